@@ -1,0 +1,63 @@
+"""What a tree's `.gitattributes` mean for an archive of it, and its gitlinks, from the bytes of `git ls-tree -r -z`.
+
+Attributes: https://git-scm.com/docs/gitattributes; what `git archive` does with them was tried out.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_ATTRIBUTES_NAME = b".gitattributes\0"
+
+
+def attribute_files(listing: bytes) -> list[tuple[bytes, str]]:
+    """(path, blob id) of each `.gitattributes` in the bytes of `ls-tree -r -z`, found without reading every row."""
+    found = []
+    start = 0
+    while (at := listing.find(_ATTRIBUTES_NAME, start)) >= 0:
+        start = at + len(_ATTRIBUTES_NAME)
+        row = listing[listing.rfind(b"\0", 0, at) + 1 : start - 1]
+        facts, _, path = row.partition(b"\t")
+        mode, kind, id = facts.split(b" ")
+        if path.rpartition(b"/")[2] == b".gitattributes" and kind == b"blob" and mode != b"120000":
+            found.append((path, id.decode()))
+    return found
+
+
+def gitlinks(listing: bytes) -> list[tuple[bytes, str]]:
+    """(path, commit id) of each submodule in the bytes of `ls-tree -r -z`."""
+    if b"160000 commit " not in listing:
+        return []
+    rows = (row.partition(b"\t") for row in listing.split(b"\0") if row.startswith(b"160000 commit "))
+    return [(path, facts.split(b" ")[2].decode()) for facts, _, path in rows]
+
+
+def alters_archive(contents: Iterable[bytes]) -> bool:
+    """Whether one of these `.gitattributes` files asks for something that makes an archive differ from its tree."""
+    return any(_alters(word) for file in contents for word in _attribute_words(file))
+
+
+def wants_lfs(contents: Iterable[bytes]) -> bool:
+    """Whether one of these `.gitattributes` files gives paths to Git LFS."""
+    return any(word == b"filter=lfs" for file in contents for word in _attribute_words(file))
+
+
+def _attribute_words(contents: bytes) -> Iterable[bytes]:
+    """Every word of a file but the comments: a pattern that looks like an attribute costs a `git fetch`, no more."""
+    for line in contents.splitlines():
+        words = line.split()
+        if words and not words[0].startswith(b"#"):
+            yield from words[1:]
+
+
+def _alters(word: bytes) -> bool:
+    if word.startswith((b"-", b"!")):
+        return False
+    name, _, value = word.partition(b"=")
+    return (
+        name in (b"export-ignore", b"export-subst", b"ident", b"working-tree-encoding", b"filter")
+        or (name in (b"eol", b"crlf") and value not in (b"lf", b"input"))
+        # An attribute macro's own name says nothing; what it stands for is in its `[attr]` line, read as any other.
+    )

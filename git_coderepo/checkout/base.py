@@ -1,0 +1,151 @@
+"""The base: the commit from which the platform serves what does not travel.
+
+It is the first commit on HEAD's first-parent chain, else any ancestor, that is reachable from a tracking reference
+of the remote, is a shallow boundary or FETCH_HEAD of it, or is the commit that the CI checked out.
+"""
+
+from __future__ import annotations
+
+from git_coderepo.errors import InvalidObjectId
+from git_coderepo.objects import ObjectId
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from git_coderepo.checkout.layout import Layout
+    from git_coderepo.git import Git, Process
+    from git_coderepo.settings import Settings
+    from git_coderepo.urls import RemoteURL
+
+
+class Base:
+    """`commit`, and `known_by`, the fact that says the platform has it; `unpushed` counts HEAD's commits after it."""
+
+    __slots__ = ("commit", "known_by", "unpushed")
+
+    def __init__(self, commit: ObjectId, known_by: str, unpushed: int) -> None:
+        self.commit = commit
+        self.known_by = known_by
+        self.unpushed = unpushed
+
+
+# The tracking references of a remote that was never configured otherwise.
+GUESS = ("--remotes=origin",)
+
+
+def start_walk(
+    git: Git, served: Sequence[str], *, start: str = "HEAD", commits: Iterable[ObjectId] = (), first_parent: bool = True
+) -> Process:
+    """List the commits of `start` that neither `served` (arguments of rev-list) nor `commits` reach, and their end."""
+    arguments = ["--boundary", "--ignore-missing", "--stdin"]
+    if first_parent:
+        arguments.append("--first-parent")
+    lines = [start, *(f"^{commit}" for commit in commits)]
+    stdin = "".join(f"{line}\n" for line in lines).encode()
+    return git.start("rev-list", *arguments, "--not", *served, "--not", stdin=stdin)
+
+
+def tracking_arguments(settings: Settings, remote: str) -> tuple[str, ...]:
+    """The rev-list arguments that name a remote's tracking references, from its fetch refspecs.
+
+    A refspec that writes local branches (a mirror) tracks nothing: what is committed here would look served.
+    """
+    arguments = []
+    for refspec in settings.values("remote", "fetch", remote):
+        target = refspec.removeprefix("+").partition(":")[2]
+        if refspec.startswith("^") or not target.startswith("refs/") or target.startswith("refs/heads/"):
+            continue
+        if target == f"refs/remotes/{remote}/*" and not set(remote) & set("*?[\\"):
+            arguments.append(f"--remotes={remote}")
+        elif "*" in target:
+            arguments.append(f"--glob={target}")
+        else:
+            arguments.append(f"--glob={target[:-1]}[{target[-1]}]")  # without a wildcard it would mean a folder
+    return tuple(arguments)
+
+
+def find_base(
+    git: Git,
+    layout: Layout,
+    head: ObjectId,
+    walk: Process,
+    served: Sequence[str],
+    *,
+    shallow: bool,
+    fetched_from: RemoteURL | None,
+    ci_commit: ObjectId | None,
+) -> Base | None:
+    """The base of `head`, or None where the platform is not known to have it or any ancestor.
+
+    `walk` is `start_walk(git, served)` from `head`; `shallow` says whether the shallow boundary is the remote's,
+    `fetched_from` is the remote whose FETCH_HEAD counts.
+    """
+    tracked = _read_walk(walk, served)
+    if tracked is not None and tracked[1] == 0:
+        return Base(head, "remote-tracking", 0)
+    more: dict[ObjectId, str] = {}
+    if ci_commit is not None:
+        more[ci_commit] = "ci"
+    if fetched_from is not None:
+        more.update(dict.fromkeys(fetch_heads(layout, fetched_from), "fetch-head"))
+    if shallow and layout.shallow:
+        more.update(dict.fromkeys(_shallow_boundary(layout), "shallow"))
+    if head in more:
+        return Base(head, more[head], 0)
+    if more:
+        nearer = _read_walk(start_walk(git, served, start=head.hex, commits=more), [*served, "more"])
+        if nearer is not None and nearer[1] == 0:
+            return Base(head, "fetch-head", 0)
+        if nearer is not None and nearer[0] is not None and (tracked is None or nearer[0] != tracked[0]):
+            return Base(nearer[0], more.get(nearer[0], "fetch-head"), nearer[1])
+    if tracked is not None and tracked[0] is not None:
+        return Base(tracked[0], "remote-tracking", tracked[1])
+    everywhere = start_walk(git, served, start=head.hex, commits=more, first_parent=False)
+    elsewhere = _read_walk(everywhere, [*served, *map(str, more)])
+    if elsewhere is not None and elsewhere[0] is not None:
+        return Base(elsewhere[0], more.get(elsewhere[0], "remote-tracking"), elsewhere[1])
+    return None
+
+
+def _read_walk(walk: Process, served: Sequence[object]) -> tuple[ObjectId | None, int] | None:
+    """(the first commit that is served, the number of commits before it); None where nothing is known to be served."""
+    if not served:
+        return None
+    lines = walk.checked().split()
+    boundary = [line for line in lines if line.startswith(b"-")]
+    first = ObjectId(boundary[0][1:].decode()) if boundary else None
+    return first, len(lines) - len(boundary)
+
+
+def _shallow_boundary(layout: Layout) -> list[ObjectId]:
+    """The commits that git knows without their parents: `shallow` in the common directory, one id a line."""
+    try:
+        with open(layout.common_dir + b"/shallow", "rb") as file:
+            return [ObjectId(line.decode()) for line in file.read().split()]
+    except FileNotFoundError:
+        return []
+
+
+def fetch_heads(layout: Layout, remote: RemoteURL) -> list[ObjectId]:
+    """What the last `git fetch` from this remote brought: `ID TAB [not-for-merge] TAB [branch 'x' of ]URL` a line."""
+    from git_coderepo.errors import InvalidRemoteURL
+    from git_coderepo.urls import RemoteURL as Parser
+
+    try:
+        with open(layout.git_dir + b"/FETCH_HEAD", "rb") as file:
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return []
+    found = []
+    for line in lines:
+        id, _, rest = line.partition(b"\t")
+        note = rest.partition(b"\t")[2].decode("utf-8", "surrogateescape")
+        named = note.startswith(("branch ", "tag ", "remote-tracking branch ", "'"))
+        url = note.rpartition(" of ")[2] if named else note
+        try:
+            if Parser.parse(url).same_place(remote):
+                found.append(ObjectId(id.decode()))
+        except (InvalidRemoteURL, InvalidObjectId, UnicodeDecodeError):
+            continue
+    return found

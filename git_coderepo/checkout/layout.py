@@ -1,0 +1,104 @@
+"""Where a checkout's parts lie, asked of git once; no path is ever joined to `.git` by guess."""
+
+from __future__ import annotations
+
+from git_coderepo.errors import NotACheckout
+from git_coderepo.objects import ObjectId
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.git import Git, Process
+
+_FACTS = ("--is-bare-repository", "--is-inside-work-tree", "--is-shallow-repository", "--show-object-format")
+_PATHS = (
+    ("--git-dir",), ("--git-common-dir",), ("--show-prefix",), ("--git-path", "index"), ("--git-path", "objects"),
+    ("--show-toplevel",),
+)  # fmt: skip
+_ABSOLUTE = "--path-format=absolute"
+# git stops at `--show-toplevel` in a bare repository and at `HEAD` on an unborn branch, with all before it printed.
+_ARGUMENTS = ("rev-parse", *_FACTS, _ABSOLUTE, *(word for words in _PATHS for word in words), "HEAD", "HEAD^{tree}")
+
+
+class Layout:
+    """A checkout's directories (absolute, raw bytes) and the facts that never change while a command runs.
+
+    `prefix` is where git was started below `toplevel`, b"" or ending in `/`. `head` and `head_tree` are None on an
+    unborn branch.
+    """
+
+    __slots__ = (
+        "common_dir", "git_dir", "head", "head_tree", "index", "object_format", "objects", "prefix", "shallow",
+        "toplevel",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        toplevel: bytes,
+        prefix: bytes,
+        git_dir: bytes,
+        common_dir: bytes,
+        index: bytes,
+        objects: bytes,
+        object_format: str,
+        shallow: bool,
+        head: ObjectId | None,
+        head_tree: ObjectId | None,
+    ) -> None:
+        self.toplevel = toplevel
+        self.prefix = prefix
+        self.git_dir = git_dir
+        self.common_dir = common_dir
+        self.index = index
+        self.objects = objects
+        self.object_format = object_format
+        self.shallow = shallow
+        self.head = head
+        self.head_tree = head_tree
+
+
+def start_layout(git: Git) -> Process:
+    """The question."""
+    return git.start(*_ARGUMENTS)
+
+
+def read_layout(process: Process, git: Git, *, bare_allowed: bool = False) -> Layout:
+    """The answer; raises NotACheckout outside a work tree, with git's own words where git refuses.
+
+    With `bare_allowed` a repository without a work tree will do; its `toplevel` is then its own directory.
+    """
+    process.finish()
+    lines = process.stdout.split(b"\n")[:-1]
+    if len(lines) < len(_FACTS):
+        raise process.failure()
+    bare, inside, shallow, object_format = (line.decode() for line in lines[: len(_FACTS)])
+    if inside != "true" and not bare_allowed:
+        if bare != "true":
+            raise NotACheckout("this operation must be run in a work tree")
+        raise NotACheckout(
+            "this is a bare repository: it has no work tree",
+            hints=["for a commit as it is: git coderepo snapshot REV"],
+        )
+    questions = _PATHS if inside == "true" else _PATHS[:-1]
+    paths, ids = lines[len(_FACTS) : len(_FACTS) + len(questions)], lines[len(_FACTS) + len(questions) :]
+    if len(ids) not in (0, 1, 2) or (process.status == 0) != (len(ids) == 2):
+        # A directory's name holds a newline: ask for each one alone.
+        paths = [git.run("rev-parse", _ABSOLUTE, *words).removesuffix(b"\n") for words in questions]
+        ids = lines[-2:] if process.status == 0 else []
+    if inside != "true":
+        paths = [*paths, paths[0]]
+        ids = git.start("rev-parse", "HEAD", "HEAD^{tree}").finish().stdout.split()
+    git_dir, common_dir, prefix, index, objects, toplevel = paths
+    head, head_tree = (ObjectId(id.decode()) for id in ids) if len(ids) == 2 and b"HEAD" not in ids else (None, None)
+    return Layout(
+        toplevel=toplevel,
+        prefix=prefix,
+        git_dir=git_dir,
+        common_dir=common_dir,
+        index=index,
+        objects=objects,
+        object_format=object_format,
+        shallow=shallow == "true",
+        head=head,
+        head_tree=head_tree,
+    )

@@ -1,0 +1,172 @@
+"""The overlay: what of the snapshot is not in the base's tree, as a gzip tar made from blobs by their ids.
+
+The tar is a function of the two trees alone: rows in git's order, pax (POSIX.1-2001), raw bytes, time 0, uid 0.
+https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html
+"""
+
+from __future__ import annotations
+
+import os
+
+from git_coderepo.git import read_blobs
+from git_coderepo.objects import EXECUTABLE, GITLINK, SYMLINK, ObjectId
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from git_coderepo.git import Git
+
+_BLOCK = 512
+_PIECE = 1 << 20
+
+
+class Difference:
+    """One path that differs between base and snapshot; `mode` is 0 for a deletion, `id` then empty."""
+
+    __slots__ = ("id", "mode", "old_mode", "path")
+
+    def __init__(self, path: bytes, old_mode: int, mode: int, id: str) -> None:
+        self.path = path
+        self.old_mode = old_mode
+        self.mode = mode
+        self.id = id
+
+
+class Overlay:
+    """`data` is the gzip, `tar_sha256` of what is inside, `sha256` of `data`, both hex; `deleted` raw paths."""
+
+    __slots__ = ("data", "deleted", "files", "sha256", "tar_sha256")
+
+    def __init__(self, data: bytes, tar_sha256: str, sha256: str, files: int, deleted: list[bytes]) -> None:
+        self.data = data
+        self.tar_sha256 = tar_sha256
+        self.sha256 = sha256
+        self.files = files
+        self.deleted = deleted
+
+
+def differences(git: Git, base_tree: ObjectId | None, snapshot_tree: ObjectId) -> list[Difference]:
+    """What differs, in git's order; without a base every path of the snapshot."""
+    if base_tree is None:
+        output = git.run("ls-tree", "-r", "-z", "--full-tree", snapshot_tree.hex)
+        rows = (row.partition(b"\t") for row in output.split(b"\0") if row)
+        return [Difference(path, 0, int(facts[:6], 8), facts.split(b" ")[2].decode()) for facts, _, path in rows]
+    output = git.run("diff-tree", "-r", "-z", "--raw", "--no-renames", base_tree.hex, snapshot_tree.hex)
+    fields = output.split(b"\0")
+    found = []
+    for facts, path in zip(fields[0:-1:2], fields[1::2], strict=True):
+        old_mode, mode, _, id, letter = facts[1:].split(b" ")
+        deleted = letter == b"D"
+        found.append(Difference(path, int(old_mode, 8), 0 if deleted else int(mode, 8), "" if deleted else id.decode()))
+    return found
+
+
+def travelling(found: Sequence[Difference]) -> list[Difference]:
+    """The differences whose contents travel: gitlinks are named by the manifest, deletions by a list."""
+    return [difference for difference in found if difference.mode not in (0, GITLINK)]
+
+
+def blob_sizes(git: Git, ids: Sequence[str]) -> list[int]:
+    """The size in bytes of each blob, without reading one."""
+    stdin = "".join(f"{id}\n" for id in ids).encode()
+    output = git.run("cat-file", "--batch-check=%(objectsize)", "--buffer", stdin=stdin)
+    return [int(line) for line in output.split(b"\n")[:-1]]
+
+
+def build_overlay(git: Git, found: Sequence[Difference], screen: Callable[[bytes, bytes], None]) -> Overlay:
+    """The overlay of these differences; `screen` is called with each path and its contents and may refuse it."""
+    import hashlib
+    import zlib
+
+    sending = travelling(found)
+    tar_digest, gzip_digest = hashlib.sha256(), hashlib.sha256()
+    # wbits 31: a gzip frame whose header holds no time and no name (RFC 1952).
+    compressor = zlib.compressobj(6 if len(sending) < 1000 else 1, zlib.DEFLATED, 31)
+    pieces: list[bytes] = []
+
+    def put(piece: bytes) -> None:
+        tar_digest.update(piece)
+        packed = compressor.compress(piece)
+        if packed:
+            gzip_digest.update(packed)
+            pieces.append(packed)
+
+    blobs = read_blobs(git, [difference.id for difference in sending])
+    for difference, (_, size, source) in zip(sending, blobs, strict=True):
+        contents = source.read(size)
+        screen(difference.path, contents)
+        if difference.mode == SYMLINK:
+            put(b"".join(tar_header(difference.path, 0, 0o777, link=contents)))
+            continue
+        put(b"".join(tar_header(difference.path, size, 0o755 if difference.mode == EXECUTABLE else 0o644)))
+        for at in range(0, size, _PIECE):
+            put(contents[at : at + _PIECE])
+        put(bytes(-size % _BLOCK))
+    put(bytes(2 * _BLOCK))
+    last = compressor.flush()
+    gzip_digest.update(last)
+    pieces.append(last)
+    return Overlay(
+        b"".join(pieces),
+        tar_digest.hexdigest(),
+        gzip_digest.hexdigest(),
+        len(sending),
+        [difference.path for difference in found if difference.mode == 0],
+    )
+
+
+def tar_header(path: bytes, size: int, mode: int, *, link: bytes | None = None) -> Iterator[bytes]:
+    """The header blocks of one member: a pax header first where the path, the link or the size does not fit."""
+    records = b""
+    if len(path) > 100:
+        records += _pax_record(b"path", path)
+    if link is not None and len(link) > 100:
+        records += _pax_record(b"linkpath", link)
+    if size >= 1 << 33:
+        records += _pax_record(b"size", b"%d" % size)
+    if records:
+        yield _ustar(b"pax", len(records), 0o644, b"x", b"")
+        yield records + bytes(-len(records) % _BLOCK)
+    yield _ustar(path[:100], size if size < 1 << 33 else 0, mode, b"0" if link is None else b"2", (link or b"")[:100])
+
+
+def _pax_record(name: bytes, value: bytes) -> bytes:
+    """`LENGTH NAME=VALUE\\n`, where the length counts itself."""
+    rest = len(name) + len(value) + 3
+    length = rest + len(str(rest))
+    if len(str(length)) != len(str(rest)):
+        length = rest + len(str(length))
+    return b"%d %s=%s\n" % (length, name, value)
+
+
+def _ustar(name: bytes, size: int, mode: int, kind: bytes, link: bytes) -> bytes:
+    header = bytearray(_BLOCK)
+    header[0 : len(name)] = name
+    header[100:108] = b"%07o\0" % mode
+    header[108:124] = b"0000000\0" * 2
+    header[124:136] = b"%011o\0" % size
+    header[136:148] = b"00000000000\0"
+    header[148:156] = b"        "
+    header[156:157] = kind
+    header[157 : 157 + len(link)] = link
+    header[257:265] = b"ustar\x0000"
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+def largest_folders(sizes: Sequence[tuple[bytes, int]], count: int = 3) -> list[tuple[bytes, int]]:
+    """The top-level folders (or files) that weigh most: (path, bytes), a folder's path ending in `/`."""
+    totals: dict[bytes, int] = {}
+    for path, size in sizes:
+        first, slash, _ = path.partition(b"/")
+        totals[first + slash] = totals.get(first + slash, 0) + size
+    return sorted(totals.items(), key=lambda item: -item[1])[:count]
+
+
+def disk_size(path: bytes) -> int:
+    """The size in bytes of a file as it lies on the disk, 0 where there is none."""
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return 0

@@ -1,0 +1,103 @@
+"""The working tree's state, from one `git status`.
+
+Format: https://git-scm.com/docs/git-status#_porcelain_format_version_2, with `-z`.
+"""
+
+from __future__ import annotations
+
+from git_coderepo.objects import ObjectId
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.git import Git, Process
+
+
+class Change:
+    """One path that differs: `path` raw from the root, `index` and `worktree` git's letters (`.` for none).
+
+    `index` is `?` for an untracked path and `u` for an unmerged one; `submodule` is true for a gitlink.
+    """
+
+    __slots__ = ("index", "path", "submodule", "worktree")
+
+    def __init__(self, path: bytes, index: str, worktree: str, submodule: bool) -> None:
+        self.path = path
+        self.index = index
+        self.worktree = worktree
+        self.submodule = submodule
+
+    @property
+    def untracked(self) -> bool:
+        return self.index == "?"
+
+    @property
+    def unmerged(self) -> bool:
+        return self.index == "u"
+
+
+class Status:
+    """HEAD's commit (None: unborn), branch (None: detached), its upstream (`origin/main`, None) and what differs."""
+
+    __slots__ = ("branch", "changes", "head", "upstream")
+
+    def __init__(self, head: ObjectId | None, branch: str | None, upstream: str | None, changes: list[Change]) -> None:
+        self.head = head
+        self.branch = branch
+        self.upstream = upstream
+        self.changes = changes
+
+    @property
+    def staged(self) -> int:
+        return sum(1 for change in self.changes if change.index not in ".?u")
+
+    @property
+    def unstaged(self) -> int:
+        return sum(1 for change in self.changes if change.unmerged or (change.worktree != "." and not change.untracked))
+
+    @property
+    def untracked(self) -> int:
+        return sum(1 for change in self.changes if change.untracked)
+
+
+def start_status(git: Git) -> Process:
+    """The question; nothing is written, not even the refreshed index."""
+    return git.start(
+        "--no-optional-locks", "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all",
+        "--no-renames", "--ignore-submodules=none", "--no-ahead-behind",
+    )  # fmt: skip
+
+
+def read_status(process: Process) -> Status:
+    """The answer; raises GitFailed or NotACheckout."""
+    return parse_status(process.checked())
+
+
+def parse_status(output: bytes) -> Status:
+    """The state from the command's bytes."""
+    head: ObjectId | None = None
+    branch: str | None = None
+    upstream: str | None = None
+    changes: list[Change] = []
+    for record in output.split(b"\0"):
+        kind = record[:2]
+        if kind == b"? ":
+            changes.append(Change(record[2:], "?", "?", False))
+        elif kind == b"1 ":
+            # 1 XY sub mH mI mW hH hI path
+            fields = record.split(b" ", 8)
+            letters = fields[1].decode()
+            changes.append(Change(fields[8], letters[0], letters[1], fields[2] != b"N..."))
+        elif kind == b"u ":
+            # u XY sub m1 m2 m3 mW h1 h2 h3 path
+            fields = record.split(b" ", 10)
+            changes.append(Change(fields[10], "u", "u", fields[2] != b"N..."))
+        elif kind == b"# ":
+            _, name, value = record.split(b" ", 2)
+            text = value.decode("utf-8", "surrogateescape")
+            if name == b"branch.oid":
+                head = None if text == "(initial)" else ObjectId(text)
+            elif name == b"branch.head":
+                branch = None if text == "(detached)" else text
+            elif name == b"branch.upstream":
+                upstream = text
+    return Status(head, branch, upstream, changes)

@@ -1,0 +1,89 @@
+"""Our own objects: a store beside the user's, with the user's as its alternate, so that nothing of theirs changes."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.checkout.layout import Layout
+    from git_coderepo.git import Git
+
+
+class Store:
+    """Where a checkout's snapshots keep their objects, overlays and private index.
+
+    `directory` is `<common git dir>/coderepo`, or another one where the caller must not write there.
+    """
+
+    __slots__ = ("directory", "layout")
+
+    def __init__(self, layout: Layout, directory: bytes | None = None) -> None:
+        self.layout = layout
+        self.directory = directory if directory is not None else layout.common_dir + b"/coderepo"
+
+    @property
+    def objects(self) -> bytes:
+        return self.directory + b"/objects"
+
+    @property
+    def overlays(self) -> bytes:
+        return self.directory + b"/overlays"
+
+    def prepare(self) -> None:
+        """Make the directories; the alternate is written down, so that `git fsck` and people can follow it."""
+        for directory in (self.objects + b"/info", self.objects + b"/pack", self.overlays):
+            os.makedirs(directory, exist_ok=True)
+        alternates = self.objects + b"/info/alternates"
+        wanted = quoted_path(self.layout.objects) + b"\n"
+        try:
+            with open(alternates, "rb") as file:
+                if file.read() == wanted:
+                    return
+        except FileNotFoundError:
+            pass
+        write_whole(alternates, wanted)
+
+    def git(self, git: Git) -> Git:
+        """git that reads the user's objects and ours, and writes only ours, without spending time on compression."""
+        inherited = git.environment.get("GIT_ALTERNATE_OBJECT_DIRECTORIES")
+        alternates = os.fsdecode(quoted_path(self.layout.objects))
+        return (
+            git.with_environment(
+                GIT_OBJECT_DIRECTORY=os.fsdecode(self.objects),
+                GIT_ALTERNATE_OBJECT_DIRECTORIES=f"{alternates}:{inherited}" if inherited else alternates,
+            )
+            .with_settings(
+                ("core.looseCompression", "0"),
+                ("core.splitIndex", "false"),
+                ("core.fsmonitor", "false"),
+                ("core.safecrlf", "false"),
+            )
+            .at(self.layout.toplevel)
+        )
+
+
+def quoted_path(path: bytes) -> bytes:
+    """A path as an alternates list wants it: in C quotes where it would be taken for several or for a comment."""
+    if not any(char in path for char in b':"\n\\') and not path.startswith(b"#"):
+        return path
+    escaped = path.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
+    return b'"' + escaped + b'"'
+
+
+def write_whole(path: bytes, contents: bytes, *, mode: int = 0o666) -> None:
+    """Write a file so that it is there whole or not at all: a temporary name, fsync, rename. Raises OSError."""
+    temporary = b"%s.%d.%s.tmp" % (path, os.getpid(), os.urandom(4).hex().encode())
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        try:
+            view = memoryview(contents)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,91 @@
+"""A checkout looked at once: every question to git is asked at the same time, and none is asked twice."""
+
+from __future__ import annotations
+
+import os
+
+from git_coderepo.checkout.base import GUESS, start_walk
+from git_coderepo.checkout.layout import read_layout, start_layout
+from git_coderepo.checkout.status import read_status, start_status
+from git_coderepo.errors import CodeRepoError
+from git_coderepo.settings import READ_ARGUMENTS, Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.checkout.layout import Layout
+    from git_coderepo.checkout.status import Status
+    from git_coderepo.git import Git, Process
+    from git_coderepo.urls import RemoteURL
+
+_ATTEMPTS = 3
+
+
+class Survey:
+    """The answers; `listing` is `ls-tree -r -z` of HEAD, `guessed_walk` the walk to the base of the usual remote."""
+
+    __slots__ = ("git", "guessed_walk", "layout", "listing", "settings", "status")
+
+    def __init__(
+        self, git: Git, layout: Layout, status: Status, settings: Settings, listing: bytes, guessed_walk: Process
+    ) -> None:
+        self.git = git
+        self.layout = layout
+        self.status = status
+        self.settings = settings
+        self.listing = listing
+        self.guessed_walk = guessed_walk
+
+    def remotes(self) -> dict[str, RemoteURL]:
+        """Each remote's URL by its name, resolved as git resolves it; a remote whose URL makes no sense is left out."""
+        from git_coderepo.errors import InvalidRemoteURL
+        from git_coderepo.urls import resolve_remote
+
+        found = {}
+        for name in self.settings.subsections("remote"):
+            try:
+                url = resolve_remote(self.git, self.settings, name)
+            except InvalidRemoteURL:
+                continue
+            if url is not None:
+                found[name] = url
+        return found
+
+    @property
+    def upstream_remote(self) -> str | None:
+        """The remote that HEAD's branch follows, None where it follows none."""
+        branch = self.status.branch
+        remote = self.settings.value("branch", "remote", branch) if branch is not None else None
+        return None if remote == "." else remote
+
+
+def survey(git: Git) -> Survey:
+    """Look at the checkout that `git` stands in.
+
+    Raises NotACheckout, GitFailed, and CodeRepoError where HEAD keeps moving meanwhile.
+    """
+    for _ in range(_ATTEMPTS):
+        layout_process = start_layout(git)
+        status_process = start_status(git)
+        settings_process = git.start(*READ_ARGUMENTS)
+        listing_process = git.start("ls-tree", "-r", "-z", "--full-tree", "HEAD")
+        walk = start_walk(git, GUESS)
+        layout = read_layout(layout_process, git)
+        settings = Settings.parse(settings_process.checked(1), git.environment)
+        status = read_status(status_process)
+        listing_process.finish()
+        walk.finish()
+        if status.head != layout.head:
+            continue
+        listing = listing_process.checked() if layout.head is not None else b""
+        return Survey(git, layout, status, settings, listing, walk)
+    raise CodeRepoError("HEAD keeps moving: another git command is at work in this checkout")
+
+
+def embedded_repositories(found: Status) -> list[bytes]:
+    """Untracked directories that are repositories of their own: git names them with a final slash."""
+    return [change.path for change in found.changes if change.untracked and change.path.endswith(b"/")]
+
+
+def populated_submodules(layout: Layout, links: list[tuple[bytes, str]]) -> list[bytes]:
+    """The submodules whose work tree is here."""
+    return [path for path, _ in links if os.path.lexists(layout.toplevel + b"/" + path + b"/.git")]

@@ -1,0 +1,86 @@
+"""The snapshot's tree: a private copy of the index, brought up to the work tree, written as a tree of our own store."""
+
+from __future__ import annotations
+
+import os
+
+from git_coderepo.errors import GitFailed, NotReproducible
+from git_coderepo.objects import ObjectId
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from git_coderepo.checkout.layout import Layout
+    from git_coderepo.checkout.status import Change
+    from git_coderepo.checkout.store import Store
+    from git_coderepo.git import Git
+
+
+def write_snapshot_tree(git: Git, layout: Layout, store: Store, changes: Sequence[Change]) -> ObjectId:
+    """The tree id of the work tree: the index as it is, and each of `changes` as it is on the disk now.
+
+    The user's index is only read. Raises NotReproducible for a path that git cannot read or filter.
+    """
+    store.prepare()
+    index = store.directory + b"/index.%d.%s" % (os.getpid(), os.urandom(4).hex().encode())
+    private = store.git(git).with_environment(GIT_INDEX_FILE=os.fsdecode(index))
+    try:
+        _copy_index(layout.index, index)
+        paths = _paths_to_update(layout, changes)
+        if paths:
+            update = private.start(
+                "update-index", "-z", "--add", "--remove", "--replace", "--stdin", stdin=b"\0".join(paths) + b"\0"
+            ).finish()
+            if update.status != 0:
+                raise _unreadable(update.failure())
+        return ObjectId(private.line("write-tree"))
+    finally:
+        for leftover in (index, index + b".lock"):
+            try:
+                os.unlink(leftover)
+            except FileNotFoundError:
+                pass
+
+
+def _paths_to_update(layout: Layout, changes: Sequence[Change]) -> list[bytes]:
+    """What differs from the index, deletions first: a file that became a directory must go before its children come."""
+    gone: list[bytes] = []
+    there: list[bytes] = []
+    for change in changes:
+        if change.worktree == ".":
+            continue
+        (there if os.path.lexists(layout.toplevel + b"/" + change.path) else gone).append(change.path)
+    return gone + there
+
+
+def _copy_index(source: bytes, target: bytes) -> None:
+    """Copy the index with its time to the nanosecond: git tells a racy entry by it."""
+    try:
+        reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return  # nothing was ever added
+    try:
+        writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            while piece := os.read(reading, 1 << 20):
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(writing, view) :]
+            facts = os.fstat(reading)
+            os.utime(writing, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+        finally:
+            os.close(writing)
+    finally:
+        os.close(reading)
+
+
+def _unreadable(error: Exception) -> Exception:
+    if not isinstance(error, GitFailed):
+        return error
+    words = error.stderr.decode("utf-8", "replace").strip().splitlines()
+    reason = next((line for line in words if line.startswith("error: ")), words[-1] if words else error.message)
+    return NotReproducible(
+        f"a path of the checkout cannot be recorded: {reason.removeprefix('error: ').removeprefix('fatal: ')}",
+        hints=["make it readable, or remove it from the index: git rm --cached PATH"],
+    )

@@ -1,0 +1,89 @@
+"""A secret is a type that cannot be printed; a credential is a secret with its user and where it came from."""
+
+from __future__ import annotations
+
+from git_coderepo.errors import CredentialError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from git_coderepo.urls import Origin
+
+    class CredentialSource(Protocol):
+        """Whoever can find the credential of an origin; `registrations` builds the chain, platforms only ask."""
+
+        def find(self, origin: Origin, path: str) -> Credential | None:
+            """The credential for a request to `origin` whose URL path is `path` (`/owner/repository…`), or None."""
+
+        def refused(self, origin: Origin, path: str, credential: Credential) -> None:
+            """The origin answered 401 to this credential."""
+
+        def accepted(self, origin: Origin, path: str, credential: Credential) -> None:
+            """The origin took this credential."""
+
+
+class Secret:
+    """A text that shows as `****`; only `reveal()` gives it away.
+
+    Raises CredentialError for an empty text and for CR, LF or NUL, which would change the meaning of a
+    header or of the credential protocol (CVE-2020-5260, CVE-2024-52006).
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        if not text:
+            raise CredentialError("an empty secret")
+        if "\r" in text or "\n" in text or "\0" in text:
+            raise CredentialError("a secret may hold no line break and no NUL byte")
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself, for the one place that sends it."""
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._text))
+
+    def __repr__(self) -> str:
+        return "<Secret ****>"
+
+    def __str__(self) -> str:
+        return "****"
+
+    def __format__(self, spec: str) -> str:
+        return "****"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise CredentialError("a secret is not pickled")
+
+
+class Credential:
+    """`secret`, its `user` (None where the platform has a fixed one) and `source`, the link that gave it, in words."""
+
+    __slots__ = ("secret", "source", "user")
+
+    def __init__(self, secret: Secret, *, user: str | None = None, source: str) -> None:
+        self.secret = secret
+        self.user = user
+        self.source = source
+
+    def __repr__(self) -> str:
+        return f"Credential({self.secret!r}, user={self.user!r}, source={self.source!r})"
+
+
+class NoCredentials:
+    """The source that has none."""
+
+    def find(self, origin: Origin, path: str) -> Credential | None:
+        return None
+
+    def refused(self, origin: Origin, path: str, credential: Credential) -> None:
+        return None
+
+    def accepted(self, origin: Origin, path: str, credential: Credential) -> None:
+        return None

@@ -1,0 +1,171 @@
+"""One tree of errors: each says what is wrong in the user's words and carries its exit status and hints as data.
+
+The command line prints `fatal: MESSAGE` and one `hint: …` line for each hint; nothing else formats an error.
+Exit statuses are those of DESIGN: 1 a negative answer, 4 a missing or refused credential, 128 fatal, 129 usage.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class CodeRepoError(Exception):
+    """Whatever this project raises on purpose.
+
+    `message` is lower case, without a full stop, names in single quotes; `hints` say what to type next.
+    """
+
+    exit_status = 128
+
+    def __init__(self, message: str, *, hints: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hints = tuple(hints)
+
+
+class UsageError(CodeRepoError):
+    """The words of a command do not fit its grammar."""
+
+    exit_status = 129
+
+
+class NegativeAnswer(CodeRepoError):
+    """A question was answered with no: a tree that differs, a file that is not valid."""
+
+    exit_status = 1
+
+
+# --- credentials -------------------------------------------------------------------------------
+
+
+class CredentialError(CodeRepoError):
+    """A credential is missing, refused or unusable."""
+
+    exit_status = 4
+
+
+class TokenRefused(CredentialError):
+    """The platform answered that the credential is not valid (401)."""
+
+
+class ScopeMissing(CredentialError):
+    """The credential is valid, but may not do what was asked (403)."""
+
+
+class CredentialMissing(CredentialError):
+    """The platform wants a credential and none was found."""
+
+
+class KeyringUnavailable(CredentialError):
+    """There is no keyring here that keeps a secret encrypted."""
+
+
+# --- git and the checkout ----------------------------------------------------------------------
+
+
+class GitNotFound(CodeRepoError):
+    """There is no `git` on PATH."""
+
+
+class GitFailed(CodeRepoError):
+    """A git command ended with a status that its caller did not expect."""
+
+    def __init__(self, message: str, *, status: int, stderr: bytes, hints: Iterable[str] = ()) -> None:
+        super().__init__(message, hints=hints)
+        self.status = status
+        self.stderr = stderr
+
+
+class InvalidRemoteURL(CodeRepoError):
+    """A text that git would not take for the URL of a remote, or that it refuses for safety."""
+
+
+class InvalidObjectId(CodeRepoError):
+    """Not 40 or 64 lower-case hex digits."""
+
+
+class NotACheckout(CodeRepoError):
+    """The directory is in no Git work tree."""
+
+
+class NotReproducible(CodeRepoError):
+    """The code cannot be recorded so that a runner could get it back; said before the run starts."""
+
+
+# --- registrations -----------------------------------------------------------------------------
+
+
+class RegistrationError(CodeRepoError):
+    """A code repository cannot be registered, found or told from another."""
+
+
+class UnknownOption(UsageError):
+    """An option that the platform does not declare."""
+
+
+# --- platforms ---------------------------------------------------------------------------------
+
+
+class PlatformError(CodeRepoError):
+    """A platform did not give what was asked of it."""
+
+
+class HostUnreachable(PlatformError):
+    """No connection: unknown name, refused, timed out, a certificate that does not verify."""
+
+
+class RepositoryMissing(PlatformError):
+    """The platform knows no such repository, or hides it from this credential."""
+
+
+class CommitMissing(PlatformError):
+    """The platform no longer serves the commit."""
+
+
+class RateLimited(PlatformError):
+    """The platform asks to come back later."""
+
+
+class UnexpectedAnswer(PlatformError):
+    """An answer that the platform's documentation does not describe: HTML, a wrong type, broken JSON."""
+
+
+class ProtocolNotAllowed(PlatformError):
+    """A transport that rule 3 of the safety rules does not allow on a runner."""
+
+
+class SourceNotAllowed(PlatformError):
+    """A custom class that the runner's settings do not allow, or that cannot be imported."""
+
+
+class MethodUnavailable(PlatformError):
+    """A way of downloading that this platform or this machine does not have."""
+
+
+# --- manifest and runner -----------------------------------------------------------------------
+
+
+class InvalidManifest(CodeRepoError):
+    """A run manifest that is damaged, of another major version, or breaks its schema."""
+
+
+class OverlayMissing(CodeRepoError):
+    """The overlay is not in the manifest, and not where it should be beside it."""
+
+
+class UnsafeTree(CodeRepoError):
+    """A path, mode or size in an archive, a repository or an overlay that safety rule 3 refuses."""
+
+
+class DownloadDamaged(CodeRepoError):
+    """What arrived is cut off, is not the format it should be, or has a wrong checksum."""
+
+
+class TreeDiffers(CodeRepoError):
+    """The tree id of what was materialised is not the recorded one: nothing is left behind."""
+
+
+class TargetUnusable(CodeRepoError):
+    """The target directory is not empty, not writable, or its file system cannot hold the tree."""

@@ -1,0 +1,299 @@
+"""The one door to the git executable: environment, processes, quoting of what is shown, versions.
+
+Every call names its arguments as git's manual does; outputs are bytes. A process writes into an anonymous
+file, so any number of them can run side by side without anybody draining pipes.
+"""
+
+from __future__ import annotations
+
+import os
+
+from git_coderepo.errors import CodeRepoError, GitFailed, GitNotFound, NotACheckout
+from git_coderepo.trace import is_on, redact, trace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import BinaryIO
+
+    Argument = str | bytes
+
+OLDEST_GIT = (2, 34)
+
+# What `git rev-parse --local-env-vars` prints (git 2.55): the names that tie git to one repository.
+LOCAL_ENVIRONMENT = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS",
+    "GIT_DIR", "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+)  # fmt: skip
+
+_SIGPIPE = 13  # Linux and macOS; the `signal` module costs more to import than a git process to start
+
+
+class Process:
+    """A started git command; `finish()` waits for it, `stdout` and `stderr` hold what it wrote."""
+
+    __slots__ = ("_err", "_out", "_pid", "argv", "status", "stderr", "stdout")
+
+    def __init__(
+        self, argv: Sequence[Argument], environment: Mapping[str, str], *, stdin: bytes | None, pipe: bool
+    ) -> None:
+        self.argv = argv
+        self.status: int | None = None
+        self.stdout = b""
+        self.stderr = b""
+        child_out: int | None = None
+        if pipe:
+            self._out, child_out = os.pipe()
+        else:
+            self._out = _anonymous_file()
+        self._err = _anonymous_file()
+        actions: list[tuple[object, ...]] = []
+        opened = _anonymous_file(stdin) if stdin is not None else None
+        if opened is None:
+            actions.append((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0))
+        else:
+            actions.append((os.POSIX_SPAWN_DUP2, opened, 0))
+        actions.append((os.POSIX_SPAWN_DUP2, self._out if child_out is None else child_out, 1))
+        actions.append((os.POSIX_SPAWN_DUP2, self._err, 2))
+        if is_on():
+            trace("run " + shown(argv))
+        try:
+            self._pid = os.posix_spawnp(argv[0], argv, environment, file_actions=actions, setsigdef=(_SIGPIPE,))
+        except FileNotFoundError:
+            os.close(self._out)
+            os.close(self._err)
+            raise GitNotFound("no 'git' on PATH", hints=["install git 2.34 or newer, or add it to PATH"]) from None
+        finally:
+            for descriptor in (opened, child_out):
+                if descriptor is not None:
+                    os.close(descriptor)
+
+    def finish(self) -> Process:
+        """Wait, and keep the exit status (negative: killed by that signal) and the output."""
+        if self.status is None:
+            self.status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+            if self._out >= 0:
+                self.stdout = _whole(self._out)
+            self.stderr = _whole(self._err)
+        return self
+
+    def checked(self, *allowed: int) -> bytes:
+        """The output of a command that ended with 0 or one of `allowed`; raises GitFailed otherwise."""
+        self.finish()
+        if self.status != 0 and self.status not in allowed:
+            raise self.failure()
+        return self.stdout
+
+    def failure(self) -> CodeRepoError:
+        """The error that this finished command is."""
+        assert self.status is not None
+        return failure(self.argv, self.status, self.stderr)
+
+    def detach_stdout(self) -> int:
+        """The descriptor of the output pipe, now the caller's."""
+        descriptor, self._out = self._out, -1
+        return descriptor
+
+    def kill(self) -> None:
+        """End it, if it still runs."""
+        if self.status is None:
+            os.kill(self._pid, 15)
+            self.finish()
+
+
+class Git:
+    """git in one place: a directory, an environment, settings for each call.
+
+    `directory` is where git starts (`-C`), None for the current one; `environment` replaces os.environ;
+    `settings` are given as `-c name=value` and must hold no secret.
+    """
+
+    __slots__ = ("directory", "environment", "settings")
+
+    def __init__(
+        self,
+        directory: Argument | None = None,
+        *,
+        environment: Mapping[str, str] | None = None,
+        settings: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self.directory = directory
+        base = dict(os.environ if environment is None else environment)
+        base["LC_ALL"] = "C"
+        base["GIT_OPTIONAL_LOCKS"] = "0"
+        self.environment = base
+        self.settings = tuple(settings)
+
+    def foreign(self, directory: Argument) -> Git:
+        """git for another repository: nothing of the environment that ties it to the user's own."""
+        kept = {
+            name: value
+            for name, value in self.environment.items()
+            if name not in LOCAL_ENVIRONMENT and not name.startswith(("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"))
+        }
+        return Git(directory, environment=kept, settings=self.settings)
+
+    def at(self, directory: Argument) -> Git:
+        """The same git, started in another directory of the same checkout."""
+        return Git(directory, environment=self.environment, settings=self.settings)
+
+    def with_environment(self, **names: str) -> Git:
+        """The same git with these variables set."""
+        return Git(self.directory, environment={**self.environment, **names}, settings=self.settings)
+
+    def with_settings(self, *settings: tuple[str, str]) -> Git:
+        """The same git with these settings added."""
+        return Git(self.directory, environment=self.environment, settings=self.settings + settings)
+
+    def command(self, *arguments: Argument) -> list[Argument]:
+        """The argument vector of a call."""
+        argv: list[Argument] = ["git"]
+        if self.directory is not None:
+            argv += ["-C", self.directory]
+        for name, value in self.settings:
+            argv += ["-c", f"{name}={value}"]
+        argv += arguments
+        return argv
+
+    def start(self, *arguments: Argument, stdin: bytes | None = None) -> Process:
+        """Start a command and go on; see Process."""
+        return Process(self.command(*arguments), self.environment, stdin=stdin, pipe=False)
+
+    def run(self, *arguments: Argument, stdin: bytes | None = None) -> bytes:
+        """What a command printed; raises GitFailed unless it ended with 0."""
+        return self.start(*arguments, stdin=stdin).checked()
+
+    def line(self, *arguments: Argument) -> str:
+        """The one line that a command printed, without its newline; not UTF-8 bytes as surrogates."""
+        return os.fsdecode(self.run(*arguments).removesuffix(b"\n"))
+
+    def succeeds(self, *arguments: Argument) -> bool:
+        """Whether a command that answers by its status ended with 0."""
+        return self.start(*arguments).finish().status == 0
+
+    def stream(self, *arguments: Argument, stdin: bytes | None = None) -> Stream:
+        """A command whose output is read while it runs; a context manager."""
+        return Stream(Process(self.command(*arguments), self.environment, stdin=stdin, pipe=True))
+
+
+class Stream:
+    """The output of a running command; leaving the block early ends it, leaving it normally checks its status."""
+
+    __slots__ = ("process", "stdout")
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.stdout: BinaryIO = os.fdopen(process.detach_stdout(), "rb", buffering=1 << 18)
+
+    def __enter__(self) -> BinaryIO:
+        return self.stdout
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        self.stdout.close()
+        if kind is None:
+            self.process.checked()
+            return
+        self.process.kill()
+
+
+def read_blobs(git: Git, ids: Sequence[str]) -> Iterator[tuple[str, int, BinaryIO]]:
+    """Each object's id, size in bytes, and a file from which exactly that many bytes are to be read.
+
+    `git cat-file --batch`: https://git-scm.com/docs/git-cat-file#_batch_output. Raises GitFailed for an object
+    that is missing: a hash is present only when git finds its object (P1).
+    """
+    if not ids:
+        return
+    with git.stream("cat-file", "--batch", "--buffer", stdin="".join(f"{id}\n" for id in ids).encode()) as output:
+        for id in ids:
+            header = output.readline().split()
+            if len(header) != 3:
+                raise GitFailed(f"the object {id} is missing here", status=1, stderr=b" ".join(header))
+            yield id, int(header[2]), output
+            output.read(1)
+
+
+def failure(argv: Sequence[Argument], status: int, stderr: bytes) -> CodeRepoError:
+    """The error for a git command that failed: its last words, or a known reason in words of our own."""
+    words = redact(stderr.decode("utf-8", "replace").strip())
+    lines = [line for line in words.splitlines() if line.strip()]
+    fatal = next((line for line in lines if line.startswith(("fatal: ", "error: "))), lines[-1] if lines else "")
+    if "not a git repository" in fatal:
+        return NotACheckout(fatal.removeprefix("fatal: "))
+    if "detected dubious ownership" in fatal:
+        command = next((line.strip() for line in lines if "safe.directory" in line and "git config" in line), None)
+        return NotACheckout(fatal.removeprefix("fatal: "), hints=[command] if command else [])
+    name = next((os.fsdecode(word) for word in argv[1:] if _is_subcommand(argv, word)), "")
+    reason = fatal.removeprefix("fatal: ").removeprefix("error: ") or f"exit status {status}"
+    return GitFailed(f"'git {name}' failed: {reason}", status=status, stderr=stderr)
+
+
+def _is_subcommand(argv: Sequence[Argument], word: Argument) -> bool:
+    text = os.fsdecode(word)
+    before = os.fsdecode(argv[argv.index(word) - 1])
+    return not text.startswith("-") and before not in ("-C", "-c")
+
+
+def version(git: Git) -> tuple[tuple[int, int], str]:
+    """((major, minor), the text), for example ((2, 39), "2.39.5")."""
+    text = git.line("version").removeprefix("git version ").split()[0]
+    numbers = text.split(".")
+    return (int(numbers[0]), int(numbers[1])), text
+
+
+def check_version(git: Git) -> str:
+    """The version's text; raises CodeRepoError for a git older than 2.34."""
+    numbers, text = version(git)
+    if numbers < OLDEST_GIT:
+        raise CodeRepoError(f"git {text} is too old", hints=["git coderepo needs git 2.34 or newer"])
+    return text
+
+
+def shown(argv: Sequence[Argument]) -> str:
+    """A command for people: quoted where a shell would want it, control characters escaped, secrets redacted."""
+    return redact(" ".join(_quoted(os.fsdecode(word)) for word in argv))
+
+
+def _quoted(word: str) -> str:
+    plain = word.encode("utf-8", "backslashreplace").decode()
+    if plain and all(char.isalnum() or char in "@%+=:,./-_^{}~*" for char in plain):
+        return plain
+    escaped = "".join(char if char.isprintable() else repr(char)[1:-1] for char in plain)
+    return "'" + escaped.replace("'", "'\\''") + "'"
+
+
+def _anonymous_file(contents: bytes | None = None) -> int:
+    """The descriptor of a file without a name, at its start."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("git-coderepo")
+    else:
+        import tempfile
+
+        descriptor, name = tempfile.mkstemp()
+        os.unlink(name)
+    if contents:
+        view = memoryview(contents)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _whole(descriptor: int) -> bytes:
+    """All of a file, which is closed."""
+    try:
+        return _read_all(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_all(descriptor: int) -> bytes:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    size = os.fstat(descriptor).st_size
+    pieces = []
+    while size > 0 and (piece := os.read(descriptor, size)):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)

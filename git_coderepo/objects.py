@@ -1,0 +1,160 @@
+"""Object ids, and the ids of blobs and trees as Git computes them.
+
+Format of a tree object: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects and `gitformat-pack(5)`;
+sha256 repositories: `hash-function-transition` in Git's technical documentation.
+"""
+
+from __future__ import annotations
+
+from git_coderepo.errors import InvalidObjectId, UnsafeTree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from hashlib import _Hash
+
+FILE = 0o100644
+EXECUTABLE = 0o100755
+SYMLINK = 0o120000
+GITLINK = 0o160000
+DIRECTORY = 0o040000
+MODES = frozenset((FILE, EXECUTABLE, SYMLINK, GITLINK))
+
+_HEX_LENGTHS = {40: "sha1", 64: "sha256"}
+_HEX_DIGITS = frozenset("0123456789abcdef")
+
+
+class ObjectId:
+    """The id of a Git object: 40 (sha1) or 64 (sha256) lower-case hex digits.
+
+    Raises InvalidObjectId for anything else, abbreviations included.
+    """
+
+    __slots__ = ("hex",)
+
+    def __init__(self, hex: str) -> None:
+        if len(hex) not in _HEX_LENGTHS or not _HEX_DIGITS.issuperset(hex):
+            raise InvalidObjectId(f"not a full object id: {hex[:80]!r}")
+        self.hex = hex
+
+    @classmethod
+    def from_raw(cls, raw: bytes) -> ObjectId:
+        """The id of 20 or 32 raw bytes."""
+        return cls(raw.hex())
+
+    @property
+    def raw(self) -> bytes:
+        """The 20 or 32 bytes of the id."""
+        return bytes.fromhex(self.hex)
+
+    @property
+    def object_format(self) -> str:
+        """`sha1` or `sha256`."""
+        return _HEX_LENGTHS[len(self.hex)]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ObjectId) and other.hex == self.hex
+
+    def __hash__(self) -> int:
+        return hash(self.hex)
+
+    def __repr__(self) -> str:
+        return f"ObjectId({self.hex!r})"
+
+    def __str__(self) -> str:
+        return self.hex
+
+
+class TreeEntry:
+    """One path of a tree, from the root: `path` raw bytes parted by `/`, `mode` one of MODES, `id` raw."""
+
+    __slots__ = ("id", "mode", "path")
+
+    def __init__(self, path: bytes, mode: int, id: bytes) -> None:
+        self.path = path
+        self.mode = mode
+        self.id = id
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TreeEntry) and (self.path, self.mode, self.id) == (other.path, other.mode, other.id)
+
+    def __hash__(self) -> int:
+        return hash((self.path, self.mode, self.id))
+
+    def __repr__(self) -> str:
+        return f"TreeEntry({self.path!r}, {self.mode:o}, {self.id.hex()})"
+
+
+def hasher(object_format: str) -> _Hash:
+    """A new hash object for `sha1` or `sha256`; here it names things, Git's own choice decides which."""
+    import hashlib
+
+    return hashlib.sha1(usedforsecurity=False) if object_format == "sha1" else hashlib.sha256()
+
+
+def blob_hasher(size: int, object_format: str) -> _Hash:
+    """A hash object that has read the header of a blob of `size` bytes and wants its contents."""
+    digest = hasher(object_format)
+    digest.update(b"blob %d\0" % size)
+    return digest
+
+
+def blob_id(contents: bytes, object_format: str) -> bytes:
+    """The raw id of a blob."""
+    digest = blob_hasher(len(contents), object_format)
+    digest.update(contents)
+    return digest.digest()
+
+
+def empty_tree_id(object_format: str) -> ObjectId:
+    """The id of the tree without entries."""
+    digest = hasher(object_format)
+    digest.update(b"tree 0\0")
+    return ObjectId(digest.hexdigest())
+
+
+def tree_objects(entries: Iterable[TreeEntry], object_format: str) -> Mapping[bytes, tuple[bytes, bytes]]:
+    """Every tree object that holds these paths: directory (`b""` is the root) to (raw id, contents without header).
+
+    Raises UnsafeTree where one path is named twice, or is a file and a directory at once.
+    """
+    children: dict[bytes, dict[bytes, tuple[int, bytes]]] = {b"": {}}
+    for entry in entries:
+        directory, _, name = entry.path.rpartition(b"/")
+        if directory not in children:
+            parent = directory
+            while parent not in children:
+                children[parent] = {}
+                parent = parent.rpartition(b"/")[0]
+        siblings = children[directory]
+        if name in siblings:
+            raise UnsafeTree(f"the path {entry.path!r} is named twice")
+        siblings[name] = (entry.mode, entry.id)
+
+    trees: dict[bytes, tuple[bytes, bytes]] = {}
+    # The deepest first: a parent needs the ids of its children.
+    for directory in sorted(children, key=lambda path: -(path.count(b"/") + bool(path))):
+        rows = [(name, b"%o %s\0%s" % (mode, name, id)) for name, (mode, id) in children[directory].items()]
+        # Git sorts a directory as if its name ended in a slash; `children` holds those rows with their slash.
+        rows.sort(key=_sort_key)
+        contents = b"".join([row for _, row in rows])
+        digest = hasher(object_format)
+        digest.update(b"tree %d\0" % len(contents))
+        digest.update(contents)
+        trees[directory] = (digest.digest(), contents)
+        if directory:
+            parent, _, name = directory.rpartition(b"/")
+            if name in children[parent]:
+                raise UnsafeTree(f"the path {directory!r} is a file and a directory")
+            children[parent][name] = (DIRECTORY, digest.digest())
+    return trees
+
+
+def _sort_key(row: tuple[bytes, bytes]) -> bytes:
+    name, contents = row
+    return name + b"/" if contents.startswith(b"40000 ") else name
+
+
+def tree_id(entries: Iterable[TreeEntry], object_format: str) -> ObjectId:
+    """The id that `git write-tree` gives for these paths; raises as `tree_objects`."""
+    return ObjectId.from_raw(tree_objects(entries, object_format)[b""][0])

@@ -1,0 +1,185 @@
+"""What a platform is: its data (names, options, hosts, CI variables) and the questions it answers.
+
+To add one, copy a platform's file and add its type to the table in `platforms/__init__.py`. The files of this
+package are imported on the hook's path: nothing beyond this module, `urls` and `errors` is imported at their top.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from git_coderepo.credential import NoCredentials
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import BinaryIO, ClassVar
+
+    from git_coderepo.context import LocalRepositoryContext
+    from git_coderepo.credential import CredentialSource
+    from git_coderepo.objects import ObjectId
+    from git_coderepo.urls import Origin, RemoteURL
+
+
+class Option:
+    """One option of a platform, as data: the command line, the configuration, the manifest and the docs come from it.
+
+    `name` is the Python name (`api_url`); `flag` (`--api-url`) and `key` (`apiUrl`, in the configuration and the
+    manifest) follow from it. `default` is what holds when nothing is given, None for "taken from the remote".
+    A secret option is in no configuration and no manifest: a reference `{{name.key}}` or the keyring holds it.
+    """
+
+    __slots__ = ("default", "help", "name", "required", "secret")
+
+    def __init__(self, name: str, help: str, *, default: str | None = None, required: bool = False, secret: bool = False) -> None:
+        self.name = name
+        self.help = help
+        self.default = default
+        self.required = required
+        self.secret = secret
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def key(self) -> str:
+        first, *rest = self.name.split("_")
+        return first + "".join(word.capitalize() for word in rest)
+
+
+class CIVariables:
+    """The environment variables of a platform's CI, as its documentation names them.
+
+    They count only while `marker` (name, value) is set so; `commit` names the variable with the commit that is
+    checked out, `server` the one with the server's URL, `repository` the one with `owner/name`.
+    """
+
+    __slots__ = ("commit", "marker", "repository", "server")
+
+    def __init__(self, *, marker: tuple[str, str], commit: str, server: str, repository: str) -> None:
+        self.marker = marker
+        self.commit = commit
+        self.server = server
+        self.repository = repository
+
+
+class TokenVariable:
+    """An environment variable in which people keep a platform's token, and the one host its documents bind it to.
+
+    `host_variables` name variables with that host or its URL, tried in order; `default_host` holds when none is
+    set, None means: then the token is not used at all. `user` is git's user name for such a token.
+    """
+
+    __slots__ = ("default_host", "host_variables", "name", "user")
+
+    def __init__(self, name: str, *, host_variables: tuple[str, ...] = (), default_host: str | None, user: str | None = None) -> None:
+        self.name = name
+        self.host_variables = host_variables
+        self.default_host = default_host
+        self.user = user
+
+
+class Archive:
+    """An archive as it arrives: `stream` gives its compressed bytes, to be read once and closed.
+
+    `top_directory` says whether all its paths stand below one directory that is not part of the tree;
+    `path` is the part of the repository it holds, b"" for all of it.
+    """
+
+    __slots__ = ("path", "stream", "top_directory")
+
+    def __init__(self, stream: BinaryIO, *, top_directory: bool, path: bytes = b"") -> None:
+        self.stream = stream
+        self.top_directory = top_directory
+        self.path = path
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stream.close()
+
+
+class BaseCodeRepository(ABC):
+    """A code repository on a platform. Three methods must be there; each better one has a default of "I can't".
+
+    `name` is its registered name, `options` its options by Python name, defaults filled in. `remote` and
+    `credentials` are set by whoever builds it, before any method is called.
+    """
+
+    type: ClassVar[str] = "custom"
+    title: ClassVar[str] = "a class of one's own"
+    options: ClassVar[tuple[Option, ...]] = ()
+    hosts: ClassVar[tuple[str, ...]] = ()
+    # An ssh endpoint (host, port) that stands for another host: ("ssh.github.com", 443) for "github.com".
+    host_aliases: ClassVar[Mapping[tuple[str, int | None], str]] = {}
+    # Origins that share one credential by the platform's own documents: "https://api.github.com" asks as "https://github.com".
+    credential_aliases: ClassVar[Mapping[str, str]] = {}
+    ci: ClassVar[CIVariables | None] = None
+    token_variables: ClassVar[tuple[TokenVariable, ...]] = ()
+    token_help: ClassVar[str] = ""
+    # Whether only `download_files` brings the code, which loses modes and links: then the manifest lists `special`.
+    needs_special: ClassVar[bool] = False
+
+    remote: RemoteURL | None = None
+    credentials: CredentialSource = NoCredentials()
+
+    def __init__(self, name: str, options: Mapping[str, str]) -> None:
+        self.name = name
+        self.option_values = dict(options)
+
+    @abstractmethod
+    def login(self) -> None:
+        """Ask the platform once whether the credential works and the repository exists.
+
+        Raises TokenRefused, ScopeMissing, CredentialMissing, RepositoryMissing, HostUnreachable, or another
+        PlatformError: each says which it is.
+        """
+
+    @abstractmethod
+    def download_files(self, commit: str, directory: str, repo_sub_directory: str | None) -> None:
+        """Write the files of a commit (full hex id), or of one directory of it, below `directory`, which exists.
+
+        The last resort: modes and links that it loses are completed from the manifest, and all of it is verified.
+        """
+
+    @abstractmethod
+    def get_local_context(self, path: str) -> LocalRepositoryContext | None:
+        """The checkout that holds `path`, if its code is served by this repository, else None."""
+
+    # --- better methods, each optional ---
+
+    def open_archive(self, commit: ObjectId, path: bytes) -> Archive | None:
+        """One archive of a commit, or of one directory of it, as it streams in; None: this platform has none.
+
+        Raises CommitMissing, RateLimited and other PlatformErrors.
+        """
+        return None
+
+    def git_url(self) -> str | None:
+        """The URL from which git fetches it, without a credential; None: git cannot."""
+        return None
+
+    def git_credential_user(self) -> str | None:
+        """The user name that goes with a token when git asks for one; None: the credential's own."""
+        return None
+
+    def commit_tree(self, commit: ObjectId) -> ObjectId | None:
+        """The tree id of a commit by the platform's answer; None: this platform does not tell.
+
+        Raises CommitMissing.
+        """
+        return None
+
+    def has_commit(self, commit: ObjectId) -> bool | None:
+        """Whether the platform serves this commit now; None: it cannot be asked."""
+        return None
+
+    def web_url(self, commit: ObjectId) -> str | None:
+        """The page of a commit, for people; None: there is none."""
+        return None
+
+    def api_origin(self) -> Origin | None:
+        """The origin that API requests go to; None: there is no API."""
+        return None

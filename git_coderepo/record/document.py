@@ -1,0 +1,187 @@
+"""The run manifest of a snapshot, as a document of plain values; `manifest/schema` is the contract it follows."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from git_coderepo import __version__
+from git_coderepo.manifest.writer import encode, path_value
+from git_coderepo.objects import SYMLINK
+from git_coderepo.record.snapshot import INLINE_LIMIT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from git_coderepo.record.snapshot import Snapshot
+    from git_coderepo.record.source import CodeSource
+    from git_coderepo.urls import RemoteURL
+
+SCHEMA_ID = "urn:git-coderepo:run-manifest:1"
+MANIFEST_VERSION = "1.0"
+
+
+class Record:
+    """A manifest's bytes, the `id` of its run, and the overlay that goes beside it, None where it is inside."""
+
+    __slots__ = ("data", "document", "id", "overlay")
+
+    def __init__(self, data: bytes, document: dict[str, object], id: str, overlay: bytes | None) -> None:
+        self.data = data
+        self.document = document
+        self.id = id
+        self.overlay = overlay
+
+
+def write_record(
+    snapshot: Snapshot,
+    *,
+    now: float,
+    git_version: str,
+    name: str | None = None,
+    parent: str | None = None,
+    command: Sequence[bytes] | None = None,
+) -> Record:
+    """The manifest of a snapshot, `now` in seconds since the epoch. Raises InvalidManifest where it is too large."""
+    import binascii
+
+    assert snapshot.settings is not None and snapshot.layout is not None and snapshot.tree is not None
+    id = uuid7(now)
+    source = snapshot.source
+    overlay_document: dict[str, object] | None = None
+    beside = None
+    overlay = snapshot.overlay
+    if overlay is not None:
+        overlay_document = {
+            "tarSha256": overlay.tar_sha256,
+            "sha256": overlay.sha256,
+            "size": len(overlay.data),
+            "files": overlay.files,
+            "deleted": [path_value(path) for path in overlay.deleted],
+        }
+        if len(overlay.data) <= snapshot.settings.size("inlineLimit", INLINE_LIMIT):
+            overlay_document["data"] = binascii.b2a_base64(overlay.data, newline=False).decode()
+        else:
+            beside = overlay.data
+    base = snapshot.base
+    document: dict[str, object] = {
+        "$schema": SCHEMA_ID,
+        "manifestVersion": MANIFEST_VERSION,
+        "run": {
+            "id": id,
+            "createdOn": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
+            "name": name,
+            "parent": parent,
+            "command": None if command is None else [path_value(word) for word in command],
+            "directory": path_value(snapshot.layout.prefix.rstrip(b"/") or b"."),
+        },
+        "repository": None if source is None else repository_document(source),
+        "code": {
+            "objectFormat": snapshot.layout.object_format,
+            "head": _head_document(snapshot),
+            "dirty": snapshot.dirty,
+            "changes": {
+                "staged": snapshot.status.staged if snapshot.status else 0,
+                "unstaged": snapshot.status.unstaged if snapshot.status else 0,
+                "untracked": snapshot.status.untracked if snapshot.status else 0,
+                "unpushed": None if base is None else base.unpushed,
+            },
+            "base": None
+            if base is None or snapshot.base_tree is None
+            else {
+                "commit": base.commit.hex,
+                "tree": snapshot.base_tree.hex,
+                "knownBy": base.known_by,
+                "archive": snapshot.archive,
+            },
+            "snapshot": {"tree": snapshot.tree.hex, "ref": None},
+            "overlay": overlay_document,
+            "special": _special(snapshot),
+            "subdirectory": {"path": ".", "tree": snapshot.tree.hex, "proof": []},
+            "scope": None,
+            "submodules": [
+                {"path": path_value(path), "commit": commit, "state": "absent", "repository": None, "code": None}
+                for path, commit in snapshot.submodules
+            ],
+            "omitted": [{"path": path_value(path), "reason": reason} for path, reason in snapshot.omitted],
+        },
+        "environment": {"buildKey": None, "image": None},
+        "producer": {"name": "git-coderepo", "version": __version__, "git": git_version},
+    }
+    return Record(encode(document), document, id, beside)
+
+
+def repository_document(source: CodeSource) -> dict[str, object]:
+    """Where the code is served from: parts of the remote without a secret, options that the platform calls public."""
+    platform = source.described()
+    return {
+        "name": source.registration.name,
+        "type": source.registration.type,
+        "source": source.registration.source,
+        "remote": None if source.remote is None else remote_document(source.remote),
+        "options": {
+            option.key: value
+            for option in platform.options
+            if not option.secret and (value := platform.option_values.get(option.name)) is not None
+        },
+    }
+
+
+def remote_document(remote: RemoteURL) -> Mapping[str, object]:
+    """The recorded parts: never a password, never a query; a user name only for ssh, whose address it belongs to."""
+    return {
+        "transport": remote.transport,
+        "host": remote.host,
+        "port": remote.port,
+        "user": remote.user if remote.transport == "ssh" else None,
+        "path": remote.path,
+    }
+
+
+def _head_document(snapshot: Snapshot) -> dict[str, object] | None:
+    head = snapshot.head
+    if head is None:
+        return None
+    page = snapshot.source.described().web_url(head.commit) if snapshot.source is not None else None
+    return {"commit": head.commit.hex, "tree": head.tree.hex, "branch": head.branch, "webUrl": page}
+
+
+def _special(snapshot: Snapshot) -> list[dict[str, object]] | None:
+    """Every entry that is no plain file, for a platform whose only method loses modes and links."""
+    from git_coderepo.checkout.overlay import differences
+    from git_coderepo.git import read_blobs
+    from git_coderepo.objects import FILE, GITLINK
+
+    if snapshot.source is None or not snapshot.source.platform_class.needs_special or snapshot.base_tree is None:
+        return None
+    rows = [row for row in differences(snapshot.git, None, snapshot.base_tree) if row.mode not in (FILE, GITLINK)]
+    links = [row for row in rows if row.mode == SYMLINK]
+    blobs = read_blobs(snapshot.git, [row.id for row in links])
+    targets = {row.path: source.read(size) for row, (_, size, source) in zip(links, blobs, strict=True)}
+    found = []
+    for row in rows:
+        entry: dict[str, object] = {"path": path_value(row.path), "mode": f"{row.mode:o}"}
+        if row.mode == SYMLINK:
+            entry["target"] = path_value(targets[row.path])
+        found.append(entry)
+    return found
+
+
+def uuid7(now: float) -> str:
+    """A time-ordered id (RFC 9562, section 5.7): 48 bits of milliseconds, the rest random."""
+    value = int(now * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) | 7 << 76
+    value = value & ~(0x3 << 62) | 2 << 62
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def carriers(size: int) -> list[str]:
+    """What can carry a manifest of `size` bytes, overlay and all, to a runner."""
+    found = ["file"]
+    if size <= 120 << 10:
+        found.insert(0, "environment variable")
+    if size <= 1 << 20:
+        found.insert(len(found) - 1, "ConfigMap")
+    return found

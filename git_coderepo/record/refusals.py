@@ -1,0 +1,124 @@
+"""What stops a run before it starts, each with its reason and the line that cures it; and what is left out by rule."""
+
+from __future__ import annotations
+
+import os
+
+from git_coderepo.checkout.attributes import attribute_files, wants_lfs
+from git_coderepo.checkout.overlay import blob_sizes, largest_folders
+from git_coderepo.checkout.screening import excluded, secret_by_name
+from git_coderepo.errors import NotReproducible
+from git_coderepo.git import read_blobs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from git_coderepo.checkout.layout import Layout
+    from git_coderepo.checkout.status import Change
+    from git_coderepo.git import Git
+    from git_coderepo.settings import Settings
+
+OVERLAY_LIMIT = 100 << 20
+# https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md#the-pointer
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[bytes, str]]) -> list[Change]:
+    """The changes that belong to the snapshot; what is left out is added to `omitted` with its reason."""
+    untracked_rule = settings.choice("untracked", ("include", "ignore", "refuse"), "include")
+    if changes and settings.choice("dirty", ("allow", "refuse"), "allow") == "refuse":
+        raise NotReproducible("the checkout is dirty, and 'coderepo.dirty' is 'refuse'", hints=["git commit"])
+    patterns = settings.texts("exclude")
+    wanted = []
+    for change in changes:
+        if change.untracked:
+            if untracked_rule == "refuse":
+                raise NotReproducible(
+                    f"'{os.fsdecode(change.path)}' is untracked, and 'coderepo.untracked' is 'refuse'",
+                    hints=[f"git add '{os.fsdecode(change.path)}'"],
+                )
+            reason = (
+                "untracked-ignored-by-setting"
+                if untracked_rule == "ignore"
+                else "secret-name"
+                if secret_by_name(change.path)
+                else "excluded"
+                if patterns and excluded(change.path, patterns)
+                else None
+            )
+            if reason is not None:
+                omitted.append((change.path, reason))
+                continue
+        if change.worktree != ".":
+            wanted.append(change)
+    return wanted
+
+
+def included(layout: Layout, include: Sequence[bytes]) -> list[Change]:
+    """The ignored paths that were asked for by name, folders with all they hold."""
+    from git_coderepo.checkout.status import Change as Row
+
+    found = []
+    for path in include:
+        absolute = os.path.normpath(os.path.join(layout.toplevel, layout.prefix, path))
+        below = os.path.relpath(absolute, layout.toplevel)
+        if below == b".." or below.startswith(b"../"):
+            raise NotReproducible(f"'{os.fsdecode(path)}' is outside of the checkout")
+        if not os.path.lexists(absolute):
+            raise NotReproducible(f"'{os.fsdecode(path)}' does not exist")
+        if os.path.islink(absolute) or not os.path.isdir(absolute):
+            found.append(Row(below, "?", "?", False))
+            continue
+        for folder, _, files in os.walk(absolute):
+            paths = (os.path.relpath(os.path.join(folder, name), layout.toplevel) for name in files)
+            found += [Row(path, "?", "?", False) for path in paths]
+    return found
+
+
+def refuse_large(settings: Settings, sizes: Sequence[tuple[bytes, int]], word: str) -> None:
+    """Stop before anything is read where what would travel is above the limit."""
+    limit = settings.size("overlayLimit", OVERLAY_LIMIT)
+    total = sum(size for _, size in sizes)
+    if total <= limit:
+        return
+    folders = [(os.fsdecode(path), shown_size(size)) for path, size in largest_folders(sizes)]
+    raise NotReproducible(
+        f"{shown_size(total)} would travel with the run, more than the limit of {shown_size(limit)}: "
+        + ", ".join(f"'{path}' {size} {word}" for path, size in folders),
+        hints=[
+            f"leave it out: echo '/{folders[0][0]}' >> .git/info/exclude"
+            if word == "changed"
+            else "git push, so that the platform serves it",
+            f"or raise the limit: git config coderepo.overlayLimit {-(-total >> 20)}m",
+        ],
+    )
+
+
+def refuse_lfs(git: Git, listing: bytes) -> None:
+    """Stop where a path of the tree whose `ls-tree -r -z` is `listing` is a pointer of Git LFS."""
+    files = attribute_files(listing)
+    if not files:
+        return
+    contents = [source.read(size) for _, size, source in read_blobs(git, [id for _, id in files])]
+    if not wants_lfs(contents):
+        return
+    rows = [row.partition(b"\t") for row in listing.split(b"\0") if row.startswith((b"100644 ", b"100755 "))]
+    ids = [facts.split(b" ")[2].decode() for facts, _, _ in rows]
+    small = [(id, path) for id, size, (_, _, path) in zip(ids, blob_sizes(git, ids), rows, strict=True) if size < 1024]
+    for (_, path), (_, size, source) in zip(small, read_blobs(git, [id for id, _ in small]), strict=True):
+        if source.read(size).startswith(_LFS_POINTER):
+            raise NotReproducible(
+                f"'{os.fsdecode(path)}' is kept in Git LFS, and its contents cannot travel yet",
+                hints=["git lfs migrate export, where the file is small enough for Git itself"],
+            )
+
+
+def shown_size(size: int) -> str:
+    """A number of bytes for people: `17 bytes`, `3.4 MiB`."""
+    if size < 1024:
+        return f"{size} bytes"
+    for unit, scale in (("KiB", 1 << 10), ("MiB", 1 << 20)):
+        if size < scale << 10:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size / (1 << 30):.1f} GiB"

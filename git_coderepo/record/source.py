@@ -1,0 +1,91 @@
+"""Where a checkout's code is served from: the code repository that is meant, its remote, its platform."""
+
+from __future__ import annotations
+
+import os
+
+from git_coderepo.platforms import platform_class
+from git_coderepo.registrations.config import choose
+from git_coderepo.urls import RemoteURL, resolve_remote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.checkout.layout import Layout
+    from git_coderepo.checkout.survey import Survey
+    from git_coderepo.git import Git
+    from git_coderepo.platforms.base import BaseCodeRepository
+    from git_coderepo.registrations.config import Registration
+    from git_coderepo.settings import Settings
+
+
+class CodeSource:
+    """A code repository in this checkout: its `registration` and `remote` (None where only the platform knows one)."""
+
+    __slots__ = ("git", "registration", "remote", "settings")
+
+    def __init__(self, registration: Registration, remote: RemoteURL | None, settings: Settings, git: Git) -> None:
+        self.registration = registration
+        self.remote = remote
+        self.settings = settings
+        self.git = git
+
+    @property
+    def remote_name(self) -> str | None:
+        """The git remote whose tracking references say what the platform has."""
+        return self.registration.remote
+
+    @property
+    def platform_class(self) -> type[BaseCodeRepository]:
+        if self.registration.source is not None:
+            from git_coderepo.platforms.custom import load_class
+
+            return load_class(self.registration.source)
+        return platform_class(self.registration.type)
+
+    def platform(self) -> BaseCodeRepository:
+        """The platform itself, with the user's credentials at hand."""
+        from git_coderepo.registrations.build import build
+        from git_coderepo.registrations.credentials import users_chain
+
+        return build(self.registration, self.remote, users_chain(self.settings, self.git))
+
+    def described(self) -> BaseCodeRepository:
+        """The platform as far as it describes itself: no credential is looked for."""
+        from git_coderepo.credential import NoCredentials
+        from git_coderepo.registrations.build import build
+
+        return build(self.registration, self.remote, NoCredentials())
+
+
+def choose_source(found: Survey, name: str | None) -> CodeSource | None:
+    """The code repository that is meant in this checkout; None where there is none. Raises RegistrationError."""
+    return _source(found.git, found.settings, found.layout, found.remotes(), name, found.upstream_remote)
+
+
+def choose_source_of(git: Git, settings: Settings, layout: Layout, name: str | None) -> CodeSource | None:
+    """The same without a look at the work tree."""
+    remotes = {}
+    for remote_name in settings.subsections("remote"):
+        url = resolve_remote(git, settings, remote_name)
+        if url is not None:
+            remotes[remote_name] = url
+    return _source(git, settings, layout, remotes, name, None)
+
+
+def _source(
+    git: Git, settings: Settings, layout: Layout, remotes: dict[str, RemoteURL], name: str | None, upstream: str | None
+) -> CodeSource | None:
+    remotes = {key: absolute(url, layout) for key, url in remotes.items()}
+    registration = choose(settings, remotes, name=name, upstream=upstream)
+    if registration is None:
+        return None
+    remote = remotes.get(registration.remote) if registration.remote is not None else None
+    return CodeSource(registration, remote, settings, git)
+
+
+def absolute(url: RemoteURL, layout: Layout) -> RemoteURL:
+    """A local path from the root of the file system; git reads a relative one from the work tree's root."""
+    if url.transport != "local" or url.path is None or url.path.startswith("/"):
+        return url
+    path = os.path.normpath(os.path.join(os.fsdecode(layout.toplevel), url.path))
+    return RemoteURL.from_parts("local", None, None, None, path)

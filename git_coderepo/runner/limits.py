@@ -1,0 +1,19 @@
+"""How much a runner takes from anybody before it stops: safety rule 3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`entries`: paths of a tree, directories included; `bytes`: what an archive may inflate to, or its files sum up to."""
+
+    entries: int = 1_000_000
+    bytes: int = 20 << 30
+
+
+# What no setting raises: each bounds the memory that a hostile archive can make us hold.
+EXTENDED_HEADER_BYTES = 1 << 20
+LINK_TARGET_BYTES = 64 << 20
+NAME_BYTES = 256 << 20

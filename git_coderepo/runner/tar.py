@@ -1,0 +1,327 @@
+"""A strict streaming reader of tar archives, gzip'd or plain, as `git archive` and the platforms make them.
+
+Format: POSIX.1-2017 `pax` (the ustar header, the extended headers `x` and `g`), the GNU long names `L` and `K` and
+base-256 sizes (`Basic Tar Format` in the GNU tar manual); gzip: RFC 1952. It takes files, directories and symbolic
+links and refuses all else: hard links, devices, sparse files, archives without their end.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from git_coderepo.errors import DownloadDamaged, UnsafeTree
+from git_coderepo.objects import DIRECTORY, EXECUTABLE, FILE, SYMLINK
+from git_coderepo.runner.entries import Entry
+from git_coderepo.runner.limits import EXTENDED_HEADER_BYTES, Limits
+from git_coderepo.runner.paths import check_path, quoted
+
+_BLOCK = 512
+_ZEROS = bytes(_BLOCK)
+# What is asked of the stream at once, and the most that one step inflates.
+_READ = 1 << 16
+_INFLATE = 1 << 18
+# Contents up to this size are handed over in one piece.
+_IN_ONE_PIECE = 1 << 20
+# No archiver makes as many gzip members or extended headers in a row; each costs time without giving a file.
+_MOST_MEMBERS = 4096
+_MOST_EXTENDED = 8
+
+_REFUSED = {
+    b"1": "a hard link",
+    b"3": "a character device",
+    b"4": "a block device",
+    b"6": "a named pipe",
+    b"7": "a contiguous file",
+    b"S": "a sparse file",
+}
+
+
+def entries(stream: BinaryIO, *, top_directory: bool, limits: Limits | None = None) -> TarReader:
+    """The entries of the archive that `stream` gives, in its order; see TarReader."""
+    return TarReader(stream, top_directory=top_directory, limits=limits)
+
+
+class TarReader(Iterator[Entry]):
+    """Reads an archive from `stream` (only `read(n)` is called) once, in bounded memory.
+
+    `top_directory`: all paths stand below one directory, which is taken off. `comment` holds the global pax comment,
+    in which `git archive` writes the commit's id, as soon as the first entry was read; None without one. Paths are
+    raw bytes, checked by `check_path`; modes are 0o100755 for whatever its owner may execute, else 0o100644.
+
+    Raises UnsafeTree for what safety rule 3 refuses and for what exceeds `limits`, DownloadDamaged for bytes that
+    are no such archive, and whatever `stream` raises. When the last entry was given, the archive was whole: its end
+    blocks were there, the checksum of gzip was right, and nothing came after it.
+    """
+
+    def __init__(self, stream: BinaryIO, *, top_directory: bool, limits: Limits | None = None) -> None:
+        self.comment: bytes | None = None
+        self._limits = limits or Limits()
+        self._strips = top_directory
+        self._top = b""
+        self._count = 0
+        self._blocks = _inflated(stream, self._limits.bytes)
+        self._buffer = b""
+        self._position = 0
+        # Contents and padding of the entry given last that were not read yet.
+        self._contents_left = 0
+        self._padding_left = 0
+
+    def __next__(self) -> Entry:
+        if self._contents_left or self._padding_left:
+            self._skip()
+        attributes: dict[bytes, bytes] | None = None
+        extended = 0
+        while True:
+            header = self._take(_BLOCK)
+            if header == _ZEROS:
+                if extended:
+                    raise DownloadDamaged("the archive ends after a header that announces an entry")
+                self._finish()
+                raise StopIteration
+            kind, size = _checked(header)
+            if kind not in b"xgLK":
+                break
+            extended += 1
+            if extended > _MOST_EXTENDED or size > EXTENDED_HEADER_BYTES:
+                raise UnsafeTree("the archive has extended headers without measure")
+            data = self._take(size)
+            self._take(-size % _BLOCK)
+            if kind == b"g":
+                self._take_global(_records(data))
+                continue
+            if attributes is None:
+                attributes = {}
+            if kind == b"x":
+                attributes.update(_records(data))
+            else:
+                attributes[b"path" if kind == b"L" else b"linkpath"] = data.rstrip(b"\0")
+        return self._entry(header, kind, size, attributes)
+
+    def _entry(self, header: bytes, kind: bytes, size: int, attributes: dict[bytes, bytes] | None) -> Entry:
+        path = target = None
+        if attributes is not None:
+            path, target = attributes.get(b"path"), attributes.get(b"linkpath")
+            stated = attributes.get(b"size")
+            if stated is not None:
+                size = _decimal(stated)
+            if any(key.startswith(b"GNU.sparse") for key in attributes):
+                kind = b"S"
+        if path is None:
+            path = header[:100].rstrip(b"\0")
+            # GNU's older format keeps other things where POSIX keeps the beginning of a long path.
+            if header[345] and header[257:263] == b"ustar\0":
+                path = header[345:500].rstrip(b"\0") + b"/" + path
+        self._count += 1
+        if self._count > self._limits.entries:
+            raise UnsafeTree(f"the archive has more than {self._limits.entries} entries")
+
+        if kind in b"0\0":
+            path = self._below_top(path, is_directory=False)
+            mode = EXECUTABLE if _octal(header[100:108]) & 0o100 else FILE
+            check_path(path)
+            return Entry(path, mode, size, self._contents(size))
+        if kind not in b"25":
+            raise UnsafeTree(f"{quoted(path)} is {_REFUSED.get(kind, f'an entry of the unknown type {kind!r}')} in the archive")
+        if size:
+            raise DownloadDamaged(f"{quoted(path)} in the archive is no file, but has contents")
+        if kind == b"5":
+            path = self._below_top(path[:-1] if path.endswith(b"/") else path, is_directory=True)
+            if not path:  # the top directory itself
+                return self.__next__()
+            check_path(path)
+            return Entry(path, DIRECTORY, 0, b"")
+        path = self._below_top(path, is_directory=False)
+        check_path(path, SYMLINK)
+        if target is None:
+            target = header[157:257].rstrip(b"\0")
+        return Entry(path, SYMLINK, len(target), target)
+
+    def _below_top(self, path: bytes, *, is_directory: bool) -> bytes:
+        if not self._strips:
+            return path
+        top = self._top
+        if not top:
+            first, slash, _ = path.partition(b"/")
+            if not slash and not is_directory:
+                raise UnsafeTree(f"{quoted(path)} in the archive is not below a top directory")
+            check_path(first)
+            top = self._top = first + b"/"
+        if path.startswith(top):
+            return path[len(top) :]
+        if is_directory and path == top[:-1]:
+            return b""
+        raise UnsafeTree(f"{quoted(path)} in the archive is not below its top directory {quoted(top)}")
+
+    def _take_global(self, records: dict[bytes, bytes]) -> None:
+        for key, value in records.items():
+            if key == b"comment":
+                self.comment = value
+            elif key in (b"path", b"linkpath", b"size") or key.startswith(b"GNU.sparse"):
+                raise UnsafeTree(f"the archive gives all its entries one {key.decode()!r}")
+
+    # --- bytes -----------------------------------------------------------------------------------
+
+    def _take(self, size: int) -> bytes:
+        """The next `size` bytes, in one piece."""
+        start = self._position
+        end = start + size
+        if end > len(self._buffer):
+            pieces = [self._buffer[start:]]
+            missing = end - len(self._buffer)
+            while missing > 0:
+                block = self._more()
+                pieces.append(block)
+                missing -= len(block)
+            self._buffer = b"".join(pieces)
+            start, end = 0, size
+        self._position = end
+        return self._buffer[start:end]
+
+    def _more(self) -> bytes:
+        for block in self._blocks:
+            return block
+        raise DownloadDamaged("the archive is cut off")
+
+    def _contents(self, size: int):  # type: ignore[no-untyped-def]
+        if size <= _IN_ONE_PIECE:
+            contents = self._take(size)
+            self._padding_left = -size % _BLOCK
+            return contents
+        if size > self._limits.bytes:
+            raise UnsafeTree(f"the archive unpacks to more than {self._limits.bytes} bytes")
+        self._contents_left = size
+        self._padding_left = -size % _BLOCK
+        number = self._count
+
+        def pieces() -> Iterator[bytes]:
+            while self._contents_left:
+                if self._count != number:
+                    raise RuntimeError("the contents of an entry are read before the next entry is asked for")
+                yield self._piece()
+
+        return pieces
+
+    def _piece(self) -> bytes:
+        start = self._position
+        if start == len(self._buffer):
+            self._buffer, start = self._more(), 0
+        end = min(len(self._buffer), start + self._contents_left)
+        piece = self._buffer[start:end]
+        self._position = end
+        self._contents_left -= len(piece)
+        return piece
+
+    def _skip(self) -> None:
+        while self._contents_left:
+            self._piece()
+        self._take(self._padding_left)
+        self._padding_left = 0
+
+    def _finish(self) -> None:
+        if self._take(_BLOCK) != _ZEROS:
+            raise DownloadDamaged("the archive goes on after its end")
+        rest = self._buffer[self._position :]
+        self._buffer, self._position = b"", 0
+        while rest is not None:
+            if rest.count(0) != len(rest):
+                raise DownloadDamaged("the archive goes on after its end")
+            rest = next(self._blocks, None)  # type: ignore[assignment]
+
+
+def _inflated(stream: BinaryIO, most: int) -> Iterator[bytes]:
+    """What `stream` holds, inflated if it is gzip'd, in pieces of at most `_INFLATE` bytes."""
+    data = stream.read(_READ)
+    while len(data) < 2:
+        more = stream.read(_READ)
+        if not more:
+            raise DownloadDamaged("the archive is cut off" if data else "the archive is empty")
+        data += more
+    total = 0
+    if data[:2] != b"\x1f\x8b":
+        while data:
+            total += len(data)
+            if total > most:
+                raise UnsafeTree(f"the archive unpacks to more than {most} bytes")
+            yield data
+            data = stream.read(_READ)
+        return
+    members = 1
+    inflater = zlib.decompressobj(wbits=31)
+    while True:
+        try:
+            block = inflater.decompress(data, _INFLATE)
+        except zlib.error as error:
+            raise DownloadDamaged(f"the archive is damaged: {error}") from None
+        if block:
+            total += len(block)
+            if total > most:
+                raise UnsafeTree(f"the archive unpacks to more than {most} bytes")
+            yield block
+        if inflater.eof:
+            data = inflater.unused_data or stream.read(_READ)
+            if not data:
+                return
+            members += 1
+            if members > _MOST_MEMBERS:
+                raise UnsafeTree("the archive has gzip members without measure")
+            inflater = zlib.decompressobj(wbits=31)
+            continue
+        data = inflater.unconsumed_tail
+        if not data and len(block) < _INFLATE:
+            data = stream.read(_READ)
+            if not data:
+                raise DownloadDamaged("the archive is cut off")
+
+
+def _checked(header: bytes) -> tuple[bytes, int]:
+    """Type and size of the entry that a header block describes, when it is one and its checksum is right."""
+    magic = header[257:263]
+    if magic not in (b"ustar\0", b"ustar "):
+        raise DownloadDamaged("what arrived is not a tar archive")
+    # The sum of the bytes, the checksum's own field counted as spaces. adler32 gives a sum at C's speed,
+    # modulo 65521, which 512 bytes of ASCII do not reach.
+    total = (zlib.adler32(header) & 0xFFFF) - 1 if header.isascii() else sum(header)
+    field = header[148:156]
+    if _octal(field) != total - sum(field) + 256:
+        raise DownloadDamaged("a header of the archive has a wrong checksum")
+    field = header[124:136]
+    if field[0] == 0x80:
+        size = int.from_bytes(field[1:], "big")
+    else:
+        size = _octal(field)
+    return header[156:157], size
+
+
+def _octal(field: bytes) -> int:
+    digits = field.strip(b" \0")
+    if not digits.isdigit():
+        raise DownloadDamaged("a header of the archive has a number that is none")
+    try:
+        return int(digits, 8)
+    except ValueError:
+        raise DownloadDamaged("a header of the archive has a number that is none") from None
+
+
+def _decimal(digits: bytes) -> int:
+    if not digits.isdigit() or len(digits) > 20:
+        raise DownloadDamaged("an extended header of the archive has a number that is none")
+    return int(digits)
+
+
+def _records(data: bytes) -> dict[bytes, bytes]:
+    """The records `LENGTH KEY=VALUE` of a pax extended header."""
+    records = {}
+    position = 0
+    while position < len(data):
+        space = data.find(b" ", position, position + 21)
+        end = position + _decimal(data[position:space]) if space > 0 else 0
+        if not space < end <= len(data) or data[end - 1] != 0x0A:
+            raise DownloadDamaged("an extended header of the archive has a record of a wrong length")
+        key, equals, value = data[space + 1 : end - 1].partition(b"=")
+        if not equals or not key:
+            raise DownloadDamaged("an extended header of the archive has a record without a key")
+        records[key] = value
+        position = end
+    return records

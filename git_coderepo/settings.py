@@ -1,0 +1,138 @@
+"""The `coderepo.*` settings and the few of git's own that matter, from one reading of git's configuration.
+
+A setting `coderepo.cacheDir` has a twin in the environment, `CODEREPO_CACHE_DIR`, which wins over the configuration.
+"""
+
+from __future__ import annotations
+
+import os
+
+from git_coderepo.errors import UsageError
+from git_coderepo.git import Git
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# `--show-scope` comes with git 2.26; `--null` ends a scope and an entry with NUL, a name with a newline.
+READ_ARGUMENTS = (
+    "config", "--null", "--show-scope", "--get-regexp",
+    r"^(coderepo|remote|branch|url|core|extensions|submodule|filter|color|advice|index)\.",
+)  # fmt: skip
+
+_TRUE = frozenset(("true", "yes", "on", "1"))
+_FALSE = frozenset(("false", "no", "off", "0", ""))
+_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+class Entry:
+    """One line of configuration: `section` and `name` in lower case, `subsection` as written or None.
+
+    `value` is None for a name without `=`, which git reads as true; `scope` is `system`, `global`, `local`,
+    `worktree` or `command`.
+    """
+
+    __slots__ = ("name", "scope", "section", "subsection", "value")
+
+    def __init__(self, section: str, subsection: str | None, name: str, value: str | None, scope: str) -> None:
+        self.section = section
+        self.subsection = subsection
+        self.name = name
+        self.value = value
+        self.scope = scope
+
+
+class Settings:
+    """What `READ_ARGUMENTS` printed, in git's order: of several values the last one counts."""
+
+    __slots__ = ("entries", "environment")
+
+    def __init__(self, entries: list[Entry], environment: Mapping[str, str]) -> None:
+        self.entries = entries
+        self.environment = environment
+
+    @classmethod
+    def parse(cls, output: bytes, environment: Mapping[str, str] | None = None) -> Settings:
+        """From the bytes of `git config --null --show-scope --get-regexp …`."""
+        fields = os.fsdecode(output).split("\0")
+        entries = []
+        for scope, entry in zip(fields[0:-1:2], fields[1::2], strict=True):
+            key, newline, value = entry.partition("\n")
+            section, _, rest = key.partition(".")
+            subsection, dot, name = rest.rpartition(".")
+            entries.append(Entry(section, subsection if dot else None, name, value if newline else None, scope))
+        return cls(entries, os.environ if environment is None else environment)
+
+    @classmethod
+    def read(cls, git: Git) -> Settings:
+        """Ask git, once."""
+        return cls.parse(git.start(*READ_ARGUMENTS).checked(1), git.environment)
+
+    def value(self, section: str, name: str, subsection: str | None = None) -> str | None:
+        """The last value of `section.subsection.name` (any case of section and name), or None."""
+        values = self.values(section, name, subsection)
+        return values[-1] if values else None
+
+    def values(self, section: str, name: str, subsection: str | None = None) -> list[str]:
+        """All values, in git's order."""
+        wanted = (section.lower(), subsection, name.lower())
+        return [
+            "true" if entry.value is None else entry.value
+            for entry in self.entries
+            if (entry.section, entry.subsection, entry.name) == wanted
+        ]
+
+    def subsections(self, section: str) -> Iterator[str]:
+        """The subsections of a section, each once, in the order of their first appearance."""
+        seen = {}
+        for entry in self.entries:
+            if entry.section == section and entry.subsection is not None:
+                seen[entry.subsection] = None
+        return iter(seen)
+
+    # --- settings of our own: `name` as documented, `cacheDir` ---
+
+    def text(self, name: str) -> str | None:
+        """`coderepo.NAME`, or its twin in the environment."""
+        twin = self.environment.get(twin_of(name))
+        return twin if twin is not None else self.value("coderepo", name)
+
+    def texts(self, name: str) -> list[str]:
+        """All values of a setting that may be given several times; the twin holds them parted by newlines."""
+        twin = self.environment.get(twin_of(name))
+        return twin.split("\n") if twin is not None else self.values("coderepo", name)
+
+    def choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
+        """A setting that is one of a few words; raises UsageError for another."""
+        text = self.text(name)
+        if text is None:
+            return default
+        if text not in allowed:
+            raise UsageError(f"'{text}' is no value of 'coderepo.{name}'", hints=[f"one of: {', '.join(allowed)}"])
+        return text
+
+    def flag(self, name: str, default: bool) -> bool:
+        """A boolean as `git config --type=bool` reads it."""
+        text = self.text(name)
+        if text is None:
+            return default
+        if text.lower() in _TRUE:
+            return True
+        if text.lower() in _FALSE:
+            return False
+        raise UsageError(f"'{text}' is no boolean: 'coderepo.{name}'")
+
+    def size(self, name: str, default: int) -> int:
+        """A number of bytes as `git config --type=int` reads it: `64k`, `100m`, `1g`."""
+        text = self.text(name)
+        if text is None:
+            return default
+        digits, unit = (text[:-1], text[-1].lower()) if text[-1:].lower() in _UNITS else (text, "")
+        if not digits.isascii() or not digits.isdigit():
+            raise UsageError(f"'{text}' is no size: 'coderepo.{name}'", hints=["a number of bytes, or with k, m, g"])
+        return int(digits) * _UNITS.get(unit, 1)
+
+
+def twin_of(name: str) -> str:
+    """`CODEREPO_CACHE_DIR` for `cacheDir`."""
+    return "CODEREPO_" + "".join("_" + char if char.isupper() else char for char in name).upper()
