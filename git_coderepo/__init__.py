@@ -1,5 +1,53 @@
-"""Know exactly which code made a run, and get exactly that code back on any machine."""
+"""Know exactly which code made a run, and get exactly that code back on any machine.
+
+    import git_coderepo as coderepo
+
+    manifest = coderepo.snapshot(".")
+    coderepo.fetch(manifest, "code")
+
+Nothing is imported before its name is used: the hook's path and a runner need little of this package.
+"""
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.api import fetch, snapshot, verify
+    from git_coderepo.errors import CodeRepoError, InvalidRemoteURL
+    from git_coderepo.manifest.model import Manifest
+    from git_coderepo.platforms.base import BaseCodeRepository, Option
+    from git_coderepo.runner.receipt import Receipt
+    from git_coderepo.urls import RemoteURL
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "BaseCodeRepository", "CodeRepoError", "InvalidRemoteURL", "Manifest", "Option", "Receipt", "RemoteURL",
+    "fetch", "snapshot", "verify",
+]  # fmt: skip
+
+_HOMES = {
+    "BaseCodeRepository": "platforms.base",
+    "CodeRepoError": "errors",
+    "InvalidRemoteURL": "errors",
+    "Manifest": "manifest.model",
+    "Option": "platforms.base",
+    "Receipt": "runner.receipt",
+    "RemoteURL": "urls",
+    "fetch": "api",
+    "snapshot": "api",
+    "verify": "api",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from where it lives (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

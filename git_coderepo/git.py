@@ -37,7 +37,7 @@ class Process:
     __slots__ = ("_err", "_out", "_pid", "argv", "status", "stderr", "stdout")
 
     def __init__(
-        self, argv: Sequence[Argument], environment: Mapping[str, str], *, stdin: bytes | None, pipe: bool
+        self, argv: list[Argument], environment: Mapping[str, str], *, stdin: bytes | None, pipe: bool
     ) -> None:
         self.argv = argv
         self.status: int | None = None

@@ -10,7 +10,7 @@ from git_coderepo.errors import InvalidObjectId, UnsafeTree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from hashlib import _Hash
 
 FILE = 0o100644
@@ -118,41 +118,50 @@ def tree_objects(entries: Iterable[TreeEntry], object_format: str) -> Mapping[by
 
     Raises UnsafeTree where one path is named twice, or is a file and a directory at once.
     """
-    children: dict[bytes, dict[bytes, tuple[int, bytes]]] = {b"": {}}
+    children: dict[bytes, dict[bytes, bytes]] = {b"": {}}
     for entry in entries:
         directory, _, name = entry.path.rpartition(b"/")
-        if directory not in children:
-            parent = directory
-            while parent not in children:
-                children[parent] = {}
-                parent = parent.rpartition(b"/")[0]
-        siblings = children[directory]
+        siblings = children.get(directory)
+        if siblings is None:
+            siblings = children[directory] = {}
+            while (directory := directory.rpartition(b"/")[0]) not in children:
+                children[directory] = {}
         if name in siblings:
             raise UnsafeTree(f"the path {entry.path!r} is named twice")
-        siblings[name] = (entry.mode, entry.id)
+        siblings[name] = b"%o%b" % (entry.mode, entry.id)
+    return {directory: (id, contents) for directory, id, contents in directory_trees(children, object_format)}
 
-    trees: dict[bytes, tuple[bytes, bytes]] = {}
-    # The deepest first: a parent needs the ids of its children.
+
+def directory_trees(
+    children: Mapping[bytes, Mapping[bytes, bytes]], object_format: str
+) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """The tree objects of nested directories, the deepest first: (directory, raw id, contents without header).
+
+    `children` has each directory down from the root (`b""`) and in it, by name, what is no directory: six octal
+    digits of the mode and the raw id in one. A directory with nothing in it or below it gives no tree, but the root.
+    Raises UnsafeTree where a path is a file and a directory at once.
+    """
+    subtrees: dict[bytes, list[tuple[bytes, bytes]]] = {}
     for directory in sorted(children, key=lambda path: -(path.count(b"/") + bool(path))):
-        rows = [(name, b"%o %s\0%s" % (mode, name, id)) for name, (mode, id) in children[directory].items()]
-        # Git sorts a directory as if its name ended in a slash; `children` holds those rows with their slash.
-        rows.sort(key=_sort_key)
+        files = children[directory]
+        # Git sorts a directory as if its name ended in a slash.
+        rows = [(name, b"%b %b\0%b" % (entry[:6], name, entry[6:])) for name, entry in files.items()]
+        for name, id in subtrees.pop(directory, ()):
+            if name in files:
+                raise UnsafeTree(f"the path {(directory and directory + b'/') + name!r} is a file and a directory")
+            rows.append((name + b"/", b"40000 %b\0%b" % (name, id)))
+        if directory and not rows:
+            continue
+        rows.sort()
         contents = b"".join([row for _, row in rows])
         digest = hasher(object_format)
         digest.update(b"tree %d\0" % len(contents))
         digest.update(contents)
-        trees[directory] = (digest.digest(), contents)
+        id = digest.digest()
+        yield directory, id, contents
         if directory:
             parent, _, name = directory.rpartition(b"/")
-            if name in children[parent]:
-                raise UnsafeTree(f"the path {directory!r} is a file and a directory")
-            children[parent][name] = (DIRECTORY, digest.digest())
-    return trees
-
-
-def _sort_key(row: tuple[bytes, bytes]) -> bytes:
-    name, contents = row
-    return name + b"/" if contents.startswith(b"40000 ") else name
+            subtrees.setdefault(parent, []).append((name, id))
 
 
 def tree_id(entries: Iterable[TreeEntry], object_format: str) -> ObjectId:

@@ -84,7 +84,7 @@ class Settings:
 
     def subsections(self, section: str) -> Iterator[str]:
         """The subsections of a section, each once, in the order of their first appearance."""
-        seen = {}
+        seen: dict[str, None] = {}
         for entry in self.entries:
             if entry.section == section and entry.subsection is not None:
                 seen[entry.subsection] = None

@@ -36,19 +36,10 @@ class Survey:
         self.guessed_walk = guessed_walk
 
     def remotes(self) -> dict[str, RemoteURL]:
-        """Each remote's URL by its name, resolved as git resolves it; a remote whose URL makes no sense is left out."""
-        from git_coderepo.errors import InvalidRemoteURL
-        from git_coderepo.urls import resolve_remote
+        """Each remote's URL by its name; see `urls.remotes_of`."""
+        from git_coderepo.urls import remotes_of
 
-        found = {}
-        for name in self.settings.subsections("remote"):
-            try:
-                url = resolve_remote(self.git, self.settings, name)
-            except InvalidRemoteURL:
-                continue
-            if url is not None:
-                found[name] = url
-        return found
+        return remotes_of(self.git, self.settings)
 
     @property
     def upstream_remote(self) -> str | None:

@@ -12,8 +12,8 @@ from git_coderepo.credential import NoCredentials
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import BinaryIO, ClassVar
+    from collections.abc import Callable, Mapping
+    from typing import Any, BinaryIO, ClassVar
 
     from git_coderepo.context import LocalRepositoryContext
     from git_coderepo.credential import CredentialSource
@@ -31,7 +31,9 @@ class Option:
 
     __slots__ = ("default", "help", "name", "required", "secret")
 
-    def __init__(self, name: str, help: str, *, default: str | None = None, required: bool = False, secret: bool = False) -> None:
+    def __init__(
+        self, name: str, help: str, *, default: str | None = None, required: bool = False, secret: bool = False
+    ) -> None:
         self.name = name
         self.help = help
         self.default = default
@@ -73,7 +75,9 @@ class TokenVariable:
 
     __slots__ = ("default_host", "host_variables", "name", "user")
 
-    def __init__(self, name: str, *, host_variables: tuple[str, ...] = (), default_host: str | None, user: str | None = None) -> None:
+    def __init__(
+        self, name: str, *, host_variables: tuple[str, ...] = (), default_host: str | None, user: str | None = None
+    ) -> None:
         self.name = name
         self.host_variables = host_variables
         self.default_host = default_host
@@ -84,7 +88,7 @@ class Archive:
     """An archive as it arrives: `stream` gives its compressed bytes, to be read once and closed.
 
     `top_directory` says whether all its paths stand below one directory that is not part of the tree;
-    `path` is the part of the repository it holds, b"" for all of it.
+    `path` is the part of the repository it holds, b"" for all of it; its paths begin at the root all the same.
     """
 
     __slots__ = ("path", "stream", "top_directory")
@@ -99,6 +103,10 @@ class Archive:
 
     def __exit__(self, *_: object) -> None:
         self.stream.close()
+
+
+def silent(_: str) -> None:
+    """Says nothing."""
 
 
 class BaseCodeRepository(ABC):
@@ -120,14 +128,26 @@ class BaseCodeRepository(ABC):
     token_variables: ClassVar[tuple[TokenVariable, ...]] = ()
     token_help: ClassVar[str] = ""
     # Whether only `download_files` brings the code, which loses modes and links: then the manifest lists `special`.
-    needs_special: ClassVar[bool] = False
+    # A class that gives neither an archive nor a git URL needs it; one that knows better says so itself.
+    needs_special: ClassVar[bool] = True
 
     remote: RemoteURL | None = None
     credentials: CredentialSource = NoCredentials()
+    # Who hears what a person should know while it works, and how long a rate limit is waited for, in seconds.
+    notify: Callable[[str], None] = staticmethod(silent)
+    max_wait: float = 60
+    # The protocols that git may use: those of rule 3 on a runner, None for what the user's own git allows.
+    protocols: frozenset[str] | None = None
 
     def __init__(self, name: str, options: Mapping[str, str]) -> None:
         self.name = name
         self.option_values = dict(options)
+
+    def __init_subclass__(cls, **names: Any) -> None:
+        super().__init_subclass__(**names)
+        if "needs_special" not in cls.__dict__:
+            base = BaseCodeRepository
+            cls.needs_special = cls.open_archive is base.open_archive and cls.git_url is base.git_url
 
     @abstractmethod
     def login(self) -> None:
@@ -183,3 +203,11 @@ class BaseCodeRepository(ABC):
     def api_origin(self) -> Origin | None:
         """The origin that API requests go to; None: there is no API."""
         return None
+
+    def recorded_options(self) -> Mapping[str, str]:
+        """The options that hold, secret ones left out, by Python name: those given and those read from the remote."""
+        public = [option.name for option in self.options if not option.secret]
+        return {name: self.option_values[name] for name in public if name in self.option_values}
+
+    def close(self) -> None:  # noqa: B027
+        """Let go of connections that are kept open; the repository can be used again."""

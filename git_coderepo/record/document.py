@@ -8,6 +8,7 @@ import time
 from git_coderepo import __version__
 from git_coderepo.manifest.writer import encode, path_value
 from git_coderepo.objects import SYMLINK
+from git_coderepo.platforms.base import Option
 from git_coderepo.record.snapshot import INLINE_LIMIT
 
 TYPE_CHECKING = False
@@ -120,11 +121,7 @@ def repository_document(source: CodeSource) -> dict[str, object]:
         "type": source.registration.type,
         "source": source.registration.source,
         "remote": None if source.remote is None else remote_document(source.remote),
-        "options": {
-            option.key: value
-            for option in platform.options
-            if not option.secret and (value := platform.option_values.get(option.name)) is not None
-        },
+        "options": {Option(name, "").key: value for name, value in platform.recorded_options().items()},
     }
 
 

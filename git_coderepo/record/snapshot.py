@@ -91,9 +91,12 @@ class Snapshot:
 
 
 class Request:
-    """What the caller wants: see the options of `git coderepo snapshot`."""
+    """What the caller wants: see the options of `git coderepo snapshot`.
 
-    __slots__ = ("check", "code_repository", "include", "rev", "store_directory", "without_repository")
+    With `here` the checkout's own objects stand in for a platform; `store_directory` is where ours go then.
+    """
+
+    __slots__ = ("check", "code_repository", "here", "include", "rev", "store_directory")
 
     def __init__(
         self,
@@ -103,14 +106,14 @@ class Request:
         check: bool = False,
         include: Sequence[bytes] = (),
         store_directory: bytes | None = None,
-        without_repository: bool = False,
+        here: bool = False,
     ) -> None:
         self.rev = rev
         self.code_repository = code_repository
         self.check = check
         self.include = tuple(include)
         self.store_directory = store_directory
-        self.without_repository = without_repository
+        self.here = here
 
 
 def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None) -> Snapshot:
@@ -129,7 +132,7 @@ def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None) -
 
 
 def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
-    from git_coderepo.record.source import choose_source
+    from git_coderepo.record.source import choose_source, stand_in
 
     found = survey(snapshot.git)
     layout, status, settings = found.layout, found.status, found.settings
@@ -137,9 +140,12 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
     snapshot.store = Store(layout, request.store_directory)
     if layout.head is not None and layout.head_tree is not None:
         snapshot.head = Head(layout.head, layout.head_tree, status.branch)
-    if not request.without_repository:
+    if request.here:
+        snapshot.source = stand_in(found)
+        snapshot.base = Base(snapshot.head.commit, "platform", 0) if snapshot.head is not None else None
+    else:
         snapshot.source = choose_source(found, request.code_repository)
-    if snapshot.head is not None and snapshot.source is not None:
+    if snapshot.head is not None and snapshot.source is not None and snapshot.base is None:
         _find_base(snapshot, snapshot.head, request, guessed_walk=found.guessed_walk)
 
     patterns = settings.texts("exclude")
@@ -192,8 +198,7 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
     tree = ObjectId(git.line("rev-parse", "--verify", f"{commit}^{{tree}}"))
     snapshot.head = Head(commit, tree, branch.removeprefix("refs/heads/") if branch.startswith("refs/heads/") else None)
     snapshot.tree = tree
-    if not request.without_repository:
-        snapshot.source = choose_source_of(git, settings, layout, request.code_repository)
+    snapshot.source = choose_source_of(git, settings, layout, request.code_repository)
     if snapshot.source is not None:
         _find_base(snapshot, snapshot.head, request, guessed_walk=None)
     listing = git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)

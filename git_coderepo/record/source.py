@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 
+from git_coderepo.checkout.layout import read_layout, start_layout
+from git_coderepo.errors import RegistrationError
 from git_coderepo.platforms import platform_class
 from git_coderepo.registrations.config import choose
-from git_coderepo.urls import RemoteURL, resolve_remote
+from git_coderepo.settings import Settings
+from git_coderepo.urls import RemoteURL, remotes_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +18,6 @@ if TYPE_CHECKING:
     from git_coderepo.git import Git
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.registrations.config import Registration
-    from git_coderepo.settings import Settings
 
 
 class CodeSource:
@@ -62,14 +64,26 @@ def choose_source(found: Survey, name: str | None) -> CodeSource | None:
     return _source(found.git, found.settings, found.layout, found.remotes(), name, found.upstream_remote)
 
 
+def stand_in(found: Survey) -> CodeSource:
+    """The checkout's own objects in the place of a platform: over `file://`, on this machine only."""
+    from git_coderepo.registrations.config import Registration
+
+    remote = RemoteURL.from_parts("file", None, None, None, os.fsdecode(found.layout.common_dir))
+    return CodeSource(Registration("here", "git", registered=False), remote, found.settings, found.git)
+
+
 def choose_source_of(git: Git, settings: Settings, layout: Layout, name: str | None) -> CodeSource | None:
     """The same without a look at the work tree."""
-    remotes = {}
-    for remote_name in settings.subsections("remote"):
-        url = resolve_remote(git, settings, remote_name)
-        if url is not None:
-            remotes[remote_name] = url
-    return _source(git, settings, layout, remotes, name, None)
+    return _source(git, settings, layout, remotes_of(git, settings), name, None)
+
+
+def source_here(git: Git, name: str | None) -> CodeSource:
+    """The code repository of that name, or the one that is meant where `git` stands. Raises RegistrationError."""
+    layout = read_layout(start_layout(git), git, bare_allowed=True)
+    source = choose_source_of(git, Settings.read(git), layout, name)
+    if source is None:
+        raise RegistrationError("this checkout has no code repository", hints=["git coderepo register"])
+    return source
 
 
 def _source(

@@ -44,13 +44,7 @@ def _folded(name: str) -> str:
 
 def takes_any_option(platform: type[BaseCodeRepository]) -> bool:
     """Whether a custom class declares nothing, so that each option reaches its constructor."""
-    return not platform.options and platform.type not in _types()
-
-
-def _types() -> tuple[str, ...]:
-    from git_coderepo.platforms import platform_types
-
-    return platform_types()
+    return not platform.options and not platform.__module__.startswith("git_coderepo.platforms.")
 
 
 def is_secret(platform: type[BaseCodeRepository] | None, name: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """`entries`: paths of a tree, directories included; `bytes`: what an archive may inflate to, or its files sum up to."""
+    """`entries`: paths of a tree, directories included; `bytes`: what an archive may inflate to, or files sum up to."""
 
     entries: int = 1_000_000
     bytes: int = 20 << 30

@@ -6,8 +6,8 @@ machine may take in is a tree that every machine may take in.
 
 from __future__ import annotations
 
-import os
 import re
+from collections.abc import Mapping
 
 from git_coderepo.errors import UnsafeTree
 from git_coderepo.objects import FILE, SYMLINK
@@ -23,6 +23,11 @@ _NTFS_GITMODULES = re.compile(rb"(?:\.gitmodules|gitmod~[1-4])[. ]*(?:\Z|:)", re
 # The short names NTFS hashes when those four are taken: some of `gi7eba`, a tilde and a number, eight bytes in all.
 _NTFS_HASHED = re.compile(rb"([^~]{0,6})~[1-9][0-9]*")
 _NTFS_END = re.compile(rb"[. ]*(?:\Z|:)")
+
+# Longer than any system takes in one call (4,096), far shorter than what costs time.
+_MOST_BYTES = 1 << 14
+_MOST_HOPS = 40  # as many as Linux follows
+_MOST_STEPS = 20_000_000
 
 
 def check_path(path: bytes, mode: int = FILE) -> None:
@@ -41,8 +46,11 @@ def check_path(path: bytes, mode: int = FILE) -> None:
         and b"\0" not in path
         and path[:1] not in (b"", b".", b"/")
         and path[-1] != 0x2F
+        and len(path) <= _MOST_BYTES
     ):
         return
+    if len(path) > _MOST_BYTES:
+        raise UnsafeTree(f"a path is longer than {_MOST_BYTES} bytes: {quoted(path[:100])[:-1]}…'")
     if b"\0" in path:
         raise UnsafeTree(f"the path {quoted(path)} holds a NUL byte")
     if not path or path.startswith(b"/"):
@@ -76,42 +84,43 @@ def _as_hfs_reads(name: bytes) -> bytes:
 
 def quoted(path: bytes) -> str:
     """The path in single quotes for a message; nothing in it can steer a terminal or break the line."""
-    text = path.decode("utf-8", "backslashreplace") if len(path) <= 4096 else path[:4096].decode("utf-8", "backslashreplace") + "…"
+    text = path.decode("utf-8", "backslashreplace")
     return "'" + "".join([c if c.isprintable() else c.encode("unicode_escape").decode() for c in text]) + "'"
 
 
-def leaves_the_tree(path: bytes, links: dict[bytes, bytes]) -> bool:
-    """Whether the symbolic link at `path` leads out of the tree, followed through the tree's own links.
+def links_that_leave(links: Mapping[bytes, bytes]) -> tuple[bytes, ...]:
+    """The symbolic links (path to target) that lead out of their tree, absolute ones and through other links, too.
 
-    `links` has the target of each link of the tree by its path. A link that leads in circles stays inside.
+    Raises UnsafeTree where links lead through one another without measure.
     """
-    here = path.split(b"/")[:-1]
-    ahead = links[path].split(b"/")[::-1]
-    hops = 0
-    if links[path].startswith(b"/"):
-        return True
-    while ahead:
-        name = ahead.pop()
-        if name in (b"", b"."):
-            continue
-        if name == b"..":
-            if not here:
-                return True
-            here.pop()
-            continue
-        here.append(name)
-        target = links.get(b"/".join(here))
-        if target is not None:
-            hops += 1
-            if hops > 40:  # as many as Linux follows
-                return False
-            if target.startswith(b"/"):
-                return True
-            here.pop()
-            ahead += target.split(b"/")[::-1]
-    return False
-
-
-def shown_directory(directory: str | bytes) -> str:
-    """A directory of this machine as messages name it."""
-    return quoted(os.fsencode(directory))
+    leaving = []
+    steps = _MOST_STEPS
+    for path in links:
+        here, _, name = path.rpartition(b"/")
+        ahead = [name]
+        hops = 0
+        while ahead:
+            steps -= 1 + len(here) // 256
+            if steps < 0:
+                raise UnsafeTree("the tree has symbolic links that lead through one another without measure")
+            name = ahead.pop()
+            if name == b"..":
+                if not here:
+                    leaving.append(path)
+                    break
+                here = here.rpartition(b"/")[0]
+            elif name not in (b"", b"."):
+                there = here + b"/" + name if here else name
+                target = links.get(there)
+                if target is None:
+                    here = there
+                    continue
+                hops += 1
+                if target.startswith(b"/"):
+                    leaving.append(path)
+                    break
+                if hops > _MOST_HOPS:
+                    break
+                ahead += target.split(b"/")[::-1]
+                steps -= len(target) // 8
+    return tuple(sorted(leaving))

@@ -8,8 +8,9 @@ links and refuses all else: hard links, devices, sparse files, archives without 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Protocol
 
 from git_coderepo.errors import DownloadDamaged, UnsafeTree
 from git_coderepo.objects import DIRECTORY, EXECUTABLE, FILE, SYMLINK
@@ -38,7 +39,19 @@ _REFUSED = {
 }
 
 
-def entries(stream: BinaryIO, *, top_directory: bool, limits: Limits | None = None) -> TarReader:
+class Readable(Protocol):
+    """What is asked of a stream: up to `size` of its next bytes, none at its end."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Digest(Protocol):
+    """A hash object that is told every byte of the tar."""
+
+    def update(self, data: bytes, /) -> object: ...
+
+
+def entries(stream: Readable, *, top_directory: bool, limits: Limits | None = None) -> TarReader:
     """The entries of the archive that `stream` gives, in its order; see TarReader."""
     return TarReader(stream, top_directory=top_directory, limits=limits)
 
@@ -55,13 +68,20 @@ class TarReader(Iterator[Entry]):
     blocks were there, the checksum of gzip was right, and nothing came after it.
     """
 
-    def __init__(self, stream: BinaryIO, *, top_directory: bool, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        stream: Readable,
+        *,
+        top_directory: bool,
+        limits: Limits | None = None,
+        digest: Digest | None = None,
+    ) -> None:
         self.comment: bytes | None = None
         self._limits = limits or Limits()
         self._strips = top_directory
         self._top = b""
         self._count = 0
-        self._blocks = _inflated(stream, self._limits.bytes)
+        self._blocks = _inflated(stream, self._limits.bytes, digest)
         self._buffer = b""
         self._position = 0
         # Contents and padding of the entry given last that were not read yet.
@@ -69,20 +89,27 @@ class TarReader(Iterator[Entry]):
         self._padding_left = 0
 
     def __next__(self) -> Entry:
-        if self._contents_left or self._padding_left:
-            self._skip()
+        while True:
+            if self._contents_left or self._padding_left:
+                self._skip()
+            entry = self._next()
+            if entry is not None:
+                return entry
+
+    def _next(self) -> Entry | None:
+        """The next entry, None for the top directory; raises StopIteration."""
         attributes: dict[bytes, bytes] | None = None
         extended = 0
         while True:
             header = self._take(_BLOCK)
             if header == _ZEROS:
-                if extended:
+                if extended and attributes is not None:
                     raise DownloadDamaged("the archive ends after a header that announces an entry")
                 self._finish()
                 raise StopIteration
             kind, size = _checked(header)
             if kind not in b"xgLK":
-                break
+                return self._entry(header, kind, size, attributes)
             extended += 1
             if extended > _MOST_EXTENDED or size > EXTENDED_HEADER_BYTES:
                 raise UnsafeTree("the archive has extended headers without measure")
@@ -97,9 +124,8 @@ class TarReader(Iterator[Entry]):
                 attributes.update(_records(data))
             else:
                 attributes[b"path" if kind == b"L" else b"linkpath"] = data.rstrip(b"\0")
-        return self._entry(header, kind, size, attributes)
 
-    def _entry(self, header: bytes, kind: bytes, size: int, attributes: dict[bytes, bytes] | None) -> Entry:
+    def _entry(self, header: bytes, kind: bytes, size: int, attributes: dict[bytes, bytes] | None) -> Entry | None:
         path = target = None
         if attributes is not None:
             path, target = attributes.get(b"path"), attributes.get(b"linkpath")
@@ -123,13 +149,15 @@ class TarReader(Iterator[Entry]):
             check_path(path)
             return Entry(path, mode, size, self._contents(size))
         if kind not in b"25":
-            raise UnsafeTree(f"{quoted(path)} is {_REFUSED.get(kind, f'an entry of the unknown type {kind!r}')} in the archive")
+            raise UnsafeTree(
+                f"{quoted(path)} is {_REFUSED.get(kind, f'an entry of the unknown type {kind!r}')} in the archive"
+            )
         if size:
             raise DownloadDamaged(f"{quoted(path)} in the archive is no file, but has contents")
         if kind == b"5":
             path = self._below_top(path[:-1] if path.endswith(b"/") else path, is_directory=True)
             if not path:  # the top directory itself
-                return self.__next__()
+                return None
             check_path(path)
             return Entry(path, DIRECTORY, 0, b"")
         path = self._below_top(path, is_directory=False)
@@ -184,7 +212,7 @@ class TarReader(Iterator[Entry]):
             return block
         raise DownloadDamaged("the archive is cut off")
 
-    def _contents(self, size: int):  # type: ignore[no-untyped-def]
+    def _contents(self, size: int) -> bytes | Callable[[], Iterator[bytes]]:
         if size <= _IN_ONE_PIECE:
             contents = self._take(size)
             self._padding_left = -size % _BLOCK
@@ -224,26 +252,32 @@ class TarReader(Iterator[Entry]):
             raise DownloadDamaged("the archive goes on after its end")
         rest = self._buffer[self._position :]
         self._buffer, self._position = b"", 0
-        while rest is not None:
-            if rest.count(0) != len(rest):
+        for block in chain((rest,), self._blocks):
+            if block.count(0) != len(block):
                 raise DownloadDamaged("the archive goes on after its end")
-            rest = next(self._blocks, None)  # type: ignore[assignment]
 
 
-def _inflated(stream: BinaryIO, most: int) -> Iterator[bytes]:
-    """What `stream` holds, inflated if it is gzip'd, in pieces of at most `_INFLATE` bytes."""
+def _inflated(stream: Readable, most: int, digest: Digest | None) -> Iterator[bytes]:
+    """What `stream` holds, inflated if it is gzip'd, in small pieces, all of it told to `digest`."""
+    total = 0
+    for block in _pieces(stream):
+        total += len(block)
+        if total > most:
+            raise UnsafeTree(f"the archive unpacks to more than {most} bytes")
+        if digest is not None:
+            digest.update(block)
+        yield block
+
+
+def _pieces(stream: Readable) -> Iterator[bytes]:
     data = stream.read(_READ)
     while len(data) < 2:
         more = stream.read(_READ)
         if not more:
             raise DownloadDamaged("the archive is cut off" if data else "the archive is empty")
         data += more
-    total = 0
     if data[:2] != b"\x1f\x8b":
         while data:
-            total += len(data)
-            if total > most:
-                raise UnsafeTree(f"the archive unpacks to more than {most} bytes")
             yield data
             data = stream.read(_READ)
         return
@@ -255,9 +289,6 @@ def _inflated(stream: BinaryIO, most: int) -> Iterator[bytes]:
         except zlib.error as error:
             raise DownloadDamaged(f"the archive is damaged: {error}") from None
         if block:
-            total += len(block)
-            if total > most:
-                raise UnsafeTree(f"the archive unpacks to more than {most} bytes")
             yield block
         if inflater.eof:
             data = inflater.unused_data or stream.read(_READ)
@@ -287,10 +318,7 @@ def _checked(header: bytes) -> tuple[bytes, int]:
     if _octal(field) != total - sum(field) + 256:
         raise DownloadDamaged("a header of the archive has a wrong checksum")
     field = header[124:136]
-    if field[0] == 0x80:
-        size = int.from_bytes(field[1:], "big")
-    else:
-        size = _octal(field)
+    size = int.from_bytes(field[1:], "big") if field[0] == 0x80 else _octal(field)
     return header[156:157], size
 
 

@@ -1,0 +1,100 @@
+"""The command line: its verbs, one file each, and the one place that turns errors into words and exit statuses."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from git_coderepo import __version__
+from git_coderepo.cli import output
+from git_coderepo.errors import CodeRepoError, UsageError
+from git_coderepo.trace import is_on, redact, set_verbose
+
+PROGRAM = "git coderepo"
+
+app = typer.Typer(
+    name=PROGRAM,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+# What typer raises for wrong words; its releases differ in whether click stands beside them or inside.
+_WrongWords = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        output.line(f"git-coderepo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show each command and request, redacted.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Know exactly which code made a run, and get exactly that code back on any machine."""
+    if verbose:
+        set_verbose()
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; gives its exit status. Nothing that goes wrong reaches the user as a traceback."""
+    from git_coderepo.cli import verbs
+
+    verbs.load()
+    try:
+        status = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except CodeRepoError as error:
+        return output.fail(error)
+    except typer.Abort:
+        return 130
+    except _WrongWords as error:
+        return output.fail(UsageError(_lower(error.format_message()), hints=_usage_hints(error)))
+    except KeyboardInterrupt:
+        output.say("")
+        return 130
+    except BrokenPipeError:
+        # Whoever read us is gone; the interpreter must not try to flush again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except OSError as error:
+        return output.fail(CodeRepoError(_lower(redact(_words(error)))))
+    except Exception as error:
+        if is_on():
+            import traceback
+
+            output.say(redact(traceback.format_exc()))
+        kind = type(error).__name__
+        unexpected = CodeRepoError(
+            f"unexpected {kind}: {redact(str(error))}",
+            hints=["this is a defect of git coderepo; --verbose shows where"],
+        )
+        return output.fail(unexpected)
+
+
+def _words(error: OSError) -> str:
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
+    reason = error.strerror or str(error)
+    return f"cannot use '{name}': {reason}" if name is not None else reason
+
+
+def _lower(text: str) -> str:
+    text = text.rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
+def _usage_hints(error: Exception) -> list[str]:
+    context = getattr(error, "ctx", None)
+    return [f"{context.command_path} -h" if context is not None else f"{PROGRAM} -h"]

@@ -1,0 +1,91 @@
+"""`git coderepo fetch`: the code of a run, or of a commit, in a directory, proved by its tree id."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.app import app
+from git_coderepo.cli.options import CodeRepository, Json
+from git_coderepo.errors import UsageError
+
+if TYPE_CHECKING:
+    from git_coderepo.runner.receipt import Receipt
+
+METHODS = ("auto", "archive", "git", "files")
+
+
+@app.command()
+def fetch(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A manifest's path, `-`, or NAME@COMMIT[:PATH].")],
+    directory: Annotated[str, typer.Argument(metavar="DIR", help="Absent, empty, or an empty mount point.")],
+    method: Annotated[str, typer.Option("--method", metavar="M", help="One of: auto, archive, git, files.")] = "auto",
+    overlay: Annotated[
+        str | None, typer.Option("--overlay", metavar="FILE", help="The overlay, if it is apart.")
+    ] = None,
+    receipt: Annotated[str | None, typer.Option("--receipt", metavar="FILE", help="Write the receipt there.")] = None,
+    code_repository: CodeRepository = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but what went wrong.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Materialise the code of RUN in DIR, and prove that it is the recorded tree, or leave nothing behind."""
+    from git_coderepo.runner.fetch import fetch as materialise
+    from git_coderepo.runner.order import fetch_order
+
+    if method not in METHODS:
+        raise UsageError(f"'{method}' is no method", hints=[f"one of: {', '.join(METHODS)}"])
+    order = fetch_order(run, overlay=overlay, code_repository=code_repository)
+    if order.overlay_path is not None and not quiet:
+        output.say(f"the overlay comes from '{os.fsdecode(order.overlay_path)}'")
+    with progress_shown(quiet) as progress:
+        made = materialise(order.wanted, directory, method=method, progress=progress)
+    if receipt is not None:
+        made.write(receipt)
+    if as_json:
+        output.data(made.encode())
+    elif not quiet:
+        show(made, directory)
+
+
+def show(receipt: Receipt, directory: str) -> None:
+    """What was proved, in a line or two."""
+    from git_coderepo.record.refusals import shown_size
+
+    for each in receipt.fallbacks:
+        output.warn(f"by {each.method}: {each.reason}")
+    for path in receipt.outside_links:
+        output.warn(f"the symbolic link '{os.fsdecode(path)}' leads out of the tree")
+    if receipt.tree_by == "platform":
+        output.warn("the tree is the platform's answer: without git the commit itself could not be read")
+    travelled = "" if receipt.overlay_files is None else f", {receipt.overlay_files} from the overlay"
+    came = f", {shown_size(receipt.received)} received" if receipt.received else ""
+    output.line(f"{directory}: tree {receipt.tree}, verified")
+    output.line(
+        f"{receipt.files} files{travelled}, by {receipt.method}{came}, {receipt.finished - receipt.started:.2f} s"
+    )
+
+
+@contextmanager
+def progress_shown(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress line on a terminal, nothing in a pipe."""
+    import sys
+
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.fields[entries]} files"), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("fetch", total=None, entries=0)
+
+        def update(entries: int, received: int) -> None:
+            bar.update(task, completed=received, entries=entries)
+
+        yield update

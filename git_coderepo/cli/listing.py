@@ -1,0 +1,107 @@
+"""`git coderepo list`: the code repositories of this checkout."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.app import app
+from git_coderepo.cli.options import Json
+from git_coderepo.errors import UsageError
+
+COLUMNS = ("name", "type", "remote", "url", "source", "description", "logoUrl", "registered")
+SHOWN = ("name", "type", "remote", "url", "description")
+
+
+@app.command("list")
+def list_(
+    sort: Annotated[str, typer.Option("--sort", metavar="COLUMN", help="Sort by a column; `-COLUMN` backwards.")] = "",
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", metavar="COLUMN=TEXT", help="Only rows whose column contains it.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option("--columns", metavar="A,B", help=f"Which columns, of: {', '.join(COLUMNS)}.")
+    ] = None,
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="Print YAML.")] = False,
+) -> None:
+    """List the registered code repositories, and the one that would be used without a registration."""
+    if as_json + as_csv + as_yaml > 1:
+        raise UsageError("only one of --json, --csv and --yaml")
+    wanted = [column.strip() for column in columns.split(",")] if columns is not None else None
+    for column in [*(wanted or ()), sort.lstrip("-"), *(each.partition("=")[0] for each in filters or ())]:
+        if column and column not in COLUMNS:
+            raise UsageError(f"'{column}' is no column", hints=[f"one of: {', '.join(COLUMNS)}"])
+    rows = rows_here()
+    for each in filters or ():
+        column, equals, text = each.partition("=")
+        if not equals:
+            raise UsageError(f"'{each}' is no filter", hints=["a filter reads COLUMN=TEXT"])
+        rows = [row for row in rows if text.lower() in _shown(row[column]).lower()]
+    if sort:
+        rows.sort(key=lambda row: _shown(row[sort.lstrip("-")]).lower(), reverse=sort.startswith("-"))
+    if as_json or as_yaml:
+        kept = rows if wanted is None else [{column: row[column] for column in wanted} for row in rows]
+        output.json_data(kept) if as_json else output.data(yaml(kept))
+    elif as_csv:
+        buffer = io.StringIO(newline="")
+        writer = csv.writer(buffer)
+        writer.writerow(wanted or COLUMNS)
+        writer.writerows([_shown(row[column]) for column in wanted or COLUMNS] for row in rows)
+        output.data(buffer.getvalue())
+    else:
+        _table(rows, wanted or list(SHOWN))
+
+
+def rows_here() -> list[dict[str, object]]:
+    """A row for each code repository, as `registrations.describe.described` gives it."""
+    from git_coderepo.git import Git
+    from git_coderepo.registrations.config import inferred, registrations
+    from git_coderepo.registrations.describe import described
+    from git_coderepo.registrations.inference import likely_remote
+    from git_coderepo.settings import Settings
+    from git_coderepo.urls import remotes_of
+
+    git = Git()
+    git.run("rev-parse", "--git-dir")
+    settings = Settings.read(git)
+    remotes = remotes_of(git, settings)
+    known = registrations(settings)
+    rows = [described(each, remotes.get(each.remote) if each.remote is not None else None) for each in known]
+    likely = likely_remote(remotes, None)
+    if not known and likely is not None:
+        rows.append(described(inferred(likely, remotes[likely], settings), remotes[likely]))
+    return rows
+
+
+def _table(rows: list[dict[str, object]], columns: list[str]) -> None:
+    cells = [[column.upper() for column in columns], *([_shown(row[column]) for column in columns] for row in rows)]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
+    for row in cells if rows else []:
+        output.line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if any(row["registered"] is False for row in rows):
+        output.hint("not registered: inferred from the remote; 'git coderepo register' checks it and writes it down")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
+
+
+def yaml(rows: list[dict[str, object]]) -> str:
+    """The rows as YAML 1.2, whose flow scalars are JSON's: every value stands as JSON."""
+    import json
+
+    if not rows:
+        return "[]\n"
+    lines = []
+    for row in rows:
+        for index, (key, value) in enumerate(row.items()):
+            lines.append(f"{'- ' if index == 0 else '  '}{key}: {json.dumps(value)}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,109 @@
+"""`git coderepo login` and `logout`: a token into the keyring, and out of it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.app import app
+from git_coderepo.cli.register import warn_of_plain_secrets
+from git_coderepo.errors import NegativeAnswer, RegistrationError, UsageError
+
+if TYPE_CHECKING:
+    from git_coderepo.credential import Secret
+    from git_coderepo.git import Git
+    from git_coderepo.platforms.base import BaseCodeRepository
+    from git_coderepo.urls import Origin
+
+Host = Annotated[str | None, typer.Option("--host", metavar="HOST", help="A host, or an origin with a path prefix.")]
+Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="A code repository; else the one meant here.")]
+
+
+@app.command()
+def login(
+    name: Name = None,
+    host: Host = None,
+    token: Annotated[
+        str | None, typer.Option("--token", metavar="@FILE|-|T", help="The token; without it one is asked for.")
+    ] = None,
+    user: Annotated[str | None, typer.Option("--user", metavar="USER", help="A user name that goes with it.")] = None,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Do not try the token first.")] = False,
+) -> None:
+    """Keep a token in the keyring, for a host or for one code repository, after trying it."""
+    from git_coderepo.git import Git
+    from git_coderepo.registrations.credentials import keyring
+    from git_coderepo.registrations.credentials.option import OptionCredentials
+
+    git = Git()
+    if token is not None:
+        warn_of_plain_secrets([("token", token)])
+    place = _place(git, name, host)
+    secret = _secret(token, place.origin)
+    if place.repository is not None and not no_verify:
+        place.repository.credentials = OptionCredentials(place.origin, secret, source="the token just given")
+        place.repository.login()
+        place.repository.close()
+    keyring.login(git, place.origin, secret, prefix=place.prefix, user=user)
+    output.line(f"the token for {place} is in the keyring")
+
+
+@app.command()
+def logout(name: Name = None, host: Host = None) -> None:
+    """Take a token out of the keyring."""
+    from git_coderepo.git import Git
+    from git_coderepo.registrations.credentials import keyring
+
+    git = Git()
+    place = _place(git, name, host)
+    if keyring.logout(git, place.origin, prefix=place.prefix):
+        output.line(f"the token for {place} is gone from the keyring")
+        return
+    known = ", ".join(str(each) for each in keyring.logins(git))
+    raise NegativeAnswer(f"the keyring has no token for {place}", hints=[f"it has: {known}"] if known else [])
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What a token is for; `repository` is None for a host as a whole, which has nothing to try it on."""
+
+    origin: Origin
+    prefix: str
+    repository: BaseCodeRepository | None
+
+    def __str__(self) -> str:
+        return f"{self.origin}{self.prefix.rstrip('/')}"
+
+
+def _place(git: Git, name: str | None, host: str | None) -> _Place:
+    from git_coderepo.record.source import source_here
+    from git_coderepo.registrations.build import credential_home
+    from git_coderepo.registrations.places import place_of
+
+    if host is not None:
+        if name is not None:
+            raise UsageError("either NAME or --host")
+        return _Place(*place_of(host if "://" in host else f"https://{host}"), None)
+    repository = source_here(git, name).described()
+    home = credential_home(repository)
+    if home is None:
+        raise RegistrationError(f"'{repository.name}' is reached without a token")
+    return _Place(*home, repository)
+
+
+def _secret(token: str | None, origin: Origin) -> Secret:
+    from git_coderepo.credential import Secret
+    from git_coderepo.registrations.options import read_value
+
+    if token is not None:
+        return Secret(read_value(token, what="'--token'", standard_input=sys.stdin.buffer.read))
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "no token was given, and there is no terminal to ask on", hints=["--token @FILE, or --token -"]
+        )
+    import getpass
+
+    return Secret(getpass.getpass(f"token for {origin}: "))

@@ -1,0 +1,86 @@
+"""Where this project prints: data on standard output, talk on standard error, nothing else anywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+
+from git_coderepo.errors import CodeRepoError
+from git_coderepo.trace import redact
+
+
+def data(text: str | bytes) -> None:
+    """Bytes or text (surrogates are the bytes they stand for) for the next program, as they are."""
+    sys.stdout.buffer.write(text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape"))
+    sys.stdout.buffer.flush()
+
+
+def line(text: str = "") -> None:
+    """One line of an answer for people, on standard output."""
+    data(clean(text) + "\n")
+
+
+def json_data(value: object) -> None:
+    """A value as JSON; what is not UTF-8 is shown as `\\udcXX` escapes."""
+    data(json.dumps(value, indent=2, ensure_ascii=any_surrogate(value)) + "\n")
+
+
+def say(text: str) -> None:
+    """One line of talk."""
+    sys.stderr.write(clean(text) + "\n")
+    sys.stderr.flush()
+
+
+def warn(text: str) -> None:
+    """A warning, as git words one."""
+    say(f"warning: {redact(text)}")
+
+
+def hint(text: str) -> None:
+    """A hint, unless GIT_ADVICE=0 switches them all off."""
+    if os.environ.get("GIT_ADVICE", "1").lower() not in ("0", "false", "no", "off"):
+        say(f"hint: {redact(text)}")
+
+
+def fail(error: CodeRepoError) -> int:
+    """Print an error and its hints; the exit status that it asks for."""
+    word = "error" if error.exit_status == 1 else "fatal"
+    say(f"{word}: {redact(error.message)}")
+    for text in error.hints:
+        hint(text)
+    return error.exit_status
+
+
+def clean(text: str) -> str:
+    """The text with what could steer a terminal or is not UTF-8 shown as escapes."""
+    if text.isprintable() and text.isascii():
+        return text
+    return "".join(_shown(char) for char in text)
+
+
+def _shown(char: str) -> str:
+    if char.isprintable() or char == " ":
+        return char
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode()
+
+
+def any_surrogate(value: object) -> bool:
+    """Whether a text somewhere in the value cannot be written as UTF-8."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def table(rows: Iterable[tuple[str, str]]) -> None:
+    """Names and values, the values in one column."""
+    rows = list(rows)
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, value in rows:
+        line(f"{name:<{width}}  {value}".rstrip())

@@ -1,0 +1,103 @@
+"""`git coderepo register`: tie the checkout's remote to a platform."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.app import app
+from git_coderepo.errors import UsageError
+from git_coderepo.registrations.options import is_on_command_line
+
+PLATFORM_OPTIONS = {"ignore_unknown_options": True, "allow_extra_args": True}
+
+Type = Annotated[str | None, typer.Option("--type", metavar="TYPE", help="github, gitlab, git or custom.")]
+Remote = Annotated[str | None, typer.Option("--remote", metavar="REMOTE", help="The git remote that it serves.")]
+Source = Annotated[
+    str | None, typer.Option("--source", metavar="MODULE.CLASS", help="The class of a custom code repository.")
+]
+Description = Annotated[str | None, typer.Option("--description", metavar="TEXT", help="A word about it.")]
+LogoURL = Annotated[str | None, typer.Option("--logo-url", "--logo_url", metavar="URL", help="Its picture.")]
+NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not ask the platform whether it works.")]
+
+
+@app.command(context_settings=PLATFORM_OPTIONS)
+def register(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Its name; else the remote's.")] = None,
+    type: Type = None,
+    remote: Remote = None,
+    source: Source = None,
+    description: Description = None,
+    logo_url: LogoURL = None,
+    no_verify: NoVerify = False,
+) -> None:
+    """Tie the checkout's remote to its platform, check that it works, and say what was done."""
+    from git_coderepo.git import Git, check_version
+    from git_coderepo.registrations.register import Registering, register_repository
+
+    pairs = platform_pairs(context.args)
+    warn_of_plain_secrets(pairs)
+    git = Git()
+    check_version(git)
+    done = register_repository(
+        git,
+        Registering(
+            name=name,
+            type=type,
+            remote=remote,
+            source=source,
+            description=description,
+            logo_url=logo_url,
+            pairs=pairs,
+            verify=not no_verify,
+        ),
+        standard_input=sys.stdin.buffer.read,
+    )
+    place = f" at {done.remote.url()}" if done.remote is not None else ""
+    output.line(f"registered '{done.registration.name}': {done.registration.type}{place}")
+    for key, value in done.lines:
+        output.line(f"  coderepo.{done.registration.name}.{key} = {value}")
+    show_check(done.checked, done.credential)
+    if done.kept_at is not None:
+        output.line(f"  the token is in the keyring, for {done.kept_at}")
+    for text in done.hints:
+        output.hint(text)
+
+
+def show_check(checked: str | None, credential: str | None) -> None:
+    """How the platform was asked, and with which credential."""
+    if checked is None:
+        output.line("  not verified")
+    elif checked == "git":
+        output.line("  verified through git's own transport; the platform's API was not asked")
+    else:
+        output.line(f"  verified: the repository exists{f', with {credential}' if credential is not None else ''}")
+
+
+def platform_pairs(words: Iterable[str]) -> list[tuple[str, str]]:
+    """(name, value) of each `--name=value` or `--name value` that the verb itself does not know. Raises UsageError."""
+    pairs = []
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("--") or word == "--":
+            raise UsageError(f"unexpected argument '{word}'", hints=["options of a platform read --name=value"])
+        name, equals, value = word[2:].partition("=")
+        if not equals:
+            following = next(rest, None)
+            if following is None or following.startswith("--"):
+                raise UsageError(f"option '--{name}' needs a value", hints=[f"--{name}=VALUE"])
+            value = following
+        pairs.append((name, value))
+    return pairs
+
+
+def warn_of_plain_secrets(pairs: Iterable[tuple[str, str]]) -> None:
+    """A secret on the command line stands in the process list and in the shell's history."""
+    for name, value in pairs:
+        if name.replace("_", "-") == "token" and is_on_command_line(value):
+            output.warn("a token on the command line is seen by every process; --token @FILE or --token - is not")

@@ -1,0 +1,27 @@
+"""`git coderepo remove NAME`: forget a registration; manifests of old runs stand alone (Z7)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.app import app
+
+
+@app.command()
+def remove(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Take a registration out of the configuration; what runs recorded stays as it is."""
+    import sys
+
+    from git_coderepo.git import Git
+    from git_coderepo.registrations.edit import remove as take_out
+
+    if not yes and sys.stdin.isatty() and not typer.confirm(f"remove '{name}'?", err=True):
+        raise typer.Exit(1)
+    gone = take_out(Git(), name)
+    output.line(f"removed '{gone.name}' ({gone.type})")

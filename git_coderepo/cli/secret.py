@@ -1,0 +1,63 @@
+"""`git coderepo secret`: named secrets in the keyring, to which `{{name.key}}` refers."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.app import app
+from git_coderepo.cli.options import Json
+from git_coderepo.cli.register import PLATFORM_OPTIONS, platform_pairs
+
+secret = typer.Typer(name="secret", no_args_is_help=True, rich_markup_mode=None, help="Named secrets in the keyring.")
+app.add_typer(secret)
+
+
+@secret.command("set", context_settings=PLATFORM_OPTIONS)
+def set_(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Keep secrets under a name: `--KEY=@FILE` or `--KEY=-` for each; `{{NAME.KEY}}` refers to one."""
+    from git_coderepo.credential import Secret
+    from git_coderepo.git import Git
+    from git_coderepo.registrations.options import is_on_command_line, read_value
+    from git_coderepo.registrations.secrets import set_secret
+
+    pairs = platform_pairs(context.args)
+    if any(is_on_command_line(value) for _, value in pairs):
+        output.warn("a secret on the command line is seen by every process; --KEY=@FILE or --KEY=- is not")
+    values = {
+        key: Secret(read_value(value, what=f"'--{key}'", standard_input=sys.stdin.buffer.read)) for key, value in pairs
+    }
+    set_secret(Git(), name, values)
+    for key in values:
+        output.line(f"{{{{{name}.{key}}}}} is in the keyring")
+
+
+@secret.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the names and keys; no value is read."""
+    from git_coderepo.git import Git
+    from git_coderepo.registrations.secrets import list_secrets
+
+    found = list_secrets(Git())
+    if as_json:
+        output.json_data(found)
+        return
+    for name, keys in found.items():
+        for key in keys:
+            output.line(f"{{{{{name}.{key}}}}}")
+
+
+@secret.command("remove")
+def remove(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="Else all of them.")] = None,
+) -> None:
+    """Take a named secret, or some of its keys, out of the keyring."""
+    from git_coderepo.git import Git
+    from git_coderepo.registrations.secrets import remove_secret
+
+    for key in remove_secret(Git(), name, keys or ()):
+        output.line(f"{{{{{name}.{key}}}}} is gone")

@@ -1,0 +1,55 @@
+"""`git coderepo snapshot`: the run manifest of the checkout as it is, or of a commit."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.app import app
+from git_coderepo.cli.options import Check, CodeRepository
+
+
+@app.command()
+def snapshot(
+    rev: Annotated[str | None, typer.Argument(metavar="[REV]", help="A commit as it is, not the work tree.")] = None,
+    file: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the manifest there, its overlay beside it."),
+    ] = None,
+    code_repository: CodeRepository = None,
+    check: Check = False,
+    include: Annotated[
+        list[str] | None, typer.Option("--include", metavar="PATH", help="Take an ignored path along.")
+    ] = None,
+) -> None:
+    """Print the run manifest of what would run now; no run is recorded."""
+    from git_coderepo.git import Git, check_version
+    from git_coderepo.record.document import write_record
+    from git_coderepo.record.keep import keep_overlay, write_manifest
+    from git_coderepo.record.snapshot import Request, take_snapshot
+
+    git = Git()
+    git_version = check_version(git)
+    request = Request(
+        rev=rev,
+        code_repository=code_repository,
+        check=check,
+        include=[os.fsencode(path) for path in include or ()],
+    )
+    taken = take_snapshot(git, request)
+    record = write_record(taken, now=time.time(), git_version=git_version)
+    if record.overlay is not None:
+        keep_overlay(taken, record.overlay)
+    if file is not None:
+        write_manifest(record, os.fsencode(file))
+    else:
+        output.data(record.data)
+        if record.overlay is not None:
+            output.say("the overlay is too large to travel inside: it is kept in this repository's record")
+            output.hint("git coderepo snapshot -o FILE writes it beside the manifest")
+    for path, reason in taken.omitted:
+        output.warn(f"'{os.fsdecode(path)}' does not travel ({reason})")

@@ -1,0 +1,70 @@
+"""The command line as data: what completion and the manual are made from, so that neither says anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import typer.main
+
+from git_coderepo.cli.app import app
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An option (`flags` not empty) or an argument; `metavar` is None for a flag that takes no value."""
+
+    flags: tuple[str, ...]
+    metavar: str | None
+    help: str
+    required: bool = False
+    repeated: bool = False
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb by its words (`("secret", "set")`), its help, and its parameters in the order of their declaration."""
+
+    words: tuple[str, ...]
+    help: str
+    parameters: tuple[Parameter, ...]
+    takes_platform_options: bool = False
+
+    @property
+    def options(self) -> tuple[Parameter, ...]:
+        return tuple(each for each in self.parameters if each.flags)
+
+    @property
+    def arguments(self) -> tuple[Parameter, ...]:
+        return tuple(each for each in self.parameters if not each.flags)
+
+
+def verbs() -> list[Verb]:
+    """Every verb, in the order in which `git coderepo -h` lists them."""
+    from git_coderepo.cli.verbs import load
+
+    load()
+    command = typer.main.get_command(app)
+    return list(_walk(command, ()))
+
+
+def _walk(command: Any, words: tuple[str, ...]) -> Iterator[Verb]:
+    subcommands = getattr(command, "commands", None)
+    if subcommands:
+        for name, each in subcommands.items():
+            yield from _walk(each, (*words, name))
+        return
+    parameters = tuple(_parameter(each) for each in command.params)
+    yield Verb(words, (command.help or "").strip(), parameters, command.ignore_unknown_options)
+
+
+def _parameter(each: Any) -> Parameter:
+    if each.param_type_name == "argument":
+        metavar = (each.metavar or (each.name or "").upper()).strip("[]")
+        return Parameter((), metavar, getattr(each, "help", None) or "", each.required, each.nargs != 1)
+    flag = bool(getattr(each, "is_flag", False))
+    metavar = None if flag else (each.metavar or "VALUE")
+    text = getattr(each, "help", None) or ""
+    flags = (*each.opts, *each.secondary_opts)
+    return Parameter(tuple(flags), metavar, text, each.required, bool(each.multiple))

@@ -1,0 +1,65 @@
+"""`git coderepo update NAME`: change a registration."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.app import app
+from git_coderepo.cli.register import (
+    PLATFORM_OPTIONS,
+    Description,
+    LogoURL,
+    NoVerify,
+    Remote,
+    Source,
+    platform_pairs,
+    show_check,
+    warn_of_plain_secrets,
+)
+
+
+@app.command(context_settings=PLATFORM_OPTIONS)
+def update(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    new_name: Annotated[str | None, typer.Option("--name", metavar="NEW", help="Give it another name.")] = None,
+    remote: Remote = None,
+    source: Source = None,
+    description: Description = None,
+    logo_url: LogoURL = None,
+    unset: Annotated[list[str] | None, typer.Option("--unset", metavar="OPTION", help="Take an option away.")] = None,
+    no_verify: NoVerify = False,
+) -> None:
+    """Rename a registration, or merge options into it; what is not named stays."""
+    from git_coderepo.git import Git
+    from git_coderepo.registrations.register import Updating, update_repository
+
+    pairs = platform_pairs(context.args)
+    warn_of_plain_secrets(pairs)
+    done = update_repository(
+        Git(),
+        name,
+        Updating(
+            new_name=new_name,
+            remote=remote,
+            source=source,
+            description=description,
+            logo_url=logo_url,
+            pairs=pairs,
+            unset=[each.lstrip("-").replace("-", "_") for each in unset or ()],
+            verify=not no_verify,
+        ),
+        standard_input=sys.stdin.buffer.read,
+    )
+    output.line(f"updated '{done.registration.name}'")
+    for key, value in done.lines:
+        output.line(f"  coderepo.{done.registration.name}.{key} = {value}")
+    show_check(done.checked, done.credential)
+    if done.kept_at is not None:
+        output.line(f"  the token is in the keyring, for {done.kept_at}")
+    for text in done.hints:
+        output.hint(text)

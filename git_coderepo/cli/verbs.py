@@ -1,0 +1,17 @@
+"""Which verbs there are. To add one, write its file and name it here."""
+
+from __future__ import annotations
+
+import importlib
+
+MODULES = (
+    "register", "listing", "describe", "update", "remove", "login", "secret",
+    "status", "snapshot", "fetch", "verify", "validate",
+    "demo", "help", "completion",
+)  # fmt: skip
+
+
+def load() -> None:
+    """Import every verb's file, each of which adds itself to the application."""
+    for name in MODULES:
+        importlib.import_module(f"git_coderepo.cli.{name}")

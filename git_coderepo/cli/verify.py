@@ -1,0 +1,57 @@
+"""`git coderepo verify RUN DIR`: whether a directory is still the recorded tree."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.app import app
+from git_coderepo.cli.options import Json
+from git_coderepo.errors import NegativeAnswer
+
+if TYPE_CHECKING:
+    from git_coderepo.runner.listing import Verification
+
+_SHOWN = 20
+
+
+@app.command()
+def verify(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A manifest's path, `-`, or NAME@COMMIT[:PATH].")],
+    directory: Annotated[str, typer.Argument(metavar="DIR")],
+    strict: Annotated[bool, typer.Option("--strict", help="Added paths count as well.")] = False,
+    overlay: Annotated[
+        str | None, typer.Option("--overlay", metavar="FILE", help="The overlay, if it is apart.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Hash DIR again, and list what changed, is missing or was added since."""
+    from git_coderepo.git import Git
+    from git_coderepo.runner.listing import verify_directory
+    from git_coderepo.runner.order import fetch_order
+
+    order = fetch_order(run, overlay=overlay)
+    found = verify_directory(order.wanted, directory, git=Git())
+    if as_json:
+        output.json_data(found.document())
+    else:
+        show(found, directory)
+    if not found.holds(strict=strict):
+        raise NegativeAnswer(f"'{directory}' is not the recorded tree {found.expected}")
+
+
+def show(found: Verification, directory: str) -> None:
+    """The answer for people."""
+    if found.same_tree:
+        output.line(f"{directory}: tree {found.found}, the same")
+        return
+    for word, paths in (("changed", found.changed), ("missing", found.missing), ("added", found.added)):
+        for path in paths[:_SHOWN]:
+            output.line(f"{word}: {os.fsdecode(path)}")
+        if len(paths) > _SHOWN:
+            output.line(f"{word}: {len(paths) - _SHOWN} more (--json lists them all)")
+    if found.unlisted is not None:
+        output.warn(f"which paths differ cannot be told: {found.unlisted}")

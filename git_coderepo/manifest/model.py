@@ -1,0 +1,220 @@
+"""The run manifest as values: what `code`, `repository` and `run` say, bytes where Git has bytes.
+
+Field by field this is `schema/run-manifest-1.json`; None stands where the document has null or leaves a field out.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from git_coderepo.errors import InvalidManifest
+from git_coderepo.manifest.writer import MANIFEST_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from git_coderepo.objects import ObjectId
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """`id` and `parent` are UUIDs of version 7, `created_on` is `YYYY-MM-DDTHH:MM:SSZ`.
+
+    `directory` is where the command ran: `b"."` for the checkout's root, else a path from there.
+    """
+
+    id: str
+    created_on: str
+    name: str | None
+    parent: str | None
+    command: tuple[bytes, ...] | None
+    directory: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A remote by its parts; `user` for ssh only, `path` and `host` as `RemoteURL` has them."""
+
+    transport: str
+    host: str | None
+    port: int | None
+    user: str | None
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """What serves the code: `type` is a platform's, `source` a custom class's name, `options` by their keys (`apiUrl`)."""
+
+    name: str
+    type: str
+    source: str | None
+    remote: Remote | None
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """HEAD at that time; `branch` is None when it was detached (text as `os.fsdecode` gives it)."""
+
+    commit: ObjectId
+    tree: ObjectId
+    branch: str | None
+    web_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """How many paths were staged, changed and untracked, and how many commits the base lacks (None without a base)."""
+
+    staged: int
+    unstaged: int
+    untracked: int
+    unpushed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The commit that the platform serves; `archive` is `exact`, or `altered` where attributes change an archive."""
+
+    commit: ObjectId
+    tree: ObjectId
+    known_by: str
+    archive: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What the base lacks: a gzip tar of `size` bytes with `files` entries, and the paths to delete.
+
+    `data` is the gzip itself, None where it is kept beside the manifest as `<sha256>.tar.gz`.
+    """
+
+    tar_sha256: str
+    sha256: str
+    size: int
+    files: int
+    deleted: tuple[bytes, ...]
+    data: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """A path that is no plain file: `mode` as an integer, `target` the bytes of a symbolic link, None for the others."""
+
+    path: bytes
+    mode: int
+    target: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Subdirectory:
+    """The part that the run uses: `b"."` or a path, its tree, and the contents of the tree objects from the root down."""
+
+    path: bytes
+    tree: ObjectId
+    proof: tuple[bytes, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Submodule:
+    """`commit` is the gitlink's; `state` is `fetched`, or `absent`, and then there is neither repository nor code."""
+
+    path: bytes
+    commit: ObjectId
+    state: str
+    repository: Repository | None
+    code: Code | None
+
+
+@dataclass(frozen=True, slots=True)
+class Omitted:
+    """An untracked path that was left out, and why, in a word such as `secret-name`."""
+
+    path: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The snapshot and all that a runner needs to get it back; all ids are of `object_format`."""
+
+    object_format: str
+    head: Head | None
+    dirty: bool
+    changes: Changes
+    base: Base | None
+    snapshot_tree: ObjectId
+    snapshot_ref: str | None
+    overlay: Overlay | None
+    special: tuple[Special, ...] | None
+    subdirectory: Subdirectory
+    scope: tuple[bytes, ...] | None
+    submodules: tuple[Submodule, ...]
+    omitted: tuple[Omitted, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The image's build key and name, where they are known."""
+
+    build_key: str | None
+    image: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Producer:
+    """The program that wrote the manifest, and the git that it used."""
+
+    name: str
+    version: str
+    git: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A run manifest; `data` is the text that it was read from, byte for byte."""
+
+    run: Run
+    repository: Repository | None
+    code: Code
+    environment: Environment
+    producer: Producer
+    data: bytes = field(repr=False)
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the manifest's bytes, in hex: its name in receipts."""
+        return sha256(self.data).hexdigest()
+
+    @classmethod
+    def parse(cls, data: bytes) -> Manifest:
+        """The manifest in these bytes. Raises InvalidManifest, in one line that names the field, for whatever is wrong."""
+        from git_coderepo.manifest.meaning import check
+        from git_coderepo.manifest.reader import read
+        from git_coderepo.manifest.strict_json import document_of
+
+        manifest = read(document_of(data), data)
+        check(manifest)
+        return manifest
+
+    @classmethod
+    def load(cls, path: str) -> Manifest:
+        """The manifest in a file, or on standard input for `-`. Raises InvalidManifest, with the file's name."""
+        try:
+            if path == "-":
+                data = sys.stdin.buffer.read(MANIFEST_LIMIT + 1)
+            else:
+                with open(path, "rb") as file:  # noqa: PTH123
+                    data = file.read(MANIFEST_LIMIT + 1)
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise InvalidManifest(f"cannot read the manifest {path!a}: {reason}") from error
+        try:
+            return cls.parse(data)
+        except InvalidManifest as error:
+            shown = "standard input" if path == "-" else ascii(path)
+            raise InvalidManifest(f"{shown} is no valid manifest: {error.message}", hints=error.hints) from error

@@ -1,0 +1,64 @@
+"""A platform of one's own: a class named by its source, `my_module.MyRepositoryClass` or `package.module:Class`."""
+
+from __future__ import annotations
+
+from git_coderepo.errors import SourceNotAllowed
+from git_coderepo.platforms.base import BaseCodeRepository
+
+
+def split_source(source: str) -> tuple[str, str]:
+    """(module, class) of `module.Class` or `module:Class`; raises SourceNotAllowed for anything else."""
+    module, separator, name = source.partition(":")
+    if not separator:
+        module, _, name = source.rpartition(".")
+    if not name.isidentifier() or not module or not all(part.isidentifier() for part in module.split(".")):
+        raise SourceNotAllowed(f"'{source}' names no class", hints=["write it as my_module.MyRepositoryClass"])
+    return module, name
+
+
+def load_class(source: str, *, directory: str | None = None) -> type[BaseCodeRepository]:
+    """Import the class that `source` names.
+
+    `directory` is where a module lies that is not installed (the checkout's root); it is on `sys.path` during the
+    import only. Raises SourceNotAllowed where there is no such module or class, where importing it fails, and where
+    it is no subclass of BaseCodeRepository with its abstract methods written.
+    """
+    import importlib
+    import sys
+
+    module_name, name = split_source(source)
+    if directory is not None:
+        sys.path.insert(0, directory)
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise SourceNotAllowed(
+            f"cannot import '{module_name}': {type(error).__name__}: {reason}",
+            hints=["the module must be installed beside git-coderepo, or be on PYTHONPATH"]
+            if isinstance(error, ModuleNotFoundError)
+            else [],
+        ) from error
+    finally:
+        if directory is not None:
+            sys.path.remove(directory)
+    found = vars(module).get(name)
+    if found is None:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, [key for key, value in vars(module).items() if isinstance(value, type)], n=1)
+        raise SourceNotAllowed(
+            f"'{module_name}' has no class '{name}'", hints=[f"did you mean '{module_name}.{near[0]}'?"] if near else []
+        )
+    if not isinstance(found, type) or not issubclass(found, BaseCodeRepository):
+        raise SourceNotAllowed(
+            f"'{source}' is no subclass of BaseCodeRepository",
+            hints=[
+                "from git_coderepo import BaseCodeRepository",
+                "for a class written for ZenML: from git_coderepo.compat import BaseCodeRepository",
+            ],
+        )
+    missing = sorted(found.__abstractmethods__)
+    if missing:
+        raise SourceNotAllowed(f"'{source}' does not write {', '.join(f'{method}()' for method in missing)}")
+    return found

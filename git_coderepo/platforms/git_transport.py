@@ -1,0 +1,310 @@
+"""git as a transport: to another repository, with a credential that neither arguments nor files show.
+
+The token reaches git by a credential helper that is bound to the exact origin and reads the environment. Not by
+`http.extraHeader`: `GIT_TRACE2_CONFIG_PARAMS` prints it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from git_coderepo.errors import (
+    CodeRepoError,
+    CommitMissing,
+    CredentialError,
+    CredentialMissing,
+    DownloadDamaged,
+    GitFailed,
+    HostUnreachable,
+    MethodUnavailable,
+    ProtocolNotAllowed,
+    RateLimited,
+    RepositoryMissing,
+    ScopeMissing,
+    TokenRefused,
+    UnexpectedAnswer,
+)
+from git_coderepo.git import Git
+from git_coderepo.urls import RemoteURL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from git_coderepo.credential import Credential, CredentialSource
+    from git_coderepo.objects import ObjectId
+    from git_coderepo.platforms.base import BaseCodeRepository
+
+# The words after `!` are run by sh with `get`, `store` or `erase` added: https://git-scm.com/docs/gitcredentials
+_HELPER = (
+    '!f() { test "$1" != get || '
+    'printf "username=%s\\npassword=%s\\n" "$CODEREPO_GIT_USER" "$CODEREPO_GIT_PASSWORD"; }; f'
+)
+_SETTINGS = (
+    ("core.hooksPath", "/dev/null"),
+    ("gc.auto", "0"),
+    ("maintenance.auto", "false"),
+    ("protocol.version", "2"),
+    ("http.followRedirects", "initial"),
+)
+
+
+def allowed_protocols(environment: Mapping[str, str]) -> frozenset[str]:
+    """What git may speak on a runner: https, ssh, and the names in CODEREPO_ALLOW_PROTOCOL."""
+    from git_coderepo.platforms.http import allowed_by_environment
+
+    return frozenset(("https", "ssh")) | allowed_by_environment(environment)
+
+
+def check_transport(url: RemoteURL, allowed: frozenset[str]) -> None:
+    """Raises ProtocolNotAllowed for a transport that is not in `allowed`, and for http to another machine."""
+    from git_coderepo.platforms.http import LOOPBACK
+
+    name = {"local": "file"}.get(url.transport or "", url.transport or "")
+    if name not in allowed:
+        raise ProtocolNotAllowed(
+            f"git may not use '{name}' here",
+            hints=[f"CODEREPO_ALLOW_PROTOCOL={name} allows it"] if name.isalnum() else [],
+        )
+    if name == "http" and url.host not in LOOPBACK:
+        raise ProtocolNotAllowed(f"'http://{url.host}' is not encrypted", hints=[f"use https://{url.host}"])
+
+
+def credential_path(url: RemoteURL) -> str:
+    """What a credential's path prefix is held against: `/owner/repository`."""
+    return "/" + (url.path or "").strip("/").removesuffix(".git")
+
+
+def credential_for(url: RemoteURL, credentials: CredentialSource) -> Credential | None:
+    """The credential for an https remote; ssh has keys, files have permissions."""
+    origin = url.origin() if url.transport in ("https", "http") else None
+    return credentials.find(origin, credential_path(url)) if origin is not None else None
+
+
+def transport(
+    git: Git, url: RemoteURL, credentials: CredentialSource, *, user: str | None, allowed: frozenset[str] | None
+) -> Git:
+    """git for a foreign repository, in `git`'s directory, that may talk to `url` and knows its credential.
+
+    `user` goes with a credential that has no user name of its own; `allowed` are the protocols, None leaves them to
+    the user's git. Raises ProtocolNotAllowed, and CredentialError for a user name with a line break in it.
+    """
+    if allowed is not None:
+        check_transport(url, allowed)
+    return _prepared(git, url, credential_for(url, credentials), user, allowed)
+
+
+def _prepared(
+    git: Git, url: RemoteURL, credential: Credential | None, user: str | None, allowed: frozenset[str] | None
+) -> Git:
+    base = git.foreign(git.directory if git.directory is not None else os.curdir)
+    environment = {name: value for name, value in base.environment.items() if name != "GIT_TRACE_REDACT"}
+    environment.update(GIT_TERMINAL_PROMPT="0", GIT_TRACE_CURL_NO_DATA="1", GIT_NO_LAZY_FETCH="1")
+    settings = [*base.settings, *_SETTINGS]
+    if allowed is not None:
+        environment["GIT_ALLOW_PROTOCOL"] = ":".join(sorted(allowed))
+    if url.transport in ("https", "http"):
+        environment.update(_trusted_authorities(base))
+    elif url.transport == "ssh" and not _has_terminal():
+        environment.update(_ssh_without_questions(base))
+    if credential is not None:
+        name = credential.user or user or "git"
+        if set(name) & set("\r\n\0"):
+            raise CredentialError(f"the user name from {credential.source} has a line break in it")
+        environment.update(CODEREPO_GIT_USER=name, CODEREPO_GIT_PASSWORD=credential.secret.reveal())
+        # The empty value forgets the user's own helpers: they would be asked first, and told of a refusal.
+        settings += [("credential.helper", ""), (f"credential.{url.origin()}.helper", _HELPER)]
+    return Git(base.directory, environment=environment, settings=settings)
+
+
+def _trusted_authorities(git: Git) -> dict[str, str]:
+    """GIT_SSL_CAINFO where only the API's names for it are set: one setting serves both."""
+    from git_coderepo.platforms.http import ca_bundle
+
+    bundle = ca_bundle(git.environment)
+    if bundle is None or "GIT_SSL_CAINFO" in git.environment or not os.path.isfile(bundle):
+        return {}
+    return {} if git.succeeds("config", "--get", "http.sslCAInfo") else {"GIT_SSL_CAINFO": bundle}
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def _ssh_without_questions(git: Git) -> dict[str, str]:
+    """The user's own ssh command, told not to ask for passwords and unknown hosts."""
+    command = git.environment.get("GIT_SSH_COMMAND")
+    if command is None:
+        asked = git.start("config", "--get", "core.sshCommand").finish()
+        command = os.fsdecode(asked.stdout).rstrip("\n") or None
+    if command is None and "GIT_SSH" in git.environment:
+        return {}
+    words = (command or "ssh").split()
+    if not words or os.path.basename(words[0]) != "ssh":
+        return {}
+    return {"GIT_SSH_COMMAND": f"{command or 'ssh'} -oBatchMode=yes"}
+
+
+# --- questions that any platform with a git URL can ask -------------------------------------------
+
+
+def ask(repository: BaseCodeRepository, git: Git, *arguments: str) -> bytes:
+    """Run a git command against a repository's git URL, which stands for `{url}`; failures explained."""
+    text = repository.git_url()
+    if text is None:
+        raise MethodUnavailable(f"git cannot fetch '{repository.name}'")
+    url = RemoteURL.parse(text)
+    if repository.protocols is not None:
+        check_transport(url, repository.protocols)
+    credential = credential_for(url, repository.credentials)
+    reach = _prepared(git, url, credential, repository.git_credential_user(), repository.protocols)
+    process = reach.start(*(url.url() if word == "{url}" else word for word in arguments)).finish()
+    origin = url.origin()
+    if process.status == 0:
+        if credential is not None and origin is not None:
+            repository.credentials.accepted(origin, credential_path(url), credential)
+        return process.stdout
+    failure = process.failure()
+    error = explain(failure, url, credential) if isinstance(failure, GitFailed) else failure
+    if isinstance(error, TokenRefused) and credential is not None and origin is not None:
+        repository.credentials.refused(origin, credential_path(url), credential)
+    raise error
+
+
+def check_access(repository: BaseCodeRepository, git: Git | None = None) -> None:
+    """Whether git reaches the repository; raises what `explain` says."""
+    ask(repository, git or Git(), "ls-remote", "--quiet", "--", "{url}", "HEAD")
+
+
+def fetch_commit(
+    repository: BaseCodeRepository, commit: ObjectId, directory: str, *, filter: str | None = "tree:0"
+) -> Git:
+    """Fetch one commit into a new bare repository in `directory`, with as little else as the server can do."""
+    scratch = Git(directory).foreign(directory)
+    scratch.run("init", "--quiet", "--bare", "--template=", f"--object-format={commit.object_format}")
+    less = [f"--filter={filter}"] if filter else []
+    ask(
+        repository,
+        scratch,
+        "fetch",
+        "--quiet",
+        "--depth=1",
+        "--no-tags",
+        "--no-write-fetch-head",
+        *less,
+        "--",
+        "{url}",
+        commit.hex,
+    )
+    return scratch.with_environment(GIT_NO_LAZY_FETCH="1")
+
+
+def serves_commit(repository: BaseCodeRepository, commit: ObjectId) -> bool:
+    """Whether the server gives the commit by its id now."""
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="git-coderepo-") as directory:
+        try:
+            fetch_commit(repository, commit, directory)
+        except CommitMissing:
+            return False
+    return True
+
+
+# --- git's words for what went wrong ---------------------------------------------------------------
+
+_UNKNOWN_NAME = ("could not resolve host", "name or service not known", "name resolution", "nodename nor servname")
+_REFUSED = ("connection refused", "failed to connect", "couldn't connect", "no route to host", "network is unreachable")
+_TIMED_OUT = ("timed out", "timeout was reached")
+_CERTIFICATE = (
+    "ssl certificate problem", "certificate verification failed", "server verification failed", "certificate signer",
+    "no alternative certificate", "ssl: certificate", "unable to get local issuer", "error setting certificate",
+)  # fmt: skip
+_NO_COMMIT = ("not our ref", "couldn't find remote ref", "unadvertised object", "no such remote ref")
+_NO_ANSWER_TO_QUESTION = ("could not read username", "could not read password", "terminal prompts disabled")
+_UNAUTHORIZED = ("authentication failed", "access denied", "invalid username or", "returned error: 401")
+_NO_REPOSITORY = (
+    "returned error: 404", "not found", "could not be found", "does not appear to be a git repository",
+    "does not exist", "no such file or directory", "no such repository",
+)  # fmt: skip
+_CUT_OFF = (
+    "early eof",
+    "unexpected disconnect",
+    "hung up unexpectedly",
+    "rpc failed",
+    "invalid index-pack",
+    "transfer closed",
+)
+
+
+def explain(failure: GitFailed, url: RemoteURL, credential: Credential | None) -> CodeRepoError:
+    """What a failed git command means: unreachable, refused, missing; `failure` itself where its words are unknown.
+
+    `credential` is what git was given by us, None where it used the user's own means.
+    """
+    words = failure.stderr.decode("utf-8", "replace").lower()
+
+    def said(phrases: tuple[str, ...]) -> bool:
+        return any(phrase in words for phrase in phrases)
+
+    origin = url.origin() if url.transport in ("https", "http") else None
+    place = f"'{origin}'" if origin is not None else f"'{url.host or url.path}'"
+    log_in = (
+        f"git coderepo login --host {str(origin).partition('://')[2]}" if origin is not None else f"ssh -T {url.host}"
+    )
+    if "host key verification failed" in words:
+        return HostUnreachable(f"cannot trust {place}: its ssh host key is not known", hints=[log_in])
+    if said(_UNKNOWN_NAME):
+        return HostUnreachable(
+            f"cannot reach {place}: unknown host name", hints=["look at the spelling and at the network"]
+        )
+    if said(_CERTIFICATE):
+        from git_coderepo.platforms.unreachable import CERTIFICATE_HINTS
+
+        return HostUnreachable(f"cannot trust {place}: its certificate does not verify", hints=CERTIFICATE_HINTS)
+    if said(_TIMED_OUT):
+        return HostUnreachable(f"cannot reach {place}: timed out", hints=["look at the network, or set HTTPS_PROXY"])
+    if said(_REFUSED):
+        return HostUnreachable(f"cannot reach {place}: connection refused", hints=["look at the host and the port"])
+    if "transport '" in words and "not allowed" in words:
+        return ProtocolNotAllowed(f"git may not use '{url.transport}' here", hints=["look at CODEREPO_ALLOW_PROTOCOL"])
+    if "permission denied (" in words:
+        return CredentialMissing(
+            f"{place} took none of your ssh keys", hints=[log_in, "ssh-add -l lists the keys at hand"]
+        )
+    if "returned error: 429" in words:
+        return RateLimited(f"{place} limits requests and asks to come back later", hints=["try again later"])
+    if said(_NO_ANSWER_TO_QUESTION):
+        return CredentialMissing(f"{place} wants a credential and none was found", hints=[log_in])
+    if "returned error: 403" in words:
+        if credential is None:
+            return CredentialMissing(f"{place} wants a credential and none was found", hints=[log_in])
+        return ScopeMissing(
+            f"the token from {credential.source} may not read {_repository(url)} on {place}", hints=[log_in]
+        )
+    if said(_UNAUTHORIZED):
+        source = (
+            f"the token from {credential.source}" if credential is not None else "what git's credential helper gave"
+        )
+        return TokenRefused(f"{place} refused {source}", hints=[log_in])
+    if said(_NO_COMMIT):
+        return CommitMissing(
+            f"{place} has no such commit in {_repository(url)}",
+            hints=["it was never pushed there, or its branch was deleted or rewritten: push it again"],
+        )
+    if said(_CUT_OFF):
+        return DownloadDamaged(f"the download from {place} broke off", hints=["try again"])
+    if said(_NO_REPOSITORY):
+        unseen = "" if url.transport in ("local", "file") else ", or this credential may not see it"
+        return RepositoryMissing(f"no repository {_repository(url)} on {place}{unseen}", hints=["look at the spelling"])
+    if "returned error: 5" in words:
+        return UnexpectedAnswer(f"{place} answered with an error of its own", hints=["try again later"])
+    return failure
+
+
+def _repository(url: RemoteURL) -> str:
+    return f"'{(url.path or '').strip('/') if url.host else url.path}'"

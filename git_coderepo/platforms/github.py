@@ -1,0 +1,159 @@
+"""GitHub and GitHub Enterprise: https://docs.github.com/rest"""
+
+from __future__ import annotations
+
+from git_coderepo.errors import UnexpectedAnswer
+from git_coderepo.objects import ObjectId
+from git_coderepo.platforms.base import CIVariables, Option, TokenVariable
+from git_coderepo.platforms.hosted import HostedRepository, Site, quoted
+from git_coderepo.urls import Origin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import ClassVar
+
+    from git_coderepo.credential import Credential
+    from git_coderepo.platforms.http import Authorize, Http, Response
+
+_TENANTS = ".ghe.com"  # data residency: https://SUB.ghe.com with its API at https://api.SUB.ghe.com
+
+
+class GitHub(HostedRepository):
+    """GitHub, Enterprise Server and Enterprise Cloud, through the REST API, version 2022-11-28."""
+
+    type = "github"
+    title = "GitHub and GitHub Enterprise"
+    hosts = ("github.com",)
+    default_host = "github.com"
+    options = (
+        Option("owner", "the user or organization; taken from the remote"),
+        Option("repository", "the repository's name; taken from the remote"),
+        Option(
+            "api_url", "the URL of the API, or its host; follows from --host, https://api.github.com for github.com"
+        ),
+        Option("host", "the host of the repositories; taken from the remote, else github.com"),
+        Option(
+            "token", "a personal access token: @FILE, - or {{secret.key}} keep it off the command line", secret=True
+        ),
+    )
+    host_aliases: ClassVar = {("ssh.github.com", 443): "github.com"}
+    credential_aliases: ClassVar = {"https://api.github.com": "https://github.com"}
+    ci = CIVariables(
+        marker=("GITHUB_ACTIONS", "true"),
+        commit="GITHUB_SHA",
+        server="GITHUB_SERVER_URL",
+        repository="GITHUB_REPOSITORY",
+    )
+    token_variables = (
+        TokenVariable("GH_TOKEN", host_variables=("GITHUB_SERVER_URL",), default_host="github.com"),
+        TokenVariable("GITHUB_TOKEN", host_variables=("GITHUB_SERVER_URL",), default_host="github.com"),
+        TokenVariable("GH_ENTERPRISE_TOKEN", host_variables=("GH_HOST",), default_host=None),
+    )
+    scopes = "'Contents: read' on the repository (fine-grained), or 'repo' (classic)"
+    token_help = (
+        "Settings, Developer settings, Personal access tokens, Fine-grained tokens: choose the repository and "  # noqa: S105
+        "'Contents: read-only' (https://github.com/settings/personal-access-tokens/new)"
+    )
+    headers: ClassVar = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+    # 409: an empty repository; 422: no object of that name.
+    commit_missing = frozenset((404, 409, 422))
+
+    @property
+    def site(self) -> Site:
+        host, api = self.option("host"), self.option("api_url")
+        if host is not None:
+            return self.site_from(Site.parse(host))
+        if api is not None and self.remote is None:
+            return self.site_from(_site_of_api(Site.parse(api)))
+        return self.site_from(None)
+
+    @property
+    def path(self) -> str:
+        return self.path_from(self.option("owner"), self.option("repository"))
+
+    @property
+    def api_url(self) -> str:
+        given = self.option("api_url")
+        if given is None:
+            return _api_of_site(self.site)
+        api = Site.parse(given)
+        return api.url if api.root or _is_api_host(api.host) else _api_of_site(api)
+
+    def access_url(self) -> str:
+        return f"{self.api_url}/repos/{quoted(self.path)}"
+
+    def commit_url(self, commit: ObjectId) -> str:
+        return f"{self.access_url()}/git/commits/{commit}"
+
+    def archive_url(self, commit: ObjectId, path: bytes) -> str:
+        return f"{self.access_url()}/tarball/{commit}"
+
+    def web_url(self, commit: ObjectId) -> str | None:
+        return f"{self.site.url}/{quoted(self.path)}/commit/{commit}"
+
+    def token_page(self) -> str:
+        return f"{self.site.url}/settings/personal-access-tokens/new"
+
+    def git_credential_user(self) -> str | None:
+        return "x-access-token"
+
+    def credential_origin(self, origin: Origin) -> Origin | None:
+        if origin.host.startswith("api.") and origin.host.endswith(_TENANTS):
+            return Origin.parse(f"https://{origin.host.removeprefix('api.')}")
+        return super().credential_origin(origin)
+
+    def recorded_options(self) -> Mapping[str, str]:
+        owner, _, repository = self.path.rpartition("/")
+        return {**super().recorded_options(), "owner": owner, "repository": repository, "api_url": self.api_url}
+
+    def get(self, url: str, *, expects_archive: bool = False, authorize: Authorize | None = None) -> Response:
+        response = super().get(url, expects_archive=expects_archive, authorize=authorize)
+        if expects_archive and response.status == 401 and response.credential is not None:
+            # Some fine-grained tokens were answered 401 here as Bearer and 302 as `token`: one retry.
+            response.close()
+            response = super().get(url, expects_archive=True, authorize=_token_scheme)
+        return response
+
+    def commit_tree(self, commit: ObjectId) -> ObjectId | None:
+        tree = self.commit_answer(commit).get("tree")
+        sha = tree.get("sha") if isinstance(tree, dict) else None
+        if not isinstance(sha, str):
+            raise UnexpectedAnswer(f"'{self.api_origin()}' told no tree of the commit '{commit}'")
+        return ObjectId(sha)
+
+    def scope_hints(self, response: Response) -> list[str]:
+        # https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api: single sign-on
+        if response.headers.get("x-github-sso"):
+            return [f"the organization wants single sign-on: authorize the token at {self.site.url}/settings/tokens"]
+        return super().scope_hints(response)
+
+    @classmethod
+    def recognises(cls, http: Http, site: Site) -> bool:
+        """Whether an unknown host answers as GitHub Enterprise does: `GET /meta` is open to everybody there."""
+        response = http.get(f"{_api_of_site(site)}/meta", cls.headers)
+        response.close()
+        named = any(name in response.headers for name in ("x-github-enterprise-version", "x-github-request-id"))
+        return named and response.status in (200, 401, 403) and "json" in response.content_type
+
+
+def _token_scheme(credential: Credential) -> tuple[str, str]:
+    return "Authorization", f"token {credential.secret.reveal()}"
+
+
+def _is_api_host(host: str) -> bool:
+    return host == "api.github.com" or (host.startswith("api.") and host.endswith(_TENANTS))
+
+
+def _api_of_site(site: Site) -> str:
+    if site.host == "github.com":
+        return "https://api.github.com"
+    if site.host.endswith(_TENANTS):
+        return f"https://api.{site.authority}"
+    return f"{site.scheme}://{site.authority}/api/v3"
+
+
+def _site_of_api(api: Site) -> Site:
+    if _is_api_host(api.host):
+        return Site("https", api.host.removeprefix("api."), api.port)
+    return Site(api.scheme, api.host, api.port)

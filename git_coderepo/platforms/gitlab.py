@@ -1,0 +1,130 @@
+"""GitLab, gitlab.com and self-hosted: https://docs.gitlab.com/api/"""
+
+from __future__ import annotations
+
+from git_coderepo.objects import ObjectId
+from git_coderepo.platforms.base import Archive, CIVariables, Option, TokenVariable
+from git_coderepo.platforms.hosted import HostedRepository, Site, quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import ClassVar
+
+    from git_coderepo.credential import Credential
+    from git_coderepo.platforms.http import Http
+
+JOB_USER = "gitlab-ci-token"  # git's user name for CI_JOB_TOKEN
+
+
+class GitLab(HostedRepository):
+    """GitLab through the REST API, version 4; the instance may stand below a path, groups may be nested."""
+
+    type = "gitlab"
+    title = "GitLab"
+    hosts = ("gitlab.com",)
+    default_host = "gitlab.com"
+    options = (
+        Option("group", "the group or user, `a/b/c` for nested groups; taken from the remote"),
+        Option("project", "the project's name; taken from the remote"),
+        Option("instance_url", "the URL of a self-hosted instance, with its path if it has one; follows from --host"),
+        Option("host", "the host of the instance; taken from the remote, else gitlab.com"),
+        Option("token", "an access token: @FILE, - or {{secret.key}} keep it off the command line", secret=True),
+    )
+    host_aliases: ClassVar = {("altssh.gitlab.com", 443): "gitlab.com"}
+    ci = CIVariables(
+        marker=("GITLAB_CI", "true"), commit="CI_COMMIT_SHA", server="CI_SERVER_URL", repository="CI_PROJECT_PATH"
+    )
+    token_variables = (
+        TokenVariable("GITLAB_TOKEN", host_variables=("GITLAB_HOST",), default_host="gitlab.com"),
+        TokenVariable("CI_JOB_TOKEN", host_variables=("CI_SERVER_HOST",), default_host=None, user=JOB_USER),
+    )
+    scopes = "'read_api' and 'read_repository'"
+    token_help = (
+        "Preferences, Access tokens: choose the scopes 'read_api' and 'read_repository' "  # noqa: S105
+        "(https://gitlab.com/-/user_settings/personal_access_tokens)"
+    )
+    headers: ClassVar = {"Accept": "application/json, application/gzip, application/octet-stream;q=0.9"}
+
+    @property
+    def site(self) -> Site:
+        given = self.option("instance_url") or self.option("host")
+        return self.site_from(Site.parse(given) if given is not None else None)
+
+    @property
+    def path(self) -> str:
+        return self.path_from(self.option("group"), self.option("project"), self.site.root)
+
+    @property
+    def api_url(self) -> str:
+        return f"{self.site.url}/api/v4"
+
+    def access_url(self) -> str:
+        return f"{self.api_url}/projects/{quoted(self.path, safe=b'')}"
+
+    def commit_url(self, commit: ObjectId) -> str:
+        return f"{self.access_url()}/repository/commits/{commit}"
+
+    def archive_url(self, commit: ObjectId, path: bytes) -> str:
+        # LFS objects are in the archive by default: then it would not be the tree.
+        part = f"&path={quoted(path)}" if self.archive_covers(path) else ""
+        return f"{self.access_url()}/repository/archive.tar.gz?sha={commit}&include_lfs_blobs=false{part}"
+
+    def archive_covers(self, path: bytes) -> bytes:
+        try:
+            path.decode()
+        except UnicodeDecodeError:
+            return b""  # a parameter is UTF-8: ask for everything
+        return path
+
+    def web_url(self, commit: ObjectId) -> str | None:
+        return f"{self.site.url}/{quoted(self.path)}/-/commit/{commit}"
+
+    def token_page(self) -> str:
+        return f"{self.site.url}/-/user_settings/personal_access_tokens"
+
+    def git_credential_user(self) -> str | None:
+        return "oauth2"
+
+    def recorded_options(self) -> Mapping[str, str]:
+        group, _, project = self.path.rpartition("/")
+        return {**super().recorded_options(), "group": group, "project": project, "instance_url": self.site.url}
+
+    def authorize(self, credential: Credential) -> tuple[str, str]:
+        if credential.user == JOB_USER:
+            return "JOB-TOKEN", credential.secret.reveal()
+        return super().authorize(credential)
+
+    def login(self) -> None:
+        credential = self.credential()
+        if credential is not None and credential.user == JOB_USER:
+            # A job's token may not ask the API about its project, but git may.
+            from git_coderepo.platforms.git_transport import check_access
+
+            check_access(self)
+            return
+        super().login()
+
+    def open_archive(self, commit: ObjectId, path: bytes) -> Archive | None:
+        credential = self.credential()
+        if credential is not None and credential.user == JOB_USER:
+            return None  # it may not ask for archives: straight to git
+        return super().open_archive(commit, path)
+
+    def has_commit(self, commit: ObjectId) -> bool | None:
+        credential = self.credential()
+        if credential is not None and credential.user == JOB_USER:
+            from git_coderepo.platforms.git_transport import serves_commit
+
+            return serves_commit(self, commit)
+        return super().has_commit(commit)
+
+    @classmethod
+    def recognises(cls, http: Http, site: Site) -> bool:
+        """Whether an unknown host answers as GitLab does: `GET /version` is 401 in JSON for a stranger."""
+        response = http.get(f"{site.url}/api/v4/version", cls.headers)
+        if response.status not in (200, 401) or "json" not in response.content_type:
+            response.close()
+            return False
+        answer = response.json()
+        return "version" in answer if response.status == 200 else str(answer.get("message", "")).startswith("401")

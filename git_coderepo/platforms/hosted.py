@@ -1,0 +1,343 @@
+"""What GitHub, GitLab and their like have in common: a place on a host, one session, answers told apart."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+
+from git_coderepo.errors import (
+    CodeRepoError,
+    CommitMissing,
+    CredentialMissing,
+    RegistrationError,
+    RepositoryMissing,
+    ScopeMissing,
+    TokenRefused,
+    UnexpectedAnswer,
+)
+from git_coderepo.objects import ObjectId
+from git_coderepo.platforms.base import Archive, BaseCodeRepository
+from git_coderepo.urls import Origin, RemoteURL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import BinaryIO, ClassVar
+
+    from git_coderepo.context import LocalRepositoryContext
+    from git_coderepo.credential import Credential
+    from git_coderepo.platforms.http import Authorize, Http, Response
+
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+
+def quoted(text: str | bytes, safe: bytes = b"/") -> str:
+    """Percent-encoded for a URL's path or query (RFC 3986), without importing `urllib.parse`."""
+    data = os.fsencode(text) if isinstance(text, str) else text
+    return "".join(chr(byte) if byte in _UNRESERVED or byte in safe else f"%{byte:02X}" for byte in data)
+
+
+class Site:
+    """Where an instance lives: `scheme`, `host`, `port` (None: the scheme's own), `root` ("" or "/gitlab")."""
+
+    __slots__ = ("host", "port", "root", "scheme")
+
+    def __init__(self, scheme: str, host: str, port: int | None, root: str = "") -> None:
+        self.scheme = scheme
+        self.host = host
+        self.port = port
+        self.root = root
+
+    @classmethod
+    def parse(cls, text: str) -> Site:
+        """From `https://host:8443/gitlab/`, `host:8443/gitlab` or `host`; raises RegistrationError."""
+        scheme, separator, rest = text.strip().partition("://")
+        if not separator:
+            scheme, rest = "https", scheme
+        authority, _, path = rest.partition("/")
+        try:
+            if scheme not in ("https", "http") or "@" in authority or set(path) & set("?#"):
+                raise RegistrationError(f"'{scheme}://…' is no URL of a server")
+            origin = Origin.parse(f"{scheme}://{authority}")
+        except CodeRepoError:
+            # The text itself is not shown: it may hold a password.
+            raise RegistrationError(
+                "not the URL of a server", hints=["https://HOST, without user name and query"]
+            ) from None
+        root = path.strip("/")
+        return cls(scheme, origin.host, origin.port, f"/{root}" if root else "")
+
+    @property
+    def authority(self) -> str:
+        """`host:8443`, an IPv6 address in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port is None else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """`https://host:8443/gitlab`, without a final slash."""
+        return f"{self.scheme}://{self.authority}{self.root}"
+
+
+class HostedRepository(BaseCodeRepository):
+    """A repository at `path` (`owner/repository`) of a `site`, with an API.
+
+    A platform's file says what is peculiar to it; everything here is told by the answer's status alone, which is
+    what their documentations agree on.
+    """
+
+    default_host: ClassVar[str]
+    # What a token needs, in the platform's own words.
+    scopes: ClassVar[str]
+    headers: ClassVar[Mapping[str, str]] = {}
+    # The statuses that say "no such commit" on an existing repository.
+    commit_missing: ClassVar[frozenset[int]] = frozenset((404,))
+
+    _http: Http | None = None
+
+    # --- what a platform gives ---
+
+    @property
+    @abstractmethod
+    def site(self) -> Site:
+        """The instance that people see in a browser."""
+
+    @property
+    @abstractmethod
+    def path(self) -> str:
+        """`owner/repository`, the owner perhaps nested; without `.git`. RegistrationError where nothing says it."""
+
+    @property
+    @abstractmethod
+    def api_url(self) -> str:
+        """The base of the API, without a final slash."""
+
+    @abstractmethod
+    def access_url(self) -> str:
+        """A GET of it answers 200 with JSON, if the repository exists and the credential may see it."""
+
+    @abstractmethod
+    def commit_url(self, commit: ObjectId) -> str:
+        """A GET of it answers 200 with JSON, if the commit exists."""
+
+    @abstractmethod
+    def archive_url(self, commit: ObjectId, path: bytes) -> str:
+        """A GET of it answers with a gzip archive of the commit."""
+
+    def archive_covers(self, path: bytes) -> bytes:
+        """The part of the repository that an archive asked for `path` holds."""
+        return b""
+
+    def authorize(self, credential: Credential) -> tuple[str, str]:
+        """The header that carries a credential."""
+        from git_coderepo.platforms.http import bearer
+
+        return bearer(credential)
+
+    # --- where it is ---
+
+    def option(self, name: str) -> str | None:
+        """An option's value, None where it was not given or is empty."""
+        return self.option_values.get(name) or None
+
+    def site_from(self, given: Site | None) -> Site:
+        """The instance: what the options say, else the host of the remote, else the platform's public one."""
+        remote = self.remote
+        remote_host = remote.platform_host(self.host_aliases) if remote is not None and remote.host else None
+        site = given or (Site("https", remote_host, None) if remote_host else Site("https", self.default_host, None))
+        if (given is not None and given.port is not None) or remote is None or remote_host != site.host:
+            return site
+        if remote.transport in ("https", "http") and remote.host == site.host:
+            # The remote knows the port; an ssh port says nothing about https.
+            return Site(remote.transport, site.host, remote.port, site.root)
+        return site
+
+    def path_from(self, owner: str | None, repository: str | None, root: str = "") -> str:
+        """`owner/repository` from the options, else from the remote's path below `root`."""
+        remote = self.remote
+        if owner and repository:
+            return f"{owner.strip('/')}/{repository.strip('/').removesuffix('.git')}"
+        remote_path = (remote.path or "").strip("/").removesuffix(".git") if remote is not None else ""
+        if remote is not None and remote.transport in ("https", "http") and root:
+            remote_path = remote_path.removeprefix(root.strip("/") + "/")
+        remote_owner, _, remote_repository = remote_path.rpartition("/")
+        owner, repository = owner or remote_owner, repository or remote_repository
+        if not owner or not repository:
+            names = [option.flag for option in self.options[:2]]
+            raise RegistrationError(
+                f"nothing says which repository '{self.name}' is",
+                hints=[f"give {names[0]} and {names[1]}, or a remote"],
+            )
+        return f"{owner.strip('/')}/{repository.strip('/').removesuffix('.git')}"
+
+    def serves(self, remote: RemoteURL) -> bool:
+        """Whether a remote is this repository, over ssh or https."""
+        site = self.site
+        places = {f"{site.root}/{self.path}.git", f"/{self.path}.git"}
+        return any(
+            RemoteURL.from_parts(site.scheme, site.host, site.port, None, place).same_place(
+                remote, aliases=self.host_aliases, fold_path=True
+            )
+            for place in places
+        )
+
+    def web_origin(self) -> Origin:
+        return Origin.parse(self.site.url)
+
+    def api_origin(self) -> Origin | None:
+        return Origin.parse(self.api_url)
+
+    def credential_path(self) -> str:
+        """What a credential's path prefix is held against: the repository's path on its host."""
+        return f"{self.site.root}/{self.path}"
+
+    def credential(self) -> Credential | None:
+        """The credential of the host itself."""
+        return self.credentials.find(self.web_origin(), self.credential_path())
+
+    def credential_origin(self, origin: Origin) -> Origin | None:
+        """The origin whose credential serves for `origin` too, by the platform's own constant table."""
+        other = self.credential_aliases.get(str(origin))
+        return Origin.parse(other) if other else None
+
+    def git_url(self) -> str | None:
+        """https where there is a credential for it or the remote was https; else the remote's own ssh URL."""
+        if self.remote is not None and self.remote.transport == "ssh" and self.credential() is None:
+            return self.remote.url()
+        return f"{self.site.url}/{quoted(self.path)}.git"
+
+    def get_local_context(self, path: str) -> LocalRepositoryContext | None:
+        from git_coderepo.context import LocalRepositoryContext
+
+        return LocalRepositoryContext.at(path, self.serves)
+
+    # --- what it answers ---
+
+    def login(self) -> None:
+        response = self.get(self.access_url())
+        if response.status != 200:
+            raise self.refusal(response)
+        response.json()
+
+    def open_archive(self, commit: ObjectId, path: bytes) -> Archive | None:
+        from typing import cast
+
+        response = self.get(self.archive_url(commit, path), expects_archive=True)
+        if response.status == 200:
+            return Archive(cast("BinaryIO", response.archive()), top_directory=True, path=self.archive_covers(path))
+        if response.status in self.commit_missing:
+            raise self.missing(commit, response)
+        raise self.refusal(response)
+
+    def has_commit(self, commit: ObjectId) -> bool | None:
+        try:
+            self.commit_answer(commit)
+        except CommitMissing:
+            return False
+        return True
+
+    def commit_answer(self, commit: ObjectId) -> dict[str, object]:
+        """What the API says of a commit; raises CommitMissing."""
+        response = self.get(self.commit_url(commit))
+        if response.status == 200:
+            return response.json()
+        if response.status in self.commit_missing:
+            raise self.missing(commit, response)
+        raise self.refusal(response)
+
+    def download_files(self, commit: str, directory: str, repo_sub_directory: str | None) -> None:
+        from git_coderepo.platforms.unpack import unpack
+
+        path = os.fsencode(repo_sub_directory or "").strip(b"/")
+        archive = self.open_archive(ObjectId(commit), path)
+        if archive is None:
+            raise CodeRepoError(f"'{self.name}' serves no archive", hints=["git coderepo fetch --method git"])
+        with archive:
+            unpack(archive, directory, path)
+
+    def get(self, url: str, *, expects_archive: bool = False, authorize: Authorize | None = None) -> Response:
+        """One question to the platform; see Http.get."""
+        from git_coderepo.platforms.http import Http
+
+        if self._http is None:
+            self._http = Http(
+                self.credentials,
+                authorize=self.authorize,
+                credential_path=self._credential_path,
+                credential_origin=self.credential_origin,
+                notify=self.notify,
+                max_wait=self.max_wait,
+            )
+        headers = dict(self.headers)
+        if expects_archive:
+            headers["Accept-Encoding"] = "identity"
+        return self._http.get(url, headers, authorize=authorize)
+
+    def _credential_path(self, origin: Origin, url_path: str) -> str:
+        api = Origin.parse(self.api_url)
+        api_root = Site.parse(self.api_url).root
+        return self.credential_path() if origin == api and url_path.startswith(f"{api_root}/") else url_path
+
+    def close(self) -> None:
+        if self._http is not None:
+            self._http.close()
+            self._http = None
+
+    # --- answers told apart ---
+
+    def missing(self, commit: ObjectId, response: Response) -> CodeRepoError:
+        """CommitMissing; or why the repository itself cannot be seen: a 404 says both."""
+        response.close()
+        try:
+            self.login()
+        except CodeRepoError as error:
+            return error
+        return CommitMissing(
+            f"'{self.site.authority}' has no commit '{commit}' in '{self.path}'",
+            hints=["it was never pushed there, or its branch was deleted or rewritten: push it again"],
+        )
+
+    def refusal(self, response: Response) -> CodeRepoError:
+        """The error that an answer other than 2xx is."""
+        response.close()
+        origin, credential, status = response.origin, response.credential, response.status
+        log_in = f"git coderepo login --host {self.site.authority}"
+        if status in (401, 403) and credential is None:
+            return CredentialMissing(
+                f"'{origin}' wants a credential and none was found", hints=[log_in, *self._token_hint()]
+            )
+        if status == 401 and credential is not None:
+            if response.asked is not None:
+                self.credentials.refused(*response.asked, credential)
+            return TokenRefused(
+                f"'{origin}' refused the token from {credential.source}", hints=[log_in, *self._token_hint()]
+            )
+        if status == 403 and credential is not None:
+            return ScopeMissing(
+                f"the token from {credential.source} may not read '{self.path}' on '{origin}'",
+                hints=self.scope_hints(response),
+            )
+        if status == 404:
+            if credential is None:
+                return RepositoryMissing(
+                    f"no repository '{self.path}' on '{self.site.authority}' that anybody may see",
+                    hints=["look at the spelling", f"if it is private: {log_in}"],
+                )
+            return RepositoryMissing(
+                f"no repository '{self.path}' on '{self.site.authority}', or the token from {credential.source} "
+                "may not see it",
+                hints=["look at the spelling", f"what the token needs: {self.scopes}"],
+            )
+        hints = ["try again later"] if status >= 500 else []
+        return UnexpectedAnswer(f"'{origin}' answered {status}, which its documentation does not describe", hints=hints)
+
+    def scope_hints(self, response: Response) -> list[str]:
+        """What to do about a 403."""
+        return [f"what the token needs: {self.scopes}", *self._token_hint()]
+
+    def _token_hint(self) -> list[str]:
+        return [f"a token is made at {self.token_page()}"]
+
+    def token_page(self) -> str:
+        """The page on which people make a token."""
+        return self.site.url

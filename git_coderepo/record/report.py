@@ -1,0 +1,103 @@
+"""What would be recorded now, by what each fact is known, and whether a runner could fetch it: a value, not a print."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from git_coderepo.errors import CodeRepoError, CredentialError, NotReproducible, PlatformError, RegistrationError
+from git_coderepo.git import Git, check_version
+from git_coderepo.manifest.writer import path_value
+from git_coderepo.record.document import Record, carriers, repository_document, write_record
+from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
+
+# Reasons that are the answer of `status`; anything else is an error of the command itself.
+_ANSWERS = (NotReproducible, PlatformError, CredentialError, RegistrationError)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The snapshot as far as it went; `record` is None where `problem` says why it cannot be recorded."""
+
+    snapshot: Snapshot
+    record: Record | None
+    problem: CodeRepoError | None
+
+    @property
+    def reproducible(self) -> bool:
+        """Whether a runner could get it back, as far as it is known here."""
+        return self.problem is None
+
+    @property
+    def exit_status(self) -> int:
+        """0 reproducible, 1 not, 4 where a credential is missing or refused."""
+        if self.problem is None:
+            return 0
+        return 4 if isinstance(self.problem, CredentialError) else 1
+
+    @property
+    def this_machine_only(self) -> bool:
+        """Whether the code's remote is a path of this machine."""
+        source = self.snapshot.source
+        return source is not None and source.remote is not None and source.remote.transport in ("local", "file")
+
+    def document(self) -> dict[str, object]:
+        """The report as plain values."""
+        taken = self.snapshot
+        problem = self.problem
+        return {
+            "reproducible": self.reproducible,
+            "thisMachineOnly": self.this_machine_only,
+            "problem": None if problem is None else {"message": problem.message, "hints": list(problem.hints)},
+            "repository": None
+            if taken.source is None
+            else {**repository_document(taken.source), "registered": taken.source.registration.registered},
+            "head": None
+            if taken.head is None
+            else {"commit": taken.head.commit.hex, "tree": taken.head.tree.hex, "branch": taken.head.branch},
+            "base": None
+            if taken.base is None
+            else {
+                "commit": taken.base.commit.hex,
+                "knownBy": taken.base.known_by,
+                "unpushed": taken.base.unpushed,
+                "archive": taken.archive,
+            },
+            "snapshot": None if taken.tree is None else {"tree": taken.tree.hex, "dirty": taken.dirty},
+            "changes": None
+            if taken.status is None
+            else {
+                "staged": taken.status.staged,
+                "unstaged": taken.status.unstaged,
+                "untracked": taken.status.untracked,
+            },
+            "overlay": None
+            if taken.overlay is None
+            else {
+                "files": taken.overlay.files,
+                "deleted": len(taken.overlay.deleted),
+                "size": len(taken.overlay.data),
+                "sha256": taken.overlay.sha256,
+                "inside": self.record is not None and self.record.overlay is None,
+            },
+            "carriers": [] if self.record is None else self.carriers(self.record),
+            "submodules": [{"path": path_value(path), "commit": commit} for path, commit in taken.submodules],
+            "omitted": [{"path": path_value(path), "reason": reason} for path, reason in taken.omitted],
+        }
+
+    @staticmethod
+    def carriers(record: Record) -> list[str]:
+        """What can carry the manifest with its overlay, judged by their whole size."""
+        return carriers(len(record.data) + len(record.overlay or b""))
+
+
+def make_report(git: Git, request: Request) -> Report:
+    """Look at the checkout without recording anything. Raises NotACheckout, GitFailed and the like."""
+    git_version = check_version(git)
+    snapshot = Snapshot(git)
+    try:
+        take_snapshot(git, request, into=snapshot)
+        record = write_record(snapshot, now=time.time(), git_version=git_version)
+    except _ANSWERS as problem:
+        return Report(snapshot, None, problem)
+    return Report(snapshot, record, None)

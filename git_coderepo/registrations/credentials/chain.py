@@ -1,0 +1,81 @@
+"""The chain: which source answers for an origin, and who hears how the origin took the answer."""
+
+from __future__ import annotations
+
+from git_coderepo.credential import Credential
+from git_coderepo.registrations.places import below
+from git_coderepo.trace import trace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from git_coderepo.credential import CredentialSource
+    from git_coderepo.registrations.inference import HostRule
+    from git_coderepo.urls import Origin
+
+
+class Chain:
+    """A CredentialSource made of others: the first link that has a credential for the origin gives it.
+
+    Which origins share one credential is no matter of the chain: the platforms ask for the other one by name, from
+    constant tables of their own. `rules` name the user where a link knows only a token. Where `named` is given, links
+    that name no origin themselves, as git's helpers, are asked only about those for which it says yes.
+    """
+
+    __slots__ = ("_given", "links", "named", "rules")
+
+    def __init__(
+        self,
+        links: Sequence[CredentialSource],
+        *,
+        rules: Sequence[HostRule] = (),
+        named: Callable[[Origin], bool] | None = None,
+    ) -> None:
+        self.links = tuple(links)
+        self.rules = tuple(rules)
+        self.named = named
+        self._given: list[tuple[Credential, CredentialSource, Origin]] = []
+
+    def preceded_by(self, link: CredentialSource) -> Chain:
+        """The same chain behind one more link."""
+        return Chain((link, *self.links), rules=self.rules, named=self.named)
+
+    def confined(self, named: Callable[[Origin], bool]) -> Chain:
+        """The same chain, in which links that name no origin themselves answer only where `named` says yes."""
+        return Chain(self.links, rules=self.rules, named=named)
+
+    def find(self, origin: Origin, path: str) -> Credential | None:
+        """The credential for a request to `origin` for the repository at `path`; None: it is sent without one."""
+        for link in self.links:
+            if self.named is not None and getattr(link, "names_no_origin", False) and not self.named(origin):
+                trace(f"no helper of git's is asked for {origin}: only a manifest names it")
+                continue
+            credential = link.find(origin, path)
+            if credential is None:
+                continue
+            if credential.user is None and (user := self._user(origin, path)) is not None:
+                credential = Credential(credential.secret, user=user, source=credential.source)
+            self._given.append((credential, link, origin))
+            trace(f"credential for {origin} from {credential.source}")
+            return credential
+        trace(f"no credential for {origin}")
+        return None
+
+    def refused(self, origin: Origin, path: str, credential: Credential) -> None:
+        """The origin answered 401: told to the link that gave the credential, if it was for this very origin."""
+        for given, link, asked in self._given:
+            if given is credential and asked == origin:
+                link.refused(origin, path, credential)
+
+    def accepted(self, origin: Origin, path: str, credential: Credential) -> None:
+        """The origin took it: told as `refused` is."""
+        for given, link, asked in self._given:
+            if given is credential and asked == origin:
+                link.accepted(origin, path, credential)
+
+    def _user(self, origin: Origin, path: str) -> str | None:
+        for rule in self.rules:
+            if rule.user is not None and rule.origin == origin and below(rule.prefix, path):
+                return rule.user
+        return None

@@ -1,0 +1,123 @@
+"""Credentials from environment variables: our own, then the platforms', each only for the host it is bound to.
+
+No variable's name is ever made from a host's.
+"""
+
+from __future__ import annotations
+
+from git_coderepo.credential import Credential, Secret
+from git_coderepo.errors import CodeRepoError, CredentialError
+from git_coderepo.registrations.credentials.file import matching, parse_file, read_token
+from git_coderepo.registrations.inference import TRUSTED_SCOPES, built_in
+from git_coderepo.registrations.places import below, place_of
+from git_coderepo.trace import trace
+from git_coderepo.urls import Origin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from git_coderepo.platforms.base import TokenVariable
+    from git_coderepo.settings import Settings
+
+_TOKEN = "CODEREPO_TOKEN"  # noqa: S105 - the names of variables
+_TOKEN_FILE = "CODEREPO_TOKEN_FILE"  # noqa: S105
+_TOKEN_ORIGIN = "CODEREPO_TOKEN_ORIGIN"  # noqa: S105
+
+
+class EnvironmentCredentials:
+    """CODEREPO_CREDENTIALS_FILE, CODEREPO_TOKEN or CODEREPO_TOKEN_FILE, then the variables of the platforms.
+
+    Files are read anew at each question, since a mounted secret rotates. Raises CredentialError for a variable
+    that cannot mean what its user hopes.
+    """
+
+    __slots__ = ("settings",)
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def find(self, origin: Origin, path: str) -> Credential | None:
+        return self._from_file(origin, path) or self._from_token(origin, path) or self._from_platforms(origin)
+
+    def refused(self, origin: Origin, path: str, credential: Credential) -> None:
+        return None
+
+    def accepted(self, origin: Origin, path: str, credential: Credential) -> None:
+        return None
+
+    def _from_file(self, origin: Origin, path: str) -> Credential | None:
+        name = credentials_file(self.settings)
+        if not name:
+            return None
+        entry = matching(parse_file(name), origin, path)
+        if entry is None:
+            return None
+        secret = entry.secret if entry.secret is not None else read_token(entry.token_file or "", what=f"'{name}'")
+        return Credential(secret, user=entry.user, source="CODEREPO_CREDENTIALS_FILE")
+
+    def _from_token(self, origin: Origin, path: str) -> Credential | None:
+        environment = self.settings.environment
+        given = [name for name in (_TOKEN, _TOKEN_FILE) if environment.get(name)]
+        if not given:
+            return None
+        if len(given) == 2:
+            raise CredentialError(f"'{_TOKEN}' and '{_TOKEN_FILE}' are both set", hints=[f"unset {_TOKEN}"])
+        bound = environment.get(_TOKEN_ORIGIN)
+        if not bound:
+            raise CredentialError(
+                f"'{given[0]}' is set without '{_TOKEN_ORIGIN}': a token belongs to one origin",
+                hints=[f"export {_TOKEN_ORIGIN}={origin}"],
+            )
+        try:
+            token_origin, prefix = place_of(bound)
+        except CodeRepoError:
+            raise CredentialError(
+                f"'{_TOKEN_ORIGIN}' is no origin", hints=[f"export {_TOKEN_ORIGIN}={origin}"]
+            ) from None
+        if token_origin != origin or not below(prefix, path):
+            return None
+        if given[0] == _TOKEN:
+            return Credential(_secret(environment, _TOKEN), source=_TOKEN)
+        return Credential(read_token(environment[_TOKEN_FILE], what=f"'{_TOKEN_FILE}'"), source=_TOKEN_FILE)
+
+    def _from_platforms(self, origin: Origin) -> Credential | None:
+        environment = self.settings.environment
+        for platform in built_in():
+            for variable in platform.token_variables:
+                if environment.get(variable.name) and bound_origin(variable, environment) == origin:
+                    return Credential(_secret(environment, variable.name), user=variable.user, source=variable.name)
+        return None
+
+
+def credentials_file(settings: Settings) -> str | None:
+    """CODEREPO_CREDENTIALS_FILE, or `coderepo.credentialsFile` of the user's or the system's configuration."""
+    name = settings.environment.get("CODEREPO_CREDENTIALS_FILE")
+    if name:
+        return name
+    values = [
+        entry.value
+        for entry in settings.entries
+        if (entry.section, entry.subsection, entry.name) == ("coderepo", None, "credentialsfile")
+        and entry.scope in TRUSTED_SCOPES
+    ]
+    return values[-1] if values else None
+
+
+def bound_origin(variable: TokenVariable, environment: Mapping[str, str]) -> Origin | None:
+    """The one origin that a platform's variable is for; None: it may not be used."""
+    text = next((environment[name] for name in variable.host_variables if environment.get(name)), variable.default_host)
+    if text is None:
+        return None
+    try:
+        return Origin.parse(text if "://" in text else f"https://{text}")
+    except CodeRepoError:
+        trace(f"'{variable.name}' is not used: the variable of its host holds no host")
+        return None
+
+
+def _secret(environment: Mapping[str, str], name: str) -> Secret:
+    try:
+        return Secret(environment[name])
+    except CredentialError as error:
+        raise CredentialError(f"'{name}' holds what is no token: {error.message}") from None

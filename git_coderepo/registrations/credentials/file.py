@@ -1,0 +1,130 @@
+"""The file that CODEREPO_CREDENTIALS_FILE names.
+
+Each line is one of
+- `https://USER:TOKEN@HOST[:PORT][/PREFIX]`, percent-encoded as git-credential-store(1) writes it,
+- `https://HOST[:PORT][/PREFIX] USER @/path/to/token`, the token being that file's contents,
+- empty, or a comment that begins with `#`.
+"""
+
+from __future__ import annotations
+
+from git_coderepo.credential import Secret
+from git_coderepo.errors import CodeRepoError, CredentialError
+from git_coderepo.registrations.options import without_newline
+from git_coderepo.registrations.places import below, place_of
+from git_coderepo.trace import trace
+from git_coderepo.urls import Origin
+
+_SCHEMES = ("https", "http")
+
+
+class FileEntry:
+    """One line: `origin`, path `prefix`, `user`, and either `secret` or the path of its `token_file`."""
+
+    __slots__ = ("origin", "prefix", "secret", "token_file", "user")
+
+    def __init__(
+        self, origin: Origin, prefix: str, user: str, *, secret: Secret | None = None, token_file: str | None = None
+    ) -> None:
+        self.origin = origin
+        self.prefix = prefix
+        self.user = user
+        self.secret = secret
+        self.token_file = token_file
+
+
+def parse_file(name: str) -> list[FileEntry]:
+    """The entries of a file, in its order. Raises CredentialError, which names the line and never shows it."""
+    contents = _read(name, what="'CODEREPO_CREDENTIALS_FILE'")
+    entries = []
+    for number, line in enumerate(contents.split(b"\n"), start=1):
+        try:
+            entry = parse_line(line)
+        except CodeRepoError:
+            raise CredentialError(
+                f"line {number} of '{name}' is no credential",
+                hints=["https://USER:TOKEN@HOST[/PREFIX], or https://HOST[/PREFIX] USER @/path/to/token"],
+            ) from None
+        if entry is not None:
+            entries.append(entry)
+    return entries
+
+
+def parse_line(line: bytes) -> FileEntry | None:
+    """What one line says; None for an empty one, a comment, and a protocol of others (`smtp`).
+
+    Raises CredentialError or InvalidRemoteURL.
+    """
+    try:
+        text = line.decode("utf-8").strip(" \t\r")
+    except UnicodeDecodeError:
+        raise CredentialError("not UTF-8") from None
+    if not text or text.startswith("#"):
+        return None
+    scheme, separator, rest = text.partition("://")
+    if not separator or not scheme.isascii() or not scheme.replace("+", "").isalnum():
+        raise CredentialError("no URL")
+    if scheme not in _SCHEMES:
+        return None
+    words = text.split(None, 2)
+    if len(words) == 1:
+        return _stored(scheme, rest)
+    if len(words) != 3 or not words[2].startswith("@/"):
+        raise CredentialError("not a URL, a user and a file")
+    if "@" in words[0].partition("://")[2].partition("/")[0]:
+        raise CredentialError("a user beside the URL and within it")
+    origin, prefix = place_of(words[0])
+    return FileEntry(origin, _decoded(prefix), words[1], token_file=words[2][1:])
+
+
+def _stored(scheme: str, rest: str) -> FileEntry:
+    """As `credential_from_url` of git's credential.c takes a URL apart: the first `@`, before it the first `:`."""
+    end = next((index for index, char in enumerate(rest) if char in "/?#"), len(rest))
+    userinfo, at, host = rest[:end].partition("@")
+    user, colon, password = userinfo.partition(":")
+    if not at or not colon:
+        raise CredentialError("a URL without user and password")
+    address = _decoded(host)
+    if not address or any(char in address for char in "/?#@") or not address.isprintable():
+        raise CredentialError("no host")
+    prefix = "/" + _decoded(rest[end:]).strip("/")
+    return FileEntry(Origin.parse(f"{scheme}://{address}"), prefix, _decoded(user), secret=Secret(_decoded(password)))
+
+
+def _decoded(text: str) -> str:
+    from urllib.parse import unquote_to_bytes
+
+    try:
+        decoded = unquote_to_bytes(text).decode("utf-8")
+    except UnicodeDecodeError:
+        raise CredentialError("not UTF-8") from None
+    if any(char in decoded for char in "\r\n\0"):
+        raise CredentialError("a line break or a NUL byte")
+    return decoded
+
+
+def matching(entries: list[FileEntry], origin: Origin, path: str) -> FileEntry | None:
+    """The entry for a request: of this very origin, with the longest prefix; of equal ones the first."""
+    fitting = [entry for entry in entries if entry.origin == origin and below(entry.prefix, path)]
+    return max(fitting, key=lambda entry: len(entry.prefix.strip("/")), default=None)
+
+
+def read_token(name: str, *, what: str) -> Secret:
+    """The token that a file holds, its final newline cut. Raises CredentialError; `what` says who named the file."""
+    contents = _read(name, what=what)
+    try:
+        return Secret(without_newline(contents, what=what))
+    except CodeRepoError as error:
+        raise CredentialError(f"the file '{name}' of {what} holds no token: {error.message}") from None
+
+
+def _read(name: str, *, what: str) -> bytes:
+    import os
+
+    try:
+        with open(name, "rb") as file:
+            if os.fstat(file.fileno()).st_mode & 0o004:
+                trace(f"'{name}' can be read by every user of this machine")
+            return file.read()
+    except OSError as error:
+        raise CredentialError(f"cannot read '{name}' of {what}: {error.strerror}") from None

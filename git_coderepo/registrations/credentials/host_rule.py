@@ -1,0 +1,35 @@
+"""The token of a host rule: `[coderepo "https://git.corp/"]` with `token = {{name.key}}`."""
+
+from __future__ import annotations
+
+from git_coderepo.credential import Credential
+from git_coderepo.registrations.places import below
+from git_coderepo.registrations.secrets import resolve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from git_coderepo.registrations.inference import HostRule
+    from git_coderepo.urls import Origin
+
+
+class HostRuleCredentials:
+    """The references of the user's host rules, the longest prefix first. Raises CredentialError for a dangling one."""
+
+    __slots__ = ("rules",)
+
+    def __init__(self, rules: Sequence[HostRule]) -> None:
+        self.rules = tuple(rules)
+
+    def find(self, origin: Origin, path: str) -> Credential | None:
+        for rule in self.rules:
+            if rule.token is not None and rule.origin == origin and below(rule.prefix, path):
+                return Credential(resolve(rule.token), user=rule.user, source=f"the secret {rule.token}")
+        return None
+
+    def refused(self, origin: Origin, path: str, credential: Credential) -> None:
+        return None
+
+    def accepted(self, origin: Origin, path: str, credential: Credential) -> None:
+        return None

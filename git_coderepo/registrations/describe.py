@@ -1,0 +1,44 @@
+"""A code repository as it is shown: its lines, and from where its credential would come; never the credential."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from git_coderepo.registrations.options import config_key, is_secret, parse_reference, platform_of
+
+if TYPE_CHECKING:
+    from git_coderepo.platforms.base import BaseCodeRepository
+    from git_coderepo.registrations.config import Registration
+    from git_coderepo.urls import RemoteURL
+
+
+def described(registration: Registration, remote: RemoteURL | None = None) -> dict[str, object]:
+    """A registration as data for JSON: name, type, registered, remote, url, source, description, logoUrl, options.
+
+    Options stand by their key in the configuration; a secret one is its reference, or `****`.
+    """
+    platform = platform_of(registration.type, registration.source)
+    options = {}
+    for name, value in registration.options.items():
+        hidden = is_secret(platform, name) and parse_reference(value) is None
+        options[config_key(platform, name)] = "****" if hidden else value
+    return {
+        "name": registration.name,
+        "type": registration.type,
+        "registered": registration.registered,
+        "remote": registration.remote,
+        "url": str(remote) if remote is not None else None,
+        "source": registration.source,
+        "description": registration.description,
+        "logoUrl": registration.logo_url,
+        "options": options,
+    }
+
+
+def credential_source(repository: BaseCodeRepository) -> str | None:
+    """In words, which source has a credential for a code repository now; None: none has. Its sources are asked."""
+    from git_coderepo.registrations.build import credential_home
+
+    home = credential_home(repository)
+    credential = repository.credentials.find(*home) if home is not None else None
+    return credential.source if credential is not None else None

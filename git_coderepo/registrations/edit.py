@@ -1,0 +1,229 @@
+"""Registrations written to the checkout's own `.git/config`, the common one of linked worktrees.
+
+git itself changes the lines, in a copy; the copy takes the file's place at once, under git's own lock
+(`config.lock`). So other lines, comments and their order stay byte for byte, and a killed process leaves the old file.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from git_coderepo.errors import RegistrationError
+from git_coderepo.registrations.config import Registration, registrations
+from git_coderepo.registrations.inference import literal_secret
+from git_coderepo.registrations.options import config_key, is_secret, parse_reference, platform_of
+from git_coderepo.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from git_coderepo.git import Git
+
+_ATTEMPTS = 5
+
+
+def config_file(git: Git) -> str:
+    """The absolute path of the configuration that all worktrees of this checkout share."""
+    return os.path.join(git.line("rev-parse", "--path-format=absolute", "--git-common-dir"), "config")
+
+
+def check_name(name: str) -> None:
+    """Raises RegistrationError for what cannot be the name of a code repository."""
+    if not name or name.startswith("-") or "://" in name or not all(char.isprintable() for char in name):
+        raise RegistrationError(
+            f"{name!r} is no name for a code repository",
+            hints=["not empty, no '://', no control characters, no '-' at the start"],
+        )
+
+
+def lines_of(registration: Registration) -> list[tuple[str, str]]:
+    """The (key, value) lines of a registration's section, in the order in which they are written.
+
+    Raises RegistrationError for a secret in plain text.
+    """
+    platform = platform_of(registration.type, registration.source)
+    lines = [("type", registration.type)]
+    for key, value in (
+        ("source", registration.source),
+        ("remote", registration.remote),
+        ("description", registration.description),
+        ("logoUrl", registration.logo_url),
+    ):
+        if value is not None:
+            lines.append((key, value))
+    for name, value in registration.options.items():
+        key = config_key(platform, name)
+        if is_secret(platform, name) and parse_reference(value) is None:
+            raise literal_secret(registration.name, key)
+        lines.append((key, value))
+    return lines
+
+
+def add(git: Git, registration: Registration) -> list[tuple[str, str]]:
+    """Write a new section; gives its lines. Raises RegistrationError for a name that is taken or no name."""
+    check_name(registration.name)
+    refuse_taken(git, registration.name)
+    lines = lines_of(registration)
+    _check_lines(lines)
+
+    def write(copy: Git) -> None:
+        for key, value in lines:
+            _set(copy, registration.name, key, value)
+
+    _edit(git, write)
+    return lines
+
+
+def update(
+    git: Git,
+    name: str,
+    *,
+    new_name: str | None = None,
+    options: Mapping[str, str] | None = None,
+    unset: Iterable[str] = (),
+    remote: str | None = None,
+    source: str | None = None,
+    description: str | None = None,
+    logo_url: str | None = None,
+) -> Registration:
+    """Change what is given and leave the rest: rename, merge `options`, take away those of `unset`.
+
+    `unset` holds Python names, `remote`, `description` and `logo_url` among them. Gives the registration as it is now.
+    Raises RegistrationError for an unknown name, a new one that is taken, and a secret in plain text.
+    """
+    known = _registered(git, name)
+    if new_name is not None and new_name != name:
+        check_name(new_name)
+        refuse_taken(git, new_name)
+    platform = platform_of(known.type, source or known.source)
+    changes = [("source", source), ("remote", remote), ("description", description), ("logoUrl", logo_url)]
+    lines = [(key, value) for key, value in changes if value is not None]
+    for option, value in (options or {}).items():
+        key = config_key(platform, option)
+        if is_secret(platform, option) and parse_reference(value) is None:
+            raise literal_secret(name, key)
+        lines.append((key, value))
+    _check_lines(lines)
+    taken_away = [{"logo_url": "logoUrl"}.get(option) or config_key(platform, option) for option in unset]
+
+    def write(copy: Git) -> None:
+        for key, value in lines:
+            _set(copy, name, key, value)
+        for key in taken_away:
+            _unset(copy, name, key)
+        if new_name is not None and new_name != name:
+            copy.run("config", "--file", "config", "--rename-section", f"coderepo.{name}", f"coderepo.{new_name}")
+
+    _edit(git, write)
+    return _registered(git, new_name or name)
+
+
+def remove(git: Git, name: str) -> Registration:
+    """Take a section out, whole; gives what it said. Old runs keep what they recorded (Z7)."""
+    known = _registered(git, name)
+    _edit(git, lambda copy: _remove_section(copy, name))
+    return known
+
+
+def _registered(git: Git, name: str) -> Registration:
+    """The registration of that name in the checkout's own configuration."""
+    settings = Settings.read(git)
+    here = {entry.subsection for entry in settings.entries if entry.section == "coderepo" and entry.scope == "local"}
+    for each in registrations(settings):
+        if each.name == name:
+            if name not in here:
+                raise RegistrationError(
+                    f"'{name}' is registered outside of this checkout",
+                    hints=[f"git config --show-origin --get-regexp '^coderepo\\.{name}\\.'"],
+                )
+            return each
+    import difflib
+
+    near = difflib.get_close_matches(name, [each.name for each in registrations(settings)], n=1)
+    raise RegistrationError(
+        f"no code repository '{name}' is registered",
+        hints=[f"did you mean '{near[0]}'?"] if near else ["git coderepo list"],
+    )
+
+
+def refuse_taken(git: Git, name: str) -> None:
+    """Raises RegistrationError where a section of that name is there already."""
+    if name in Settings.read(git).subsections("coderepo"):
+        raise RegistrationError(
+            f"a code repository '{name}' is registered already",
+            hints=[f"git coderepo update {name}", f"git coderepo remove {name}"],
+        )
+
+
+def _check_lines(lines: Iterable[tuple[str, str]]) -> None:
+    for key, value in lines:
+        if any(char in value for char in "\r\n\0"):
+            raise RegistrationError(f"the value of '{key}' holds a line break or a NUL byte")
+
+
+def _set(copy: Git, name: str, key: str, value: str) -> None:
+    copy.run("config", "--file", "config", "--replace-all", f"coderepo.{name}.{key}", value)
+
+
+def _unset(copy: Git, name: str, key: str) -> None:
+    # 5: there was no such line.
+    copy.start("config", "--file", "config", "--unset-all", f"coderepo.{name}.{key}").checked(5)
+
+
+def _remove_section(copy: Git, name: str) -> None:
+    copy.run("config", "--file", "config", "--remove-section", f"coderepo.{name}")
+
+
+def _edit(git: Git, change: Callable[[Git], None]) -> None:
+    """Let `change` work on a copy of the configuration, `config` in its git's directory, and put that in its place.
+
+    The lock is held for one write only: a process that is killed leaves it behind hardly ever, as git's own would.
+    """
+    from tempfile import TemporaryDirectory
+
+    path = os.path.realpath(config_file(git))
+    for _ in range(_ATTEMPTS):
+        with TemporaryDirectory(prefix="git-coderepo-") as directory:
+            copy = os.path.join(directory, "config")
+            before = _contents(path)
+            with open(copy, "wb") as file:
+                file.write(before)
+            change(git.foreign(directory))
+            after = _contents(copy)
+        if _replaced(path, before, after):
+            return
+    raise RegistrationError(f"'{path}' is being changed all the time", hints=["try again"])
+
+
+def _replaced(path: str, before: bytes, after: bytes) -> bool:
+    """Put `after` in the place of a file that holds `before`; False: somebody else was faster."""
+    lock = path + ".lock"
+    try:
+        descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError:
+        raise RegistrationError(
+            f"another git process is changing '{path}'", hints=[f"if none is: rm '{lock}'"]
+        ) from None
+    except OSError as error:
+        raise RegistrationError(f"cannot write '{path}': {error.strerror}") from None
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if _contents(path) != before:
+                os.unlink(lock)
+                return False
+            file.write(after)
+            file.flush()
+            os.fchmod(file.fileno(), os.stat(path).st_mode & 0o7777)
+            os.fsync(file.fileno())
+        os.rename(lock, path)
+    except BaseException:
+        if os.path.exists(lock):
+            os.unlink(lock)
+        raise
+    return True
+
+
+def _contents(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()

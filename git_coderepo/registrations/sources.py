@@ -1,0 +1,83 @@
+"""Which classes of others a runner may import because a manifest names them."""
+
+from __future__ import annotations
+
+import os
+
+from git_coderepo.errors import SourceNotAllowed
+from git_coderepo.registrations.inference import TRUSTED_SCOPES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.settings import Settings
+
+_VARIABLE = "CODEREPO_ALLOW_SOURCE"
+
+
+def allowed_sources(settings: Settings) -> list[str]:
+    """The names in CODEREPO_ALLOW_SOURCE, or in `coderepo.allowSource` of the user's or system's configuration.
+
+    Each is `module.Class` or a whole `module`; `:` and `,` part them.
+    """
+    text = settings.environment.get(_VARIABLE)
+    if text is None:
+        values = [
+            entry.value
+            for entry in settings.entries
+            if (entry.section, entry.subsection, entry.name) == ("coderepo", None, "allowsource")
+            and entry.scope in TRUSTED_SCOPES
+        ]
+        text = ",".join(value for value in values if value is not None)
+    return [name.strip() for name in text.replace(":", ",").split(",") if name.strip()]
+
+
+def check_source(source: str | None, settings: Settings) -> None:
+    """Raises SourceNotAllowed unless the runner allows this class and it comes from an installed package.
+
+    Nothing is imported but the packages above a nested module.
+    """
+    if source is None:
+        raise SourceNotAllowed("the manifest names a custom code repository without its class")
+    from git_coderepo.platforms.custom import split_source
+
+    module, name = split_source(source)
+    dotted = f"{module}.{name}"
+    if dotted not in (allowed := allowed_sources(settings)) and module not in allowed:
+        raise SourceNotAllowed(
+            f"the manifest wants to run the class '{dotted}', which is not allowed here",
+            hints=[f"if you trust it: export {_VARIABLE}={dotted}"],
+        )
+    if not is_installed(module):
+        raise SourceNotAllowed(
+            f"'{module}' is no installed package",
+            hints=["install it with pip: a runner imports nothing from elsewhere"],
+        )
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module would be imported from a directory that pip installs into, whatever the working directory is."""
+    import site
+    import sysconfig
+    from importlib.util import find_spec
+
+    directories = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()}
+    if site.ENABLE_USER_SITE:
+        directories.add(site.getusersitepackages())
+    roots = [os.path.realpath(directory) + os.sep for directory in directories if directory]
+
+    def lies_there(path: str | None) -> bool:
+        return path is not None and any(os.path.realpath(path).startswith(root) for root in roots)
+
+    names = module.split(".")
+    # From the outermost on: looking for `a.b` imports `a`, so `a` has to be trusted first.
+    for count in range(1, len(names) + 1):
+        try:
+            spec = find_spec(".".join(names[:count]))
+        except (ImportError, ValueError):
+            return False
+        if spec is None:
+            return False
+        places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
+        if not places or not all(lies_there(place) for place in places):
+            return False
+    return True

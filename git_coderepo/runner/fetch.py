@@ -1,0 +1,263 @@
+"""Get it back: the base by one of the methods, the overlay on it, one writer, and the proof before anything appears."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+
+from git_coderepo.errors import (
+    CodeRepoError,
+    GitNotFound,
+    MethodUnavailable,
+    NotReproducible,
+    OverlayMissing,
+    ProtocolNotAllowed,
+    TargetUnusable,
+    TreeDiffers,
+)
+from git_coderepo.git import Git, version
+from git_coderepo.manifest.model import Manifest
+from git_coderepo.objects import ObjectId
+from git_coderepo.platforms.base import BaseCodeRepository
+from git_coderepo.runner.limits import Limits
+from git_coderepo.runner.methods import BaseRequest, Delivery, archive_method, files_method, git_method
+from git_coderepo.runner.overlay import OverlayReader, read_overlay
+from git_coderepo.runner.receipt import Fallback, Receipt
+from git_coderepo.runner.scratch import Scratch
+from git_coderepo.runner.target import Target
+from git_coderepo.runner.writer import TreeWriter, WrittenTree
+
+Method = Callable[[BaseRequest], AbstractContextManager[Delivery]]
+METHODS: Mapping[str, Method] = {"archive": archive_method, "git": git_method, "files": files_method}
+
+# A way that fails so would fail by any other way too.
+_FINAL = (TargetUnusable, ProtocolNotAllowed)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be materialised, whatever named it: a manifest, or a commit of a code repository.
+
+    `tree` is what must come out; `base` None means that the overlay is everything; `gitlinks` are the snapshot's
+    (path to raw commit id), None where the commit itself tells them.
+    """
+
+    tree: ObjectId
+    tree_by: str
+    base: BaseRequest | None
+    archive_exact: bool = True
+    overlay: bytes | None = None
+    overlay_tar_sha256: str = ""
+    overlay_sha256: str = ""
+    deleted: tuple[bytes, ...] = ()
+    gitlinks: Mapping[bytes, bytes] | None = None
+    receipt: Mapping[str, object] = field(default_factory=dict)
+
+    def open_overlay(self) -> OverlayReader | None:
+        """The overlay's entries, its digests already checked; None where nothing travels."""
+        if self.overlay is None:
+            return None
+        return read_overlay(self.overlay, tar_sha256=self.overlay_tar_sha256, sha256=self.overlay_sha256)
+
+
+def fetch(
+    wanted: Wanted,
+    directory: str,
+    *,
+    method: str = "auto",
+    limits: Limits | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Receipt:
+    """Materialise it in `directory` (absent, empty, or an empty mount point) and give the receipt.
+
+    `progress` is called with (entries, bytes received) now and then. Raises TreeDiffers, TargetUnusable, and what the
+    methods raise; then nothing is left behind.
+    """
+    started = time.time()
+    fallbacks: list[Fallback] = []
+    with Target(directory) as target:
+        if wanted.base is None:
+            written, received = _write(wanted, target.fresh(), _nothing, limits, progress)
+            used = "overlay"
+        else:
+            used = ""
+            for name in _order(wanted, method):
+                try:
+                    written, received = _write(wanted, target.fresh(), METHODS[name], limits, progress)
+                except _FINAL:
+                    raise
+                except CodeRepoError as error:
+                    if method != "auto":
+                        raise
+                    last = error
+                    if not isinstance(error, MethodUnavailable):
+                        fallbacks.append(Fallback(name, error.message))
+                    continue
+                used = name
+                break
+            if not used:
+                raise _best(last, fallbacks)
+        target.publish()
+    return replace(
+        Receipt(
+            tree=written.tree,
+            tree_by=wanted.tree_by,
+            method=used,
+            started=started,
+            finished=time.time(),
+            fallbacks=tuple(fallbacks),
+            files=written.files,
+            received=received,
+            outside_links=tuple(written.outside_links),
+            git=_git_version(),
+        ),
+        **wanted.receipt,  # type: ignore[arg-type]
+    )
+
+
+def _order(wanted: Wanted, method: str) -> tuple[str, ...]:
+    if method != "auto":
+        return (method,)
+    assert wanted.base is not None
+    order = ("archive", "git") if wanted.archive_exact else ("git", "archive")
+    return (*order, "files") if wanted.base.platform.needs_special else order
+
+
+def _best(last: CodeRepoError, fallbacks: list[Fallback]) -> CodeRepoError:
+    """The error that says most: the last one, with what the ways before it said as hints."""
+    earlier = [f"before that, {each.method}: {each.reason}" for each in fallbacks[:-1] if each.reason != last.message]
+    last.hints = (*last.hints, *earlier)
+    return last
+
+
+def _write(
+    wanted: Wanted,
+    directory: str,
+    method: Method,
+    limits: Limits | None,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[WrittenTree, int]:
+    """One attempt: everything is written below `directory`, then proved."""
+    overlay = wanted.open_overlay()
+    replaced = frozenset(overlay.paths if overlay is not None else ()) | frozenset(wanted.deleted)
+    request = wanted.base
+    limits = limits if limits is not None else Limits()
+    object_format = wanted.tree.object_format
+    received = 0
+    base_tree: ObjectId | None = None
+    delivery = Delivery(iter(()), int)
+    with TreeWriter(directory, object_format=object_format, limits=limits, replaced=replaced) as writer:
+        if request is not None:
+            with method(request) as delivery:
+                for count, entry in enumerate(delivery.entries):
+                    writer.add(entry)
+                    if progress is not None and count % 256 == 0:
+                        progress(count, delivery.received())
+                received = delivery.received()
+                base_tree = writer.base_tree(delivery.gitlinks or wanted.gitlinks)
+        gitlinks = wanted.gitlinks if wanted.gitlinks is not None else delivery.gitlinks
+        writer.apply_overlay(overlay if overlay is not None else (), wanted.deleted, gitlinks)
+        written = writer.finish()
+    if written.tree != wanted.tree:
+        came = "" if request is None or request.tree in (None, base_tree) else " (the base is another one already)"
+        raise TreeDiffers(
+            f"what came is the tree {written.tree}, not {wanted.tree}{came}: nothing was kept",
+            hints=["the platform, or something on the way, gave other bytes than the ones that were recorded"],
+        )
+    return written, received
+
+
+def _nothing(request: BaseRequest) -> AbstractContextManager[Delivery]:
+    raise MethodUnavailable("there is no base to ask for")
+
+
+def _git_version() -> str | None:
+    try:
+        return version(Git())[1]
+    except GitNotFound:
+        return None
+
+
+def wanted_by_manifest(
+    manifest: Manifest,
+    platform: BaseCodeRepository | None,
+    *,
+    overlay: bytes | None,
+    environment: Mapping[str, str],
+) -> Wanted:
+    """What a manifest asks for; `overlay` is its gzip where that is not inside.
+
+    Raises OverlayMissing, NotReproducible.
+    """
+    code = manifest.code
+    base = None
+    if code.base is not None:
+        if platform is None:
+            raise NotReproducible("the manifest has a base, but no repository that serves it")
+        base = BaseRequest(
+            platform=platform,
+            commit=code.base.commit,
+            tree=code.base.tree,
+            object_format=code.object_format,
+            branch=code.head.branch if code.head is not None else None,
+            special={each.path: (each.mode, each.target) for each in code.special or ()},
+            environment=environment,
+        )
+    data = overlay
+    if code.overlay is not None and data is None:
+        data = code.overlay.data
+        if data is None:
+            raise OverlayMissing(
+                f"the overlay '{code.overlay.sha256}.tar.gz' is not in the manifest and not beside it",
+                hints=["copy it into the manifest's folder, or name it: --overlay FILE"],
+            )
+    return Wanted(
+        tree=code.snapshot_tree,
+        tree_by="manifest",
+        base=base,
+        archive_exact=code.base is None or code.base.archive == "exact",
+        overlay=data if code.overlay is not None else None,
+        overlay_tar_sha256=code.overlay.tar_sha256 if code.overlay is not None else "",
+        overlay_sha256=code.overlay.sha256 if code.overlay is not None else "",
+        deleted=code.overlay.deleted if code.overlay is not None else (),
+        gitlinks={each.path: each.commit.raw for each in code.submodules},
+        receipt={
+            "manifest_digest": manifest.digest,
+            "run_id": manifest.run.id,
+            "commit": code.head.commit if code.head is not None else None,
+            "overlay_files": code.overlay.files if code.overlay is not None else None,
+            "overlay_deleted": len(code.overlay.deleted) if code.overlay is not None else 0,
+        },
+    )
+
+
+def wanted_by_commit(
+    platform: BaseCodeRepository, commit: ObjectId, part: bytes, *, environment: Mapping[str, str]
+) -> Wanted:
+    """What `NAME@COMMIT[:PATH]` asks for: the tree is read from the commit itself, by git.
+
+    Without git it is what the platform says of the commit. Raises CommitMissing, MethodUnavailable, PlatformErrors.
+    """
+    try:
+        with Scratch(commit.object_format, environment) as scratch:
+            scratch.fetch_commit(platform, commit, only="blob:none" if part else "tree:0")
+            tree, tree_by = scratch.tree_of(commit, part), "commit"
+    except (GitNotFound, MethodUnavailable):
+        answer = None if part else platform.commit_tree(commit)
+        if answer is None:
+            raise MethodUnavailable(
+                f"nothing can tell the tree of the commit {commit}: here is no git, and the platform does not say",
+                hints=["install git, or fetch by a run manifest, which holds the tree"],
+            ) from None
+        tree, tree_by = answer, "platform"
+    base = BaseRequest(
+        platform=platform,
+        commit=commit,
+        tree=tree,
+        object_format=commit.object_format,
+        part=part,
+        environment=environment,
+    )
+    return Wanted(tree=tree, tree_by=tree_by, base=base, receipt={"commit": commit, "subdirectory": part or b"."})

@@ -1,0 +1,98 @@
+"""Work directories that a process holds by a lock, and what dead processes left of theirs.
+
+A lock (`flock(2)`) dies with its process, whatever killed it: a directory of ours that nobody holds is a leftover.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+from collections.abc import Callable
+
+from git_coderepo.runner.directories import OPEN_DIRECTORY, remove_tree
+
+# How file systems without locks, or without locks on directories, say so.
+_NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EBADF, errno.EINVAL, errno.ENOSYS)
+
+
+class Held:
+    """The directory `name` below the descriptor `parent`, made and locked by this process."""
+
+    def __init__(self, name: str, parent: int, descriptor: int) -> None:
+        self.name = name
+        self.parent = parent
+        self.descriptor = descriptor
+
+    def release(self) -> None:
+        """Give up the lock; the directory, wherever it is by now, stays."""
+        os.close(self.descriptor)
+
+    def remove(self) -> None:
+        """Remove the directory with all in it, then give up the lock; raises OSError where it cannot go."""
+        try:
+            remove_tree(self.name, parent=self.parent)
+        finally:
+            self.release()
+
+
+def hold(parent: int, prefix: str) -> Held:
+    """Make `PREFIX<pid>-<random>` below the descriptor `parent` and lock it; raises OSError."""
+    while True:
+        name = f"{prefix}{os.getpid()}-{os.urandom(8).hex()}"
+        os.mkdir(name, dir_fd=parent)
+        try:
+            descriptor = os.open(name, OPEN_DIRECTORY, dir_fd=parent)
+        except FileNotFoundError:
+            continue  # somebody took it for a leftover before it was locked
+        if _locked(descriptor) is not False and _is_there(name, parent, descriptor):
+            return Held(name, parent, descriptor)
+        os.close(descriptor)
+
+
+def sweep(parent: int, prefix: str, undo: Callable[[int], bool] | None = None) -> frozenset[str]:
+    """Remove what dead processes left of `hold(parent, prefix)`; the names of those that living ones hold.
+
+    `undo` is called with a leftover's descriptor before it goes, and keeps it by giving False. What cannot be locked
+    or removed stays where it is.
+    """
+    pattern = re.compile(re.escape(prefix) + r"[0-9]+-[0-9a-f]{16}")
+    living = set()
+    for name in os.listdir(parent):
+        if not pattern.fullmatch(name):
+            continue
+        try:
+            descriptor = os.open(name, OPEN_DIRECTORY, dir_fd=parent)
+        except OSError:
+            continue
+        try:
+            if not _locked(descriptor):
+                living.add(name)
+            elif _is_there(name, parent, descriptor) and (undo is None or undo(descriptor)):
+                remove_tree(name, parent=parent)
+        except OSError:
+            pass  # somebody else's: it is in nobody's way
+        finally:
+            os.close(descriptor)
+    return frozenset(living)
+
+
+def _locked(descriptor: int) -> bool | None:
+    """True when the lock is ours now, False when another process has it, None where the file system has no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return None
+        if isinstance(error, BlockingIOError):
+            return False
+        raise
+    return True
+
+
+def _is_there(name: str, parent: int, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(name, dir_fd=parent, follow_symlinks=False), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

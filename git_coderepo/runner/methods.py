@@ -1,0 +1,186 @@
+"""The ways in which a base's files come: one archive, a git fetch, or a custom class's own download.
+
+Each is a context manager that gives entries to the one writer; none of them decides whether what came is right.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from git_coderepo.errors import CodeRepoError, MethodUnavailable
+from git_coderepo.git import Git, read_blobs
+from git_coderepo.objects import EXECUTABLE, FILE, GITLINK, SYMLINK, ObjectId
+from git_coderepo.platforms.base import BaseCodeRepository
+from git_coderepo.runner.entries import Entry
+from git_coderepo.runner.limits import Limits
+from git_coderepo.runner.scratch import Scratch
+from git_coderepo.runner.tar import TarReader
+
+METHODS = ("archive", "git", "files")
+
+# Blobs above this size are handed on in pieces.
+_WHOLE = 1 << 20
+
+
+@dataclass(frozen=True)
+class BaseRequest:
+    """Which files are wanted: a commit of a platform, or the directory `part` of it (b"" for all), given from there.
+
+    `tree` is the id of the wanted part, None where a commit's own id proves it; `special` maps a path from the root to
+    its mode and, for a link, its target, for a platform whose own download loses them.
+    """
+
+    platform: BaseCodeRepository
+    commit: ObjectId
+    tree: ObjectId | None
+    object_format: str
+    branch: str | None = None
+    part: bytes = b""
+    special: Mapping[bytes, tuple[int, bytes | None]] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+@dataclass
+class Delivery:
+    """Entries as they come in, and what is known once they have all come: bytes received, submodules' commits."""
+
+    entries: Iterator[Entry]
+    received: Callable[[], int]
+    gitlinks: Mapping[bytes, bytes] = field(default_factory=dict)
+
+
+@contextmanager
+def archive_method(request: BaseRequest) -> Iterator[Delivery]:
+    """One archive in one request, read as it streams in."""
+    archive = request.platform.open_archive(request.commit, request.part)
+    if archive is None:
+        raise MethodUnavailable(f"the platform '{request.platform.type}' gives no archive here")
+    with archive:
+        counted = _Counted(archive.stream)
+        reader = TarReader(counted, top_directory=archive.top_directory, limits=request.limits)
+        entries: Iterator[Entry] = reader
+        if request.part and archive.path != request.part:
+            entries = _below(reader, request.part)
+        elif request.part:
+            entries = _with_or_without_prefix(reader, request.part)
+        yield Delivery(entries, lambda: counted.received)
+
+
+@contextmanager
+def git_method(request: BaseRequest) -> Iterator[Delivery]:
+    """A fetch of the commit into a bare scratch repository, read object by object: nothing is ever checked out."""
+    with Scratch(request.object_format, request.environment) as scratch:
+        scratch.fetch_commit(request.platform, request.commit, branch=request.branch)
+        name = f"{request.commit}:{os.fsdecode(request.part)}" if request.part else request.commit.hex
+        rows = [
+            (facts.split(b" "), path)
+            for facts, _, path in (
+                row.partition(b"\t")
+                for row in scratch.git.run("ls-tree", "-r", "-z", "--full-tree", name).split(b"\0")
+                if row
+            )
+        ]
+        gitlinks = {path: bytes.fromhex(facts[2].decode()) for facts, path in rows if int(facts[0], 8) == GITLINK}
+        wanted = [(path, int(facts[0], 8), facts[2].decode()) for facts, path in rows if int(facts[0], 8) != GITLINK]
+        yield Delivery(_blob_entries(scratch.git, wanted), scratch.size, gitlinks)
+
+
+@contextmanager
+def files_method(request: BaseRequest) -> Iterator[Delivery]:
+    """A custom class's `download_files` into a scratch directory, completed with the modes and links it loses."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="git-coderepo-") as directory:
+        part = os.fsdecode(request.part) or None
+        try:
+            request.platform.download_files(request.commit.hex, directory, part)
+        except CodeRepoError:
+            raise
+        except Exception as error:
+            kind = type(request.platform)
+            raise MethodUnavailable(
+                f"'{kind.__module__}.{kind.__qualname__}.download_files' failed: {type(error).__name__}: {error}"
+            ) from error
+        entries = _disk_entries(os.fsencode(directory), request)
+        yield Delivery(entries, lambda: 0)
+
+
+class _Counted:
+    """A stream that knows how many bytes were read from it."""
+
+    def __init__(self, stream: object) -> None:
+        self._read: Callable[[int], bytes] = stream.read  # type: ignore[attr-defined]
+        self.received = 0
+
+    def read(self, size: int = -1) -> bytes:
+        piece = self._read(size)
+        self.received += len(piece)
+        return piece
+
+
+def _below(entries: Iterator[Entry], part: bytes) -> Iterator[Entry]:
+    """The entries below a directory, named from there."""
+    prefix = part + b"/"
+    for entry in entries:
+        if entry.path.startswith(prefix):
+            yield Entry(entry.path[len(prefix) :], entry.mode, entry.size, entry.contents)
+
+
+def _with_or_without_prefix(entries: Iterator[Entry], part: bytes) -> Iterator[Entry]:
+    """Entries of an archive of one directory, whichever way the platform names them: from the root or from there."""
+    prefix = part + b"/"
+    for entry in entries:
+        path = entry.path[len(prefix) :] if entry.path.startswith(prefix) else entry.path
+        if path and not part.startswith(entry.path):
+            yield Entry(path, entry.mode, entry.size, entry.contents)
+
+
+def _blob_entries(git: Git, rows: list[tuple[bytes, int, str]]) -> Iterator[Entry]:
+    for (path, mode, _), (_, size, source) in zip(rows, read_blobs(git, [id for _, _, id in rows]), strict=True):
+        if size <= _WHOLE:
+            yield Entry(path, mode, size, source.read(size))
+            continue
+
+        def pieces(size: int = size, source: object = source) -> Iterator[bytes]:
+            while size > 0:
+                piece: bytes = source.read(min(size, _WHOLE))  # type: ignore[attr-defined]
+                if not piece:
+                    return
+                size -= len(piece)
+                yield piece
+
+        yield Entry(path, mode, size, pieces)
+
+
+def _disk_entries(root: bytes, request: BaseRequest) -> Iterator[Entry]:
+    """What a custom class wrote, with what the manifest knows better."""
+    prefix = request.part + b"/" if request.part else b""
+    special = {path[len(prefix) :]: facts for path, facts in request.special.items() if path.startswith(prefix)}
+    for path, (mode, target) in special.items():
+        if mode == SYMLINK and target is not None:
+            yield Entry(path, SYMLINK, len(target), target)
+    for folder, _, names in os.walk(root):
+        for name in sorted(names):
+            absolute = os.path.join(folder, name)
+            path = os.path.relpath(absolute, root)
+            mode, target = special.get(path, (0, None))
+            if mode == SYMLINK:
+                continue
+            facts = os.lstat(absolute)
+            if stat.S_ISLNK(facts.st_mode):
+                contents = os.readlink(absolute)
+                yield Entry(path, SYMLINK, len(contents), contents)
+            elif stat.S_ISREG(facts.st_mode):
+                kept = mode or (EXECUTABLE if facts.st_mode & 0o100 else FILE)
+                yield Entry(path, kept, facts.st_size, lambda absolute=absolute: _file_pieces(absolute))  # type: ignore[misc]
+
+
+def _file_pieces(path: bytes) -> Iterator[bytes]:
+    with open(path, "rb") as file:
+        while piece := file.read(_WHOLE):
+            yield piece

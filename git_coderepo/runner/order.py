@@ -1,0 +1,128 @@
+"""What the word RUN names, and what follows from it: the platform, the overlay, the tree that must come out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from git_coderepo.errors import CodeRepoError, GitNotFound, RegistrationError, UsageError
+from git_coderepo.git import Git
+from git_coderepo.manifest.model import Manifest
+from git_coderepo.objects import ObjectId
+from git_coderepo.platforms.base import BaseCodeRepository
+from git_coderepo.record.keep import find_overlay
+from git_coderepo.record.source import CodeSource
+from git_coderepo.registrations.build import build, from_manifest
+from git_coderepo.registrations.config import Registration, inferred, registrations
+from git_coderepo.registrations.credentials import users_chain
+from git_coderepo.runner.fetch import Wanted, wanted_by_commit, wanted_by_manifest
+from git_coderepo.settings import Settings
+from git_coderepo.urls import RemoteURL, resolve_remote
+
+_HEX = frozenset("0123456789abcdef")
+
+
+@dataclass(frozen=True)
+class FetchOrder:
+    """`wanted` for the runner; `overlay_path` is the file that an overlay was taken from, None where it was inside."""
+
+    wanted: Wanted
+    manifest: Manifest | None = None
+    overlay_path: bytes | None = None
+
+
+def split_commit(word: str) -> tuple[str, str, str] | None:
+    """(name, commit, path) of `NAME@COMMIT[:PATH]`: the last `@` before 40 or 64 hex digits splits it; else None."""
+    at = len(word)
+    while (at := word.rfind("@", 0, at)) >= 0:
+        rest = word[at + 1 :]
+        commit, colon, path = rest.partition(":")
+        if len(commit) in (40, 64) and _HEX.issuperset(commit) and at > 0:
+            if colon and (path.startswith("/") or ".." in path.split("/")):
+                raise UsageError(f"'{path}' is no path from the root of the repository")
+            return word[:at], commit, path.strip("/") if path not in (".", "./") else ""
+    return None
+
+
+def runner_settings(git: Git) -> Settings:
+    """git's configuration where there is a git, else the environment alone."""
+    try:
+        return Settings.read(git)
+    except GitNotFound:
+        return Settings([], git.environment)
+
+
+def fetch_order(
+    run: str,
+    *,
+    overlay: str | None = None,
+    code_repository: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> FetchOrder:
+    """Read RUN: a manifest's path, `-` for standard input, or `NAME@COMMIT[:PATH]`.
+
+    Raises InvalidManifest, UsageError, RegistrationError, and what asking a platform for a commit's tree raises.
+    """
+    git = Git(environment=environment)
+    settings = runner_settings(git)
+    named = split_commit(run)
+    if named is not None and not os.path.exists(run):
+        name, commit, path = named
+        platform = _platform_named(name, git, settings)
+        wanted = wanted_by_commit(platform, ObjectId(commit), os.fsencode(path), environment=git.environment)
+        return FetchOrder(wanted)
+    manifest = Manifest.load(run)
+    folder = None if run == "-" else os.path.dirname(os.path.abspath(os.fsencode(run)))
+    return order_by_manifest(manifest, git, settings, folder=folder, overlay=overlay, code_repository=code_repository)
+
+
+def order_by_manifest(
+    manifest: Manifest,
+    git: Git,
+    settings: Settings,
+    *,
+    folder: bytes | None = None,
+    overlay: str | None = None,
+    code_repository: str | None = None,
+) -> FetchOrder:
+    """The order for a manifest that was read from `folder` (None: from nowhere)."""
+    data: bytes | None = None
+    path: bytes | None = None
+    if overlay is not None:
+        path = os.fsencode(overlay)
+        with open(path, "rb") as file:
+            data = file.read()
+    elif manifest.code.overlay is not None and manifest.code.overlay.data is None:
+        found = find_overlay(manifest.code.overlay.sha256, folder, git)
+        data, path = found if found is not None else (None, None)
+    platform: BaseCodeRepository | None = None
+    if code_repository is not None:
+        platform = _platform_named(code_repository, git, settings)
+    elif manifest.repository is not None:
+        platform = from_manifest(manifest.repository, users_chain(settings, git), settings)
+    wanted = wanted_by_manifest(manifest, platform, overlay=data, environment=git.environment)
+    return FetchOrder(wanted, manifest, path)
+
+
+def _platform_named(name: str, git: Git, settings: Settings) -> BaseCodeRepository:
+    """The platform of a registration, of a git remote, or of a URL."""
+    for registration in registrations(settings):
+        if registration.name == name:
+            return _source(registration, git, settings).platform()
+    if name in set(settings.subsections("remote")):
+        url = resolve_remote(git, settings, name)
+        if url is not None:
+            return _source(inferred(name, url, settings), git, settings).platform()
+    try:
+        url = RemoteURL.parse(name)
+    except CodeRepoError:
+        raise RegistrationError(f"no code repository '{name}', and no URL", hints=["git coderepo list"]) from None
+    if url.transport == "local" and not os.path.exists(name):
+        raise RegistrationError(f"no code repository '{name}', and no URL", hints=["git coderepo list"])
+    return build(inferred(name, url, settings), url, users_chain(settings, git))
+
+
+def _source(registration: Registration, git: Git, settings: Settings) -> CodeSource:
+    remote = resolve_remote(git, settings, registration.remote) if registration.remote is not None else None
+    return CodeSource(registration, remote, settings, git)

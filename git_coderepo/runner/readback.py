@@ -1,0 +1,120 @@
+"""What the file system made of the names and modes it was given."""
+
+from __future__ import annotations
+
+import os
+import stat
+import unicodedata
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+
+from git_coderepo.errors import TargetUnusable
+from git_coderepo.objects import EXECUTABLE, FILE, SYMLINK
+from git_coderepo.runner.directories import Directories, unusable
+from git_coderepo.runner.paths import quoted
+from git_coderepo.runner.record import Record
+
+_PACKED_FILE = b"%06o" % FILE
+_PACKED_EXECUTABLE = b"%06o" % EXECUTABLE
+_PACKED_LINK = b"%06o" % SYMLINK
+
+
+def read_back(directories: Directories, record: Record) -> None:
+    """Hold every name and mode below `directories` to the record; raises TargetUnusable with the paths that differ."""
+    subdirectories = record.subdirectories()
+    fsencode, is_link, is_file = os.fsencode, stat.S_ISLNK, stat.S_ISREG
+    for directory in sorted(record.directories):
+        entries = record.directories[directory]
+        below: AbstractSet[bytes] = subdirectories.get(directory, frozenset())
+        found: set[bytes] = set()
+        try:
+            with os.scandir(directories.open(directory)) as listing:
+                for item in listing:
+                    name = fsencode(item.name)
+                    found.add(name)
+                    packed = entries.get(name)
+                    if packed is None:
+                        continue  # a directory, or a stranger that the count below finds
+                    mode = item.stat(follow_symlinks=False).st_mode
+                    wanted = packed[:6]
+                    if wanted == _PACKED_FILE:
+                        right = is_file(mode) and not mode & 0o100
+                    elif wanted == _PACKED_EXECUTABLE:
+                        right = is_file(mode) and mode & 0o100 != 0
+                    else:
+                        right = is_link(mode) if wanted == _PACKED_LINK else stat.S_ISDIR(mode)
+                    if not right:
+                        raise _wrong_mode(_joined(directory, name), wanted, mode)
+        except OSError as error:
+            raise unusable(error, directory or "the target") from None
+        if len(found) != len(entries) + len(below) or not (found >= below and found >= entries.keys()):
+            raise _wrong_names(directory, entries.keys() | below, found)
+
+
+def collision(record: Record, path: bytes) -> TargetUnusable:
+    """Why `path`, which the record does not have yet, is there already: another path that is the same name here."""
+    subdirectories = record.subdirectories()
+    parts = path.split(b"/")
+    for depth in range(len(parts)):
+        directory, name = b"/".join(parts[:depth]), parts[depth]
+        siblings = record.directories.get(directory, {}).keys() | subdirectories.get(directory, frozenset())
+        twin = _twin(name, siblings)
+        if twin is not None:
+            return _folded(_joined(directory, twin), _joined(directory, name))
+    return TargetUnusable(f"cannot write {quoted(path)}: something else has put it there")
+
+
+def _wrong_mode(path: bytes, wanted: bytes, mode: int) -> TargetUnusable:
+    if wanted == _PACKED_LINK:
+        return TargetUnusable(f"the file system of the target has no symbolic links: {quoted(path)} is none")
+    if not stat.S_ISREG(mode):
+        return TargetUnusable(f"something else has replaced {quoted(path)} in the target")
+    if wanted == _PACKED_EXECUTABLE:
+        return TargetUnusable(
+            f"{quoted(path)} cannot be made executable in the target",
+            hints=["look at the umask, and at the options with which the target's file system is mounted"],
+        )
+    return TargetUnusable(f"the file system of the target makes every file executable: {quoted(path)}")
+
+
+def _wrong_names(directory: bytes, wanted: AbstractSet[bytes], found: AbstractSet[bytes]) -> TargetUnusable:
+    strangers = found - wanted
+    for name in sorted(wanted - found):
+        twin = _twin(name, wanted)
+        if twin is not None:
+            return _folded(_joined(directory, twin), _joined(directory, name))
+        twin = _twin(name, strangers)
+        if twin is not None:
+            return TargetUnusable(
+                f"the file system of the target changes names: {quoted(_joined(directory, name))} became "
+                f"{_distinct(_joined(directory, twin))}"
+            )
+        return TargetUnusable(f"{quoted(_joined(directory, name))} is gone from the target again")
+    stranger = _joined(directory, min(strangers))
+    return TargetUnusable(f"something else writes into the target: {quoted(stranger)} is not of this tree")
+
+
+def _folded(one: bytes, other: bytes) -> TargetUnusable:
+    return TargetUnusable(
+        f"{quoted(one)} and {_distinct(other)} are one name on the file system of the target",
+        hints=["name a directory on a file system that tells upper from lower case and leaves Unicode as it is"],
+    )
+
+
+def _twin(name: bytes, others: Iterable[bytes]) -> bytes | None:
+    folded = _fold(name)
+    return next((other for other in sorted(others) if other != name and _fold(other) == folded), None)
+
+
+def _fold(name: bytes) -> str:
+    """What file systems that fold make equal: case (all of them), Unicode's forms (HFS+, APFS, some of ext4)."""
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", os.fsdecode(name)).casefold())
+
+
+def _distinct(path: bytes) -> str:
+    """As `quoted`, but with code points where two paths may look alike."""
+    return quoted(path) if path.isascii() else ascii(path.decode("utf-8", "backslashreplace"))
+
+
+def _joined(directory: bytes, name: bytes) -> bytes:
+    return directory + b"/" + name if directory else name

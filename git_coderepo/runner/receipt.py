@@ -1,0 +1,97 @@
+"""The receipt: what a runner proved, and how. Its schema is `manifest/schema/receipt-1.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from dataclasses import dataclass, field
+
+from git_coderepo import __version__
+from git_coderepo.manifest.writer import path_value
+from git_coderepo.objects import ObjectId
+
+RECEIPT_ID = "urn:git-coderepo:receipt:1"
+RECEIPT_VERSION = "1.0"
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """A method that was tried and did not do, and why, in one line."""
+
+    method: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """`tree` was recomputed from what was written and equals what `tree_by` (manifest, commit, platform) promised.
+
+    `received` are bytes that came over the wire; times are seconds since the epoch.
+    """
+
+    tree: ObjectId
+    tree_by: str
+    method: str
+    started: float
+    finished: float
+    manifest_digest: str | None = None
+    run_id: str | None = None
+    commit: ObjectId | None = None
+    fallbacks: tuple[Fallback, ...] = ()
+    subdirectory: bytes = b"."
+    files: int = 0
+    received: int = 0
+    overlay_files: int | None = None
+    overlay_deleted: int = 0
+    outside_links: tuple[bytes, ...] = ()
+    git: str | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def document(self) -> dict[str, object]:
+        """The receipt as plain values, in the shape of its schema."""
+        return {
+            "$schema": RECEIPT_ID,
+            "receiptVersion": RECEIPT_VERSION,
+            "manifest": {"digest": self.manifest_digest, "runId": self.run_id},
+            "commit": None if self.commit is None else self.commit.hex,
+            "treeBy": self.tree_by,
+            "tree": self.tree.hex,
+            "verified": True,
+            "method": self.method,
+            "fallbacks": [{"method": each.method, "reason": each.reason} for each in self.fallbacks],
+            "cacheHit": False,
+            "subdirectory": path_value(self.subdirectory),
+            "files": self.files,
+            "bytes": self.received,
+            "overlay": None
+            if self.overlay_files is None
+            else {"files": self.overlay_files, "deleted": self.overlay_deleted},
+            "outsideLinks": [path_value(path) for path in self.outside_links],
+            "conversions": [],
+            "startedOn": _time(self.started),
+            "finishedOn": _time(self.finished),
+            "seconds": round(self.finished - self.started, 3),
+            "host": platform.node(),
+            "producer": {
+                "name": "git-coderepo",
+                "version": __version__,
+                "git": self.git,
+                "python": platform.python_version(),
+            },
+        }
+
+    def encode(self) -> bytes:
+        """The receipt as JSON, UTF-8, with a final newline."""
+        return (json.dumps(self.document(), indent=2, ensure_ascii=False) + "\n").encode()
+
+    def write(self, path: str) -> None:
+        """Write it, whole or not at all. Raises OSError."""
+        from git_coderepo.checkout.store import write_whole
+
+        write_whole(os.fsencode(path), self.encode())
+
+
+def _time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

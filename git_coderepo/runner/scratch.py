@@ -1,0 +1,93 @@
+"""A bare scratch repository: git fetches into it, and it is gone afterwards. Nothing is checked out in it, ever."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+
+from git_coderepo.errors import CommitMissing
+from git_coderepo.git import Git
+from git_coderepo.objects import ObjectId
+from git_coderepo.platforms.base import BaseCodeRepository
+from git_coderepo.platforms.git_transport import ask
+
+# A server that serves only tips (protocol v0) is asked for its branches, deeper each time.
+_DEPTHS = (1, 50, 1000)
+# A user may have told git to look into no bare repository that is found by its place alone.
+_ANY_BARE = ("safe.bareRepository", "all")
+_FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
+
+
+class Scratch:
+    """A context manager; `git` reads its objects, whatever the caller's environment says of other repositories."""
+
+    def __init__(self, object_format: str, environment: Mapping[str, str]) -> None:
+        self.object_format = object_format
+        self.environment = environment
+        self.directory = ""
+
+    def __enter__(self) -> Scratch:
+        self.directory = tempfile.mkdtemp(prefix="git-coderepo-")
+        try:
+            plain = Git(environment=self.environment).foreign(self.directory).with_settings(_ANY_BARE)
+            plain.run(
+                "init", "--quiet", "--bare", "--template=", f"--object-format={self.object_format}", self.directory
+            )
+        except BaseException:
+            self.__exit__()
+            raise
+        self.git = plain.with_environment(GIT_NO_REPLACE_OBJECTS="1", GIT_NO_LAZY_FETCH="1")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def size(self) -> int:
+        """The bytes of the objects that were fetched."""
+        return sum(
+            os.path.getsize(os.path.join(folder, name))
+            for folder, _, names in os.walk(os.path.join(self.directory, "objects"))
+            for name in names
+        )
+
+    def has(self, commit: ObjectId) -> bool:
+        """Whether the commit is really here: git echoes any 40 hex digits that it is asked to parse (P1)."""
+        return self.git.succeeds("cat-file", "-e", f"{commit}^{{commit}}")
+
+    def fetch_commit(
+        self, platform: BaseCodeRepository, commit: ObjectId, *, branch: str | None = None, only: str | None = None
+    ) -> None:
+        """Bring one commit with its tree; `only` is an object filter (`tree:0` brings the commit alone).
+
+        By its id; else the recorded branch, ever deeper; else all branches and tags. Raises CommitMissing,
+        MethodUnavailable, and what `git_transport.explain` makes of git's words.
+        """
+        less = ["--filter=" + only] if only else []
+        attempts = [[*less, "--depth=1", "--", "{url}", commit.hex]]
+        if branch is not None:
+            attempts += [[f"--depth={depth}", "--", "{url}", f"refs/heads/{branch}"] for depth in _DEPTHS]
+        attempts.append(["--", "{url}", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"])
+        missing: CommitMissing | None = None
+        for arguments in attempts:
+            try:
+                ask(platform, self.git, *_FETCH, *arguments)
+            except CommitMissing as error:
+                missing = missing or error
+            if self.has(commit):
+                return
+        raise missing or CommitMissing(
+            f"no branch or tag of '{platform.name}' has the commit '{commit}'",
+            hints=["it was never pushed there, or its branch was deleted or rewritten: push it again"],
+        )
+
+    def tree_of(self, commit: ObjectId, part: bytes = b"") -> ObjectId:
+        """The tree id that a commit here names, or the id of one directory of it, whose tree must be here too.
+
+        Raises GitFailed. The commit's own tree need not be here: it is read from the commit (`git help commit-tree`).
+        """
+        if part:
+            return ObjectId(self.git.line("rev-parse", "--verify", "--end-of-options", f"{commit}:{os.fsdecode(part)}"))
+        first_line = self.git.run("cat-file", "commit", commit.hex).split(b"\n", 1)[0]
+        return ObjectId(first_line.removeprefix(b"tree ").decode())

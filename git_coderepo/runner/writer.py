@@ -1,0 +1,292 @@
+"""The one writer: every method feeds it, it writes below directory descriptors and names what it wrote as Git does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from git_coderepo.errors import DownloadDamaged, InvalidManifest, UnsafeTree
+from git_coderepo.objects import DIRECTORY, EXECUTABLE, FILE, GITLINK, SYMLINK, ObjectId, blob_hasher, blob_id
+from git_coderepo.runner.directories import Directories, sync_file_system, unusable
+from git_coderepo.runner.entries import Entry
+from git_coderepo.runner.limits import LINK_TARGET_BYTES, NAME_BYTES, Limits
+from git_coderepo.runner.paths import check_path, links_that_leave, quoted
+from git_coderepo.runner.readback import collision, read_back
+from git_coderepo.runner.record import Record
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_PACKED_MODES = {mode: b"%06o" % mode for mode in (FILE, EXECUTABLE)}
+_PACKED_LINK = b"%06o" % SYMLINK
+_PACKED_GITLINK = b"%06o" % GITLINK
+
+
+@dataclass(frozen=True)
+class WrittenTree:
+    """What stands on the disk now.
+
+    `entries`: path to (mode, raw id), gitlinks included. `tree`: the id of the tree they make in Git. `files` and
+    `bytes`: what was written, links included. `outside_links`: the links that lead out of the tree; they stand
+    there as Git has them, and nothing of ours follows them.
+    """
+
+    entries: Record
+    tree: ObjectId
+    files: int
+    outside_links: tuple[bytes, ...]
+    bytes: int  # the last, since it hides the type of that name
+
+
+class TreeWriter:
+    """Writes a tree below `directory` (a path or a descriptor), which is empty and nobody else's meanwhile.
+
+    First the base's entries (`add`, in any order), then `base_tree`, `apply_overlay`, `finish`, each where it is
+    wanted. `replaced` names the paths that the overlay replaces or deletes: they are hashed, never written. Files get
+    the modes 666 or 777 less the umask and the time of writing. Symbolic links are made last: nothing goes through one.
+
+    Every method raises UnsafeTree for what safety rule 3 refuses, DownloadDamaged for contents that are not as long
+    as they should be, TargetUnusable when the disk or its file system does not take the tree. After an error the
+    directory holds a part of it; whoever made the directory removes it. Close it, or use it in a `with`.
+    """
+
+    def __init__(
+        self,
+        directory: str | bytes | int,
+        *,
+        object_format: str = "sha1",
+        limits: Limits | None = None,
+        replaced: frozenset[bytes] = frozenset(),
+    ) -> None:
+        self._format = object_format
+        self._limits = limits or Limits()
+        self._replaced = replaced
+        try:
+            self._directories = Directories(directory)
+        except OSError as error:
+            raise unusable(error, "the target" if isinstance(directory, int) else directory) from None
+        self._record = Record()
+        self._links: dict[bytes, bytes] = {}
+        self._entries_seen = 0
+        self._name_bytes = 0
+        self._link_bytes = 0
+        self._bytes_seen = 0
+        self._bytes_written = 0
+        self._base_tree: ObjectId | None = None
+
+    # --- entries ---------------------------------------------------------------------------------
+
+    def add(self, entry: Entry) -> None:
+        """Write one entry of the base, or only hash it when the overlay replaces it.
+
+        A DIRECTORY entry makes nothing. Whatever reading the entry's contents raises comes through.
+        """
+        self._take(entry, write=entry.path not in self._replaced)
+
+    def base_tree(self, gitlinks: Mapping[bytes, bytes] | None = None) -> ObjectId:
+        """The id of the tree that was added so far, with `gitlinks` (path to the raw id of a submodule's commit)."""
+        self._record.prune()
+        self._put_gitlinks(gitlinks or {})
+        self._base_tree = self._record.tree(self._format)
+        return self._base_tree
+
+    def apply_overlay(
+        self,
+        entries: Iterable[Entry],
+        deleted: Iterable[bytes] = (),
+        gitlinks: Mapping[bytes, bytes] | None = None,
+    ) -> None:
+        """Turn the base into the snapshot: `deleted` paths go, `entries` come or replace.
+
+        `gitlinks`: all of the snapshot's, when they are not the base's. Every path of it that the base has must be
+        among `replaced`. Raises InvalidManifest where it deletes what the base does not have.
+        """
+        record = self._record
+        for path in deleted:
+            if path not in record:
+                raise InvalidManifest(f"the overlay deletes {quoted(path)}, which its base does not have")
+            if path not in self._replaced and record[path][0] != GITLINK:
+                raise ValueError(f"{path!r} is deleted, but was not named as replaced")
+        for path in self._replaced.union(deleted):
+            record.discard(path)
+        if gitlinks is not None:
+            for path in [path for path in record if record[path][0] == GITLINK]:
+                record.discard(path)
+        record.prune()
+        self._base_tree = None
+        self._put_gitlinks(gitlinks or {})
+        for entry in entries:
+            self._take(entry, write=True)
+
+    def _take(self, entry: Entry, *, write: bool) -> None:
+        path, mode = entry.path, entry.mode
+        check_path(path, mode)
+        directories = self._record.directories
+        if mode == DIRECTORY:
+            self._siblings(path)
+            return
+        directory, _, name = path.rpartition(b"/")
+        siblings = directories.get(directory)
+        if siblings is None:
+            siblings = self._siblings(directory)
+        if name in siblings:
+            raise UnsafeTree(f"the path {quoted(path)} is named twice")
+        if path in directories:
+            raise UnsafeTree(f"the path {quoted(path)} is a file and a directory")
+        self._count(len(name))
+        self._base_tree = None
+        if mode == SYMLINK:
+            target = entry.read()
+            siblings[name] = _PACKED_LINK + blob_id(target, self._format)
+            if write:
+                self._keep_link(path, target)
+            return
+        packed = _PACKED_MODES.get(mode)
+        if packed is None:
+            raise UnsafeTree(f"the path {quoted(path)} has the mode {mode:o}")
+        size = entry.size
+        self._bytes_seen += size
+        if self._bytes_seen > self._limits.bytes:
+            raise UnsafeTree(f"the tree has more than {self._limits.bytes} bytes")
+        contents = entry.contents
+        file = -1
+        if write:
+            self._bytes_written += size
+            try:
+                parent = self._directories.make(directory)
+                file = os.open(name, _CREATE, 0o777 if mode == EXECUTABLE else 0o666, dir_fd=parent)
+            except FileExistsError:
+                raise collision(self._record, path) from None
+            except OSError as error:
+                raise unusable(error, path) from None
+        try:
+            if not isinstance(contents, bytes):
+                siblings[name] = packed + self._stream(entry, file)
+                return
+            if len(contents) != size:
+                raise DownloadDamaged(f"the contents of {quoted(path)} are not as long as was said")
+            if write and size:
+                _write(file, contents, path)
+        finally:
+            if write:
+                os.close(file)
+        siblings[name] = packed + blob_id(contents, self._format)
+
+    def _stream(self, entry: Entry, file: int) -> bytes:
+        digest = blob_hasher(entry.size, self._format)
+        left = entry.size
+        for chunk in entry.chunks():
+            left -= len(chunk)
+            if left < 0:
+                break
+            digest.update(chunk)
+            if file >= 0:
+                _write(file, chunk, entry.path)
+        if left:
+            raise DownloadDamaged(f"the contents of {quoted(entry.path)} are not as long as was said")
+        return digest.digest()
+
+    def _keep_link(self, path: bytes, target: bytes) -> None:
+        self._link_bytes += len(target)
+        if self._link_bytes > LINK_TARGET_BYTES:
+            raise UnsafeTree("the tree has symbolic links without measure")
+        if not target or b"\0" in target:
+            raise UnsafeTree(f"the symbolic link {quoted(path)} has no target that a file system takes")
+        self._links[path] = target
+
+    def _siblings(self, directory: bytes) -> dict[bytes, bytes]:
+        """The record of a directory, made with those above it where it is new."""
+        directories = self._record.directories
+        missing = []
+        here = directory
+        while here not in directories:
+            missing.append(here)
+            here = here.rpartition(b"/")[0]
+        for here in reversed(missing):
+            parent, _, name = here.rpartition(b"/")
+            if name in directories[parent]:
+                raise UnsafeTree(f"the path {quoted(here)} is a file and a directory")
+            self._count(len(here))
+            directories[here] = {}
+        return directories[directory]
+
+    def _count(self, name_bytes: int) -> None:
+        self._entries_seen += 1
+        self._name_bytes += name_bytes
+        if self._entries_seen > self._limits.entries:
+            raise UnsafeTree(f"the tree has more than {self._limits.entries} entries")
+        if self._name_bytes > NAME_BYTES:
+            raise UnsafeTree("the tree has names without measure")
+
+    def _put_gitlinks(self, gitlinks: Mapping[bytes, bytes]) -> None:
+        for path, commit in gitlinks.items():
+            check_path(path)
+            directory, _, name = path.rpartition(b"/")
+            siblings = self._siblings(directory)
+            if name in siblings or path in self._record.directories:
+                raise UnsafeTree(f"the submodule {quoted(path)} is also a file or a directory")
+            self._count(len(name))
+            siblings[name] = _PACKED_GITLINK + commit
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    def finish(self) -> WrittenTree:
+        """Make the links and the submodules' empty directories, look at every name and mode, give the tree's id.
+
+        Raises TargetUnusable, naming the paths, when the file system folds case, changes Unicode, has no exec bit or no
+        symbolic links.
+        """
+        record = self._record
+        record.prune()
+        files = len(record)
+        for path, target in self._links.items():
+            directory, _, name = path.rpartition(b"/")
+            try:
+                os.symlink(target, name, dir_fd=self._directories.make(directory))
+            except FileExistsError:
+                raise collision(record, path) from None
+            except OSError as error:
+                raise unusable(error, path) from None
+        for directory, entries in record.directories.items():
+            for name, packed in entries.items():
+                if packed.startswith(_PACKED_GITLINK):
+                    files -= 1
+                    path = directory + b"/" + name if directory else name
+                    try:
+                        self._directories.make(path)
+                    except FileExistsError:
+                        raise collision(record, path) from None
+                    except OSError as error:
+                        raise unusable(error, path) from None
+        read_back(self._directories, record)
+        return WrittenTree(
+            entries=record,
+            tree=self._base_tree or record.tree(self._format),
+            files=files,
+            bytes=self._bytes_written + sum(map(len, self._links.values())),
+            outside_links=links_that_leave(self._links),
+        )
+
+    def sync(self) -> None:
+        """Wait until all that was written is on the disk; raises TargetUnusable."""
+        try:
+            sync_file_system(self._directories.root)
+        except OSError as error:
+            raise unusable(error, "the target") from None
+
+    def close(self) -> None:
+        self._directories.close()
+
+    def __enter__(self) -> TreeWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _write(file: int, contents: bytes, path: bytes) -> None:
+    try:
+        written = os.write(file, contents)
+        while written < len(contents):
+            written += os.write(file, memoryview(contents)[written:])
+    except OSError as error:
+        raise unusable(error, path) from None

@@ -1,0 +1,189 @@
+"""Tests for authors of platforms: subclass, say where a repository is and what is in it, and run pytest.
+
+from git_coderepo.testing import CodeRepositoryTests
+
+class TestMyPlatform(CodeRepositoryTests):
+    @pytest.fixture
+    def code_repository(self):
+        return MyPlatform("test", {"url": "https://…"})
+
+    @pytest.fixture
+    def commit(self):
+        return "5f3c…"                       # a full id that the platform serves
+
+    @pytest.fixture
+    def files(self):
+        return {b"train.py": (0o100644, b"…"), b"run.sh": (0o100755, b"…"), b"data/latest": (0o120000, b"v2")}
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from git_coderepo.errors import CommitMissing, CredentialError, PlatformError
+from git_coderepo.objects import EXECUTABLE, FILE, SYMLINK, ObjectId, TreeEntry, blob_id, tree_id
+from git_coderepo.platforms.base import Archive, BaseCodeRepository, Option
+from git_coderepo.platforms.unpack import unpack
+from git_coderepo.urls import RemoteURL
+
+Files = Mapping[bytes, tuple[int, bytes]]
+
+
+class CodeRepositoryTests:
+    """What every platform must do, and what it must do alike if it offers a better method."""
+
+    @pytest.fixture
+    def code_repository(self) -> BaseCodeRepository:
+        """A repository that can be read, with its credentials set."""
+        raise NotImplementedError("give the fixture 'code_repository'")
+
+    @pytest.fixture
+    def commit(self) -> str:
+        """The full id of a commit that the platform serves."""
+        raise NotImplementedError("give the fixture 'commit'")
+
+    @pytest.fixture
+    def files(self) -> Files:
+        """All files of that commit: path to (mode, contents), a link's contents being its target. No submodules."""
+        raise NotImplementedError("give the fixture 'files'")
+
+    @pytest.fixture
+    def missing_commit(self, commit: str) -> str:
+        """The id of a commit that nobody has."""
+        return commit[::-1] if commit[::-1] != commit else "0" * len(commit)
+
+    # --- what it is ---
+
+    def test_it_describes_itself(self, code_repository: BaseCodeRepository) -> None:
+        assert code_repository.title
+        for option in code_repository.options:
+            assert isinstance(option, Option)
+            assert option.name.isidentifier() and option.help
+
+    def test_a_token_option_is_secret(self, code_repository: BaseCodeRepository) -> None:
+        for option in code_repository.options:
+            if "token" in option.name or "password" in option.name:
+                assert option.secret, f"'{option.name}' would be written into manifests"
+
+    def test_no_secret_is_among_what_is_recorded(self, code_repository: BaseCodeRepository) -> None:
+        secret = {option.name for option in code_repository.options if option.secret}
+        assert not secret & code_repository.recorded_options().keys()
+
+    # --- what everybody must have ---
+
+    def test_logging_in_works_and_works_twice(self, code_repository: BaseCodeRepository) -> None:
+        code_repository.login()
+        code_repository.login()
+
+    def test_the_files_of_a_commit_are_downloaded(
+        self, code_repository: BaseCodeRepository, commit: str, files: Files, tmp_path: Path
+    ) -> None:
+        code_repository.login()
+        code_repository.download_files(commit, str(tmp_path), None)
+        check_files(tmp_path, files, plain=code_repository.needs_special)
+
+    def test_the_files_of_one_directory_are_downloaded(
+        self, code_repository: BaseCodeRepository, commit: str, files: Files, tmp_path: Path
+    ) -> None:
+        directory = next((path.rpartition(b"/")[0] for path in sorted(files) if b"/" in path), None)
+        if directory is None:
+            pytest.skip("the commit has no directory")
+        code_repository.login()
+        code_repository.download_files(commit, str(tmp_path), os.fsdecode(directory))
+        inside = {
+            path[len(directory) + 1 :]: entry for path, entry in files.items() if path.startswith(directory + b"/")
+        }
+        check_files(tmp_path, inside, plain=code_repository.needs_special)
+
+    def test_a_commit_that_nobody_has_is_refused_and_leaves_nothing(
+        self, code_repository: BaseCodeRepository, missing_commit: str, tmp_path: Path
+    ) -> None:
+        code_repository.login()
+        with pytest.raises((PlatformError, CredentialError)):
+            code_repository.download_files(missing_commit, str(tmp_path), None)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_directory_without_git_is_no_local_context(
+        self, code_repository: BaseCodeRepository, tmp_path: Path
+    ) -> None:
+        assert code_repository.get_local_context(str(tmp_path)) is None
+
+    # --- what it may have ---
+
+    def test_an_archive_holds_the_commit(
+        self, code_repository: BaseCodeRepository, commit: str, files: Files, tmp_path: Path
+    ) -> None:
+        archive = code_repository.open_archive(ObjectId(commit), b"")
+        if archive is None:
+            pytest.skip("the platform has no archives")
+        with archive:
+            assert isinstance(archive, Archive)
+            unpack(archive, str(tmp_path))
+        check_files(tmp_path, files)
+
+    def test_an_archive_of_no_commit_is_refused(self, code_repository: BaseCodeRepository, missing_commit: str) -> None:
+        try:
+            archive = code_repository.open_archive(ObjectId(missing_commit), b"")
+        except CommitMissing:
+            return
+        assert archive is None
+
+    def test_the_tree_of_a_commit_is_the_one_of_its_files(
+        self, code_repository: BaseCodeRepository, commit: str, files: Files
+    ) -> None:
+        told = code_repository.commit_tree(ObjectId(commit))
+        if told is None:
+            pytest.skip("the platform does not tell trees")
+        object_format = ObjectId(commit).object_format
+        entries = [TreeEntry(path, mode, blob_id(data, object_format)) for path, (mode, data) in files.items()]
+        assert told == tree_id(entries, object_format)
+
+    def test_it_knows_which_commits_it_has(
+        self, code_repository: BaseCodeRepository, commit: str, missing_commit: str
+    ) -> None:
+        if code_repository.has_commit(ObjectId(commit)) is None:
+            pytest.skip("the platform cannot be asked")
+        assert code_repository.has_commit(ObjectId(commit)) is True
+        assert code_repository.has_commit(ObjectId(missing_commit)) is False
+
+    def test_the_url_for_git_holds_no_secret(self, code_repository: BaseCodeRepository) -> None:
+        text = code_repository.git_url()
+        if text is None:
+            pytest.skip("git cannot fetch it")
+        assert not RemoteURL.parse(text).has_secret
+
+    def test_the_page_of_a_commit_names_it(self, code_repository: BaseCodeRepository, commit: str) -> None:
+        page = code_repository.web_url(ObjectId(commit))
+        if page is None:
+            pytest.skip("there are no pages")
+        assert page.startswith(("https://", "http://")) and commit in page
+
+
+def check_files(directory: Path, files: Files, *, plain: bool = False) -> None:
+    """Whether exactly `files` lie below a directory; `plain` for a platform that may lose modes and links."""
+    wanted = {path: entry for path, entry in files.items() if not plain or entry[0] != SYMLINK}
+    found = {path: entry for path, entry in contents_below(directory).items() if path in wanted or path not in files}
+    if plain:
+        wanted = {path: (FILE, data) for path, (_, data) in wanted.items()}
+        found = {path: (FILE, data) for path, (_, data) in found.items()}
+    assert found == wanted
+
+
+def contents_below(directory: Path) -> dict[bytes, tuple[int, bytes]]:
+    """What lies below a directory: path to (mode as git has it, contents)."""
+    found: dict[bytes, tuple[int, bytes]] = {}
+    top = os.fsencode(directory)
+    for folder, folders, names in os.walk(top):
+        for name in [*names, *(name for name in folders if os.path.islink(os.path.join(folder, name)))]:
+            path = os.path.join(folder, name)
+            if os.path.islink(path):
+                found[os.path.relpath(path, top)] = (SYMLINK, os.readlink(path))
+                continue
+            with open(path, "rb") as file:
+                data = file.read()
+            found[os.path.relpath(path, top)] = (EXECUTABLE if os.stat(path).st_mode & 0o100 else FILE, data)
+    return found

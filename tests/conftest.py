@@ -1,0 +1,35 @@
+"""Fixtures that every test may use; each test has its own HOME, and its own forge where it asks for one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.environment import clean_environment
+from tests.support.program import Program
+from tests.support.repo import Repo
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """An empty HOME, but for a `.gitconfig` with a user."""
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def env(home: Path) -> dict[str, str]:
+    """The environment of a user on a clean machine."""
+    return clean_environment(home)
+
+
+@pytest.fixture
+def program(env: dict[str, str]) -> Program:
+    """The installed `git-coderepo`, run in `env`."""
+    return Program(env)
+
+
+@pytest.fixture
+def repo(tmp_path: Path, env: dict[str, str]) -> Repo:
+    """A new repository, without a commit, in a folder with a space in its name."""
+    return Repo.init(tmp_path / "my checkout", env)
