@@ -78,13 +78,19 @@ def _configuration_renames() -> bool:
     for path in paths:
         try:
             with open(path, "rb") as file:
-                lines = file.read().lower().splitlines()
+                if renames(file.read()):
+                    return True
         except OSError:
             continue
-        for line in lines:
-            words = line.replace(b"=", b" ").replace(b'"', b" ").split()
-            if words and words[0] in _RENAMING and b" ".join(words) != _STANDARD_INCLUDE:
-                return True
+    return False
+
+
+def renames(configuration: bytes) -> bool:
+    """Whether a file of ssh_config(5) has a line that gives some host another name, port or user."""
+    for line in configuration.lower().splitlines():
+        words = line.replace(b"=", b" ").replace(b'"', b" ").split()
+        if words and words[0] in _RENAMING and b" ".join(words) != _STANDARD_INCLUDE:
+            return True
     return False
 
 

@@ -56,6 +56,13 @@ class CodeRepositoryTests:
         """The id of a commit that nobody has."""
         return commit[::-1] if commit[::-1] != commit else "0" * len(commit)
 
+    @pytest.fixture
+    def empty_directory(self, tmp_path: Path) -> Path:
+        """Where the tests put what they download."""
+        directory = tmp_path / "an empty directory"
+        directory.mkdir()
+        return directory
+
     # --- what it is ---
 
     def test_it_describes_itself(self, code_repository: BaseCodeRepository) -> None:
@@ -80,50 +87,50 @@ class CodeRepositoryTests:
         code_repository.login()
 
     def test_the_files_of_a_commit_are_downloaded(
-        self, code_repository: BaseCodeRepository, commit: str, files: Files, tmp_path: Path
+        self, code_repository: BaseCodeRepository, commit: str, files: Files, empty_directory: Path
     ) -> None:
         code_repository.login()
-        code_repository.download_files(commit, str(tmp_path), None)
-        check_files(tmp_path, files, plain=code_repository.needs_special)
+        code_repository.download_files(commit, str(empty_directory), None)
+        check_files(empty_directory, files, plain=code_repository.needs_special)
 
     def test_the_files_of_one_directory_are_downloaded(
-        self, code_repository: BaseCodeRepository, commit: str, files: Files, tmp_path: Path
+        self, code_repository: BaseCodeRepository, commit: str, files: Files, empty_directory: Path
     ) -> None:
         directory = next((path.rpartition(b"/")[0] for path in sorted(files) if b"/" in path), None)
         if directory is None:
             pytest.skip("the commit has no directory")
         code_repository.login()
-        code_repository.download_files(commit, str(tmp_path), os.fsdecode(directory))
+        code_repository.download_files(commit, str(empty_directory), os.fsdecode(directory))
         inside = {
             path[len(directory) + 1 :]: entry for path, entry in files.items() if path.startswith(directory + b"/")
         }
-        check_files(tmp_path, inside, plain=code_repository.needs_special)
+        check_files(empty_directory, inside, plain=code_repository.needs_special)
 
     def test_a_commit_that_nobody_has_is_refused_and_leaves_nothing(
-        self, code_repository: BaseCodeRepository, missing_commit: str, tmp_path: Path
+        self, code_repository: BaseCodeRepository, missing_commit: str, empty_directory: Path
     ) -> None:
         code_repository.login()
         with pytest.raises((PlatformError, CredentialError)):
-            code_repository.download_files(missing_commit, str(tmp_path), None)
-        assert list(tmp_path.iterdir()) == []
+            code_repository.download_files(missing_commit, str(empty_directory), None)
+        assert list(empty_directory.iterdir()) == []
 
     def test_a_directory_without_git_is_no_local_context(
-        self, code_repository: BaseCodeRepository, tmp_path: Path
+        self, code_repository: BaseCodeRepository, empty_directory: Path
     ) -> None:
-        assert code_repository.get_local_context(str(tmp_path)) is None
+        assert code_repository.get_local_context(str(empty_directory)) is None
 
     # --- what it may have ---
 
     def test_an_archive_holds_the_commit(
-        self, code_repository: BaseCodeRepository, commit: str, files: Files, tmp_path: Path
+        self, code_repository: BaseCodeRepository, commit: str, files: Files, empty_directory: Path
     ) -> None:
         archive = code_repository.open_archive(ObjectId(commit), b"")
         if archive is None:
             pytest.skip("the platform has no archives")
         with archive:
             assert isinstance(archive, Archive)
-            unpack(archive, str(tmp_path))
-        check_files(tmp_path, files)
+            unpack(archive, str(empty_directory))
+        check_files(empty_directory, files)
 
     def test_an_archive_of_no_commit_is_refused(self, code_repository: BaseCodeRepository, missing_commit: str) -> None:
         try:

@@ -1,28 +1,12 @@
-"""URLs of remotes, read as git reads them, and the origins that credentials belong to.
+"""URLs of remotes in parts, what git and ssh make of a checkout's remotes, and the origins that credentials belong to.
 
-git's reading: `connect.c:parse_connect_url` (ssh, scp-like, git, file, local), `transport.c:transport_get` (helpers),
-`credential.c:credential_from_url` (http); https://git-scm.com/docs/git-clone#_git_urls. Where git would go on with a
-host, port or path that cannot be meant, the URL is refused. No message and no `repr` holds a text that may be secret.
+How the text is read stands in `urltext`. No message and no `repr` holds what may be secret.
 """
 
 from __future__ import annotations
 
 from git_coderepo.errors import InvalidRemoteURL
-from git_coderepo.urltext import (
-    authority_of,
-    bracket_end,
-    checked_host,
-    decoded,
-    encoded,
-    first_of,
-    has_drive,
-    lower,
-    names_in,
-    safe,
-    scheme_length,
-    split_destination,
-    split_host,
-)
+from git_coderepo.urltext import SSH_SCHEMES, WEB, authority_of, encoded, first_of, lower, read_url, safe, split_host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,27 +18,9 @@ if TYPE_CHECKING:
     Aliases = Mapping[tuple[str, int | None], str]
 
 _DEFAULT_PORTS = {"https": 443, "http": 80, "ssh": 22, "git": 9418, "ftp": 21, "ftps": 990}
-_WEB = frozenset(("https", "http", "ftp", "ftps"))
-_SSH_SCHEMES = frozenset(("ssh", "git+ssh", "ssh+git"))
 # Transports that lead to one repository on one host; the others are compared among their own kind.
 _ALIKE = frozenset(("https", "http", "ssh", "git"))
 _NO_ALIASES: Aliases = {}
-
-# A user name that begins so is a token by its platform's documents, with or without a password beside it.
-_TOKEN_PREFIXES = (
-    "ghp_",
-    "gho_",
-    "ghu_",
-    "ghs_",
-    "ghr_",
-    "github_pat_",
-    "glpat-",
-    "gldt-",
-    "glcbt-",
-    "hf_",
-    "ATBB",
-    "ATCTT",
-)
 
 
 class Origin:
@@ -111,11 +77,10 @@ class RemoteURL:
     def __init__(
         self,
         transport: str,
-        *,
-        user: str | None = None,
-        host: str | None = None,
-        port: int | None = None,
-        path: str | None = None,
+        user: str | None,
+        host: str | None,
+        port: int | None,
+        path: str | None,
         names: tuple[str | None, str | None] = (None, None),
         has_secret: bool = False,
     ) -> None:
@@ -134,21 +99,7 @@ class RemoteURL:
 
         Raises InvalidRemoteURL, and nothing else, for whatever git would not take or refuses for safety.
         """
-        text = safe(text)
-        length = scheme_length(text)
-        scheme, rest = text[:length], text[length:]
-        if rest.startswith("::"):
-            return _opaque(scheme, rest[2:])
-        if length and rest.startswith("://"):
-            return _by_scheme(scheme, rest[3:], windows)
-        if "://" in text:
-            raise InvalidRemoteURL("a remote URL with a protocol that git does not know")
-        if scheme == "rsync" and rest.startswith(":"):
-            raise InvalidRemoteURL("git no longer takes a remote over rsync")
-        colon, slash = text.find(":"), text.find("/")
-        if colon < 0 or 0 <= slash < colon or (windows and has_drive(text)):
-            return _local("local", text, windows)
-        return _over_network("ssh", text, ":")
+        return cls(*read_url(text, windows))
 
     @classmethod
     def from_parts(
@@ -158,8 +109,9 @@ class RemoteURL:
 
         Raises InvalidRemoteURL unless the URL made of them is read, by `parse`, as these very parts again.
         """
+        user = user if transport == "ssh" else None
         host, user, path = (None if part is None else safe(part) for part in (host, user, path))
-        given = cls(safe(transport), host=host, port=port, user=user if transport == "ssh" else None, path=path)
+        given = cls(safe(transport), user, host, port, path)
         try:
             read = cls.parse(given.url())
         except InvalidRemoteURL as error:
@@ -229,8 +181,9 @@ class RemoteURL:
 
     def hint(self) -> str | None:
         """What to tell a user who probably meant another URL, or None."""
-        if self.transport.startswith("helper:") and self.transport[7:].lower() in _WEB | _SSH_SCHEMES | {"git", "file"}:
-            return f"git minds the case of a protocol: write '{self.transport[7:].lower()}://'"
+        helper = self.transport.removeprefix("helper:")
+        if helper != helper.lower() and helper.lower() in WEB | SSH_SCHEMES | {"git", "file"}:
+            return f"git minds the case of a protocol: write '{helper.lower()}://'"
         first, _, rest = (self.path or "").partition("/")
         if self.transport == "ssh" and self.port is None and first.isdecimal() and "/" in rest:
             return f"'{first}' is part of the path here: a port is written ssh://HOST:{first}/PATH"
@@ -274,122 +227,6 @@ class RemoteURL:
 
     def __repr__(self) -> str:
         return f"RemoteURL({str(self)!r})"
-
-
-# --- the forms of a URL ------------------------------------------------------------------------
-
-
-def _by_scheme(scheme: str, rest: str, windows: bool) -> RemoteURL:
-    """`SCHEME://REST`."""
-    if scheme in _SSH_SCHEMES:
-        return _over_network("ssh", decoded(rest), "/")
-    if scheme == "git":
-        return _over_network("git", decoded(rest), "/")
-    if scheme == "file":
-        rest = decoded(rest)
-        if windows and has_drive(rest):
-            return _local("file", rest, windows)
-        if windows and not rest.startswith("/"):
-            return _local("file", "//" + rest, windows)
-        start = rest.find("/")
-        if start < 0:
-            raise InvalidRemoteURL("a file URL without a path", hints=["write file:///absolute/path"])
-        # git takes no notice of a host here.
-        return _local("file", rest[start:], windows, bracketed=bracket_end(rest) > 0)
-    if scheme in _WEB:
-        return _web(scheme, rest)
-    # git looks for `git-remote-SCHEME`. Those that are a web URL in all but name are read as one.
-    if scheme.lower() in _WEB:
-        return _web(f"helper:{scheme}", rest)
-    if scheme in ("git+https", "git+http"):
-        # pip's form, VCS+PROTOCOL://HOST/PATH@REVISION#FRAGMENT: https://pip.pypa.io/en/stable/topics/vcs-support/
-        place, slash, path = rest[: first_of(rest, "?#")].partition("/")
-        return _web(f"helper:{scheme}", place + slash + (path.rpartition("@")[0] or path), secret="?" in rest)
-    return _opaque(scheme, f"{scheme}://{rest}")
-
-
-def _web(transport: str, rest: str, *, secret: bool = False) -> RemoteURL:
-    """`[USER[:PASSWORD]@]HOST[:PORT]/PATH[?QUERY][#FRAGMENT]`, RFC 3986."""
-    end = first_of(rest, "/?#")
-    userinfo, at, authority = rest[:end].rpartition("@")
-    if "@" in userinfo or "\\" in userinfo:  # git and curl would each see another host
-        raise InvalidRemoteURL(
-            "a remote URL with two '@' or a '\\' before its host", hints=["write '@' in a name as %40"]
-        )
-    host, port = split_host(authority)
-    name, colon, _ = userinfo.partition(":")
-    user = decoded(name) if at else None
-    raw_path = rest[end : first_of(rest, "?#")]
-    if "%00" in raw_path:
-        raise InvalidRemoteURL("a remote URL with a NUL byte in it")
-    path = decoded(raw_path).rstrip("/")
-    segments = path.split("/")
-    if not path or "." in segments or ".." in segments:
-        what = "with '.' or '..' in its path" if path else "without a repository in it"
-        raise InvalidRemoteURL(f"a remote URL {what}")
-    secret = secret or bool(colon) or "?" in rest[end:] or (user or "").startswith(_TOKEN_PREFIXES)
-    names = names_in(lower(host), path, web=True)
-    return RemoteURL(transport, user=user, host=host, port=port, path=path, names=names, has_secret=secret)
-
-
-def _over_network(transport: str, rest: str, separator: str) -> RemoteURL:
-    """`HOST SEPARATOR PATH` for ssh and git, already decoded: as git does it, odd corners included."""
-    where = rest.find(separator, bracket_end(rest))
-    if where < 0:
-        raise InvalidRemoteURL("a remote URL without a path")
-    path = rest[where + 1 :] if separator == ":" else rest[where:]
-    if path[1:2] == "~":
-        path = path[1:]  # ssh://host/~user/x asks for ~user/x
-    if path.startswith("-"):
-        raise InvalidRemoteURL("a remote URL whose path starts with a dash")
-    if not path.strip("/"):
-        raise InvalidRemoteURL("a remote URL without a repository in it")
-    destination, port = split_destination(rest[:where])
-    userinfo, at, host = destination.rpartition("@")
-    user, colon, _ = userinfo.partition(":")
-    if at and transport == "git":
-        raise InvalidRemoteURL("a git:// URL takes no user name")
-    if at and (not user or user.startswith("-") or any(char in "/[]" for char in user)):
-        raise InvalidRemoteURL("a remote URL with a user name that ssh does not take")
-    return RemoteURL(
-        transport,
-        user=user if at else None,
-        host=checked_host(host),
-        port=port,
-        path=path,
-        names=names_in(lower(host), path, web=False),
-        has_secret=bool(colon),
-    )
-
-
-def _local(transport: str, path: str, windows: bool, *, bracketed: bool = False) -> RemoteURL:
-    if path.startswith("-"):
-        raise InvalidRemoteURL("a path that starts with a dash", hints=["write './' before it"])
-    if bracketed or bracket_end(path) > 0:
-        raise InvalidRemoteURL("git itself misreads a path with a bracket at its start or after '@'")
-    plain = (path.replace("\\", "/") if windows else path).rstrip("/")
-    if windows and has_drive(plain):
-        plain = plain[2:]
-    parts = [part for part in plain.split("/") if part]
-    if parts and parts[-1] == ".git":
-        parts.pop()
-    name = parts[-1].removesuffix(".git") if parts else ""
-    return RemoteURL(transport, path=path, names=(None, None if name in ("", ".", "..") else name))
-
-
-def _opaque(helper: str, address: str) -> RemoteURL:
-    """The address for a remote helper that is not known: whole, unless it may hold a secret."""
-    if not helper or not address or address.startswith("-"):
-        raise InvalidRemoteURL("a remote helper's URL without a protocol or an address")
-    secret = "?" in address
-    for piece in address.split("://"):
-        userinfo = piece.rpartition("@")[0]
-        secret = secret or ":" in userinfo or userinfo.startswith(_TOKEN_PREFIXES)
-    repository = None
-    if helper == "codecommit":  # [REGION]://[PROFILE@]REPOSITORY: github.com/aws/git-remote-codecommit
-        repository = address.rpartition("://")[2].rpartition("@")[2] or None
-    path = None if secret else address
-    return RemoteURL(f"helper:{helper}", path=path, names=(None, repository), has_secret=secret)
 
 
 def _kind(transport: str) -> str:

@@ -1,20 +1,173 @@
-"""The pieces that the text of a URL is made of: encoding, host, port, and the names that platforms put in a path.
+"""From the text of a URL to its parts: pure, by hand, in time linear in the text.
 
-Each function is pure and takes time linear in its text; each refuses by InvalidRemoteURL, whose words never
-repeat the text, since it may hold a secret.
+git's reading: `connect.c:parse_connect_url` (ssh, scp-like, git, file, local), `transport.c:transport_get` (helpers),
+`credential.c:credential_from_url` (http); https://git-scm.com/docs/git-clone#_git_urls. Where git would go on with a
+host, port or path that cannot be meant, the URL is refused. Whatever is refused, InvalidRemoteURL never repeats the
+text, since it may hold a secret.
 """
 
 from __future__ import annotations
 
 from git_coderepo.errors import InvalidRemoteURL
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # transport, user, host as written, port, path, (owner, repository), whether a secret was there
+    Parts = tuple[str, str | None, str | None, int | None, str | None, tuple[str | None, str | None], bool]
+
+WEB = frozenset(("https", "http", "ftp", "ftps"))
+SSH_SCHEMES = frozenset(("ssh", "git+ssh", "ssh+git"))
+
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 _IPV6 = frozenset("0123456789abcdef:.")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/+")
 _NOT_IN_HOST = frozenset(" \"!#$%&'()*/:;<>?@[\\]^`{|}")
+# A user name that begins so is a token by its platform's documents, with or without a password beside it.
+_TOKEN_PREFIXES = (
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "gldt-",
+    "glcbt-",
+    "hf_",
+    "ATBB",
+    "ATCTT",
+)
 _GITHUB_PAGES = frozenset(
     ("tree", "blob", "raw", "commit", "commits", "pull", "pulls", "issues", "releases", "actions")
 )
+
+
+# --- the forms of a URL ------------------------------------------------------------------------
+
+
+def read_url(text: str, windows: bool = False) -> Parts:
+    """The parts of a URL or path, as `RemoteURL.parse` describes them; raises InvalidRemoteURL."""
+    text = safe(text)
+    length = scheme_length(text)
+    scheme, rest = text[:length], text[length:]
+    if rest.startswith("::"):
+        return _opaque(scheme, rest[2:])
+    if length and rest.startswith("://"):
+        return _by_scheme(scheme, rest[3:], windows)
+    if "://" in text:
+        raise InvalidRemoteURL("a remote URL with a protocol that git does not know")
+    if scheme == "rsync" and rest.startswith(":"):
+        raise InvalidRemoteURL("git no longer takes a remote over rsync")
+    colon, slash = text.find(":"), text.find("/")
+    if colon < 0 or 0 <= slash < colon or (windows and has_drive(text)):
+        return _local("local", text, windows)
+    return _over_network("ssh", text, ":")
+
+
+def _by_scheme(scheme: str, rest: str, windows: bool) -> Parts:
+    """`SCHEME://REST`."""
+    if scheme in SSH_SCHEMES:
+        return _over_network("ssh", decoded(rest), "/")
+    if scheme == "git":
+        return _over_network("git", decoded(rest), "/")
+    if scheme == "file":
+        rest = decoded(rest)
+        if windows and has_drive(rest):
+            return _local("file", rest, windows)
+        if windows and not rest.startswith("/"):
+            return _local("file", "//" + rest, windows)
+        start = rest.find("/")
+        if start < 0:
+            raise InvalidRemoteURL("a file URL without a path", hints=["write file:///absolute/path"])
+        # git takes no notice of a host here.
+        return _local("file", rest[start:], windows, bracketed=bracket_end(rest) > 0)
+    if scheme in WEB:
+        return _web(scheme, rest)
+    # git looks for `git-remote-SCHEME`. Those that are a web URL in all but name are read as one.
+    if scheme.lower() in WEB:
+        return _web(f"helper:{scheme}", rest)
+    if scheme in ("git+https", "git+http"):
+        # pip's form, VCS+PROTOCOL://HOST/PATH@REVISION#FRAGMENT: https://pip.pypa.io/en/stable/topics/vcs-support/
+        place, slash, path = rest[: first_of(rest, "?#")].partition("/")
+        return _web(f"helper:{scheme}", place + slash + (path.rpartition("@")[0] or path), secret="?" in rest)
+    return _opaque(scheme, f"{scheme}://{rest}")
+
+
+def _web(transport: str, rest: str, *, secret: bool = False) -> Parts:
+    """`[USER[:PASSWORD]@]HOST[:PORT]/PATH[?QUERY][#FRAGMENT]`, RFC 3986."""
+    end = first_of(rest, "/?#")
+    userinfo, at, authority = rest[:end].rpartition("@")
+    if "@" in userinfo or "\\" in userinfo:  # git and curl would each see another host
+        raise InvalidRemoteURL(
+            "a remote URL with two '@' or a '\\' before its host", hints=["write '@' in a name as %40"]
+        )
+    host, port = split_host(authority)
+    name, colon, _ = userinfo.partition(":")
+    user = decoded(name) if at else None
+    raw_path = rest[end : first_of(rest, "?#")]
+    if "%00" in raw_path:
+        raise InvalidRemoteURL("a remote URL with a NUL byte in it")
+    path = decoded(raw_path).rstrip("/")
+    segments = path.split("/")
+    if not path or "." in segments or ".." in segments:
+        what = "with '.' or '..' in its path" if path else "without a repository in it"
+        raise InvalidRemoteURL(f"a remote URL {what}")
+    secret = secret or bool(colon) or "?" in rest[end:] or (user or "").startswith(_TOKEN_PREFIXES)
+    names = names_in(lower(host), path, web=True)
+    return transport, user, host, port, path, names, secret
+
+
+def _over_network(transport: str, rest: str, separator: str) -> Parts:
+    """`HOST SEPARATOR PATH` for ssh and git, already decoded: as git does it, odd corners included."""
+    where = rest.find(separator, bracket_end(rest))
+    if where < 0:
+        raise InvalidRemoteURL("a remote URL without a path")
+    path = rest[where + 1 :] if separator == ":" else rest[where:]
+    if path[1:2] == "~":
+        path = path[1:]  # ssh://host/~user/x asks for ~user/x
+    if path.startswith("-"):
+        raise InvalidRemoteURL("a remote URL whose path starts with a dash")
+    if not path.strip("/"):
+        raise InvalidRemoteURL("a remote URL without a repository in it")
+    destination, port = split_destination(rest[:where])
+    userinfo, at, host = destination.rpartition("@")
+    user, colon, _ = userinfo.partition(":")
+    if at and transport == "git":
+        raise InvalidRemoteURL("a git:// URL takes no user name")
+    if at and (not user or user.startswith("-") or any(char in "/[]" for char in user)):
+        raise InvalidRemoteURL("a remote URL with a user name that ssh does not take")
+    names = names_in(lower(checked_host(host)), path, web=False)
+    return transport, user if at else None, host, port, path, names, bool(colon)
+
+
+def _local(transport: str, path: str, windows: bool, *, bracketed: bool = False) -> Parts:
+    if path.startswith("-"):
+        raise InvalidRemoteURL("a path that starts with a dash", hints=["write './' before it"])
+    if bracketed or bracket_end(path) > 0:
+        raise InvalidRemoteURL("git itself misreads a path with a bracket at its start or after '@'")
+    plain = (path.replace("\\", "/") if windows else path).rstrip("/")
+    if windows and has_drive(plain):
+        plain = plain[2:]
+    parts = [part for part in plain.split("/") if part]
+    if parts and parts[-1] == ".git":
+        parts.pop()
+    name = parts[-1].removesuffix(".git") if parts else ""
+    return transport, None, None, None, path, (None, None if name in ("", ".", "..") else name), False
+
+
+def _opaque(helper: str, address: str) -> Parts:
+    """The address for a remote helper that is not known: whole, unless it may hold a secret."""
+    if not helper or not address or address.startswith("-"):
+        raise InvalidRemoteURL("a remote helper's URL without a protocol or an address")
+    secret = "?" in address
+    for piece in address.split("://"):
+        userinfo = piece.rpartition("@")[0]
+        secret = secret or ":" in userinfo or userinfo.startswith(_TOKEN_PREFIXES)
+    repository = None
+    if helper == "codecommit":  # [REGION]://[PROFILE@]REPOSITORY: github.com/aws/git-remote-codecommit
+        repository = address.rpartition("://")[2].rpartition("@")[2] or None
+    path = None if secret else address
+    return f"helper:{helper}", None, None, None, path, (None, repository), secret
 
 
 # --- parts -------------------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.forge import Forge
 from tests.support.environment import clean_environment
 from tests.support.program import Program
 from tests.support.repo import Repo
@@ -33,3 +35,10 @@ def program(env: dict[str, str]) -> Program:
 def repo(tmp_path: Path, env: dict[str, str]) -> Repo:
     """A new repository, without a commit, in a folder with a space in its name."""
     return Repo.init(tmp_path / "my checkout", env)
+
+
+@pytest.fixture
+def forge(tmp_path: Path) -> Iterator[Forge]:
+    """A platform over https, without repositories yet; ends with an assertion that it did not break itself."""
+    with Forge(tmp_path / "forge") as forge:
+        yield forge

@@ -84,6 +84,13 @@ class Request:
     headers: Mapping[str, str]
 
 
+class _QuietServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """A client that goes away early is none of this server's errors."""
+
+
 class Server:
     """`answers` maps a path to an Answer, to a list of them (the last one stays), or to a function of the request."""
 
@@ -92,8 +99,7 @@ class Server:
         self.requests: list[Request] = []
         self.git_root = git_root
         self.git_password: str | None = None
-        self._server = ThreadingHTTPServer((host, 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _QuietServer((host, 0), _handler(self))
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         name = "localhost" if tls is not None else host

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -111,7 +112,7 @@ def test_a_host_that_is_none_gives_no_token() -> None:
 
 def test_no_variables_name_is_made_from_a_host() -> None:
     class Watched(dict[str, str]):
-        asked: set[str] = set()
+        asked: ClassVar[set[str]] = set()
 
         def get(self, key: str, default: object = None) -> object:  # type: ignore[override]
             self.asked.add(key)

@@ -99,18 +99,13 @@ def test_a_rotated_token_is_seen_at_the_next_use(tmp_path: Path) -> None:
         "https://github.com ada @hunter2/relative",
         "https://ada:hunter2@github.com ada @/x",
         "https://github.com ada @/x\0",
-        "https://[::1 ada @/x/hunter2",
+        "https://git corp/x ada @/x/hunter2",
+        "https://git.corp:port ada @/x/hunter2",
     ],
 )
 def test_a_line_that_is_no_credential_is_named_by_its_number_and_never_shown(tmp_path: Path, line: str) -> None:
     file = tmp_path / "credentials"
     file.write_bytes(b"# first\n" + line.encode() + b"\n")
-    if line.endswith("\0"):
-        # Such a path cannot be opened: it fails when it is needed.
-        with pytest.raises(CredentialError):
-            from_file(file, "https://github.com")
-        return
-
     with pytest.raises(CredentialError, match="line 2 of") as failure:
         parse_file(str(file))
 
@@ -118,11 +113,11 @@ def test_a_line_that_is_no_credential_is_named_by_its_number_and_never_shown(tmp
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CredentialError, match="cannot read '.*gone'.*No such file"):
+    with pytest.raises(CredentialError, match=r"cannot read '.*gone'.*No such file"):
         from_file(tmp_path / "gone", "https://github.com")
     file = tmp_path / "credentials"
     file.write_text(f"https://github.com u @{tmp_path}/none\n")
-    with pytest.raises(CredentialError, match="cannot read '.*none'"):
+    with pytest.raises(CredentialError, match=r"cannot read '.*none'"):
         from_file(file, "https://github.com")
     assert from_file(file, "https://gitlab.com") is None
 

@@ -75,8 +75,9 @@ def test_no_repository_no_base_no_commit_and_an_overlay_beside_the_manifest():
         del document["code"]["overlay"]["data"]
 
     manifest = Manifest.parse(changed(change))
-    assert manifest.repository is manifest.code.base is manifest.code.head is manifest.code.special is None
-    assert manifest.code.overlay is not None and manifest.code.overlay.data is None
+    code = manifest.code
+    assert (manifest.repository, code.base, code.head, code.special) == (None, None, None, None)
+    assert code.overlay is not None and code.overlay.data is None
 
 
 @settings(UNTIMED, max_examples=150)
@@ -236,27 +237,54 @@ def link_without_target(document):
         (lambda m: m["code"].update(objectFormat="md5"), "code.objectFormat: not one of sha1, sha256"),
         (lambda m: m["code"].pop("base"), "code.base: missing"),
         (lambda m: m.update(code=[]), "code: not an object"),
-        (lambda m: m["code"]["changes"].update(staged=-1), "code.changes.staged: not an integer from 0 to 9007199254740991"),
-        (lambda m: m["code"]["changes"].update(staged=True), "code.changes.staged: not an integer from 0 to 9007199254740991"),
-        (lambda m: m["run"].update(createdOn="2026-02-30T00:00:00Z"), "run.createdOn: there is no such time: 2026-02-30T00:00:00Z"),
+        (
+            lambda m: m["code"]["changes"].update(staged=-1),
+            "code.changes.staged: not an integer from 0 to 9007199254740991",
+        ),
+        (
+            lambda m: m["code"]["changes"].update(staged=True),
+            "code.changes.staged: not an integer from 0 to 9007199254740991",
+        ),
+        (
+            lambda m: m["run"].update(createdOn="2026-02-30T00:00:00Z"),
+            "run.createdOn: there is no such time: 2026-02-30T00:00:00Z",
+        ),
         (lambda m: m["run"].update(command=[]), "run.command: fewer than 1"),
         (lambda m: m["run"].update(command=["a\0b"]), "run.command[0]: not a text without NUL"),
         (lambda m: m["run"].update(command=[{"base64": "AP8="}]), "run.command[0]: holds NUL"),
         (link_without_target, "code.special[1].target: missing"),
-        (lambda m: m["code"]["special"][0].update(target="x"), "code.special[0].target: stands where only a symbolic link has one"),
-        (lambda m: m["code"]["special"].append({"path": "run.sh", "mode": "100755"}), "code.special[3]: the path b'run.sh' is named twice"),
-        (lambda m: m["code"]["overlay"]["deleted"].append({"base64": "b2xkLnB5"}), "code.overlay.deleted[2]: the path b'old.py' is named twice"),
+        (
+            lambda m: m["code"]["special"][0].update(target="x"),
+            "code.special[0].target: stands where only a symbolic link has one",
+        ),
+        (
+            lambda m: m["code"]["special"].append({"path": "run.sh", "mode": "100755"}),
+            "code.special[3]: the path b'run.sh' is named twice",
+        ),
+        (
+            lambda m: m["code"]["overlay"]["deleted"].append({"base64": "b2xkLnB5"}),
+            "code.overlay.deleted[2]: the path b'old.py' is named twice",
+        ),
         (lambda m: m["code"].update(base=None), "code.overlay.deleted: there is no base to delete from"),
         (lambda m: m["code"]["overlay"].update(size=1), "code.overlay.data: 59 bytes, not the recorded 1"),
-        (lambda m: m["code"]["overlay"].update(sha256="0" * 64), "code.overlay.data: does not have the recorded sha256"),
+        (
+            lambda m: m["code"]["overlay"].update(sha256="0" * 64),
+            "code.overlay.data: does not have the recorded sha256",
+        ),
         (lambda m: m["code"]["overlay"].update(data="AB=="), "code.overlay.data: not canonical base64"),
-        (lambda m: m["code"]["submodules"][0].update(code={}), "code.submodules[0].code: not null, in a submodule that is absent"),
+        (
+            lambda m: m["code"]["submodules"][0].update(code={}),
+            "code.submodules[0].code: not null, in a submodule that is absent",
+        ),
         (lambda m: m["repository"]["remote"].update(port=0), "repository.remote.port: not an integer from 1 to 65535"),
-        (lambda m: m["repository"]["remote"].update(transport="ext"), "repository.remote.transport: not a transport that is known"),
+        (
+            lambda m: m["repository"]["remote"].update(transport="ext"),
+            "repository.remote.transport: not a transport that is known",
+        ),
         (lambda m: m["repository"]["options"].update({"odd name": "x"}), "repository.options: not an option's name"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
+)
 def test_damage_is_named_by_the_field_it_is_in(change, line):
     assert refusal(changed(change)) == line
 
@@ -299,6 +327,11 @@ def test_a_reference_to_a_secret_in_the_repository_is_refused_wherever_it_stands
         owner[last if way else place] = ["{{prod.token}}"] if "later" in place else "{{prod.token}}"
 
     assert "not free of '{{'" in refusal(changed(change))
+
+
+def test_a_reference_to_a_secret_is_refused_as_the_name_of_a_later_field():
+    data = changed(lambda document: document["repository"].update(later=[{"{{prod.token}}": 1}]))
+    assert refusal(data) == "repository.later[0]: not free of '{{', which begins a reference to a secret"
 
 
 def test_a_reference_to_a_secret_is_refused_in_base64_too():
@@ -372,10 +405,7 @@ def test_a_file_that_is_no_manifest_is_named_in_the_one_line(tmp_path):
     path.write_text("hello")
     with pytest.raises(InvalidManifest) as raised:
         Manifest.load(str(path))
-    assert (
-        raised.value.message
-        == f"{ascii(str(path))} is no valid manifest: not JSON at line 1, column 1: expecting value"
-    )
+    assert raised.value.message == f"{str(path)!a} is no valid manifest: not JSON at line 1, column 1: expecting value"
 
 
 @pytest.mark.parametrize("name", ["missing.json", ".", "a\0b"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from git_coderepo.errors import InvalidRemoteURL
 from git_coderepo.git import Git
 from git_coderepo.settings import Settings
+from git_coderepo.ssh import renames
 from git_coderepo.urls import RemoteURL, push_differs, resolve_remote
 from tests.support.repo import Repo
 
@@ -33,6 +35,7 @@ def test_a_remote_without_a_url_is_none_and_the_first_of_several_is_fetched_from
 
 
 def test_instead_of_is_resolved_for_a_remote_whose_name_looks_like_an_option(repo):
+    repo.env["GIT_SSH_COMMAND"] = "ssh -F /dev/null"
     repo.git("config", "remote.--all.url", "gh:owner/repo")
     repo.git("config", "url.ssh://git@github.com/.insteadOf", "gh:")
     url = remote_of(repo, "--all")
@@ -43,6 +46,8 @@ def test_instead_of_is_resolved_for_a_remote_whose_name_looks_like_an_option(rep
 @pytest.fixture
 def ssh_config(tmp_path: Path, repo: Repo) -> Path:
     """A file that the checkout's `core.sshCommand` gives to ssh, since ssh does not look at HOME."""
+    if shutil.which("ssh") is None:
+        pytest.skip("no ssh here")
     path = tmp_path / "ssh_config"
     repo.git("config", "core.sshCommand", f"ssh -F {path}")
     return path
@@ -91,6 +96,22 @@ def test_an_ssh_that_cannot_be_asked_leaves_the_url_as_it_is(repo, ssh_config):
     for command in ("plink -batch", "ssh -F 'quoted path'", f"ssh -F {ssh_config}/missing", "ssh-wrapper"):
         repo.env["GIT_SSH_COMMAND"] = command
         assert remote_of(repo) == RemoteURL.parse("git@work:team/app.git"), command
+
+
+@pytest.mark.parametrize(
+    ("configuration", "expected"),
+    [
+        (b"Host work\n\tHostName git.corp\n", True),
+        (b"host *\n  USER=git\n", True),
+        (b'"Port" 2222\n', True),
+        (b"Include conf.d/*\n", True),
+        (b"Include /etc/ssh/ssh_config.d/*.conf\nHost *\n#   Port 22\n    SendEnv LANG LC_*\n", False),
+        (b"Host *\r\n  UserKnownHostsFile x\r\n\xff\n", False),
+        (b"", False),
+    ],
+)
+def test_ssh_is_asked_only_where_its_configuration_could_rename_a_host(configuration, expected):
+    assert renames(configuration) is expected
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from git_coderepo import __version__
 from git_coderepo.cli import output
@@ -18,7 +19,6 @@ PROGRAM = "git coderepo"
 app = typer.Typer(
     name=PROGRAM,
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -29,14 +29,28 @@ app = typer.Typer(
 _WrongWords = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 
+class Verb(TyperCommand):
+    """A verb whose usage line reads as git's do: `RUN DIR`, where typer writes `{RUN} {DIR}`."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+
+def usage(context: typer.Context) -> None:
+    """What a group of verbs says when none of them was named, as git does: its help on standard error, and 129."""
+    sys.stderr.write(context.get_help() + "\n")
+    raise typer.Exit(UsageError.exit_status)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         output.line(f"git-coderepo {__version__}")
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def program(
+    context: typer.Context,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show each command and request, redacted.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
@@ -45,6 +59,8 @@ def program(
     """Know exactly which code made a run, and get exactly that code back on any machine."""
     if verbose:
         set_verbose()
+    if context.invoked_subcommand is None:
+        usage(context)
 
 
 def main(arguments: list[str]) -> int:

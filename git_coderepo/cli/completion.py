@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.app import app
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 SHELLS = ("bash", "zsh", "fish")
 
 
-@app.command()
+@app.command(cls=Verb)
 def completion(shell: Annotated[str, typer.Argument(metavar="SHELL", help="One of: bash, zsh, fish.")]) -> None:
-    """Print the completion script for a shell; its first lines say where it goes."""
+    """Print the completion script for a shell.
+
+    Its first lines say where it goes.
+    """
     if shell not in SHELLS:
         raise UsageError(f"no completion for the shell '{shell}'", hints=[f"one of: {', '.join(SHELLS)}"])
     output.data(script(shell))

@@ -14,17 +14,20 @@ from typing import Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.app import app
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.errors import CodeRepoError
 
 _WEIGHTS = bytes(range(256)) * 8
 
 
-@app.command()
+@app.command(cls=Verb)
 def demo(
     here: Annotated[bool, typer.Option("--here", help="On this checkout, as dirty as it is; it is only read.")] = False,
 ) -> None:
-    """Register, edit, snapshot, fetch, verify, and see a wrong byte refused: no network, no account."""
+    """Show the whole way, without a network or an account.
+
+    In a scratch directory it registers, edits, snapshots, fetches and verifies; then a wrong byte is refused.
+    """
     with tempfile.TemporaryDirectory(prefix="git-coderepo-demo-") as scratch:
         if here:
             _demo_here(os.path.realpath(scratch))

@@ -7,24 +7,36 @@ from typing import Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.app import app
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import Json
 
 
-@app.command()
+@app.command(cls=Verb)
 def describe(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Else the one that is meant here.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A code repository; else the one meant here.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Describe a code repository: its options, and from where its credential would come."""
+    """Describe a code repository, but never its secret.
+
+    Shows its options, those that a manifest records, and from where its credential would come.
+    """
     row = description(name)
     if as_json:
         output.json_data(row)
         return
-    options = row.pop("options")
-    rows = [(key, "" if value is None else str(value)) for key, value in row.items() if value is not None]
-    assert isinstance(options, dict)
-    output.table([*rows, *((f"option {key}", str(value)) for key, value in options.items())])
+    options = {word: row.pop(key) for word, key in (("option", "options"), ("recorded", "recordedOptions"))}
+    credential = row.pop("credential") or "none"
+    rows = [(key, _shown(value)) for key, value in row.items() if value is not None]
+    for word, values in options.items():
+        assert isinstance(values, dict)
+        rows += [(f"{word} {key}", str(value)) for key, value in values.items()]
+    output.table([*rows, ("credential", str(credential))])
+
+
+def _shown(value: object) -> str:
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 def description(name: str | None) -> dict[str, object]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.app import app
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import CodeRepository, Json
 from git_coderepo.errors import UsageError
 
@@ -20,20 +20,27 @@ if TYPE_CHECKING:
 METHODS = ("auto", "archive", "git", "files")
 
 
-@app.command()
+@app.command(cls=Verb)
 def fetch(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A manifest's path, `-`, or NAME@COMMIT[:PATH].")],
-    directory: Annotated[str, typer.Argument(metavar="DIR", help="Absent, empty, or an empty mount point.")],
-    method: Annotated[str, typer.Option("--method", metavar="M", help="One of: auto, archive, git, files.")] = "auto",
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A manifest's path, - for standard input, or NAME@COMMIT[:PATH].")
+    ],
+    directory: Annotated[str, typer.Argument(metavar="DIR", help="Where to: absent, empty, or an empty mount point.")],
+    method: Annotated[
+        str, typer.Option("--method", metavar="METHOD", help="One of: auto, archive, git, files.")
+    ] = "auto",
     overlay: Annotated[
-        str | None, typer.Option("--overlay", metavar="FILE", help="The overlay, if it is apart.")
+        str | None, typer.Option("--overlay", metavar="FILE", help="The overlay, where it is apart.")
     ] = None,
     receipt: Annotated[str | None, typer.Option("--receipt", metavar="FILE", help="Write the receipt there.")] = None,
     code_repository: CodeRepository = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but what went wrong.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Materialise the code of RUN in DIR, and prove that it is the recorded tree, or leave nothing behind."""
+    """Materialise the code of a run in a directory, and prove it.
+
+    The tree id of what was written is the recorded one; else it is refused, and nothing is left behind.
+    """
     from git_coderepo.runner.fetch import fetch as materialise
     from git_coderepo.runner.order import fetch_order
 

@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.app import app
+from git_coderepo.cli.app import Verb, app
 
 
-@app.command("help")
+@app.command("help", cls=Verb)
 def help_(topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", help="A verb.")] = None) -> None:
     """Show the manual page, or the help of one verb."""
     if topic is not None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.app import app
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import Json
 from git_coderepo.errors import UsageError
 
@@ -17,9 +17,9 @@ COLUMNS = ("name", "type", "remote", "url", "source", "description", "logoUrl", 
 SHOWN = ("name", "type", "remote", "url", "description")
 
 
-@app.command("list")
+@app.command("list", cls=Verb)
 def list_(
-    sort: Annotated[str, typer.Option("--sort", metavar="COLUMN", help="Sort by a column; `-COLUMN` backwards.")] = "",
+    sort: Annotated[str, typer.Option("--sort", metavar="COLUMN", help="Sort by a column; -COLUMN backwards.")] = "",
     filters: Annotated[
         list[str] | None, typer.Option("--filter", metavar="COLUMN=TEXT", help="Only rows whose column contains it.")
     ] = None,
@@ -30,7 +30,10 @@ def list_(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_yaml: Annotated[bool, typer.Option("--yaml", help="Print YAML.")] = False,
 ) -> None:
-    """List the registered code repositories, and the one that would be used without a registration."""
+    """List the code repositories of this checkout.
+
+    Where none is registered, the one is listed that would be used.
+    """
     if as_json + as_csv + as_yaml > 1:
         raise UsageError("only one of --json, --csv and --yaml")
     wanted = [column.strip() for column in columns.split(",")] if columns is not None else None

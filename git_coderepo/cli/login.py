@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.app import app
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.register import warn_of_plain_secrets
 from git_coderepo.errors import NegativeAnswer, RegistrationError, UsageError
 
@@ -19,21 +19,26 @@ if TYPE_CHECKING:
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.urls import Origin
 
-Host = Annotated[str | None, typer.Option("--host", metavar="HOST", help="A host, or an origin with a path prefix.")]
+Host = Annotated[
+    str | None, typer.Option("--host", metavar="HOST", help="Instead: HOST, or https://HOST[:PORT][/PREFIX].")
+]
 Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="A code repository; else the one meant here.")]
 
 
-@app.command()
+@app.command(cls=Verb)
 def login(
     name: Name = None,
     host: Host = None,
     token: Annotated[
-        str | None, typer.Option("--token", metavar="@FILE|-|T", help="The token; without it one is asked for.")
+        str | None, typer.Option("--token", metavar="@FILE|-|T", help="The token; without this option it is asked for.")
     ] = None,
-    user: Annotated[str | None, typer.Option("--user", metavar="USER", help="A user name that goes with it.")] = None,
+    user: Annotated[str | None, typer.Option("--user", metavar="USER", help="The user name that goes with it.")] = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Do not try the token first.")] = False,
 ) -> None:
-    """Keep a token in the keyring, for a host or for one code repository, after trying it."""
+    """Keep a token in the keyring, after trying it.
+
+    It is kept for one code repository, or for a host, where there is nothing to try it on.
+    """
     from git_coderepo.git import Git
     from git_coderepo.registrations.credentials import keyring
     from git_coderepo.registrations.credentials.option import OptionCredentials
@@ -51,7 +56,7 @@ def login(
     output.line(f"the token for {place} is in the keyring")
 
 
-@app.command()
+@app.command(cls=Verb)
 def logout(name: Name = None, host: Host = None) -> None:
     """Take a token out of the keyring."""
     from git_coderepo.git import Git

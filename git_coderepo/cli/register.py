@@ -4,31 +4,51 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.app import app
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.errors import UsageError
+from git_coderepo.platforms import CUSTOM, platform_class, platform_types
 from git_coderepo.registrations.options import is_on_command_line
 
 PLATFORM_OPTIONS = {"ignore_unknown_options": True, "allow_extra_args": True}
 
-Type = Annotated[str | None, typer.Option("--type", metavar="TYPE", help="github, gitlab, git or custom.")]
-Remote = Annotated[str | None, typer.Option("--remote", metavar="REMOTE", help="The git remote that it serves.")]
+Type = Annotated[str | None, typer.Option("--type", metavar="TYPE", help=f"One of: {', '.join(platform_types())}.")]
+Remote = Annotated[
+    str | None, typer.Option("--remote", metavar="REMOTE", help="The git remote that it is; else the likely one.")
+]
 Source = Annotated[
     str | None, typer.Option("--source", metavar="MODULE.CLASS", help="The class of a custom code repository.")
 ]
-Description = Annotated[str | None, typer.Option("--description", metavar="TEXT", help="A word about it.")]
-LogoURL = Annotated[str | None, typer.Option("--logo-url", "--logo_url", metavar="URL", help="Its picture.")]
-NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not ask the platform whether it works.")]
+Description = Annotated[str | None, typer.Option("--description", metavar="TEXT", help="What it is, in a few words.")]
+LogoURL = Annotated[
+    str | None, typer.Option("--logo-url", "--logo_url", metavar="URL", help="The URL of a picture of it.")
+]
+NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not ask the platform first.")]
 
 
-@app.command(context_settings=PLATFORM_OPTIONS)
+class PlatformVerb(Verb):
+    """A verb that also takes the options of a platform; its help lists them for each."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        for type in platform_types():
+            if type == CUSTOM:
+                formatter.write_paragraph()
+                formatter.write_text(f"Options of '{type}': whatever the class takes.")
+                continue
+            with formatter.section(f"Options of '{type}'"):
+                formatter.write_dl([(f"{each.flag} VALUE", each.help) for each in platform_class(type).options])
+
+
+@app.command(cls=PlatformVerb, context_settings=PLATFORM_OPTIONS)
 def register(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Its name; else the remote's.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="The name of the code repository; else the remote's.")
+    ] = None,
     type: Type = None,
     remote: Remote = None,
     source: Source = None,
@@ -36,7 +56,11 @@ def register(
     logo_url: LogoURL = None,
     no_verify: NoVerify = False,
 ) -> None:
-    """Tie the checkout's remote to its platform, check that it works, and say what was done."""
+    """Tie this checkout to the platform that serves its code.
+
+    Without options: the checkout's remote, the platform of its host, and a credential that is already there. The
+    platform is asked whether the credential works and the repository exists, and what was done is said.
+    """
     from git_coderepo.git import Git, check_version
     from git_coderepo.registrations.register import Registering, register_repository
 

@@ -7,15 +7,18 @@ from typing import Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.app import app
+from git_coderepo.cli.app import Verb, app
 
 
-@app.command()
+@app.command(cls=Verb)
 def remove(
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A registered code repository.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Take a registration out of the configuration; what runs recorded stays as it is."""
+    """Take a registration out of the configuration.
+
+    What runs recorded stays as it is: a manifest stands alone.
+    """
     import sys
 
     from git_coderepo.git import Git

@@ -8,17 +8,29 @@ from typing import Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.app import app
+from git_coderepo.cli.app import Verb, app, usage
 from git_coderepo.cli.options import Json
 from git_coderepo.cli.register import PLATFORM_OPTIONS, platform_pairs
 
-secret = typer.Typer(name="secret", no_args_is_help=True, rich_markup_mode=None, help="Named secrets in the keyring.")
+secret = typer.Typer(name="secret", rich_markup_mode=None)
 app.add_typer(secret)
 
 
-@secret.command("set", context_settings=PLATFORM_OPTIONS)
-def set_(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
-    """Keep secrets under a name: `--KEY=@FILE` or `--KEY=-` for each; `{{NAME.KEY}}` refers to one."""
+@secret.callback(invoke_without_command=True)
+def group(context: typer.Context) -> None:
+    """Keep named secrets in the keyring."""
+    if context.invoked_subcommand is None:
+        usage(context)
+
+
+@secret.command("set", cls=Verb, context_settings=PLATFORM_OPTIONS)
+def set_(
+    context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the secret.")]
+) -> None:
+    """Keep values under a name: --KEY=@FILE or --KEY=-.
+
+    There can be several. `{{NAME.KEY}}` refers to one, wherever a platform's option takes a secret.
+    """
     from git_coderepo.credential import Secret
     from git_coderepo.git import Git
     from git_coderepo.registrations.options import is_on_command_line, read_value
@@ -35,9 +47,9 @@ def set_(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NA
         output.line(f"{{{{{name}.{key}}}}} is in the keyring")
 
 
-@secret.command("list")
+@secret.command("list", cls=Verb)
 def list_(as_json: Json = False) -> None:
-    """List the names and keys; no value is read."""
+    """List names and keys; no value is read."""
     from git_coderepo.git import Git
     from git_coderepo.registrations.secrets import list_secrets
 
@@ -50,12 +62,12 @@ def list_(as_json: Json = False) -> None:
             output.line(f"{{{{{name}.{key}}}}}")
 
 
-@secret.command("remove")
+@secret.command("remove", cls=Verb)
 def remove(
-    name: Annotated[str, typer.Argument(metavar="NAME")],
-    keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="Else all of them.")] = None,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the secret.")],
+    keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="Only these keys of it.")] = None,
 ) -> None:
-    """Take a named secret, or some of its keys, out of the keyring."""
+    """Take a named secret out of the keyring."""
     from git_coderepo.git import Git
     from git_coderepo.registrations.secrets import remove_secret
 

@@ -9,13 +9,15 @@ from typing import Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.app import app
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import Check, CodeRepository
 
 
-@app.command()
+@app.command(cls=Verb)
 def snapshot(
-    rev: Annotated[str | None, typer.Argument(metavar="[REV]", help="A commit as it is, not the work tree.")] = None,
+    rev: Annotated[
+        str | None, typer.Argument(metavar="[REV]", help="A commit as it is, instead of the work tree.")
+    ] = None,
     file: Annotated[
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write the manifest there, its overlay beside it."),
@@ -23,10 +25,13 @@ def snapshot(
     code_repository: CodeRepository = None,
     check: Check = False,
     include: Annotated[
-        list[str] | None, typer.Option("--include", metavar="PATH", help="Take an ignored path along.")
+        list[str] | None, typer.Option("--include", metavar="PATH", help="Take an ignored path along; can be repeated.")
     ] = None,
 ) -> None:
-    """Print the run manifest of what would run now; no run is recorded."""
+    """Print the run manifest of what would run now.
+
+    Nothing is kept but what travels, where that is too large for the manifest. What is left out is named.
+    """
     from git_coderepo.git import Git, check_version
     from git_coderepo.record.document import write_record
     from git_coderepo.record.keep import keep_overlay, write_manifest

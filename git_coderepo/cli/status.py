@@ -8,23 +8,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.app import app
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import Check, CodeRepository, Json
 
 if TYPE_CHECKING:
     from git_coderepo.record.report import Report
 
 
-@app.command()
+@app.command(cls=Verb)
 def status(
     check: Check = False,
     code_repository: CodeRepository = None,
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit with 0 reproducible, 1 not, 4 without a credential.")
+        bool, typer.Option("--exit-code", help="Exit with 0 reproducible, 1 not, 4 no credential.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Say what would be recorded now, by what each fact is known, and whether a runner could fetch it."""
+    """Say what would be recorded now, and if a runner can get it.
+
+    Also by what the base is known, what travels, what is left out, and why it is not reproducible, if it is not.
+    """
     from git_coderepo.git import Git
     from git_coderepo.record.report import make_report
     from git_coderepo.record.snapshot import Request

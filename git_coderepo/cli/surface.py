@@ -9,6 +9,7 @@ from typing import Any
 import typer.main
 
 from git_coderepo.cli.app import app
+from git_coderepo.cli.register import PlatformVerb
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def _walk(command: Any, words: tuple[str, ...]) -> Iterator[Verb]:
             yield from _walk(each, (*words, name))
         return
     parameters = tuple(_parameter(each) for each in command.params)
-    yield Verb(words, (command.help or "").strip(), parameters, command.ignore_unknown_options)
+    yield Verb(words, (command.help or "").strip(), parameters, isinstance(command, PlatformVerb))
 
 
 def _parameter(each: Any) -> Parameter:

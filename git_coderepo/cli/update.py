@@ -14,6 +14,7 @@ from git_coderepo.cli.register import (
     Description,
     LogoURL,
     NoVerify,
+    PlatformVerb,
     Remote,
     Source,
     platform_pairs,
@@ -22,19 +23,24 @@ from git_coderepo.cli.register import (
 )
 
 
-@app.command(context_settings=PLATFORM_OPTIONS)
+@app.command(cls=PlatformVerb, context_settings=PLATFORM_OPTIONS)
 def update(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A registered code repository.")],
     new_name: Annotated[str | None, typer.Option("--name", metavar="NEW", help="Give it another name.")] = None,
     remote: Remote = None,
     source: Source = None,
     description: Description = None,
     logo_url: LogoURL = None,
-    unset: Annotated[list[str] | None, typer.Option("--unset", metavar="OPTION", help="Take an option away.")] = None,
+    unset: Annotated[
+        list[str] | None, typer.Option("--unset", metavar="OPTION", help="Take an option away; can be repeated.")
+    ] = None,
     no_verify: NoVerify = False,
 ) -> None:
-    """Rename a registration, or merge options into it; what is not named stays."""
+    """Rename a registration, or merge options into it.
+
+    What is not named stays as it is.
+    """
     from git_coderepo.git import Git
     from git_coderepo.registrations.register import Updating, update_repository
 

@@ -8,15 +8,18 @@ from typing import Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.app import app
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.errors import NegativeAnswer
 
 
-@app.command()
+@app.command(cls=Verb)
 def validate(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A run manifest or a receipt; `-` for standard input.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A run manifest or a receipt; - for standard input.")],
 ) -> None:
-    """Say whether a run manifest (or a receipt) is valid, and every reason why it is not."""
+    """Say whether a run manifest or a receipt is valid.
+
+    Every reason why it is not is listed.
+    """
     from git_coderepo.manifest.validate import problems
 
     found = problems(_contents(file))

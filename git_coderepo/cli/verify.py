@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.app import app
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import Json
 from git_coderepo.errors import NegativeAnswer
 
@@ -18,17 +18,22 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
-@app.command()
+@app.command(cls=Verb)
 def verify(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A manifest's path, `-`, or NAME@COMMIT[:PATH].")],
-    directory: Annotated[str, typer.Argument(metavar="DIR")],
-    strict: Annotated[bool, typer.Option("--strict", help="Added paths count as well.")] = False,
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A manifest's path, - for standard input, or NAME@COMMIT[:PATH].")
+    ],
+    directory: Annotated[str, typer.Argument(metavar="DIR", help="What a fetch made.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Added paths fail, too.")] = False,
     overlay: Annotated[
-        str | None, typer.Option("--overlay", metavar="FILE", help="The overlay, if it is apart.")
+        str | None, typer.Option("--overlay", metavar="FILE", help="The overlay, where it is apart.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Hash DIR again, and list what changed, is missing or was added since."""
+    """Say whether a directory is still the recorded tree.
+
+    It is hashed again, and what changed, is missing or was added is listed; added paths fail with --strict only.
+    """
     from git_coderepo.git import Git
     from git_coderepo.runner.listing import verify_directory
     from git_coderepo.runner.order import fetch_order

@@ -19,7 +19,7 @@ _UNSAFE_PARTS = frozenset((b"", b".", b".."))
 
 
 def check(manifest: Manifest) -> None:
-    """Raises InvalidManifest, in one line that names the field, where the values of a manifest contradict each other."""
+    """Raises InvalidManifest, in one line that names the field, where values contradict each other."""
     run = manifest.run
     try:
         datetime.fromisoformat(run.created_on.removesuffix("Z"))

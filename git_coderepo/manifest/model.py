@@ -47,7 +47,7 @@ class Remote:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """What serves the code: `type` is a platform's, `source` a custom class's name, `options` by their keys (`apiUrl`)."""
+    """What serves the code: a platform's `type`, a custom class's name as `source`, `options` by key (`apiUrl`)."""
 
     name: str
     type: str
@@ -103,7 +103,7 @@ class Overlay:
 
 @dataclass(frozen=True, slots=True)
 class Special:
-    """A path that is no plain file: `mode` as an integer, `target` the bytes of a symbolic link, None for the others."""
+    """A path that is no plain file: `mode` as an integer, `target` the bytes of a symbolic link, else None."""
 
     path: bytes
     mode: int
@@ -112,7 +112,7 @@ class Special:
 
 @dataclass(frozen=True, slots=True)
 class Subdirectory:
-    """The part that the run uses: `b"."` or a path, its tree, and the contents of the tree objects from the root down."""
+    """The part that the run uses: `b"."` or a path, its tree, and the contents of the tree objects on the way."""
 
     path: bytes
     tree: ObjectId
@@ -192,7 +192,7 @@ class Manifest:
 
     @classmethod
     def parse(cls, data: bytes) -> Manifest:
-        """The manifest in these bytes. Raises InvalidManifest, in one line that names the field, for whatever is wrong."""
+        """The manifest in these bytes. Raises InvalidManifest, one line that names the field, for whatever is wrong."""
         from git_coderepo.manifest.meaning import check
         from git_coderepo.manifest.reader import read
         from git_coderepo.manifest.strict_json import document_of
@@ -208,7 +208,7 @@ class Manifest:
             if path == "-":
                 data = sys.stdin.buffer.read(MANIFEST_LIMIT + 1)
             else:
-                with open(path, "rb") as file:  # noqa: PTH123
+                with open(path, "rb") as file:
                     data = file.read(MANIFEST_LIMIT + 1)
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)

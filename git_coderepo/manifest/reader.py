@@ -126,7 +126,7 @@ def _repository(node: Node) -> Repository:
 
 
 def _refuse_references(node: Node) -> None:
-    """`{{name.key}}` names a secret of whoever resolves it: in a manifest it is refused, in fields unknown to us too."""
+    """`{{name.key}}` names a secret of whoever resolves it: refused here, in fields unknown to us too."""
     if isinstance(node.value, str):
         if "{{" in node.value:
             raise node.wrong(_NO_REFERENCE)

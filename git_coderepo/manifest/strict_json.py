@@ -1,4 +1,4 @@
-"""The text layer: bytes to plain values, refusing whatever two readers could understand differently (RFC 7493, I-JSON)."""
+"""The text layer: bytes to plain values, refusing what two readers could understand differently (RFC 7493)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def document_of(data: bytes) -> object:
 
 
 def _depth(data: bytes) -> int:
-    """How deep brackets nest outside strings; right for as much of the text as is JSON, which is as far as it is read."""
+    """How deep brackets nest outside strings; right for as much of the text as is JSON: no more is read."""
     outside = b"".join(data.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
     return max(accumulate(map(_STEP.__getitem__, outside.translate(None, _NOT_BRACKETS))), default=0)
 

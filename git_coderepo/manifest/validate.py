@@ -6,7 +6,7 @@ import json
 from functools import cache
 from importlib.resources import files
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from git_coderepo.errors import InvalidManifest
 from git_coderepo.manifest.model import Manifest
@@ -49,7 +49,7 @@ def validator(schema: dict[str, object]) -> Validator:
 
 
 def problems(data: bytes) -> list[str]:
-    """What is wrong with a manifest, or with a receipt where `$schema` says so: one line each, with its place; [] is valid.
+    """What is wrong with a manifest, or with a receipt where `$schema` says so: lines with their place; [] is valid.
 
     Text first, then shape, each in the whole document; then, for a manifest, what its values mean.
     """
@@ -72,7 +72,7 @@ def receipt_problems(data: bytes) -> list[str]:
         return [error.message]
 
 
-def shape_problems(document: object, name: str = MANIFEST) -> list[str]:
+def shape_problems(document: Any, name: str = MANIFEST) -> list[str]:
     """Where a document has not the shape that the schema of that name demands; at most 100 lines."""
     errors = _shipped_validator(name).iter_errors(document)
     # One line for a place: what a place should be is said once, however many keywords say so.
@@ -100,8 +100,9 @@ def _told(error: ValidationError) -> Iterator[tuple[str, str]]:
     place = ""
     for key in error.absolute_path:
         place = member_place(place, key)
+    wanted: Any = error.validator_value
     if error.validator == "required" and isinstance(error.instance, dict):
-        for name in error.validator_value:
+        for name in wanted:
             if name not in error.instance:
                 yield member_place(place, name), "missing"
     else:
@@ -110,11 +111,13 @@ def _told(error: ValidationError) -> Iterator[tuple[str, str]]:
 
 def _wanted(error: ValidationError) -> str:
     """What a value should have been, in words: those of the schema, or of its types."""
+    wanted: Any = error.validator_value
     if isinstance(error.schema, dict) and "description" in error.schema and error.absolute_path:
         return str(error.schema["description"])
     if error.validator == "type":
-        names = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
-        return " or ".join(_NOUNS[name] for name in names)
-    if error.context:
-        return " or ".join(dict.fromkeys(_wanted(inner) for inner in error.context))
-    return f"valid: {error.validator}"
+        return " or ".join(_NOUNS[name] for name in (wanted if isinstance(wanted, list) else [wanted]))
+    if error.validator == "minItems":
+        return f"{wanted} or more"
+    return (
+        " or ".join(dict.fromkeys(_wanted(inner) for inner in error.context or ())) or f"valid by {error.validator!r}"
+    )

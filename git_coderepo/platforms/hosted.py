@@ -56,7 +56,7 @@ class Site:
             scheme, rest = "https", scheme
         authority, _, path = rest.partition("/")
         try:
-            if scheme not in ("https", "http") or "@" in authority or set(path) & set("?#"):
+            if scheme not in ("https", "http") or "@" in authority or set(rest) & set("?#"):
                 raise RegistrationError(f"'{scheme}://…' is no URL of a server")
             origin = Origin.parse(f"{scheme}://{authority}")
         except CodeRepoError:
@@ -77,6 +77,11 @@ class Site:
     def url(self) -> str:
         """`https://host:8443/gitlab`, without a final slash."""
         return f"{self.scheme}://{self.authority}{self.root}"
+
+
+def _named(repository: str | None) -> str:
+    """A repository's name as people give it: with or without `.git`."""
+    return (repository or "").strip("/").removesuffix(".git")
 
 
 class HostedRepository(BaseCodeRepository):
@@ -154,21 +159,20 @@ class HostedRepository(BaseCodeRepository):
 
     def path_from(self, owner: str | None, repository: str | None, root: str = "") -> str:
         """`owner/repository` from the options, else from the remote's path below `root`."""
-        remote = self.remote
-        if owner and repository:
-            return f"{owner.strip('/')}/{repository.strip('/').removesuffix('.git')}"
-        remote_path = (remote.path or "").strip("/").removesuffix(".git") if remote is not None else ""
-        if remote is not None and remote.transport in ("https", "http") and root:
-            remote_path = remote_path.removeprefix(root.strip("/") + "/")
-        remote_owner, _, remote_repository = remote_path.rpartition("/")
-        owner, repository = owner or remote_owner, repository or remote_repository
         if not owner or not repository:
-            names = [option.flag for option in self.options[:2]]
-            raise RegistrationError(
-                f"nothing says which repository '{self.name}' is",
-                hints=[f"give {names[0]} and {names[1]}, or a remote"],
-            )
-        return f"{owner.strip('/')}/{repository.strip('/').removesuffix('.git')}"
+            remote = self.remote
+            remote_path = (remote.path or "").strip("/").removesuffix(".git") if remote is not None else ""
+            if remote is not None and remote.transport in ("https", "http") and root:
+                remote_path = remote_path.removeprefix(root.strip("/") + "/")
+            remote_owner, _, remote_repository = remote_path.rpartition("/")
+            if not (owner or remote_owner) or not (repository or remote_repository):
+                names = [option.flag for option in self.options[:2]]
+                raise RegistrationError(
+                    f"nothing says which repository '{self.name}' is",
+                    hints=[f"give {names[0]} and {names[1]}, or a remote"],
+                )
+            return f"{(owner or remote_owner).strip('/')}/{_named(repository) or remote_repository}"
+        return f"{owner.strip('/')}/{_named(repository)}"
 
     def serves(self, remote: RemoteURL) -> bool:
         """Whether a remote is this repository, over ssh or https."""

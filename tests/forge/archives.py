@@ -14,7 +14,9 @@ from tests.forge.http import PIECE
 Rewrite = Callable[[bytes], bytes]
 
 
-def archive(bare: Path, env: dict[str, str], commit: str, prefix: str, path: str | None = None) -> Iterator[bytes] | None:
+def archive(
+    bare: Path, env: dict[str, str], commit: str, prefix: str, path: str | None = None
+) -> Iterator[bytes] | None:
     """`git archive --format=tar.gz` of a commit, as it is made; None where git makes none (no such path)."""
     limit = ["--", path] if path is not None else []
     command = ["git", "archive", "--format=tar.gz", f"--prefix={prefix}/", commit, *limit]

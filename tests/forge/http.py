@@ -24,7 +24,7 @@ Handler = Callable[["Request"], "Response"]
 
 @dataclass
 class Request:
-    """What a client sent: `path` as it stood on the wire (percent-encoded), `query` decoded, header names lower case."""
+    """What a client sent: `path` percent-encoded as on the wire, `query` decoded, names of headers in lower case."""
 
     listener: str
     origin: str
@@ -39,9 +39,6 @@ class Request:
     def segments(self) -> list[str]:
         """The path's parts, each decoded: `a/b%2Fc` has two."""
         return [urllib.parse.unquote(part) for part in self.path.strip("/").split("/")]
-
-    def form(self) -> bytes:
-        return self.body.read()
 
 
 @dataclass
@@ -163,15 +160,17 @@ class Server:
     def _serve(self, listener: Listener, connection: socket.socket) -> None:
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            time.sleep(self.latency())  # the round trip of TCP's handshake
+            self._travel()  # the round trip of TCP's handshake
             if listener.tls is not None:
-                time.sleep(self.latency())  # and of TLS 1.3's
+                self._travel()  # and of TLS 1.3's
+                connection.settimeout(10)
                 connection = listener.tls.wrap_socket(connection, server_side=True)
+                connection.settimeout(None)
                 with self._lock:
                     self._open[threading.current_thread()] = connection
                 if self.closing.is_set():
                     return
-            stream = connection.makefile("rb", buffering=PIECE)
+            stream = connection.makefile("rb")
             with stream:
                 while self._exchange(listener, connection, stream):
                     pass
@@ -183,6 +182,12 @@ class Server:
             with self._lock:
                 del self._open[threading.current_thread()]
             connection.close()
+
+    def _travel(self) -> None:
+        """One round trip; cut short when the forge closes."""
+        latency = self.latency()
+        if latency > 0:
+            self.closing.wait(latency)
 
     def _exchange(self, listener: Listener, connection: socket.socket, stream: BinaryIO) -> bool:
         """One request and its answer; whether the connection stays open."""
@@ -197,7 +202,7 @@ class Server:
         parts = urllib.parse.urlsplit(target)
         query = dict(urllib.parse.parse_qsl(parts.query, keep_blank_values=True))
         request = Request(listener.name, listener.origin, method, parts.path, query, headers, body, target)
-        time.sleep(self.latency())
+        self._travel()
         try:
             response = self.handler(request)
         except Exception:

@@ -123,7 +123,9 @@ class RetryAfter:
     status: int = 429
 
     def answer(self, forge: Forge, request: Request, proceed: Proceed) -> Response:
-        body = b'{"message": "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}'
+        body = (
+            b'{"message": "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}'
+        )
         headers = {"Content-Type": "application/json; charset=utf-8", "Retry-After": str(self.seconds)}
         return Response(self.status, headers, body)
 

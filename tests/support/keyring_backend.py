@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from keyring.backend import KeyringBackend
 from keyring.errors import KeyringLocked, PasswordDeleteError
@@ -47,3 +50,22 @@ def _read() -> dict[str, str]:
 def _write(entries: dict[str, str]) -> None:
     with open(_path(), "w", encoding="utf-8") as file:
         json.dump(entries, file)
+
+
+@contextmanager
+def file_keyring(home: Path) -> Iterator[Path]:
+    """This process uses the keyring of `home`; gives the file that it is kept in."""
+    import keyring
+    from keyring.backends.null import Keyring
+
+    before = os.environ.get("HOME")
+    os.environ["HOME"] = str(home)
+    keyring.set_keyring(FileKeyring())
+    try:
+        yield home / "keyring.json"
+    finally:
+        keyring.set_keyring(Keyring())
+        if before is None:
+            del os.environ["HOME"]
+        else:
+            os.environ["HOME"] = before

@@ -155,7 +155,7 @@ def nullable(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 def run_ids() -> st.SearchStrategy[str]:
     """UUIDs of version 7 (RFC 9562, section 5.7)."""
-    return st.uuids().map(lambda id: str(UUID(int=id.int & ~(0xF << 76) & ~(0x3 << 62) | 7 << 76 | 2 << 62)))
+    return st.uuids().map(lambda uuid: str(UUID(int=uuid.int & ~(0xF << 76) & ~(0x3 << 62) | 7 << 76 | 2 << 62)))
 
 
 def times() -> st.SearchStrategy[str]:

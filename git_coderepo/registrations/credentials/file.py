@@ -61,6 +61,8 @@ def parse_line(line: bytes) -> FileEntry | None:
         raise CredentialError("not UTF-8") from None
     if not text or text.startswith("#"):
         return None
+    if "\0" in text or "\r" in text:
+        raise CredentialError("a line break or a NUL byte")
     scheme, separator, rest = text.partition("://")
     if not separator or not scheme.isascii() or not scheme.replace("+", "").isalnum():
         raise CredentialError("no URL")

@@ -1,0 +1,63 @@
+"""A hosting platform for tests and benchmarks, written from the platforms' own documents.
+
+It serves real bare repositories over smart HTTP, and the parts of GitHub's and GitLab's API that lead to a commit's
+files, with tokens, TLS, and misbehaviour on demand. See `Forge`.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from tests.forge.misbehaviour import (
+    BrokenGzip,
+    Cut,
+    Delay,
+    Gone,
+    Hangup,
+    Html,
+    LimitReset,
+    Misbehaviour,
+    MissingEntry,
+    OtherCommit,
+    Redirect,
+    RetryAfter,
+    RewrittenTar,
+    Slow,
+    Stall,
+    Status,
+    WrongByte,
+)
+from tests.forge.model import Recorded, Repository
+from tests.forge.server import Forge
+
+__all__ = [
+    "BrokenGzip",
+    "Cut",
+    "Delay",
+    "Forge",
+    "Gone",
+    "Hangup",
+    "Html",
+    "LimitReset",
+    "Misbehaviour",
+    "MissingEntry",
+    "OtherCommit",
+    "Recorded",
+    "Redirect",
+    "Repository",
+    "RetryAfter",
+    "RewrittenTar",
+    "Slow",
+    "Stall",
+    "Status",
+    "WrongByte",
+    "closed_port",
+]
+
+
+def closed_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

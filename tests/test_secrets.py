@@ -1,0 +1,126 @@
+"""Named secrets: `{{name.key}}`, in the keyring, listed by name."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from git_coderepo.credential import Credential, Secret
+from git_coderepo.errors import CredentialError, KeyringUnavailable, UsageError
+from git_coderepo.git import Git
+from git_coderepo.registrations import secrets
+from git_coderepo.registrations.credentials.option import OptionCredentials
+from git_coderepo.urls import Origin
+from tests.support.keyring_backend import file_keyring
+from tests.support.repo import Repo
+
+
+@pytest.fixture
+def keyring(home: Path, repo: Repo) -> Iterator[Path]:
+    with file_keyring(home) as path:
+        yield path
+
+
+@pytest.fixture
+def git(repo: Repo) -> Git:
+    return Git(str(repo.path), environment=repo.env)
+
+
+def config_of(repo: Repo) -> str:
+    return Path(repo.env["GIT_CONFIG_GLOBAL"]).read_text() + (repo.git_dir() / "config").read_text()
+
+
+def test_a_secret_is_kept_listed_resolved_and_taken_away(repo: Repo, git: Git, keyring: Path) -> None:
+    before = config_of(repo)
+    secrets.set_secret(git, "github_secret", {"pa_token": Secret("hunter2"), "other": Secret("hunter3")})
+
+    assert secrets.list_secrets(git) == {"github_secret": ["pa_token", "other"]}
+    assert secrets.resolve("{{github_secret.pa_token}}") == Secret("hunter2")
+    assert secrets.resolve("{{ github_secret.other }}") == Secret("hunter3")
+    assert "hunter" not in config_of(repo)
+
+    assert secrets.remove_secret(git, "github_secret", ["other"]) == ["other"]
+    assert secrets.remove_secret(git, "github_secret") == ["pa_token"]
+    assert secrets.list_secrets(git) == {}
+    assert config_of(repo).replace("[coderepo]\n", "") == before
+    with pytest.raises(CredentialError, match=r"no secret 'github_secret\.pa_token'"):
+        secrets.resolve("{{github_secret.pa_token}}")
+
+
+def test_a_second_value_takes_the_place_of_the_first(git: Git, keyring: Path) -> None:
+    secrets.set_secret(git, "corp", {"token": Secret("first")})
+    secrets.set_secret(git, "corp", {"token": Secret("second")})
+
+    assert secrets.resolve("{{corp.token}}") == Secret("second")
+    assert secrets.list_secrets(git) == {"corp": ["token"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("a.b", "c"), ("a", "b.c"), ("", "b"), ("a", ""), ("a b", "c"), ("a\n", "b")]
+)
+def test_a_name_that_no_reference_could_hold_is_refused(git: Git, keyring: Path, name: str, key: str) -> None:
+    with pytest.raises(UsageError, match="no name of a secret"):
+        secrets.set_secret(git, name, {key: Secret("hunter2")})
+
+    assert not keyring.exists()
+
+
+def test_a_secret_that_is_not_there_says_what_to_type(git: Git, keyring: Path) -> None:
+    with pytest.raises(CredentialError) as failure:
+        secrets.resolve("{{corp.token}}")
+    assert failure.value.hints == ("git coderepo secret set corp --token=@FILE",)
+
+    with pytest.raises(CredentialError, match="no secret 'corp'"):
+        secrets.remove_secret(git, "corp")
+    secrets.set_secret(git, "corp", {"token": Secret("t")})
+    with pytest.raises(CredentialError, match=r"no secret 'corp\.other'"):
+        secrets.remove_secret(git, "corp", ["token", "other"])
+    assert secrets.list_secrets(git) == {"corp": ["token"]}
+    with pytest.raises(UsageError, match="no value"):
+        secrets.set_secret(git, "corp", {})
+    with pytest.raises(CredentialError, match="not a reference"):
+        secrets.resolve("{{corp}}")
+
+
+def test_without_a_usable_keyring_nothing_is_written_anywhere(repo: Repo, git: Git, keyring: Path, home: Path) -> None:
+    secrets.set_secret(git, "kept", {"token": Secret("t")})
+    before = config_of(repo)
+    (home / "keyring.locked").touch()
+
+    with pytest.raises(KeyringUnavailable):
+        secrets.set_secret(git, "corp", {"token": Secret("hunter2")})
+    with pytest.raises(KeyringUnavailable):
+        secrets.set_secret(git, "kept", {"token": Secret("hunter2")})
+
+    assert config_of(repo) == before
+
+
+def test_a_secret_shows_nowhere() -> None:
+    secret = Secret("hunter2")
+    link = OptionCredentials(Origin.parse("https://git.corp"), secret, source="the option 'token'")
+    credential = Credential(secret, source="x")
+
+    shown = [
+        repr(secret),
+        str(secret),
+        f"{secret}",
+        f"{secret:>20}",
+        repr(credential),
+        repr(link),
+        repr({"t": secret}),
+    ]
+
+    assert "hunter2" not in "".join(shown)
+    with pytest.raises(CredentialError):
+        pickle.dumps(secret)
+
+
+@pytest.mark.parametrize("text", ["", "a\nb", "a\rb", "a\0b", "hunter2\n"])
+def test_a_secret_holds_no_line_break_and_no_nul(text: str) -> None:
+    with pytest.raises(CredentialError) as failure:
+        Secret(text)
+
+    assert "hunter2" not in str(failure.value)
