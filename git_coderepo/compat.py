@@ -24,6 +24,8 @@ from git_coderepo.trace import redact
 if TYPE_CHECKING:
     from git import Remote, Repo
 
+    from git_coderepo.urls import RemoteURL
+
 __all__ = [
     "BaseCodeRepository",
     "BaseCodeRepositoryConfig",
@@ -316,13 +318,17 @@ class LocalGitRepositoryContext(LocalRepositoryContext):
         return self._git_repo.remote(self.remote_name)
 
 
-def spellings(url: Any) -> list[str]:
-    """One remote as classes for ZenML compare it: as it is, `https://HOST/PATH.git` and `git@HOST:PATH.git` (Z8)."""
+def spellings(url: RemoteURL) -> list[str]:
+    """One remote as classes for ZenML compare it: as it is, and as `https://HOST/PATH.git` (Z8).
+
+    An ssh remote also as `git@HOST:PATH.git`; an https one not, since such classes match that form by patterns in
+    which a dot stands for anything.
+    """
     texts = [url.url()]
     if url.host is not None and url.path and url.transport in ("https", "http", "ssh"):
         path = url.path.strip("/").removesuffix(".git")
         port = f":{url.port}" if url.port is not None and url.transport != "ssh" else ""
         texts += [f"https://{url.host}{port}/{path}.git", f"https://{url.host}{port}/{path}"]
-        if not port:
+        if url.transport == "ssh":
             texts.append(f"git@{url.host}:{path}.git")
     return list(dict.fromkeys(texts))

@@ -91,10 +91,8 @@ def gzipped(tar: bytes) -> bytes:
 def zeros_gzipped(head: bytes, count: int) -> bytes:
     """gzip of `head` and then `count` NULs, made without ever holding them."""
     deflater = zlib.compressobj(9, zlib.DEFLATED, 31)
-    pieces = [deflater.compress(head)]
     block = bytes(1 << 20)
-    for _ in range(count >> 20):
-        pieces.append(deflater.compress(block))
+    pieces = [deflater.compress(piece) for piece in (head, *[block] * (count >> 20), bytes(count % (1 << 20)))]
     return b"".join([*pieces, deflater.flush()])
 
 

@@ -84,7 +84,8 @@ class MyRepositoryClass(BaseCodeRepository):
             local_path = os.path.join(os.fsencode(directory), name)
             os.makedirs(os.path.dirname(local_path), exist_ok=True)
             with open(local_path, "wb") as f:
-                f.write(subprocess.check_output(["git", "-C", self.session, "cat-file", "blob", tree.rstrip("/").encode() + (b"/" if repo_sub_directory else b"") + name]))
+                blob = os.path.join(os.fsencode(tree), name) if repo_sub_directory else os.fsencode(tree) + name
+                f.write(subprocess.check_output(["git", "-C", self.session, "cat-file", "blob", blob]))
 
     def get_local_context(self, path: str) -> Optional[LocalRepositoryContext]:
         return LocalGitRepositoryContext.at(

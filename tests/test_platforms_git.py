@@ -394,7 +394,7 @@ UNREAD = "\nfatal: Could not read from remote repository."
         (f"{UNABLE}server verification failed", HTTPS, True, HostUnreachable),
         (f"fatal: Authentication failed for '{HTTPS}/'", HTTPS, True, TokenRefused),
         (f"remote: HTTP Basic: Access denied\nfatal: Authentication failed for '{HTTPS}/'", HTTPS, True, TokenRefused),
-        ("fatal: could not read Username for 'https://git.corp': terminal prompts disabled", HTTPS, False, CredentialMissing),
+        ("fatal: could not read Username for 'x': terminal prompts disabled", HTTPS, False, CredentialMissing),
         (f"{UNABLE}The requested URL returned error: 403", HTTPS, True, ScopeMissing),
         (f"{UNABLE}The requested URL returned error: 403", HTTPS, False, CredentialMissing),
         (f"{UNABLE}The requested URL returned error: 429", HTTPS, True, RateLimited),

@@ -46,6 +46,8 @@ class Store:
 
     def git(self, git: Git) -> Git:
         """git that reads the user's objects and ours, and writes only ours, without spending time on compression."""
+        if not os.path.isdir(self.objects):
+            return git.at(self.layout.toplevel)  # nothing of ours yet: git takes an absent store for no repository
         inherited = git.environment.get("GIT_ALTERNATE_OBJECT_DIRECTORIES")
         alternates = os.fsdecode(quoted_path(self.layout.objects))
         return (

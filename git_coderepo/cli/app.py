@@ -26,7 +26,7 @@ app = typer.Typer(
 
 
 # What typer raises for wrong words; its releases differ in whether click stands beside them or inside.
-_WrongWords = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+_WrongWords: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 
 class Verb(TyperCommand):

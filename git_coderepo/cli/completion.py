@@ -11,9 +11,16 @@ from git_coderepo.cli.app import Verb, app
 from git_coderepo.errors import UsageError
 
 if TYPE_CHECKING:
-    from git_coderepo.cli.surface import Verb
+    from collections.abc import Iterable
+
+    from git_coderepo.cli import surface
 
 SHELLS = ("bash", "zsh", "fish")
+
+# The names of the registrations, which every verb of this list takes; host rules are sections of another kind.
+_NAMES = r"git config --name-only --get-regexp '^coderepo\..*\.type$' 2>/dev/null"
+_NAMES_ONLY = r"sed -n '/:\/\//d; s/^coderepo\.\(.*\)\.type$/\1/p'"
+_TAKE_NAMES = ("describe", "update", "remove", "login", "logout")
 
 
 @app.command(cls=Verb)
@@ -34,116 +41,117 @@ def script(shell: str) -> str:
     return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](verbs())
 
 
-def _flags(verb: Verb) -> list[str]:
-    """A verb's long options, those of the platforms among them where it takes them."""
-    from git_coderepo.platforms import platform_class, platform_types
+def _flags(verbs: Iterable[surface.Verb]) -> list[str]:
+    """The long options of these verbs, those of the platforms among them where they are taken."""
+    from git_coderepo.platforms import CUSTOM, platform_class, platform_types
 
-    found = {flag: None for option in verb.options for flag in option.flags if flag.startswith("--")}
-    if verb.takes_platform_options:
-        for name in platform_types():
-            found.update(dict.fromkeys(option.flag for option in platform_class(name).options))
-    return list(found)
-
-
-def _first_words(verbs: list[Verb]) -> list[str]:
-    return list(dict.fromkeys(verb.words[0] for verb in verbs))
+    found = {"--help": None}
+    for verb in verbs:
+        found.update({flag: None for each in verb.options for flag in each.flags if _is_long(flag)})
+        if verb.takes_platform_options:
+            types = [name for name in platform_types() if name != CUSTOM]
+            found.update({each.flag: None for name in types for each in platform_class(name).options})
+    return sorted(found)
 
 
-def _second_words(verbs: list[Verb], first: str) -> list[str]:
-    return [verb.words[1] for verb in verbs if verb.words[0] == first and len(verb.words) > 1]
+def _is_long(flag: str) -> bool:
+    return flag.startswith("--") and "_" not in flag
 
 
-def _bash(verbs: list[Verb]) -> str:
-    cases = []
-    for first in _first_words(verbs):
-        seconds = _second_words(verbs, first)
-        options = sorted({flag for verb in verbs if verb.words[0] == first for flag in _flags(verb)})
-        words = " ".join([*seconds, *options])
-        cases.append(f"\t{first}) __gitcomp '{words}' ;;")
-    return "\n".join(
-        [
-            "# bash completion for git coderepo: source it after git's own completion, for example",
-            "#   git coderepo completion bash > ~/.local/share/bash-completion/completions/git-coderepo",
-            "_git_coderepo ()",
-            "{",
-            "\tlocal word verb=",
-            '\tfor word in "${words[@]:__git_cmd_idx+1:cword-__git_cmd_idx-1}"; do',
-            '\t\tcase "$word" in -*) ;; *) verb=$word; break ;; esac',
-            "\tdone",
-            '\tcase "$cur,$verb" in',
-            "\t-*,) __gitcomp '--verbose --version --help' ;;",
-            f"\t*,) __gitcomp '{' '.join(_first_words(verbs))}' ;;",
-            "\t--*|[!-]*) ;;",
-            "\tesac",
-            '\t[ -n "$verb" ] || return',
-            '\tcase "$cur" in -*) ;; *)',
-            '\t\tcase "$verb" in',
-            "\t\tdescribe|update|remove|login|logout)",
-            "\t\t\t__gitcomp_nl \"$(git config --name-only --get-regexp '^coderepo\\..*\\.type$' 2>/dev/null |"
-            " sed 's/^coderepo\\.//; s/\\.type$//')\"; return ;;",
-            f"\t\tcompletion) __gitcomp '{' '.join(SHELLS)}'; return ;;",
-            "\t\tsecret) ;;",
-            "\t\t*) return ;;",
-            "\t\tesac ;;",
-            "\tesac",
-            '\tcase "$verb" in',
-            *cases,
-            "\tesac",
-            "}",
-            "",
-        ]
-    )
+def _by_first_word(verbs: Iterable[surface.Verb]) -> dict[str, list[surface.Verb]]:
+    """`secret` stands for three verbs, every other word for one."""
+    found: dict[str, list[surface.Verb]] = {}
+    for verb in verbs:
+        found.setdefault(verb.words[0], []).append(verb)
+    return found
 
 
-def _zsh(verbs: list[Verb]) -> str:
+def _words(verbs: list[surface.Verb], firsts: Iterable[str]) -> list[str]:
+    """What may stand after a first word: second words, or those that its argument takes."""
+    if verbs[0].words == ("help",):
+        return list(firsts)
+    seconds = [verb.words[1] for verb in verbs if len(verb.words) > 1]
+    return seconds or [word for each in verbs[0].arguments for word in each.choices]
+
+
+def _values(verbs: Iterable[surface.Verb]) -> dict[str, tuple[str, ...]]:
+    """Options that take one of a few words."""
+    return {flag: each.choices for verb in verbs for each in verb.options if each.choices for flag in each.flags}
+
+
+def _bash(verbs: list[surface.Verb]) -> str:
+    firsts = _by_first_word(verbs)
+    lines = [
+        "# bash completion for git coderepo, called by git's own: both are loaded by bash-completion, from",
+        "#   git coderepo completion bash > ~/.local/share/bash-completion/completions/git-coderepo",
+        "_git_coderepo ()",
+        "{",
+        f"\tlocal verbs='{' '.join(firsts)}' verb",
+        '\tverb="$(__git_find_on_cmdline "$verbs")"',
+        '\tcase "$prev" in',
+        *(f"\t{flag}) __gitcomp '{' '.join(words)}'; return ;;" for flag, words in _values(verbs).items()),
+        "\tesac",
+        '\tcase "$verb,$cur" in',
+        "\t,-*) __gitcomp '--verbose --version --help' ;;",
+        '\t,*) __gitcomp "$verbs" ;;',
+    ]
+    for first, group in firsts.items():
+        lines.append(f"\t{first},-*) __gitcomp '{' '.join(_flags(group))}' ;;")
+        if words := _words(group, firsts):
+            lines.append(f"\t{first},*) __gitcomp '{' '.join(words)}' ;;")
+    lines.append(f'\t{"|".join(f"{name},*" for name in _TAKE_NAMES)}) __gitcomp_nl "$({_NAMES} | {_NAMES_ONLY})" ;;')
+    return "\n".join([*lines, "\tesac", "}", ""])
+
+
+def _zsh(verbs: list[surface.Verb]) -> str:
+    firsts = _by_first_word(verbs)
     lines = [
         "#compdef git-coderepo",
-        "# zsh completion for git coderepo: put it as `_git-coderepo` into a directory of $fpath",
+        "# zsh completion for git coderepo, called by zsh's own for git: put it as `_git-coderepo` into a directory of",
+        "# $fpath.",
         "_git-coderepo () {",
         "  local -a verbs; verbs=(",
+        *(f"    {_single(f'{first}:{_summary(group)}')}" for first, group in firsts.items()),
+        "  )",
+        "  if (( CURRENT == 2 )); then _describe verb verbs; return; fi",
+        "  case $words[CURRENT-1] in",
+        *(f"    {flag}) compadd -- {' '.join(words)}; return ;;" for flag, words in _values(verbs).items()),
+        "  esac",
+        "  case $words[2],$words[CURRENT] in",
     ]
-    seen: set[str] = set()
-    for verb in verbs:
-        if verb.words[0] not in seen:
-            seen.add(verb.words[0])
-            lines.append(f"    {_single(verb.words[0] + ':' + _summary(verb))}")
-    lines += ["  )", "  if (( CURRENT == 2 )); then _describe verb verbs; return; fi", "  case $words[2] in"]
-    for first in _first_words(verbs):
-        seconds = _second_words(verbs, first)
-        options = sorted({flag for verb in verbs if verb.words[0] == first for flag in _flags(verb)})
-        lines.append(f"    {first}) compadd -- {' '.join([*seconds, *options])}; _files ;;")
-    return "\n".join([*lines, "  esac", "}", '_git-coderepo "$@"', ""])
+    for first, group in firsts.items():
+        lines.append(f"    {first},-*) compadd -- {' '.join(_flags(group))} ;;")
+        if words := _words(group, firsts):
+            lines.append(f"    {first},*) compadd -- {' '.join(words)} ;;")
+    names = "|".join(f"{name},*" for name in _TAKE_NAMES)
+    lines.append(f'    {names}) compadd -- "${{(@f)$({_NAMES} | {_NAMES_ONLY})}}" ;;')
+    return "\n".join([*lines, "    *) _files ;;", "  esac", "}", '_git-coderepo "$@"', ""])
 
 
-def _fish(verbs: list[Verb]) -> str:
+def _fish(verbs: list[surface.Verb]) -> str:
+    firsts = _by_first_word(verbs)
     lines = [
-        "# fish completion for git coderepo: put it into ~/.config/fish/completions/git-coderepo.fish",
-        "function __git_coderepo_needs_verb",
-        "    set -l words (commandline -opc)",
-        "    test (count $words) -eq 2; and test $words[2] = coderepo",
-        "end",
-        "function __git_coderepo_verb",
-        "    set -l words (commandline -opc)",
-        "    test (count $words) -gt 2; and test $words[2] = coderepo; and contains -- $words[3] $argv",
-        "end",
+        "# fish completion for git coderepo; fish's own for git asks what completes `git-coderepo`:",
+        "#   git coderepo completion fish > ~/.config/fish/completions/git-coderepo.fish",
     ]
-    seen: set[str] = set()
-    for verb in verbs:
-        first = verb.words[0]
-        if first not in seen:
-            seen.add(first)
-            lines.append(f"complete -c git -f -n __git_coderepo_needs_verb -a {first} -d {_single(_summary(verb))}")
-        if len(verb.words) > 1:
-            lines.append(
-                f"complete -c git -f -n '__git_coderepo_verb {first}' -a {verb.words[1]} -d {_single(_summary(verb))}"
-            )
-        lines += [f"complete -c git -n '__git_coderepo_verb {first}' -l {flag[2:]}" for flag in _flags(verb)]
+    for first, group in firsts.items():
+        lines.append(f"complete -c git-coderepo -f -n __fish_use_subcommand -a {first} -d {_single(_summary(group))}")
+        seen = f"-n '__fish_seen_subcommand_from {first}'"
+        if words := _words(group, firsts):
+            lines.append(f"complete -c git-coderepo -f {seen} -a '{' '.join(words)}'")
+        if first in _TAKE_NAMES:
+            lines.append(f"complete -c git-coderepo -f {seen} -a {_single(f'({_NAMES} | {_NAMES_ONLY})')}")
+        values = _values(group)
+        for flag in _flags(group):
+            takes = f" -x -a '{' '.join(values[flag])}'" if flag in values else ""
+            lines.append(f"complete -c git-coderepo {seen} -l {flag[2:]}{takes}")
     return "\n".join([*lines, ""])
 
 
-def _summary(verb: Verb) -> str:
-    return verb.help.split(".")[0].split("\n")[0]
+def _summary(group: list[surface.Verb]) -> str:
+    return group[0].summary if len(group) == 1 else " or ".join(verb.words[1] for verb in group)
 
 
 def _single(text: str) -> str:
+    """Quoted for every one of the three shells; fish alone reads a backslash inside single quotes."""
     return "'" + text.replace("'", "'\\''") + "'"

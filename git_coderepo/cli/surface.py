@@ -22,6 +22,12 @@ class Parameter:
     required: bool = False
     repeated: bool = False
 
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words it takes, where its help says `One of: A, B.`; else none."""
+        said = self.help.partition("One of: ")[2].partition(".")[0]
+        return tuple(said.split(", ")) if said else ()
+
 
 @dataclass(frozen=True)
 class Verb:
@@ -35,6 +41,11 @@ class Verb:
     @property
     def options(self) -> tuple[Parameter, ...]:
         return tuple(each for each in self.parameters if each.flags)
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the help, without its full stop."""
+        return " ".join(self.help.split("\n\n")[0].split()).removesuffix(".")
 
     @property
     def arguments(self) -> tuple[Parameter, ...]:

@@ -97,4 +97,7 @@ def _write(value: object, newline: str, write: Callable[[str], None]) -> None:
 
 
 def _quoted(text: str) -> str:
+    # What is printable needs no escape but for these two; to ask is ten times faster than to translate.
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
     return f'"{text.translate(_ESCAPES)}"'

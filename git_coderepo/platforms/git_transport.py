@@ -112,8 +112,12 @@ def _prepared(
         if set(name) & set("\r\n\0"):
             raise CredentialError(f"the user name from {credential.source} has a line break in it")
         environment.update(CODEREPO_GIT_USER=name, CODEREPO_GIT_PASSWORD=credential.secret.reveal())
-        # The empty value forgets the user's own helpers: they would be asked first, and told of a refusal.
-        settings += [("credential.helper", ""), (f"credential.{url.origin()}.helper", _HELPER)]
+    if credential is not None or allowed is not None:
+        # Forgets the user's own helpers: they would be asked first and told of a refusal, and on a runner, where a
+        # manifest names the host, ours have been asked already, by its exact origin.
+        settings.append(("credential.helper", ""))
+    if credential is not None:
+        settings.append((f"credential.{url.origin()}.helper", _HELPER))
     return Git(base.directory, environment=environment, settings=settings)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from git_coderepo.platforms.http import Http
 
 JOB_USER = "gitlab-ci-token"  # git's user name for CI_JOB_TOKEN
+DEPLOY_USER = "gitlab+deploy-token"  # how the names begin that GitLab gives to deploy tokens
 
 
 class GitLab(HostedRepository):
@@ -95,10 +96,14 @@ class GitLab(HostedRepository):
             return "JOB-TOKEN", credential.secret.reveal()
         return super().authorize(credential)
 
-    def login(self) -> None:
+    def only_git_may(self) -> bool:
+        """Whether the token is a job's or a deploy token: neither may ask the API for projects and archives."""
         credential = self.credential()
-        if credential is not None and credential.user == JOB_USER:
-            # A job's token may not ask the API about its project, but git may.
+        user = (credential.user or "") if credential is not None else ""
+        return user == JOB_USER or user.startswith(DEPLOY_USER)
+
+    def login(self) -> None:
+        if self.only_git_may():
             from git_coderepo.platforms.git_transport import check_access
 
             check_access(self)
@@ -106,14 +111,12 @@ class GitLab(HostedRepository):
         super().login()
 
     def open_archive(self, commit: ObjectId, path: bytes) -> Archive | None:
-        credential = self.credential()
-        if credential is not None and credential.user == JOB_USER:
-            return None  # it may not ask for archives: straight to git
+        if self.only_git_may():
+            return None
         return super().open_archive(commit, path)
 
     def has_commit(self, commit: ObjectId) -> bool | None:
-        credential = self.credential()
-        if credential is not None and credential.user == JOB_USER:
+        if self.only_git_may():
             from git_coderepo.platforms.git_transport import serves_commit
 
             return serves_commit(self, commit)

@@ -224,10 +224,11 @@ class TarReader(Iterator[Entry]):
         number = self._count
 
         def pieces() -> Iterator[bytes]:
-            while self._contents_left:
-                if self._count != number:
-                    raise RuntimeError("the contents of an entry are read before the next entry is asked for")
+            while self._count == number:
+                if not self._contents_left:
+                    return
                 yield self._piece()
+            raise RuntimeError("the contents of an entry are read before the next entry is asked for")
 
         return pieces
 

@@ -1,0 +1,289 @@
+"""A snapshot's tree and overlay against what git itself makes of the same work tree."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from git_coderepo.checkout.overlay import build_overlay, differences
+from git_coderepo.checkout.survey import survey
+from git_coderepo.errors import NotReproducible
+from git_coderepo.git import Git
+from git_coderepo.objects import TreeEntry, tree_id
+from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
+from git_coderepo.runner.overlay import read_overlay
+from tests.support.environment import clean_environment
+from tests.support.repo import Repo
+
+NAMES = st.sampled_from(
+    [b"a", b"b.py", b"sp ace", b"new\nline", b"caf\xc3\xa9", b"\xff\xfe", b"-dash", b"UP", b"n" * 250, b"x.sh"]
+)
+PATHS = st.lists(NAMES, min_size=1, max_size=3).map(b"/".join)
+CONTENTS = st.one_of(st.binary(max_size=64), st.just(b"same\n" * 30))
+EDITS = st.lists(
+    st.one_of(
+        st.tuples(st.just("write"), PATHS, CONTENTS),
+        st.tuples(st.just("executable"), PATHS, CONTENTS),
+        st.tuples(st.just("link"), PATHS, st.sampled_from([b"a", b"../x", b"/etc/passwd", b"t" * 150])),
+        st.tuples(st.just("remove"), PATHS, st.none()),
+        st.tuples(st.just("stage"), st.none(), st.none()),
+    ),
+    max_size=12,
+)
+
+
+def apply(repo: Repo, edits: list[tuple[str, bytes | None, bytes | None]]) -> None:
+    """Each edit as a user makes it; one that does not fit what is there replaces it."""
+    for kind, path, data in edits:
+        if kind == "stage":
+            repo.git("add", "-A")
+            continue
+        assert path is not None
+        full = repo.file(path)
+        parts = path.split(b"/")
+        for depth in range(1, len(parts)):
+            above = repo.file(b"/".join(parts[:depth]))
+            if os.path.islink(above) or os.path.isfile(above):
+                os.unlink(above)
+        if os.path.islink(full) or os.path.isfile(full):
+            os.unlink(full)
+        elif os.path.isdir(full):
+            shutil.rmtree(full)
+        if kind == "remove":
+            continue
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        assert data is not None
+        if kind == "link":
+            os.symlink(data, full)
+        else:
+            repo.write(path, data, 0o755 if kind == "executable" else 0o644)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(before=EDITS, after=EDITS)
+def test_whatever_is_edited_the_tree_is_gits_and_the_overlay_carries_it(before: list[Any], after: list[Any]) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        repo = Repo.init(Path(scratch) / "checkout", clean_environment(Path(scratch) / "home"))
+        apply(repo, before)
+        repo.commit()
+        apply(repo, after)
+        want = repo.tree()
+        taken = take_snapshot(Git(str(repo.path), environment=repo.env), Request(here=True))
+        assert taken.tree is not None and taken.tree.hex == want
+        assert taken.head is not None
+        assert taken.dirty == (want != taken.head.tree.hex)
+        check_overlay(taken)
+
+
+def check_overlay(taken: Snapshot) -> None:
+    """Base and overlay, put together by hand, are the snapshot; the tar is one that any tar reads."""
+    assert taken.tree is not None
+    git = taken.git_with_store
+    entries = (
+        {row.path: (row.mode, bytes.fromhex(row.id)) for row in differences(git, None, taken.base_tree)}
+        if (taken.base_tree is not None)
+        else {}
+    )
+    if taken.overlay is not None:
+        for path in taken.overlay.deleted:
+            del entries[path]
+        opened = read_overlay(taken.overlay.data, tar_sha256=taken.overlay.tar_sha256, sha256=taken.overlay.sha256)
+        ids = {row.path: bytes.fromhex(row.id) for row in taken.travels if row.mode}
+        for entry in opened:
+            entries[entry.path] = (entry.mode, ids[entry.path])
+        with tarfile.open(fileobj=io.BytesIO(taken.overlay.data)) as tar:
+            assert len(tar.getmembers()) == taken.overlay.files
+    assert tree_id((TreeEntry(path, *facts) for path, facts in entries.items()), "sha1") == taken.tree
+
+
+def test_the_overlay_is_a_function_of_the_two_trees_alone(repo: Repo) -> None:
+    repo.write("a", "1")
+    repo.commit()
+    repo.write("a", "2")
+    repo.write("b/c", "3", 0o755)
+    first = take_snapshot(Git(str(repo.path), environment=repo.env), Request(here=True))
+    os.utime(repo.file("a"), (1, 1))
+    repo.git("add", "-A")
+    second = take_snapshot(Git(str(repo.path), environment=repo.env), Request(here=True))
+    assert first.overlay is not None and second.overlay is not None
+    assert first.overlay.tar_sha256 == second.overlay.tar_sha256
+    assert build_overlay(second.git_with_store, second.travels, lambda path, contents: None).data == first.overlay.data
+
+
+def test_an_edit_in_the_same_second_and_of_the_same_size_is_seen(repo: Repo) -> None:
+    """Copying the index without its time makes such an edit vanish: the racy index."""
+    for number in range(10):
+        repo.write("a", f"{number}")
+        repo.git("add", "-A")
+        repo.write("a", f"{number + 1}")
+        taken = take_snapshot(Git(str(repo.path), environment=repo.env), Request(here=True))
+        assert taken.tree is not None and taken.tree.hex == repo.tree()
+
+
+def test_one_file_staged_and_then_edited_is_one_tree(repo: Repo) -> None:
+    """P7: staged and unstaged diffs one after the other do not apply."""
+    repo.write("a", "1\n2\n3\n")
+    repo.commit()
+    repo.write("a", "1\nstaged\n3\n")
+    repo.git("add", "a")
+    repo.write("a", "1\nstaged\nunstaged\n")
+    taken = take_snapshot(Git(str(repo.path), environment=repo.env), Request(here=True))
+    assert taken.overlay is not None
+    opened = read_overlay(taken.overlay.data, tar_sha256=taken.overlay.tar_sha256, sha256=taken.overlay.sha256)
+    assert [entry.read() for entry in opened] == [b"1\nstaged\nunstaged\n"]
+
+
+def test_the_users_own_diff_settings_change_nothing(repo: Repo) -> None:
+    """P8: diff.noprefix, color.ui=always and diff.external break a diff that is captured as text."""
+    repo.write("a", "1")
+    repo.commit()
+    for name, value in (
+        ("diff.noprefix", "true"), ("color.ui", "always"), ("diff.external", "/bin/false"), ("core.quotePath", "false"),
+        ("status.showUntrackedFiles", "no"), ("status.relativePaths", "true"), ("status.branch", "false"),
+        ("diff.renames", "copies"), ("status.renames", "copies"), ("core.pager", "false"),
+        ("diff.ignoreSubmodules", "all"),
+    ):  # fmt: skip
+        repo.git("config", name, value)
+    repo.write("sub/b", "2")
+    taken = take_snapshot(Git(str(repo.path / "sub"), environment=repo.env), Request(here=True))
+    assert taken.tree is not None and taken.tree.hex == repo.tree()
+    assert taken.layout is not None and taken.layout.prefix == b"sub/"
+
+
+def test_a_binary_change_travels_byte_for_byte(repo: Repo) -> None:
+    """P4, P6: text patches drop binary changes and what is not UTF-8."""
+    data = bytes(range(256)) * 50
+    repo.write("weights.bin", data)
+    repo.commit()
+    repo.write("weights.bin", data[::-1])
+    taken = take_snapshot(Git(str(repo.path), environment=repo.env), Request(here=True))
+    assert taken.overlay is not None
+    opened = read_overlay(taken.overlay.data, tar_sha256=taken.overlay.tar_sha256, sha256=taken.overlay.sha256)
+    assert [entry.read() for entry in opened] == [data[::-1]]
+
+
+def test_a_sha256_repository_is_named_by_sha256(tmp_path: Path, env: dict[str, str]) -> None:
+    repo = Repo.init(tmp_path / "c", env, object_format="sha256")
+    repo.write("a", "1")
+    repo.commit()
+    repo.write("b", "2")
+    taken = take_snapshot(Git(str(repo.path), environment=repo.env), Request(here=True))
+    assert taken.tree is not None and taken.tree.hex == repo.tree() and len(taken.tree.hex) == 64
+
+
+def test_what_is_secret_by_name_stays_here_and_is_named(repo: Repo) -> None:
+    repo.write("a", "1")
+    repo.commit()
+    for name in (".env", "deploy/.env.production", "id_rsa", "server.key", ".env.example", "notes.txt"):
+        repo.write(name, "x")
+    taken = take_snapshot(Git(str(repo.path), environment=repo.env), Request(here=True))
+    assert sorted(taken.omitted) == [
+        (b".env", "secret-name"),
+        (b"deploy/.env.production", "secret-name"),
+        (b"id_rsa", "secret-name"),
+        (b"server.key", "secret-name"),
+    ]
+    assert sorted(row.path for row in taken.travels) == [b".env.example", b"notes.txt"]
+
+
+def test_excluded_files_stay_here_and_ignored_ones_come_when_asked_for(repo: Repo) -> None:
+    repo.write(".gitignore", "*.log\n")
+    repo.commit()
+    repo.git("config", "coderepo.exclude", "outputs/")
+    repo.git("config", "--add", "coderepo.exclude", "*.tmp")
+    for name in ("outputs/big.bin", "x.tmp", "kept.txt", "train.log"):
+        repo.write(name, "x")
+    git = Git(str(repo.path), environment=repo.env)
+    taken = take_snapshot(git, Request(here=True, include=[b"train.log"]))
+    assert sorted(taken.omitted) == [(b"outputs/big.bin", "excluded"), (b"x.tmp", "excluded")]
+    assert sorted(row.path for row in taken.travels) == [b"kept.txt", b"train.log"]
+
+
+def test_a_token_about_to_travel_stops_it_with_file_and_line(repo: Repo) -> None:
+    repo.write("a", "1")
+    repo.commit()
+    token = "ghp_" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hJ6"
+    repo.write("config/deploy.py", f"first\nTOKEN = '{token}'\n")
+    git = Git(str(repo.path), environment=repo.env)
+    with pytest.raises(NotReproducible, match=r"'config/deploy\.py', line 2") as caught:
+        take_snapshot(git, Request(here=True))
+    assert token not in str(caught.value)
+    repo.git("config", "coderepo.secretScan", "false")
+    assert take_snapshot(git, Request(here=True)).overlay is not None
+
+
+def test_above_the_limit_it_stops_before_anything_is_read(repo: Repo) -> None:
+    """P5: ClearML replaces a large diff by a comment and runs the clean commit."""
+    repo.write("a", "1")
+    repo.commit()
+    repo.write("outputs/model.bin", "")
+    with open(repo.file("outputs/model.bin"), "wb") as file:
+        file.truncate(5 << 30)
+    with pytest.raises(NotReproducible, match=r"5\.0 GiB would travel.*'outputs/' 5\.0 GiB"):
+        take_snapshot(Git(str(repo.path), environment=repo.env), Request(here=True))
+
+
+def test_a_repository_inside_is_refused_by_name(repo: Repo, env: dict[str, str]) -> None:
+    repo.write("a", "1")
+    repo.commit()
+    inner = Repo.init(repo.path / "vendor" / "lib", env)
+    inner.write("b", "2")
+    git = Git(str(repo.path), environment=repo.env)
+    with pytest.raises(NotReproducible, match="'vendor/lib/' is a Git repository of its own"):
+        take_snapshot(git, Request(here=True))
+    repo.git("config", "coderepo.exclude", "vendor/")
+    assert take_snapshot(git, Request(here=True)).overlay is None
+
+
+def test_conflicts_and_intent_to_add_are_recorded_as_they_stand_on_the_disk(repo: Repo) -> None:
+    repo.write("a", "base\n")
+    repo.commit()
+    repo.git("checkout", "-q", "-b", "other")
+    repo.write("a", "theirs\n")
+    repo.commit()
+    repo.git("checkout", "-q", "main")
+    repo.write("a", "ours\n")
+    repo.commit()
+    repo.git("merge", "other", check=False)
+    repo.write("later", "x")
+    repo.git("add", "--intent-to-add", "later")
+    taken = take_snapshot(Git(str(repo.path), environment=repo.env), Request(here=True))
+    assert taken.tree is not None and taken.tree.hex == repo.tree()
+
+
+def test_the_users_index_is_not_touched_and_no_lock_is_left(repo: Repo) -> None:
+    """P9: DVC stashes, detaches and resets the user's checkout."""
+    repo.write("a", "1")
+    repo.commit()
+    repo.write("a", "2")
+    index = repo.git_dir() / "index"
+    before = (index.read_bytes(), index.stat().st_mtime_ns, sorted(os.listdir(repo.git_dir())))
+    take_snapshot(Git(str(repo.path), environment=repo.env), Request(here=True))
+    names = sorted(name for name in os.listdir(repo.git_dir()) if name != "coderepo")
+    assert (index.read_bytes(), index.stat().st_mtime_ns, names) == before
+    assert sorted(os.listdir(repo.git_dir() / "coderepo")) == ["objects", "overlays"]
+
+
+def test_a_survey_starts_five_processes(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are started together: what is counted here is what a clean checkout costs."""
+    repo.write("a", "1")
+    repo.commit()
+    started: list[list[str | bytes]] = []
+    start = Git.start
+
+    def counted(self: Git, *arguments: str | bytes, stdin: bytes | None = None):
+        started.append(list(arguments))
+        return start(self, *arguments, stdin=stdin)
+
+    monkeypatch.setattr(Git, "start", counted)
+    survey(Git(str(repo.path), environment=repo.env))
+    assert len(started) == 5
