@@ -68,7 +68,7 @@ def test_a_shell_that_nobody_completes_for_is_refused(program: Program) -> None:
 
 @pytest.fixture
 def bash(checkout: Repo, home: Path, env: dict[str, str]) -> Complete:
-    """What bash would offer for a line, through git's own completion; ours is found by bash-completion's name for it."""
+    """What bash would offer for a line, through git's own completion, which finds ours by its name."""
     shell = needs("bash")
     gits_own = next((path for path in GITS_OWN if os.path.exists(path)), None)
     if gits_own is None:
@@ -134,7 +134,7 @@ def test_bash_leaves_paths_to_its_own_completion(bash: Complete) -> None:
 def fish(checkout: Repo, home: Path, env: dict[str, str]) -> Complete:
     """What fish offers for a line, as `complete -C` prints it, descriptions left out."""
     shell = needs("fish")
-    place = home / ".config" / "fish" / "completions" / "git-coderepo.fish"
+    place = home / ".config" / "fish" / "conf.d" / "git-coderepo.fish"
     place.parent.mkdir(parents=True)
     place.write_text(script("fish"))
 

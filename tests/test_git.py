@@ -103,9 +103,9 @@ def test_the_version_is_read_and_an_old_git_is_refused(
 
 
 def test_a_command_is_shown_quoted_and_without_secrets() -> None:
-    words = ["git", "clone", "https://user:hunter2@host/a?private_token=abc", "a b", "new\nline", b"\xff"]
+    words: list[str | bytes] = ["git", "clone", "https://user:hunter2@host/a?private_token=abc", "a b", "new\nline", b"\xff"]
     text = shown(words)
-    assert text == "git clone https://****@host/a?**** 'a b' 'new\\nline' '\\udcff'"
+    assert text == "git clone 'https://****@host/a?****' 'a b' 'new\\nline' '\\udcff'"
 
 
 @pytest.mark.parametrize(

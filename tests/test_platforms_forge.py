@@ -164,7 +164,8 @@ def test_a_public_repository_needs_none(forge: Forge, source: Repo, platform: st
 def test_a_commit_that_the_platform_cleaned_away(hosted: Repository, mine: HostedRepository) -> None:
     gone = head(hosted)
     tree = hosted.git("rev-parse", "main^{tree}")
-    hosted.git("update-ref", "refs/heads/main", hosted.git("commit-tree", "-m", "rewritten", tree))
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+    hosted.git("update-ref", "refs/heads/main", hosted.git(*who, "commit-tree", "-m", "rewritten", tree))
     hosted.prune()
     with pytest.raises(CommitMissing):
         mine.open_archive(gone, b"")
@@ -202,9 +203,9 @@ def test_tokens_that_only_git_takes(forge: Forge, source: Repo, kind: str, name:
     assert forge.requests("archive") == [] and forge.requests("access") == []
 
 
-def test_an_instance_below_a_path(tmp_path: Path, source: Repo) -> None:
+def test_an_instance_below_a_path(tmp_path: Path, source: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     with Forge(tmp_path / "below", gitlab_root="/gitlab") as forge:
-        os.environ.update(forge.env)
+        monkeypatch.setenv("GIT_SSL_CAINFO", str(forge.ca_file))
         hosted = forge.add_repository("a/b/c", platform="gitlab", source=source.path)
         repository = GitLab("origin", {"group": "a/b", "project": "c", "instance_url": f"{forge.url}/gitlab/"})
         repository.credentials = Tokens({forge.url: forge.add_token("gitlab")})

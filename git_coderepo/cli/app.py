@@ -7,7 +7,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from git_coderepo import __version__
 from git_coderepo.cli import output
@@ -16,8 +16,29 @@ from git_coderepo.trace import is_on, redact, set_verbose
 
 PROGRAM = "git coderepo"
 
+
+class Verb(TyperCommand):
+    """A verb whose usage line reads as git's do: `RUN DIR`, where typer writes `{RUN} {DIR}`."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+
+class Verbs(TyperGroup):
+    """The verbs in the order in which `verbs.py` names them, whichever file was imported first."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        from git_coderepo.cli.verbs import MODULES
+
+        def place(name: str) -> int:
+            return MODULES.index(self.commands[name].callback.__module__.rpartition(".")[2])
+
+        return sorted(self.commands, key=place)
+
+
 app = typer.Typer(
     name=PROGRAM,
+    cls=Verbs,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -27,13 +48,6 @@ app = typer.Typer(
 
 # What typer raises for wrong words; its releases differ in whether click stands beside them or inside.
 _WrongWords: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
-
-
-class Verb(TyperCommand):
-    """A verb whose usage line reads as git's do: `RUN DIR`, where typer writes `{RUN} {DIR}`."""
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
 
 def usage(context: typer.Context) -> None:

@@ -131,8 +131,14 @@ def _zsh(verbs: list[surface.Verb]) -> str:
 def _fish(verbs: list[surface.Verb]) -> str:
     firsts = _by_first_word(verbs)
     lines = [
-        "# fish completion for git coderepo; fish's own for git asks what completes `git-coderepo`:",
-        "#   git coderepo completion fish > ~/.config/fish/completions/git-coderepo.fish",
+        "# fish completion for git coderepo:",
+        "#   git coderepo completion fish > ~/.config/fish/conf.d/git-coderepo.fish",
+        "# Newer fishes ask what completes `git-coderepo`, older ones (3.6) have to be told.",
+        "function __git_coderepo_complete",
+        "    set -l words (commandline -opc)",
+        "    complete -C \"git-coderepo \"(string join ' ' -- (string escape -- $words[3..]) (commandline -ct))",
+        "end",
+        "complete -c git -f -n 'string match -q -- coderepo (commandline -opc)[2]' -a '(__git_coderepo_complete)'",
     ]
     for first, group in firsts.items():
         lines.append(f"complete -c git-coderepo -f -n __fish_use_subcommand -a {first} -d {_single(_summary(group))}")
@@ -149,7 +155,7 @@ def _fish(verbs: list[surface.Verb]) -> str:
 
 
 def _summary(group: list[surface.Verb]) -> str:
-    return group[0].summary if len(group) == 1 else " or ".join(verb.words[1] for verb in group)
+    return group[0].summary if len(group) == 1 else ", ".join(" ".join(verb.words) for verb in group)
 
 
 def _single(text: str) -> str:

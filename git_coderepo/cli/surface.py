@@ -62,10 +62,9 @@ def verbs() -> list[Verb]:
 
 
 def _walk(command: Any, words: tuple[str, ...]) -> Iterator[Verb]:
-    subcommands = getattr(command, "commands", None)
-    if subcommands:
-        for name, each in subcommands.items():
-            yield from _walk(each, (*words, name))
+    if hasattr(command, "commands"):
+        for name in command.list_commands(None):
+            yield from _walk(command.commands[name], (*words, name))
         return
     parameters = tuple(_parameter(each) for each in command.params)
     yield Verb(words, (command.help or "").strip(), parameters, isinstance(command, PlatformVerb))

@@ -132,7 +132,7 @@ def remote_document(remote: RemoteURL) -> Mapping[str, object]:
         "host": remote.host,
         "port": remote.port,
         "user": remote.user if remote.transport == "ssh" else None,
-        "path": remote.path,
+        "path": None if remote.path is None else path_value(remote.path),
     }
 
 
@@ -141,7 +141,12 @@ def _head_document(snapshot: Snapshot) -> dict[str, object] | None:
     if head is None:
         return None
     page = snapshot.source.described().web_url(head.commit) if snapshot.source is not None else None
-    return {"commit": head.commit.hex, "tree": head.tree.hex, "branch": head.branch, "webUrl": page}
+    return {
+        "commit": head.commit.hex,
+        "tree": head.tree.hex,
+        "branch": None if head.branch is None else path_value(head.branch),
+        "webUrl": page,
+    }
 
 
 def _special(snapshot: Snapshot) -> list[dict[str, object]] | None:

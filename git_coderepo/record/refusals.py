@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.status import Change
     from git_coderepo.git import Git
+    from git_coderepo.record.source import CodeSource
     from git_coderepo.settings import Settings
 
 OVERLAY_LIMIT = 100 << 20
@@ -48,7 +49,7 @@ def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[
                 else None
             )
             if reason is not None:
-                omitted.append((change.path, reason))
+                omitted.append((change.path.rstrip(b"/"), reason))
                 continue
         if change.worktree != ".":
             wanted.append(change)
@@ -93,6 +94,32 @@ def refuse_large(settings: Settings, sizes: Sequence[tuple[bytes, int]], word: s
             f"or raise the limit: git config coderepo.overlayLimit {-(-total >> 20)}m",
         ],
     )
+
+
+def refuse_source(source: CodeSource) -> None:
+    """Stop where no runner could use the remote: it speaks what a runner may not, or cannot be written down."""
+    remote = source.remote
+    if remote is None:
+        return
+    texts = [remote.host, remote.user, remote.path, *source.registration.options.values()]
+    if any("{{" in text for text in texts if text is not None):
+        raise NotReproducible(
+            "the remote's URL holds '{{', which a manifest may not", hints=["git remote set-url REMOTE URL"]
+        )
+    if source.registration.type != "git":
+        return
+    transport = remote.transport or ""
+    if remote.path is None or transport.startswith("helper:"):
+        raise NotReproducible(
+            f"the remote '{source.remote_name}' needs the remote helper '{transport.removeprefix('helper:')}', "
+            "and a runner uses https and ssh alone",
+            hints=["git coderepo register --remote REMOTE, with one that has an https or ssh URL"],
+        )
+    if transport == "http" and remote.host not in ("127.0.0.1", "localhost", "::1"):
+        raise NotReproducible(
+            f"the remote '{source.remote_name}' is not encrypted, and a runner does not use it",
+            hints=[f"git remote set-url {source.remote_name} https://{remote.host}{remote.path}"],
+        )
 
 
 def refuse_lfs(git: Git, listing: bytes) -> None:

@@ -25,7 +25,7 @@ from git_coderepo.checkout.tree import write_snapshot_tree
 from git_coderepo.errors import InvalidObjectId, NotReproducible
 from git_coderepo.git import read_blobs
 from git_coderepo.objects import ObjectId, empty_tree_id
-from git_coderepo.record.refusals import included, refuse_large, refuse_lfs, screened
+from git_coderepo.record.refusals import included, refuse_large, refuse_lfs, refuse_source, screened
 from git_coderepo.settings import Settings
 
 TYPE_CHECKING = False
@@ -145,6 +145,8 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
         snapshot.base = Base(snapshot.head.commit, "platform", 0) if snapshot.head is not None else None
     else:
         snapshot.source = choose_source(found, request.code_repository)
+    if snapshot.source is not None:
+        refuse_source(snapshot.source)
     if snapshot.head is not None and snapshot.source is not None and snapshot.base is None:
         _find_base(snapshot, snapshot.head, request, guessed_walk=found.guessed_walk)
 
@@ -200,6 +202,7 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
     snapshot.tree = tree
     snapshot.source = choose_source_of(git, settings, layout, request.code_repository)
     if snapshot.source is not None:
+        refuse_source(snapshot.source)
         _find_base(snapshot, snapshot.head, request, guessed_walk=None)
     listing = git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)
     snapshot.submodules = gitlinks(listing)

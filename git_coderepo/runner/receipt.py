@@ -60,7 +60,7 @@ class Receipt:
             "tree": self.tree.hex,
             "verified": True,
             "method": self.method,
-            "fallbacks": [{"method": each.method, "reason": each.reason} for each in self.fallbacks],
+            "fallbacks": [{"method": each.method, "reason": _line(each.reason)} for each in self.fallbacks],
             "cacheHit": False,
             "subdirectory": path_value(self.subdirectory),
             "files": self.files,
@@ -73,7 +73,7 @@ class Receipt:
             "startedOn": _time(self.started),
             "finishedOn": _time(self.finished),
             "seconds": round(self.finished - self.started, 3),
-            "host": platform.node(),
+            "host": _line(platform.node()) or "unknown",
             "producer": {
                 "name": "git-coderepo",
                 "version": __version__,
@@ -91,6 +91,11 @@ class Receipt:
         from git_coderepo.checkout.store import write_whole
 
         write_whole(os.fsencode(path), self.encode())
+
+
+def _line(text: str) -> str:
+    """The text as one line that the schema takes."""
+    return "".join(char if char.isprintable() else " " for char in text)[:1024]
 
 
 def _time(seconds: float) -> str:

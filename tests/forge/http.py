@@ -91,11 +91,7 @@ class Listener:
     host: str
     socket: socket.socket
     tls: ssl.SSLContext | None
-
-    @property
-    def port(self) -> int:
-        port: int = self.socket.getsockname()[1]
-        return port
+    port: int
 
     @property
     def origin(self) -> str:
@@ -122,7 +118,7 @@ class Server:
     def listen(self, name: str, host: str, tls: ssl.SSLContext | None) -> Listener:
         """`host` is the name in the origin; the socket is always bound to 127.0.0.1."""
         listening = socket.create_server(("127.0.0.1", 0), backlog=128)
-        listener = self.listeners[name] = Listener(name, host, listening, tls)
+        listener = self.listeners[name] = Listener(name, host, listening, tls, listening.getsockname()[1])
         self._selector.register(listening, selectors.EVENT_READ, listener)
         return listener
 
@@ -130,6 +126,9 @@ class Server:
         self._acceptor.start()
 
     def close(self) -> None:
+        """Ends every connection, whatever it is doing, and waits for the threads; the second time nothing happens."""
+        if self.closing.is_set():
+            return
         self.closing.set()
         self._wake.send(b".")
         if self._acceptor.is_alive():
@@ -163,13 +162,13 @@ class Server:
             self._travel()  # the round trip of TCP's handshake
             if listener.tls is not None:
                 self._travel()  # and of TLS 1.3's
-                connection.settimeout(10)
-                connection = listener.tls.wrap_socket(connection, server_side=True)
-                connection.settimeout(None)
+                secured = listener.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+                connection = secured
                 with self._lock:
                     self._open[threading.current_thread()] = connection
                 if self.closing.is_set():
                     return
+                secured.do_handshake()
             stream = connection.makefile("rb")
             with stream:
                 while self._exchange(listener, connection, stream):

@@ -110,7 +110,7 @@ class Forge:
         self.close(check=error is None)
 
     def close(self, check: bool = True) -> None:
-        """Ends all threads and sockets; raises AssertionError when an answer failed by a fault of the forge."""
+        """Ends all threads and sockets (then nobody listens); AssertionError when an answer failed by our own fault."""
         self.server.close()
         if self._own_root:
             shutil.rmtree(self.root, ignore_errors=True)
