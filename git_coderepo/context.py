@@ -63,8 +63,9 @@ class LocalRepositoryContext:
 
     @property
     def is_dirty(self) -> bool:
-        """Whether anything is staged, edited, deleted or untracked; `coderepo.untracked=false` leaves out the last."""
-        untracked = "all" if self._settings().flag("untracked", True) else "no"
+        """Whether anything is staged, edited, deleted or untracked; `coderepo.untracked=ignore` leaves out the last."""
+        rule = self._settings().choice("untracked", ("include", "ignore", "refuse"), "include")
+        untracked = "no" if rule == "ignore" else "all"
         return bool(
             self._git().run(
                 "--no-optional-locks",

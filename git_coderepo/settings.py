@@ -122,6 +122,15 @@ class Settings:
             return False
         raise UsageError(f"'{text}' is no boolean: 'coderepo.{name}'")
 
+    def seconds(self, name: str, default: float) -> float:
+        """A time in seconds, which need not be whole."""
+        text = self.text(name)
+        if text is None:
+            return default
+        if not text.isascii() or not text.replace(".", "", 1).isdigit():
+            raise UsageError(f"'{text}' is no number of seconds: 'coderepo.{name}'")
+        return float(text)
+
     def size(self, name: str, default: int) -> int:
         """A number of bytes as `git config --type=int` reads it: `64k`, `100m`, `1g`."""
         text = self.text(name)

@@ -274,6 +274,17 @@ def test_the_users_own_helper_is_asked_when_there_is_none(server: Server) -> Non
         remote(f"{server.url}/git/acme/widgets.git").login()
 
 
+def test_on_a_runner_a_helper_that_answers_every_host_is_not_asked(server: Server, tmp_path: Path) -> None:
+    words = f"!f() {{ touch '{tmp_path}/asked'; echo username=ada; echo password={TOKEN}; }}; f"
+    Git().run("config", "--global", "credential.helper", words)
+    Git().run("config", "--global", f"credential.{server.url}.helper", words)
+    repository = remote(f"{server.url}/git/acme/widgets.git")
+    repository.protocols = allowed_protocols({})
+    with pytest.raises(CredentialMissing):
+        repository.login()
+    assert not (tmp_path / "asked").exists()
+
+
 @pytest.mark.parametrize("user", ["ada\nhost=evil.example", "ada\r", "ada\0"])
 def test_a_user_name_with_a_line_break_is_refused(server: Server, user: str) -> None:
     with pytest.raises(CredentialError, match="line break"):

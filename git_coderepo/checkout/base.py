@@ -69,7 +69,7 @@ def find_base(
     git: Git,
     layout: Layout,
     head: ObjectId,
-    walk: Process,
+    walk: Process | None,
     served: Sequence[str],
     *,
     shallow: bool,
@@ -78,8 +78,8 @@ def find_base(
 ) -> Base | None:
     """The base of `head`, or None where the platform is not known to have it or any ancestor.
 
-    `walk` is `start_walk(git, served)` from `head`; `shallow` says whether the shallow boundary is the remote's,
-    `fetched_from` is the remote whose FETCH_HEAD counts.
+    `walk` is `start_walk(git, served)` from `head`, None where nothing is served; `shallow` says whether the shallow
+    boundary is the remote's, `fetched_from` is the remote whose FETCH_HEAD counts.
     """
     tracked = _read_walk(walk, served)
     if tracked is not None and tracked[1] == 0:
@@ -108,9 +108,9 @@ def find_base(
     return None
 
 
-def _read_walk(walk: Process, served: Sequence[object]) -> tuple[ObjectId | None, int] | None:
+def _read_walk(walk: Process | None, served: Sequence[object]) -> tuple[ObjectId | None, int] | None:
     """(the first commit that is served, the number of commits before it); None where nothing is known to be served."""
-    if not served:
+    if walk is None or not served:
         return None
     lines = walk.checked().split()
     boundary = [line for line in lines if line.startswith(b"-")]

@@ -73,7 +73,7 @@ def show(receipt: Receipt, directory: str) -> None:
     came = f", {shown_size(receipt.received)} received" if receipt.received else ""
     output.line(f"{directory}: tree {receipt.tree}, verified")
     output.line(
-        f"{receipt.files} files{travelled}, by {receipt.method}{came}, {receipt.finished - receipt.started:.2f} s"
+        f"{output.count(receipt.files, 'file')}{travelled}, by {receipt.method}{came}, {receipt.finished - receipt.started:.2f} s"
     )
 
 

@@ -69,6 +69,11 @@ def _shown(char: str) -> str:
     return char.encode("unicode_escape").decode()
 
 
+def count(number: int, word: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def any_surrogate(value: object) -> bool:
     """Whether a text somewhere in the value cannot be written as UTF-8."""
     try:

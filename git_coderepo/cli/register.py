@@ -64,7 +64,7 @@ def register(
     from git_coderepo.git import Git, check_version
     from git_coderepo.registrations.register import Registering, register_repository
 
-    pairs = platform_pairs(context.args)
+    name, pairs = name_and_pairs(name, context.args)
     warn_of_plain_secrets(pairs)
     git = Git()
     check_version(git)
@@ -103,21 +103,29 @@ def show_check(checked: str | None, credential: str | None) -> None:
         output.line(f"  verified: the repository exists{f', with {credential}' if credential is not None else ''}")
 
 
-def platform_pairs(words: Iterable[str]) -> list[tuple[str, str]]:
-    """(name, value) of each `--name=value` or `--name value` that the verb itself does not know. Raises UsageError."""
+def name_and_pairs(first: str | None, rest: Iterable[str]) -> tuple[str | None, list[tuple[str, str]]]:
+    """The NAME and the (name, value) of each option that the verb itself does not know, from the words as they stood.
+
+    `--name=value` and `--name value` are one. What the parser took for NAME may be such an option: it knows none of
+    them. Raises UsageError.
+    """
+    name: str | None = None
     pairs = []
-    rest = iter(words)
-    for word in rest:
-        if not word.startswith("--") or word == "--":
-            raise UsageError(f"unexpected argument '{word}'", hints=["options of a platform read --name=value"])
-        name, equals, value = word[2:].partition("=")
+    words = iter([*([first] if first is not None else []), *rest])
+    for word in words:
+        if not word.startswith("-") or word == "-":
+            if name is not None:
+                raise UsageError(f"unexpected argument '{word}'", hints=["options of a platform read --name=value"])
+            name = word
+            continue
+        option, equals, value = word.lstrip("-").partition("=")
         if not equals:
-            following = next(rest, None)
+            following = next(words, None)
             if following is None or following.startswith("--"):
-                raise UsageError(f"option '--{name}' needs a value", hints=[f"--{name}=VALUE"])
+                raise UsageError(f"option '{word}' needs a value", hints=[f"{word}=VALUE"])
             value = following
-        pairs.append((name, value))
-    return pairs
+        pairs.append((option, value))
+    return name, pairs
 
 
 def warn_of_plain_secrets(pairs: Iterable[tuple[str, str]]) -> None:

@@ -10,7 +10,8 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app, usage
 from git_coderepo.cli.options import Json
-from git_coderepo.cli.register import PLATFORM_OPTIONS, platform_pairs
+from git_coderepo.cli.register import PLATFORM_OPTIONS, name_and_pairs
+from git_coderepo.errors import UsageError
 
 secret = typer.Typer(name="secret", rich_markup_mode=None)
 app.add_typer(secret)
@@ -36,15 +37,17 @@ def set_(
     from git_coderepo.registrations.options import is_on_command_line, read_value
     from git_coderepo.registrations.secrets import set_secret
 
-    pairs = platform_pairs(context.args)
+    given, pairs = name_and_pairs(name, context.args)
+    if given is None:
+        raise UsageError("missing argument 'NAME'", hints=["git coderepo secret set -h"])
     if any(is_on_command_line(value) for _, value in pairs):
         output.warn("a secret on the command line is seen by every process; --KEY=@FILE or --KEY=- is not")
     values = {
         key: Secret(read_value(value, what=f"'--{key}'", standard_input=sys.stdin.buffer.read)) for key, value in pairs
     }
-    set_secret(Git(), name, values)
+    set_secret(Git(), given, values)
     for key in values:
-        output.line(f"{{{{{name}.{key}}}}} is in the keyring")
+        output.line(f"{{{{{given}.{key}}}}} is in the keyring")
 
 
 @secret.command("list", cls=Verb)

@@ -54,7 +54,7 @@ def show(report: Report) -> None:
         rows.append(("head", f"{taken.head.commit.hex[:12]} ({where})"))
     rows.append(("repository", _repository(report)))
     if taken.base is not None:
-        unpushed = f", {_count(taken.base.unpushed, 'commit')} after it" if taken.base.unpushed else ""
+        unpushed = f", {output.count(taken.base.unpushed, 'commit')} after it" if taken.base.unpushed else ""
         rows.append(("base", f"{taken.base.commit.hex[:12]}, known by {taken.base.known_by}{unpushed}"))
         if taken.archive == "altered":
             rows.append(("", "its attributes alter an archive: a runner asks git"))
@@ -63,9 +63,9 @@ def show(report: Report) -> None:
     if taken.tree is not None:
         rows.append(("snapshot", f"tree {taken.tree}, {_dirt(report)}"))
     if taken.overlay is not None:
-        gone = f", {_count(len(taken.overlay.deleted), 'deletion')}" if taken.overlay.deleted else ""
+        gone = f", {output.count(len(taken.overlay.deleted), 'deletion')}" if taken.overlay.deleted else ""
         size = shown_size(len(taken.overlay.data))
-        rows.append(("travels", f"{_count(taken.overlay.files, 'file')}{gone}, {size}"))
+        rows.append(("travels", f"{output.count(taken.overlay.files, 'file')}{gone}, {size}"))
     elif taken.tree is not None and report.problem is None:
         rows.append(("travels", "nothing"))
     if report.record is not None:
@@ -103,7 +103,3 @@ def _dirt(report: Report) -> str:
         if number
     ]
     return "dirty: " + ", ".join(parts)
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -17,10 +17,11 @@ from git_coderepo.cli.register import (
     PlatformVerb,
     Remote,
     Source,
-    platform_pairs,
+    name_and_pairs,
     show_check,
     warn_of_plain_secrets,
 )
+from git_coderepo.errors import UsageError
 
 
 @app.command(cls=PlatformVerb, context_settings=PLATFORM_OPTIONS)
@@ -44,11 +45,13 @@ def update(
     from git_coderepo.git import Git
     from git_coderepo.registrations.register import Updating, update_repository
 
-    pairs = platform_pairs(context.args)
+    given, pairs = name_and_pairs(name, context.args)
+    if given is None:
+        raise UsageError("missing argument 'NAME'", hints=["git coderepo update -h"])
     warn_of_plain_secrets(pairs)
     done = update_repository(
         Git(),
-        name,
+        given,
         Updating(
             new_name=new_name,
             remote=remote,

@@ -86,8 +86,9 @@ def transport(
 ) -> Git:
     """git for a foreign repository, in `git`'s directory, that may talk to `url` and knows its credential.
 
-    `user` goes with a credential that has no user name of its own; `allowed` are the protocols, None leaves them to
-    the user's git. Raises ProtocolNotAllowed, and CredentialError for a user name with a line break in it.
+    `user` goes with a credential that has no user name of its own. `allowed` are the protocols on a runner, where no
+    other source of credentials is asked than `credentials`; None leaves both to the user's git. Raises
+    ProtocolNotAllowed, and CredentialError for a user name with a line break in it.
     """
     if allowed is not None:
         check_transport(url, allowed)

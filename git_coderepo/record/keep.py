@@ -33,7 +33,7 @@ def write_manifest(record: Record, path: bytes) -> None:
 
 
 def find_overlay(sha256: str, folder: bytes | None, git: Git) -> tuple[bytes, bytes] | None:
-    """(contents, path) of an overlay by its digest: beside the manifest in `folder`, else in the record of this checkout.
+    """(contents, path) of an overlay by its digest: beside the manifest in `folder`, else in this checkout's record.
 
     None where it is in neither. The contents are not checked: whoever uses them does that.
     """

@@ -219,10 +219,11 @@ def _find_base(snapshot: Snapshot, head: Head, request: Request, *, guessed_walk
     served: tuple[str, ...] = ()
     if source.remote_name is not None and not push_differs(settings, source.remote_name):
         served = tracking_arguments(settings, source.remote_name)
+    walk: Process | None = None
     if isinstance(guessed_walk, Process) and served == GUESS:
         walk = guessed_walk
-    else:
-        walk = start_walk(snapshot.git, served, start=head.commit.hex, first_parent=True)
+    elif served:
+        walk = start_walk(snapshot.git, served, start=head.commit.hex)
     snapshot.base = find_base(
         snapshot.git,
         layout,

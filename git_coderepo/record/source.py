@@ -49,7 +49,7 @@ class CodeSource:
         from git_coderepo.registrations.build import build
         from git_coderepo.registrations.credentials import users_chain
 
-        return build(self.registration, self.remote, users_chain(self.settings, self.git))
+        return build(self.registration, self.remote, users_chain(self.settings, self.git), settings=self.settings)
 
     def described(self) -> BaseCodeRepository:
         """The platform as far as it describes itself: no credential is looked for."""

@@ -74,8 +74,9 @@ def build(
     credentials: CredentialSource,
     *,
     secrets: Mapping[str, Secret] | None = None,
+    settings: Settings | None = None,
 ) -> BaseCodeRepository:
-    """The platform of a registration, with its remote and its credentials.
+    """The platform of a registration, with its remote, its credentials, and what `settings` say of waiting.
 
     `secrets` are the values of secret options as they were just given, by Python name; those that the registration
     names by reference are read when they are needed, and not at all with NoCredentials. Raises RegistrationError,
@@ -93,6 +94,8 @@ def build(
         repository = _made(platform, registration, public, plain)
     repository.remote = remote
     repository.credentials = credentials
+    if settings is not None:
+        repository.max_wait = settings.seconds("maxWait", repository.max_wait)
     if "token" in hidden and not isinstance(credentials, NoCredentials):
         repository.credentials = _with_token(repository, credentials, hidden["token"])
     return repository
@@ -206,7 +209,7 @@ def from_manifest(
         )
 
     confined = credentials.confined(is_named) if isinstance(credentials, Chain) else credentials
-    built = build(registration, remote, confined)
+    built = build(registration, remote, confined, settings=settings)
     built.protocols = allowed
     api = built.api_origin()
     if api is not None:

@@ -89,7 +89,8 @@ def register_repository(git: Git, wanted: Registering, *, standard_input: Callab
         description=wanted.description,
         logo_url=wanted.logo_url,
     )
-    repository = build(registration, remote, users_chain(settings, git, interactive=False), secrets=secrets)
+    chain = users_chain(settings, git, interactive=False)
+    repository = build(registration, remote, chain, secrets=secrets, settings=settings)
     checked, credential, hints = check(repository, git) if wanted.verify else (None, None, ())
     kept_at = keep_secrets(git, repository, secrets)
     lines = edit.add(git, registration)
@@ -131,7 +132,8 @@ def update_repository(git: Git, name: str, wanted: Updating, *, standard_input: 
         options={**kept, **plain},
     )
     remote = remotes.get(after.remote) if after.remote is not None else None
-    repository = build(after, remote, users_chain(settings, git, interactive=False), secrets=secrets)
+    chain = users_chain(settings, git, interactive=False)
+    repository = build(after, remote, chain, secrets=secrets, settings=settings)
     checked, credential, hints = check(repository, git) if wanted.verify else (None, None, ())
     kept_at = keep_secrets(git, repository, secrets)
     now = edit.update(

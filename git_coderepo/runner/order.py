@@ -120,7 +120,7 @@ def _platform_named(name: str, git: Git, settings: Settings) -> BaseCodeReposito
         raise RegistrationError(f"no code repository '{name}', and no URL", hints=["git coderepo list"]) from None
     if url.transport == "local" and not os.path.exists(name):
         raise RegistrationError(f"no code repository '{name}', and no URL", hints=["git coderepo list"])
-    return build(inferred(name, url, settings), url, users_chain(settings, git))
+    return build(inferred(name, url, settings), url, users_chain(settings, git), settings=settings)
 
 
 def _source(registration: Registration, git: Git, settings: Settings) -> CodeSource:

@@ -345,8 +345,8 @@ def _records(data: bytes) -> dict[bytes, bytes]:
     position = 0
     while position < len(data):
         space = data.find(b" ", position, position + 21)
-        end = position + _decimal(data[position:space]) if space > 0 else 0
-        if not space < end <= len(data) or data[end - 1] != 0x0A:
+        end = position + _decimal(data[position:space]) if space > position else position
+        if not position < space < end <= len(data) or data[end - 1] != 0x0A:
             raise DownloadDamaged("an extended header of the archive has a record of a wrong length")
         key, equals, value = data[space + 1 : end - 1].partition(b"=")
         if not equals or not key:

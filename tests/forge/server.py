@@ -42,7 +42,7 @@ class Forge:
             token = forge.add_token("github")
 
     Its origins: `url` (web, git and API, as GitHub Enterprise and GitLab have them), `codeload_url` (where GitHub's
-    archives come from), `evil_url` (`localhost`, a foreign host that asks for credentials), `plain_url` (the same
+    archives come from), `evil_url` (`localhost`, a foreign host that asks for credentials), `plain_url` (the web
     without TLS). With `api_prefix=""` GitHub's API has an origin of its own, as api.github.com: `api_url("github")`.
 
     A platform's API is there when a repository of it has been added, or `platforms` names it, so that a host can be
