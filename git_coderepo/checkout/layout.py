@@ -57,6 +57,11 @@ class Layout:
         self.head_tree = head_tree
 
 
+def checkout_directory(git: Git) -> str:
+    """The root of the work tree that `git` stands in. Raises NotACheckout, GitFailed."""
+    return git.line("rev-parse", "--show-toplevel")
+
+
 def start_layout(git: Git) -> Process:
     """The question."""
     return git.start(*_ARGUMENTS)

@@ -127,12 +127,12 @@ def _demo_here(scratch: str) -> None:
 
     git = Git()
     git_version = check_version(git)
-    output.line("# this checkout as it is; its own objects stand in for the platform (file://, no network, no token)")
     started = time.perf_counter()
     taken = take_snapshot(git, Request(here=True, store_directory=os.fsencode(scratch) + b"/store"))
     record = write_record(taken, now=time.time(), git_version=git_version)
     seconds = time.perf_counter() - started
     manifest = Manifest.parse(record.data)
+    output.line("# this checkout as it is; its own objects stand in for the platform (file://, no network, no token)")
     state = "dirty" if taken.dirty else "clean"
     output.line(f"snapshot  tree {manifest.code.snapshot_tree}, {state}, in {seconds:.2f} s")
     for path, reason in taken.omitted:

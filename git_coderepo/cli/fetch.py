@@ -49,6 +49,9 @@ def fetch(
     order = fetch_order(run, overlay=overlay, code_repository=code_repository)
     if order.overlay_path is not None and not quiet:
         output.say(f"the overlay comes from '{os.fsdecode(order.overlay_path)}'")
+    base = order.wanted.base
+    if base is not None and not quiet:
+        base.platform.notify = output.say
     with progress_shown(quiet) as progress:
         made = materialise(order.wanted, directory, method=method, progress=progress)
     if receipt is not None:
@@ -72,9 +75,8 @@ def show(receipt: Receipt, directory: str) -> None:
     travelled = "" if receipt.overlay_files is None else f", {receipt.overlay_files} from the overlay"
     came = f", {shown_size(receipt.received)} received" if receipt.received else ""
     output.line(f"{directory}: tree {receipt.tree}, verified")
-    output.line(
-        f"{output.count(receipt.files, 'file')}{travelled}, by {receipt.method}{came}, {receipt.finished - receipt.started:.2f} s"
-    )
+    seconds = receipt.finished - receipt.started
+    output.line(f"{output.count(receipt.files, 'file')}{travelled}, by {receipt.method}{came}, {seconds:.2f} s")
 
 
 @contextmanager

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from importlib import resources
 from typing import Annotated
 
@@ -42,23 +44,52 @@ def manual_page() -> str:
 
 
 def plain(roff: str) -> str:
-    """The page without its markup, for a pipe or where there is no `man`."""
-    lines = []
+    """The page without its markup, for a pipe or where there is no `man`: the macros that `manual.py` uses."""
+    shown: list[str] = []
+    paragraph: list[str] = []
+    indent, is_term, is_filled = 4, False, True
+
+    def flush() -> None:
+        shown.extend(
+            textwrap.wrap(" ".join(paragraph), 79, initial_indent=" " * indent, subsequent_indent=" " * indent)
+        )
+        paragraph.clear()
+
     for line in roff.splitlines():
-        if line.startswith(".SH "):
-            lines += ["", line[4:].strip('"')]
-        elif line.startswith(".SS "):
-            lines += ["", "  " + line[4:].strip('"')]
-        elif line.startswith((".TP", ".PP")):
-            lines.append("")
-        elif line.startswith((".B ", ".I ")):
-            lines.append("    " + _unmarked(line[3:]))
-        elif not line.startswith(('.\\"', ".TH", ".nf", ".fi", ".RS", ".RE")):
-            lines.append("    " + _unmarked(line))
-    return "\n".join(lines).lstrip("\n") + "\n"
+        macro, _, words = line.partition(" ")
+        if line.startswith("."):
+            flush()
+        if macro in (".SH", ".SS"):
+            shown += ["", ("" if macro == ".SH" else "  ") + _unmarked(words.strip('"'))]
+            indent = 4
+        elif macro in (".PP", ".TP"):
+            shown.append("")
+            indent, is_term = 4, macro == ".TP"
+        elif macro in (".nf", ".fi"):
+            is_filled = macro == ".fi"
+        elif not line.startswith("."):
+            if is_term or not is_filled:
+                shown.append(" " * indent + _unmarked(line))
+                indent, is_term = (8 if is_term else indent), False
+            else:
+                paragraph.append(_unmarked(line))
+    flush()
+    text = "\n".join(shown).lstrip("\n") + "\n"
+    return re.sub("\n{3,}", "\n\n", text)
+
+
+_MARKS = {
+    "\\fB": "",
+    "\\fR": "",
+    "\\&": "",
+    "\\-": "-",
+    "\\(aq": "'",
+    "\\(dq": '"',
+    "\\(ti": "~",
+    "\\(ha": "^",
+    "\\e": "\\",
+}
 
 
 def _unmarked(text: str) -> str:
-    for mark in ("\\fB", "\\fI", "\\fR", "\\fP", "\\&"):
-        text = text.replace(mark, "")
-    return text.replace("\\-", "-").replace("\\e", "\\").replace("\\(aq", "'")
+    return re.sub(r"\\(?:f[BR]|\(..|.)", lambda found: _MARKS[found[0]], text)

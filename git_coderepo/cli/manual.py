@@ -1,141 +1,186 @@
-"""The manual page, made from the command line and the platforms as they are; `make man` writes it."""
+"""The manual page, made from the command line, the platforms and `manual_text.py`; `make man` writes it."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from git_coderepo import __version__
-from git_coderepo.cli.surface import Parameter, Verb, verbs
-from git_coderepo.platforms import platform_class, platform_types
+from git_coderepo.cli import manual_text as text
+from git_coderepo.cli.surface import Parameter, Verb, program_options, verbs
+from git_coderepo.platforms import CUSTOM, platform_class, platform_types
+from git_coderepo.settings import twin_of
 
-_DESCRIPTION = """\
-.PP
-A run is only as good as the memory of the code behind it.
-\\fBgit coderepo\\fR knows where a checkout's code is hosted, records the exact tree that runs, as dirty as it is, in a
-JSON run manifest, and lets a runner that has nothing but the manifest materialise the same tree from the platform
-and prove it by Git's own tree id.
-.PP
-A snapshot is a tree id: tracked paths as they are now, plus untracked ones that are not ignored.
-Its \\fIbase\\fR is the commit from which the platform serves the rest; what the base lacks, the \\fIoverlay\\fR,
-travels with the manifest.
-The tree id of what a runner materialised equals the recorded one, or the runner fails and leaves nothing behind.
-.PP
-The user's index, objects, references, work tree, HEAD and stash are never changed."""
-
-_SETTINGS = (
-    ("coderepo.default", "the code repository that is meant when several match"),
-    ("coderepo.NAME.type, .remote, .source, .description, .logoUrl", "a registration, and the platform's options"),
-    ("coderepo.https://HOST/.type", "the platform of a whole host, in the user's or the system's configuration"),
-    ("coderepo.dirty", "'allow' (default) or 'refuse': whether a dirty checkout may be recorded"),
-    ("coderepo.untracked", "'include' (default), 'ignore' or 'refuse' untracked files"),
-    ("coderepo.exclude", "a pattern of untracked files that do not travel; may be given several times"),
-    ("coderepo.secretScan", "whether contents in the shape of a token stop a snapshot (default true)"),
-    ("coderepo.inlineLimit", "up to which size the overlay stands in the manifest (default 64k)"),
-    ("coderepo.overlayLimit", "up to which size anything travels at all (default 100m)"),
-    ("coderepo.maxWait", "how many seconds to wait for a platform that asks for it (default 60)"),
-)
-
-_ENVIRONMENT = (
-    ("CODEREPO_CREDENTIALS_FILE", "a file of credentials: lines as git-credential-store(1) writes them, or "
-     "'ORIGIN[/PREFIX] USER @/path/to/token'; read again at each use"),
-    ("CODEREPO_TOKEN, CODEREPO_TOKEN_FILE", "a token, only together with CODEREPO_TOKEN_ORIGIN"),
-    ("CODEREPO_TOKEN_ORIGIN", "the origin that the token is for, such as https://git.example.com"),
-    ("CODEREPO_ALLOW_PROTOCOL", "protocols allowed beside https and ssh, parted by ':': file, http (loopback only)"),
-    ("CODEREPO_ALLOW_SOURCE", "custom classes that a manifest may name, parted by ':'"),
-    ("CODEREPO_...", "every setting that a runner reads has a twin: coderepo.maxWait is CODEREPO_MAX_WAIT"),
-    ("GIT_TRACE", "set to 1, shows each command and request, with secrets redacted, as --verbose does"),
-    ("GIT_ADVICE", "set to 0, switches all hints off"),
-)  # fmt: skip
-
-_STATUS = (
-    ("0", "it was done, or the answer is yes"),
-    ("1", "the answer is no: a tree that differs, a file that is not valid"),
-    ("4", "a credential is missing or was refused"),
-    ("128", "a fatal error; nothing half-done is left behind"),
-    ("129", "the words of the command do not fit its usage"),
-    ("130", "interrupted"),
-    ("141", "whoever read the output is gone"),
-)
-
-_FILES = (
-    (".git/config", "registrations, in sections [coderepo \"NAME\"]; no secret is ever written there"),
-    (".git/coderepo/", "our own objects, with the user's as their alternate, and overlays too large for a manifest"),
-)  # fmt: skip
-
-_EXAMPLES = (
-    ("git coderepo register", "Tie this checkout to its platform."),
-    ("git coderepo status", "What would be recorded now, and could a runner fetch it?"),
-    ("git coderepo snapshot -o run.json", "Write the run manifest."),
-    ("git coderepo fetch run.json code", "On any machine: the same code, proved."),
-    ("git coderepo verify run.json code", "Is it still the same?"),
-)
+_DATE = "2026-11-23"
 
 
 def make() -> str:
-    """The page as roff (man(7))."""
-    return "\n".join(_page()) + "\n"
+    """The page as roff, man(7): only the macros that `cli/help.py` can show without `man`."""
+    lines = list(_page())
+    # A heading begins a paragraph of its own.
+    kept = [line for before, line in pairwise(["", *lines]) if line != ".PP" or not before.startswith((".SH", ".SS"))]
+    return "\n".join(kept) + "\n"
 
 
 def _page() -> Iterator[str]:
-    yield f'.TH GIT\\-CODEREPO 1 "" "git\\-coderepo {__version__}" "Git Manual"'
+    yield '.\\" Made by `make man`: edit git_coderepo/cli/manual_text.py, or the help of an option.'
+    yield f'.TH GIT\\-CODEREPO 1 {_DATE} "git\\-coderepo {__version__}" "Git Manual"'
     yield ".SH NAME"
     yield "git\\-coderepo \\- know exactly which code made a run, and get exactly that code back"
     yield ".SH SYNOPSIS"
     yield ".nf"
     for verb in verbs():
-        yield f"\\fIgit coderepo\\fR {_text(_synopsis(verb))}"
+        yield f"\\fBgit coderepo {_roff(' '.join(verb.words))}\\fR{_synopsis(verb)}"
     yield ".fi"
     yield ".SH DESCRIPTION"
-    yield _DESCRIPTION
+    yield from _paragraphs(text.DESCRIPTION)
+    yield from _table(text.WORDS)
+    yield ".SH OPTIONS"
+    for option in program_options():
+        yield from _item(_named(option), option.help)
+    yield from _item("-h, --help", "Show the help of the program, or of a verb. After `git`, `--help` shows this page.")
     yield ".SH COMMANDS"
     for verb in verbs():
-        yield f".SS {_text(_synopsis(verb))}"
-        yield _text(verb.help)
-        for each in verb.parameters:
-            yield from _item(_named(each), each.help)
-        if verb.takes_platform_options:
-            yield ".PP"
-            yield "The platform's own options follow; see PLATFORMS."
+        yield from _verb(verb)
+    yield '.SH "RUN, DIR AND METHOD"'
+    yield from _paragraphs(text.RUN)
+    yield from _table(text.METHODS)
+    yield '.SH "WHICH CODE REPOSITORY IS MEANT"'
+    yield from _paragraphs(text.MEANT)
     yield ".SH PLATFORMS"
-    yield "In option names `_' and `\\-' are one. `@FILE' reads a value from a file, `\\-' from standard input;"
-    yield "`{{name.key}}' refers to a secret that `git coderepo secret set' keeps in the keyring."
+    yield from _platforms()
+    yield ".SH CREDENTIALS"
+    yield from _paragraphs(text.CREDENTIALS)
+    yield from _table((f"{number}. {term}", meaning) for number, (term, meaning) in enumerate(text.CREDENTIAL_ORDER, 1))
+    yield from _paragraphs(text.CREDENTIALS_FILE)
+    yield '.SH "WHAT TRAVELS"'
+    yield from _paragraphs(text.TRAVELS)
+    yield '.SH "ON A RUNNER"'
+    yield from _paragraphs(text.UNTRUSTED)
+    yield ".SH CONFIGURATION"
+    yield from _configuration()
+    yield ".SH ENVIRONMENT"
+    yield from _environment()
+    for title, rows in (("FILES", text.FILES), ("EXIT STATUS", text.STATUS), ("EXAMPLES", text.EXAMPLES)):
+        yield f'.SH "{title}"' if " " in title else f".SH {title}"
+        yield from _table(rows)
+    yield '.SH "SEE ALSO"'
+    pages = (("git", 1), ("git-config", 1), ("gitcredentials", 7), ("gitattributes", 5), ("git-ls-tree", 1))
+    yield ",\n".join(f"\\fB{_roff(page)}\\fR({section})" for page, section in pages)
+
+
+def _verb(verb: Verb) -> Iterator[str]:
+    yield f'.SS "{_roff(" ".join(verb.words))}{_synopsis(verb)}"'
+    yield from _paragraphs(" ".join(part.split()) for part in verb.help.split("\n\n"))
+    for each in verb.parameters:
+        yield from _item(_named(each), each.help)
+    if verb.takes_platform_options:
+        yield from _item("--OPTION=VALUE", "An option of the platform; see PLATFORMS.")
+    if verb.words == ("secret", "set"):
+        yield from _item("--KEY=@FILE|-", "A value: from a file, or from standard input.")
+
+
+def _platforms() -> Iterator[str]:
+    yield from _paragraphs(
+        (
+            "In the names of options `_` and `-` are one: `--api_url` is `--api-url`. `@FILE` reads a value from a "
+            "file and `-` from standard input, the final newline cut; `@@x` is a literal `@x`; `{{name.key}}` refers "
+            "to a secret that `git coderepo secret set` keeps in the keyring. An option that the platform does not "
+            "know is refused.",
+        )
+    )
     for name in platform_types():
+        if name == CUSTOM:
+            yield ".SS custom: a class of one\\(aqs own"
+            yield from _paragraphs(
+                (
+                    "`--source MODULE.CLASS` names a subclass of `git_coderepo.BaseCodeRepository` that can be "
+                    "imported; its options go to its constructor. A class written for ZenML imports its names from "
+                    "`git_coderepo.compat` instead.",
+                )
+            )
+            continue
         platform = platform_class(name)
-        yield f".SS {_text(name)}: {_text(platform.title)}"
+        yield f".SS {_roff(name)}: {_roff(platform.title)}"
         for option in platform.options:
-            yield from _item(option.flag, option.help)
+            yield from _item(option.flag, _sentence(option.help))
+        if platform.hosts:
+            yield from _item("public hosts", ", ".join(platform.hosts) + ".")
+        if platform.token_variables:
+            yield from _item("variables with a token", ", ".join(each.name for each in platform.token_variables) + ".")
         if platform.token_help:
-            yield ".PP"
-            yield "Token: " + _text(platform.token_help)
-    for title, rows in (
-        ("CONFIGURATION", _SETTINGS),
-        ("ENVIRONMENT", _ENVIRONMENT),
-        ("FILES", _FILES),
-        ("EXIT STATUS", _STATUS),
-        ("EXAMPLES", _EXAMPLES),
-    ):
-        yield f'.SH "{title}"'
-        for term, text in rows:
-            yield from _item(term, text)
-    yield ".SH SEE ALSO"
-    yield "\\fBgit\\fR(1), \\fBgit\\-config\\fR(1), \\fBgitcredentials\\fR(7), \\fBgitattributes\\fR(5)"
+            yield from _item("token", _sentence(platform.token_help))
 
 
-def _item(term: str, text: str) -> Iterator[str]:
+def _configuration() -> Iterator[str]:
+    yield from _paragraphs(("Each of these has a twin in the environment, which wins:",))
+    for name, value, meaning in text.SETTINGS:
+        yield from _item(f"coderepo.{name} = {value}", f"{meaning} Twin: `{twin_of(name)}`.")
+    yield from _paragraphs(("These count in the user's and the system's configuration and with `git -c`:",))
+    for name, value, meaning in text.TRUSTED_SETTINGS:
+        yield from _item(f"coderepo.{name} = {value}", meaning)
+    yield from _paragraphs(("These are lists that the program keeps in the user's configuration:",))
+    for name, value, meaning in text.LISTS:
+        yield from _item(f"coderepo.{name} = {value}", meaning)
+    yield from _paragraphs(('A registration is a section `[coderepo "NAME"]` of the checkout\'s configuration:',))
+    for name, meaning in text.REGISTRATION:
+        yield from _item(f"coderepo.NAME.{name}", meaning)
+    yield from _paragraphs(
+        (
+            "A host rule is a section `[coderepo \"https://HOST[:PORT]/[PREFIX]\"]` of the user's or the system's "
+            "configuration. It holds for every repository there, the longest prefix first:",
+        )
+    )
+    for name, meaning in text.HOST_RULE:
+        yield from _item(f"coderepo.https://HOST/.{name}", meaning)
+
+
+def _environment() -> Iterator[str]:
+    yield from _table(text.ENVIRONMENT)
+    twins = ", ".join(f"`{twin_of(name)}`" for name, _, _ in text.SETTINGS)
+    yield from _paragraphs((f"Twins of settings: {twins}.",))
+    yield from _paragraphs(("Of the platforms, each token for one host only:",))
+    for name in platform_types():
+        if name == CUSTOM:
+            continue
+        for each in platform_class(name).token_variables:
+            hosts = [f"the host in `{variable}`" for variable in each.host_variables]
+            hosts += [each.default_host] if each.default_host is not None else []
+            yield from _item(each.name, f"A token for {', else '.join(hosts)}.")
+        ci = platform_class(name).ci
+        if ci is not None:
+            yield from _item(
+                f"{ci.commit}, {ci.server}, {ci.repository}",
+                f"In its CI (`{ci.marker[0]}={ci.marker[1]}`) these say which commit the platform has.",
+            )
+    yield from _paragraphs(("Of others:",))
+    yield from _table(text.OTHERS_ENVIRONMENT)
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for term, meaning in rows:
+        yield from _item(term, _sentence(meaning))
+
+
+def _item(term: str, meaning: str) -> Iterator[str]:
     yield ".TP"
-    yield f"\\fB{_text(term)}\\fR"
-    yield _text(text)
+    yield f"\\fB{_roff(term.replace('`', '')).replace(chr(10), ' ')}\\fR"
+    yield _roff(meaning)
+
+
+def _paragraphs(paragraphs: Iterable[str]) -> Iterator[str]:
+    for each in paragraphs:
+        yield ".PP"
+        yield _roff(each)
 
 
 def _synopsis(verb: Verb) -> str:
-    words = [*verb.words]
-    if verb.options:
-        words.append("[<options>]")
+    words = ["[<options>]"] if verb.options or verb.takes_platform_options else []
     for each in verb.arguments:
-        word = f"{each.metavar}…" if each.repeated else str(each.metavar)
+        word = f"{each.metavar}..." if each.repeated else str(each.metavar)
         words.append(word if each.required else f"[{word}]")
-    return " ".join(words)
+    return "".join(f" {_roff(word)}" for word in words)
 
 
 def _named(each: Parameter) -> str:
@@ -145,10 +190,19 @@ def _named(each: Parameter) -> str:
     return names if each.metavar is None else f"{names} {each.metavar}"
 
 
-def _text(text: str) -> str:
-    """Text for roff: hyphens stay hyphens, a backslash is one, no line starts with a control character."""
-    escaped = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace("…", "...")
-    return "\n".join("\\&" + line if line.startswith((".", "'")) else line for line in escaped.splitlines())
+def _sentence(words: str) -> str:
+    return words if words.endswith((".", ":", "?")) else words + "."
+
+
+def _roff(words: str) -> str:
+    """Text for roff: what is in backticks becomes bold, all else stays what it is, each sentence a line."""
+    escaped = words.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace("~", "\\(ti")
+    escaped = escaped.replace("^", "\\(ha").replace('"', "\\(dq")
+    parts = escaped.split("`")
+    marked = "".join(f"\\fB{part}\\fR" if index % 2 else part for index, part in enumerate(parts))
+    # A line of its own for each sentence, so that roff knows where one ends.
+    lines = marked.replace(". ", ".\n").replace(": \\fB", ":\n\\fB").splitlines()
+    return "\n".join("\\&" + line if line.startswith(".") else line for line in lines)
 
 
 if __name__ == "__main__":

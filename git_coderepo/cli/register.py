@@ -17,9 +17,7 @@ from git_coderepo.registrations.options import is_on_command_line
 PLATFORM_OPTIONS = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 Type = Annotated[str | None, typer.Option("--type", metavar="TYPE", help=f"One of: {', '.join(platform_types())}.")]
-Remote = Annotated[
-    str | None, typer.Option("--remote", metavar="REMOTE", help="The git remote that it is; else the likely one.")
-]
+Remote = Annotated[str | None, typer.Option("--remote", metavar="REMOTE", help="The name of its git remote.")]
 Source = Annotated[
     str | None, typer.Option("--source", metavar="MODULE.CLASS", help="The class of a custom code repository.")
 ]

@@ -30,7 +30,7 @@ def snapshot(
 ) -> None:
     """Print the run manifest of what would run now.
 
-    Nothing is kept but what travels, where that is too large for the manifest. What is left out is named.
+    No run is recorded. What is left out of the snapshot is named.
     """
     from git_coderepo.git import Git, check_version
     from git_coderepo.record.document import write_record
@@ -43,6 +43,7 @@ def snapshot(
         rev=rev,
         code_repository=code_repository,
         check=check,
+        notify=output.say,
         include=[os.fsencode(path) for path in include or ()],
     )
     taken = take_snapshot(git, request)

@@ -32,7 +32,7 @@ def status(
     from git_coderepo.record.report import make_report
     from git_coderepo.record.snapshot import Request
 
-    report = make_report(Git(), Request(code_repository=code_repository, check=check))
+    report = make_report(Git(), Request(code_repository=code_repository, check=check, notify=output.say))
     if as_json:
         output.json_data(report.document())
     else:

@@ -61,6 +61,11 @@ def verbs() -> list[Verb]:
     return list(_walk(command, ()))
 
 
+def program_options() -> tuple[Parameter, ...]:
+    """The options that stand before the verb."""
+    return tuple(_parameter(each) for each in typer.main.get_command(app).params)
+
+
 def _walk(command: Any, words: tuple[str, ...]) -> Iterator[Verb]:
     if hasattr(command, "commands"):
         for name in command.list_commands(None):
@@ -72,7 +77,7 @@ def _walk(command: Any, words: tuple[str, ...]) -> Iterator[Verb]:
 
 def _parameter(each: Any) -> Parameter:
     if each.param_type_name == "argument":
-        metavar = (each.metavar or (each.name or "").upper()).strip("[]")
+        metavar = (each.metavar or (each.name or "").upper()).strip("[].")
         return Parameter((), metavar, getattr(each, "help", None) or "", each.required, each.nargs != 1)
     flag = bool(getattr(each, "is_flag", False))
     metavar = None if flag else (each.metavar or "VALUE")

@@ -229,6 +229,10 @@ _CERTIFICATE = (
     "ssl certificate problem", "certificate verification failed", "server verification failed", "certificate signer",
     "no alternative certificate", "ssl: certificate", "unable to get local issuer", "error setting certificate",
 )  # fmt: skip
+_NO_AUTHORITIES = ("problem with the ssl ca cert", "error setting certificate")
+_NO_GIT_SERVER = ("not valid: is this a git repository", "invalid content type", "invalid server response")
+_REDIRECTED = ("redirects followed", "unable to update url base from redirection")
+_RESET = ("connection reset", "empty reply from server", "recv failure", "send failure")
 _NO_COMMIT = ("not our ref", "couldn't find remote ref", "unadvertised object", "no such remote ref")
 _NO_ANSWER_TO_QUESTION = ("could not read username", "could not read password", "terminal prompts disabled")
 _UNAUTHORIZED = ("authentication failed", "access denied", "invalid username or", "returned error: 401")
@@ -267,7 +271,7 @@ def explain(failure: GitFailed, url: RemoteURL, credential: Credential | None) -
         return HostUnreachable(
             f"cannot reach {place}: unknown host name", hints=["look at the spelling and at the network"]
         )
-    if said(_CERTIFICATE):
+    if said(_CERTIFICATE) or said(_NO_AUTHORITIES):
         from git_coderepo.platforms.unreachable import CERTIFICATE_HINTS
 
         return HostUnreachable(f"cannot trust {place}: its certificate does not verify", hints=CERTIFICATE_HINTS)
@@ -275,6 +279,10 @@ def explain(failure: GitFailed, url: RemoteURL, credential: Credential | None) -
         return HostUnreachable(f"cannot reach {place}: timed out", hints=["look at the network, or set HTTPS_PROXY"])
     if said(_REFUSED):
         return HostUnreachable(f"cannot reach {place}: connection refused", hints=["look at the host and the port"])
+    if "disabled in libcurl" in words:
+        return ProtocolNotAllowed(
+            f"{place} redirects git to a protocol that is not allowed here", hints=["look at the URL of the remote"]
+        )
     if "transport '" in words and "not allowed" in words:
         return ProtocolNotAllowed(f"git may not use '{url.transport}' here", hints=["look at CODEREPO_ALLOW_PROTOCOL"])
     if "permission denied (" in words:
@@ -301,6 +309,17 @@ def explain(failure: GitFailed, url: RemoteURL, credential: Credential | None) -
             f"{place} has no such commit in {_repository(url)}",
             hints=["it was never pushed there, or its branch was deleted or rewritten: push it again"],
         )
+    if said(_NO_GIT_SERVER):
+        return UnexpectedAnswer(
+            f"{place} does not answer as a git server",
+            hints=["look whether a proxy or a login page stands in between, and at the URL of the remote"],
+        )
+    if said(_REDIRECTED):
+        return UnexpectedAnswer(
+            f"{place} redirects git elsewhere, or in a circle", hints=["look at the URL of the remote"]
+        )
+    if said(_RESET):
+        return HostUnreachable(f"{place} closed the connection without an answer", hints=["try again"])
     if said(_CUT_OFF):
         return DownloadDamaged(f"the download from {place} broke off", hints=["try again"])
     if said(_NO_REPOSITORY):

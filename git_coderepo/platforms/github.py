@@ -107,6 +107,15 @@ class GitHub(HostedRepository):
         owner, _, repository = self.path.rpartition("/")
         return {**super().recorded_options(), "owner": owner, "repository": repository, "api_url": self.api_url}
 
+    def login(self) -> None:
+        super().login()
+        # Any token may read a repository's metadata; its contents want a permission of their own, which this asks for:
+        # https://docs.github.com/rest/commits/commits#get-a-commit. An empty repository has none; its body is not read.
+        response = self.get(f"{self.access_url()}/commits/HEAD")
+        if response.status in (401, 403):
+            raise self.refusal(response)
+        response.close()
+
     def get(self, url: str, *, expects_archive: bool = False, authorize: Authorize | None = None) -> Response:
         response = super().get(url, expects_archive=expects_archive, authorize=authorize)
         if expects_archive and response.status == 401 and response.credential is not None:

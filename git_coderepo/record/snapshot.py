@@ -25,12 +25,13 @@ from git_coderepo.checkout.tree import write_snapshot_tree
 from git_coderepo.errors import InvalidObjectId, NotReproducible
 from git_coderepo.git import read_blobs
 from git_coderepo.objects import ObjectId, empty_tree_id
+from git_coderepo.platforms.base import silent
 from git_coderepo.record.refusals import included, refuse_large, refuse_lfs, refuse_source, screened
 from git_coderepo.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.overlay import Difference, Overlay
@@ -93,10 +94,10 @@ class Snapshot:
 class Request:
     """What the caller wants: see the options of `git coderepo snapshot`.
 
-    With `here` the checkout's own objects stand in for a platform; `store_directory` is where ours go then.
+    `notify` hears of waiting for the platform. With `here` the checkout's own objects stand in for a platform; `store_directory` is where ours go then.
     """
 
-    __slots__ = ("check", "code_repository", "here", "include", "rev", "store_directory")
+    __slots__ = ("check", "code_repository", "here", "include", "notify", "rev", "store_directory")
 
     def __init__(
         self,
@@ -107,6 +108,7 @@ class Request:
         include: Sequence[bytes] = (),
         store_directory: bytes | None = None,
         here: bool = False,
+        notify: Callable[[str], None] = silent,
     ) -> None:
         self.rev = rev
         self.code_repository = code_repository
@@ -114,6 +116,7 @@ class Request:
         self.include = tuple(include)
         self.store_directory = store_directory
         self.here = here
+        self.notify = notify
 
 
 def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None) -> Snapshot:
@@ -161,12 +164,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
                 f"or leave it out: echo '/{os.fsdecode(path)}' >> .git/info/exclude",
             ],
         )
-    links = gitlinks(found.listing)
-    for path in populated_submodules(layout, links):
-        raise NotReproducible(
-            f"the submodule '{os.fsdecode(path)}' has a work tree here, and submodules cannot travel yet",
-            hints=[f"git submodule deinit '{os.fsdecode(path)}'"],
-        )
+    _refuse_populated(layout, found.listing)
     wanted = screened(status.changes, settings, snapshot.omitted)
     wanted += included(layout, request.include)
     sizes = [(change.path, disk_size(layout.toplevel + b"/" + change.path)) for change in wanted]
@@ -180,9 +178,19 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
         snapshot.tree = snapshot.head.tree
     else:
         snapshot.tree = empty_tree_id(layout.object_format)
+    if listing is not found.listing:
+        _refuse_populated(layout, listing)  # one that was added since HEAD
     snapshot.submodules = gitlinks(listing)
     refuse_lfs(snapshot.git_with_store, listing)
     _read_base_tree(snapshot, found.listing)
+
+
+def _refuse_populated(layout: Layout, listing: bytes) -> None:
+    for path in populated_submodules(layout, gitlinks(listing)):
+        raise NotReproducible(
+            f"the submodule '{os.fsdecode(path)}' has a work tree here, and submodules cannot travel yet",
+            hints=[f"git submodule deinit '{os.fsdecode(path)}'"],
+        )
 
 
 def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
@@ -235,11 +243,12 @@ def _find_base(snapshot: Snapshot, head: Head, request: Request, *, guessed_walk
         ci_commit=_ci_commit(source, snapshot.git.environment),
     )
     if request.check:
-        _ask_platform(snapshot, head, source.platform())
+        _ask_platform(snapshot, head, source.platform(), request)
 
 
-def _ask_platform(snapshot: Snapshot, head: Head, platform: BaseCodeRepository) -> None:
+def _ask_platform(snapshot: Snapshot, head: Head, platform: BaseCodeRepository, request: Request) -> None:
     """Let the platform say whether it serves HEAD, else the base that is known here."""
+    platform.notify = request.notify
     platform.login()
     known = snapshot.base
     if (known is None or known.commit != head.commit) and platform.has_commit(head.commit):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.layout import read_layout, start_layout
+from git_coderepo.checkout.layout import checkout_directory, read_layout, start_layout
 from git_coderepo.errors import RegistrationError
-from git_coderepo.platforms import platform_class
 from git_coderepo.registrations.config import choose
 from git_coderepo.settings import Settings
 from git_coderepo.urls import RemoteURL, remotes_of
@@ -15,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.survey import Survey
+    from git_coderepo.credential import CredentialSource
     from git_coderepo.git import Git
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.registrations.config import Registration
@@ -38,25 +38,31 @@ class CodeSource:
 
     @property
     def platform_class(self) -> type[BaseCodeRepository]:
-        if self.registration.source is not None:
-            from git_coderepo.platforms.custom import load_class
+        from git_coderepo.registrations.build import class_of
 
-            return load_class(self.registration.source)
-        return platform_class(self.registration.type)
+        return class_of(self.registration.type, self.registration.source, self._directory)
+
+    @property
+    def _directory(self) -> str | None:
+        """Where a custom class may lie that is not installed."""
+        return checkout_directory(self.git) if self.registration.source is not None else None
 
     def platform(self) -> BaseCodeRepository:
         """The platform itself, with the user's credentials at hand."""
-        from git_coderepo.registrations.build import build
         from git_coderepo.registrations.credentials import users_chain
 
-        return build(self.registration, self.remote, users_chain(self.settings, self.git), settings=self.settings)
+        return self._built(users_chain(self.settings, self.git))
 
     def described(self) -> BaseCodeRepository:
         """The platform as far as it describes itself: no credential is looked for."""
         from git_coderepo.credential import NoCredentials
+
+        return self._built(NoCredentials())
+
+    def _built(self, credentials: CredentialSource) -> BaseCodeRepository:
         from git_coderepo.registrations.build import build
 
-        return build(self.registration, self.remote, NoCredentials())
+        return build(self.registration, self.remote, credentials, settings=self.settings, directory=self._directory)
 
 
 def choose_source(found: Survey, name: str | None) -> CodeSource | None:

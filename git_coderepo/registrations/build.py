@@ -59,13 +59,13 @@ if TYPE_CHECKING:
         def options(self) -> Mapping[str, str]: ...
 
 
-def class_of(type: str, source: str | None) -> type[BaseCodeRepository]:
-    """The class of a platform, a custom one imported. Raises RegistrationError, SourceNotAllowed."""
+def class_of(type: str, source: str | None, directory: str | None = None) -> type[BaseCodeRepository]:
+    """The class of a platform; a custom one is imported, from `directory` too. Raises RegistrationError, SourceNotAllowed."""
     if source is None:
         return platform_class(type)
     from git_coderepo.platforms.custom import load_class
 
-    return load_class(source)
+    return load_class(source, directory=directory)
 
 
 def build(
@@ -75,14 +75,16 @@ def build(
     *,
     secrets: Mapping[str, Secret] | None = None,
     settings: Settings | None = None,
+    directory: str | None = None,
 ) -> BaseCodeRepository:
     """The platform of a registration, with its remote, its credentials, and what `settings` say of waiting.
 
     `secrets` are the values of secret options as they were just given, by Python name; those that the registration
-    names by reference are read when they are needed, and not at all with NoCredentials. Raises RegistrationError,
+    names by reference are read when they are needed, and not at all with NoCredentials. `directory` is where a custom
+    class may lie that is not installed: the checkout, never on a runner. Raises RegistrationError,
     SourceNotAllowed, and for a custom class with secret options CredentialError.
     """
-    platform = class_of(registration.type, registration.source)
+    platform = class_of(registration.type, registration.source, directory)
     given: dict[str, Secret | str] = {**registration.options, **(secrets or {})}
     public = {name: value for name, value in given.items() if isinstance(value, str) and not is_secret(platform, name)}
     hidden = {name: value for name, value in given.items() if name not in public}

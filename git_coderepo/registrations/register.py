@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from git_coderepo.checkout.layout import read_layout, start_layout
+from git_coderepo.checkout.layout import checkout_directory, read_layout, start_layout
 from git_coderepo.credential import Secret
 from git_coderepo.errors import (
     CodeRepoError,
@@ -77,7 +77,8 @@ def register_repository(git: Git, wanted: Registering, *, standard_input: Callab
         raise RegistrationError("a code repository without a remote needs a name", hints=["git coderepo register NAME"])
     edit.check_name(name)
     edit.refuse_taken(git, name)
-    platform = class_of(type, wanted.source)
+    directory = checkout_directory(git) if wanted.source is not None else None
+    platform = class_of(type, wanted.source, directory)
     values = parse_options(platform, wanted.pairs, standard_input=standard_input)
     secrets = {key: value for key, value in values.items() if isinstance(value, Secret)}
     registration = Registration(
@@ -90,7 +91,7 @@ def register_repository(git: Git, wanted: Registering, *, standard_input: Callab
         logo_url=wanted.logo_url,
     )
     chain = users_chain(settings, git, interactive=False)
-    repository = build(registration, remote, chain, secrets=secrets, settings=settings)
+    repository = build(registration, remote, chain, secrets=secrets, settings=settings, directory=directory)
     checked, credential, hints = check(repository, git) if wanted.verify else (None, None, ())
     kept_at = keep_secrets(git, repository, secrets)
     lines = edit.add(git, registration)
@@ -119,7 +120,8 @@ def update_repository(git: Git, name: str, wanted: Updating, *, standard_input: 
     if wanted.remote is not None and wanted.remote not in remotes:
         raise RegistrationError(f"no git remote '{wanted.remote}'", hints=["git remote -v"])
     source = wanted.source or known.source
-    platform = class_of(known.type, source)
+    directory = checkout_directory(git) if source is not None else None
+    platform = class_of(known.type, source, directory)
     values = parse_options(platform, wanted.pairs, standard_input=standard_input, partial=True)
     secrets = {key: value for key, value in values.items() if isinstance(value, Secret)}
     plain = {key: value for key, value in values.items() if isinstance(value, str)}
@@ -133,7 +135,7 @@ def update_repository(git: Git, name: str, wanted: Updating, *, standard_input: 
     )
     remote = remotes.get(after.remote) if after.remote is not None else None
     chain = users_chain(settings, git, interactive=False)
-    repository = build(after, remote, chain, secrets=secrets, settings=settings)
+    repository = build(after, remote, chain, secrets=secrets, settings=settings, directory=directory)
     checked, credential, hints = check(repository, git) if wanted.verify else (None, None, ())
     kept_at = keep_secrets(git, repository, secrets)
     now = edit.update(

@@ -13,8 +13,9 @@ from git_coderepo.errors import (
     MethodUnavailable,
     NotReproducible,
     OverlayMissing,
-    ProtocolNotAllowed,
+    ScopeMissing,
     TargetUnusable,
+    TokenRefused,
     TreeDiffers,
 )
 from git_coderepo.git import Git, version
@@ -31,9 +32,6 @@ from git_coderepo.runner.writer import TreeWriter, WrittenTree
 
 Method = Callable[[BaseRequest], AbstractContextManager[Delivery]]
 METHODS: Mapping[str, Method] = {"archive": archive_method, "git": git_method, "files": files_method}
-
-# A way that fails so would fail by any other way too.
-_FINAL = (TargetUnusable, ProtocolNotAllowed)
 
 
 @dataclass(frozen=True)
@@ -77,6 +75,7 @@ def fetch(
     """
     started = time.time()
     fallbacks: list[Fallback] = []
+    errors: list[CodeRepoError] = []
     with Target(directory) as target:
         if wanted.base is None:
             written, received = _write(wanted, target.fresh(), _nothing, limits, progress)
@@ -86,20 +85,24 @@ def fetch(
             for name in _order(wanted, method):
                 try:
                     written, received = _write(wanted, target.fresh(), METHODS[name], limits, progress)
-                except _FINAL:
-                    raise
+                except TargetUnusable:
+                    raise  # by any other way, too, it would end there
                 except CodeRepoError as error:
                     if method != "auto":
+                        if name == "archive" and not error.hints:
+                            error.hints = ("--method git brings it another way",)
                         raise
-                    last = error
+                    errors.append(error)
                     if not isinstance(error, MethodUnavailable):
                         fallbacks.append(Fallback(name, error.message))
                     continue
                 used = name
                 break
             if not used:
-                raise _best(last, fallbacks)
+                raise _best(errors, fallbacks)
         target.publish()
+    if wanted.base is not None:
+        wanted.base.platform.close()
     return replace(
         Receipt(
             tree=written.tree,
@@ -125,11 +128,18 @@ def _order(wanted: Wanted, method: str) -> tuple[str, ...]:
     return (*order, "files") if wanted.base.platform.needs_special else order
 
 
-def _best(last: CodeRepoError, fallbacks: list[Fallback]) -> CodeRepoError:
-    """The error that says most: the last one, with what the ways before it said as hints."""
-    earlier = [f"before that, {each.method}: {each.reason}" for each in fallbacks[:-1] if each.reason != last.message]
-    last.hints = (*last.hints, *earlier)
-    return last
+def _best(errors: list[CodeRepoError], fallbacks: list[Fallback]) -> CodeRepoError:
+    """The error that says most: the last one, with what the ways before it said as hints.
+
+    Where an API names the missing scope, and git says of the same token only that it is refused, the API's word.
+    """
+    best = errors[-1]
+    if isinstance(best, TokenRefused):
+        best = next((error for error in errors if isinstance(error, ScopeMissing)), best)
+    if best is errors[-1]:
+        earlier = [f"before that, {each.method}: {each.reason}" for each in fallbacks if each.reason != best.message]
+        best.hints = (*best.hints, *earlier)
+    return best
 
 
 def _write(

@@ -181,7 +181,7 @@ def refused(
     assert len(lines(result, word)) == 1, text
     assert says in lines(result, word)[0], text
     for line in result.errors.splitlines():
-        assert line.startswith(("fatal: ", "error: ", "hint: ", "warning: ")), text
+        assert line.startswith(("fatal: ", "error: ", "hint: ", "warning: ", "the overlay comes from ")), text
     message = lines(result, word)[0]
     assert message[:1] == message[:1].lower() or not message[:1].isalpha(), message
     assert not message.endswith("."), message
@@ -195,9 +195,11 @@ def refused(
 
 
 def everything(directory: Path) -> set[str]:
-    """The relative path of everything below a directory."""
+    """The relative path of everything below a directory, but for our own store in a checkout's git directory."""
     found = set()
     for folder, folders, names in os.walk(directory):
+        if os.path.basename(folder) == ".git" and "coderepo" in folders:
+            folders.remove("coderepo")
         found.update(os.path.relpath(os.path.join(folder, name), directory) for name in [*folders, *names])
     return found
 

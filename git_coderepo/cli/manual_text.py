@@ -1,0 +1,188 @@
+"""What the manual page says beyond the options: its prose and its tables. Words in backticks are literal."""
+
+from __future__ import annotations
+
+DESCRIPTION = (
+    "A run is only as good as the memory of the code behind it. `git coderepo` knows where a checkout's code is "
+    "hosted, records the exact tree that runs, as dirty as it is, in a run manifest, and lets a runner that has "
+    "nothing but that manifest materialise the same tree from the platform and prove it.",
+    "A snapshot is a tree id: tracked paths as they are now, plus untracked ones that are not ignored. Its base is "
+    "the commit from which the platform serves the rest. What the base lacks (contents, modes, deletions) is the "
+    "overlay, and travels with the manifest: a dirty checkout and an unpushed commit are the same thing, seen so.",
+    "The tree id of what a runner materialised equals the tree id that was recorded, or the runner fails and leaves "
+    "nothing behind. Whichever method brought the bytes, this is always checked.",
+    "The index, objects, references, work tree, HEAD and stash of the checkout are never changed.",
+)
+
+WORDS = (
+    ("checkout", "the work tree one stands in, a linked one included"),
+    ("platform", "a kind of hosting; see PLATFORMS"),
+    ("code repository", "a place that serves a checkout's code: a name, a platform, its options, a credential; "
+     "registered, or inferred from the remote"),
+    ("run manifest", "the JSON file that says which code a run uses and where it comes from; it holds no secret"),
+    ("runner", "any machine that reads a manifest and materialises the snapshot"),
+    ("receipt", "what the runner proved, and how"),
+)  # fmt: skip
+
+RUN = (
+    "RUN is the path of a run manifest, `-` for one on standard input, or `NAME@COMMIT[:PATH]`, for which no manifest "
+    "is needed: NAME is a registration, a git remote or a URL, COMMIT the full id of a commit, PATH a directory of "
+    "it. The tree that must come out is then read from the commit, whose id is checked.",
+    "DIR is absent, empty, or an empty mount point; anything else is refused. It appears when its tree is proved, and "
+    "not before. Files get the modes 666 and 777 less the umask, and the present time.",
+)
+
+METHODS = (
+    ("archive", "one archive of the commit from the platform's API, read as it streams in"),
+    ("git", "git fetches the one commit into a scratch directory; nothing is checked out, so no hook and no filter "
+     "runs"),
+    ("files", "the last resort of a custom class that has nothing better: its `download_files`"),
+    ("auto", "the default: archive, then git, where an archive is not the tree (export-ignore and the like) git "
+     "first; the receipt names what was tried in vain"),
+)  # fmt: skip
+
+MEANT = (
+    "The code repository that is meant is the one of `--code-repository`, else the one of `coderepo.default`, else "
+    "the registered one whose remote matches; several matches are an error that names them. Remotes are compared by "
+    "their parts, after git's `insteadOf` and ssh's aliases: host without case, with or without `.git`, ssh and https "
+    "alike.",
+    "Where none is registered, the remote that the branch follows, `origin`, or the only one is used under its own "
+    "name. Its platform is that of a host rule (see CONFIGURATION), of a public host, of the CI's own server, else "
+    "`git`. `register` asks a host that nothing recognises.",
+)
+
+CREDENTIALS = (
+    "A credential belongs to an origin (scheme, host, port) and an optional path prefix, and is looked up by the "
+    "origin of the request about to be sent, never by what a manifest says. A redirect to another origin drops it. "
+    "The first of these that has one gives it:",
+)
+
+CREDENTIAL_ORDER = (
+    ("the option `token`", "just given, or a reference `{{name.key}}` of the registration"),
+    ("the environment", "`CODEREPO_CREDENTIALS_FILE`, then `CODEREPO_TOKEN` or `CODEREPO_TOKEN_FILE`, then the "
+     "platforms' own variables, each for the one host that it is bound to; see ENVIRONMENT"),
+    ("a host rule", "`token = {{name.key}}` in `[coderepo \"https://HOST/\"]`"),
+    ("the keyring", "what `login` or `register --token` put there"),
+    ("`git credential`", "the helpers that git itself asks; there is no prompt"),
+    ("none", "what is public needs none"),
+)  # fmt: skip
+
+CREDENTIALS_FILE = (
+    "Each line of the file that `CODEREPO_CREDENTIALS_FILE` names is `https://USER:TOKEN@HOST[:PORT][/PREFIX]`, as "
+    "git-credential-store(1) writes it, or `https://HOST[:PORT][/PREFIX] USER @/path/to/token`, or a comment that "
+    "begins with `#`. Of several lines that fit, the longest prefix counts. It is read again at each use, since "
+    "mounted secrets rotate.",
+)
+
+TRAVELS = (
+    "Left out, and named in `omitted`: untracked files that are secret by name (`.env`, private keys, password "
+    "files), and untracked ones that `coderepo.exclude` matches. Ignored paths are not looked at; `--include PATH` "
+    "takes one along.",
+    "Refused before the run starts, with the line that cures it: contents in the unmistakable shape of a token, more "
+    "than `coderepo.overlayLimit`, a tracked path that cannot be read, a Git repository inside this one that is no "
+    "submodule, a submodule with a work tree, and a file that Git LFS keeps.",
+    "An overlay of up to `coderepo.inlineLimit` stands in the manifest. A larger one is `SHA256.tar.gz` in the "
+    "manifest's folder, where `fetch` finds it; `--overlay FILE` names it elsewhere.",
+)
+
+UNTRUSTED = (
+    "A manifest, an archive and a repository are untrusted on a runner. No path leaves DIR, goes through a link or "
+    "enters `.git`; at most 1,000,000 entries and 20 GiB are taken. https and ssh are spoken, other protocols only "
+    "where `CODEREPO_ALLOW_PROTOCOL` names them, and a custom class is imported only where `CODEREPO_ALLOW_SOURCE` "
+    "names it and it comes from an installed package.",
+)
+
+# --- tables ---------------------------------------------------------------------------------------
+
+# Read through `Settings`: each has a twin in the environment.
+SETTINGS = (
+    ("default", "NAME", "The code repository that is meant."),
+    ("dirty", "allow|refuse", "Whether a dirty checkout may be recorded (default `allow`)."),
+    ("untracked", "include|ignore|refuse", "What becomes of untracked files (default `include`)."),
+    ("exclude", "PATTERN", "Untracked files that do not travel: a shell pattern for a path, its last name, or a "
+     "folder above it. Can be given several times; the twin parts patterns by newlines."),
+    ("secretScan", "BOOL", "Whether contents in the shape of a token stop a snapshot (default `true`)."),
+    ("inlineLimit", "SIZE", "Up to which size an overlay stands in the manifest (default `64k`)."),
+    ("overlayLimit", "SIZE", "Up to which size anything travels (default `100m`)."),
+    ("maxWait", "SECONDS", "How long to wait for a platform that asks to come back later (default `60`)."),
+)  # fmt: skip
+
+# Read from the user's and the system's configuration only, and from `git -c`: a repository's own may come from others.
+TRUSTED_SETTINGS = (
+    ("credentialsFile", "FILE", "What `CODEREPO_CREDENTIALS_FILE` names, where that is not set."),
+    ("allowSource", "CLASS", "What `CODEREPO_ALLOW_SOURCE` names, where that is not set. Can be given several times."),
+)
+
+# Written by the program into the user's configuration: names, never values.
+LISTS = (
+    ("keyringEntry", "ORIGIN[/PREFIX] [USER]", "A token that `login` put into the keyring."),
+    ("secret", "NAME.KEY", "A value that `secret set` put into the keyring."),
+)
+
+REGISTRATION = (
+    ("type", "The platform."),
+    ("remote", "The name of the git remote that it serves."),
+    ("source", "The class of a custom code repository."),
+    ("description", "What it is."),
+    ("logoUrl", "A picture of it."),
+    ("OPTION", "An option of the platform, in camel case: `apiUrl` for `--api-url`. A secret one is a reference "
+     "`{{name.key}}`."),
+)  # fmt: skip
+
+HOST_RULE = (
+    ("type", "The platform of the host."),
+    ("source", "The class of a custom code repository."),
+    ("user", "The user name that goes with a token."),
+    ("token", "A reference `{{name.key}}` to a secret."),
+    ("OPTION", "An option of the platform."),
+)
+
+ENVIRONMENT = (
+    ("CODEREPO_CREDENTIALS_FILE", "A file of credentials; see CREDENTIALS."),
+    ("CODEREPO_TOKEN", "A token, only together with `CODEREPO_TOKEN_ORIGIN`."),
+    ("CODEREPO_TOKEN_FILE", "A file that holds the token, instead; read again at each use."),
+    ("CODEREPO_TOKEN_ORIGIN", "What the token is for: `https://HOST[:PORT][/PREFIX]`."),
+    ("CODEREPO_ALLOW_PROTOCOL", "Protocols allowed on a runner beside https and ssh, parted by `:`; `file`, and `http` "
+     "to this machine itself."),
+    ("CODEREPO_ALLOW_SOURCE", "Custom classes that a manifest may name, `module.Class` or a whole `module`, parted by "
+     "`:`."),
+)  # fmt: skip
+
+OTHERS_ENVIRONMENT = (
+    ("GIT_TRACE", "`1` shows each command and request with secrets redacted, as `--verbose` does."),
+    ("GIT_ADVICE", "`0` switches all hints off."),
+    ("GIT_SSL_CAINFO, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE", "The file of certificate authorities to "
+     "trust; the first that is set counts."),
+    ("HTTPS_PROXY, NO_PROXY", "The proxy, as git and requests read them."),
+)  # fmt: skip
+
+FILES = (
+    (".git/config", "Registrations, in sections `[coderepo \"NAME\"]`. No secret is ever written there. For linked "
+     "work trees it is the common one."),
+    (".git/coderepo/", "Our own objects, with the checkout's as their alternate, and overlays by their digest."),
+    ("DIR/.coderepo-*, .DIR.coderepo-*", "What a fetch has not proved yet; a later one takes away what a killed one "
+     "left."),
+)  # fmt: skip
+
+STATUS = (
+    ("0", "It was done, or the answer is yes."),
+    ("1", "The answer is no: a tree that differs, a file that is not valid."),
+    ("4", "A credential is missing, was refused, or may not do what was asked."),
+    ("128", "A fatal error; nothing half-done is left behind."),
+    ("129", "The words of the command do not fit its usage."),
+    ("130", "It was interrupted."),
+    ("141", "Whoever read the output is gone."),
+)
+
+EXAMPLES = (
+    ("git coderepo demo --here", "See what would travel from this checkout, and the same tree come back."),
+    ("git coderepo register", "Tie this checkout to its platform."),
+    ("git coderepo status", "Say what would be recorded now, and whether a runner could fetch it."),
+    ("git coderepo snapshot -o run.json", "Write the run manifest."),
+    ("git coderepo fetch run.json code", "On any machine: the same code, proved."),
+    ("git coderepo verify run.json code", "Later: is it still the same?"),
+    ("git coderepo fetch https://github.com/acme/widgets.git@COMMIT code", "The code of a commit, without a manifest; "
+     "COMMIT is its full id."),
+    ("git coderepo login --host git.corp --token @token.txt", "Keep a token for a host in the keyring."),
+    ("git config --global coderepo.https://git.corp/.type gitlab", "Say of which platform a host is."),
+)  # fmt: skip
