@@ -17,14 +17,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from git_coderepo.errors import CodeRepoError, DownloadDamaged, InvalidManifest, TargetUnusable, UnsafeTree
-from git_coderepo.objects import DIRECTORY, EXECUTABLE, FILE, GITLINK, SYMLINK
+from git_coderepo.objects import DIRECTORY, EXECUTABLE, FILE, GITLINK, SYMLINK, blob_id
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.tar import TarReader
 from git_coderepo.runner.writer import TreeWriter, WrittenTree
 from tests.raw_tar import archive, directory, everything_below, file, gzipped, link, pax
 from tests.support.environment import clean_environment
-from tests.support.repo import Repo, run_git, tree_of
+from tests.support.repo import Repo, tree_of
 
 COMMIT = bytes.fromhex("12" * 20)
 
@@ -49,13 +49,9 @@ def write(target: Path, *entries: Entry, **options: object) -> WrittenTree:
         return writer.finish()
 
 
-def write_tar(target: Path, data: bytes, *, top: bool = False, limits: Limits | None = None) -> WrittenTree:
-    return write(target, *(), limits=limits) if not data else _write_tar(target, data, top, limits)
-
-
-def _write_tar(target: Path, data: bytes, top: bool, limits: Limits | None) -> WrittenTree:
-    with TreeWriter(str(target), limits=limits) as writer:
-        for each in TarReader(io.BytesIO(data), top_directory=top, limits=limits):
+def write_tar(target: Path, data: bytes, *, top: bool = False) -> WrittenTree:
+    with TreeWriter(str(target)) as writer:
+        for each in TarReader(io.BytesIO(data), top_directory=top):
             writer.add(each)
         return writer.finish()
 
@@ -76,7 +72,7 @@ def test_an_archive_becomes_the_tree_that_git_has(repo: Repo, target: Path, env:
     repo.symlink("latest", "src")
     repo.symlink("dangling", b"no/such/\xff")
     repo.commit()
-    written = _write_tar(target, repo.git("archive", "--format=tar.gz", "--prefix=t/", "HEAD"), True, None)
+    written = write_tar(target, repo.git("archive", "--format=tar.gz", "--prefix=t/", "HEAD"), top=True)
     assert written.tree.hex == repo.tree() == tree_of(target, env)
     assert written.files == 10
     assert written.outside_links == ()
@@ -143,7 +139,7 @@ def test_paths_longer_than_the_system_takes_come_out(target: Path):
     deep = b"/".join([b"d%03d" % number for number in range(1000)])
     wide = b"/".join([b"w" * 250] * 30)
     written = write(
-        target, entry(deep + b"/f", b"1"), entry(wide + b"/l", deep, SYMLINK), entry(deep[:2500] + b"x", b"2")
+        target, entry(deep + b"/f", b"1"), entry(wide + b"/l", b"target", SYMLINK), entry(deep[:2500] + b"x", b"2")
     )
     assert written.files == 3
     here = os.open(target, os.O_RDONLY)
@@ -163,9 +159,8 @@ def test_a_large_file_comes_in_pieces_that_must_add_up(target: Path):
         return (bytes(size) for size in sizes)
 
     written = write(target, Entry(b"a", FILE, 5, lambda: pieces(2, 0, 3)))
-    assert written.entries[b"a"][1].hex() == "20ca3e2ee0bc0a84bcb1fd2c8f6eac5a08f4d4a1" or (
-        target / "a"
-    ).read_bytes() == bytes(5)
+    assert (target / "a").read_bytes() == bytes(5)
+    assert written.entries[b"a"] == (FILE, blob_id(bytes(5), "sha1"))
     for number, sizes in enumerate([(2, 2), (2, 4), ()]):
         with pytest.raises(DownloadDamaged):
             write(target, Entry(b"b%d" % number, FILE, 5, lambda sizes=sizes: pieces(*sizes)))
@@ -242,7 +237,7 @@ def test_any_tree_of_git_comes_out_with_the_same_id(git_trees: GitTrees, tree, f
     place = git_trees.place / "out"
     place.mkdir()
     try:
-        written = _write_tar(place, git_trees.archive(expected, format), True, None)
+        written = write_tar(place, git_trees.archive(expected, format), top=True)
         assert written.tree.hex == expected
         assert written.files == len(tree)
         assert written.bytes == sum(len(data) for _, data in tree.values())
@@ -349,7 +344,7 @@ CONFLICTS = {
 def test_an_archive_that_is_no_tree_is_refused_and_nothing_outside_changes(members: list[bytes], target: Path):
     before = everything_below(target.parent / "outside")
     with pytest.raises(UnsafeTree):
-        _write_tar(target, gzipped(archive(*members)), False, None)
+        write_tar(target, gzipped(archive(*members)))
     assert everything_below(target.parent / "outside") == before
     assert sorted(os.listdir(target.parent)) == ["outside", "target"]
 
@@ -415,7 +410,7 @@ def test_links_that_leave_the_tree_stand_as_git_has_them_and_are_named(target: P
 
 def test_links_through_one_another_without_measure_are_refused(target: Path):
     long = b"a/" * 2000
-    chain = [entry(b"a", b"b", SYMLINK)] + [entry(b"x%d" % n, long + b"x%d" % (n + 1), SYMLINK) for n in range(12_000)]
+    chain = [entry(b"x%d" % n, long + b"x%d" % (n + 1), SYMLINK) for n in range(6_000)]
     with pytest.raises(UnsafeTree, match="measure"):
         write(target, *chain)
 
@@ -512,7 +507,7 @@ def test_names_that_differ_by_case_alone_are_fine_where_the_file_system_tells_th
 def test_the_system_s_refusals_are_said_in_words(target: Path):
     with pytest.raises(TargetUnusable, match=r"cannot write 'x+': the file system takes no name as long as this"):
         write(target, entry(b"x" * 256))
-    with pytest.raises(TargetUnusable, match="cannot write '.*nowhere': no such file or directory"):
+    with pytest.raises(TargetUnusable, match=r"cannot write '.*nowhere': no such file or directory"):
         TreeWriter(str(target / "nowhere"))
     (target / "link").symlink_to(target)
     with pytest.raises(TargetUnusable):
@@ -555,8 +550,6 @@ def test_syncing_waits_for_the_disk(target: Path):
         writer.sync()
 
 
-def test_git_sees_the_same_after_the_writer(target: Path, env: dict[str, str], tmp_path: Path):
-    """The other way round: entries of no archive at all, judged by git itself."""
+def test_git_sees_the_same_in_entries_that_come_from_no_archive(target: Path, env: dict[str, str]):
     written = write(target, entry(b"a b/c", b"1"), entry(b"x", b"2", EXECUTABLE), entry(b"l", b"a b", SYMLINK))
     assert tree_of(target, env) == written.tree.hex
-    run_git("init", "--quiet", tmp_path / "again", cwd=tmp_path, env=env)

@@ -94,7 +94,8 @@ class Snapshot:
 class Request:
     """What the caller wants: see the options of `git coderepo snapshot`.
 
-    `notify` hears of waiting for the platform. With `here` the checkout's own objects stand in for a platform; `store_directory` is where ours go then.
+    `notify` hears of waiting for the platform. With `here` the checkout's own objects stand in for a platform;
+    `store_directory` is where ours go then.
     """
 
     __slots__ = ("check", "code_repository", "here", "include", "notify", "rev", "store_directory")

@@ -60,7 +60,10 @@ if TYPE_CHECKING:
 
 
 def class_of(type: str, source: str | None, directory: str | None = None) -> type[BaseCodeRepository]:
-    """The class of a platform; a custom one is imported, from `directory` too. Raises RegistrationError, SourceNotAllowed."""
+    """The class of a platform; a custom one is imported, from `directory` too.
+
+    Raises RegistrationError, SourceNotAllowed.
+    """
     if source is None:
         return platform_class(type)
     from git_coderepo.platforms.custom import load_class

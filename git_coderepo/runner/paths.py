@@ -50,7 +50,7 @@ def check_path(path: bytes, mode: int = FILE) -> None:
     ):
         return
     if len(path) > _MOST_BYTES:
-        raise UnsafeTree(f"a path is longer than {_MOST_BYTES} bytes: {quoted(path[:100])[:-1]}…'")
+        raise UnsafeTree(f"a path is longer than {_MOST_BYTES} bytes: {quoted(path)}")
     if b"\0" in path:
         raise UnsafeTree(f"the path {quoted(path)} holds a NUL byte")
     if not path or path.startswith(b"/"):
@@ -83,7 +83,9 @@ def _as_hfs_reads(name: bytes) -> bytes:
 
 
 def quoted(path: bytes) -> str:
-    """The path in single quotes for a message; nothing in it can steer a terminal or break the line."""
+    """The path in single quotes for a message, shortened in the middle; nothing in it steers a terminal."""
+    if len(path) > 400:
+        path = path[:200] + "…".encode() + path[-100:]
     text = path.decode("utf-8", "backslashreplace")
     return "'" + "".join([c if c.isprintable() else c.encode("unicode_escape").decode() for c in text]) + "'"
 

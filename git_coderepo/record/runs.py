@@ -1,0 +1,76 @@
+"""The record of runs: one JSON file a run, never changed again, named by a time-ordered id, in monthly folders.
+
+`<common git dir>/coderepo/runs/YYYY-MM/<id>.json` and `<id>.result.json`; overlays that are too large for a manifest
+in `<common git dir>/coderepo/overlays/<sha256>.tar.gz`; the last run of a worktree in `<git dir>/coderepo/current.json`.
+Files and renames alone: no lock, no index that could be lost, safe on a shared file system.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from git_coderepo.checkout.store import write_whole
+from git_coderepo.errors import CodeRepoError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.checkout.layout import Layout
+    from git_coderepo.record.document import Record
+
+
+class Runs:
+    """The runs of a checkout; `directory` and `current` are raw paths."""
+
+    __slots__ = ("current", "directory", "overlays")
+
+    def __init__(self, layout: Layout) -> None:
+        self.directory = layout.common_dir + b"/coderepo/runs"
+        self.overlays = layout.common_dir + b"/coderepo/overlays"
+        self.current = layout.git_dir + b"/coderepo/current.json"
+
+    def path_of(self, id: str) -> bytes:
+        """Where the manifest of a run lies, or would lie: its id (RFC 9562, version 7) tells the month, in UTC."""
+        milliseconds = int(id[:8] + id[9:13], 16)
+        return (
+            self.directory
+            + time.strftime("/%Y-%m/", time.gmtime(milliseconds // 1000)).encode()
+            + id.encode()
+            + b".json"
+        )
+
+    def result_path_of(self, id: str) -> bytes:
+        """Where what is known after the run lies."""
+        return self.path_of(id).removesuffix(b".json") + b".result.json"
+
+    def write(self, record: Record) -> bytes:
+        """Write a run down, its overlay first, then its manifest; gives the manifest's path.
+
+        Once this returns, it is on the disk. Raises CodeRepoError where it cannot be written.
+        """
+        path = self.path_of(record.id)
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            if record.overlay is not None:
+                import hashlib
+
+                os.makedirs(self.overlays, exist_ok=True)
+                kept = self.overlays + b"/" + hashlib.sha256(record.overlay).hexdigest().encode() + b".tar.gz"
+                if not os.path.exists(kept):
+                    write_whole(kept, record.overlay)
+            write_whole(path, record.data)
+        except OSError as error:
+            raise CodeRepoError(f"the run cannot be recorded in '{os.fsdecode(path)}': {error.strerror}") from None
+        return path
+
+    def write_current(self, record: Record) -> None:
+        """Say which run is the worktree's last one: the same bytes. Raises OSError."""
+        os.makedirs(os.path.dirname(self.current), exist_ok=True)
+        write_whole(self.current, record.data)
+
+    def remove_current(self) -> None:
+        """What `current.json` says is no longer so. Raises OSError."""
+        try:
+            os.unlink(self.current)
+        except FileNotFoundError:
+            pass

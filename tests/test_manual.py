@@ -1,0 +1,223 @@
+"""The manual page says what is so: it is made from the program, and nothing that the program reads is left out."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import git_coderepo
+from git_coderepo import errors
+from git_coderepo.cli import manual, manual_text
+from git_coderepo.cli.help import plain
+from git_coderepo.cli.surface import program_options, verbs
+from git_coderepo.platforms import CUSTOM, platform_class, platform_types
+from git_coderepo.settings import Settings, twin_of
+from tests.support.program import Program
+
+PACKAGE = Path(git_coderepo.__file__).parent
+PAGE = PACKAGE.parent / "man" / "git-coderepo.1"
+
+# What the program sets for the helper that it gives to git: nobody else may set them.
+OURS_ALONE = {"CODEREPO_GIT_USER", "CODEREPO_GIT_PASSWORD"}
+
+READERS = ("text", "texts", "choice", "flag", "size", "seconds")
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return plain(manual.make())
+
+
+def sources() -> Iterator[ast.AST]:
+    """Every node of the program's sources, those of the manual itself left out."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if not path.name.startswith("manual"):
+            yield from ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+
+
+# --- the page ---
+
+
+def test_the_page_is_the_one_that_make_man_writes() -> None:
+    assert PAGE.read_text(encoding="utf-8") == manual.make(), "make man"
+
+
+def test_every_verb_and_each_of_its_options_is_in_it(page: str) -> None:
+    sections = {section.splitlines()[0]: section for section in re.split(r"\n  (?=\S)", page)}
+    for verb in verbs():
+        heading = next(each for each in sections if re.match(rf"{' '.join(verb.words)}( [A-Z\[]|$)", each))
+        words = sections[heading]
+        assert " ".join(verb.help.split()).replace("`", "") in " ".join(words.split())
+        for each in verb.parameters:
+            for name in each.flags or (str(each.metavar),):
+                assert name in words, f"{heading} has {name}"
+    for option in program_options():
+        for flag in option.flags:
+            assert flag in page
+
+
+def test_every_option_and_token_page_of_each_platform_is_in_it(page: str) -> None:
+    flat = " ".join(page.split())
+    for name in platform_types():
+        assert f"\n  {name}: " in page
+        if name == CUSTOM:
+            continue
+        platform = platform_class(name)
+        for option in platform.options:
+            assert f"{option.flag} {option.help}".replace("`", "") in flat
+        assert platform.token_help in flat
+        for variable in platform.token_variables:
+            assert variable.name in page
+
+
+@pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc is not installed")
+def test_mandoc_finds_no_fault_in_it() -> None:
+    done = subprocess.run(
+        ["mandoc", "-Tlint", "-Wwarning", PAGE], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+
+
+@pytest.mark.skipif(shutil.which("man") is None, reason="man is not installed")
+def test_man_shows_it(env: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["man", "--local-file", PAGE] if b"--local-file" in _help_of_man() else ["man", PAGE],
+        capture_output=True, check=False, timeout=60, env={**env, "MANPAGER": "cat", "MANWIDTH": "100"},
+    )  # fmt: skip
+    assert done.returncode == 0
+    shown = re.sub(r".\x08", "", done.stdout.decode())
+    assert "git coderepo fetch [<options>] RUN DIR" in shown
+    assert shown.isprintable() or all(char.isprintable() or char == "\n" for char in shown)
+
+
+def _help_of_man() -> bytes:
+    return subprocess.run(["man", "--help"], capture_output=True, check=False, timeout=60).stdout
+
+
+def test_help_prints_the_page_where_it_goes_into_a_pipe(program: Program, page: str) -> None:
+    assert program.run("help").text == page
+    assert max(map(len, page.splitlines())) < 100
+    assert "\\" not in page
+
+
+# --- what it says is so ---
+
+
+def read_settings() -> set[str]:
+    """The names that the program reads: `settings.size("inlineLimit", …)` and its like."""
+    found = set()
+    for node in sources():
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not node.args:
+            continue
+        first = node.args[0]
+        if node.func.attr in READERS and isinstance(first, ast.Constant) and isinstance(first.value, str):
+            found.add(first.value)
+    return found
+
+
+def test_every_setting_that_is_read_is_in_it_and_no_other() -> None:
+    assert read_settings() == {name for name, _, _ in manual_text.SETTINGS}
+    assert all(callable(getattr(Settings, name)) for name in READERS)
+
+
+def test_every_setting_that_only_the_user_may_set_is_in_it() -> None:
+    """They are looked for among the entries: `== ("coderepo", None, "allowsource")`."""
+    found = {
+        node.elts[2].value
+        for node in sources()
+        if isinstance(node, ast.Tuple)
+        and len(node.elts) == 3
+        and isinstance(node.elts[0], ast.Constant)
+        and node.elts[0].value == "coderepo"
+        and isinstance(node.elts[2], ast.Constant)
+    }
+    assert found == {name.lower() for name, _, _ in manual_text.TRUSTED_SETTINGS}
+
+
+def test_the_lists_that_the_program_keeps_are_in_it() -> None:
+    from git_coderepo.registrations import secrets
+    from git_coderepo.registrations.credentials import keyring
+
+    assert {keyring.LIST, secrets._LIST} == {name for name, _, _ in manual_text.LISTS}
+
+
+def test_every_variable_that_is_read_is_in_it_and_no_other(page: str) -> None:
+    spelt = {
+        name
+        for node in sources()
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        for name in re.findall(r"\bCODEREPO_[A-Z_]*[A-Z]\b", node.value)
+    }
+    twins = {twin_of(name) for name, _, _ in manual_text.SETTINGS}
+    example = {twin_of("cacheDir")}  # in the docstring that explains what a twin is
+    documented = {name for name, _ in manual_text.ENVIRONMENT}
+    assert spelt - OURS_ALONE - example - twins == documented
+    assert documented | twins == set(re.findall(r"\bCODEREPO_[A-Z_]*[A-Z]\b", page))
+
+
+def test_each_exit_status_of_an_error_is_in_it() -> None:
+    def statuses(kind: type[errors.CodeRepoError]) -> Iterator[int]:
+        yield kind.exit_status
+        for each in kind.__subclasses__():
+            yield from statuses(each)
+
+    documented = {int(number) for number, _ in manual_text.STATUS}
+    # 0 done, 130 interrupted, 141 a broken pipe: no error's own.
+    assert set(statuses(errors.CodeRepoError)) | {0, 130, 141} == documented
+
+
+def test_the_examples_are_commands_that_there_are() -> None:
+    known = {verb.words[0]: verb for verb in verbs()}
+    for command, _ in manual_text.EXAMPLES:
+        words = command.split()
+        if words[:2] == ["git", "config"]:
+            continue
+        assert words[:2] == ["git", "coderepo"]
+        verb = known[words[2]]
+        flags = {flag for option in verb.options for flag in option.flags}
+        assert {word for word in words[3:] if word.startswith("-")} <= flags
+
+
+# --- the short help ---
+
+
+def test_no_summary_is_cut_short_in_the_list_of_verbs(program: Program) -> None:
+    listed = program.run("-h").text + program.run("secret", "-h").text
+    assert "..." not in listed.replace("[ARGS]...", "")
+    for verb in verbs():
+        assert verb.summary in listed
+        assert len(verb.summary) <= 62
+
+
+def test_usage_lines_read_as_gits_do(program: Program) -> None:
+    assert program.run("fetch", "-h").text.splitlines()[0] == "Usage: git coderepo fetch [OPTIONS] RUN DIR"
+    for verb in verbs():
+        assert "{" not in program.run(*verb.words, "-h").text.splitlines()[0]
+        assert all(each.help for each in verb.parameters), f"{verb.words} leaves an option unexplained"
+
+
+def test_register_and_update_list_the_options_of_the_platforms(program: Program) -> None:
+    for verb in ("register", "update"):
+        shown = program.run(verb, "-h").text
+        for name in platform_types():
+            assert f"Options of '{name}'" in shown
+        assert "--instance-url" in shown and "--owner" in shown
+
+
+def test_without_a_verb_the_help_is_shown_on_standard_error(program: Program) -> None:
+    for words in ([], ["secret"]):
+        shown = program.run(*words, check=False)
+        assert (shown.status, shown.text) == (129, "")
+        assert shown.errors.startswith("Usage: git coderepo")
+
+
+def test_the_verbs_are_listed_in_one_order_whichever_was_imported_first(program: Program) -> None:
+    listed = re.findall(r"(?m)^  ([a-z]+)  ", program.run("-h").text.partition("Commands:")[2])
+    assert listed == list(dict.fromkeys(verb.words[0] for verb in verbs()))
+    assert listed[0] == "register"
