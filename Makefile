@@ -30,7 +30,7 @@ bench: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench
 
 man: $(VENV)/installed
-	$(BIN)/python -m git_coderepo.cli.manual > man/git-coderepo.1
+	$(BIN)/python -m git_coderepo.cli.manual
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -7,6 +7,11 @@ import sys
 
 def main() -> None:
     """Run the command line and leave with its exit status."""
+    if sys.argv[1:] == ["hook", "pre-run"]:
+        # The hook leaves here, before anything heavy is imported.
+        from git_coderepo.record.hook import pre_run
+
+        sys.exit(pre_run())
     from git_coderepo.cli.app import main as run
 
     sys.exit(run(sys.argv[1:]))

@@ -73,7 +73,12 @@ class Process:
     def finish(self) -> Process:
         """Wait, and keep the exit status (negative: killed by that signal) and the output."""
         if self.status is None:
-            self.status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+            try:
+                _, code = os.waitpid(self._pid, 0)
+            except BaseException:
+                self.kill()  # we are told to stop: what we started stops as well
+                raise
+            self.status = os.waitstatus_to_exitcode(code)
             if self._out >= 0:
                 self.stdout = _whole(self._out)
             self.stderr = _whole(self._err)

@@ -156,7 +156,8 @@ def test_every_variable_that_is_read_is_in_it_and_no_other(page: str) -> None:
     }
     twins = {twin_of(name) for name, _, _ in manual_text.SETTINGS}
     example = {twin_of("cacheDir")}  # in the docstring that explains what a twin is
-    documented = {name for name, _ in manual_text.ENVIRONMENT}
+    tables = (manual_text.ENVIRONMENT, manual_text.RUN_ENVIRONMENT, manual_text.HOOK_ENVIRONMENT)
+    documented = {name for table in tables for name, _ in table}
     assert spelt - OURS_ALONE - example - twins == documented
     assert documented | twins == set(re.findall(r"\bCODEREPO_[A-Z_]*[A-Z]\b", page))
 
@@ -175,7 +176,7 @@ def test_each_exit_status_of_an_error_is_in_it() -> None:
 def test_the_examples_are_commands_that_there_are() -> None:
     known = {verb.words[0]: verb for verb in verbs()}
     for command, _ in manual_text.EXAMPLES:
-        words = command.split()
+        words = command.partition(" -- ")[0].split()
         if words[:2] == ["git", "config"]:
             continue
         assert words[:2] == ["git", "coderepo"]

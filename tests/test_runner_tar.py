@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import subprocess
 import sys
 import tarfile
-import zlib
 from pathlib import Path
 
 import pytest
@@ -105,7 +105,7 @@ def test_archives_of_other_tools_with_long_names_are_read(format: int):
     with tarfile.open(fileobj=memory, mode="w", format=format) as tar:
         info = tarfile.TarInfo(long)
         info.size = 5
-        info.mtime = 1.5  # type: ignore[assignment]  # pax keeps the fraction
+        info.mtime = 1.5  # pax keeps the fraction
         tar.addfile(info, io.BytesIO(b"hello"))
         info = tarfile.TarInfo("link")
         info.type, info.linkname = tarfile.SYMTYPE, target
@@ -383,7 +383,7 @@ def test_flipped_bytes_end_in_a_word_of_ours_or_in_entries_with_safe_paths(data:
 @given(st.binary(max_size=3000), st.booleans())
 def test_noise_ends_in_a_word_of_ours(noise: bytes, packed: bool):
     with pytest.raises(CodeRepoError):
-        read(zlib.compress(noise, wbits=31) if packed else noise + b"!")
+        read(gzip.compress(noise) if packed else noise + b"!")
 
 
 # --- paths, held against git's own rules ---------------------------------------------------------

@@ -142,7 +142,7 @@ def test_directories_deeper_than_any_path_are_read(tmp_path: Path):
 
 
 def test_what_cannot_be_read_is_said(tmp_path: Path):
-    with pytest.raises(TargetUnusable, match="cannot read '.*nothing here': no such file or directory"):
+    with pytest.raises(TargetUnusable, match=r"cannot read '.*nothing here': no such file or directory"):
         rehash(tmp_path / "nothing here", "sha1")
     (tmp_path / "file").touch()
     with pytest.raises(TargetUnusable, match="not a directory"):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -163,7 +164,7 @@ def test_a_large_file_comes_in_pieces_that_must_add_up(target: Path):
     assert written.entries[b"a"] == (FILE, blob_id(bytes(5), "sha1"))
     for number, sizes in enumerate([(2, 2), (2, 4), ()]):
         with pytest.raises(DownloadDamaged):
-            write(target, Entry(b"b%d" % number, FILE, 5, lambda sizes=sizes: pieces(*sizes)))
+            write(target, Entry(b"b%d" % number, FILE, 5, partial(pieces, *sizes)))
     with pytest.raises(DownloadDamaged):
         write(target, Entry(b"c", FILE, 5, b"1234"))
 

@@ -60,6 +60,7 @@ class Store:
                 ("core.splitIndex", "false"),
                 ("core.fsmonitor", "false"),
                 ("core.safecrlf", "false"),
+                ("core.hooksPath", "/dev/null"),  # a private index is no news for the user's hooks
             )
             .at(self.layout.toplevel)
         )

@@ -17,30 +17,62 @@ if TYPE_CHECKING:
     from git_coderepo.git import Git
 
 
-def write_snapshot_tree(git: Git, layout: Layout, store: Store, changes: Sequence[Change]) -> ObjectId:
-    """The tree id of the work tree: the index as it is, and each of `changes` as it is on the disk now.
+class PrivateIndex:
+    """A copy of the user's index that git may write to; a context manager, at whose end it is gone.
 
-    The user's index is only read. Raises NotReproducible for a path that git cannot read or filter.
+    The user's index is only read.
     """
-    store.prepare()
-    index = store.directory + b"/index.%d.%s" % (os.getpid(), os.urandom(4).hex().encode())
-    private = store.git(git).with_environment(GIT_INDEX_FILE=os.fsdecode(index))
-    try:
-        _copy_index(layout.index, index)
-        paths = _paths_to_update(layout, changes)
-        if paths:
-            update = private.start(
-                "update-index", "-z", "--add", "--remove", "--replace", "--stdin", stdin=b"\0".join(paths) + b"\0"
-            ).finish()
-            if update.status != 0:
-                raise _unreadable(update.failure())
-        return ObjectId(private.line("write-tree"))
-    finally:
-        for leftover in (index, index + b".lock"):
+
+    __slots__ = ("git", "layout", "path")
+
+    def __init__(self, git: Git, layout: Layout, store: Store) -> None:
+        store.prepare()
+        self.layout = layout
+        self.path = store.directory + b"/index.%d.%s" % (os.getpid(), os.urandom(4).hex().encode())
+        self.git = store.git(git).with_environment(GIT_INDEX_FILE=os.fsdecode(self.path))
+
+    def __enter__(self) -> PrivateIndex:
+        _copy_index(self.layout.index, self.path)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for leftover in (self.path, self.path + b".lock"):
             try:
                 os.unlink(leftover)
             except FileNotFoundError:
                 pass
+
+    def take(self, changes: Sequence[Change]) -> None:
+        """Bring each of `changes` to what is on the disk now. Raises NotReproducible for what git cannot read."""
+        paths = _paths_to_update(self.layout, changes)
+        if not paths:
+            return
+        update = self.git.start(
+            "update-index", "-z", "--add", "--remove", "--replace", "--stdin", stdin=b"\0".join(paths) + b"\0"
+        ).finish()
+        if update.status != 0:
+            raise _unreadable(update.failure())
+
+    def write_tree(self) -> ObjectId:
+        """The tree id of what it holds; the tree's objects go into our own store."""
+        return ObjectId(self.git.line("write-tree"))
+
+    def changed(self) -> list[bytes]:
+        """The paths it holds that are other on the disk now, raw and sorted; other paths are no matter."""
+        # Its status only says that something differs, which is asked for next.
+        self.git.start("update-index", "-q", "--really-refresh").finish()
+        output = self.git.run("diff-files", "-z", "--name-only", "--ignore-submodules=none")
+        return sorted(path for path in output.split(b"\0") if path)
+
+
+def write_snapshot_tree(git: Git, layout: Layout, store: Store, changes: Sequence[Change]) -> ObjectId:
+    """The tree id of the work tree: the index as it is, and each of `changes` as it is on the disk now.
+
+    Raises NotReproducible for a path that git cannot read or filter.
+    """
+    with PrivateIndex(git, layout, store) as index:
+        index.take(changes)
+        return index.write_tree()
 
 
 def _paths_to_update(layout: Layout, changes: Sequence[Change]) -> list[bytes]:

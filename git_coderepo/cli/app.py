@@ -15,6 +15,9 @@ from git_coderepo.errors import CodeRepoError, UsageError
 from git_coderepo.trace import is_on, redact, set_verbose
 
 PROGRAM = "git coderepo"
+# Verbs whose status is that of the command they run, and what they say when it was us instead, as env(1).
+PASSING_THROUGH = ("run",)
+NOT_RUN = 125
 
 
 class Verb(TyperCommand):
@@ -86,32 +89,37 @@ def main(arguments: list[str]) -> int:
         status = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
-    except CodeRepoError as error:
-        return output.fail(error)
-    except typer.Abort:
-        return 130
-    except _WrongWords as error:
-        return output.fail(UsageError(_lower(error.format_message()), hints=_usage_hints(error)))
-    except KeyboardInterrupt:
-        output.say("")
+    except (KeyboardInterrupt, typer.Abort) as stopped:
+        if isinstance(stopped, KeyboardInterrupt):
+            output.say("")
         return 130
     except BrokenPipeError:
         # Whoever read us is gone; the interpreter must not try to flush again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
-    except OSError as error:
-        return output.fail(CodeRepoError(_lower(redact(_words(error)))))
     except Exception as error:
-        if is_on():
-            import traceback
+        status = output.fail(_in_words(error))
+        # Where a command's own status comes through, ours must not be taken for it.
+        verb = next((word for word in arguments if not word.startswith("-")), None)
+        return NOT_RUN if verb in PASSING_THROUGH else status
 
-            output.say(redact(traceback.format_exc()))
-        kind = type(error).__name__
-        unexpected = CodeRepoError(
-            f"unexpected {kind}: {redact(str(error))}",
-            hints=["this is a defect of git coderepo; --verbose shows where"],
-        )
-        return output.fail(unexpected)
+
+def _in_words(error: Exception) -> CodeRepoError:
+    """What went wrong, as an error of ours."""
+    if isinstance(error, CodeRepoError):
+        return error
+    if isinstance(error, _WrongWords):
+        return UsageError(_lower(error.format_message()), hints=_usage_hints(error))
+    if isinstance(error, OSError):
+        return CodeRepoError(_lower(redact(_words(error))))
+    if is_on():
+        import traceback
+
+        output.say(redact("".join(traceback.format_exception(error))))
+    return CodeRepoError(
+        f"unexpected {type(error).__name__}: {redact(str(error))}",
+        hints=["this is a defect of git coderepo; --verbose shows where"],
+    )
 
 
 def _words(error: OSError) -> str:

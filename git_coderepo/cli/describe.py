@@ -42,12 +42,13 @@ def _shown(value: object) -> str:
 def description(name: str | None) -> dict[str, object]:
     """The code repository of that name, or the one that is meant. Raises RegistrationError."""
     from git_coderepo.git import Git
+    from git_coderepo.platforms.base import Option
     from git_coderepo.record.source import source_here
     from git_coderepo.registrations.describe import credential_source, described
 
     source = source_here(Git(), name)
     row = described(source.registration, source.remote)
     platform = source.platform()
-    row["recordedOptions"] = dict(platform.recorded_options())
+    row["recordedOptions"] = {Option(key, "").key: value for key, value in platform.recorded_options().items()}
     row["credential"] = credential_source(platform)
     return row

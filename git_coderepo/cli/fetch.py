@@ -52,7 +52,7 @@ def fetch(
     base = order.wanted.base
     if base is not None and not quiet:
         base.platform.notify = output.say
-    with progress_shown(quiet) as progress:
+    with ended_by_signals(), progress_shown(quiet) as progress:
         made = materialise(order.wanted, directory, method=method, progress=progress)
     if receipt is not None:
         made.write(receipt)
@@ -77,6 +77,24 @@ def show(receipt: Receipt, directory: str) -> None:
     output.line(f"{directory}: tree {receipt.tree}, verified")
     seconds = receipt.finished - receipt.started
     output.line(f"{output.count(receipt.files, 'file')}{travelled}, by {receipt.method}{came}, {seconds:.2f} s")
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """A machine that shuts down ends us through the same doors as an error: what we were at is taken away again."""
+    import signal
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
@@ -65,6 +64,8 @@ def _page() -> Iterator[str]:
     for title, rows in (("FILES", text.FILES), ("EXIT STATUS", text.STATUS), ("EXAMPLES", text.EXAMPLES)):
         yield f'.SH "{title}"' if " " in title else f".SH {title}"
         yield from _table(rows)
+        if rows is text.STATUS:
+            yield from _paragraphs(text.RUN_STATUS)
     yield '.SH "SEE ALSO"'
     pages = (("git", 1), ("git-config", 1), ("gitcredentials", 7), ("gitattributes", 5), ("git-ls-tree", 1))
     yield ",\n".join(f"\\fB{_roff(page)}\\fR({section})" for page, section in pages)
@@ -154,6 +155,10 @@ def _environment() -> Iterator[str]:
                 f"{ci.commit}, {ci.server}, {ci.repository}",
                 f"In its CI (`{ci.marker[0]}={ci.marker[1]}`) these say which commit the platform has.",
             )
+    yield from _paragraphs(("Set for a command that `run` starts:",))
+    yield from _table(text.RUN_ENVIRONMENT)
+    yield from _paragraphs(("Read by the pre-run hook:",))
+    yield from _table(text.HOOK_ENVIRONMENT)
     yield from _paragraphs(("Of others:",))
     yield from _table(text.OTHERS_ENVIRONMENT)
 
@@ -205,5 +210,41 @@ def _roff(words: str) -> str:
     return "\n".join("\\&" + line if line.startswith(".") else line for line in lines)
 
 
+# --- the README's table ---------------------------------------------------------------------------
+
+BEGIN, END = "<!-- platforms: made by `make man` -->\n", "<!-- platforms: end -->"
+
+
+def platform_table() -> str:
+    """The platforms as a Markdown table."""
+    lines = ["| type | what it is | options | a token needs |", "|---|---|---|---|"]
+    for name in platform_types():
+        if name == CUSTOM:
+            lines.append("| `custom` | a class of one's own | `--source MODULE.CLASS`, and what the class takes | |")
+            continue
+        platform = platform_class(name)
+        where = f"{platform.title} ({', '.join(platform.hosts)}, or `--host`)" if platform.hosts else platform.title
+        options = ", ".join(f"`{option.flag}`" for option in platform.options)
+        lines.append(f"| `{name}` | {where} | {options} | {getattr(platform, 'scopes', platform.token_help)} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_table(readme: str) -> str:
+    """The README's text with the table between its marks made anew."""
+    before, _, rest = readme.partition(BEGIN)
+    return before + BEGIN + platform_table() + END + rest.partition(END)[2]
+
+
+def main() -> None:
+    """Write the page, and the table into the README, in the checkout that one stands in."""
+    with open("man/git-coderepo.1", "w", encoding="utf-8") as page:
+        page.write(make())
+    with open("README.md", "r+", encoding="utf-8") as readme:
+        made = with_table(readme.read())
+        readme.seek(0)
+        readme.write(made)
+        readme.truncate()
+
+
 if __name__ == "__main__":
-    sys.stdout.write(make())
+    main()

@@ -148,6 +148,17 @@ ENVIRONMENT = (
      "`:`."),
 )  # fmt: skip
 
+# What a command that `run` starts finds in its environment, and what the pre-run hook reads.
+RUN_ENVIRONMENT = (
+    ("CODEREPO_MANIFEST", "The path of its run manifest, absolute."),
+    ("CODEREPO_MANIFEST_JSON", "The manifest itself, where it is no larger than 120 KiB."),
+    ("CODEREPO_RUN_ID", "The run's id. A run that is started within it names it as its parent."),
+    ("CODEREPO_TREE", "The snapshot's tree id."),
+    ("CODEREPO_COMMIT", "HEAD's commit, empty before the first one."),
+)
+
+HOOK_ENVIRONMENT = (("CODEREPO_OUT", "Where the pre-run hook writes the manifest, too."),)
+
 OTHERS_ENVIRONMENT = (
     ("GIT_TRACE", "`1` shows each command and request with secrets redacted, as `--verbose` does."),
     ("GIT_ADVICE", "`0` switches all hints off."),
@@ -160,6 +171,9 @@ FILES = (
     (".git/config", "Registrations, in sections `[coderepo \"NAME\"]`. No secret is ever written there. For linked "
      "work trees it is the common one."),
     (".git/coderepo/", "Our own objects, with the checkout's as their alternate, and overlays by their digest."),
+    (".git/coderepo/runs/YYYY-MM/ID.json, ID.result.json", "The manifest of a recorded run, which never changes, and "
+     "what is known of how it ended."),
+    (".git/coderepo/current.json", "The manifest of the work tree's last recorded run."),
     ("DIR/.coderepo-*, .DIR.coderepo-*", "What a fetch has not proved yet; a later one takes away what a killed one "
      "left."),
 )  # fmt: skip
@@ -174,11 +188,17 @@ STATUS = (
     ("141", "Whoever read the output is gone."),
 )
 
+RUN_STATUS = (
+    "The status of `run` is that of its command: 126 where it is not executable, 127 where there is none, 128+N where "
+    "signal N ended it. It is 125 where the run could not be recorded, whatever the reason; then nothing was started.",
+)
+
 EXAMPLES = (
     ("git coderepo demo --here", "See what would travel from this checkout, and the same tree come back."),
     ("git coderepo register", "Tie this checkout to its platform."),
     ("git coderepo status", "Say what would be recorded now, and whether a runner could fetch it."),
     ("git coderepo snapshot -o run.json", "Write the run manifest."),
+    ("git coderepo run -- python train.py", "Record a run, and start it."),
     ("git coderepo fetch run.json code", "On any machine: the same code, proved."),
     ("git coderepo verify run.json code", "Later: is it still the same?"),
     ("git coderepo fetch https://github.com/acme/widgets.git@COMMIT code", "The code of a commit, without a manifest; "

@@ -6,7 +6,7 @@ import importlib
 
 MODULES = (
     "register", "listing", "describe", "update", "remove", "login", "secret",
-    "status", "snapshot", "fetch", "verify", "validate",
+    "status", "snapshot", "run", "fetch", "verify", "validate",
     "demo", "help", "completion",
 )  # fmt: skip
 

@@ -167,11 +167,11 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Producer:
-    """The program that wrote the manifest, and the git that it used."""
+    """The program that wrote the manifest, and the git that it used: None where a hook had no time to ask."""
 
     name: str
     version: str
-    git: str
+    git: str | None
 
 
 @dataclass(frozen=True, slots=True)

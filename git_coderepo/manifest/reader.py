@@ -253,7 +253,11 @@ def _environment(node: Node) -> Environment:
 
 
 def _producer(node: Node) -> Producer:
-    return Producer(name=node.field("name", _line), version=node.field("version", _line), git=node.field("git", _line))
+    return Producer(
+        name=node.field("name", _line),
+        version=node.field("version", _line),
+        git=node.field("git", nullable(_line)),
+    )
 
 
 def _null(node: Node) -> None:

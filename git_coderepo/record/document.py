@@ -39,7 +39,7 @@ def write_record(
     snapshot: Snapshot,
     *,
     now: float,
-    git_version: str,
+    git_version: str | None,
     name: str | None = None,
     parent: str | None = None,
     command: Sequence[bytes] | None = None,

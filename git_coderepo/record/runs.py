@@ -1,7 +1,7 @@
 """The record of runs: one JSON file a run, never changed again, named by a time-ordered id, in monthly folders.
 
 `<common git dir>/coderepo/runs/YYYY-MM/<id>.json` and `<id>.result.json`; overlays that are too large for a manifest
-in `<common git dir>/coderepo/overlays/<sha256>.tar.gz`; the last run of a worktree in `<git dir>/coderepo/current.json`.
+in `<common git dir>/coderepo/overlays/<sha256>.tar.gz`; a worktree's last run in `<git dir>/coderepo/current.json`.
 Files and renames alone: no lock, no index that could be lost, safe on a shared file system.
 """
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.overlay import Difference, Overlay
-    from git_coderepo.checkout.status import Status
+    from git_coderepo.checkout.status import Change, Status
     from git_coderepo.git import Git
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.record.source import CodeSource
@@ -57,13 +57,14 @@ class Head:
 class Snapshot:
     """What would run, as far as it is known: filled from top to bottom, so that `status` can show where it stopped.
 
-    `omitted` holds (raw path, reason); `submodules` (raw path, commit id) of each gitlink; `base_tree` is None
-    without a base; `overlay` is None when nothing travels or it was not asked for; `travels` are the differences.
+    `omitted` holds (raw path, reason), `submodules` (raw path, commit id) of each gitlink; `taken` is what of the work
+    tree is not as in the index; `base_tree` is None without a base, `overlay` when nothing travels; `travels` are the
+    differences between the two.
     """
 
     __slots__ = (
         "archive", "base", "base_tree", "dirty", "git", "head", "layout", "omitted", "overlay", "settings", "source",
-        "status", "store", "submodules", "travels", "tree",
+        "status", "store", "submodules", "taken", "travels", "tree",
     )  # fmt: skip
 
     def __init__(self, git: Git) -> None:
@@ -81,6 +82,7 @@ class Snapshot:
         self.archive = "exact"
         self.omitted: list[tuple[bytes, str]] = []
         self.submodules: list[tuple[bytes, str]] = []
+        self.taken: list[Change] = []
         self.travels: list[Difference] = []
         self.overlay: Overlay | None = None
 
@@ -168,6 +170,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
     _refuse_populated(layout, found.listing)
     wanted = screened(status.changes, settings, snapshot.omitted)
     wanted += included(layout, request.include)
+    snapshot.taken = wanted
     sizes = [(change.path, disk_size(layout.toplevel + b"/" + change.path)) for change in wanted]
     refuse_large(settings, sizes, "changed")
     listing = found.listing
@@ -203,7 +206,10 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
     settings = Settings.read(git)
     snapshot.layout, snapshot.settings = layout, settings
     snapshot.store = Store(layout, request.store_directory)
-    commit = ObjectId(git.line("rev-parse", "--verify", "--end-of-options", f"{rev}^{{commit}}"))
+    found = git.start("rev-parse", "--verify", "--end-of-options", f"{rev}^{{commit}}").finish()
+    if found.status != 0:
+        raise NotReproducible(f"'{rev}' names no commit here", hints=["git log --oneline --all"])
+    commit = ObjectId(found.stdout.decode().strip())
     name = git.line("rev-parse", "--symbolic-full-name", "--end-of-options", rev)
     branch = name.splitlines()[-1] if name else ""
     tree = ObjectId(git.line("rev-parse", "--verify", f"{commit}^{{tree}}"))

@@ -9,6 +9,9 @@ from itertools import islice
 from git_coderepo.errors import TargetUnusable, UnsafeTree
 from git_coderepo.runner.paths import quoted
 
+# A path, or the descriptor of an open directory.
+Root = str | bytes | os.PathLike[str] | int
+
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 # Far below the 256 that macOS lets a process open.
@@ -31,7 +34,7 @@ _WORDS = {
 }
 
 
-def unusable(error: OSError, path: str | bytes, verb: str = "write") -> TargetUnusable:
+def unusable(error: OSError, path: str | bytes | os.PathLike[str], verb: str = "write") -> TargetUnusable:
     """What the operating system's refusal to `verb` `path` means, in a user's words."""
     reason = _WORDS.get(error.errno or 0) or (error.strerror or str(error)).lower()
     hints = (
@@ -49,7 +52,7 @@ class Directories:
     with O_NOFOLLOW: a link in the place of a directory raises OSError (ENOTDIR or ELOOP), and no path is too long.
     """
 
-    def __init__(self, root: int | str | bytes) -> None:
+    def __init__(self, root: Root) -> None:
         opened = os.dup(root) if isinstance(root, int) else os.open(root, OPEN_DIRECTORY)
         self._root = opened
         self._open: dict[bytes, int] = {b"": opened}

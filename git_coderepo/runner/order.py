@@ -118,8 +118,10 @@ def _platform_named(name: str, git: Git, settings: Settings) -> BaseCodeReposito
         url = RemoteURL.parse(name)
     except CodeRepoError:
         raise RegistrationError(f"no code repository '{name}', and no URL", hints=["git coderepo list"]) from None
-    if url.transport == "local" and not os.path.exists(name):
-        raise RegistrationError(f"no code repository '{name}', and no URL", hints=["git coderepo list"])
+    if url.transport == "local":
+        if not os.path.exists(name):
+            raise RegistrationError(f"no code repository '{name}', and no URL", hints=["git coderepo list"])
+        url = RemoteURL.from_parts("local", None, None, None, os.path.abspath(name))  # git is started elsewhere
     return build(inferred(name, url, settings), url, users_chain(settings, git), settings=settings)
 
 

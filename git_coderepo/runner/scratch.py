@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 
-from git_coderepo.errors import CommitMissing
+from git_coderepo.errors import CodeRepoError, CommitMissing
 from git_coderepo.git import Git
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
@@ -85,9 +85,19 @@ class Scratch:
     def tree_of(self, commit: ObjectId, part: bytes = b"") -> ObjectId:
         """The tree id that a commit here names, or the id of one directory of it, whose tree must be here too.
 
-        Raises GitFailed. The commit's own tree need not be here: it is read from the commit (`git help commit-tree`).
+        Raises CodeRepoError where the commit has no such directory, GitFailed. The commit's own tree need not be here: it is read from the commit (`git help commit-tree`).
         """
         if part:
-            return ObjectId(self.git.line("rev-parse", "--verify", "--end-of-options", f"{commit}:{os.fsdecode(part)}"))
+            found = self.git.start(
+                "rev-parse", "--verify", "--end-of-options", f"{commit}:{os.fsdecode(part)}"
+            ).finish()
+            id = found.stdout.strip().decode()
+            # A file's blob is not here: only trees were asked for.
+            if found.status != 0 or self.git.start("cat-file", "-t", id).finish().stdout != b"tree\n":
+                raise CodeRepoError(
+                    f"the commit {commit} has no directory '{os.fsdecode(part)}'",
+                    hints=["a path goes from the root of the repository, without '/' in front"],
+                )
+            return ObjectId(id)
         first_line = self.git.run("cat-file", "commit", commit.hex).split(b"\n", 1)[0]
         return ObjectId(first_line.removeprefix(b"tree ").decode())

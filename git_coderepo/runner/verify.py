@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from git_coderepo.objects import EXECUTABLE, FILE, GITLINK, SYMLINK, blob_hasher, blob_id
-from git_coderepo.runner.directories import Directories, unusable
+from git_coderepo.runner.directories import Directories, Root, unusable
 from git_coderepo.runner.record import Record
 
 # What is neither a file nor a link nor a directory: a pipe, a socket, a device. Never opened.
@@ -30,7 +30,7 @@ class Differences:
         return bool(self.changed or self.missing or self.added)
 
 
-def rehash(directory: str | bytes | int, object_format: str, gitlinks: Mapping[bytes, bytes] | None = None) -> Record:
+def rehash(directory: Root, object_format: str, gitlinks: Mapping[bytes, bytes] | None = None) -> Record:
     """Path to (mode, raw id) of everything below `directory`, read from the disk; no link is followed.
 
     `gitlinks` (path to raw id) are the submodules that belong there: a directory in the place of one counts as it, and

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from git_coderepo.errors import DownloadDamaged, InvalidManifest, UnsafeTree
 from git_coderepo.objects import DIRECTORY, EXECUTABLE, FILE, GITLINK, SYMLINK, ObjectId, blob_hasher, blob_id
-from git_coderepo.runner.directories import Directories, sync_file_system, unusable
+from git_coderepo.runner.directories import Directories, Root, sync_file_system, unusable
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import LINK_TARGET_BYTES, NAME_BYTES, Limits
 from git_coderepo.runner.paths import check_path, links_that_leave, quoted
@@ -51,7 +51,7 @@ class TreeWriter:
 
     def __init__(
         self,
-        directory: str | bytes | int,
+        directory: Root,
         *,
         object_format: str = "sha1",
         limits: Limits | None = None,

@@ -196,7 +196,7 @@ def refused(
 
 def everything(directory: Path) -> set[str]:
     """The relative path of everything below a directory, but for our own store in a checkout's git directory."""
-    found = set()
+    found: set[str] = set()
     for folder, folders, names in os.walk(directory):
         if os.path.basename(folder) == ".git" and "coderepo" in folders:
             folders.remove("coderepo")
@@ -209,7 +209,8 @@ def contents(directory: Path, *, without: tuple[str, ...] = ()) -> dict[str, tup
     found: dict[str, tuple[object, ...]] = {}
     for folder, folders, names in os.walk(os.fsencode(directory)):
         here = os.path.relpath(folder, os.fsencode(directory))
-        folders[:] = [name for name in folders if os.fsdecode(os.path.normpath(os.path.join(here, name))) not in without]
+        relative = {name: os.fsdecode(os.path.normpath(os.path.join(here, name))) for name in [*folders, *names]}
+        folders[:] = [name for name in folders if relative[name] not in without]
         for name in [*folders, *names]:
             full = os.path.join(folder, name)
             facts = os.lstat(full)
@@ -220,7 +221,7 @@ def contents(directory: Path, *, without: tuple[str, ...] = ()) -> dict[str, tup
                 with open(full, "rb") as file:
                     data = file.read()
             when = facts.st_mtime_ns if name == b"index" else None
-            found[os.fsdecode(os.path.normpath(os.path.join(here, name)))] = (facts.st_mode, facts.st_ino, when, data)
+            found[relative[name]] = (facts.st_mode, facts.st_ino, when, data)
     return found
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,7 +142,7 @@ def test_a_certificate_that_nobody_vouches_for(place: World) -> None:
 
 # --- what arrives is not what it should be ----------------------------------------------------------------
 
-WRONG_ARCHIVES = {
+WRONG_ARCHIVES: dict[str, tuple[Misbehaviour, str]] = {
     "cut off": (Cut(after=100), "broke off"),
     "cut off, chunked": (Cut(after=100, framing="chunked"), "broke off"),
     "cut off, and ended as if that were all": (Cut(after=100, framing="terminated"), ""),
@@ -232,15 +233,7 @@ def test_a_base_that_is_gone_from_the_platform(tmp_path: Path) -> None:
 BIG = b'{"padding": "' + b"x" * (4 << 20) + b'"}'
 
 
-def changed(old: bytes, new: bytes) -> object:
-    def change(data: bytes) -> bytes:
-        assert old in data, old
-        return data.replace(old, new, 1)
-
-    return change
-
-
-DAMAGES = {
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "nothing in it": lambda data: b"",
     "half of it": lambda data: data[: len(data) // 2],
     "no JSON": lambda data: b"#!/bin/sh\n",
@@ -382,7 +375,7 @@ def test_a_full_disk(local: World, target: str) -> None:
         'mount -t tmpfs -o size=96k none disk || exit 99; "$@"; status=$?; '
         "echo; find disk -mindepth 1 | sed 's/^/left: /'; exit $status"
     )
-    command = [local.runner.program.executable(), "fetch", manifest, target]
+    command = [local.runner.program.executable(), "fetch", str(manifest), target]
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", script, "sh", *command],
         cwd=local.runner.home,
@@ -416,11 +409,15 @@ def test_a_runner_without_git_fetches_by_the_archive(place: World, tmp_path: Pat
     program = place.runner.program.executable()
     env = {**place.runner.env, "PATH": str(tmp_path)}
     done = subprocess.run(
-        [program, "fetch", "--json", "run.json", "without git"], cwd=place.runner.home, env=env, capture_output=True
+        [program, "fetch", "--json", "run.json", "without git"],
+        cwd=place.runner.home,
+        env=env,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert b'"method": "archive"' in done.stdout
-    assert b'"git": null' in done.stdout
+    assert '"method": "archive"' in done.stdout
+    assert '"git": null' in done.stdout
     assert place.runner.tree("without git") == place.checkout.tree()
     word = f"{place.url}@{place.base}"
     done = subprocess.run(
@@ -462,7 +459,7 @@ def test_a_word_that_does_not_exist(local: World, words: list[str], says: str, h
 def test_a_repository_that_is_not_registered(local: World) -> None:
     asked = ("fetch", "orogin@" + "1" * 40, "code")
     refused(local.runner, *asked, status=128, says="no code repository 'orogin'", hint="git coderepo list")
-    checkout = {"cwd": local.checkout.path}
+    checkout: dict[str, Any] = {"cwd": local.checkout.path}
     asked_here = ("snapshot", "--code-repository", "orogin")
     refused(local.user, *asked_here, **checkout, status=128, says="no code repository 'orogin'", hint="'origin'")
 
@@ -472,7 +469,7 @@ def test_a_repository_that_is_not_registered(local: World) -> None:
 
 def not_reproducible(local: World, says: str, hint: str) -> None:
     """`snapshot` refuses, and `status` says why without failing."""
-    checkout = {"cwd": local.checkout.path}
+    checkout: dict[str, Any] = {"cwd": local.checkout.path}
     refused(local.user, "snapshot", **checkout, status=128, says=says, hint=hint)
     status = local.user.run("status", "--exit-code", **checkout, check=False)
     assert status.status == 1

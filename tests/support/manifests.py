@@ -320,6 +320,6 @@ def documents(*, submodules: int = 2) -> st.SearchStrategy[Document]:
             "repository": nullable(repositories()),
             "code": codes(submodules=submodules),
             "environment": st.fixed_dictionaries({"buildKey": nullable(lines()), "image": nullable(lines())}),
-            "producer": st.fixed_dictionaries({"name": lines(), "version": lines(), "git": lines()}),
+            "producer": st.fixed_dictionaries({"name": lines(), "version": lines(), "git": st.none() | lines()}),
         }
     )

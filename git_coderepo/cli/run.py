@@ -1,0 +1,68 @@
+"""`git coderepo run [--] COMMAND…`: record, run, and write down how it ended."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.app import app
+from git_coderepo.cli.options import Check, CodeRepository
+from git_coderepo.errors import UsageError
+
+
+@app.command(context_settings={"allow_interspersed_args": False})
+def run(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="COMMAND...", help="The command and its arguments.", show_default=False),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="A name for the run.")] = None,
+    manifest: Annotated[
+        str | None, typer.Option("--manifest", metavar="FILE", help="Write the manifest there too.")
+    ] = None,
+    outputs: Annotated[
+        list[str] | None, typer.Option("--output", metavar="PATH", help="Keep the digests of what it produced there.")
+    ] = None,
+    no_command: Annotated[bool, typer.Option("--no-command", help="Do not record the command.")] = False,
+    include: Annotated[
+        list[str] | None, typer.Option("--include", metavar="PATH", help="Take an ignored path along.")
+    ] = None,
+    code_repository: CodeRepository = None,
+    check: Check = False,
+) -> None:
+    """Record a run and start it; its status is the command's.
+
+    125 where it could not be recorded: then nothing was started. 126 and 127 as env(1), 128+N for a signal.
+    """
+    from git_coderepo.git import Git
+    from git_coderepo.record.run import RunRequest, run_recorded
+    from git_coderepo.record.snapshot import Request
+
+    if not command:
+        raise UsageError("no command to run", hints=["git coderepo run -- python train.py"])
+    finished = run_recorded(
+        Git(),
+        RunRequest(
+            command=tuple(os.fsencode(word) for word in command),
+            snapshot=Request(
+                code_repository=code_repository,
+                check=check,
+                include=[os.fsencode(path) for path in include or ()],
+                notify=output.say,
+            ),
+            name=name,
+            manifest=os.fsencode(manifest) if manifest is not None else None,
+            outputs=tuple(os.fsencode(path) for path in outputs or ()),
+            keep_command=not no_command,
+        ),
+        say=output.say,
+    )
+    if finished.status in (126, 127):
+        word = "found" if finished.status == 127 else "executable"
+        output.say(f"error: '{command[0]}' is not {word}")
+    for path in finished.edited:
+        output.warn(f"'{os.fsdecode(path)}' was edited while it ran")
+    raise typer.Exit(finished.status)

@@ -1,0 +1,58 @@
+"""The pre-run hook: record the run, strictly and quickly, with little of the standard library and nothing else."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from git_coderepo.errors import CodeRepoError
+from git_coderepo.git import Git
+from git_coderepo.record.document import write_record
+from git_coderepo.record.runs import Runs
+from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
+
+
+def pre_run() -> int:
+    """What `git hook run pre-run` does; gives the hook's exit status: 0 recorded, 1 not.
+
+    Nothing is done within a run that is recorded already: CODEREPO_RUN_ID is set there. The old `current.json` goes
+    first, so that a run which could not be recorded is not taken for the one before it.
+    """
+    if os.environ.get("CODEREPO_RUN_ID"):
+        return 0
+    git = Git()
+    snapshot = Snapshot(git)
+    try:
+        take_snapshot(git, Request(), into=snapshot)
+        record_run(snapshot)
+    except CodeRepoError as error:
+        _forget(snapshot)
+        sys.stderr.write(f"fatal: {error.message}\n" + "".join(f"hint: {text}\n" for text in error.hints))
+        return 1
+    except OSError as error:
+        _forget(snapshot)
+        sys.stderr.write(f"fatal: the run cannot be recorded: {error}\n")
+        return 1
+    return 0
+
+
+def record_run(snapshot: Snapshot) -> str:
+    """Write down a run of this snapshot, and where the environment asks for it (CODEREPO_OUT); gives its id."""
+    assert snapshot.layout is not None
+    runs = Runs(snapshot.layout)
+    runs.remove_current()
+    record = write_record(snapshot, now=time.time(), git_version=None)
+    runs.write(record)
+    runs.write_current(record)
+    out = os.environ.get("CODEREPO_OUT")
+    if out:
+        from git_coderepo.record.keep import write_manifest
+
+        write_manifest(record, os.fsencode(out))
+    return record.id
+
+
+def _forget(snapshot: Snapshot) -> None:
+    if snapshot.layout is not None:
+        Runs(snapshot.layout).remove_current()
