@@ -479,7 +479,7 @@ def test_validate_names_every_field_that_is_wrong():
     def change(document):
         document["run"].update(id="x", command=3)
         del document["code"]["dirty"], document["code"]["head"]["tree"]
-        document["producer"]["git"] = None
+        document["producer"]["git"] = 3
         document["code"]["special"][0]["target"] = "x"
 
     assert problems(changed(change)) == [

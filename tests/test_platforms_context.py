@@ -51,7 +51,7 @@ def test_an_untracked_file_makes_it_dirty_whatever_its_name(
     """Z6"""
     pushed.write(path, "x")
     assert context(pushed).is_dirty and context(pushed).has_local_changes
-    monkeypatch.setenv("CODEREPO_UNTRACKED", "false")
+    monkeypatch.setenv("CODEREPO_UNTRACKED", "ignore")
     assert not context(pushed).is_dirty
 
 

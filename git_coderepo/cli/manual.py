@@ -96,9 +96,9 @@ def _platforms() -> Iterator[str]:
             yield ".SS custom: a class of one\\(aqs own"
             yield from _paragraphs(
                 (
-                    "`--source MODULE.CLASS` names a subclass of `git_coderepo.BaseCodeRepository` that can be "
-                    "imported; its options go to its constructor. A class written for ZenML imports its names from "
-                    "`git_coderepo.compat` instead.",
+                    "`--source MODULE.CLASS` names a subclass of `git_coderepo.BaseCodeRepository`, installed "
+                    "or in the checkout; its options go to its constructor. A class written for ZenML imports "
+                    "its names from `git_coderepo.compat` instead.",
                 )
             )
             continue

@@ -156,8 +156,8 @@ def _execute(command: Sequence[bytes], environment: Mapping[str, str]) -> tuple[
             signal.signal(number, forward)
     try:
         process = subprocess.Popen(list(command), env=dict(environment))
-        for number in early:
-            process.send_signal(number)
+        for missed in early:
+            process.send_signal(missed)
         status = process.wait()
     except FileNotFoundError:
         return 127, None
