@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-all lint bench man clean
+.PHONY: demo test test-all git-newest lint bench man clean
 
 $(VENV)/installed: pyproject.toml man/git-coderepo.1
 	$(PYTHON) -m venv $(VENV)
@@ -15,10 +15,14 @@ demo: $(VENV)/installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" git coderepo demo
 
 test: $(VENV)/installed
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto -m 'not slow'
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto -m 'not slow' $(TESTS)
 
 test-all: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto -m slow
+
+# Debian unstable's git, fetched into a cache: TEST_GIT="$$(make -s git-newest)" make test
+git-newest:
+	@tests/newest_git.sh
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -12,9 +12,13 @@ def main() -> None:
         from git_coderepo.record.hook import pre_run
 
         sys.exit(pre_run())
-    from git_coderepo.cli.app import main as run
+    try:
+        from git_coderepo.cli.app import main as run
 
-    sys.exit(run(sys.argv[1:]))
+        status = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)
 
 
 if __name__ == "__main__":

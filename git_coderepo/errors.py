@@ -90,6 +90,14 @@ class NotACheckout(CodeRepoError):
     """The directory is in no Git work tree."""
 
 
+class UnknownRun(CodeRepoError):
+    """A word that names no run of the record, or several."""
+
+
+class HookRefused(CodeRepoError):
+    """A hook that cannot be installed beside what is there; the hints say what to add by hand."""
+
+
 class NotReproducible(CodeRepoError):
     """The code cannot be recorded so that a runner could get it back; said before the run starts."""
 

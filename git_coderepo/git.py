@@ -28,6 +28,9 @@ LOCAL_ENVIRONMENT = (
     "GIT_WORK_TREE",
 )  # fmt: skip
 
+# Of these the ones that are paths, and may be relative.
+_PLACES = ("GIT_COMMON_DIR", "GIT_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_WORK_TREE")
+
 _SIGPIPE = 13  # Linux and macOS; the `signal` module costs more to import than a git process to start
 
 
@@ -60,7 +63,8 @@ class Process:
         if is_on():
             trace("run " + shown(argv))
         try:
-            self._pid = os.posix_spawnp(argv[0], argv, environment, file_actions=actions, setsigdef=(_SIGPIPE,))
+            program = _program(argv[0], environment)
+            self._pid = os.posix_spawnp(program, argv, environment, file_actions=actions, setsigdef=(_SIGPIPE,))
         except FileNotFoundError:
             os.close(self._out)
             os.close(self._err)
@@ -128,6 +132,8 @@ class Git:
         base = dict(os.environ if environment is None else environment)
         base["LC_ALL"] = "C"
         base["GIT_OPTIONAL_LOCKS"] = "0"
+        # What stands in another object's place here (git-replace) stands there for nobody else.
+        base["GIT_NO_REPLACE_OBJECTS"] = "1"
         self.environment = base
         self.settings = tuple(settings)
 
@@ -141,8 +147,13 @@ class Git:
         return Git(directory, environment=kept, settings=self.settings)
 
     def at(self, directory: Argument) -> Git:
-        """The same git, started in another directory of the same checkout."""
-        return Git(directory, environment=self.environment, settings=self.settings)
+        """The same git, started in another directory of the same checkout.
+
+        What the environment says of places from here (`git --git-dir=x`: a relative GIT_DIR) is said from the root.
+        """
+        here = os.fsdecode(os.path.abspath(self.directory if self.directory is not None else os.curdir))
+        places = {name: os.path.join(here, self.environment[name]) for name in _PLACES if self.environment.get(name)}
+        return Git(directory, environment={**self.environment, **places}, settings=self.settings)
 
     def with_environment(self, **names: str) -> Git:
         """The same git with these variables set."""
@@ -225,7 +236,7 @@ def failure(argv: Sequence[Argument], status: int, stderr: bytes) -> CodeRepoErr
     words = redact(stderr.decode("utf-8", "replace").strip())
     lines = [line for line in words.splitlines() if line.strip()]
     fatal = next((line for line in lines if line.startswith(("fatal: ", "error: "))), lines[-1] if lines else "")
-    if "not a git repository" in fatal:
+    if "not a git repository" in fatal or "must be run in a work tree" in fatal:
         return NotACheckout(fatal.removeprefix("fatal: "))
     if "detected dubious ownership" in fatal:
         command = next((line.strip() for line in lines if "safe.directory" in line and "git config" in line), None)
@@ -267,6 +278,18 @@ def _quoted(word: str) -> str:
         return plain
     escaped = "".join(char if char.isprintable() else repr(char)[1:-1] for char in plain)
     return "'" + escaped.replace("'", "'\\''") + "'"
+
+
+def _program(name: Argument, environment: Mapping[str, str]) -> Argument:
+    """The program of that name on the environment's own PATH; `posix_spawnp` looks on the one of this process."""
+    path = environment.get("PATH", os.defpath)
+    if path == os.environ.get("PATH"):
+        return name
+    for folder in path.split(os.pathsep):
+        candidate = os.path.join(folder, os.fsdecode(name))
+        if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
+            return candidate
+    raise FileNotFoundError(name)
 
 
 def _anonymous_file(contents: bytes | None = None) -> int:

@@ -115,7 +115,7 @@ def test_bash_completes_registered_names(bash: Complete) -> None:
 
 def test_bash_completes_words_of_which_one_is_wanted(bash: Complete) -> None:
     assert bash("git coderepo register --type git") == ["github", "gitlab", "git"]
-    assert bash("git coderepo fetch --method ") == ["auto", "archive", "git", "files"]
+    assert bash("git coderepo fetch --method ") == ["auto", "local", "archive", "git", "files"]
     assert bash("git coderepo completion ") == list(SHELLS)
     assert bash("git coderepo secret ") == ["set", "list", "remove"]
     assert bash("git coderepo secret list --j") == ["--json"]
@@ -150,7 +150,7 @@ def test_fish_completes_verbs_options_and_names(fish: Complete) -> None:
     assert fish("git coderepo sn") == ["snapshot"]
     assert {"--code-repository", "--method", "--receipt"} <= set(fish("git coderepo fetch --"))
     assert set(fish("git coderepo describe ")) == {"origin", "our mirror"}
-    assert {"auto", "archive", "git", "files"} == set(fish("git coderepo fetch --method "))
+    assert {"auto", "local", "archive", "git", "files"} == set(fish("git coderepo fetch --method "))
     assert set(fish("git coderepo secret ")) == {"set", "list", "remove"}
 
 
@@ -186,7 +186,7 @@ def test_zsh_completes_verbs_options_and_names(zsh: Complete) -> None:
     assert [line.split(":")[0] for line in zsh("git coderepo ")] == FIRST_WORDS
     assert "--method" in zsh("git coderepo fetch --")
     assert zsh("git coderepo describe ") == ["origin", "our mirror"]
-    assert zsh("git coderepo fetch --method ") == ["auto", "archive", "git", "files"]
+    assert zsh("git coderepo fetch --method ") == ["auto", "local", "archive", "git", "files"]
     assert zsh("git coderepo fetch ") == ["files"]
 
 

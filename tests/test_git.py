@@ -41,10 +41,8 @@ def test_outside_of_a_repository_it_says_so(tmp_path: Path, env: dict[str, str])
         Git(str(tmp_path), environment={**env, "GIT_CEILING_DIRECTORIES": str(tmp_path.parent)}).run("status")
 
 
-def test_without_git_it_says_what_is_missing(
-    tmp_path: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+def test_without_git_it_says_what_is_missing(tmp_path: Path, env: dict[str, str]) -> None:
+    env["PATH"] = str(tmp_path)
     with pytest.raises(GitNotFound, match="no 'git' on PATH"):
         Git(environment=env).run("--version")
 
@@ -89,21 +87,26 @@ def test_every_name_that_ties_git_to_a_repository_is_known(env: dict[str, str]) 
     assert set(Git(environment=env).run("rev-parse", "--local-env-vars").decode().split()) <= set(LOCAL_ENVIRONMENT)
 
 
-def test_the_version_is_read_and_an_old_git_is_refused(
-    env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_version_is_read_and_an_old_git_is_refused(env: dict[str, str], tmp_path: Path) -> None:
     numbers, text = version(Git(environment=env))
     assert numbers >= (2, 34) and text.startswith(f"{numbers[0]}.{numbers[1]}")
     old = tmp_path / "git"
     old.write_text("#!/bin/sh\necho git version 2.25.1\n")
     old.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
+    env["PATH"] = str(tmp_path)
     with pytest.raises(CodeRepoError, match=r"git 2\.25\.1 is too old"):
         check_version(Git(environment=env))
 
 
 def test_a_command_is_shown_quoted_and_without_secrets() -> None:
-    words: list[str | bytes] = ["git", "clone", "https://user:hunter2@host/a?private_token=abc", "a b", "new\nline", b"\xff"]
+    words: list[str | bytes] = [
+        "git",
+        "clone",
+        "https://user:hunter2@host/a?private_token=abc",
+        "a b",
+        "new\nline",
+        b"\xff",
+    ]
     text = shown(words)
     assert text == "git clone 'https://****@host/a?****' 'a b' 'new\\nline' '\\udcff'"
 

@@ -82,6 +82,7 @@ def test_the_wheel_holds_the_page_the_schemas_and_the_marker_for_types(built: Pa
         "git_coderepo/py.typed",
         "git_coderepo/manifest/schema/run-manifest-1.json",
         "git_coderepo/manifest/schema/receipt-1.json",
+        *(f"git_coderepo/hooks/texts/{path.name}" for path in (ROOT / "hooks").iterdir()),
     }
     assert modules | data <= names
     assert not any(name.startswith(("tests/", "bench/")) for name in names)

@@ -21,7 +21,7 @@ from git_coderepo.errors import (
 )
 from git_coderepo.git import Git
 from git_coderepo.registrations import secrets
-from git_coderepo.registrations.build import build, credential_home, from_manifest
+from git_coderepo.registrations.build import build, credential_home, from_manifest, helpers_know_hosts
 from git_coderepo.registrations.config import Registration
 from git_coderepo.registrations.credentials import users_chain
 from git_coderepo.registrations.describe import credential_source, described
@@ -230,7 +230,8 @@ def test_a_manifest_that_points_elsewhere_gets_no_token_there(repo: Repo, record
 
 @pytest.mark.parametrize("key", ["apiUrl", "host"])
 def test_gits_helpers_are_not_asked_about_a_host_that_only_an_option_names(repo: Repo, key: str) -> None:
-    repo.git("config", "--global", "credential.helper", HELPER)
+    repo.git("config", "--global", "credential.https://git.corp.helper", HELPER)
+    repo.git("config", "--global", "credential.https://evil.example.helper", HELPER)
     recorded = Recorded(remote=CORP, options={key: "https://evil.example"})
 
     assert revealed(run(repo, recorded), EVIL) is None
@@ -238,6 +239,28 @@ def test_gits_helpers_are_not_asked_about_a_host_that_only_an_option_names(repo:
 
     repo.git("config", "--global", "coderepo.https://evil.example/.user", "u")
     assert revealed(run(repo, recorded), EVIL) == "helper"
+
+
+def test_a_helper_that_may_answer_for_any_host_is_not_asked_about_one_that_only_a_manifest_names(repo: Repo) -> None:
+    repo.git("config", "--global", "credential.helper", HELPER)
+    recorded = Recorded(remote=CORP)
+
+    assert revealed(run(repo, recorded), "https://git.corp") is None
+
+    repo.git("config", "--global", "coderepo.https://git.corp/.type", "git")
+    assert revealed(run(repo, recorded), "https://git.corp") == "helper"
+
+
+@pytest.mark.parametrize(("helpers", "know"), [
+    ([], True), (["store"], True), (["/usr/bin/git-credential-libsecret"], True), (["cache --timeout 9"], True),
+    (["mine"], False), (["store", "!gh auth git-credential"], False), (["mine", "", "store"], True),
+])  # fmt: skip
+def test_helpers_that_keep_credentials_by_host_are_known(repo: Repo, helpers: list[str], know: bool) -> None:
+    for helper in helpers:
+        repo.git("config", "--add", "credential.helper", helper)
+    repo.git("config", "credential.https://git.corp.helper", "mine")
+
+    assert helpers_know_hosts(Settings.read(Git(str(repo.path), environment=repo.env))) is know
 
 
 def test_the_runners_own_rule_stands_above_the_manifests_options(repo: Repo) -> None:

@@ -77,20 +77,22 @@ def read_layout(process: Process, git: Git, *, bare_allowed: bool = False) -> La
     if len(lines) < len(_FACTS):
         raise process.failure()
     bare, inside, shallow, object_format = (line.decode() for line in lines[: len(_FACTS)])
-    if inside != "true" and not bare_allowed:
+    # A work tree that GIT_WORK_TREE names has a root also for whoever stands outside of it.
+    has_root = inside == "true" or (bare != "true" and len(lines) >= len(_FACTS) + len(_PATHS))
+    if not has_root and not bare_allowed:
         if bare != "true":
-            raise NotACheckout("this operation must be run in a work tree")
+            raise process.failure()
         raise NotACheckout(
             "this is a bare repository: it has no work tree",
             hints=["for a commit as it is: git coderepo snapshot REV"],
         )
-    questions = _PATHS if inside == "true" else _PATHS[:-1]
+    questions = _PATHS if has_root else _PATHS[:-1]
     paths, ids = lines[len(_FACTS) : len(_FACTS) + len(questions)], lines[len(_FACTS) + len(questions) :]
     if len(ids) not in (0, 1, 2) or (process.status == 0) != (len(ids) == 2):
         # A directory's name holds a newline: ask for each one alone.
         paths = [git.run("rev-parse", _ABSOLUTE, *words).removesuffix(b"\n") for words in questions]
         ids = lines[-2:] if process.status == 0 else []
-    if inside != "true":
+    if not has_root:
         paths = [*paths, paths[0]]
         ids = git.start("rev-parse", "HEAD", "HEAD^{tree}").finish().stdout.split()
     git_dir, common_dir, prefix, index, objects, toplevel = paths

@@ -5,6 +5,7 @@ Format: https://git-scm.com/docs/git-status#_porcelain_format_version_2, with `-
 
 from __future__ import annotations
 
+from git_coderepo.errors import NotReproducible
 from git_coderepo.objects import ObjectId
 
 TYPE_CHECKING = False
@@ -12,17 +13,26 @@ if TYPE_CHECKING:
     from git_coderepo.git import Git, Process
 
 
+# strerror(3) in the C locale, for what keeps lstat(2) from an answer other than "there is none".
+_UNREACHABLE = frozenset(
+    ("Permission denied", "Operation not permitted", "Input/output error", "Stale file handle", "File name too long",
+     "Transport endpoint is not connected")
+)  # fmt: skip
+
+
 class Change:
     """One path that differs: `path` raw from the root, `index` and `worktree` git's letters (`.` for none).
 
-    `index` is `?` for an untracked path and `u` for an unmerged one; `submodule` is true for a gitlink.
+    `index` is `?` for an untracked path and `u` for an unmerged one; `submodule` is true for a gitlink; `marked` for
+    a path that git was told not to look at.
     """
 
-    __slots__ = ("index", "path", "submodule", "worktree")
+    __slots__ = ("index", "marked", "path", "submodule", "worktree")
 
-    def __init__(self, path: bytes, index: str, worktree: str, submodule: bool) -> None:
+    def __init__(self, path: bytes, index: str, worktree: str, submodule: bool, *, marked: bool = False) -> None:
         self.path = path
         self.index = index
+        self.marked = marked
         self.worktree = worktree
         self.submodule = submodule
 
@@ -68,8 +78,24 @@ def start_status(git: Git) -> Process:
 
 
 def read_status(process: Process) -> Status:
-    """The answer; raises GitFailed or NotACheckout."""
-    return parse_status(process.checked())
+    """The answer; raises GitFailed or NotACheckout, and NotReproducible for what git could not look at."""
+    output = process.checked()
+    if process.stderr:
+        _refuse_unseen(process.stderr)
+    return parse_status(output)
+
+
+def _refuse_unseen(words: bytes) -> None:
+    """git passes over a directory that it cannot list and a path that it cannot reach, says so, and ends with 0."""
+    for line in words.decode("utf-8", "replace").splitlines():
+        reason = line.rpartition(": ")[2]
+        listing = line.startswith("warning: could not open directory '")
+        if listing or (not line.startswith(("warning: ", "hint: ", "trace: ")) and reason in _UNREACHABLE):
+            path = line.partition("'")[2].rpartition("'")[0] if listing else line.rpartition(": ")[0]
+            raise NotReproducible(
+                f"git cannot look at '{path}': {reason}",
+                hints=["make it readable, or leave it out: git coderepo ignore PATH"],
+            )
 
 
 def parse_status(output: bytes) -> Status:

@@ -6,6 +6,7 @@ import os
 
 from git_coderepo.checkout.base import GUESS, start_walk
 from git_coderepo.checkout.layout import read_layout, start_layout
+from git_coderepo.checkout.marks import marked_paths
 from git_coderepo.checkout.status import read_status, start_status
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.settings import READ_ARGUMENTS, Settings
@@ -21,12 +22,22 @@ _ATTEMPTS = 3
 
 
 class Survey:
-    """The answers; `listing` is `ls-tree -r -z` of HEAD, `guessed_walk` the walk to the base of the usual remote."""
+    """The answers; `listing` is `ls-tree -r -z` of HEAD, `guessed_walk` the walk to the base of the usual remote.
 
-    __slots__ = ("git", "guessed_walk", "layout", "listing", "settings", "status")
+    `marked` are the raw paths of which git was told not to look at them, see `marked_paths`.
+    """
+
+    __slots__ = ("git", "guessed_walk", "layout", "listing", "marked", "settings", "status")
 
     def __init__(
-        self, git: Git, layout: Layout, status: Status, settings: Settings, listing: bytes, guessed_walk: Process
+        self,
+        git: Git,
+        layout: Layout,
+        status: Status,
+        settings: Settings,
+        listing: bytes,
+        guessed_walk: Process,
+        marked: list[bytes],
     ) -> None:
         self.git = git
         self.layout = layout
@@ -34,6 +45,7 @@ class Survey:
         self.settings = settings
         self.listing = listing
         self.guessed_walk = guessed_walk
+        self.marked = marked
 
     def remotes(self) -> dict[str, RemoteURL]:
         """Each remote's URL by its name; see `urls.remotes_of`."""
@@ -62,13 +74,14 @@ def survey(git: Git) -> Survey:
         walk = start_walk(git, GUESS)
         layout = read_layout(layout_process, git)
         settings = Settings.parse(settings_process.checked(1), git.environment)
+        marked = marked_paths(git, layout)  # while git looks at the work tree
         status = read_status(status_process)
         listing_process.finish()
         walk.finish()
         if status.head != layout.head:
             continue
         listing = listing_process.checked() if layout.head is not None else b""
-        return Survey(git, layout, status, settings, listing, walk)
+        return Survey(git, layout, status, settings, listing, walk, marked)
     raise CodeRepoError("HEAD keeps moving: another git command is at work in this checkout")
 
 
@@ -78,5 +91,13 @@ def embedded_repositories(found: Status) -> list[bytes]:
 
 
 def populated_submodules(layout: Layout, links: list[tuple[bytes, str]]) -> list[bytes]:
-    """The submodules whose work tree is here."""
-    return [path for path, _ in links if os.path.lexists(layout.toplevel + b"/" + path + b"/.git")]
+    """The submodules whose work tree is here; also one that lost its `.git`, whose files git does not look at."""
+    return [path for path, _ in links if _holds_anything(layout.toplevel + b"/" + path)]
+
+
+def _holds_anything(path: bytes) -> bool:
+    try:
+        with os.scandir(path) as found:
+            return next(found, None) is not None
+    except (FileNotFoundError, NotADirectoryError):
+        return False

@@ -44,14 +44,30 @@ class PrivateIndex:
 
     def take(self, changes: Sequence[Change]) -> None:
         """Bring each of `changes` to what is on the disk now. Raises NotReproducible for what git cannot read."""
-        paths = _paths_to_update(self.layout, changes)
-        if not paths:
+        self.unmark([change.path for change in changes if change.marked])
+        gone, there = _paths_to_update(self.layout, changes)
+        if gone:
+            # `--remove` would look at them, and stop at one below a directory that became a link.
+            self.git.run("update-index", "-z", "--force-remove", "--stdin", stdin=b"\0".join(gone) + b"\0")
+        if not there:
             return
         update = self.git.start(
-            "update-index", "-z", "--add", "--remove", "--replace", "--stdin", stdin=b"\0".join(paths) + b"\0"
+            "update-index", "-z", "--add", "--remove", "--replace", "--stdin", stdin=b"\0".join(there) + b"\0"
         ).finish()
         if update.status != 0:
             raise _unreadable(update.failure())
+        if b"Ignoring path " in update.stderr:
+            # It goes on after a path that no tree may have (`.git/x`), and ends with 0.
+            ignored = update.stderr.partition(b"Ignoring path ")[2].partition(b"\n")[0]
+            raise NotReproducible(
+                f"git takes no path such as '{os.fsdecode(ignored)}'",
+                hints=["leave it out: echo '/PATH' >> .git/info/exclude, or no --include"],
+            )
+
+    def unmark(self, paths: Sequence[bytes]) -> None:
+        """Look at these paths again, whatever the user's index has them marked as."""
+        for mark in ("--no-assume-unchanged", "--no-skip-worktree") if paths else ():
+            self.git.run("update-index", "-z", mark, "--stdin", stdin=b"\0".join(paths) + b"\0")
 
     def write_tree(self) -> ObjectId:
         """The tree id of what it holds; the tree's objects go into our own store."""
@@ -75,15 +91,32 @@ def write_snapshot_tree(git: Git, layout: Layout, store: Store, changes: Sequenc
         return index.write_tree()
 
 
-def _paths_to_update(layout: Layout, changes: Sequence[Change]) -> list[bytes]:
-    """What differs from the index, deletions first: a file that became a directory must go before its children come."""
+def hidden_changes(git: Git, layout: Layout, store: Store, marked: Sequence[bytes]) -> list[Change]:
+    """The changes of the paths that git was told not to look at; see `marked_paths`."""
+    from git_coderepo.checkout.status import Change as Row
+
+    with PrivateIndex(git, layout, store) as index:
+        index.unmark(marked)
+        changed = set(index.changed())
+    there = layout.toplevel + b"/"
+    return [
+        Row(path, ".", "M" if os.path.lexists(there + path) else "D", False, marked=True)
+        for path in marked
+        if path in changed
+    ]
+
+
+def _paths_to_update(layout: Layout, changes: Sequence[Change]) -> tuple[list[bytes], list[bytes]]:
+    """(deletions, the rest): a file that became a directory must go before its children come."""
     gone: list[bytes] = []
     there: list[bytes] = []
     for change in changes:
         if change.worktree == ".":
             continue
-        (there if os.path.lexists(layout.toplevel + b"/" + change.path) else gone).append(change.path)
-    return gone + there
+        # Below a directory that became a link, something else may stand under the name that is gone.
+        is_there = change.worktree != "D" and os.path.lexists(layout.toplevel + b"/" + change.path)
+        (there if is_there else gone).append(change.path)
+    return gone, there
 
 
 def _copy_index(source: bytes, target: bytes) -> None:

@@ -84,8 +84,8 @@ def main(arguments: list[str]) -> int:
     """Run one command; gives its exit status. Nothing that goes wrong reaches the user as a traceback."""
     from git_coderepo.cli import verbs
 
-    verbs.load()
     try:
+        verbs.load()
         status = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0

@@ -17,17 +17,17 @@ from git_coderepo.errors import UsageError
 if TYPE_CHECKING:
     from git_coderepo.runner.receipt import Receipt
 
-METHODS = ("auto", "archive", "git", "files")
+METHODS = ("auto", "local", "archive", "git", "files")
 
 
 @app.command(cls=Verb)
 def fetch(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A manifest's path, - for standard input, or NAME@COMMIT[:PATH].")
+        str, typer.Argument(metavar="RUN", help="A manifest's path, -, a recorded run, or NAME@COMMIT[:PATH].")
     ],
     directory: Annotated[str, typer.Argument(metavar="DIR", help="Where to: absent, empty, or an empty mount point.")],
     method: Annotated[
-        str, typer.Option("--method", metavar="METHOD", help="One of: auto, archive, git, files.")
+        str, typer.Option("--method", metavar="METHOD", help="One of: auto, local, archive, git, files.")
     ] = "auto",
     overlay: Annotated[
         str | None, typer.Option("--overlay", metavar="FILE", help="The overlay, where it is apart.")

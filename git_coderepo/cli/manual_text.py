@@ -28,6 +28,9 @@ RUN = (
     "RUN is the path of a run manifest, `-` for one on standard input, or `NAME@COMMIT[:PATH]`, for which no manifest "
     "is needed: NAME is a registration, a git remote or a URL, COMMIT the full id of a commit, PATH a directory of "
     "it. The tree that must come out is then read from the commit, whose id is checked.",
+    "In a repository with a record of runs, RUN is also the beginning of a run's id (at least four digits, and only "
+    "one run's), the name of a run (the newest of that name), or `@{-N}`, the N-th last run. What looks like a path, "
+    "and a file that is there, is a path.",
     "DIR is absent, empty, or an empty mount point; anything else is refused. It appears when its tree is proved, and "
     "not before. Files get the modes 666 and 777 less the umask, and the present time.",
 )
@@ -37,7 +40,9 @@ METHODS = (
     ("git", "git fetches the one commit into a scratch directory; nothing is checked out, so no hook and no filter "
      "runs"),
     ("files", "the last resort of a custom class that has nothing better: its `download_files`"),
-    ("auto", "the default: archive, then git, where an archive is not the tree (export-ignore and the like) git "
+    ("local", "the objects of the repository one stands in and those that snapshots left there; no platform is asked"),
+    ("auto", "the default: local where all of it is at hand and no `--code-repository` is named, then archive, then "
+     "git, where an archive is not the tree (export-ignore and the like) git "
      "first; the receipt names what was tried in vain"),
 )  # fmt: skip
 
@@ -101,6 +106,8 @@ SETTINGS = (
     ("untracked", "include|ignore|refuse", "What becomes of untracked files (default `include`)."),
     ("exclude", "PATTERN", "Untracked files that do not travel: a shell pattern for a path, its last name, or a "
      "folder above it. Can be given several times; the twin parts patterns by newlines."),
+    ("onCommit", "remove|snapshot", "What the post-commit hook does with `current.json`: take it away, or write it "
+     "anew. Read by `hooks install` (default `remove`)."),
     ("secretScan", "BOOL", "Whether contents in the shape of a token stop a snapshot (default `true`)."),
     ("inlineLimit", "SIZE", "Up to which size an overlay stands in the manifest (default `64k`)."),
     ("overlayLimit", "SIZE", "Up to which size anything travels (default `100m`)."),
@@ -173,6 +180,7 @@ FILES = (
     (".git/coderepo/", "Our own objects, with the checkout's as their alternate, and overlays by their digest."),
     (".git/coderepo/runs/YYYY-MM/ID.json, ID.result.json", "The manifest of a recorded run, which never changes, and "
      "what is known of how it ended."),
+    (".git/coderepo/runs/index.sqlite", "An index of the record, made by its readers; it may be removed at any time."),
     (".git/coderepo/current.json", "The manifest of the work tree's last recorded run."),
     ("DIR/.coderepo-*, .DIR.coderepo-*", "What a fetch has not proved yet; a later one takes away what a killed one "
      "left."),
@@ -199,6 +207,8 @@ EXAMPLES = (
     ("git coderepo status", "Say what would be recorded now, and whether a runner could fetch it."),
     ("git coderepo snapshot -o run.json", "Write the run manifest."),
     ("git coderepo run -- python train.py", "Record a run, and start it."),
+    ("git coderepo log --dirty --since 7d", "Which runs of this week had code that no commit has?"),
+    ("git coderepo diff @{-1}", "What changed in the code since the last run?"),
     ("git coderepo fetch run.json code", "On any machine: the same code, proved."),
     ("git coderepo verify run.json code", "Later: is it still the same?"),
     ("git coderepo fetch https://github.com/acme/widgets.git@COMMIT code", "The code of a commit, without a manifest; "

@@ -6,7 +6,8 @@ import importlib
 
 MODULES = (
     "register", "listing", "describe", "update", "remove", "login", "secret",
-    "status", "snapshot", "run", "fetch", "verify", "validate",
+    "status", "snapshot", "hooks", "run", "ignore",
+    "log", "show", "diff", "prune", "fetch", "verify", "validate",
     "demo", "help", "completion",
 )  # fmt: skip
 

@@ -21,7 +21,7 @@ _SHOWN = 20
 @app.command(cls=Verb)
 def verify(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A manifest's path, - for standard input, or NAME@COMMIT[:PATH].")
+        str, typer.Argument(metavar="RUN", help="A manifest's path, -, a recorded run, or NAME@COMMIT[:PATH].")
     ],
     directory: Annotated[str, typer.Argument(metavar="DIR", help="What a fetch made.")],
     strict: Annotated[bool, typer.Option("--strict", help="Added paths fail, too.")] = False,

@@ -40,6 +40,8 @@ _HELPER = (
     '!f() { test "$1" != get || '
     'printf "username=%s\\npassword=%s\\n" "$CODEREPO_GIT_USER" "$CODEREPO_GIT_PASSWORD"; }; f'
 )
+# What would have git write a secret into its trace: undone headers, and the variables that carry the password.
+_TELLTALES = frozenset(("GIT_TRACE_REDACT", "GIT_TRACE2_ENV_VARS"))
 _SETTINGS = (
     ("core.hooksPath", "/dev/null"),
     ("gc.auto", "0"),
@@ -99,11 +101,17 @@ def _prepared(
     git: Git, url: RemoteURL, credential: Credential | None, user: str | None, allowed: frozenset[str] | None
 ) -> Git:
     base = git.foreign(git.directory if git.directory is not None else os.curdir)
-    environment = {name: value for name, value in base.environment.items() if name != "GIT_TRACE_REDACT"}
+    environment = {name: value for name, value in base.environment.items() if name not in _TELLTALES}
     environment.update(GIT_TERMINAL_PROMPT="0", GIT_TRACE_CURL_NO_DATA="1", GIT_NO_LAZY_FETCH="1")
     settings = [*base.settings, *_SETTINGS]
     if allowed is not None:
         environment["GIT_ALLOW_PROTOCOL"] = ":".join(sorted(allowed))
+        # An askpass program, and a header for every host, would answer whomever the manifest names. Set, but empty,
+        # it also keeps git from core.askPass and SSH_ASKPASS. Headers for one host (http.URL.extraHeader) stay.
+        environment["GIT_ASKPASS"] = ""
+        settings.append(("http.extraHeader", ""))
+        # A server that says nothing more for so long is not waited for any longer.
+        settings += [("http.lowSpeedLimit", "1"), ("http.lowSpeedTime", "120")]
     if url.transport in ("https", "http"):
         environment.update(_trusted_authorities(base))
     elif url.transport == "ssh" and not _has_terminal():
@@ -224,7 +232,7 @@ def serves_commit(repository: BaseCodeRepository, commit: ObjectId) -> bool:
 
 _UNKNOWN_NAME = ("could not resolve host", "name or service not known", "name resolution", "nodename nor servname")
 _REFUSED = ("connection refused", "failed to connect", "couldn't connect", "no route to host", "network is unreachable")
-_TIMED_OUT = ("timed out", "timeout was reached")
+_TIMED_OUT = ("timed out", "timeout was reached", "operation too slow")
 _CERTIFICATE = (
     "ssl certificate problem", "certificate verification failed", "server verification failed", "certificate signer",
     "no alternative certificate", "ssl: certificate", "unable to get local issuer", "error setting certificate",

@@ -25,6 +25,9 @@ def pre_run() -> int:
     snapshot = Snapshot(git)
     try:
         take_snapshot(git, Request(), into=snapshot)
+        assert snapshot.layout is not None
+        # git runs hooks at the work tree's root, and says in GIT_PREFIX where it was started itself.
+        snapshot.layout.prefix = snapshot.layout.prefix or os.fsencode(os.environ.get("GIT_PREFIX", ""))
         record_run(snapshot)
     except CodeRepoError as error:
         _forget(snapshot)

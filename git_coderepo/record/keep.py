@@ -33,14 +33,17 @@ def write_manifest(record: Record, path: bytes) -> None:
 
 
 def find_overlay(sha256: str, folder: bytes | None, git: Git) -> tuple[bytes, bytes] | None:
-    """(contents, path) of an overlay by its digest: beside the manifest in `folder`, else in this checkout's record.
+    """(contents, path) of an overlay by its digest.
 
-    None where it is in neither. The contents are not checked: whoever uses them does that.
+    It is beside the manifest in `folder`, in the record that `folder` belongs to, or in this checkout's; None where it
+    is in none of them. The contents are not checked: whoever uses them does that.
     """
     from git_coderepo.errors import CodeRepoError
 
     name = sha256.encode() + b".tar.gz"
     folders = [folder] if folder is not None else []
+    if folder is not None and os.path.basename(os.path.dirname(folder)) == b"runs":
+        folders.append(os.path.dirname(os.path.dirname(folder)) + b"/overlays")  # the manifest lies in a record
     try:
         common = git.run("rev-parse", "--path-format=absolute", "--git-common-dir").removesuffix(b"\n")
         folders.append(common + b"/coderepo/overlays")

@@ -71,8 +71,9 @@ def included(layout: Layout, include: Sequence[bytes]) -> list[Change]:
         if os.path.islink(absolute) or not os.path.isdir(absolute):
             found.append(Row(below, "?", "?", False))
             continue
-        for folder, _, files in os.walk(absolute):
-            paths = (os.path.relpath(os.path.join(folder, name), layout.toplevel) for name in files)
+        for folder, below_it, files in os.walk(absolute):
+            links = [name for name in below_it if os.path.islink(os.path.join(folder, name))]
+            paths = (os.path.relpath(os.path.join(folder, name), layout.toplevel) for name in files + links)
             found += [Row(path, "?", "?", False) for path in paths]
     return found
 
@@ -88,7 +89,7 @@ def refuse_large(settings: Settings, sizes: Sequence[tuple[bytes, int]], word: s
         f"{shown_size(total)} would travel with the run, more than the limit of {shown_size(limit)}: "
         + ", ".join(f"'{path}' {size} {word}" for path, size in folders),
         hints=[
-            f"leave it out: echo '/{folders[0][0]}' >> .git/info/exclude"
+            f"leave it out: git coderepo ignore '{folders[0][0]}'"
             if word == "changed"
             else "git push, so that the platform serves it",
             f"or raise the limit: git config coderepo.overlayLimit {-(-total >> 20)}m",

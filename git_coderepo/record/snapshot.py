@@ -21,7 +21,7 @@ from git_coderepo.checkout.overlay import (
 from git_coderepo.checkout.screening import excluded, refuse_token
 from git_coderepo.checkout.store import Store
 from git_coderepo.checkout.survey import embedded_repositories, populated_submodules, survey
-from git_coderepo.checkout.tree import write_snapshot_tree
+from git_coderepo.checkout.tree import hidden_changes, write_snapshot_tree
 from git_coderepo.errors import InvalidObjectId, NotReproducible
 from git_coderepo.git import read_blobs
 from git_coderepo.objects import ObjectId, empty_tree_id
@@ -164,10 +164,12 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
             f"'{os.fsdecode(path)}' is a Git repository of its own inside this one, and no submodule",
             hints=[
                 f"git submodule add ./{os.fsdecode(path)}",
-                f"or leave it out: echo '/{os.fsdecode(path)}' >> .git/info/exclude",
+                f"or leave it out: git coderepo ignore '{os.fsdecode(path)}'",
             ],
         )
     _refuse_populated(layout, found.listing)
+    if found.marked:
+        status.changes += hidden_changes(snapshot.git, layout, snapshot.store, found.marked)
     wanted = screened(status.changes, settings, snapshot.omitted)
     wanted += included(layout, request.include)
     snapshot.taken = wanted

@@ -8,7 +8,7 @@ from git_coderepo.checkout.layout import checkout_directory, read_layout, start_
 from git_coderepo.errors import RegistrationError
 from git_coderepo.registrations.config import choose
 from git_coderepo.settings import Settings
-from git_coderepo.urls import RemoteURL, remotes_of
+from git_coderepo.urls import RemoteURL, remotes_of, resolve_remote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ def _source(
     remotes = {key: absolute(url, layout) for key, url in remotes.items()}
     registration = choose(settings, remotes, name=name, upstream=upstream)
     if registration is None:
+        for each in settings.subsections("remote"):
+            resolve_remote(git, settings, each)  # one that makes no sense was left out: here it says why
         return None
     remote = remotes.get(registration.remote) if registration.remote is not None else None
     return CodeSource(registration, remote, settings, git)

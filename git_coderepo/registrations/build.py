@@ -199,7 +199,10 @@ def from_manifest(
     if rule is not None and rule.type in (None, repository.type):
         options.update(rule.options)
     if url := options.get("url"):
-        check_transport(RemoteURL.parse(url), allowed)
+        place = RemoteURL.parse(url)
+        if place.has_secret:
+            raise InvalidManifest("the manifest holds a URL with a password, a token or a query")
+        check_transport(place, allowed)
     registration = Registration(
         repository.name, repository.type, source=repository.source, options=options, registered=False
     )
@@ -209,8 +212,10 @@ def from_manifest(
         """Whether the remote or the runner's own rules lead to this origin, and not an option of the manifest alone."""
         known = platform.credential_aliases.get(str(origin))
         named = [str(rule.origin) for rule in rules]
+        if str(origin) in named or (known is not None and known in named):
+            return True
         return (
-            (home is not None and origin.host == home) or str(origin) in named or (known is not None and known in named)
+            home is not None and origin.host == home and (origin.host in platform.hosts or helpers_know_hosts(settings))
         )
 
     confined = credentials.confined(is_named) if isinstance(credentials, Chain) else credentials
@@ -220,6 +225,23 @@ def from_manifest(
     if api is not None:
         check_protocol(api, settings.environment)
     return built
+
+
+# Helpers that keep each credential under its host: asked for another one, they have nothing.
+_BY_HOST = frozenset(
+    ("store", "cache", "manager", "manager-core", "osxkeychain", "libsecret", "gnome-keyring", "wincred", "oauth")
+)
+
+
+def helpers_know_hosts(settings: Settings) -> bool:
+    """Whether each of git's credential helpers that is set for all hosts keeps its credentials by host.
+
+    A program of somebody's own may answer whoever asks: for a host that only a manifest names it is not asked.
+    """
+    helpers = settings.values("credential", "helper")
+    while "" in helpers:
+        helpers = helpers[helpers.index("") + 1 :]  # an empty one forgets those before it
+    return all(text.split()[0].rpartition("/")[2].removeprefix("git-credential-") in _BY_HOST for text in helpers)
 
 
 def _refuse_references(repository: RecordedRepository) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from git_coderepo.registrations.options import config_key, is_secret, parse_reference, platform_of
+from git_coderepo.trace import redact
 
 if TYPE_CHECKING:
     from git_coderepo.platforms.base import BaseCodeRepository
@@ -21,7 +22,7 @@ def described(registration: Registration, remote: RemoteURL | None = None) -> di
     options = {}
     for name, value in registration.options.items():
         hidden = is_secret(platform, name) and parse_reference(value) is None
-        options[config_key(platform, name)] = "****" if hidden else value
+        options[config_key(platform, name)] = "****" if hidden else redact(value)
     return {
         "name": registration.name,
         "type": registration.type,

@@ -176,13 +176,18 @@ def _remove_section(copy: Git, name: str) -> None:
 
 
 def _edit(git: Git, change: Callable[[Git], None]) -> None:
-    """Let `change` work on a copy of the configuration, `config` in its git's directory, and put that in its place.
+    edit_file(git, config_file(git), change)
+
+
+def edit_file(git: Git, path: str, change: Callable[[Git], None]) -> None:
+    """Let `change` work on a copy of a configuration file, `config` in its git's directory, and put that in its place.
 
     The lock is held for one write only: a process that is killed leaves it behind hardly ever, as git's own would.
+    Raises RegistrationError where another process is changing it, OSError.
     """
     from tempfile import TemporaryDirectory
 
-    path = os.path.realpath(config_file(git))
+    path = os.path.realpath(path)
     for _ in range(_ATTEMPTS):
         with TemporaryDirectory(prefix="git-coderepo-") as directory:
             copy = os.path.join(directory, "config")

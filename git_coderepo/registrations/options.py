@@ -6,7 +6,15 @@
 from __future__ import annotations
 
 from git_coderepo.credential import Secret
-from git_coderepo.errors import CodeRepoError, RegistrationError, UnknownOption, UsageError
+from git_coderepo.errors import (
+    CodeRepoError,
+    CredentialError,
+    InvalidRemoteURL,
+    RegistrationError,
+    UnknownOption,
+    UsageError,
+)
+from git_coderepo.urls import RemoteURL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,12 +120,26 @@ def parse_options(
             values[name] = _secret(text, bare)
         elif not text or any(char in text for char in "\r\n\0"):
             raise UsageError(f"the value of '--{bare}' is empty, or holds a line break or a NUL byte")
+        elif not anything and _url_with_secret(text):
+            raise CredentialError(
+                f"the URL of '--{bare}' holds a password, a token or a query, and would be kept in plain text",
+                hints=["write it without, and give the token by --token @FILE or git coderepo login"],
+            )
         else:
             values[name] = text
     missing = [option.flag for option in platform.options if option.required and option.name not in values]
     if missing and not partial:
         raise UsageError(f"the platform '{platform.type}' needs {', '.join(missing)}")
     return values
+
+
+def _url_with_secret(text: str) -> bool:
+    if "://" not in text:
+        return False
+    try:
+        return RemoteURL.parse(text).has_secret
+    except InvalidRemoteURL:
+        return False
 
 
 def _secret(text: str, name: str) -> Secret:

@@ -23,6 +23,7 @@ from git_coderepo.manifest.model import Manifest
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.runner.limits import Limits
+from git_coderepo.runner.local import LocalTree, local_method
 from git_coderepo.runner.methods import BaseRequest, Delivery, archive_method, files_method, git_method
 from git_coderepo.runner.overlay import OverlayReader, read_overlay
 from git_coderepo.runner.receipt import Fallback, Receipt
@@ -39,7 +40,8 @@ class Wanted:
     """What is to be materialised, whatever named it: a manifest, or a commit of a code repository.
 
     `tree` is what must come out; `base` None means that the overlay is everything; `gitlinks` are the snapshot's
-    (path to raw commit id), None where the commit itself tells them.
+    (path to raw commit id), None where the commit itself tells them. `local` is what of it is at hand without the
+    platform; then `problem` may say why nothing else could bring it.
     """
 
     tree: ObjectId
@@ -52,6 +54,8 @@ class Wanted:
     deleted: tuple[bytes, ...] = ()
     gitlinks: Mapping[bytes, bytes] | None = None
     receipt: Mapping[str, object] = field(default_factory=dict)
+    local: LocalTree | None = None
+    problem: CodeRepoError | None = None
 
     def open_overlay(self) -> OverlayReader | None:
         """The overlay's entries, its digests already checked; None where nothing travels."""
@@ -77,14 +81,14 @@ def fetch(
     fallbacks: list[Fallback] = []
     errors: list[CodeRepoError] = []
     with Target(directory) as target:
-        if wanted.base is None:
-            written, received = _write(wanted, target.fresh(), _nothing, limits, progress)
+        if wanted.base is None and wanted.local is None and wanted.problem is None:
+            written, received = _write(wanted, target.fresh(), None, limits, progress)
             used = "overlay"
         else:
             used = ""
             for name in _order(wanted, method):
                 try:
-                    written, received = _write(wanted, target.fresh(), METHODS[name], limits, progress)
+                    written, received = _by(name, wanted, target.fresh(), limits, progress)
                 except TargetUnusable:
                     raise  # by any other way, too, it would end there
                 except CodeRepoError as error:
@@ -116,16 +120,41 @@ def fetch(
             outside_links=tuple(written.outside_links),
             git=_git_version(),
         ),
-        **wanted.receipt,  # type: ignore[arg-type]
+        **{**wanted.receipt, **_without_overlay(wanted, used)},  # type: ignore[arg-type]
     )
 
 
 def _order(wanted: Wanted, method: str) -> tuple[str, ...]:
     if method != "auto":
         return (method,)
+    order: tuple[str, ...] = ("archive", "git") if wanted.archive_exact else ("git", "archive")
+    if wanted.base is not None and wanted.base.platform.needs_special:
+        order = (*order, "files")
+    return ("local", *order) if wanted.local is not None else order
+
+
+def _without_overlay(wanted: Wanted, used: str) -> Mapping[str, object]:
+    """What the receipt says where the whole tree was at hand."""
+    if used != "local" or wanted.local is None or not wanted.local.whole:
+        return {}
+    return {"overlay_files": None, "overlay_deleted": 0}
+
+
+def _by(
+    name: str, wanted: Wanted, directory: str, limits: Limits | None, progress: Callable[[int, int], None] | None
+) -> tuple[WrittenTree, int]:
+    """One attempt by a method."""
+    if name == "local":
+        local = wanted.local
+        if local is None:
+            raise MethodUnavailable("the code of the run is not all here", hints=["--method auto asks the platform"])
+        if local.whole:
+            wanted = replace(wanted, overlay=None, deleted=())
+        return _write(wanted, directory, local_method(local), limits, progress)
+    if wanted.problem is not None:
+        raise wanted.problem
     assert wanted.base is not None
-    order = ("archive", "git") if wanted.archive_exact else ("git", "archive")
-    return (*order, "files") if wanted.base.platform.needs_special else order
+    return _write(wanted, directory, METHODS[name](wanted.base), limits, progress)
 
 
 def _best(errors: list[CodeRepoError], fallbacks: list[Fallback]) -> CodeRepoError:
@@ -145,11 +174,11 @@ def _best(errors: list[CodeRepoError], fallbacks: list[Fallback]) -> CodeRepoErr
 def _write(
     wanted: Wanted,
     directory: str,
-    method: Method,
+    source: AbstractContextManager[Delivery] | None,
     limits: Limits | None,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[WrittenTree, int]:
-    """One attempt: everything is written below `directory`, then proved."""
+    """One attempt: everything is written below `directory`, the base from `source` (None: no base), then proved."""
     overlay = wanted.open_overlay()
     replaced = frozenset(overlay.paths if overlay is not None else ()) | frozenset(wanted.deleted)
     request = wanted.base
@@ -159,8 +188,8 @@ def _write(
     base_tree: ObjectId | None = None
     delivery = Delivery(iter(()), int)
     with TreeWriter(directory, object_format=object_format, limits=limits, replaced=replaced) as writer:
-        if request is not None:
-            with method(request) as delivery:
+        if source is not None:
+            with source as delivery:
                 for count, entry in enumerate(delivery.entries):
                     writer.add(entry)
                     if progress is not None and count % 256 == 0:
@@ -179,10 +208,6 @@ def _write(
     return written, received
 
 
-def _nothing(request: BaseRequest) -> AbstractContextManager[Delivery]:
-    raise MethodUnavailable("there is no base to ask for")
-
-
 def _git_version() -> str | None:
     try:
         return version(Git())[1]
@@ -196,14 +221,16 @@ def wanted_by_manifest(
     *,
     overlay: bytes | None,
     environment: Mapping[str, str],
+    local: LocalTree | None = None,
+    problem: CodeRepoError | None = None,
 ) -> Wanted:
-    """What a manifest asks for; `overlay` is its gzip where that is not inside.
+    """What a manifest asks for; `overlay` is its gzip where that is not inside, `local` what is at hand of it.
 
-    Raises OverlayMissing, NotReproducible.
+    `problem` is why there is no platform, where `local` may do without one. Raises OverlayMissing, NotReproducible.
     """
     code = manifest.code
     base = None
-    if code.base is not None:
+    if code.base is not None and problem is None:
         if platform is None:
             raise NotReproducible("the manifest has a base, but no repository that serves it")
         base = BaseRequest(
@@ -219,15 +246,20 @@ def wanted_by_manifest(
     if code.overlay is not None and data is None:
         data = code.overlay.data
         if data is None:
-            raise OverlayMissing(
+            missing = OverlayMissing(
                 f"the overlay '{code.overlay.sha256}.tar.gz' is not in the manifest and not beside it",
                 hints=["copy it into the manifest's folder, or name it: --overlay FILE"],
             )
+            if local is None:
+                raise missing
+            problem = missing
     return Wanted(
         tree=code.snapshot_tree,
         tree_by="manifest",
         base=base,
         archive_exact=code.base is None or code.base.archive == "exact",
+        local=local,
+        problem=problem,
         overlay=data if code.overlay is not None else None,
         overlay_tar_sha256=code.overlay.tar_sha256 if code.overlay is not None else "",
         overlay_sha256=code.overlay.sha256 if code.overlay is not None else "",

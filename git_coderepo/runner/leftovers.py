@@ -37,11 +37,11 @@ class Held:
             self.release()
 
 
-def hold(parent: int, prefix: str) -> Held:
+def hold(parent: int, prefix: str, *, mode: int = 0o777) -> Held:
     """Make `PREFIX<pid>-<random>` below the descriptor `parent` and lock it; raises OSError."""
     while True:
         name = f"{prefix}{os.getpid()}-{os.urandom(8).hex()}"
-        os.mkdir(name, dir_fd=parent)
+        os.mkdir(name, mode, dir_fd=parent)
         try:
             descriptor = os.open(name, OPEN_DIRECTORY, dir_fd=parent)
         except FileNotFoundError:

@@ -16,7 +16,7 @@ from git_coderepo.git import Git
 from git_coderepo.objects import GITLINK, ObjectId, TreeEntry, blob_hasher, tree_id
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.fetch import Wanted
-from git_coderepo.runner.scratch import Scratch
+from git_coderepo.runner.scratch import Scratch, tree_rows
 from git_coderepo.runner.verify import compare, rehash
 
 Listing = Mapping[bytes, tuple[int, bytes]]
@@ -91,13 +91,15 @@ def listing_of(wanted: Wanted, git: Git) -> Listing:
         listed = each.start("ls-tree", "-r", "-z", "--full-tree", wanted.tree.hex).finish()
         if listed.status == 0:
             return _parsed(listed.stdout)
+    if wanted.problem is not None:
+        raise wanted.problem
     entries: dict[bytes, tuple[int, bytes]] = {}
     request = wanted.base
     if request is not None:
         with Scratch(request.object_format, request.environment) as scratch:
             scratch.fetch_commit(request.platform, request.commit, branch=request.branch, only="blob:none")
             name = f"{request.commit}:{os.fsdecode(request.part)}" if request.part else request.commit.hex
-            entries = dict(_parsed(scratch.git.run("ls-tree", "-r", "-z", "--full-tree", name)))
+            entries = dict(_parsed(b"\0".join(tree_rows(scratch.git, name, request.limits))))
     for path in wanted.deleted:
         entries.pop(path, None)
     if wanted.gitlinks is not None:

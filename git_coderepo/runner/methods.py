@@ -17,7 +17,7 @@ from git_coderepo.objects import EXECUTABLE, FILE, GITLINK, SYMLINK, ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import Limits
-from git_coderepo.runner.scratch import Scratch
+from git_coderepo.runner.scratch import Scratch, tree_rows
 from git_coderepo.runner.tar import TarReader
 
 METHODS = ("archive", "git", "files")
@@ -77,17 +77,8 @@ def git_method(request: BaseRequest) -> Iterator[Delivery]:
     with Scratch(request.object_format, request.environment) as scratch:
         scratch.fetch_commit(request.platform, request.commit, branch=request.branch)
         name = f"{request.commit}:{os.fsdecode(request.part)}" if request.part else request.commit.hex
-        rows = [
-            (facts.split(b" "), path)
-            for facts, _, path in (
-                row.partition(b"\t")
-                for row in scratch.git.run("ls-tree", "-r", "-z", "--full-tree", name).split(b"\0")
-                if row
-            )
-        ]
-        gitlinks = {path: bytes.fromhex(facts[2].decode()) for facts, path in rows if int(facts[0], 8) == GITLINK}
-        wanted = [(path, int(facts[0], 8), facts[2].decode()) for facts, path in rows if int(facts[0], 8) != GITLINK]
-        yield Delivery(_blob_entries(scratch.git, wanted), scratch.size, gitlinks)
+        wanted, gitlinks = listed_tree(scratch.git, name, request.limits)
+        yield Delivery(blob_entries(scratch.git, wanted), scratch.size, gitlinks)
 
 
 @contextmanager
@@ -140,7 +131,21 @@ def _with_or_without_prefix(entries: Iterator[Entry], part: bytes) -> Iterator[E
             yield Entry(path, entry.mode, entry.size, entry.contents)
 
 
-def _blob_entries(git: Git, rows: list[tuple[bytes, int, str]]) -> Iterator[Entry]:
+def listed_tree(
+    git: Git, name: str, limits: Limits | None = None
+) -> tuple[list[tuple[bytes, int, str]], dict[bytes, bytes]]:
+    """(path, mode and id of each file and link, the raw commit of each submodule by its path) of a tree or commit.
+
+    Raises UnsafeTree for one with more entries than `limits` allow.
+    """
+    parted = (row.partition(b"\t") for row in tree_rows(git, name, limits))
+    rows = [(facts.split(b" "), path) for facts, _, path in parted]
+    gitlinks = {path: bytes.fromhex(facts[2].decode()) for facts, path in rows if int(facts[0], 8) == GITLINK}
+    return [(path, int(facts[0], 8), facts[2].decode()) for facts, path in rows if path not in gitlinks], gitlinks
+
+
+def blob_entries(git: Git, rows: list[tuple[bytes, int, str]]) -> Iterator[Entry]:
+    """The files and links of a listing, read object by object."""
     for (path, mode, _), (_, size, source) in zip(rows, read_blobs(git, [id for _, _, id in rows]), strict=True):
         if size <= _WHOLE:
             yield Entry(path, mode, size, source.read(size))

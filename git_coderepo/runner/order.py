@@ -6,17 +6,19 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from git_coderepo.errors import CodeRepoError, GitNotFound, RegistrationError, UsageError
+from git_coderepo.errors import CodeRepoError, GitNotFound, InvalidManifest, RegistrationError, UsageError
 from git_coderepo.git import Git
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
+from git_coderepo.record.history import named_run
 from git_coderepo.record.keep import find_overlay
 from git_coderepo.record.source import CodeSource
 from git_coderepo.registrations.build import build, from_manifest
 from git_coderepo.registrations.config import Registration, inferred, registrations
 from git_coderepo.registrations.credentials import users_chain
 from git_coderepo.runner.fetch import Wanted, wanted_by_commit, wanted_by_manifest
+from git_coderepo.runner.local import LocalTree, find_local
 from git_coderepo.settings import Settings
 from git_coderepo.urls import RemoteURL, resolve_remote
 
@@ -60,9 +62,10 @@ def fetch_order(
     code_repository: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> FetchOrder:
-    """Read RUN: a manifest's path, `-` for standard input, or `NAME@COMMIT[:PATH]`.
+    """Read RUN: a manifest's path, `-` for standard input, a run of the record, or `NAME@COMMIT[:PATH]`.
 
-    Raises InvalidManifest, UsageError, RegistrationError, and what asking a platform for a commit's tree raises.
+    Raises InvalidManifest, UnknownRun, UsageError, RegistrationError, and what asking a platform for a commit's tree
+    raises.
     """
     git = Git(environment=environment)
     settings = runner_settings(git)
@@ -72,9 +75,14 @@ def fetch_order(
         platform = _platform_named(name, git, settings)
         wanted = wanted_by_commit(platform, ObjectId(commit), os.fsencode(path), environment=git.environment)
         return FetchOrder(wanted)
-    manifest = Manifest.load(run)
-    folder = None if run == "-" else os.path.dirname(os.path.abspath(os.fsencode(run)))
-    return order_by_manifest(manifest, git, settings, folder=folder, overlay=overlay, code_repository=code_repository)
+    try:
+        found = named_run(run, git)
+    except InvalidManifest as error:
+        error.hints = (*error.hints, f"git coderepo validate {run} lists all that is wrong")
+        raise
+    return order_by_manifest(
+        found.manifest, git, settings, folder=found.folder, overlay=overlay, code_repository=code_repository
+    )
 
 
 def order_by_manifest(
@@ -86,7 +94,10 @@ def order_by_manifest(
     overlay: str | None = None,
     code_repository: str | None = None,
 ) -> FetchOrder:
-    """The order for a manifest that was read from `folder` (None: from nowhere)."""
+    """The order for a manifest that was read from `folder` (None: from nowhere).
+
+    What is at hand where `git` stands comes first, unless a code repository is named.
+    """
     data: bytes | None = None
     path: bytes | None = None
     if overlay is not None:
@@ -97,11 +108,24 @@ def order_by_manifest(
         found = find_overlay(manifest.code.overlay.sha256, folder, git)
         data, path = found if found is not None else (None, None)
     platform: BaseCodeRepository | None = None
+    local: LocalTree | None = None
+    problem: CodeRepoError | None = None
     if code_repository is not None:
         platform = _platform_named(code_repository, git, settings)
-    elif manifest.repository is not None:
-        platform = from_manifest(manifest.repository, users_chain(settings, git), settings)
-    wanted = wanted_by_manifest(manifest, platform, overlay=data, environment=git.environment)
+    else:
+        code = manifest.code
+        inside = code.overlay is not None and code.overlay.data is not None
+        local = find_local(code, git, overlay_at_hand=data is not None or inside)
+        try:
+            if manifest.repository is not None:
+                platform = from_manifest(manifest.repository, users_chain(settings, git), settings)
+        except CodeRepoError as error:
+            if local is None:
+                raise
+            problem = error
+    wanted = wanted_by_manifest(
+        manifest, platform, overlay=data, environment=git.environment, local=local, problem=problem
+    )
     return FetchOrder(wanted, manifest, path)
 
 

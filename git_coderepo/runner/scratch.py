@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 
-from git_coderepo.errors import CodeRepoError, CommitMissing
+from git_coderepo.errors import CodeRepoError, CommitMissing, UnsafeTree
 from git_coderepo.git import Git
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.git_transport import ask
+from git_coderepo.runner.directories import OPEN_DIRECTORY
+from git_coderepo.runner.leftovers import hold, sweep
+from git_coderepo.runner.limits import NAME_BYTES, Limits
 
 # A server that serves only tips (protocol v0) is asked for its branches, deeper each time.
 _DEPTHS = (1, 50, 1000)
 # A user may have told git to look into no bare repository that is found by its place alone.
 _ANY_BARE = ("safe.bareRepository", "all")
+# What a killed process left under this name goes when the next one comes.
+_PREFIX = "git-coderepo-scratch-"
 _FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
 
 
@@ -29,7 +33,15 @@ class Scratch:
         self.directory = ""
 
     def __enter__(self) -> Scratch:
-        self.directory = tempfile.mkdtemp(prefix="git-coderepo-")
+        place = tempfile.gettempdir()
+        self._parent = os.open(place, OPEN_DIRECTORY)
+        try:
+            sweep(self._parent, _PREFIX)
+            self._held = hold(self._parent, _PREFIX, mode=0o700)
+        except BaseException:
+            os.close(self._parent)
+            raise
+        self.directory = os.path.join(place, self._held.name)
         try:
             plain = Git(environment=self.environment).foreign(self.directory).with_settings(_ANY_BARE)
             plain.run(
@@ -38,11 +50,16 @@ class Scratch:
         except BaseException:
             self.__exit__()
             raise
-        self.git = plain.with_environment(GIT_NO_REPLACE_OBJECTS="1", GIT_NO_LAZY_FETCH="1")
+        self.git = plain.with_environment(GIT_NO_LAZY_FETCH="1")
         return self
 
     def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self.directory, ignore_errors=True)
+        try:
+            self._held.remove()
+        except OSError:
+            pass  # whoever comes next sweeps it away
+        finally:
+            os.close(self._parent)
 
     def size(self) -> int:
         """The bytes of the objects that were fetched."""
@@ -74,7 +91,7 @@ class Scratch:
             try:
                 ask(platform, self.git, *_FETCH, *arguments)
             except CommitMissing as error:
-                missing = missing or error
+                missing = missing or CommitMissing(f"{error.message}: {commit}", hints=error.hints)
             if self.has(commit):
                 return
         raise missing or CommitMissing(
@@ -85,7 +102,8 @@ class Scratch:
     def tree_of(self, commit: ObjectId, part: bytes = b"") -> ObjectId:
         """The tree id that a commit here names, or the id of one directory of it, whose tree must be here too.
 
-        Raises CodeRepoError where the commit has no such directory, GitFailed. The commit's own tree need not be here: it is read from the commit (`git help commit-tree`).
+        The commit's own tree need not be here: it is read from the commit (`git help commit-tree`). Raises
+        CodeRepoError where the commit has no such directory, GitFailed.
         """
         if part:
             found = self.git.start(
@@ -101,3 +119,24 @@ class Scratch:
             return ObjectId(id)
         first_line = self.git.run("cat-file", "commit", commit.hex).split(b"\n", 1)[0]
         return ObjectId(first_line.removeprefix(b"tree ").decode())
+
+
+def tree_rows(git: Git, name: str, limits: Limits | None = None) -> list[bytes]:
+    """The rows `MODE TYPE ID TAB PATH` (`git help ls-tree`) of every path below a tree or commit that is no directory.
+
+    A few small objects can name one another into more paths than there is memory for, and into directories that hold
+    nothing: they are counted as they come. Raises UnsafeTree, GitFailed.
+    """
+    most = (limits or Limits()).entries
+    pieces: list[bytes] = []
+    rows = size = 0
+    with git.stream("ls-tree", "-r", "-t", "-z", "--full-tree", name) as output:
+        while piece := output.read(1 << 20):
+            pieces.append(piece)
+            rows += piece.count(0)
+            size += len(piece)
+            if rows > most:
+                raise UnsafeTree(f"the tree has more than {most} entries")
+            if size > 2 * NAME_BYTES:
+                raise UnsafeTree("the tree has names without measure")
+    return [row for row in b"".join(pieces).split(b"\0") if row and not row.startswith(b"040000 ")]

@@ -22,7 +22,7 @@ FILES = {
 }
 
 
-@pytest.fixture(scope="module", params=["github", "gitlab", "git"])
+@pytest.fixture(scope="module", params=["github", pytest.param("gitlab", marks=pytest.mark.slow), "git"])
 def hosted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp(request.param), request.param, files=FILES) as made:
         made.register("mine")
@@ -34,22 +34,25 @@ def test_by_registration_remote_and_url(hosted: World, tmp_path: Path) -> None:
     whole = hosted.checkout.line("rev-parse", "HEAD^{tree}")
     part = hosted.checkout.line("rev-parse", "HEAD:services/train")
     here: dict[str, Any] = {"cwd": hosted.checkout.path}
-    for name in ("mine", "origin", hosted.url):
-        for path, tree in (("", whole), (":services/train", part), (":services/train/", part), (":.", whole)):
-            target = tmp_path / f"{name.replace('/', '_')}{path.replace('/', '_')}"
-            if name == "origin" and path:
-                continue
-            receipt = tmp_path / "receipt.json"
-            word = f"{name}@{hosted.base}{path}"
-            made = hosted.user.run("fetch", "--json", "--receipt", receipt, word, target, **here).json()
-            assert load(receipt) == made
-            assert problems(hosted.user, receipt) == []
-            assert (made["tree"], made["treeBy"], made["commit"]) == (tree, "commit", hosted.base)
-            assert made["manifest"] == {"digest": None, "runId": None}
-            assert made["subdirectory"] == (path.strip(":/.") or ".")
-            assert hosted.user.tree(target) == tree
-            if path == ":services/train":
-                assert hosted.user.run("verify", word, target, **here).text.endswith(f"tree {tree}, the same\n")
+    for name, path, tree in (
+        ("mine", "", whole),
+        ("mine", ":.", whole),
+        ("mine", ":services/train/", part),
+        ("origin", "", whole),
+        (hosted.url, ":services/train", part),
+    ):
+        target = tmp_path / f"{name} {path}".replace("/", "_")
+        receipt = tmp_path / "receipt.json"
+        word = f"{name}@{hosted.base}{path}"
+        made = hosted.user.run("fetch", "--json", "--receipt", receipt, word, target, **here).json()
+        assert load(receipt) == made
+        assert problems(hosted.user, receipt) == []
+        assert (made["tree"], made["treeBy"], made["commit"]) == (tree, "commit", hosted.base)
+        assert made["manifest"] == {"digest": None, "runId": None}
+        assert made["subdirectory"] == (path.strip(":/.") or ".")
+        assert hosted.user.tree(target) == tree
+        if name == hosted.url:
+            assert hosted.user.run("verify", word, target, **here).text.endswith(f"tree {tree}, the same\n")
 
 
 def test_on_a_runner_that_has_nothing_but_the_url(hosted: World) -> None:

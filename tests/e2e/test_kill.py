@@ -50,8 +50,7 @@ def hidden(place: World) -> list[Path]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-@pytest.mark.parametrize("method", ["archive", "git"])
-@pytest.mark.parametrize("target", ["absent", "empty"])
+@pytest.mark.parametrize(("method", "target"), [("archive", "absent"), ("archive", "empty"), ("git", "absent")])
 def test_killed_while_files_arrive(place: World, number: signal.Signals, method: str, target: str) -> None:
     if target == "empty":
         (place.runner.home / "code").mkdir()
@@ -91,7 +90,7 @@ def test_killed_at_any_moment(place: World) -> None:
     """At whatever point the blow falls, the directory is either not there or whole."""
     tree = place.checkout.tree()
     place.forge.misbehave("archive", Slow(2_000_000), times=None)
-    for milliseconds in range(150, 1300, 125):
+    for milliseconds in range(200, 1200, 200):
         process = place.runner.program.start("fetch", "--quiet", "run.json", "code", cwd=place.runner.home)
         time.sleep(milliseconds / 1000)
         process.kill()
@@ -118,7 +117,7 @@ def test_two_fetches_into_one_directory(place: World) -> None:
 def test_a_snapshot_that_is_killed_leaves_no_half_manifest(place: World) -> None:
     written = place.user.home / "killed.json"
     place.checkout.write("large.bin", os.urandom(5_000_000))
-    for milliseconds in range(100, 700, 100):
+    for milliseconds in range(150, 600, 150):
         process = place.user.program.start("snapshot", "-o", str(written), cwd=place.checkout.path)
         time.sleep(milliseconds / 1000)
         process.kill()

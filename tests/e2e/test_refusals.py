@@ -7,6 +7,7 @@ beside them are there) before and after.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,7 +34,7 @@ from tests.support.repo import Repo
 WRONG = {"CODEREPO_TOKEN": "ghp_wrong0wrong0wrong0"}
 
 
-@pytest.fixture(scope="module", params=["github", "gitlab"])
+@pytest.fixture(scope="module", params=["github", pytest.param("gitlab", marks=pytest.mark.slow)])
 def hosted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A registered checkout, and its manifest `run.json` at the runner."""
     with world(tmp_path_factory.mktemp(request.param), request.param) as made:
@@ -72,7 +73,7 @@ def poor_token(place: World) -> dict[str, str]:
 # --- credentials and places -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["auto", "archive", "git"])
+@pytest.mark.parametrize("method", ["auto", "archive"])
 def test_a_wrong_token(place: World, method: str) -> None:
     asked = ("fetch", "--method", method, "run.json", "code")
     refused(place.runner, *asked, env=WRONG, status=4, says="refused the token from CODEREPO_TOKEN", hint="login")
@@ -113,7 +114,7 @@ def test_a_registration_tells_a_wrong_token_a_scope_a_repository_and_a_host_apar
     asked(128, "certificate does not verify", "GIT_SSL_CAINFO", env={"GIT_SSL_CAINFO": ""})
 
 
-@pytest.mark.parametrize("method", ["auto", "archive", "git"])
+@pytest.mark.parametrize("method", ["auto", "archive"])
 def test_a_missing_repository(place: World, method: str) -> None:
     manifest = altered(place.runner.home / "run.json", "repository", "remote", "path", to="/acme/wodgets.git")
     options = {**load(manifest)["repository"]["options"]}
@@ -123,7 +124,7 @@ def test_a_missing_repository(place: World, method: str) -> None:
     refused(place.runner, *asked, status=128, says="no repository 'acme/wodgets", hint="look at the spelling")
 
 
-@pytest.mark.parametrize("method", ["auto", "archive", "git"])
+@pytest.mark.parametrize("method", ["auto", "archive"])
 def test_a_host_that_cannot_be_reached(place: World, method: str) -> None:
     gone = closed_port()
     text = (place.runner.home / "run.json").read_text().replace(str(place.forge.port), str(gone))
@@ -159,7 +160,15 @@ WRONG_ARCHIVES: dict[str, tuple[Misbehaviour, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG_ARCHIVES)
+# GitLab gives its archives without a redirect; what arrives goes the same way.
+ON_GITLAB = ("cut off", "a wrong byte", "a page with status 200", "a circle of redirects")
+
+
+@pytest.mark.parametrize(
+    ("hosted", "name"),
+    [*(("github", name) for name in WRONG_ARCHIVES), *(("gitlab", name) for name in ON_GITLAB)],
+    indirect=["hosted"],
+)
 def test_a_wrong_archive_is_refused_and_git_stands_in(place: World, name: str) -> None:
     misbehaviour, says = WRONG_ARCHIVES[name]
     kind = "link" if place.platform == "github" and isinstance(misbehaviour, Redirect) else "archive"
@@ -167,16 +176,16 @@ def test_a_wrong_archive_is_refused_and_git_stands_in(place: World, name: str) -
 
     refused(place.runner, "fetch", "--method", "archive", "run.json", "code", status=128, says=says)
 
-    made = place.runner.run("fetch", "--json", "--receipt", "receipt.json", "run.json", "code")
-    receipt = made.json()
+    said = place.runner.run("fetch", "--receipt", "receipt.json", "run.json", "code")
+    receipt = load(place.runner.home / "receipt.json")
     assert receipt["method"] == "git"
     assert [each["method"] for each in receipt["fallbacks"]] == ["archive"]
     assert says in receipt["fallbacks"][0]["reason"]
-    said = place.runner.run("fetch", "run.json", "code too")
     assert any(line.startswith("by archive: ") and says in line for line in lines(said, "warning")), said.errors
     assert "by git" in said.text
-    place.runner.run("verify", "--strict", "run.json", "code")
-    subprocess.run(["rm", "-r", "code", "code too", "receipt.json"], cwd=place.runner.home, check=True)
+    assert place.runner.tree("code") == place.checkout.tree()
+    shutil.rmtree(place.runner.home / "code")
+    (place.runner.home / "receipt.json").unlink()
 
 
 def test_the_archive_of_another_commit(place: World) -> None:
@@ -262,7 +271,8 @@ def test_a_damaged_manifest(local: World, damage: str) -> None:
     manifest = local.runner.home / "damaged.json"
     manifest.write_bytes(spoilt)
     refused(local.runner, "fetch", manifest, "code", status=128, says="", hint=None)
-    refused(local.runner, "fetch", "-", "code", input=spoilt, status=128, says="", hint=None)
+    if damage == "half of it":
+        refused(local.runner, "fetch", "-", "code", input=spoilt, status=128, says="", hint=None)
 
 
 @pytest.mark.parametrize("field", ["snapshot", "base", "overlay"])
@@ -375,7 +385,7 @@ def test_a_full_disk(local: World, target: str) -> None:
         'mount -t tmpfs -o size=96k none disk || exit 99; "$@"; status=$?; '
         "echo; find disk -mindepth 1 | sed 's/^/left: /'; exit $status"
     )
-    command = [local.runner.program.executable(), "fetch", str(manifest), target]
+    command = [os.fsdecode(local.runner.program.executable()), "fetch", str(manifest), target]
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", script, "sh", *command],
         cwd=local.runner.home,
@@ -427,7 +437,7 @@ def test_a_runner_without_git_fetches_by_the_archive(place: World, tmp_path: Pat
     assert done.returncode == 128, done.stderr
     assert done.stderr.startswith("fatal: no 'git' on PATH"), done.stderr
     assert "hint: install git" in done.stderr
-    subprocess.run(["rm", "-r", "without git"], cwd=place.runner.home, check=True)
+    shutil.rmtree(place.runner.home / "without git")
 
 
 def test_not_a_checkout(local: World) -> None:
@@ -522,7 +532,7 @@ def test_more_than_the_limit_is_refused_not_cut_off(local: World) -> None:
     local.checkout.write("train.py", "lr = 0.5\n")
     not_reproducible(local, "more than the limit of 1.0 MiB: 'cache/' 1.0 MiB changed", "coderepo.overlayLimit 2m")
     before = local.user.run("snapshot", cwd=local.checkout.path, check=False)
-    assert "echo '/cache/' >> .git/info/exclude" in before.errors
+    assert "git coderepo ignore 'cache/'" in before.errors
     local.checkout.git("config", "coderepo.overlayLimit", "2m")
     local.user.run("snapshot", cwd=local.checkout.path)
     local.checkout.git("config", "--unset", "coderepo.overlayLimit")

@@ -356,40 +356,35 @@ def test_aliases_of_remotes(tmp_path: Path) -> None:
         assert place.runner.tree("code") == place.checkout.tree()
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        "{origin}/Acme/Widgets",
-        "{origin}/acme/widgets/",
-        "{origin}/acme/widgets.git/",
-        "https://ada@{authority}/acme/widgets.git",
-        "https://x-access-token:tok@{authority}/acme/widgets.git",
-        "HTTPS://{authority}/acme/widgets.git",
-    ],
-)
-def test_other_spellings_of_a_remote_match_its_registration(tmp_path: Path, form: str) -> None:
+def test_other_spellings_of_a_remote_match_its_registration(tmp_path: Path) -> None:
     """Z8, and what is recorded is the same place without a secret (P3)."""
     with world(tmp_path, "github") as place:
         place.register("mine", "--host", place.forge.url, "--owner", "acme", "--repository", "widgets")
         authority = place.forge.url.partition("://")[2]
-        place.checkout.git("remote", "set-url", "origin", form.format(origin=place.forge.url, authority=authority))
-        answer = place.user.run("status", "--json", cwd=place.checkout.path).json()
-        assert answer["repository"]["name"] == "mine" and answer["repository"]["registered"] is True
-        assert answer["base"]["commit"] == place.base
-        assert "tok@" not in str(answer)
+        for url in (
+            f"{place.forge.url}/Acme/Widgets",
+            f"{place.forge.url}/acme/widgets.git/",
+            f"https://ada@{authority}/acme/widgets.git",
+            f"https://x-access-token:tok@{authority}/acme/widgets.git",
+            f"HTTPS://{authority}/acme/widgets/",
+        ):
+            place.checkout.git("remote", "set-url", "origin", url)
+            answer = place.user.run("status", "--json", cwd=place.checkout.path).json()
+            assert (answer["repository"]["name"], answer["repository"]["registered"]) == ("mine", True), url
+            assert answer["base"]["commit"] == place.base
+            assert "tok@" not in str(answer)
 
-
-@pytest.mark.parametrize(
-    "form", ["https://127.0.0.1:444/acme/widgets.git", "{origin}/acme/widgetss.git", "{origin}/bcme/widgets"]
-)
-def test_another_repository_does_not_match(tmp_path: Path, form: str) -> None:
-    """Z8: forms that match at ZenML and must not."""
-    with world(tmp_path, "github") as place:
-        place.register("mine", "--host", place.forge.url, "--owner", "acme", "--repository", "widgets")
         place.checkout.git("config", "--unset", "coderepo.mine.remote")
-        place.checkout.git("remote", "set-url", "origin", form.format(origin=place.forge.url))
-        answer = place.user.run("status", "--json", cwd=place.checkout.path).json()
-        assert answer["repository"]["name"] == "origin" and answer["repository"]["registered"] is False
+        for url in (
+            "https://127.0.0.1:444/acme/widgets.git",
+            f"https://127x0.0.1:{place.forge.port}/acme/widgets.git",
+            f"{place.forge.url}/acme/widgetss.git",
+            f"{place.forge.url}/acme/widgets/more.git",
+            f"{place.forge.url}/bcme/widgets",
+        ):
+            place.checkout.git("remote", "set-url", "origin", url)
+            answer = place.user.run("status", "--json", cwd=place.checkout.path).json()
+            assert (answer["repository"]["name"], answer["repository"]["registered"]) == ("origin", False), url
 
 
 # --- which one is meant --------------------------------------------------------------------------------------

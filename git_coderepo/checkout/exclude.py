@@ -1,0 +1,61 @@
+"""Paths that git is told to ignore in this repository alone: lines of `info/exclude`.
+
+Format: https://git-scm.com/docs/gitignore#_pattern_format
+"""
+
+from __future__ import annotations
+
+import os
+
+from git_coderepo.checkout.layout import read_layout, start_layout
+from git_coderepo.checkout.store import write_whole
+from git_coderepo.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from git_coderepo.git import Git
+
+
+def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:
+    """Add a line for each path (raw, as seen from where `git` stands) that has none yet; gives the lines added.
+
+    Raises UsageError for a path that is outside, or that git tracks: ignoring does nothing for it.
+    """
+    layout = read_layout(start_layout(git), git)
+    lines = []
+    for path in paths:
+        absolute = os.path.normpath(os.path.join(layout.toplevel, layout.prefix, path))
+        below = os.path.relpath(absolute, layout.toplevel)
+        shown = os.fsdecode(path)
+        if below in (b".", b"..") or below.startswith(b"../"):
+            raise UsageError(f"'{shown}' is no path inside the checkout")
+        if b"\n" in below or b"\r" in below:
+            raise UsageError(
+                f"a line of 'info/exclude' cannot name '{shown}'", hints=["rename it, or use coderepo.exclude"]
+            )
+        if git.at(layout.toplevel).run("ls-files", "-z", "--", b":(top,literal)" + below):
+            raise UsageError(f"git tracks '{shown}'", hints=[f"git rm -r --cached '{shown}'"])
+        folder = os.path.isdir(absolute) and not os.path.islink(absolute)
+        lines.append(b"/" + _escaped(below) + (b"/" if folder else b""))
+    file = git.run("rev-parse", "--path-format=absolute", "--git-path", "info/exclude").removesuffix(b"\n")
+    try:
+        with open(file, "rb") as opened:
+            before = opened.read()
+    except FileNotFoundError:
+        before = b""
+    known = set(before.split(b"\n"))
+    new = [line for line in dict.fromkeys(lines) if line not in known]
+    if new:
+        os.makedirs(os.path.dirname(file), exist_ok=True)
+        start = before if not before or before.endswith(b"\n") else before + b"\n"
+        write_whole(file, start + b"\n".join(new) + b"\n")
+    return new
+
+
+def _escaped(path: bytes) -> bytes:
+    """The path as a pattern that means only itself."""
+    escaped = b"".join(b"\\" + bytes((byte,)) if byte in b"\\*?[" else bytes((byte,)) for byte in path)
+    bare = escaped.rstrip(b" ")
+    return bare + b"\\ " * (len(escaped) - len(bare))

@@ -1,0 +1,144 @@
+"""`git coderepo show [RUN]`: one run, its code and how it ended."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.app import Verb, app
+
+if TYPE_CHECKING:
+    from git_coderepo.manifest.model import Manifest
+    from git_coderepo.record.result import Result
+
+_SHOWN = 10
+RUN_HELP = "A run: its id's beginning, its name, @{-N}, a manifest's path, or -."
+
+
+@app.command("show", cls=Verb)
+def show_(
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help=RUN_HELP + " The last one, if none is named.")] = "@{-1}",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest's bytes as they are.")] = False,
+) -> None:
+    """Show a run: its code, where that is, and how the run ended."""
+    from git_coderepo.git import Git
+    from git_coderepo.record.history import committed_as, named_run, recorded
+
+    git = Git()
+    found = named_run(run, git)
+    if as_json:
+        output.data(found.manifest.data)
+        return
+    noted = recorded(found)
+    commits = committed_as(git) if noted is not None and found.manifest.code.dirty else {}
+    rows = manifest_rows(found.manifest, commits.get(found.manifest.code.snapshot_tree.hex))
+    if noted is not None:
+        rows += result_rows(noted.state, noted.result)
+    if found.path is not None:
+        rows.append(("manifest", os.fsdecode(os.path.abspath(found.path))))
+    rows.append(("digest", f"sha256 {found.manifest.digest}"))
+    output.table(rows)
+
+
+def manifest_rows(manifest: Manifest, committed: str | None) -> list[tuple[str, str]]:
+    """What the manifest says, for people; `committed` is the commit whose tree a dirty run's code is by now."""
+    import shlex
+
+    from git_coderepo.cli.log import local_time
+    from git_coderepo.record.refusals import shown_size
+
+    run, code = manifest.run, manifest.code
+    rows = [("run", run.id)]
+    if run.name is not None:
+        rows.append(("name", run.name))
+    rows.append(("recorded", local_time(run.created_on)))
+    if run.parent is not None:
+        rows.append(("within", f"the run {run.parent}"))
+    if run.command is not None:
+        rows.append(("command", shlex.join(os.fsdecode(word) for word in run.command)))
+    if run.directory != b".":
+        rows.append(("directory", os.fsdecode(run.directory)))
+    rows.append(("repository", _repository(manifest)))
+    if code.head is not None:
+        branch = f" ({code.head.branch})" if code.head.branch is not None else ""
+        rows.append(("commit", f"{code.head.commit}{branch}"))
+        if code.head.web_url is not None:
+            rows.append(("page", code.head.web_url))
+    if code.base is not None:
+        rows.append(("base", f"{code.base.commit}, known by {code.base.known_by}"))
+    else:
+        rows.append(("base", "none: the whole tree travels"))
+    rows.append(("tree", f"{code.snapshot_tree}, {_dirt(manifest)}"))
+    if committed is not None:
+        rows.append(("", f"committed as {committed}"))
+    if code.overlay is not None:
+        gone = f", {output.count(len(code.overlay.deleted), 'deletion')}" if code.overlay.deleted else ""
+        inside = "in the manifest" if code.overlay.data is not None else f"{code.overlay.sha256}.tar.gz"
+        size = shown_size(code.overlay.size)
+        rows.append(("travels", f"{output.count(code.overlay.files, 'file')}{gone}, {size}, {inside}"))
+    rows += [("submodule", f"{os.fsdecode(each.path)} at {each.commit}, {each.state}") for each in code.submodules]
+    rows += [("left out", f"{os.fsdecode(each.path)} ({each.reason})") for each in code.omitted]
+    if manifest.environment.build_key is not None:
+        rows.append(("build key", manifest.environment.build_key))
+    return rows
+
+
+def result_rows(state: str, result: Result | None) -> list[tuple[str, str]]:
+    """How it ended, for people."""
+    from git_coderepo.cli.log import local_time
+    from git_coderepo.record.refusals import shown_size
+
+    if result is None:
+        return [("state", "recorded; nothing is known of its end")]
+    words = {
+        "running": f"running, process {result.pid}",
+        "killed": "killed: its process is gone, and it could not say how it ended",
+        "unfinished": f"unfinished, on the host {result.host}",
+    }
+    rows = [("state", words.get(state, state))]
+    if result.finished_on is not None:
+        took = f", after {result.seconds:.0f} s" if result.seconds is not None else ""
+        rows.append(("finished", local_time(result.finished_on) + took))
+    for name, paths in (("edited", result.edited), ("produced", result.produced)):
+        rows += [(name, os.fsdecode(path)) for path in paths[:_SHOWN]]
+        if len(paths) > _SHOWN:
+            rows.append((name, f"and {len(paths) - _SHOWN} more"))
+    rows += [
+        ("output", f"{os.fsdecode(each.path)}, {shown_size(each.size)}, sha256 {each.sha256}")
+        for each in result.outputs[:_SHOWN]
+    ]
+    if len(result.outputs) > _SHOWN:
+        rows.append(("output", f"and {len(result.outputs) - _SHOWN} more"))
+    return rows
+
+
+def _repository(manifest: Manifest) -> str:
+    from git_coderepo.urls import RemoteURL
+
+    repository = manifest.repository
+    if repository is None:
+        return "none"
+    remote = repository.remote
+    if remote is None:
+        return f"{repository.name}: {repository.type}"
+    url = RemoteURL.from_parts(remote.transport, remote.host, remote.port, remote.user, remote.path)
+    return f"{repository.name}: {repository.type}, {url.url()}"
+
+
+def _dirt(manifest: Manifest) -> str:
+    changes = manifest.code.changes
+    if not manifest.code.dirty:
+        return "clean"
+    parts = [
+        f"{number} {word}"
+        for number, word in (
+            (changes.staged, "staged"),
+            (changes.unstaged, "unstaged"),
+            (changes.untracked, "untracked"),
+        )
+        if number
+    ]
+    return "dirty: " + ", ".join(parts) if parts else "dirty"

@@ -1,0 +1,140 @@
+"""What is known after a run: `<id>.result.json` beside its manifest, there from the start, replaced at the end."""
+
+from __future__ import annotations
+
+import base64
+import calendar
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A file that the run made and that was asked for by `--output`: raw path, hex sha256, size in bytes."""
+
+    path: bytes
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run ended: `finished_on` is None while it runs, or for ever where it was killed; `status` as in a shell.
+
+    Times are `YYYY-MM-DDTHH:MM:SSZ`, paths raw.
+    """
+
+    started_on: str
+    finished_on: str | None
+    status: int | None
+    signal: str | None
+    edited: tuple[bytes, ...]
+    produced: tuple[bytes, ...]
+    outputs: tuple[Output, ...]
+    pid: int
+    host: str
+
+    @classmethod
+    def parse(cls, data: bytes) -> Result | None:
+        """From the bytes of a result; None where they are damaged: it is no more than a note beside the manifest."""
+        try:
+            document: Any = json.loads(data)
+            return cls(
+                started_on=_text(document["startedOn"]),
+                finished_on=None if document["finishedOn"] is None else _text(document["finishedOn"]),
+                status=None if document["status"] is None else int(document["status"]),
+                signal=None if document["signal"] is None else _text(document["signal"]),
+                edited=tuple(_path(each) for each in document["edited"]),
+                produced=tuple(_path(each) for each in document["produced"]),
+                outputs=tuple(
+                    Output(_path(each["path"]), bytes.fromhex(each["sha256"]).hex(), int(each["size"]))
+                    for each in document["outputs"]
+                ),
+                pid=int(document["pid"]),
+                host=_text(document["host"]),
+            )
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return None
+
+    @classmethod
+    def load(cls, path: bytes) -> Result | None:
+        """From a file; None where there is none."""
+        try:
+            with open(path, "rb") as file:
+                return cls.parse(file.read())
+        except OSError:
+            return None
+
+    @property
+    def state(self) -> str:
+        """`ok`, `exit N`, a signal's name, `running`, `killed`, or `unfinished` where only another host can tell."""
+        if self.finished_on is not None:
+            if self.signal is not None:
+                return self.signal
+            return "ok" if self.status == 0 else f"exit {self.status}"
+        if self.host != socket.gethostname():
+            return "unfinished"
+        return "running" if _is_alive(self.pid, self.started_on) else "killed"
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it ran; None where that is not known."""
+        start, end = seconds_of(self.started_on), seconds_of(self.finished_on)
+        return None if start is None or end is None else end - start
+
+
+def state_of(result: Result | None) -> str:
+    """The state of a run; `recorded` where only its start was noted, by the hook, say."""
+    return "recorded" if result is None else result.state
+
+
+def seconds_of(time_text: str | None) -> float | None:
+    """Seconds since the epoch of `YYYY-MM-DDTHH:MM:SSZ`, None for what is not such a text."""
+    try:
+        return float(calendar.timegm(time.strptime(time_text or "", "%Y-%m-%dT%H:%M:%SZ")))
+    except ValueError:
+        return None
+
+
+def _is_alive(pid: int, started_on: str) -> bool:
+    """Whether the process that wrote this still lives on this machine, and not a later one with its number."""
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    born, noted = _birth(pid), seconds_of(started_on)
+    return born is None or noted is None or born <= noted + 2
+
+
+def _birth(pid: int) -> float | None:
+    """When a process was started, in seconds since the epoch; None where no `/proc` tells (see proc(5))."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+        with open("/proc/stat", "rb") as file:
+            boot = next(int(line.split()[1]) for line in file if line.startswith(b"btime "))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+    return boot + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
+def _path(value: object) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    if not isinstance(value, dict):
+        raise TypeError("no path")
+    return base64.b64decode(value["base64"])

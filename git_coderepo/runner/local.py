@@ -1,0 +1,129 @@
+"""The way that needs no platform: the objects of the checkout one stands in, and those of our own store beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from git_coderepo.checkout.layout import Layout, read_layout, start_layout
+from git_coderepo.checkout.store import Store, quoted_path
+from git_coderepo.errors import CodeRepoError, OverlayMissing, TreeDiffers
+from git_coderepo.git import Git
+from git_coderepo.manifest.model import Code, Manifest
+from git_coderepo.objects import GITLINK, ObjectId
+from git_coderepo.runner.methods import Delivery, blob_entries, listed_tree
+from git_coderepo.runner.overlay import read_overlay
+from git_coderepo.urls import RemoteURL
+
+
+@dataclass(frozen=True)
+class LocalTree:
+    """A tree of which every object is at hand for `git`; `whole` if it is the snapshot's, false if it is the base's."""
+
+    git: Git
+    tree: ObjectId
+    whole: bool
+
+
+def find_local(code: Code, git: Git, *, overlay_at_hand: bool) -> LocalTree | None:
+    """Where the code of a run can be had without its platform: its base's tree, else the whole snapshot's.
+
+    None where neither is complete here, or where `git` stands in no repository.
+    """
+    try:
+        layout = read_layout(start_layout(git), git, bare_allowed=True)
+    except CodeRepoError:
+        return None
+    if layout.object_format != code.object_format:
+        return None
+    if code.base is None and (code.overlay is None or overlay_at_hand):
+        return None  # the overlay is everything
+    at_hand = at_hand_git(git, layout)
+    if code.base is not None and (code.overlay is None or overlay_at_hand) and is_complete(at_hand, code.base.tree):
+        return LocalTree(at_hand, code.base.tree, code.base.tree == code.snapshot_tree)
+    if is_complete(at_hand, code.snapshot_tree):
+        return LocalTree(at_hand, code.snapshot_tree, True)
+    return None
+
+
+def at_hand_git(git: Git, layout: Layout) -> Git:
+    """git that finds the user's objects and ours as they are, without replacements, and asks no remote for others."""
+    return Store(layout).git(git).with_environment(GIT_NO_REPLACE_OBJECTS="1", GIT_NO_LAZY_FETCH="1")
+
+
+def is_complete(git: Git, tree: ObjectId) -> bool:
+    """Whether a tree is here with all that is below it; what a partial clone was only promised is not."""
+    listed = git.start("rev-list", "--objects", "--no-object-names", "--missing=print", tree.hex).finish()
+    return listed.status == 0 and not any(line.startswith(b"?") for line in listed.stdout.splitlines())
+
+
+@contextmanager
+def local_method(local: LocalTree) -> Iterator[Delivery]:
+    """The tree's entries, read object by object."""
+    wanted, gitlinks = listed_tree(local.git, local.tree.hex)
+    yield Delivery(blob_entries(local.git, wanted), int, gitlinks)
+
+
+def restore_tree(manifest: Manifest, overlay: bytes | None, git: Git) -> None:
+    """See to it that the snapshot's tree is an object that `git` (see Store.git) finds: made from base and overlay.
+
+    Only our own store is written to. Raises OverlayMissing, TreeDiffers, CodeRepoError where the base is not here.
+    """
+    code = manifest.code
+    if is_complete(git, code.snapshot_tree):
+        return
+    if code.base is not None and not _has_tree(git, code.base.tree):
+        raise CodeRepoError(
+            f"the base {code.base.commit} of the run {manifest.run.id} is not in this repository",
+            hints=_where_to_fetch(manifest),
+        )
+    if code.overlay is not None and overlay is None:
+        raise OverlayMissing(f"the overlay '{code.overlay.sha256}.tar.gz' of the run {manifest.run.id} is not here")
+    made = _build(code, overlay, git)
+    if made != code.snapshot_tree:
+        raise TreeDiffers(f"base and overlay make the tree {made}, not {code.snapshot_tree}")
+
+
+def _has_tree(git: Git, tree: ObjectId) -> bool:
+    return git.start("ls-tree", "-r", "-d", "-z", "--full-tree", tree.hex).finish().status == 0
+
+
+def _where_to_fetch(manifest: Manifest) -> list[str]:
+    remote, base = manifest.repository.remote if manifest.repository is not None else None, manifest.code.base
+    if remote is None or base is None:
+        return []
+    url = RemoteURL.from_parts(remote.transport, remote.host, remote.port, remote.user, remote.path)
+    return [f"git fetch {url.url()} {base.commit}"]
+
+
+def _build(code: Code, overlay: bytes | None, git: Git) -> ObjectId:
+    """Write base and overlay as a tree, through an index and files that are gone afterwards."""
+    scratch = tempfile.mkdtemp(prefix="git-coderepo-")
+    try:
+        index = git.with_environment(GIT_INDEX_FILE=os.path.join(scratch, "index"))
+        index.run("read-tree", code.base.tree.hex if code.base is not None else "--empty")
+        nothing = b"0" * len(code.snapshot_tree.hex)
+        gone = [b"0 %s\t%s" % (nothing, path) for path in (code.overlay.deleted if code.overlay is not None else ())]
+        rows: list[tuple[int, bytes]] = []
+        names: list[bytes] = []
+        if code.overlay is not None and overlay is not None:
+            entries = read_overlay(overlay, tar_sha256=code.overlay.tar_sha256, sha256=code.overlay.sha256)
+            for number, entry in enumerate(entries):
+                # Each under a number: no path out of a manifest is ever used here.
+                names.append(os.fsencode(os.path.join(scratch, f"{number}")))
+                with open(names[-1], "wb") as file:
+                    file.writelines(entry.chunks())
+                rows.append((entry.mode, entry.path))
+        listed = b"".join(quoted_path(name) + b"\n" for name in names)
+        ids = git.run("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=listed)
+        added = [b"%o %s\t%s" % (mode, id, path) for (mode, path), id in zip(rows, ids.split(), strict=True)]
+        links = [b"%o %s\t%s" % (GITLINK, each.commit.hex.encode(), each.path) for each in code.submodules]
+        changes = b"".join(row + b"\0" for row in gone + added + links)
+        index.run("update-index", "-z", "--replace", "--index-info", stdin=changes)
+        return ObjectId(index.line("write-tree", "--missing-ok"))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,56 @@
+"""Many at once, and killed: every run that was announced is in the record, whole and valid."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from git_coderepo.checkout.store import Store
+from git_coderepo.git import Git
+from git_coderepo.manifest.model import Manifest
+from git_coderepo.record.history import newest, runs_here, select
+from git_coderepo.record.index import Filter
+from git_coderepo.record.prune import PruneRequest, prune
+from tests.support import writers
+from tests.support.repo import Repo
+
+
+@pytest.mark.parametrize(
+    ("seconds", "every"), [(2.0, 0.05), pytest.param(30.0, 1.0, marks=pytest.mark.slow)], ids=["short", "long"]
+)
+def test_64_writers_one_killed_now_and_then(repo: Repo, seconds: float, every: float) -> None:
+    repo.write("train.py", "lr = 0.1\n")
+    repo.commit()
+    repo.git("config", "coderepo.inlineLimit", "0")  # the overlay lies beside the manifests, one for all of them
+    repo.write("train.py", "lr = 0.2\n")
+    started = subprocess.Popen(
+        [sys.executable, writers.__file__, str(repo.path), "64", str(seconds), str(every)],
+        stdout=subprocess.PIPE,
+        env={**repo.env, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    git = Git(str(repo.path), environment=repo.env)
+    runs, layout = runs_here(git)
+    while started.poll() is None:  # readers, and one who tidies up, are in nobody's way
+        time.sleep(seconds / 5)
+        select(runs, Filter(name="writer *"), limit=10)
+        assert prune(runs, Store(layout), git, PruneRequest(keep=0), now=time.time()).runs == ()
+    printed, _ = started.communicate()
+    assert started.returncode == 0 and int(printed) >= seconds / every / 4
+
+    announced = (repo.git_dir() / "announced").read_bytes().splitlines()
+    assert len(announced) == len(set(announced)) > 64
+    recorded = list(newest(runs))
+    assert {runs.path_of(id) for id in recorded} >= set(announced)
+    for id in recorded:  # those of the killed that were not announced, too
+        manifest = Manifest.load(os.fsdecode(runs.path_of(id)))
+        assert manifest.run.id == id and manifest.code.overlay is not None
+        overlay = manifest.code.overlay.sha256
+    kept = Path(os.fsdecode(runs.overlays)) / f"{overlay}.tar.gz"
+    assert hashlib.sha256(kept.read_bytes()).hexdigest() == overlay
+    assert set(select(runs, Filter(name="writer *"))) == set(recorded)
