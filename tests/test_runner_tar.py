@@ -11,7 +11,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from git_coderepo.errors import CodeRepoError, DownloadDamaged, UnsafeTree
@@ -451,6 +451,7 @@ NAMES = st.one_of(
 
 
 @settings(max_examples=40, deadline=None)
+@example([(b".gitmodules:x/gi7eba~0", True), (b".gitmodules/x", True), (b"a\\gitmod~1 :s/x", True)])
 @given(
     st.lists(st.tuples(st.lists(NAMES, min_size=1, max_size=3).map(b"/".join), st.booleans()), min_size=8, max_size=8)
 )

@@ -56,15 +56,18 @@ def check_path(path: bytes, mode: int = FILE) -> None:
             raise UnsafeTree(f"the path {quoted(path)} goes into '.git'")
         if mode == SYMLINK and name == b".gitmodules":
             raise UnsafeTree(f"the path {quoted(path)} is a symbolic link in the place of '.gitmodules'")
-    if mode == SYMLINK and any(map(_ntfs_takes_for_gitmodules, segment.split(b"\\"))):
+    # git looks at all that follows a slash or backslash: a stream's name after a colon may hold slashes.
+    starts = [0, *(at + 1 for at, byte in enumerate(path) if byte in b"/\\")] if mode == SYMLINK else []
+    if any(_ntfs_takes_for_gitmodules(path, start) for start in starts):
         raise UnsafeTree(f"the path {quoted(path)} is a symbolic link in the place of '.gitmodules'")
 
 
-def _ntfs_takes_for_gitmodules(name: bytes) -> bool:
-    if _NTFS_GITMODULES.match(name):
+def _ntfs_takes_for_gitmodules(path: bytes, start: int) -> bool:
+    if _NTFS_GITMODULES.match(path, start):
         return True
-    hashed = _NTFS_HASHED.fullmatch(name[:8]) if _NTFS_END.match(name, 8) else None
-    return len(name) >= 8 and hashed is not None and b"gi7eba".startswith(hashed[1].lower())
+    name = path[start : start + 8]
+    hashed = _NTFS_HASHED.fullmatch(name) if len(name) == 8 and _NTFS_END.match(path, start + 8) else None
+    return hashed is not None and b"gi7eba".startswith(hashed[1].lower())
 
 
 def _as_hfs_reads(name: bytes) -> bytes:
