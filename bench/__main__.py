@@ -23,8 +23,8 @@ PARTS = ("start", "status", "fetch", "records")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=9, help="counted rounds of each command")
-    parser.add_argument("--output", type=Path, default=HERE / "results.md", help="where the tables go")
-    parser.add_argument("--only", choices=PARTS, action="append", help="measure only this, and write no file")
+    parser.add_argument("--output", type=Path, help="where the tables go; with --only nowhere unless it is named")
+    parser.add_argument("--only", choices=PARTS, action="append", help="measure only this; may be given several times")
     arguments = parser.parse_args()
     # An installed program has its bytecode; a checkout may not.
     compileall.compile_dir(HERE.parent / "git_coderepo", quiet=1)
@@ -35,8 +35,9 @@ def main() -> None:
         for line in _report(scratch, environment, arguments.rounds, arguments.only or PARTS):
             print(line, flush=True)
             lines.append(line)
-        if not arguments.only:
-            arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        output = arguments.output or (None if arguments.only else HERE / "results.md")
+        if output is not None:
+            output.write_text("\n".join(lines) + "\n", encoding="utf-8")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -46,7 +47,7 @@ def _report(scratch: Path, environment: dict[str, str], rounds: int, parts: Sequ
     yield ""
     yield (
         "Whole processes, start-up included, in turns; medians, and medians of the ratios within each round. "
-        f"Written by `make bench`, {rounds} rounds."
+        f"Written by `python -m bench`: {', '.join(parts)}; {rounds} rounds."
     )
     yield ""
     git = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout.strip()

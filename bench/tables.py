@@ -21,16 +21,16 @@ ROUND_TRIP = 0.030
 
 
 def status_table(scratch: Path, environment: Mapping[str, str], rounds: int) -> Iterator[str]:
-    """`status` and `snapshot` beside `git status`, clean and dirty."""
-    yield "| files | state | `git status`, ms | `git coderepo status`, ms | × | `git coderepo snapshot`, ms | × |"
-    yield "|---:|---|---:|---:|---:|---:|---:|"
+    """`status`, `snapshot` and the pre-run hook's program beside `git status`, clean and dirty."""
+    yield "| files | state | `git status`, ms | `status`, ms | × | `snapshot`, ms | × | `hook pre-run`, ms | × |"
+    yield "|---:|---|---:|---:|---:|---:|---:|---:|---:|"
     for size in STATUS_SIZES:
         path = scratch / f"status{size}"
         make_repository(path, size, environment)
         for state in ("clean", "dirty"):
             if state == "dirty":
                 make_dirty(path)
-            git, status, snapshot = in_turns(
+            git, status, snapshot, hook = in_turns(
                 [
                     Contestant(
                         "git status",
@@ -40,12 +40,13 @@ def status_table(scratch: Path, environment: Mapping[str, str], rounds: int) -> 
                     ),
                     Contestant("status", ["git-coderepo", "status"], str(path), environment),
                     Contestant("snapshot", ["git-coderepo", "snapshot"], str(path), environment),
+                    Contestant("hook", ["git-coderepo", "hook", "pre-run"], str(path), environment),
                 ],
                 rounds,
             )
             yield (
                 f"| {size:,} | {state} | {_ms(git)} | {_ms(status)} | {status.ratio_to(git):.2f} "
-                f"| {_ms(snapshot)} | {snapshot.ratio_to(git):.2f} |"
+                f"| {_ms(snapshot)} | {snapshot.ratio_to(git):.2f} | {_ms(hook)} | {hook.ratio_to(git):.2f} |"
             )
         shutil.rmtree(path)
         shutil.rmtree(path.with_suffix(".git"))
