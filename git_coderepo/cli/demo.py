@@ -123,7 +123,7 @@ def _demo_here(scratch: str) -> None:
     from git_coderepo.record.refusals import shown_size
     from git_coderepo.record.snapshot import Request, take_snapshot
     from git_coderepo.runner.fetch import fetch, wanted_by_manifest
-    from git_coderepo.runner.listing import verify_directory
+    from git_coderepo.runner.verification import verify_directory
 
     git = Git()
     git_version = check_version(git)

@@ -13,7 +13,7 @@ from git_coderepo.cli.options import Json
 from git_coderepo.errors import NegativeAnswer
 
 if TYPE_CHECKING:
-    from git_coderepo.runner.listing import Verification
+    from git_coderepo.runner.verification import Verification
 
 _SHOWN = 20
 
@@ -35,7 +35,7 @@ def verify(
     It is hashed again, and what changed, is missing or was added is listed; added paths fail with --strict only.
     """
     from git_coderepo.git import Git
-    from git_coderepo.runner.listing import verify_directory
+    from git_coderepo.runner.verification import verify_directory
     from git_coderepo.runner.order import fetch_order
 
     order = fetch_order(run, overlay=overlay)

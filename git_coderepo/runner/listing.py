@@ -1,134 +1,65 @@
-"""Is it still the same? A directory hashed again, and, where it differs, which paths do.
-
-The tree id alone says yes or no. The paths behind it come from objects that are at hand, else from the platform.
-"""
+"""What a tree holds, packed small: path to mode and id."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
-from git_coderepo.checkout.layout import read_layout, start_layout
-from git_coderepo.checkout.store import Store
-from git_coderepo.errors import CodeRepoError, TargetUnusable, TreeDiffers
-from git_coderepo.git import Git
-from git_coderepo.objects import GITLINK, ObjectId, TreeEntry, blob_hasher, tree_id
-from git_coderepo.runner.entries import Entry
-from git_coderepo.runner.fetch import Wanted
-from git_coderepo.runner.scratch import Scratch, tree_rows
-from git_coderepo.runner.verify import compare, rehash
-
-Listing = Mapping[bytes, tuple[int, bytes]]
+from git_coderepo.objects import ObjectId, directory_trees
 
 
-@dataclass(frozen=True)
-class Verification:
-    """`found` is the tree of the directory now, `expected` the recorded one; paths are raw and sorted.
+class Listing(Mapping[bytes, "tuple[int, bytes]"]):
+    """A mapping of paths (raw bytes from the root) to (mode, raw id); 100,000 paths take some 15 MB.
 
-    `unlisted` says why the paths could not be told apart, None where they were.
+    `directories` holds it as `objects.directory_trees` takes it: for each directory its entries that are none by
+    name, six octal digits of the mode and the raw id in one. The writer puts its entries there itself.
     """
 
-    expected: ObjectId
-    found: ObjectId
-    changed: tuple[bytes, ...] = ()
-    missing: tuple[bytes, ...] = ()
-    added: tuple[bytes, ...] = ()
-    unlisted: str | None = None
+    __slots__ = ("directories",)
 
-    @property
-    def same_tree(self) -> bool:
-        """Whether the directory is the recorded tree and nothing else."""
-        return self.found == self.expected
+    def __init__(self) -> None:
+        self.directories: dict[bytes, dict[bytes, bytes]] = {b"": {}}
 
-    def holds(self, *, strict: bool = False) -> bool:
-        """Whether every recorded path is as it was; `strict` minds added paths too."""
-        if strict or self.unlisted is not None:
-            return self.same_tree
-        return not self.changed and not self.missing
+    def __getitem__(self, path: bytes) -> tuple[int, bytes]:
+        directory, _, name = path.rpartition(b"/")
+        packed = self.directories[directory][name]
+        return int(packed[:6], 8), packed[6:]
 
-    def document(self) -> dict[str, object]:
-        """The answer as plain values."""
-        from git_coderepo.manifest.writer import path_value
+    def __iter__(self) -> Iterator[bytes]:
+        for directory, entries in self.directories.items():
+            prefix = directory + b"/" if directory else b""
+            for name in entries:
+                yield prefix + name
 
-        return {
-            "expected": self.expected.hex,
-            "found": self.found.hex,
-            "sameTree": self.same_tree,
-            "changed": [path_value(path) for path in self.changed],
-            "missing": [path_value(path) for path in self.missing],
-            "added": [path_value(path) for path in self.added],
-            "unlisted": self.unlisted,
-        }
+    def __len__(self) -> int:
+        return sum(map(len, self.directories.values()))
 
+    def discard(self, path: bytes) -> None:
+        """Forget the path, if it is there."""
+        directory, _, name = path.rpartition(b"/")
+        if directory in self.directories:
+            self.directories[directory].pop(name, None)
 
-def verify_directory(wanted: Wanted, directory: str, *, git: Git) -> Verification:
-    """Hash `directory` and compare it with what is wanted; `git` stands where objects may be at hand.
+    def prune(self) -> None:
+        """Forget the directories with nothing in them or below them: Git knows none such."""
+        alive = {b""}
+        for directory, entries in self.directories.items():
+            if entries:
+                while directory not in alive:
+                    alive.add(directory)
+                    directory = directory.rpartition(b"/")[0]
+        if len(alive) != len(self.directories):
+            self.directories = {path: entries for path, entries in self.directories.items() if path in alive}
 
-    Raises TargetUnusable where there is no such directory or it cannot be read.
-    """
-    if not os.path.isdir(directory):
-        raise TargetUnusable(f"'{directory}' is no directory")
-    gitlinks = wanted.gitlinks or {}
-    found = rehash(directory, wanted.tree.object_format, gitlinks)
-    tree = found.tree(wanted.tree.object_format)
-    if tree == wanted.tree:
-        return Verification(wanted.tree, tree)
-    try:
-        expected = listing_of(wanted, git)
-    except CodeRepoError as error:
-        return Verification(wanted.tree, tree, unlisted=error.message)
-    differences = compare(expected, found)
-    return Verification(wanted.tree, tree, differences.changed, differences.missing, differences.added)
+    def subdirectories(self) -> dict[bytes, set[bytes]]:
+        """The names of the directories in each directory that has any."""
+        names: dict[bytes, set[bytes]] = {}
+        for directory in self.directories:
+            if directory:
+                parent, _, name = directory.rpartition(b"/")
+                names.setdefault(parent, set()).add(name)
+        return names
 
-
-def listing_of(wanted: Wanted, git: Git) -> Listing:
-    """Every path of the wanted tree: from objects at hand, else from the platform's trees and the overlay.
-
-    Raises what asking the platform raises, and TreeDiffers where that is not the wanted tree.
-    """
-    for each in _gits_at_hand(git):
-        listed = each.start("ls-tree", "-r", "-z", "--full-tree", wanted.tree.hex).finish()
-        if listed.status == 0:
-            return _parsed(listed.stdout)
-    if wanted.problem is not None:
-        raise wanted.problem
-    entries: dict[bytes, tuple[int, bytes]] = {}
-    request = wanted.base
-    if request is not None:
-        with Scratch(request.object_format, request.environment) as scratch:
-            scratch.fetch_commit(request.platform, request.commit, branch=request.branch, only="blob:none")
-            name = f"{request.commit}:{os.fsdecode(request.part)}" if request.part else request.commit.hex
-            entries = dict(_parsed(b"\0".join(tree_rows(scratch.git, name, request.limits))))
-    for path in wanted.deleted:
-        entries.pop(path, None)
-    if wanted.gitlinks is not None:
-        entries = {path: facts for path, facts in entries.items() if facts[0] != GITLINK}
-        entries.update({path: (GITLINK, commit) for path, commit in wanted.gitlinks.items()})
-    for entry in wanted.open_overlay() or ():
-        entries[entry.path] = (entry.mode, _blob(entry, wanted.tree.object_format))
-    found = tree_id((TreeEntry(path, *facts) for path, facts in entries.items()), wanted.tree.object_format)
-    if found != wanted.tree:
-        raise TreeDiffers(f"the platform and the overlay make the tree {found}, not {wanted.tree}")
-    return entries
-
-
-def _gits_at_hand(git: Git) -> list[Git]:
-    """git as it is, and git that finds our own store too; none where there is no repository."""
-    try:
-        layout = read_layout(start_layout(git), git, bare_allowed=True)
-    except CodeRepoError:
-        return []
-    return [git, Store(layout).git(git)]
-
-
-def _parsed(listing: bytes) -> Listing:
-    rows = (row.partition(b"\t") for row in listing.split(b"\0") if row)
-    return {path: (int(facts[:6], 8), bytes.fromhex(facts.split(b" ")[2].decode())) for facts, _, path in rows}
-
-
-def _blob(entry: Entry, object_format: str) -> bytes:
-    digest = blob_hasher(entry.size, object_format)
-    for piece in entry.chunks():
-        digest.update(piece)
-    return digest.digest()
+    def tree(self, object_format: str) -> ObjectId:
+        """The id of the tree; raises UnsafeTree where a path is a file and a directory."""
+        *_, (_, root, _) = directory_trees(self.directories, object_format)  # the root comes last
+        return ObjectId.from_raw(root)

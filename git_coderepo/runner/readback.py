@@ -11,25 +11,25 @@ from collections.abc import Set as AbstractSet
 from git_coderepo.errors import TargetUnusable
 from git_coderepo.objects import EXECUTABLE, FILE, SYMLINK
 from git_coderepo.runner.directories import Directories, unusable
+from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.paths import quoted
-from git_coderepo.runner.record import Record
 
 _PACKED_FILE = b"%06o" % FILE
 _PACKED_EXECUTABLE = b"%06o" % EXECUTABLE
 _PACKED_LINK = b"%06o" % SYMLINK
 
 
-def read_back(directories: Directories, record: Record) -> None:
-    """Hold every name and mode below `directories` to the record; raises TargetUnusable with the paths that differ."""
-    subdirectories = record.subdirectories()
+def read_back(directories: Directories, listing: Listing) -> None:
+    """Hold every name and mode below `directories` to the listing; raises TargetUnusable with the paths that differ."""
+    subdirectories = listing.subdirectories()
     fsencode, is_link, is_file = os.fsencode, stat.S_ISLNK, stat.S_ISREG
-    for directory in sorted(record.directories):
-        entries = record.directories[directory]
+    for directory in sorted(listing.directories):
+        entries = listing.directories[directory]
         below: AbstractSet[bytes] = subdirectories.get(directory, frozenset())
         found: set[bytes] = set()
         try:
-            with os.scandir(directories.open(directory)) as listing:
-                for item in listing:
+            with os.scandir(directories.open(directory)) as items:
+                for item in items:
                     name = fsencode(item.name)
                     found.add(name)
                     packed = entries.get(name)
@@ -51,13 +51,13 @@ def read_back(directories: Directories, record: Record) -> None:
             raise _wrong_names(directory, entries.keys() | below, found)
 
 
-def collision(record: Record, path: bytes) -> TargetUnusable:
-    """Why `path`, which the record does not have yet, is there already: another path that is the same name here."""
-    subdirectories = record.subdirectories()
+def collision(listing: Listing, path: bytes) -> TargetUnusable:
+    """Why `path`, which the listing does not have yet, is there already: another path that is the same name here."""
+    subdirectories = listing.subdirectories()
     parts = path.split(b"/")
     for depth in range(len(parts)):
         directory, name = b"/".join(parts[:depth]), parts[depth]
-        siblings = record.directories.get(directory, {}).keys() | subdirectories.get(directory, frozenset())
+        siblings = listing.directories.get(directory, {}).keys() | subdirectories.get(directory, frozenset())
         twin = _twin(name, siblings)
         if twin is not None:
             return _folded(_joined(directory, twin), _joined(directory, name))

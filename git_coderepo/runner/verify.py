@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from git_coderepo.objects import EXECUTABLE, FILE, GITLINK, SYMLINK, blob_hasher, blob_id
 from git_coderepo.runner.directories import Directories, Root, unusable
-from git_coderepo.runner.record import Record
+from git_coderepo.runner.listing import Listing
 
 # What is neither a file nor a link nor a directory: a pipe, a socket, a device. Never opened.
 SPECIAL = 0
@@ -30,15 +30,15 @@ class Differences:
         return bool(self.changed or self.missing or self.added)
 
 
-def rehash(directory: Root, object_format: str, gitlinks: Mapping[bytes, bytes] | None = None) -> Record:
+def rehash(directory: Root, object_format: str, gitlinks: Mapping[bytes, bytes] | None = None) -> Listing:
     """Path to (mode, raw id) of everything below `directory`, read from the disk; no link is followed.
 
     `gitlinks` (path to raw id) are the submodules that belong there: a directory in the place of one counts as it, and
     is not looked into. Directories as such do not count, as in Git. A special file has the mode SPECIAL and no id.
-    The record's `tree()` is the tree's id. Raises TargetUnusable for what cannot be read.
+    The listing's `tree()` is the tree's id. Raises TargetUnusable for what cannot be read.
     """
     gitlinks = gitlinks or {}
-    record = Record()
+    listing = Listing()
     try:
         directories = Directories(directory)
     except OSError as error:
@@ -58,17 +58,17 @@ def rehash(directory: Root, object_format: str, gitlinks: Mapping[bytes, bytes] 
                     entries[name] = b"%06o%b" % (GITLINK, gitlinks[path])
                 else:
                     pending.append(path)
-            record.directories[here] = entries
-    record.prune()
-    return record
+            listing.directories[here] = entries
+    listing.prune()
+    return listing
 
 
 def _hashed(parent: int, object_format: str) -> tuple[dict[bytes, bytes], list[bytes]]:
-    """What an open directory holds: files and links, packed as the record wants them, and the names of directories."""
+    """What an open directory holds: files and links, packed as the listing wants them, and the names of directories."""
     entries = {}
     below = []
-    with os.scandir(parent) as listing:
-        for item in listing:
+    with os.scandir(parent) as items:
+        for item in items:
             name = os.fsencode(item.name)
             try:
                 if item.is_dir(follow_symlinks=False):

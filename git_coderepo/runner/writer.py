@@ -11,9 +11,9 @@ from git_coderepo.objects import DIRECTORY, EXECUTABLE, FILE, GITLINK, SYMLINK, 
 from git_coderepo.runner.directories import Directories, Root, sync_file_system, unusable
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import LINK_TARGET_BYTES, NAME_BYTES, Limits
+from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.paths import check_path, links_that_leave, quoted
 from git_coderepo.runner.readback import collision, read_back
-from git_coderepo.runner.record import Record
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PACKED_MODES = {mode: b"%06o" % mode for mode in (FILE, EXECUTABLE)}
@@ -30,7 +30,7 @@ class WrittenTree:
     there as Git has them, and nothing of ours follows them.
     """
 
-    entries: Record
+    entries: Listing
     tree: ObjectId
     files: int
     outside_links: tuple[bytes, ...]
@@ -64,7 +64,7 @@ class TreeWriter:
             self._directories = Directories(directory)
         except OSError as error:
             raise unusable(error, "the target" if isinstance(directory, int) else directory) from None
-        self._record = Record()
+        self._listing = Listing()
         self._links: dict[bytes, bytes] = {}
         self._entries_seen = 0
         self._name_bytes = 0
@@ -84,9 +84,9 @@ class TreeWriter:
 
     def base_tree(self, gitlinks: Mapping[bytes, bytes] | None = None) -> ObjectId:
         """The id of the tree that was added so far, with `gitlinks` (path to the raw id of a submodule's commit)."""
-        self._record.prune()
+        self._listing.prune()
         self._put_gitlinks(gitlinks or {})
-        self._base_tree = self._record.tree(self._format)
+        self._base_tree = self._listing.tree(self._format)
         return self._base_tree
 
     def apply_overlay(
@@ -100,18 +100,18 @@ class TreeWriter:
         `gitlinks`: all of the snapshot's, when they are not the base's. Every path of it that the base has must be
         among `replaced`. Raises InvalidManifest where it deletes what the base does not have.
         """
-        record = self._record
+        listing = self._listing
         for path in deleted:
-            if path not in record:
+            if path not in listing:
                 raise InvalidManifest(f"the overlay deletes {quoted(path)}, which its base does not have")
-            if path not in self._replaced and record[path][0] != GITLINK:
+            if path not in self._replaced and listing[path][0] != GITLINK:
                 raise ValueError(f"{path!r} is deleted, but was not named as replaced")
         for path in self._replaced.union(deleted):
-            record.discard(path)
+            listing.discard(path)
         if gitlinks is not None:
-            for path in [path for path in record if record[path][0] == GITLINK]:
-                record.discard(path)
-        record.prune()
+            for path in [path for path in listing if listing[path][0] == GITLINK]:
+                listing.discard(path)
+        listing.prune()
         self._base_tree = None
         self._put_gitlinks(gitlinks or {})
         for entry in entries:
@@ -120,7 +120,7 @@ class TreeWriter:
     def _take(self, entry: Entry, *, write: bool) -> None:
         path, mode = entry.path, entry.mode
         check_path(path, mode)
-        directories = self._record.directories
+        directories = self._listing.directories
         if mode == DIRECTORY:
             self._siblings(path)
             return
@@ -155,7 +155,7 @@ class TreeWriter:
                 parent = self._directories.make(directory)
                 file = os.open(name, _CREATE, 0o777 if mode == EXECUTABLE else 0o666, dir_fd=parent)
             except FileExistsError:
-                raise collision(self._record, path) from None
+                raise collision(self._listing, path) from None
             except OSError as error:
                 raise unusable(error, path) from None
         try:
@@ -194,8 +194,8 @@ class TreeWriter:
         self._links[path] = target
 
     def _siblings(self, directory: bytes) -> dict[bytes, bytes]:
-        """The record of a directory, made with those above it where it is new."""
-        directories = self._record.directories
+        """The listing of a directory, made with those above it where it is new."""
+        directories = self._listing.directories
         missing = []
         here = directory
         while here not in directories:
@@ -222,7 +222,7 @@ class TreeWriter:
             check_path(path)
             directory, _, name = path.rpartition(b"/")
             siblings = self._siblings(directory)
-            if name in siblings or path in self._record.directories:
+            if name in siblings or path in self._listing.directories:
                 raise UnsafeTree(f"the submodule {quoted(path)} is also a file or a directory")
             self._count(len(name))
             siblings[name] = _PACKED_GITLINK + commit
@@ -235,18 +235,18 @@ class TreeWriter:
         Raises TargetUnusable, naming the paths, when the file system folds case, changes Unicode, has no exec bit or no
         symbolic links.
         """
-        record = self._record
-        record.prune()
-        files = len(record)
+        listing = self._listing
+        listing.prune()
+        files = len(listing)
         for path, target in self._links.items():
             directory, _, name = path.rpartition(b"/")
             try:
                 os.symlink(target, name, dir_fd=self._directories.make(directory))
             except FileExistsError:
-                raise collision(record, path) from None
+                raise collision(listing, path) from None
             except OSError as error:
                 raise unusable(error, path) from None
-        for directory, entries in record.directories.items():
+        for directory, entries in listing.directories.items():
             for name, packed in entries.items():
                 if packed.startswith(_PACKED_GITLINK):
                     files -= 1
@@ -254,13 +254,13 @@ class TreeWriter:
                     try:
                         self._directories.make(path)
                     except FileExistsError:
-                        raise collision(record, path) from None
+                        raise collision(listing, path) from None
                     except OSError as error:
                         raise unusable(error, path) from None
-        read_back(self._directories, record)
+        read_back(self._directories, listing)
         return WrittenTree(
-            entries=record,
-            tree=self._base_tree or record.tree(self._format),
+            entries=listing,
+            tree=self._base_tree or listing.tree(self._format),
             files=files,
             bytes=self._bytes_written + sum(map(len, self._links.values())),
             outside_links=links_that_leave(self._links),
