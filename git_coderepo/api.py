@@ -12,9 +12,9 @@ from git_coderepo.record.document import write_record
 from git_coderepo.record.keep import keep_overlay
 from git_coderepo.record.snapshot import Request, take_snapshot
 from git_coderepo.runner.fetch import fetch as materialise
-from git_coderepo.runner.verification import Verification, verify_directory
 from git_coderepo.runner.order import FetchOrder, fetch_order, order_by_manifest, runner_settings
 from git_coderepo.runner.receipt import Receipt
+from git_coderepo.runner.verification import Verification, verify_directory
 
 
 def snapshot(

@@ -35,8 +35,8 @@ def verify(
     It is hashed again, and what changed, is missing or was added is listed; added paths fail with --strict only.
     """
     from git_coderepo.git import Git
-    from git_coderepo.runner.verification import verify_directory
     from git_coderepo.runner.order import fetch_order
+    from git_coderepo.runner.verification import verify_directory
 
     order = fetch_order(run, overlay=overlay)
     found = verify_directory(order.wanted, directory, git=Git())
