@@ -54,7 +54,8 @@ def _report(scratch: Path, environment: dict[str, str], rounds: int, parts: Sequ
     curl = subprocess.run(["curl", "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
     yield (
         f"{cores()} cores ({platform.machine()}, {platform.system()} {platform.release()}), "
-        f"Python {platform.python_version()}, {git}, curl {curl}, git-coderepo {__version__}."
+        f"Python {platform.python_version()}, {git}, curl {curl}, git-coderepo {__version__}; "
+        f"files on {_file_system(scratch)} (TMPDIR says where)."
     )
     yield ""
     if "start" in parts:
@@ -83,6 +84,12 @@ def _report(scratch: Path, environment: dict[str, str], rounds: int, parts: Sequ
         yield ""
         yield from records_table(scratch, environment, rounds)
         yield ""
+
+
+def _file_system(path: Path) -> str:
+    """Its type, as GNU's stat(1) names it."""
+    done = subprocess.run(["stat", "--file-system", "--format=%T", path], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "an unknown file system"
 
 
 if __name__ == "__main__":

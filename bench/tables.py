@@ -158,6 +158,7 @@ class _FetchWorld:
 
         def clean() -> None:
             shutil.rmtree(self.target, ignore_errors=True)
+            os.sync()  # one that has its tree on the disk at the end must not wait for what others left to be written
 
         def after_ours() -> None:
             if receipt.exists():
