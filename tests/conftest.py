@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,12 @@ from tests.forge import Forge
 from tests.support.environment import clean_environment
 from tests.support.program import Program
 from tests.support.repo import Repo
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Whoever was started in a shell's background ignores ^C, and so would every program that the tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from typing import BinaryIO
 
 from git_coderepo.errors import CodeRepoError, MethodUnavailable
 from git_coderepo.git import Git, read_blobs
@@ -104,8 +106,8 @@ def files_method(request: BaseRequest) -> Iterator[Delivery]:
 class _Counted:
     """A stream that knows how many bytes were read from it."""
 
-    def __init__(self, stream: object) -> None:
-        self._read: Callable[[int], bytes] = stream.read  # type: ignore[attr-defined]
+    def __init__(self, stream: BinaryIO) -> None:
+        self._read = stream.read
         self.received = 0
 
     def read(self, size: int = -1) -> bytes:
@@ -151,15 +153,14 @@ def blob_entries(git: Git, rows: list[tuple[bytes, int, str]]) -> Iterator[Entry
             yield Entry(path, mode, size, source.read(size))
             continue
 
-        def pieces(size: int = size, source: object = source) -> Iterator[bytes]:
-            while size > 0:
-                piece: bytes = source.read(min(size, _WHOLE))  # type: ignore[attr-defined]
-                if not piece:
-                    return
-                size -= len(piece)
-                yield piece
+        yield Entry(path, mode, size, partial(_pieces, source, size))
 
-        yield Entry(path, mode, size, pieces)
+
+def _pieces(source: BinaryIO, size: int) -> Iterator[bytes]:
+    """The next `size` bytes of a file, a piece at a time."""
+    while size > 0 and (piece := source.read(min(size, _WHOLE))):
+        size -= len(piece)
+        yield piece
 
 
 def _disk_entries(root: bytes, request: BaseRequest) -> Iterator[Entry]:
@@ -169,8 +170,9 @@ def _disk_entries(root: bytes, request: BaseRequest) -> Iterator[Entry]:
     for path, (mode, target) in special.items():
         if mode == SYMLINK and target is not None:
             yield Entry(path, SYMLINK, len(target), target)
-    for folder, _, names in os.walk(root):
-        for name in sorted(names):
+    for folder, folders, names in os.walk(root):
+        # A link to a directory is listed among the directories, and not gone into.
+        for name in sorted([*names, *folders]):
             absolute = os.path.join(folder, name)
             path = os.path.relpath(absolute, root)
             mode, target = special.get(path, (0, None))
@@ -182,7 +184,7 @@ def _disk_entries(root: bytes, request: BaseRequest) -> Iterator[Entry]:
                 yield Entry(path, SYMLINK, len(contents), contents)
             elif stat.S_ISREG(facts.st_mode):
                 kept = mode or (EXECUTABLE if facts.st_mode & 0o100 else FILE)
-                yield Entry(path, kept, facts.st_size, lambda absolute=absolute: _file_pieces(absolute))  # type: ignore[misc]
+                yield Entry(path, kept, facts.st_size, partial(_file_pieces, absolute))
 
 
 def _file_pieces(path: bytes) -> Iterator[bytes]:

@@ -276,7 +276,7 @@ class ProcessWatch:
         mine = os.getpid()
         while not self._stop.wait(0.005):
             for name in os.listdir("/proc"):
-                if not name.isdigit() or int(name) <= mine:
+                if not name.isdigit() or int(name) == mine:
                     continue
                 try:
                     with open(f"/proc/{name}/cmdline", "rb") as file:
