@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from git_coderepo.cli.app import Verb, app
 from git_coderepo.errors import UsageError
 from git_coderepo.platforms import CUSTOM, platform_class, platform_types
 from git_coderepo.registrations.options import is_on_command_line
+
+if TYPE_CHECKING:
+    from git_coderepo.registrations.register import Registered
 
 PLATFORM_OPTIONS = {"ignore_unknown_options": True, "allow_extra_args": True}
 
@@ -82,23 +85,24 @@ def register(
     )
     place = f" at {done.remote.url()}" if done.remote is not None else ""
     output.line(f"registered '{done.registration.name}': {done.registration.type}{place}")
+    show(done)
+
+
+def show(done: Registered) -> None:
+    """What was written down, how the platform was asked and with which credential, and what a runner will need."""
     for key, value in done.lines:
         output.line(f"  coderepo.{done.registration.name}.{key} = {value}")
-    show_check(done.checked, done.credential)
+    if done.checked is None:
+        output.line("  not verified")
+    elif done.checked == "git":
+        output.line("  verified through git's own transport; the platform's API was not asked")
+    else:
+        source = f", with {done.credential}" if done.credential is not None else ""
+        output.line(f"  verified: the repository exists{source}")
     if done.kept_at is not None:
         output.line(f"  the token is in the keyring, for {done.kept_at}")
     for text in done.hints:
         output.hint(text)
-
-
-def show_check(checked: str | None, credential: str | None) -> None:
-    """How the platform was asked, and with which credential."""
-    if checked is None:
-        output.line("  not verified")
-    elif checked == "git":
-        output.line("  verified through git's own transport; the platform's API was not asked")
-    else:
-        output.line(f"  verified: the repository exists{f', with {credential}' if credential is not None else ''}")
 
 
 def name_and_pairs(first: str | None, rest: Iterable[str]) -> tuple[str | None, list[tuple[str, str]]]:

@@ -18,7 +18,7 @@ from git_coderepo.cli.register import (
     Remote,
     Source,
     name_and_pairs,
-    show_check,
+    show,
     warn_of_plain_secrets,
 )
 from git_coderepo.errors import UsageError
@@ -65,10 +65,4 @@ def update(
         standard_input=sys.stdin.buffer.read,
     )
     output.line(f"updated '{done.registration.name}'")
-    for key, value in done.lines:
-        output.line(f"  coderepo.{done.registration.name}.{key} = {value}")
-    show_check(done.checked, done.credential)
-    if done.kept_at is not None:
-        output.line(f"  the token is in the keyring, for {done.kept_at}")
-    for text in done.hints:
-        output.hint(text)
+    show(done)
