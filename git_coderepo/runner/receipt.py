@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from git_coderepo import __version__
 from git_coderepo.manifest.writer import path_value
@@ -47,7 +47,6 @@ class Receipt:
     overlay_deleted: int = 0
     outside_links: tuple[bytes, ...] = ()
     git: str | None = None
-    notes: tuple[str, ...] = field(default=())
 
     def document(self) -> dict[str, object]:
         """The receipt as plain values, in the shape of its schema."""
