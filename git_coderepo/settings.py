@@ -134,12 +134,15 @@ class Settings:
     def size(self, name: str, default: int) -> int:
         """A number of bytes as `git config --type=int` reads it: `64k`, `100m`, `1g`."""
         text = self.text(name)
-        if text is None:
-            return default
-        digits, unit = (text[:-1], text[-1].lower()) if text[-1:].lower() in _UNITS else (text, "")
-        if not digits.isascii() or not digits.isdigit():
-            raise UsageError(f"'{text}' is no size: 'coderepo.{name}'", hints=["a number of bytes, or with k, m, g"])
-        return int(digits) * _UNITS.get(unit, 1)
+        return default if text is None else size_of(text, f"coderepo.{name}")
+
+
+def size_of(text: str, subject: str) -> int:
+    """The number of bytes that a text such as `64k`, `100m` or `1g` means; raises UsageError, naming the subject."""
+    digits, unit = (text[:-1], text[-1].lower()) if text[-1:].lower() in _UNITS else (text, "")
+    if not digits.isascii() or not digits.isdigit():
+        raise UsageError(f"'{text}' is no size: '{subject}'", hints=["a number of bytes, or with k, m, g"])
+    return int(digits) * _UNITS.get(unit, 1)
 
 
 def twin_of(name: str) -> str:

@@ -32,6 +32,7 @@ def fetch(
     overlay: Annotated[
         str | None, typer.Option("--overlay", metavar="FILE", help="The overlay, where it is apart.")
     ] = None,
+    cache: Annotated[bool, typer.Option("--cache", help="Keep the tree in the cache, for the next one.")] = False,
     receipt: Annotated[str | None, typer.Option("--receipt", metavar="FILE", help="Write the receipt there.")] = None,
     code_repository: CodeRepository = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but what went wrong.")] = False,
@@ -41,11 +42,15 @@ def fetch(
 
     The tree id of what was written is the recorded one; else it is refused, and nothing is left behind.
     """
+    from git_coderepo.git import Git
+    from git_coderepo.runner.cached import fetch_with_cache
     from git_coderepo.runner.fetch import fetch as materialise
-    from git_coderepo.runner.order import fetch_order
+    from git_coderepo.runner.order import fetch_order, runner_settings
 
     if method not in METHODS:
         raise UsageError(f"'{method}' is no method", hints=[f"one of: {', '.join(METHODS)}"])
+    if cache and method != "auto":
+        raise UsageError("--cache and --method exclude each other")
     order = fetch_order(run, overlay=overlay, code_repository=code_repository)
     if order.overlay_path is not None and not quiet:
         output.say(f"the overlay comes from '{os.fsdecode(order.overlay_path)}'")
@@ -53,7 +58,12 @@ def fetch(
     if base is not None and not quiet:
         base.platform.notify = output.say
     with ended_by_signals(), progress_shown(quiet) as progress:
-        made = materialise(order.wanted, directory, method=method, progress=progress)
+        if method == "auto":
+            made = fetch_with_cache(
+                order.wanted, directory, runner_settings(Git()), fill=cache, notify=output.say, progress=progress
+            )
+        else:  # one way is insisted on
+            made = materialise(order.wanted, directory, method=method, progress=progress)
     if receipt is not None:
         made.write(receipt)
     if as_json:

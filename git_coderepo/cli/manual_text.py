@@ -111,6 +111,10 @@ SETTINGS = (
     ("secretScan", "BOOL", "Whether contents in the shape of a token stop a snapshot (default `true`)."),
     ("inlineLimit", "SIZE", "Up to which size an overlay stands in the manifest (default `64k`)."),
     ("overlayLimit", "SIZE", "Up to which size anything travels (default `100m`)."),
+    ("cache", "BOOL", "Whether `fetch` keeps what it brings in the cache (default `false`); `exec` always does."),
+    ("cacheDir", "DIR", "Where the cache is, if not in the user's cache directory; may be shared, with a sticky bit."),
+    ("cacheTrust", "own|ask|any", "Whose trees in a shared cache are used: this user's own; others', too, once the "
+     "platform said that it would serve the code; or whatever verifies (default `own`)."),
     ("maxWait", "SECONDS", "How long to wait for a platform that asks to come back later (default `60`)."),
 )  # fmt: skip
 

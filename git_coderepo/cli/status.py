@@ -10,14 +10,23 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import Check, CodeRepository, Json
+from git_coderepo.errors import UsageError
 
 if TYPE_CHECKING:
     from git_coderepo.record.report import Report
+    from git_coderepo.runner.rehearsal import Rehearsal
 
 
 @app.command(cls=Verb)
 def status(
     check: Check = False,
+    as_runner: Annotated[
+        bool, typer.Option("--as-runner", help="Rehearse: really fetch it, with nothing of yours at hand.")
+    ] = False,
+    credentials: Annotated[
+        str | None, typer.Option("--credentials", metavar="FILE", help="The credentials that the runner will have.")
+    ] = None,
+    no_git: Annotated[bool, typer.Option("--no-git", help="The runner will have no git.")] = False,
     code_repository: CodeRepository = None,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 0 reproducible, 1 not, 4 no credential.")
@@ -32,13 +41,23 @@ def status(
     from git_coderepo.record.report import make_report
     from git_coderepo.record.snapshot import Request
 
+    if not as_runner and (credentials is not None or no_git):
+        raise UsageError("--credentials and --no-git go with --as-runner")
     report = make_report(Git(), Request(code_repository=code_repository, check=check, notify=output.say))
+    rehearsal = None
+    if as_runner and report.record is not None:
+        from git_coderepo.runner.rehearsal import rehearse
+
+        rehearsal = rehearse(report.record, os.environ, credentials=credentials, without_git=no_git)
     if as_json:
-        output.json_data(report.document())
+        output.json_data({**report.document(), **({"asRunner": rehearsal.document()} if rehearsal is not None else {})})
     else:
         show(report)
+        if rehearsal is not None:
+            show_rehearsal(rehearsal)
     if exit_code:
-        raise typer.Exit(report.exit_status)
+        failed = 0 if rehearsal is None or rehearsal.status in (0, 4) else 1
+        raise typer.Exit(report.exit_status or failed or (0 if rehearsal is None else rehearsal.status))
 
 
 def show(report: Report) -> None:
@@ -80,6 +99,20 @@ def show(report: Report) -> None:
     if report.problem is not None:
         for text in report.problem.hints:
             output.hint(text)
+
+
+def show_rehearsal(rehearsal: Rehearsal) -> None:
+    """How a runner fared, or what it would say."""
+    if rehearsal.receipt is None:
+        output.table([("as a runner", f"no, status {rehearsal.status}")])
+    else:
+        seconds, method = rehearsal.receipt["seconds"], rehearsal.receipt["method"]
+        files = output.count(rehearsal.receipt["files"], "file")
+        output.table(
+            [("as a runner", f"yes: {files} by {method} in {seconds:.2f} s, tree {rehearsal.receipt['tree']}")]
+        )
+    for line in rehearsal.words:
+        output.say(line)
 
 
 def _repository(report: Report) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import time
@@ -20,6 +19,7 @@ from git_coderepo.manifest.writer import path_value
 from git_coderepo.record.command import redacted
 from git_coderepo.record.document import Record, write_record
 from git_coderepo.record.keep import write_manifest
+from git_coderepo.record.process import execute
 from git_coderepo.record.runs import Runs
 from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
 
@@ -82,7 +82,7 @@ def run_recorded(git: Git, request: RunRequest, *, say: Callable[[str], None]) -
         untracked = {change.path for change in snapshot.status.changes if change.untracked}
         result = _Result(runs, record.id, time.time())
         result.begin()
-        status, died_of = _execute(request.command, environment)
+        status, died_of = execute(request.command, environment)
         edited = index.changed()
         produced = [path for path in _untracked(git) if path not in untracked]
         result.end(status, died_of, edited, produced, request.outputs)
@@ -129,46 +129,6 @@ def _check(git: Git, environment: Mapping[str, str], index: PrivateIndex) -> Non
         raise NotReproducible(
             f"the pre-run hook changed what was just recorded: {names}", hints=["look at it, and run again"]
         )
-
-
-def _execute(command: Sequence[bytes], environment: Mapping[str, str]) -> tuple[int, str | None]:
-    """(status, the signal's name it died of): as `env(1)`, 126 not executable, 127 not found, 128+N for a signal.
-
-    SIGTERM and SIGHUP are forwarded. ^C and ^\\ of a terminal reach its whole foreground group: the command has them
-    already, and whoever waits for it goes on waiting.
-    """
-    process: subprocess.Popen[bytes] | None = None
-    early: list[int] = []
-
-    def forward(number: int, frame: object) -> None:
-        if number in (signal.SIGINT, signal.SIGQUIT):
-            return
-        if process is None:
-            early.append(number)
-        else:
-            process.send_signal(number)
-
-    # Before it starts, so that no moment is left in which a signal would end us alone; a handler does not pass to it.
-    numbers = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number in before:
-        if before[number] is not signal.SIG_IGN:
-            signal.signal(number, forward)
-    try:
-        process = subprocess.Popen(list(command), env=dict(environment))
-        for missed in early:
-            process.send_signal(missed)
-        status = process.wait()
-    except FileNotFoundError:
-        return 127, None
-    except OSError:
-        return 126, None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if status < 0:
-        return 128 - status, signal.Signals(-status).name
-    return status, None
 
 
 def _untracked(git: Git) -> list[bytes]:

@@ -71,24 +71,28 @@ def fetch(
     method: str = "auto",
     limits: Limits | None = None,
     progress: Callable[[int, int], None] | None = None,
+    proved: Callable[[str], None] | None = None,
 ) -> Receipt:
     """Materialise it in `directory` (absent, empty, or an empty mount point) and give the receipt.
 
-    `progress` is called with (entries, bytes received) now and then. Raises TreeDiffers, TargetUnusable, and what the
-    methods raise; then nothing is left behind.
+    `progress` is called with (entries, bytes received) now and then, `proved` with the path of the proved tree before
+    it becomes visible. Raises TreeDiffers, TargetUnusable, and what the methods raise; then nothing is left behind.
     """
     started = time.time()
     fallbacks: list[Fallback] = []
     errors: list[CodeRepoError] = []
+    made = ""
     with Target(directory) as target:
         if wanted.base is None and wanted.local is None and wanted.problem is None:
-            written, received = _write(wanted, target.fresh(), None, limits, progress)
+            made = target.fresh()
+            written, received = _write(wanted, made, None, limits, progress)
             used = "overlay"
         else:
             used = ""
             for name in _order(wanted, method):
                 try:
-                    written, received = _by(name, wanted, target.fresh(), limits, progress)
+                    made = target.fresh()
+                    written, received = _by(name, wanted, made, limits, progress)
                 except TargetUnusable:
                     raise  # by any other way, too, it would end there
                 except CodeRepoError as error:
@@ -104,6 +108,8 @@ def fetch(
                 break
             if not used:
                 raise _best(errors, fallbacks)
+        if proved is not None:
+            proved(made)
         target.publish()
     if wanted.base is not None:
         wanted.base.platform.close()

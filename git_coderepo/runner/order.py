@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from git_coderepo.errors import CodeRepoError, GitNotFound, InvalidManifest, RegistrationError, UsageError
 from git_coderepo.git import Git
@@ -27,11 +27,15 @@ _HEX = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True)
 class FetchOrder:
-    """`wanted` for the runner; `overlay_path` is the file that an overlay was taken from, None where it was inside."""
+    """`wanted` for the runner; `overlay_path` is the file that an overlay was taken from, None where it was inside.
+
+    `manifest_path` (raw) is the file that the manifest was read from, None where it came in another way.
+    """
 
     wanted: Wanted
     manifest: Manifest | None = None
     overlay_path: bytes | None = None
+    manifest_path: bytes | None = None
 
 
 def split_commit(word: str) -> tuple[str, str, str] | None:
@@ -80,9 +84,10 @@ def fetch_order(
     except InvalidManifest as error:
         error.hints = (*error.hints, f"git coderepo validate {run} lists all that is wrong")
         raise
-    return order_by_manifest(
+    order = order_by_manifest(
         found.manifest, git, settings, folder=found.folder, overlay=overlay, code_repository=code_repository
     )
+    return replace(order, manifest_path=found.path)
 
 
 def order_by_manifest(

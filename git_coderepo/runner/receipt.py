@@ -47,6 +47,7 @@ class Receipt:
     overlay_deleted: int = 0
     outside_links: tuple[bytes, ...] = ()
     git: str | None = None
+    cache_hit: bool = False
 
     def document(self) -> dict[str, object]:
         """The receipt as plain values, in the shape of its schema."""
@@ -60,7 +61,7 @@ class Receipt:
             "verified": True,
             "method": self.method,
             "fallbacks": [{"method": each.method, "reason": _line(each.reason)} for each in self.fallbacks],
-            "cacheHit": False,
+            "cacheHit": self.cache_hit,
             "subdirectory": path_value(self.subdirectory),
             "files": self.files,
             "bytes": self.received,

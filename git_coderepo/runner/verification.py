@@ -80,6 +80,14 @@ def verify_directory(wanted: Wanted, directory: str, *, git: Git) -> Verificatio
     return Verification(wanted.tree, tree, differences.changed, differences.missing, differences.added)
 
 
+def is_tree(wanted: Wanted, directory: str) -> bool:
+    """Whether a directory, hashed again, is the wanted tree and nothing else. Raises TargetUnusable."""
+    return (
+        rehash(directory, wanted.tree.object_format, wanted.gitlinks or {}).tree(wanted.tree.object_format)
+        == wanted.tree
+    )
+
+
 def listing_of(wanted: Wanted, git: Git) -> Mapping[bytes, tuple[int, bytes]]:
     """Every path of the wanted tree: from objects at hand, else from the platform's trees and the overlay.
 
