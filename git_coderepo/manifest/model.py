@@ -140,7 +140,10 @@ class Omitted:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """The snapshot and all that a runner needs to get it back; all ids are of `object_format`."""
+    """The snapshot and all that a runner needs to get it back; all ids are of `object_format`.
+
+    `snapshot_ref` and `snapshot_commit` are those of a run that was published before its manifest was written.
+    """
 
     object_format: str
     head: Head | None
@@ -149,6 +152,7 @@ class Code:
     base: Base | None
     snapshot_tree: ObjectId
     snapshot_ref: str | None
+    snapshot_commit: ObjectId | None
     overlay: Overlay | None
     special: tuple[Special, ...] | None
     subdirectory: Subdirectory

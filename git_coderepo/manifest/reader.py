@@ -176,8 +176,8 @@ def _code(node: Node) -> Code:
             archive=node.field("archive", one_of("exact", "altered")),
         )
 
-    def snapshot(node: Node) -> tuple[ObjectId, str | None]:
-        return node.field("tree", id), node.field("ref", nullable(_reference))
+    def snapshot(node: Node) -> tuple[ObjectId, str | None, ObjectId | None]:
+        return node.field("tree", id), node.field("ref", nullable(_reference)), node.optional("commit", nullable(id))
 
     def subdirectory(node: Node) -> Subdirectory:
         return Subdirectory(
@@ -196,7 +196,7 @@ def _code(node: Node) -> Code:
             code=node.field("code", _code if state == "fetched" else _null),
         )
 
-    snapshot_tree, snapshot_ref = node.field("snapshot", snapshot)
+    snapshot_tree, snapshot_ref, snapshot_commit = node.field("snapshot", snapshot)
     return Code(
         object_format=object_format,
         head=node.field("head", nullable(head)),
@@ -205,6 +205,7 @@ def _code(node: Node) -> Code:
         base=node.field("base", nullable(base)),
         snapshot_tree=snapshot_tree,
         snapshot_ref=snapshot_ref,
+        snapshot_commit=snapshot_commit,
         overlay=node.field("overlay", nullable(_overlay)),
         special=node.field("special", nullable(list_of(_special))),
         subdirectory=node.field("subdirectory", subdirectory),

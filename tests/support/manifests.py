@@ -55,7 +55,7 @@ def example_document() -> Document:
             "dirty": True,
             "changes": {"staged": 1, "unstaged": 2, "untracked": 1, "unpushed": 3},
             "base": {"commit": "3" * 40, "tree": "4" * 40, "knownBy": "remote-tracking", "archive": "exact"},
-            "snapshot": {"tree": "5" * 40, "ref": None},
+            "snapshot": {"tree": "5" * 40, "ref": None, "commit": None},
             "overlay": {
                 "tarSha256": "6" * 64,
                 "sha256": sha256(overlay).hexdigest(),
@@ -223,7 +223,11 @@ def codes(draw: st.DrawFn, *, submodules: int = 2) -> Document:
             "unpushed": draw(nullable(counts())),
         },
         "base": base,
-        "snapshot": {"tree": snapshot_tree, "ref": draw(nullable(run_ids().map("refs/coderepo/runs/{}".format)))},
+        "snapshot": {
+            "tree": snapshot_tree,
+            "ref": draw(nullable(run_ids().map("refs/coderepo/runs/{}".format))),
+            "commit": draw(nullable(object_ids(object_format))),
+        },
         "overlay": draw(nullable(_overlays(has_base=base is not None))),
         "special": draw(
             nullable(st.lists(_special_entries(), max_size=3, unique_by=lambda entry: repr(entry["path"])))
