@@ -140,6 +140,10 @@ class UnexpectedAnswer(PlatformError):
     """An answer that the platform's documentation does not describe: HTML, a wrong type, broken JSON."""
 
 
+class PushRefused(PlatformError):
+    """The platform did not take a reference: a protected namespace, a hook that declined."""
+
+
 class ProtocolNotAllowed(PlatformError):
     """A transport that rule 3 of the safety rules does not allow on a runner."""
 

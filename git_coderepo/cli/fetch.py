@@ -17,7 +17,7 @@ from git_coderepo.errors import UsageError
 if TYPE_CHECKING:
     from git_coderepo.runner.receipt import Receipt
 
-METHODS = ("auto", "local", "archive", "git", "files")
+METHODS = ("auto", "local", "archive", "git", "files", "published")
 
 
 @app.command(cls=Verb)
@@ -27,7 +27,7 @@ def fetch(
     ],
     directory: Annotated[str, typer.Argument(metavar="DIR", help="Where to: absent, empty, or an empty mount point.")],
     method: Annotated[
-        str, typer.Option("--method", metavar="METHOD", help="One of: auto, local, archive, git, files.")
+        str, typer.Option("--method", metavar="METHOD", help="One of: auto, local, archive, git, files, published.")
     ] = "auto",
     overlay: Annotated[
         str | None, typer.Option("--overlay", metavar="FILE", help="The overlay, where it is apart.")

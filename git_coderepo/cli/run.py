@@ -52,6 +52,7 @@ def run(
                 check=check,
                 include=[os.fsencode(path) for path in include or ()],
                 notify=output.say,
+                publishes=True,
             ),
             name=name,
             manifest=os.fsencode(manifest) if manifest is not None else None,
@@ -59,6 +60,7 @@ def run(
             keep_command=not no_command,
         ),
         say=output.say,
+        ask=output.ask if output.has_terminal() else None,
     )
     if finished.status in (126, 127):
         word = "found" if finished.status == 127 else "executable"

@@ -26,6 +26,7 @@ def show_(
     """Show a run: its code, where that is, and how the run ended."""
     from git_coderepo.git import Git
     from git_coderepo.record.history import committed_as, named_run, recorded
+    from git_coderepo.record.publication import is_published, reference_of
 
     git = Git()
     found = named_run(run, git)
@@ -35,6 +36,8 @@ def show_(
     noted = recorded(found)
     commits = committed_as(git) if noted is not None and found.manifest.code.dirty else {}
     rows = manifest_rows(found.manifest, commits.get(found.manifest.code.snapshot_tree.hex))
+    if is_published(found.manifest, found.path):
+        rows.append(("published", reference_of(found.manifest.run.id)))
     if noted is not None:
         rows += result_rows(noted.state, noted.result)
     if found.path is not None:

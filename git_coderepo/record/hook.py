@@ -12,6 +12,10 @@ from git_coderepo.record.document import write_record
 from git_coderepo.record.runs import Runs
 from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.record.document import Record
+
 
 def pre_run() -> int:
     """What `git hook run pre-run` does; gives the hook's exit status: 0 recorded, 1 not.
@@ -24,7 +28,7 @@ def pre_run() -> int:
     git = Git()
     snapshot = Snapshot(git)
     try:
-        take_snapshot(git, Request(), into=snapshot)
+        take_snapshot(git, Request(publishes=True), into=snapshot)
         assert snapshot.layout is not None
         # git runs hooks at the work tree's root, and says in GIT_PREFIX where it was started itself.
         snapshot.layout.prefix = snapshot.layout.prefix or os.fsencode(os.environ.get("GIT_PREFIX", ""))
@@ -45,7 +49,7 @@ def record_run(snapshot: Snapshot) -> str:
     assert snapshot.layout is not None
     runs = Runs(snapshot.layout)
     runs.remove_current()
-    record = write_record(snapshot, now=time.time(), git_version=None)
+    record = _recorded(snapshot)
     runs.write(record)
     runs.write_current(record)
     out = os.environ.get("CODEREPO_OUT")
@@ -54,6 +58,21 @@ def record_run(snapshot: Snapshot) -> str:
 
         write_manifest(record, os.fsencode(out))
     return record.id
+
+
+def _recorded(snapshot: Snapshot) -> Record:
+    """The manifest; published first where the settings say `auto`: a launcher has no other moment for it."""
+    assert snapshot.settings is not None
+    if snapshot.settings.text("publish") in (None, "never"):
+        return write_record(snapshot, now=time.time(), git_version=None)
+    from git_coderepo.record.publish import recorded
+
+    return recorded(snapshot, now=time.time(), git_version=None, say=_say)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
 
 
 def _forget(snapshot: Snapshot) -> None:

@@ -6,7 +6,7 @@ import os
 
 from git_coderepo.checkout.attributes import attribute_files, wants_lfs
 from git_coderepo.checkout.overlay import blob_sizes, largest_folders
-from git_coderepo.checkout.screening import excluded, secret_by_name
+from git_coderepo.checkout.screening import excluded, refuse_token, secret_by_name
 from git_coderepo.errors import NotReproducible
 from git_coderepo.git import read_blobs
 
@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from git_coderepo.checkout.layout import Layout
+    from git_coderepo.checkout.overlay import Difference
     from git_coderepo.checkout.status import Change
     from git_coderepo.git import Git
     from git_coderepo.record.source import CodeSource
     from git_coderepo.settings import Settings
 
 OVERLAY_LIMIT = 100 << 20
+# GitHub takes no push above 2 GiB, and a run should not wait for one: half of that.
+PUBLISH_LIMIT = 1 << 30
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md#the-pointer
-_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[bytes, str]]) -> list[Change]:
@@ -78,23 +81,32 @@ def included(layout: Layout, include: Sequence[bytes]) -> list[Change]:
     return found
 
 
-def refuse_large(settings: Settings, sizes: Sequence[tuple[bytes, int]], word: str) -> None:
-    """Stop before anything is read where what would travel is above the limit."""
-    limit = settings.size("overlayLimit", OVERLAY_LIMIT)
+def refuse_large(
+    settings: Settings, sizes: Sequence[tuple[bytes, int]], word: str, *, limit: str = "overlayLimit"
+) -> None:
+    """Stop before anything is read where what would travel is above the limit, `overlayLimit` or `publishLimit`."""
+    most = settings.size(limit, PUBLISH_LIMIT if limit == "publishLimit" else OVERLAY_LIMIT)
     total = sum(size for _, size in sizes)
-    if total <= limit:
+    if total <= most:
         return
     folders = [(os.fsdecode(path), shown_size(size)) for path, size in largest_folders(sizes)]
     raise NotReproducible(
-        f"{shown_size(total)} would travel with the run, more than the limit of {shown_size(limit)}: "
+        f"{shown_size(total)} would travel with the run, more than the limit of {shown_size(most)}: "
         + ", ".join(f"'{path}' {size} {word}" for path, size in folders),
         hints=[
             f"leave it out: git coderepo ignore '{folders[0][0]}'"
             if word == "changed"
             else "git push, so that the platform serves it",
-            f"or raise the limit: git config coderepo.overlayLimit {-(-total >> 20)}m",
+            f"or raise the limit: git config coderepo.{limit} {-(-total >> 20)}m",
         ],
     )
+
+
+def refuse_tokens(git: Git, sending: Sequence[Difference]) -> None:
+    """Read all that would be sent, file by file, and stop where one holds a token."""
+    blobs = read_blobs(git, [row.id for row in sending])
+    for row, (_, size, source) in zip(sending, blobs, strict=True):
+        refuse_token(row.path, source.read(size))
 
 
 def refuse_source(source: CodeSource) -> None:
@@ -135,7 +147,7 @@ def refuse_lfs(git: Git, listing: bytes) -> None:
     ids = [facts.split(b" ")[2].decode() for facts, _, _ in rows]
     small = [(id, path) for id, size, (_, _, path) in zip(ids, blob_sizes(git, ids), rows, strict=True) if size < 1024]
     for (_, path), (_, size, source) in zip(small, read_blobs(git, [id for id, _ in small]), strict=True):
-        if source.read(size).startswith(_LFS_POINTER):
+        if source.read(size).startswith(LFS_POINTER):
             raise NotReproducible(
                 f"'{os.fsdecode(path)}' is kept in Git LFS, and its contents cannot travel yet",
                 hints=["git lfs migrate export, where the file is small enough for Git itself"],

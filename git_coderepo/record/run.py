@@ -18,8 +18,9 @@ from git_coderepo.errors import CodeRepoError, NotReproducible
 from git_coderepo.git import Git, check_version, version
 from git_coderepo.manifest.writer import path_value
 from git_coderepo.record.command import redacted
-from git_coderepo.record.document import Record, write_record
+from git_coderepo.record.document import Record
 from git_coderepo.record.keep import write_manifest
+from git_coderepo.record.publish import recorded
 from git_coderepo.record.runs import Runs
 from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
 
@@ -50,18 +51,23 @@ class Finished:
     produced: tuple[bytes, ...]
 
 
-def run_recorded(git: Git, request: RunRequest, *, say: Callable[[str], None]) -> Finished:
+def run_recorded(
+    git: Git, request: RunRequest, *, say: Callable[[str], None], ask: Callable[[str], bool] | None = None
+) -> Finished:
     """Record a run of `request.command`, run it, and write down how it ended.
 
-    `say` hears what the user should know before the command starts. Raises CodeRepoError where it could not be
+    `say` hears what the user should know before the command starts; `ask` puts a question to them, None where there is
+    no terminal. Raises CodeRepoError where it could not be
     recorded or a check failed: then nothing was started.
     """
     git_version = check_version(git)
     snapshot = take_snapshot(git, request.snapshot)
     assert snapshot.layout is not None and snapshot.store is not None and snapshot.status is not None
     runs = Runs(snapshot.layout)
-    record = write_record(
+    record = recorded(
         snapshot,
+        say=say,
+        ask=ask,
         now=time.time(),
         git_version=git_version,
         name=request.name,

@@ -26,7 +26,7 @@ from git_coderepo.errors import InvalidObjectId, NotReproducible
 from git_coderepo.git import read_blobs
 from git_coderepo.objects import ObjectId, empty_tree_id
 from git_coderepo.platforms.base import silent
-from git_coderepo.record.refusals import included, refuse_large, refuse_lfs, refuse_source, screened
+from git_coderepo.record.refusals import included, refuse_large, refuse_lfs, refuse_source, refuse_tokens, screened
 from git_coderepo.settings import Settings
 
 TYPE_CHECKING = False
@@ -59,12 +59,12 @@ class Snapshot:
 
     `omitted` holds (raw path, reason), `submodules` (raw path, commit id) of each gitlink; `taken` is what of the work
     tree is not as in the index; `base_tree` is None without a base, `overlay` when nothing travels; `travels` are the
-    differences between the two.
+    differences between the two. `oversize` is why no overlay was made of what only publishing can carry.
     """
 
     __slots__ = (
-        "archive", "base", "base_tree", "dirty", "git", "head", "layout", "omitted", "overlay", "settings", "source",
-        "status", "store", "submodules", "taken", "travels", "tree",
+        "archive", "base", "base_tree", "dirty", "git", "head", "layout", "omitted", "overlay", "oversize", "settings",
+        "source", "status", "store", "submodules", "taken", "travels", "tree",
     )  # fmt: skip
 
     def __init__(self, git: Git) -> None:
@@ -85,6 +85,7 @@ class Snapshot:
         self.taken: list[Change] = []
         self.travels: list[Difference] = []
         self.overlay: Overlay | None = None
+        self.oversize: NotReproducible | None = None
 
     @property
     def git_with_store(self) -> Git:
@@ -96,11 +97,12 @@ class Snapshot:
 class Request:
     """What the caller wants: see the options of `git coderepo snapshot`.
 
-    `notify` hears of waiting for the platform. With `here` the checkout's own objects stand in for a platform;
+    `notify` hears of waiting for the platform. Who `publishes` where the settings say so may have more in the snapshot
+    than an overlay can carry. With `here` the checkout's own objects stand in for a platform;
     `store_directory` is where ours go then.
     """
 
-    __slots__ = ("check", "code_repository", "here", "include", "notify", "rev", "store_directory")
+    __slots__ = ("check", "code_repository", "here", "include", "notify", "publishes", "rev", "store_directory")
 
     def __init__(
         self,
@@ -112,6 +114,7 @@ class Request:
         store_directory: bytes | None = None,
         here: bool = False,
         notify: Callable[[str], None] = silent,
+        publishes: bool = False,
     ) -> None:
         self.rev = rev
         self.code_repository = code_repository
@@ -120,6 +123,7 @@ class Request:
         self.store_directory = store_directory
         self.here = here
         self.notify = notify
+        self.publishes = publishes
 
 
 def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None) -> Snapshot:
@@ -133,7 +137,7 @@ def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None) -
         _look_at_work_tree(snapshot, request)
     else:
         _look_at_commit(snapshot, request.rev, request)
-    _build(snapshot)
+    _build(snapshot, request)
     return snapshot
 
 
@@ -174,7 +178,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
     wanted += included(layout, request.include)
     snapshot.taken = wanted
     sizes = [(change.path, disk_size(layout.toplevel + b"/" + change.path)) for change in wanted]
-    refuse_large(settings, sizes, "changed")
+    _refuse_large(snapshot, request, sizes, "changed")
     listing = found.listing
     if wanted or any(change.index != "." for change in status.changes if not change.untracked):
         snapshot.tree = write_snapshot_tree(snapshot.git, layout, snapshot.store, wanted)
@@ -309,9 +313,22 @@ def _read_base_tree(snapshot: Snapshot, head_listing: bytes) -> None:
         snapshot.archive = "altered"
 
 
-def _build(snapshot: Snapshot) -> None:
+def _refuse_large(snapshot: Snapshot, request: Request, sizes: Sequence[tuple[bytes, int]], word: str) -> None:
+    """What is too large to travel may still be published, where that is what the caller and the settings want."""
+    assert snapshot.settings is not None
+    try:
+        refuse_large(snapshot.settings, sizes, word)
+    except NotReproducible as error:
+        if not request.publishes or snapshot.settings.text("publish") not in ("ask", "auto"):
+            raise
+        refuse_large(snapshot.settings, sizes, word, limit="publishLimit")
+        snapshot.oversize = error
+
+
+def _build(snapshot: Snapshot, request: Request) -> None:
     """What travels, and the overlay that carries it."""
     assert snapshot.tree is not None and snapshot.layout is not None and snapshot.settings is not None
+    snapshot.oversize = None  # what is changed may be on the platform all the same
     if snapshot.base_tree == snapshot.tree:
         return
     git = snapshot.git_with_store
@@ -323,8 +340,12 @@ def _build(snapshot: Snapshot) -> None:
     sending = travelling(snapshot.travels)
     sizes = blob_sizes(git, [difference.id for difference in sending]) if sending else []
     named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
-    refuse_large(snapshot.settings, named, "not on the platform")
+    _refuse_large(snapshot, request, named, "not on the platform")
     scan = snapshot.settings.flag("secretScan", True)
+    if snapshot.oversize is not None:
+        if scan:
+            refuse_tokens(git, sending)
+        return
     snapshot.overlay = build_overlay(git, snapshot.travels, refuse_token if scan else _let_pass)
 
 

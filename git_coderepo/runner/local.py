@@ -40,10 +40,14 @@ def find_local(code: Code, git: Git, *, overlay_at_hand: bool) -> LocalTree | No
         return None
     if layout.object_format != code.object_format:
         return None
-    if code.base is None and (code.overlay is None or overlay_at_hand):
+    if code.overlay is not None:
+        carried = overlay_at_hand
+    else:  # nothing travels, or all of it was published
+        carried = code.snapshot_commit is None or (code.base is not None and code.base.tree == code.snapshot_tree)
+    if code.base is None and carried:
         return None  # the overlay is everything
     at_hand = at_hand_git(git, layout)
-    if code.base is not None and (code.overlay is None or overlay_at_hand) and is_complete(at_hand, code.base.tree):
+    if code.base is not None and carried and is_complete(at_hand, code.base.tree):
         return LocalTree(at_hand, code.base.tree, code.base.tree == code.snapshot_tree)
     if is_complete(at_hand, code.snapshot_tree):
         return LocalTree(at_hand, code.snapshot_tree, True)
@@ -83,6 +87,11 @@ def restore_tree(manifest: Manifest, overlay: bytes | None, git: Git) -> None:
         )
     if code.overlay is not None and overlay is None:
         raise OverlayMissing(f"the overlay '{code.overlay.sha256}.tar.gz' of the run {manifest.run.id} is not here")
+    if code.overlay is None and code.snapshot_commit is not None:
+        raise CodeRepoError(
+            f"the code of the run {manifest.run.id} is not all here: it was published, and has no overlay",
+            hints=[f"git coderepo fetch {manifest.run.id} DIR brings it from the platform"],
+        )
     made = _build(code, overlay, git)
     if made != code.snapshot_tree:
         raise TreeDiffers(f"base and overlay make the tree {made}, not {code.snapshot_tree}")

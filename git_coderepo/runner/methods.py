@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import BinaryIO
 
-from git_coderepo.errors import CodeRepoError, MethodUnavailable
+from git_coderepo.errors import CodeRepoError, CommitMissing, MethodUnavailable
 from git_coderepo.git import Git, read_blobs
 from git_coderepo.objects import EXECUTABLE, FILE, GITLINK, SYMLINK, ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
@@ -21,8 +21,6 @@ from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.scratch import Scratch, tree_rows
 from git_coderepo.runner.tar import TarReader
-
-METHODS = ("archive", "git", "files")
 
 # Blobs above this size are handed on in pieces.
 _WHOLE = 1 << 20
@@ -33,7 +31,8 @@ class BaseRequest:
     """Which files are wanted: a commit of a platform, or the directory `part` of it (b"" for all), given from there.
 
     `tree` is the id of the wanted part, None where a commit's own id proves it; `special` maps a path from the root to
-    its mode and, for a link, its target, for a platform whose own download loses them.
+    its mode and, for a link, its target, for a platform whose own download loses them. `reference` is what leads to a
+    published commit.
     """
 
     platform: BaseCodeRepository
@@ -41,9 +40,20 @@ class BaseRequest:
     tree: ObjectId | None
     object_format: str
     branch: str | None = None
+    reference: str | None = None
     part: bytes = b""
     special: Mapping[bytes, tuple[int, bytes | None]] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+@dataclass(frozen=True)
+class PublishedRequest:
+    """Where a run may have been published: the reference of its id on the platform that serves its base."""
+
+    platform: BaseCodeRepository
+    reference: str
+    object_format: str
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
@@ -77,9 +87,21 @@ def archive_method(request: BaseRequest) -> Iterator[Delivery]:
 def git_method(request: BaseRequest) -> Iterator[Delivery]:
     """A fetch of the commit into a bare scratch repository, read object by object: nothing is ever checked out."""
     with Scratch(request.object_format, request.environment) as scratch:
-        scratch.fetch_commit(request.platform, request.commit, branch=request.branch)
+        scratch.fetch_commit(request.platform, request.commit, reference=request.reference, branch=request.branch)
         name = f"{request.commit}:{os.fsdecode(request.part)}" if request.part else request.commit.hex
         wanted, gitlinks = listed_tree(scratch.git, name, request.limits)
+        yield Delivery(blob_entries(scratch.git, wanted), scratch.size, gitlinks)
+
+
+@contextmanager
+def published_method(request: PublishedRequest) -> Iterator[Delivery]:
+    """The whole snapshot, by the reference of its run: what it leads to is known to be right once it is hashed."""
+    with Scratch(request.object_format, request.environment) as scratch:
+        try:
+            commit = scratch.fetch_reference(request.platform, request.reference)
+        except CommitMissing:
+            raise MethodUnavailable(f"'{request.platform.name}' has no reference '{request.reference}'") from None
+        wanted, gitlinks = listed_tree(scratch.git, commit.hex)
         yield Delivery(blob_entries(scratch.git, wanted), scratch.size, gitlinks)
 
 

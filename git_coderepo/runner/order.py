@@ -6,19 +6,20 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from git_coderepo.errors import CodeRepoError, GitNotFound, InvalidManifest, RegistrationError, UsageError
+from git_coderepo.errors import CodeRepoError, GitNotFound, InvalidManifest, RegistrationError, UnknownRun, UsageError
 from git_coderepo.git import Git
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.record.history import named_run
+from git_coderepo.record.history import is_id_prefix, named_run
 from git_coderepo.record.keep import find_overlay
-from git_coderepo.record.source import CodeSource
+from git_coderepo.record.source import CodeSource, source_here
 from git_coderepo.registrations.build import build, from_manifest
 from git_coderepo.registrations.config import Registration, inferred, registrations
 from git_coderepo.registrations.credentials import users_chain
 from git_coderepo.runner.fetch import Wanted, wanted_by_commit, wanted_by_manifest
 from git_coderepo.runner.local import LocalTree, find_local
+from git_coderepo.runner.published import find_published
 from git_coderepo.settings import Settings
 from git_coderepo.urls import RemoteURL, resolve_remote
 
@@ -80,9 +81,34 @@ def fetch_order(
     except InvalidManifest as error:
         error.hints = (*error.hints, f"git coderepo validate {run} lists all that is wrong")
         raise
+    except UnknownRun as error:
+        if not is_id_prefix(run):
+            raise
+        return _order_by_published(run, git, code_repository, error)
     return order_by_manifest(
         found.manifest, git, settings, folder=found.folder, overlay=overlay, code_repository=code_repository
     )
+
+
+def _order_by_published(run: str, git: Git, code_repository: str | None, unknown: UnknownRun) -> FetchOrder:
+    """The order for a run that is not in the record here, but published where this checkout's code is served from."""
+    try:
+        source = source_here(git, code_repository)
+        platform = source.platform()
+        found = find_published(platform, git, run)
+    except UnknownRun:
+        raise
+    except CodeRepoError as error:
+        unknown.hints = (*unknown.hints, f"whether it is published cannot be told: {error.message}")
+        raise unknown from None
+    if found is None:
+        unknown.hints = (*unknown.hints, f"nor is it published on '{source.registration.name}'")
+        raise unknown
+    # From where it was found, whatever its manifest says of a repository.
+    wanted = wanted_by_manifest(
+        found.manifest, platform, overlay=None, environment=git.environment, commit=found.commit
+    )
+    return FetchOrder(wanted, found.manifest)
 
 
 def order_by_manifest(
