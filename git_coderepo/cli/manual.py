@@ -55,6 +55,8 @@ def _page() -> Iterator[str]:
     yield from _paragraphs(text.CREDENTIALS_FILE)
     yield '.SH "WHAT TRAVELS"'
     yield from _paragraphs(text.TRAVELS)
+    yield '.SH "PUBLISHED RUNS"'
+    yield from _paragraphs(text.PUBLISHED)
     yield '.SH "ON A RUNNER"'
     yield from _paragraphs(text.UNTRUSTED)
     yield ".SH CONFIGURATION"

@@ -40,6 +40,7 @@ METHODS = (
     ("git", "git fetches the one commit into a scratch directory; nothing is checked out, so no hook and no filter "
      "runs"),
     ("files", "the last resort of a custom class that has nothing better: its `download_files`"),
+    ("published", "the reference of a run that was published; by itself only where the base or the overlay is gone"),
     ("local", "the objects of the repository one stands in and those that snapshots left there; no platform is asked"),
     ("auto", "the default: local where all of it is at hand and no `--code-repository` is named, then archive, then "
      "git, where an archive is not the tree (export-ignore and the like) git "
@@ -90,6 +91,22 @@ TRAVELS = (
     "manifest's folder, where `fetch` finds it; `--overlay FILE` names it elsewhere.",
 )
 
+PUBLISHED = (
+    "`publish` pushes a run's code to the remote of its code repository, with the user's own git transport and "
+    "credentials: a commit with exactly the snapshot's tree, on its base, and on it a tag object whose message is the "
+    "run manifest. Neither says who the user is. One reference leads to them, `refs/coderepo/runs/ID`; no branch, no "
+    "tag, and nothing in the user's repository changes. From then on the platform keeps the code and its base, "
+    "whatever becomes of branches; any clone lists the run with `log --remote` and brings it with `fetch ID`.",
+    "With `coderepo.publish` set to `auto`, `run` and the pre-run hook push before they write the manifest, which then "
+    "has the reference and no overlay; with `ask`, `run` asks on a terminal, and where there is none nothing is "
+    "published, which is said. Where the platform refuses, or cannot be reached, that is said, and the overlay "
+    "travels. `snapshot` publishes nothing. A run that was recorded before keeps its manifest as it is: its reference "
+    "is found by its id.",
+    "What stops a snapshot stops publishing: the shape of a token, and `coderepo.publishLimit` in the place of "
+    "`coderepo.overlayLimit`. `publish --delete` removes the reference again, with `--force` also where no overlay has "
+    "the code.",
+)
+
 UNTRUSTED = (
     "A manifest, an archive and a repository are untrusted on a runner. No path leaves DIR, goes through a link or "
     "enters `.git`; at most 1,000,000 entries and 20 GiB are taken. https and ssh are spoken, other protocols only "
@@ -111,6 +128,8 @@ SETTINGS = (
     ("secretScan", "BOOL", "Whether contents in the shape of a token stop a snapshot (default `true`)."),
     ("inlineLimit", "SIZE", "Up to which size an overlay stands in the manifest (default `64k`)."),
     ("overlayLimit", "SIZE", "Up to which size anything travels (default `100m`)."),
+    ("publish", "never|ask|auto", "Whether a run is published when it is recorded (default `never`)."),
+    ("publishLimit", "SIZE", "Up to which size what the base lacks is published (default `1g`)."),
     ("maxWait", "SECONDS", "How long to wait for a platform that asks to come back later (default `60`)."),
 )  # fmt: skip
 
@@ -180,6 +199,8 @@ FILES = (
     (".git/coderepo/", "Our own objects, with the checkout's as their alternate, and overlays by their digest."),
     (".git/coderepo/runs/YYYY-MM/ID.json, ID.result.json", "The manifest of a recorded run, which never changes, and "
      "what is known of how it ended."),
+    (".git/coderepo/runs/YYYY-MM/ID.published.json", "Whether it was published, or is no longer, after it was "
+     "recorded."),
     (".git/coderepo/runs/index.sqlite", "An index of the record, made by its readers; it may be removed at any time."),
     (".git/coderepo/current.json", "The manifest of the work tree's last recorded run."),
     ("DIR/.coderepo-*, .DIR.coderepo-*", "What a fetch has not proved yet; a later one takes away what a killed one "
@@ -210,6 +231,7 @@ EXAMPLES = (
     ("git coderepo log --dirty --since 7d", "Which runs of this week had code that no commit has?"),
     ("git coderepo diff @{-1}", "What changed in the code since the last run?"),
     ("git coderepo fetch run.json code", "On any machine: the same code, proved."),
+    ("git coderepo publish @{-1}", "Keep the last run's code on the platform, whatever becomes of branches."),
     ("git coderepo verify run.json code", "Later: is it still the same?"),
     ("git coderepo fetch https://github.com/acme/widgets.git@COMMIT code", "The code of a commit, without a manifest; "
      "COMMIT is its full id."),

@@ -32,7 +32,9 @@ def status(
     from git_coderepo.record.report import make_report
     from git_coderepo.record.snapshot import Request
 
-    report = make_report(Git(), Request(code_repository=code_repository, check=check, notify=output.say))
+    report = make_report(
+        Git(), Request(code_repository=code_repository, check=check, notify=output.say, publishes=True)
+    )
     if as_json:
         output.json_data(report.document())
     else:
@@ -66,6 +68,8 @@ def show(report: Report) -> None:
         gone = f", {output.count(len(taken.overlay.deleted), 'deletion')}" if taken.overlay.deleted else ""
         size = shown_size(len(taken.overlay.data))
         rows.append(("travels", f"{output.count(taken.overlay.files, 'file')}{gone}, {size}"))
+    elif taken.oversize is not None:
+        rows.append(("travels", "nothing: what is too large for an overlay is published when it runs"))
     elif taken.tree is not None and report.problem is None:
         rows.append(("travels", "nothing"))
     if report.record is not None:
@@ -73,7 +77,7 @@ def show(report: Report) -> None:
     rows += [("left out", f"{os.fsdecode(path)} ({reason})") for path, reason in taken.omitted]
     if report.problem is None:
         answer = "yes, on this machine only: the remote is a path" if report.this_machine_only else "yes"
-        rows.append(("reproducible", answer))
+        rows.append(("reproducible", answer if taken.oversize is None else f"{answer}, once it is published"))
     else:
         rows.append(("reproducible", f"no: {report.problem.message}"))
     output.table(rows)

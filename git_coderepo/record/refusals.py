@@ -85,7 +85,10 @@ def refuse_large(
     settings: Settings, sizes: Sequence[tuple[bytes, int]], word: str, *, limit: str = "overlayLimit"
 ) -> None:
     """Stop before anything is read where what would travel is above the limit, `overlayLimit` or `publishLimit`."""
-    most = settings.size(limit, PUBLISH_LIMIT if limit == "publishLimit" else OVERLAY_LIMIT)
+    if limit == "publishLimit":
+        most = settings.size("publishLimit", PUBLISH_LIMIT)
+    else:
+        most = settings.size("overlayLimit", OVERLAY_LIMIT)
     total = sum(size for _, size in sizes)
     if total <= most:
         return
