@@ -151,6 +151,19 @@ def test_a_sha256_repository_and_one_whose_platform_has_nothing_yet(tmp_path: Pa
         assert place.runner.tree("code", "sha256") == tree
 
 
+@pytest.mark.parametrize("option", ["--depth=1", "--filter=tree:0"])
+def test_a_clone_that_lacks_history_or_files_publishes(place: World, option: str) -> None:
+    place.checkout.write("model.py", "layers = 3\n")
+    place.checkout.commit("second")
+    place.push()
+    part = place.clone("part", option)
+    tree = edit(part)
+    assert here(place, "run", "--", "true", cwd=part.path, **AUTO).errors == ""
+    (reference,) = references(place)
+    assert place.repository.git("rev-parse", f"{reference}^{{commit}}^{{tree}}") == tree
+    assert place.repository.git("rev-list", "--count", reference) == "3"
+
+
 # --- weeks later ---
 
 
