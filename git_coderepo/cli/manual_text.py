@@ -86,6 +86,10 @@ TRAVELS = (
     "Refused before the run starts, with the line that cures it: contents in the unmistakable shape of a token, more "
     "than `coderepo.overlayLimit`, a tracked path that cannot be read, a Git repository inside this one that is no "
     "submodule, a submodule with a work tree, and a file that Git LFS keeps.",
+    "With `--allow-unreproducible` such a run is recorded all the same, under its true tree id: the manifest says that "
+    "nobody can get its code back, and why, and `fetch` and `verify` refuse it with that reason. A token does not "
+    "travel even then: the whole overlay stays here. What is too large is hashed, and kept nowhere. Where the record "
+    "would not be true (HEAD keeps moving, a hook changed what was just recorded) there is none.",
     "An overlay of up to `coderepo.inlineLimit` stands in the manifest. A larger one is `SHA256.tar.gz` in the "
     "manifest's folder, where `fetch` finds it; `--overlay FILE` names it elsewhere.",
 )

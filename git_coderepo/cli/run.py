@@ -9,7 +9,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import app
-from git_coderepo.cli.options import Check, CodeRepository
+from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository
 from git_coderepo.errors import UsageError
 
 
@@ -32,6 +32,7 @@ def run(
     ] = None,
     code_repository: CodeRepository = None,
     check: Check = False,
+    allow_unreproducible: AllowUnreproducible = False,
 ) -> None:
     """Record a run and start it; its status is the command's.
 
@@ -52,6 +53,7 @@ def run(
                 check=check,
                 include=[os.fsencode(path) for path in include or ()],
                 notify=output.say,
+                allow_unreproducible=allow_unreproducible,
             ),
             name=name,
             manifest=os.fsencode(manifest) if manifest is not None else None,

@@ -12,6 +12,7 @@ from git_coderepo.manifest.model import (
     Environment,
     Head,
     Manifest,
+    Obstacle,
     Omitted,
     Overlay,
     Producer,
@@ -211,6 +212,7 @@ def _code(node: Node) -> Code:
         scope=node.field("scope", nullable(list_of(path))),
         submodules=node.field("submodules", list_of(submodule)),
         omitted=node.field("omitted", list_of(_omitted)),
+        unreproducible=node.optional("unreproducible", list_of(_obstacle, minimum=1)) or (),
     )
 
 
@@ -246,6 +248,10 @@ def _special(node: Node) -> Special:
 
 def _omitted(node: Node) -> Omitted:
     return Omitted(path=node.field("path", path), reason=node.field("reason", _slug))
+
+
+def _obstacle(node: Node) -> Obstacle:
+    return Obstacle(reason=node.field("reason", _slug), message=node.field("message", _line))
 
 
 def _environment(node: Node) -> Environment:

@@ -106,6 +106,7 @@ def write_record(
                 for path, commit in snapshot.submodules
             ],
             "omitted": [{"path": path_value(path), "reason": reason} for path, reason in snapshot.omitted],
+            **_unreproducible_document(snapshot),
         },
         "environment": {"buildKey": None, "image": None},
         "producer": {"name": "git-coderepo", "version": __version__, "git": git_version},
@@ -147,6 +148,21 @@ def _head_document(snapshot: Snapshot) -> dict[str, object] | None:
         "branch": None if head.branch is None else path_value(head.branch),
         "webUrl": page,
     }
+
+
+def _unreproducible_document(snapshot: Snapshot) -> dict[str, object]:
+    """Why no runner can get it back; nothing where one can."""
+    reasons = {error.message: error.waived_as for error in snapshot.unreproducible}
+    if not reasons:
+        return {}
+    return {"unreproducible": [{"reason": word, "message": one_line(text)} for text, word in reasons.items()]}
+
+
+def one_line(text: str) -> str:
+    """A message as the schema takes it: what is no printable character (in a path, say) as an escape."""
+    if text.isprintable():
+        return text[:1024]
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)[:1024]
 
 
 def _special(snapshot: Snapshot) -> list[dict[str, object]] | None:

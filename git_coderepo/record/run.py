@@ -21,7 +21,7 @@ from git_coderepo.record.command import redacted
 from git_coderepo.record.document import Record, write_record
 from git_coderepo.record.keep import write_manifest
 from git_coderepo.record.runs import Runs
-from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
+from git_coderepo.record.snapshot import UNREADABLE, Request, Snapshot, take_snapshot
 
 RESULT_VERSION = "1.0"
 # Linux takes no longer single string into an environment (MAX_ARG_STRLEN).
@@ -70,9 +70,12 @@ def run_recorded(git: Git, request: RunRequest, *, say: Callable[[str], None]) -
     )
     for path, reason in snapshot.omitted:
         say(f"warning: '{os.fsdecode(path)}' does not travel ({reason})")
+    for error in snapshot.unreproducible:
+        say(f"warning: no runner can get this back: {error.message}")
     with ExitStack() as stack:
         index = stack.enter_context(PrivateIndex(git, snapshot.layout, snapshot.store))
-        index.take(snapshot.taken)
+        index.drop([path for path, reason in snapshot.omitted if reason == UNREADABLE])
+        index.take(snapshot.taken, keep=snapshot.keeps_contents)
         path = runs.write(record)
         runs.write_current(record)
         if request.manifest is not None:

@@ -15,18 +15,24 @@ from git_coderepo.checkout.overlay import (
     blob_sizes,
     build_overlay,
     differences,
-    disk_size,
     travelling,
 )
 from git_coderepo.checkout.screening import excluded, refuse_token
 from git_coderepo.checkout.store import Store
 from git_coderepo.checkout.survey import embedded_repositories, populated_submodules, survey
-from git_coderepo.checkout.tree import hidden_changes, write_snapshot_tree
+from git_coderepo.checkout.tree import hidden_changes, unreadable_paths, write_snapshot_tree
 from git_coderepo.errors import InvalidObjectId, NotReproducible
 from git_coderepo.git import read_blobs
 from git_coderepo.objects import ObjectId, empty_tree_id
 from git_coderepo.platforms.base import silent
-from git_coderepo.record.refusals import included, refuse_large, refuse_lfs, refuse_source, screened
+from git_coderepo.record.refusals import (
+    included,
+    refuse_changed,
+    refuse_lfs,
+    refuse_source,
+    refuse_unserved,
+    screened,
+)
 from git_coderepo.settings import Settings
 
 TYPE_CHECKING = False
@@ -41,6 +47,8 @@ if TYPE_CHECKING:
     from git_coderepo.record.source import CodeSource
 
 INLINE_LIMIT = 64 << 10
+# Why a path is left out that only --allow-unreproducible lets be left out.
+UNREADABLE = "unreadable"
 
 
 class Head:
@@ -59,12 +67,13 @@ class Snapshot:
 
     `omitted` holds (raw path, reason), `submodules` (raw path, commit id) of each gitlink; `taken` is what of the work
     tree is not as in the index; `base_tree` is None without a base, `overlay` when nothing travels; `travels` are the
-    differences between the two.
+    differences between the two. `unreproducible` holds why no runner can get it back, where `lenient` lets it be
+    recorded as such; without `keeps_contents` what changed was hashed, and kept nowhere.
     """
 
     __slots__ = (
-        "archive", "base", "base_tree", "dirty", "git", "head", "layout", "omitted", "overlay", "settings", "source",
-        "status", "store", "submodules", "taken", "travels", "tree",
+        "archive", "base", "base_tree", "dirty", "git", "head", "keeps_contents", "layout", "lenient", "omitted",
+        "overlay", "settings", "source", "status", "store", "submodules", "taken", "travels", "tree", "unreproducible",
     )  # fmt: skip
 
     def __init__(self, git: Git) -> None:
@@ -85,6 +94,13 @@ class Snapshot:
         self.taken: list[Change] = []
         self.travels: list[Difference] = []
         self.overlay: Overlay | None = None
+        self.lenient = False
+        self.unreproducible: list[NotReproducible] = []
+        self.keeps_contents = True
+
+    def waiving(self) -> Waiving:
+        """A block in which a reason not to record is noted instead, where that is allowed."""
+        return Waiving(self)
 
     @property
     def git_with_store(self) -> Git:
@@ -93,14 +109,37 @@ class Snapshot:
         return self.store.git(self.git)
 
 
+class Waiving:
+    """See Snapshot.waiving; `noted` says whether a reason came up. The rest of the block is then left out."""
+
+    __slots__ = ("noted", "snapshot")
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.noted = False
+
+    def __enter__(self) -> Waiving:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if not self.snapshot.lenient or not isinstance(error, NotReproducible) or error.waived_as is None:
+            return False
+        self.snapshot.unreproducible.append(error)
+        self.noted = True
+        return True
+
+
 class Request:
     """What the caller wants: see the options of `git coderepo snapshot`.
 
-    `notify` hears of waiting for the platform. With `here` the checkout's own objects stand in for a platform;
+    `notify` hears of waiting for the platform. With `allow_unreproducible` what no runner could get back is recorded,
+    and the record says so. With `here` the checkout's own objects stand in for a platform;
     `store_directory` is where ours go then.
     """
 
-    __slots__ = ("check", "code_repository", "here", "include", "notify", "rev", "store_directory")
+    __slots__ = (
+        "allow_unreproducible", "check", "code_repository", "here", "include", "notify", "rev", "store_directory",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -112,7 +151,9 @@ class Request:
         store_directory: bytes | None = None,
         here: bool = False,
         notify: Callable[[str], None] = silent,
+        allow_unreproducible: bool = False,
     ) -> None:
+        self.allow_unreproducible = allow_unreproducible
         self.rev = rev
         self.code_repository = code_repository
         self.check = check
@@ -129,6 +170,7 @@ def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None) -
     with the reason and the line that cures it; RegistrationError, NotACheckout, GitFailed.
     """
     snapshot = into if into is not None else Snapshot(git)
+    snapshot.lenient = request.allow_unreproducible
     if request.rev is None:
         _look_at_work_tree(snapshot, request)
     else:
@@ -152,7 +194,8 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
     else:
         snapshot.source = choose_source(found, request.code_repository)
     if snapshot.source is not None:
-        refuse_source(snapshot.source)
+        with snapshot.waiving():
+            refuse_source(snapshot.source)
     if snapshot.head is not None and snapshot.source is not None and snapshot.base is None:
         _find_base(snapshot, snapshot.head, request, guessed_walk=found.guessed_walk)
 
@@ -160,24 +203,28 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
     for path in embedded_repositories(status):
         if patterns and excluded(path, patterns):
             continue
-        raise NotReproducible(
-            f"'{os.fsdecode(path)}' is a Git repository of its own inside this one, and no submodule",
-            hints=[
-                f"git submodule add ./{os.fsdecode(path)}",
-                f"or leave it out: git coderepo ignore '{os.fsdecode(path)}'",
-            ],
-        )
-    _refuse_populated(layout, found.listing)
+        with snapshot.waiving():
+            raise NotReproducible(
+                f"'{os.fsdecode(path)}' is a Git repository of its own inside this one, and no submodule",
+                hints=[
+                    f"git submodule add ./{os.fsdecode(path)}",
+                    f"or leave it out: git coderepo ignore '{os.fsdecode(path)}'",
+                ],
+                waived_as="repository-inside",
+            )
+    with snapshot.waiving():
+        _refuse_populated(layout, found.listing)
     if found.marked:
         status.changes += hidden_changes(snapshot.git, layout, snapshot.store, found.marked)
     wanted = screened(status.changes, settings, snapshot.omitted)
     wanted += included(layout, request.include)
     snapshot.taken = wanted
-    sizes = [(change.path, disk_size(layout.toplevel + b"/" + change.path)) for change in wanted]
-    refuse_large(settings, sizes, "changed")
+    with snapshot.waiving() as too_large:
+        refuse_changed(layout, settings, wanted, found.listing)
+    snapshot.keeps_contents = not too_large.noted
     listing = found.listing
     if wanted or any(change.index != "." for change in status.changes if not change.untracked):
-        snapshot.tree = write_snapshot_tree(snapshot.git, layout, snapshot.store, wanted)
+        snapshot.tree = _write_tree(snapshot, layout, snapshot.store)
         snapshot.dirty = snapshot.head is None or snapshot.tree != snapshot.head.tree
         listing = snapshot.git_with_store.run("ls-tree", "-r", "-z", "--full-tree", snapshot.tree.hex)
     elif snapshot.head is not None:
@@ -185,10 +232,24 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
     else:
         snapshot.tree = empty_tree_id(layout.object_format)
     if listing is not found.listing:
-        _refuse_populated(layout, listing)  # one that was added since HEAD
+        with snapshot.waiving():
+            _refuse_populated(layout, listing)  # one that was added since HEAD
     snapshot.submodules = gitlinks(listing)
-    refuse_lfs(snapshot.git_with_store, listing)
+    if snapshot.keeps_contents:
+        with snapshot.waiving():
+            refuse_lfs(snapshot.git_with_store, listing)
     _read_base_tree(snapshot, found.listing)
+
+
+def _write_tree(snapshot: Snapshot, layout: Layout, store: Store) -> ObjectId:
+    """The tree of the work tree; a path that cannot be read is left out of it, and named, where that is allowed."""
+    keep = snapshot.keeps_contents
+    with snapshot.waiving():
+        return write_snapshot_tree(snapshot.git, layout, store, snapshot.taken, keep=keep)
+    unreadable = [path for path, _ in unreadable_paths(layout, [change.path for change in snapshot.taken])]
+    snapshot.omitted += [(path, UNREADABLE) for path in unreadable]
+    snapshot.taken = [change for change in snapshot.taken if change.path not in unreadable]
+    return write_snapshot_tree(snapshot.git, layout, store, snapshot.taken, without=unreadable, keep=keep)
 
 
 def _refuse_populated(layout: Layout, listing: bytes) -> None:
@@ -196,6 +257,7 @@ def _refuse_populated(layout: Layout, listing: bytes) -> None:
         raise NotReproducible(
             f"the submodule '{os.fsdecode(path)}' has a work tree here, and submodules cannot travel yet",
             hints=[f"git submodule deinit '{os.fsdecode(path)}'"],
+            waived_as="submodule",
         )
 
 
@@ -219,11 +281,13 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
     snapshot.tree = tree
     snapshot.source = choose_source_of(git, settings, layout, request.code_repository)
     if snapshot.source is not None:
-        refuse_source(snapshot.source)
+        with snapshot.waiving():
+            refuse_source(snapshot.source)
         _find_base(snapshot, snapshot.head, request, guessed_walk=None)
     listing = git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)
     snapshot.submodules = gitlinks(listing)
-    refuse_lfs(snapshot.git_with_store, listing)
+    with snapshot.waiving():
+        refuse_lfs(snapshot.git_with_store, listing)
     _read_base_tree(snapshot, listing)
 
 
@@ -270,10 +334,10 @@ def _ask_platform(snapshot: Snapshot, head: Head, platform: BaseCodeRepository, 
         snapshot.base = Base(known.commit, "platform", known.unpushed)
     elif answer is False:
         snapshot.base = None
-        raise NotReproducible(
-            f"the platform no longer has the commit {known.commit}",
-            hints=["git fetch --prune", "git push"],
-        )
+        words = f"the platform no longer has the commit {known.commit}"
+        if not request.allow_unreproducible:
+            raise NotReproducible(words, hints=["git fetch --prune", "git push"])
+        request.notify(f"warning: {words}: the whole tree travels")
 
 
 def _ci_commit(source: CodeSource, environment: dict[str, str]) -> ObjectId | None:
@@ -321,11 +385,14 @@ def _build(snapshot: Snapshot) -> None:
         return
     snapshot.travels = differences(git, snapshot.base_tree, snapshot.tree)
     sending = travelling(snapshot.travels)
+    if not snapshot.keeps_contents:
+        return
     sizes = blob_sizes(git, [difference.id for difference in sending]) if sending else []
-    named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
-    refuse_large(snapshot.settings, named, "not on the platform")
-    scan = snapshot.settings.flag("secretScan", True)
-    snapshot.overlay = build_overlay(git, snapshot.travels, refuse_token if scan else _let_pass)
+    with snapshot.waiving():
+        named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
+        refuse_unserved(snapshot.settings, named, snapshot.source)
+        scan = snapshot.settings.flag("secretScan", True)
+        snapshot.overlay = build_overlay(git, snapshot.travels, refuse_token if scan else _let_pass)
 
 
 def _let_pass(path: bytes, contents: bytes) -> None:

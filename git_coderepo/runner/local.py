@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from git_coderepo.checkout.layout import Layout, read_layout, start_layout
 from git_coderepo.checkout.store import Store, quoted_path
-from git_coderepo.errors import CodeRepoError, OverlayMissing, TreeDiffers
+from git_coderepo.errors import CodeRepoError, NotReproducible, OverlayMissing, TreeDiffers
 from git_coderepo.git import Git
 from git_coderepo.manifest.model import Code, Manifest
 from git_coderepo.objects import GITLINK, ObjectId
@@ -71,11 +71,13 @@ def local_method(local: LocalTree) -> Iterator[Delivery]:
 def restore_tree(manifest: Manifest, overlay: bytes | None, git: Git) -> None:
     """See to it that the snapshot's tree is an object that `git` (see Store.git) finds: made from base and overlay.
 
-    Only our own store is written to. Raises OverlayMissing, TreeDiffers, CodeRepoError where the base is not here.
+    Only our own store is written to. Raises NotReproducible, OverlayMissing, TreeDiffers, CodeRepoError where the base
+    is not here.
     """
     code = manifest.code
     if is_complete(git, code.snapshot_tree):
         return
+    refuse_unreproducible(manifest)
     if code.base is not None and not _has_tree(git, code.base.tree):
         raise CodeRepoError(
             f"the base {code.base.commit} of the run {manifest.run.id} is not in this repository",
@@ -86,6 +88,16 @@ def restore_tree(manifest: Manifest, overlay: bytes | None, git: Git) -> None:
     made = _build(code, overlay, git)
     if made != code.snapshot_tree:
         raise TreeDiffers(f"base and overlay make the tree {made}, not {code.snapshot_tree}")
+
+
+def refuse_unreproducible(manifest: Manifest) -> None:
+    """Raises NotReproducible, with the reasons of the record, for a run of which nobody can get the code back."""
+    obstacles = manifest.code.obstacles
+    if obstacles:
+        raise NotReproducible(
+            f"the run {manifest.run.id} was recorded as not reproducible: {obstacles[0].message}",
+            hints=[f"and: {each.message}" for each in obstacles[1:]],
+        )
 
 
 def _has_tree(git: Git, tree: ObjectId) -> bool:

@@ -18,7 +18,7 @@ from git_coderepo.registrations.build import build, from_manifest
 from git_coderepo.registrations.config import Registration, inferred, registrations
 from git_coderepo.registrations.credentials import users_chain
 from git_coderepo.runner.fetch import Wanted, wanted_by_commit, wanted_by_manifest
-from git_coderepo.runner.local import LocalTree, find_local
+from git_coderepo.runner.local import LocalTree, find_local, refuse_unreproducible
 from git_coderepo.settings import Settings
 from git_coderepo.urls import RemoteURL, resolve_remote
 
@@ -96,8 +96,10 @@ def order_by_manifest(
 ) -> FetchOrder:
     """The order for a manifest that was read from `folder` (None: from nowhere).
 
-    What is at hand where `git` stands comes first, unless a code repository is named.
+    What is at hand where `git` stands comes first, unless a code repository is named. Raises NotReproducible for a
+    run that was recorded as such.
     """
+    refuse_unreproducible(manifest)
     data: bytes | None = None
     path: bytes | None = None
     if overlay is not None:

@@ -201,7 +201,10 @@ def codes(draw: st.DrawFn, *, submodules: int = 2) -> Document:
         )
     )
     snapshot_tree, subdirectory = draw(_parts(object_format))
+    obstacle = st.fixed_dictionaries({"reason": st.sampled_from(("too-large", "token")), "message": lines()})
+    obstacles = draw(nullable(st.lists(obstacle, min_size=1, max_size=2)))
     return {
+        **({} if obstacles is None else {"unreproducible": obstacles}),
         "objectFormat": object_format,
         "head": draw(
             nullable(
