@@ -8,11 +8,14 @@ from git_coderepo.checkout.base import GUESS, start_walk
 from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.marks import marked_paths
 from git_coderepo.checkout.status import read_status, start_status
+from git_coderepo.checkout.team import start_team, with_team
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.settings import READ_ARGUMENTS, Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.status import Status
     from git_coderepo.git import Git, Process
@@ -61,10 +64,10 @@ class Survey:
         return None if remote == "." else remote
 
 
-def survey(git: Git) -> Survey:
-    """Look at the checkout that `git` stands in.
+def survey(git: Git, notify: Callable[[str], None] = lambda _: None) -> Survey:
+    """Look at the checkout that `git` stands in; `notify` hears of what is passed over in a team's file.
 
-    Raises NotACheckout, GitFailed, and CodeRepoError where HEAD keeps moving meanwhile.
+    Raises NotACheckout, GitFailed, NotReproducible, and CodeRepoError where HEAD keeps moving meanwhile.
     """
     for _ in range(_ATTEMPTS):
         layout_process = start_layout(git)
@@ -73,6 +76,7 @@ def survey(git: Git) -> Survey:
         listing_process = git.start("ls-tree", "-r", "-z", "--full-tree", "HEAD")
         walk = start_walk(git, GUESS)
         layout = read_layout(layout_process, git)
+        team_process = start_team(git, layout.toplevel)
         settings = Settings.parse(settings_process.checked(1), git.environment)
         marked = marked_paths(git, layout)  # while git looks at the work tree
         status = read_status(status_process)
@@ -81,6 +85,7 @@ def survey(git: Git) -> Survey:
         if status.head != layout.head:
             continue
         listing = listing_process.checked() if layout.head is not None else b""
+        settings = with_team(settings, team_process, notify)
         return Survey(git, layout, status, settings, listing, walk, marked)
     raise CodeRepoError("HEAD keeps moving: another git command is at work in this checkout")
 

@@ -118,6 +118,7 @@ def _configuration() -> Iterator[str]:
     yield from _paragraphs(("Each of these has a twin in the environment, which wins:",))
     for name, value, meaning in text.SETTINGS:
         yield from _item(f"coderepo.{name} = {value}", f"{meaning} Twin: `{twin_of(name)}`.")
+    yield from _paragraphs(text.TEAM)
     yield from _paragraphs(("These count in the user's and the system's configuration and with `git -c`:",))
     for name, value, meaning in text.TRUSTED_SETTINGS:
         yield from _item(f"coderepo.{name} = {value}", meaning)

@@ -94,6 +94,15 @@ TRAVELS = (
     "manifest's folder, where `fetch` finds it; `--overlay FILE` names it elsewhere.",
 )
 
+TEAM = (
+    "A team's own settings stand in a tracked file `.coderepo` at the root of the work tree, in the syntax of "
+    "git-config(1), for example `[coderepo] exclude = outputs/`. It may set `coderepo.exclude`, `coderepo.scope`, "
+    "`coderepo.buildFile`, `coderepo.inlineLimit`, `coderepo.overlayLimit`, and the platform of a host, "
+    "`coderepo.https://HOST/.type`; what else is in it is named and passed over, and includes are not followed. A "
+    "setting that the user's configuration or the environment has wins. The file is read as it is in the work tree "
+    "when a snapshot is taken, in a checkout only and never on a runner; it must be a plain file, and no link.",
+)
+
 UNTRUSTED = (
     "A manifest, an archive and a repository are untrusted on a runner. No path leaves DIR, goes through a link or "
     "enters `.git`; at most 1,000,000 entries and 20 GiB are taken. https and ssh are spoken, other protocols only "

@@ -20,6 +20,7 @@ from git_coderepo.checkout.overlay import (
 from git_coderepo.checkout.screening import excluded, refuse_token
 from git_coderepo.checkout.store import Store
 from git_coderepo.checkout.survey import embedded_repositories, populated_submodules, survey
+from git_coderepo.checkout.team import start_team_of, with_team
 from git_coderepo.checkout.tree import hidden_changes, unreadable_paths, write_snapshot_tree
 from git_coderepo.errors import InvalidObjectId, NotReproducible
 from git_coderepo.git import read_blobs
@@ -182,7 +183,7 @@ def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None) -
 def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
     from git_coderepo.record.source import choose_source, stand_in
 
-    found = survey(snapshot.git)
+    found = survey(snapshot.git, request.notify)
     layout, status, settings = found.layout, found.status, found.settings
     snapshot.layout, snapshot.status, snapshot.settings = layout, status, settings
     snapshot.store = Store(layout, request.store_directory)
@@ -267,8 +268,7 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
 
     git = snapshot.git
     layout = read_layout(start_layout(git), git, bare_allowed=True)
-    settings = Settings.read(git)
-    snapshot.layout, snapshot.settings = layout, settings
+    snapshot.layout = layout
     snapshot.store = Store(layout, request.store_directory)
     found = git.start("rev-parse", "--verify", "--end-of-options", f"{rev}^{{commit}}").finish()
     if found.status != 0:
@@ -279,12 +279,13 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
     tree = ObjectId(git.line("rev-parse", "--verify", f"{commit}^{{tree}}"))
     snapshot.head = Head(commit, tree, branch.removeprefix("refs/heads/") if branch.startswith("refs/heads/") else None)
     snapshot.tree = tree
+    listing = git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)
+    settings = snapshot.settings = with_team(Settings.read(git), start_team_of(git, listing), request.notify)
     snapshot.source = choose_source_of(git, settings, layout, request.code_repository)
     if snapshot.source is not None:
         with snapshot.waiving():
             refuse_source(snapshot.source)
         _find_base(snapshot, snapshot.head, request, guessed_walk=None)
-    listing = git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)
     snapshot.submodules = gitlinks(listing)
     with snapshot.waiving():
         refuse_lfs(snapshot.git_with_store, listing)
