@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from git_coderepo.checkout.scope import inside, pathspecs, read_part
 from git_coderepo.errors import GitFailed, NotReproducible
 from git_coderepo.objects import ObjectId
 
@@ -21,14 +22,15 @@ if TYPE_CHECKING:
 class PrivateIndex:
     """A copy of the user's index that git may write to; a context manager, at whose end it is gone.
 
-    The user's index is only read.
+    The user's index is only read. `looked_at` limits what matters; see `scope`.
     """
 
-    __slots__ = ("git", "layout", "path")
+    __slots__ = ("git", "layout", "looked_at", "path")
 
-    def __init__(self, git: Git, layout: Layout, store: Store) -> None:
+    def __init__(self, git: Git, layout: Layout, store: Store, looked_at: tuple[bytes, ...] = ()) -> None:
         store.prepare()
         self.layout = layout
+        self.looked_at = looked_at
         self.path = store.directory + b"/index.%d.%s" % (os.getpid(), os.urandom(4).hex().encode())
         self.git = store.git(git).with_environment(GIT_INDEX_FILE=os.fsdecode(self.path))
 
@@ -81,13 +83,20 @@ class PrivateIndex:
 
     def write_tree(self, *, keep: bool = True) -> ObjectId:
         """The tree id of what it holds; the tree's objects go into our own store. `keep` as for `take`."""
-        return ObjectId(self.git.line("write-tree", *([] if keep else ["--missing-ok"])))
+        if not self.looked_at:
+            return ObjectId(self.git.line("write-tree", *([] if keep else ["--missing-ok"])))
+        # A conflict elsewhere is no matter of ours, and neither are objects that are not here.
+        holds = inside(self.looked_at)
+        unmerged = {row.partition(b"\t")[2] for row in self.git.run("ls-files", "-u", "-z").split(b"\0") if row}
+        self.drop([path for path in sorted(unmerged) if not holds(path)])
+        whole = self.git.line("write-tree", "--missing-ok")
+        return read_part(self.git, whole, self.looked_at, self.layout.object_format).tree
 
     def changed(self) -> list[bytes]:
         """The paths it holds that are other on the disk now, raw and sorted; other paths are no matter."""
         # Its status only says that something differs, which is asked for next.
         self.git.start("update-index", "-q", "--really-refresh").finish()
-        output = self.git.run("diff-files", "-z", "--name-only", "--ignore-submodules=none")
+        output = self.git.run("diff-files", "-z", "--name-only", "--ignore-submodules=none", *pathspecs(self.looked_at))
         return sorted(path for path in output.split(b"\0") if path)
 
 
@@ -97,15 +106,16 @@ def write_snapshot_tree(
     store: Store,
     changes: Sequence[Change],
     *,
+    looked_at: tuple[bytes, ...] = (),
     without: Sequence[bytes] = (),
     keep: bool = True,
 ) -> ObjectId:
     """The tree id of the work tree: the index as it is, and each of `changes` as it is on the disk now.
 
-    The paths `without` are left out; `keep` as for `PrivateIndex.take`. Raises NotReproducible for a path that git
-    cannot read or filter.
+    Of what is `looked_at` alone, where that is limited. The paths `without` are left out; `keep` as for
+    `PrivateIndex.take`. Raises NotReproducible for a path that git cannot read or filter.
     """
-    with PrivateIndex(git, layout, store) as index:
+    with PrivateIndex(git, layout, store, looked_at) as index:
         index.drop(without)
         index.take(changes, keep=keep)
         return index.write_tree(keep=keep)
@@ -127,11 +137,13 @@ def unreadable_reason(path: bytes) -> str | None:
     return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "it is neither a file nor a link"
 
 
-def hidden_changes(git: Git, layout: Layout, store: Store, marked: Sequence[bytes]) -> list[Change]:
+def hidden_changes(
+    git: Git, layout: Layout, store: Store, marked: Sequence[bytes], looked_at: tuple[bytes, ...] = ()
+) -> list[Change]:
     """The changes of the paths that git was told not to look at; see `marked_paths`."""
     from git_coderepo.checkout.status import Change as Row
 
-    with PrivateIndex(git, layout, store) as index:
+    with PrivateIndex(git, layout, store, looked_at) as index:
         index.unmark(marked)
         changed = set(index.changed())
     there = layout.toplevel + b"/"

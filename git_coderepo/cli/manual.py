@@ -57,6 +57,8 @@ def _page() -> Iterator[str]:
     yield from _paragraphs(text.TRAVELS)
     yield '.SH "ON A RUNNER"'
     yield from _paragraphs(text.UNTRUSTED)
+    yield '.SH "LARGE REPOSITORIES"'
+    yield from _paragraphs(text.LARGE)
     yield ".SH CONFIGURATION"
     yield from _configuration()
     yield ".SH ENVIRONMENT"

@@ -94,6 +94,19 @@ TRAVELS = (
     "manifest's folder, where `fetch` finds it; `--overlay FILE` names it elsewhere.",
 )
 
+LARGE = (
+    "In a repository of many projects a run needs some paths only. `--subdirectory PATH` of `run`, `snapshot` and "
+    "`status`, or `coderepo.scope`, limits what is looked at: a colleague's edits, a broken submodule, an unreadable "
+    "or a huge file elsewhere neither stops nor changes a run. The snapshot's tree is then the tree that holds only "
+    "those paths, each in its place, and the `.gitattributes` of the directories above them; the manifest names them "
+    "in `scope`, and one directory in `subdirectory` too, with the tree objects that lead to it.",
+    "A runner takes those paths of the base, and no others: a GitLab archive is asked for one directory, git fetches "
+    "no other contents; a platform that has whole archives alone sends one, and the rest of it is passed over. Commits "
+    "that were not pushed and touch other paths alone carry nothing. `run.directory` says where a run was started.",
+    "`fetch --subdirectory PATH RUN DIR` proves the whole of what was recorded and keeps one directory of it, from "
+    "which the files in DIR are then named; `verify --subdirectory PATH` looks at such a DIR again.",
+)
+
 TEAM = (
     "A team's own settings stand in a tracked file `.coderepo` at the root of the work tree, in the syntax of "
     "git-config(1), for example `[coderepo] exclude = outputs/`. It may set `coderepo.exclude`, `coderepo.scope`, "
@@ -119,6 +132,8 @@ SETTINGS = (
     ("untracked", "include|ignore|refuse", "What becomes of untracked files (default `include`)."),
     ("exclude", "PATTERN", "Untracked files that do not travel: a shell pattern for a path, its last name, or a "
      "folder above it. Can be given several times; the twin parts patterns by newlines."),
+    ("scope", "PATH", "A path from the root that alone is looked at; see LARGE REPOSITORIES. Can be given several "
+     "times; the twin parts paths by newlines."),
     ("onCommit", "remove|snapshot", "What the post-commit hook does with `current.json`: take it away, or write it "
      "anew. Read by `hooks install` (default `remove`)."),
     ("secretScan", "BOOL", "Whether contents in the shape of a token stop a snapshot (default `true`)."),

@@ -9,7 +9,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import app
-from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository
+from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository, Subdirectories
 from git_coderepo.errors import UsageError
 
 
@@ -30,6 +30,7 @@ def run(
     include: Annotated[
         list[str] | None, typer.Option("--include", metavar="PATH", help="Take an ignored path along.")
     ] = None,
+    subdirectory: Subdirectories = None,
     code_repository: CodeRepository = None,
     check: Check = False,
     allow_unreproducible: AllowUnreproducible = False,
@@ -53,6 +54,7 @@ def run(
                 check=check,
                 include=[os.fsencode(path) for path in include or ()],
                 notify=output.say,
+                scope=[os.fsencode(path) for path in subdirectory or ()],
                 allow_unreproducible=allow_unreproducible,
             ),
             name=name,

@@ -71,6 +71,7 @@ def manifest_rows(manifest: Manifest, committed: str | None) -> list[tuple[str, 
         rows.append(("base", f"{code.base.commit}, known by {code.base.known_by}"))
     else:
         rows.append(("base", "none: the whole tree travels"))
+    rows += [("looked at", f"only {os.fsdecode(path)}") for path in code.scope or ()]
     rows.append(("tree", f"{code.snapshot_tree}, {_dirt(manifest)}"))
     if committed is not None:
         rows.append(("", f"committed as {committed}"))

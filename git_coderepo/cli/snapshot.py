@@ -10,7 +10,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
-from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository
+from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository, Subdirectories
 
 
 @app.command(cls=Verb)
@@ -22,6 +22,7 @@ def snapshot(
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write the manifest there, its overlay beside it."),
     ] = None,
+    subdirectory: Subdirectories = None,
     code_repository: CodeRepository = None,
     check: Check = False,
     include: Annotated[
@@ -45,6 +46,7 @@ def snapshot(
         code_repository=code_repository,
         check=check,
         notify=output.say,
+        scope=[os.fsencode(path) for path in subdirectory or ()],
         allow_unreproducible=allow_unreproducible,
         include=[os.fsencode(path) for path in include or ()],
     )

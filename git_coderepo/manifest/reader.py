@@ -209,7 +209,7 @@ def _code(node: Node) -> Code:
         overlay=node.field("overlay", nullable(_overlay)),
         special=node.field("special", nullable(list_of(_special))),
         subdirectory=node.field("subdirectory", subdirectory),
-        scope=node.field("scope", nullable(list_of(path))),
+        scope=node.field("scope", nullable(list_of(path, minimum=1))),
         submodules=node.field("submodules", list_of(submodule)),
         omitted=node.field("omitted", list_of(_omitted)),
         unreproducible=node.optional("unreproducible", list_of(_obstacle, minimum=1)) or (),

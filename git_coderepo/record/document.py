@@ -7,7 +7,7 @@ import time
 
 from git_coderepo import __version__
 from git_coderepo.manifest.writer import encode, path_value
-from git_coderepo.objects import SYMLINK
+from git_coderepo.objects import DIRECTORY, SYMLINK
 from git_coderepo.platforms.base import Option
 from git_coderepo.record.snapshot import INLINE_LIMIT
 
@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from git_coderepo.objects import ObjectId
     from git_coderepo.record.snapshot import Snapshot
     from git_coderepo.record.source import CodeSource
     from git_coderepo.urls import RemoteURL
@@ -99,8 +100,8 @@ def write_record(
             "snapshot": {"tree": snapshot.tree.hex, "ref": None},
             "overlay": overlay_document,
             "special": _special(snapshot),
-            "subdirectory": {"path": ".", "tree": snapshot.tree.hex, "proof": []},
-            "scope": None,
+            "subdirectory": _subdirectory_document(snapshot, snapshot.tree),
+            "scope": [path_value(path) for path in snapshot.scope] or None,
             "submodules": [
                 {"path": path_value(path), "commit": commit, "state": "absent", "repository": None, "code": None}
                 for path, commit in snapshot.submodules
@@ -150,6 +151,21 @@ def _head_document(snapshot: Snapshot) -> dict[str, object] | None:
     }
 
 
+def _subdirectory_document(snapshot: Snapshot, tree: ObjectId) -> dict[str, object]:
+    """The one directory that the run looked at, and the tree objects that lead to it; else the root."""
+    import binascii
+
+    part = snapshot.part
+    if part is None or len(snapshot.scope) != 1 or part.rows.get(snapshot.scope[0], (0, b""))[0] != DIRECTORY:
+        return {"path": ".", "tree": tree.hex, "proof": []}
+    (path,) = snapshot.scope
+    return {
+        "path": path_value(path),
+        "tree": part.rows[path][1].hex(),
+        "proof": [binascii.b2a_base64(contents, newline=False).decode() for contents in part.proof(path)],
+    }
+
+
 def _unreproducible_document(snapshot: Snapshot) -> dict[str, object]:
     """Why no runner can get it back; nothing where one can."""
     reasons = {error.message: error.waived_as for error in snapshot.unreproducible}
@@ -171,9 +187,11 @@ def _special(snapshot: Snapshot) -> list[dict[str, object]] | None:
     from git_coderepo.git import read_blobs
     from git_coderepo.objects import FILE, GITLINK
 
-    if snapshot.source is None or not snapshot.source.platform_class.needs_special or snapshot.base_tree is None:
+    if snapshot.source is None or not snapshot.source.platform_class.needs_special or snapshot.base_part is None:
         return None
-    rows = [row for row in differences(snapshot.git, None, snapshot.base_tree) if row.mode not in (FILE, GITLINK)]
+    rows = [
+        row for row in differences(snapshot.git_with_store, None, snapshot.base_part) if row.mode not in (FILE, GITLINK)
+    ]
     links = [row for row in rows if row.mode == SYMLINK]
     blobs = read_blobs(snapshot.git, [row.id for row in links])
     targets = {row.path: source.read(size) for row, (_, size, source) in zip(links, blobs, strict=True)}

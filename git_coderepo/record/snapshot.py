@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from git_coderepo.checkout.attributes import alters_archive, attribute_files, gitlinks
-from git_coderepo.checkout.base import GUESS, Base, find_base, start_walk, tracking_arguments
+from git_coderepo.checkout.base import Base
 from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.overlay import (
     blob_sizes,
@@ -17,12 +17,13 @@ from git_coderepo.checkout.overlay import (
     differences,
     travelling,
 )
+from git_coderepo.checkout.scope import looked_at, read_part, rows_inside, scope_of
 from git_coderepo.checkout.screening import excluded, refuse_token
 from git_coderepo.checkout.store import Store
 from git_coderepo.checkout.survey import embedded_repositories, populated_submodules, survey
 from git_coderepo.checkout.team import start_team_of, with_team
 from git_coderepo.checkout.tree import hidden_changes, unreadable_paths, write_snapshot_tree
-from git_coderepo.errors import InvalidObjectId, NotReproducible
+from git_coderepo.errors import NotReproducible
 from git_coderepo.git import read_blobs
 from git_coderepo.objects import ObjectId, empty_tree_id
 from git_coderepo.platforms.base import silent
@@ -34,6 +35,7 @@ from git_coderepo.record.refusals import (
     refuse_unserved,
     screened,
 )
+from git_coderepo.record.served import find_served_base
 from git_coderepo.settings import Settings
 
 TYPE_CHECKING = False
@@ -42,9 +44,9 @@ if TYPE_CHECKING:
 
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.overlay import Difference, Overlay
+    from git_coderepo.checkout.scope import Part
     from git_coderepo.checkout.status import Change, Status
     from git_coderepo.git import Git
-    from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.record.source import CodeSource
 
 INLINE_LIMIT = 64 << 10
@@ -69,12 +71,14 @@ class Snapshot:
     `omitted` holds (raw path, reason), `submodules` (raw path, commit id) of each gitlink; `taken` is what of the work
     tree is not as in the index; `base_tree` is None without a base, `overlay` when nothing travels; `travels` are the
     differences between the two. `unreproducible` holds why no runner can get it back, where `lenient` lets it be
-    recorded as such; without `keeps_contents` what changed was hashed, and kept nowhere.
+    recorded as such; without `keeps_contents` what changed was hashed, and kept nowhere. Where there is a `scope` (see
+    `checkout.scope`), `base_part` is what of the base's tree is in it, else that tree; `part` the snapshot's tree.
     """
 
     __slots__ = (
-        "archive", "base", "base_tree", "dirty", "git", "head", "keeps_contents", "layout", "lenient", "omitted",
-        "overlay", "settings", "source", "status", "store", "submodules", "taken", "travels", "tree", "unreproducible",
+        "archive", "base", "base_part", "base_tree", "dirty", "git", "head", "keeps_contents", "layout", "lenient",
+        "looked_at", "omitted", "overlay", "part", "scope", "settings", "source", "status", "store", "submodules",
+        "taken", "travels", "tree", "unreproducible",
     )  # fmt: skip
 
     def __init__(self, git: Git) -> None:
@@ -98,6 +102,10 @@ class Snapshot:
         self.lenient = False
         self.unreproducible: list[NotReproducible] = []
         self.keeps_contents = True
+        self.scope: tuple[bytes, ...] = ()
+        self.looked_at: tuple[bytes, ...] = ()
+        self.base_part: ObjectId | None = None
+        self.part: Part | None = None
 
     def waiving(self) -> Waiving:
         """A block in which a reason not to record is noted instead, where that is allowed."""
@@ -108,6 +116,12 @@ class Snapshot:
         """git that finds the snapshot's objects."""
         assert self.store is not None
         return self.store.git(self.git)
+
+    def part_of(self, tree: str, scope: tuple[bytes, ...]) -> Part:
+        """What of a tree (or commit) is in a scope, its tree objects written into our store."""
+        assert self.store is not None and self.layout is not None
+        self.store.prepare()
+        return read_part(self.git_with_store, tree, scope, self.layout.object_format)
 
 
 class Waiving:
@@ -133,13 +147,15 @@ class Waiving:
 class Request:
     """What the caller wants: see the options of `git coderepo snapshot`.
 
-    `notify` hears of waiting for the platform. With `allow_unreproducible` what no runner could get back is recorded,
+    `notify` hears of waiting for the platform. `scope` are paths as seen from where git stands, in the place of
+    `coderepo.scope`. With `allow_unreproducible` what no runner could get back is recorded,
     and the record says so. With `here` the checkout's own objects stand in for a platform;
     `store_directory` is where ours go then.
     """
 
     __slots__ = (
-        "allow_unreproducible", "check", "code_repository", "here", "include", "notify", "rev", "store_directory",
+        "allow_unreproducible", "check", "code_repository", "here", "include", "notify", "rev", "scope",
+        "store_directory",
     )  # fmt: skip
 
     def __init__(
@@ -153,7 +169,9 @@ class Request:
         here: bool = False,
         notify: Callable[[str], None] = silent,
         allow_unreproducible: bool = False,
+        scope: Sequence[bytes] = (),
     ) -> None:
+        self.scope = tuple(scope)
         self.allow_unreproducible = allow_unreproducible
         self.rev = rev
         self.code_repository = code_repository
@@ -183,7 +201,11 @@ def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None) -
 def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
     from git_coderepo.record.source import choose_source, stand_in
 
-    found = survey(snapshot.git, request.notify)
+    def include(layout: Layout) -> list[bytes]:
+        return [change.path for change in included(layout, request.include)]
+
+    found = survey(snapshot.git, request.notify, scope=request.scope, include=include)
+    snapshot.scope, snapshot.looked_at = found.scope, found.looked_at
     layout, status, settings = found.layout, found.status, found.settings
     snapshot.layout, snapshot.status, snapshot.settings = layout, status, settings
     snapshot.store = Store(layout, request.store_directory)
@@ -198,7 +220,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
         with snapshot.waiving():
             refuse_source(snapshot.source)
     if snapshot.head is not None and snapshot.source is not None and snapshot.base is None:
-        _find_base(snapshot, snapshot.head, request, guessed_walk=found.guessed_walk)
+        find_served_base(snapshot, snapshot.head, request, guessed_walk=found.guessed_walk)
 
     patterns = settings.texts("exclude")
     for path in embedded_repositories(status):
@@ -216,7 +238,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
     with snapshot.waiving():
         _refuse_populated(layout, found.listing)
     if found.marked:
-        status.changes += hidden_changes(snapshot.git, layout, snapshot.store, found.marked)
+        status.changes += hidden_changes(snapshot.git, layout, snapshot.store, found.marked, found.looked_at)
     wanted = screened(status.changes, settings, snapshot.omitted)
     wanted += included(layout, request.include)
     snapshot.taken = wanted
@@ -224,12 +246,15 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
         refuse_changed(layout, settings, wanted, found.listing)
     snapshot.keeps_contents = not too_large.noted
     listing = found.listing
+    head_tree = snapshot.head.tree if snapshot.head is not None else None
+    if head_tree is not None and found.looked_at:
+        head_tree = snapshot.part_of(head_tree.hex, found.looked_at).tree
     if wanted or any(change.index != "." for change in status.changes if not change.untracked):
         snapshot.tree = _write_tree(snapshot, layout, snapshot.store)
-        snapshot.dirty = snapshot.head is None or snapshot.tree != snapshot.head.tree
+        snapshot.dirty = snapshot.tree != head_tree
         listing = snapshot.git_with_store.run("ls-tree", "-r", "-z", "--full-tree", snapshot.tree.hex)
-    elif snapshot.head is not None:
-        snapshot.tree = snapshot.head.tree
+    elif head_tree is not None:
+        snapshot.tree = head_tree
     else:
         snapshot.tree = empty_tree_id(layout.object_format)
     if listing is not found.listing:
@@ -240,17 +265,42 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
         with snapshot.waiving():
             refuse_lfs(snapshot.git_with_store, listing)
     _read_base_tree(snapshot, found.listing)
+    _look_at_part(snapshot)
+
+
+def _look_at_part(snapshot: Snapshot) -> None:
+    """What of snapshot and base is in the scope. Raises NotReproducible for a path of it that is nowhere."""
+    snapshot.base_part = snapshot.base_tree
+    if not snapshot.scope:
+        return
+    assert snapshot.tree is not None and snapshot.layout is not None
+    snapshot.part = snapshot.part_of(snapshot.tree.hex, snapshot.looked_at)
+    known = set(snapshot.part.rows)
+    if snapshot.base_tree is not None:
+        base = snapshot.part_of(snapshot.base_tree.hex, snapshot.scope)
+        known.update(base.rows)
+        snapshot.base_part = base.tree
+        if not base.rows:
+            snapshot.base = snapshot.base_tree = snapshot.base_part = None  # there is nothing to ask the platform for
+    for path in snapshot.scope:
+        if path not in known and not os.path.lexists(snapshot.layout.toplevel + b"/" + path):
+            raise NotReproducible(
+                f"'{os.fsdecode(path)}' is to be looked at, and there is no such path",
+                hints=["look at --subdirectory, and at: git config --get-all coderepo.scope"],
+            )
 
 
 def _write_tree(snapshot: Snapshot, layout: Layout, store: Store) -> ObjectId:
     """The tree of the work tree; a path that cannot be read is left out of it, and named, where that is allowed."""
     keep = snapshot.keeps_contents
     with snapshot.waiving():
-        return write_snapshot_tree(snapshot.git, layout, store, snapshot.taken, keep=keep)
+        return write_snapshot_tree(snapshot.git, layout, store, snapshot.taken, looked_at=snapshot.looked_at, keep=keep)
     unreadable = [path for path, _ in unreadable_paths(layout, [change.path for change in snapshot.taken])]
     snapshot.omitted += [(path, UNREADABLE) for path in unreadable]
     snapshot.taken = [change for change in snapshot.taken if change.path not in unreadable]
-    return write_snapshot_tree(snapshot.git, layout, store, snapshot.taken, without=unreadable, keep=keep)
+    return write_snapshot_tree(
+        snapshot.git, layout, store, snapshot.taken, looked_at=snapshot.looked_at, without=unreadable, keep=keep
+    )
 
 
 def _refuse_populated(layout: Layout, listing: bytes) -> None:
@@ -281,79 +331,21 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
     snapshot.tree = tree
     listing = git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)
     settings = snapshot.settings = with_team(Settings.read(git), start_team_of(git, listing), request.notify)
+    snapshot.scope = scope_of(layout, settings, request.scope)
+    snapshot.looked_at = looked_at(snapshot.scope)
+    if snapshot.scope:
+        listing = rows_inside(listing, snapshot.looked_at)
+        snapshot.tree = snapshot.part_of(tree.hex, snapshot.looked_at).tree
     snapshot.source = choose_source_of(git, settings, layout, request.code_repository)
     if snapshot.source is not None:
         with snapshot.waiving():
             refuse_source(snapshot.source)
-        _find_base(snapshot, snapshot.head, request, guessed_walk=None)
+        find_served_base(snapshot, snapshot.head, request, guessed_walk=None)
     snapshot.submodules = gitlinks(listing)
     with snapshot.waiving():
         refuse_lfs(snapshot.git_with_store, listing)
     _read_base_tree(snapshot, listing)
-
-
-def _find_base(snapshot: Snapshot, head: Head, request: Request, *, guessed_walk: object) -> None:
-    from git_coderepo.git import Process
-    from git_coderepo.urls import push_differs
-
-    source, settings, layout = snapshot.source, snapshot.settings, snapshot.layout
-    assert source is not None and settings is not None and layout is not None
-    served: tuple[str, ...] = ()
-    if source.remote_name is not None and not push_differs(settings, source.remote_name):
-        served = tracking_arguments(settings, source.remote_name)
-    walk: Process | None = None
-    if isinstance(guessed_walk, Process) and served == GUESS:
-        walk = guessed_walk
-    elif served:
-        walk = start_walk(snapshot.git, served, start=head.commit.hex)
-    snapshot.base = find_base(
-        snapshot.git,
-        layout,
-        head.commit,
-        walk,
-        served,
-        shallow=len(list(settings.subsections("remote"))) == 1,
-        fetched_from=source.remote,
-        ci_commit=_ci_commit(source, snapshot.git.environment),
-    )
-    if request.check:
-        _ask_platform(snapshot, head, source.platform(), request)
-
-
-def _ask_platform(snapshot: Snapshot, head: Head, platform: BaseCodeRepository, request: Request) -> None:
-    """Let the platform say whether it serves HEAD, else the base that is known here."""
-    platform.notify = request.notify
-    platform.login()
-    known = snapshot.base
-    if (known is None or known.commit != head.commit) and platform.has_commit(head.commit):
-        snapshot.base = Base(head.commit, "platform", 0)
-        return
-    if known is None:
-        return
-    answer = platform.has_commit(known.commit)
-    if answer:
-        snapshot.base = Base(known.commit, "platform", known.unpushed)
-    elif answer is False:
-        snapshot.base = None
-        words = f"the platform no longer has the commit {known.commit}"
-        if not request.allow_unreproducible:
-            raise NotReproducible(words, hints=["git fetch --prune", "git push"])
-        request.notify(f"warning: {words}: the whole tree travels")
-
-
-def _ci_commit(source: CodeSource, environment: dict[str, str]) -> ObjectId | None:
-    """The commit that this platform's CI says it checked out of this very repository."""
-    ci = source.platform_class.ci
-    if ci is None or environment.get(ci.marker[0]) != ci.marker[1] or source.remote is None:
-        return None
-    name = environment.get(ci.repository, "").strip("/").lower()
-    place = "/".join(part for part in (source.remote.owner, source.remote.repository) if part).lower()
-    if not name or not (place == name or place.endswith("/" + name)):
-        return None
-    try:
-        return ObjectId(environment.get(ci.commit, ""))
-    except InvalidObjectId:
-        return None
+    _look_at_part(snapshot)
 
 
 def _read_base_tree(snapshot: Snapshot, head_listing: bytes) -> None:
@@ -365,7 +357,7 @@ def _read_base_tree(snapshot: Snapshot, head_listing: bytes) -> None:
     else:
         listed = snapshot.git.start("ls-tree", "-r", "-z", "--full-tree", snapshot.base.commit.hex)
         snapshot.base_tree = ObjectId(snapshot.git.line("rev-parse", "--verify", f"{snapshot.base.commit}^{{tree}}"))
-        listing = listed.checked()
+        listing = rows_inside(listed.checked(), snapshot.looked_at)
     files = attribute_files(listing)
     if not files:
         return
@@ -377,14 +369,14 @@ def _read_base_tree(snapshot: Snapshot, head_listing: bytes) -> None:
 def _build(snapshot: Snapshot) -> None:
     """What travels, and the overlay that carries it."""
     assert snapshot.tree is not None and snapshot.layout is not None and snapshot.settings is not None
-    if snapshot.base_tree == snapshot.tree:
+    if snapshot.base_part == snapshot.tree:
         return
     git = snapshot.git_with_store
     assert snapshot.store is not None
     snapshot.store.prepare()
-    if snapshot.base_tree is None and snapshot.tree == empty_tree_id(snapshot.layout.object_format):
+    if snapshot.base_part is None and snapshot.tree == empty_tree_id(snapshot.layout.object_format):
         return
-    snapshot.travels = differences(git, snapshot.base_tree, snapshot.tree)
+    snapshot.travels = differences(git, snapshot.base_part, snapshot.tree)
     sending = travelling(snapshot.travels)
     if not snapshot.keeps_contents:
         return

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
+from git_coderepo.checkout.scope import common_directory
 from git_coderepo.errors import (
     CodeRepoError,
     GitNotFound,
@@ -26,6 +27,7 @@ from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.local import LocalTree, local_method
 from git_coderepo.runner.methods import BaseRequest, Delivery, archive_method, files_method, git_method
 from git_coderepo.runner.overlay import OverlayReader, read_overlay
+from git_coderepo.runner.part import KeptPart, keep_part
 from git_coderepo.runner.receipt import Fallback, Receipt
 from git_coderepo.runner.scratch import Scratch
 from git_coderepo.runner.target import Target
@@ -41,7 +43,9 @@ class Wanted:
 
     `tree` is what must come out; `base` None means that the overlay is everything; `gitlinks` are the snapshot's
     (path to raw commit id), None where the commit itself tells them. `local` is what of it is at hand without the
-    platform; then `problem` may say why nothing else could bring it.
+    platform; then `problem` may say why nothing else could bring it. Of the base only the `scope` is taken (none: all).
+    Where `keep` names a directory, the whole is proved, and that directory stays; `keep_tree` is its tree, where
+    that is known already.
     """
 
     tree: ObjectId
@@ -56,6 +60,9 @@ class Wanted:
     receipt: Mapping[str, object] = field(default_factory=dict)
     local: LocalTree | None = None
     problem: CodeRepoError | None = None
+    scope: tuple[bytes, ...] = ()
+    keep: bytes = b""
+    keep_tree: ObjectId | None = None
 
     def open_overlay(self) -> OverlayReader | None:
         """The overlay's entries, its digests already checked; None where nothing travels."""
@@ -81,14 +88,17 @@ def fetch(
     fallbacks: list[Fallback] = []
     errors: list[CodeRepoError] = []
     with Target(directory) as target:
+        fresh = ""
         if wanted.base is None and wanted.local is None and wanted.problem is None:
-            written, received = _write(wanted, target.fresh(), None, limits, progress)
+            fresh = target.fresh()
+            written, received = _write(wanted, fresh, None, limits, progress)
             used = "overlay"
         else:
             used = ""
             for name in _order(wanted, method):
+                fresh = target.fresh()
                 try:
-                    written, received = _by(name, wanted, target.fresh(), limits, progress)
+                    written, received = _by(name, wanted, fresh, limits, progress)
                 except TargetUnusable:
                     raise  # by any other way, too, it would end there
                 except CodeRepoError as error:
@@ -104,20 +114,25 @@ def fetch(
                 break
             if not used:
                 raise _best(errors, fallbacks)
+        kept = KeptPart(written.tree, written.files, tuple(written.outside_links))
+        if wanted.keep:
+            kept = keep_part(fresh, wanted.keep, written.entries, wanted.tree.object_format)
+            if wanted.keep_tree not in (None, kept.tree):
+                raise TreeDiffers(f"the part is the tree {kept.tree}, not {wanted.keep_tree}: nothing was kept")
         target.publish()
     if wanted.base is not None:
         wanted.base.platform.close()
     return replace(
         Receipt(
-            tree=written.tree,
+            tree=kept.tree,
             tree_by=wanted.tree_by,
             method=used,
             started=started,
             finished=time.time(),
             fallbacks=tuple(fallbacks),
-            files=written.files,
+            files=kept.files,
             received=received,
-            outside_links=tuple(written.outside_links),
+            outside_links=kept.outside_links,
             git=_git_version(),
         ),
         **{**wanted.receipt, **_without_overlay(wanted, used)},  # type: ignore[arg-type]
@@ -150,7 +165,7 @@ def _by(
             raise MethodUnavailable("the code of the run is not all here", hints=["--method auto asks the platform"])
         if local.whole:
             wanted = replace(wanted, overlay=None, deleted=())
-        return _write(wanted, directory, local_method(local), limits, progress)
+        return _write(wanted, directory, local_method(local, () if local.whole else wanted.scope), limits, progress)
     if wanted.problem is not None:
         raise wanted.problem
     assert wanted.base is not None
@@ -223,10 +238,12 @@ def wanted_by_manifest(
     environment: Mapping[str, str],
     local: LocalTree | None = None,
     problem: CodeRepoError | None = None,
+    keep: bytes = b"",
 ) -> Wanted:
     """What a manifest asks for; `overlay` is its gzip where that is not inside, `local` what is at hand of it.
 
-    `problem` is why there is no platform, where `local` may do without one. Raises OverlayMissing, NotReproducible.
+    `keep` is the directory that is wanted of it, b"" for all. `problem` is why there is no platform, where `local` may
+    do without one. Raises OverlayMissing, NotReproducible.
     """
     code = manifest.code
     base = None
@@ -236,9 +253,11 @@ def wanted_by_manifest(
         base = BaseRequest(
             platform=platform,
             commit=code.base.commit,
-            tree=code.base.tree,
+            tree=code.base.tree if code.scope is None else None,
             object_format=code.object_format,
             branch=code.head.branch if code.head is not None else None,
+            scope=code.scope or (),
+            asked=code.subdirectory.path if code.subdirectory.path != b"." else common_directory(code.scope or ()),
             special={each.path: (each.mode, each.target) for each in code.special or ()},
             environment=environment,
         )
@@ -260,6 +279,9 @@ def wanted_by_manifest(
         archive_exact=code.base is None or code.base.archive == "exact",
         local=local,
         problem=problem,
+        scope=code.scope or (),
+        keep=keep,
+        keep_tree=code.subdirectory.tree if keep == code.subdirectory.path else None,
         overlay=data if code.overlay is not None else None,
         overlay_tar_sha256=code.overlay.tar_sha256 if code.overlay is not None else "",
         overlay_sha256=code.overlay.sha256 if code.overlay is not None else "",
@@ -268,6 +290,7 @@ def wanted_by_manifest(
         receipt={
             "manifest_digest": manifest.digest,
             "run_id": manifest.run.id,
+            "subdirectory": keep or b".",
             "commit": code.head.commit if code.head is not None else None,
             "overlay_files": code.overlay.files if code.overlay is not None else None,
             "overlay_deleted": len(code.overlay.deleted) if code.overlay is not None else 0,

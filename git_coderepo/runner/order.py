@@ -60,9 +60,12 @@ def fetch_order(
     *,
     overlay: str | None = None,
     code_repository: str | None = None,
+    subdirectory: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> FetchOrder:
     """Read RUN: a manifest's path, `-` for standard input, a run of the record, or `NAME@COMMIT[:PATH]`.
+
+    `subdirectory` is the directory that is wanted of it, from the root.
 
     Raises InvalidManifest, UnknownRun, UsageError, RegistrationError, and what asking a platform for a commit's tree
     raises.
@@ -70,8 +73,12 @@ def fetch_order(
     git = Git(environment=environment)
     settings = runner_settings(git)
     named = split_commit(run)
+    keep = directory_named(subdirectory)
     if named is not None and not os.path.exists(run):
         name, commit, path = named
+        if path and keep:
+            raise UsageError("a path is named twice", hints=["either NAME@COMMIT:PATH or --subdirectory PATH"])
+        path = path or os.fsdecode(keep)
         platform = _platform_named(name, git, settings)
         wanted = wanted_by_commit(platform, ObjectId(commit), os.fsencode(path), environment=git.environment)
         return FetchOrder(wanted)
@@ -81,8 +88,22 @@ def fetch_order(
         error.hints = (*error.hints, f"git coderepo validate {run} lists all that is wrong")
         raise
     return order_by_manifest(
-        found.manifest, git, settings, folder=found.folder, overlay=overlay, code_repository=code_repository
+        found.manifest,
+        git,
+        settings,
+        folder=found.folder,
+        overlay=overlay,
+        code_repository=code_repository,
+        keep=keep,
     )
+
+
+def directory_named(text: str | None) -> bytes:
+    """A directory from the root of a tree, as `--subdirectory` names it; b"" for the root. Raises UsageError."""
+    path = os.path.normpath(os.fsencode(text or "."))
+    if path.startswith((b"/", b"../")) or path == b"..":
+        raise UsageError(f"'{text}' is no path from the root of the repository")
+    return b"" if path == b"." else path
 
 
 def order_by_manifest(
@@ -93,8 +114,9 @@ def order_by_manifest(
     folder: bytes | None = None,
     overlay: str | None = None,
     code_repository: str | None = None,
+    keep: bytes = b"",
 ) -> FetchOrder:
-    """The order for a manifest that was read from `folder` (None: from nowhere).
+    """The order for a manifest that was read from `folder` (None: from nowhere), or for its directory `keep` alone.
 
     What is at hand where `git` stands comes first, unless a code repository is named. Raises NotReproducible for a
     run that was recorded as such.
@@ -126,7 +148,7 @@ def order_by_manifest(
                 raise
             problem = error
     wanted = wanted_by_manifest(
-        manifest, platform, overlay=data, environment=git.environment, local=local, problem=problem
+        manifest, platform, overlay=data, environment=git.environment, local=local, problem=problem, keep=keep
     )
     return FetchOrder(wanted, manifest, path)
 

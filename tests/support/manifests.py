@@ -232,7 +232,7 @@ def codes(draw: st.DrawFn, *, submodules: int = 2) -> Document:
             nullable(st.lists(_special_entries(), max_size=3, unique_by=lambda entry: repr(entry["path"])))
         ),
         "subdirectory": subdirectory,
-        "scope": draw(nullable(st.lists(paths(), max_size=2, unique=True).map(_values))),
+        "scope": draw(nullable(st.lists(paths(), min_size=1, max_size=2, unique=True).map(_values))),
         "submodules": draw(_submodules(ids, submodules)) if submodules else [],
         "omitted": [
             {"path": path_value(path), "reason": draw(st.sampled_from(("secret-name", "excluded")))}
