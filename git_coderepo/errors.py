@@ -99,7 +99,16 @@ class HookRefused(CodeRepoError):
 
 
 class NotReproducible(CodeRepoError):
-    """The code cannot be recorded so that a runner could get it back; said before the run starts."""
+    """The code cannot be recorded so that a runner could get it back; said before the run starts.
+
+    `waived_as` is the word under which `--allow-unreproducible` records it, None where that would make the record
+    false: then nothing is recorded.
+    """
+
+    def __init__(self, message: str, *, hints: Iterable[str] = (), waived_as: str | None = None) -> None:
+        more = ["git coderepo run --allow-unreproducible records it as not reproducible"] if waived_as else []
+        super().__init__(message, hints=[*hints, *more])
+        self.waived_as = waived_as
 
 
 # --- registrations -----------------------------------------------------------------------------

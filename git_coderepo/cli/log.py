@@ -180,6 +180,7 @@ def document(each: RecordedRun) -> dict[str, object]:
         "dirty": code.dirty,
         "state": each.state,
         "status": None if result is None else result.status,
+        "reproducible": not code.obstacles,
         "finishedOn": None if result is None else result.finished_on,
         "edited": [] if result is None else [path_value(path) for path in result.edited],
         "published": each.published,
@@ -205,6 +206,8 @@ def show(page: list[RecordedRun], commits: dict[str, str], palette: Palette) -> 
         notes = []
         if committed is not None:
             notes.append(f"(committed as {committed[:8]})")
+        if code.obstacles:
+            notes.append("(not reproducible)")
         if each.result is not None and each.result.edited:
             notes.append("(edited while it ran)")
         if each.published and each.path is not None:

@@ -87,6 +87,10 @@ TRAVELS = (
     "Refused before the run starts, with the line that cures it: contents in the unmistakable shape of a token, more "
     "than `coderepo.overlayLimit`, a tracked path that cannot be read, a Git repository inside this one that is no "
     "submodule, a submodule with a work tree, and a file that Git LFS keeps.",
+    "With `--allow-unreproducible` such a run is recorded all the same, under its true tree id: the manifest says that "
+    "nobody can get its code back, and why, and `fetch` and `verify` refuse it with that reason. A token does not "
+    "travel even then: the whole overlay stays here. What is too large is hashed, and kept nowhere. Where the record "
+    "would not be true (HEAD keeps moving, a hook changed what was just recorded) there is none.",
     "An overlay of up to `coderepo.inlineLimit` stands in the manifest. A larger one is `SHA256.tar.gz` in the "
     "manifest's folder, where `fetch` finds it; `--overlay FILE` names it elsewhere.",
 )
@@ -107,6 +111,28 @@ PUBLISHED = (
     "the code.",
 )
 
+LARGE = (
+    "In a repository of many projects a run needs some paths only. `--subdirectory PATH` of `run`, `snapshot` and "
+    "`status`, or `coderepo.scope`, limits what is looked at: a colleague's edits, a broken submodule, an unreadable "
+    "or a huge file elsewhere neither stops nor changes a run. The snapshot's tree is then the tree that holds only "
+    "those paths, each in its place, and the `.gitattributes` of the directories above them; the manifest names them "
+    "in `scope`, and one directory in `subdirectory` too, with the tree objects that lead to it.",
+    "A runner takes those paths of the base, and no others: a GitLab archive is asked for one directory, git fetches "
+    "no other contents; a platform that has whole archives alone sends one, and the rest of it is passed over. Commits "
+    "that were not pushed and touch other paths alone carry nothing. `run.directory` says where a run was started.",
+    "`fetch --subdirectory PATH RUN DIR` proves the whole of what was recorded and keeps one directory of it, from "
+    "which the files in DIR are then named; `verify --subdirectory PATH` looks at such a DIR again.",
+)
+
+TEAM = (
+    "A team's own settings stand in a tracked file `.coderepo` at the root of the work tree, in the syntax of "
+    "git-config(1), for example `[coderepo] exclude = outputs/`. It may set `coderepo.exclude`, `coderepo.scope`, "
+    "`coderepo.buildFile`, `coderepo.inlineLimit`, `coderepo.overlayLimit`, and the platform of a host, "
+    "`coderepo.https://HOST/.type`; what else is in it is named and passed over, and includes are not followed. A "
+    "setting that the user's configuration or the environment has wins. The file is read as it is in the work tree "
+    "when a snapshot is taken, in a checkout only and never on a runner; it must be a plain file, and no link.",
+)
+
 UNTRUSTED = (
     "A manifest, an archive and a repository are untrusted on a runner. No path leaves DIR, goes through a link or "
     "enters `.git`; at most 1,000,000 entries and 20 GiB are taken. https and ssh are spoken, other protocols only "
@@ -123,6 +149,8 @@ SETTINGS = (
     ("untracked", "include|ignore|refuse", "What becomes of untracked files (default `include`)."),
     ("exclude", "PATTERN", "Untracked files that do not travel: a shell pattern for a path, its last name, or a "
      "folder above it. Can be given several times; the twin parts patterns by newlines."),
+    ("scope", "PATH", "A path from the root that alone is looked at; see LARGE REPOSITORIES. Can be given several "
+     "times; the twin parts paths by newlines."),
     ("onCommit", "remove|snapshot", "What the post-commit hook does with `current.json`: take it away, or write it "
      "anew. Read by `hooks install` (default `remove`)."),
     ("secretScan", "BOOL", "Whether contents in the shape of a token stop a snapshot (default `true`)."),

@@ -74,6 +74,7 @@ def manifest_rows(manifest: Manifest, committed: str | None) -> list[tuple[str, 
         rows.append(("base", f"{code.base.commit}, known by {code.base.known_by}"))
     else:
         rows.append(("base", "none: the whole tree travels"))
+    rows += [("looked at", f"only {os.fsdecode(path)}") for path in code.scope or ()]
     rows.append(("tree", f"{code.snapshot_tree}, {_dirt(manifest)}"))
     if committed is not None:
         rows.append(("", f"committed as {committed}"))
@@ -84,6 +85,7 @@ def manifest_rows(manifest: Manifest, committed: str | None) -> list[tuple[str, 
         rows.append(("travels", f"{output.count(code.overlay.files, 'file')}{gone}, {size}, {inside}"))
     rows += [("submodule", f"{os.fsdecode(each.path)} at {each.commit}, {each.state}") for each in code.submodules]
     rows += [("left out", f"{os.fsdecode(each.path)} ({each.reason})") for each in code.omitted]
+    rows += [("not reproducible", each.message) for each in code.obstacles]
     if manifest.environment.build_key is not None:
         rows.append(("build key", manifest.environment.build_key))
     return rows

@@ -9,7 +9,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
-from git_coderepo.cli.options import Check, CodeRepository, Json
+from git_coderepo.cli.options import Check, CodeRepository, Json, Subdirectories
 
 if TYPE_CHECKING:
     from git_coderepo.record.report import Report
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @app.command(cls=Verb)
 def status(
     check: Check = False,
+    subdirectory: Subdirectories = None,
     code_repository: CodeRepository = None,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 0 reproducible, 1 not, 4 no credential.")
@@ -33,7 +34,14 @@ def status(
     from git_coderepo.record.snapshot import Request
 
     report = make_report(
-        Git(), Request(code_repository=code_repository, check=check, notify=output.say, publishes=True)
+        Git(),
+        Request(
+            code_repository=code_repository,
+            check=check,
+            notify=output.say,
+            publishes=True,
+            scope=[os.fsencode(path) for path in subdirectory or ()],
+        ),
     )
     if as_json:
         output.json_data(report.document())
@@ -54,6 +62,7 @@ def show(report: Report) -> None:
     else:
         where = f"branch {taken.head.branch}" if taken.head.branch is not None else "detached"
         rows.append(("head", f"{taken.head.commit.hex[:12]} ({where})"))
+    rows += [("looked at", f"only {os.fsdecode(path)}") for path in taken.scope]
     rows.append(("repository", _repository(report)))
     if taken.base is not None:
         unpushed = f", {output.count(taken.base.unpushed, 'commit')} after it" if taken.base.unpushed else ""

@@ -12,6 +12,7 @@ from git_coderepo.manifest.model import (
     Environment,
     Head,
     Manifest,
+    Obstacle,
     Omitted,
     Overlay,
     Producer,
@@ -209,9 +210,10 @@ def _code(node: Node) -> Code:
         overlay=node.field("overlay", nullable(_overlay)),
         special=node.field("special", nullable(list_of(_special))),
         subdirectory=node.field("subdirectory", subdirectory),
-        scope=node.field("scope", nullable(list_of(path))),
+        scope=node.field("scope", nullable(list_of(path, minimum=1))),
         submodules=node.field("submodules", list_of(submodule)),
         omitted=node.field("omitted", list_of(_omitted)),
+        unreproducible=node.optional("unreproducible", list_of(_obstacle, minimum=1)) or (),
     )
 
 
@@ -247,6 +249,10 @@ def _special(node: Node) -> Special:
 
 def _omitted(node: Node) -> Omitted:
     return Omitted(path=node.field("path", path), reason=node.field("reason", _slug))
+
+
+def _obstacle(node: Node) -> Obstacle:
+    return Obstacle(reason=node.field("reason", _slug), message=node.field("message", _line))
 
 
 def _environment(node: Node) -> Environment:

@@ -166,7 +166,7 @@ def _ssh_without_questions(git: Git) -> dict[str, str]:
 # --- questions that any platform with a git URL can ask -------------------------------------------
 
 
-def ask(repository: BaseCodeRepository, git: Git, *arguments: str) -> bytes:
+def ask(repository: BaseCodeRepository, git: Git, *arguments: str, stdin: bytes | None = None) -> bytes:
     """Run a git command against a repository's git URL, which stands for `{url}`; failures explained."""
     text = repository.git_url()
     if text is None:
@@ -176,7 +176,8 @@ def ask(repository: BaseCodeRepository, git: Git, *arguments: str) -> bytes:
         check_transport(url, repository.protocols)
     credential = credential_for(url, repository.credentials)
     reach = prepared(git, url, credential, repository.git_credential_user(), repository.protocols)
-    process = reach.start(*(url.url() if word == "{url}" else word for word in arguments)).finish()
+    words = [url.url() if word == "{url}" else word for word in arguments]
+    process = reach.start(*words, stdin=stdin).finish()
     origin = url.origin()
     if process.status == 0:
         if credential is not None and origin is not None:

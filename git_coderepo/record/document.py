@@ -7,7 +7,7 @@ import time
 
 from git_coderepo import __version__
 from git_coderepo.manifest.writer import encode, path_value
-from git_coderepo.objects import SYMLINK
+from git_coderepo.objects import DIRECTORY, SYMLINK
 from git_coderepo.platforms.base import Option
 from git_coderepo.record.snapshot import INLINE_LIMIT
 
@@ -108,14 +108,15 @@ def write_record(
                 "commit": None if published is None else published.hex,
             },
             "overlay": overlay_document,
-            "special": _special(snapshot, snapshot.base_tree if published is None else snapshot.tree),
-            "subdirectory": {"path": ".", "tree": snapshot.tree.hex, "proof": []},
-            "scope": None,
+            "special": _special(snapshot, snapshot.base_part if published is None else snapshot.tree),
+            "subdirectory": _subdirectory_document(snapshot, snapshot.tree),
+            "scope": [path_value(path) for path in snapshot.scope] or None,
             "submodules": [
                 {"path": path_value(path), "commit": commit, "state": "absent", "repository": None, "code": None}
                 for path, commit in snapshot.submodules
             ],
             "omitted": [{"path": path_value(path), "reason": reason} for path, reason in snapshot.omitted],
+            **_unreproducible_document(snapshot),
         },
         "environment": {"buildKey": None, "image": None},
         "producer": {"name": "git-coderepo", "version": __version__, "git": git_version},
@@ -157,6 +158,36 @@ def _head_document(snapshot: Snapshot) -> dict[str, object] | None:
         "branch": None if head.branch is None else path_value(head.branch),
         "webUrl": page,
     }
+
+
+def _subdirectory_document(snapshot: Snapshot, tree: ObjectId) -> dict[str, object]:
+    """The one directory that the run looked at, and the tree objects that lead to it; else the root."""
+    import binascii
+
+    part = snapshot.part
+    if part is None or len(snapshot.scope) != 1 or part.rows.get(snapshot.scope[0], (0, b""))[0] != DIRECTORY:
+        return {"path": ".", "tree": tree.hex, "proof": []}
+    (path,) = snapshot.scope
+    return {
+        "path": path_value(path),
+        "tree": part.rows[path][1].hex(),
+        "proof": [binascii.b2a_base64(contents, newline=False).decode() for contents in part.proof(path)],
+    }
+
+
+def _unreproducible_document(snapshot: Snapshot) -> dict[str, object]:
+    """Why no runner can get it back; nothing where one can."""
+    reasons = {error.message: error.waived_as for error in snapshot.unreproducible}
+    if not reasons:
+        return {}
+    return {"unreproducible": [{"reason": word, "message": one_line(text)} for text, word in reasons.items()]}
+
+
+def one_line(text: str) -> str:
+    """A message as the schema takes it: what is no printable character (in a path, say) as an escape."""
+    if text.isprintable():
+        return text[:1024]
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)[:1024]
 
 
 def _special(snapshot: Snapshot, tree: ObjectId | None) -> list[dict[str, object]] | None:

@@ -28,18 +28,18 @@ def pre_run() -> int:
     git = Git()
     snapshot = Snapshot(git)
     try:
-        take_snapshot(git, Request(publishes=True), into=snapshot)
+        take_snapshot(git, Request(notify=_say, publishes=True), into=snapshot)
         assert snapshot.layout is not None
         # git runs hooks at the work tree's root, and says in GIT_PREFIX where it was started itself.
         snapshot.layout.prefix = snapshot.layout.prefix or os.fsencode(os.environ.get("GIT_PREFIX", ""))
         record_run(snapshot)
     except CodeRepoError as error:
         _forget(snapshot)
-        sys.stderr.write(f"fatal: {error.message}\n" + "".join(f"hint: {text}\n" for text in error.hints))
+        _say("\n".join([f"fatal: {error.message}", *(f"hint: {text}" for text in error.hints)]))
         return 1
     except OSError as error:
         _forget(snapshot)
-        sys.stderr.write(f"fatal: the run cannot be recorded: {error}\n")
+        _say(f"fatal: the run cannot be recorded: {error}")
         return 1
     return 0
 

@@ -15,7 +15,7 @@ from git_coderepo.manifest.model import Manifest
 from git_coderepo.platforms.git_push import push
 from git_coderepo.record.document import Record, time_text, uuid7, write_record
 from git_coderepo.record.publication import reference_of, write_commit, write_tag
-from git_coderepo.record.refusals import LFS_POINTER, refuse_large, refuse_tokens
+from git_coderepo.record.refusals import LFS_POINTER, refuse_tokens, refuse_unreproducible, refuse_unserved
 from git_coderepo.record.source import choose_source_of
 from git_coderepo.urls import RemoteURL
 
@@ -77,6 +77,8 @@ def _reason_against(snapshot: Snapshot, ask: Callable[[str], bool] | None) -> st
     mode = snapshot.settings.choice("publish", ("never", "ask", "auto"), "never")
     if mode == "never":
         return ""
+    if snapshot.unreproducible:
+        return "warning: not published: it cannot be reproduced"
     if snapshot.source is None:
         return "warning: not published: this checkout has no code repository"
     if mode == "auto":
@@ -109,6 +111,7 @@ def publish_recorded(manifest: Manifest, source: CodeSource, git: Git) -> Object
     Raises NotReproducible for what may not travel, CodeRepoError where the base is not here, and what `push` raises.
     """
     code, run = manifest.code, manifest.run
+    refuse_unreproducible(manifest)
     refuse_submodules(manifest)
     base = code.base
     if base is not None and not git.succeeds("cat-file", "-e", f"{base.commit}^{{commit}}"):
@@ -120,7 +123,7 @@ def publish_recorded(manifest: Manifest, source: CodeSource, git: Git) -> Object
     sending = travelling(travels)
     sizes = blob_sizes(git, [row.id for row in sending]) if sending else []
     named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
-    refuse_large(source.settings, named, "not on the platform", limit="publishLimit")
+    refuse_unserved(source.settings, named, source, limit="publishLimit")
     if source.settings.flag("secretScan", True):
         refuse_tokens(git, sending)
     _refuse_lfs(git, travels)

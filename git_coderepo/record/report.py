@@ -64,6 +64,7 @@ class Report:
                 "archive": taken.archive,
             },
             "snapshot": None if taken.tree is None else {"tree": taken.tree.hex, "dirty": taken.dirty},
+            "scope": [path_value(path) for path in taken.scope] or None,
             "changes": None
             if taken.status is None
             else {

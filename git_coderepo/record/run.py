@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from git_coderepo.checkout.scope import pathspecs
 from git_coderepo.checkout.store import write_whole
 from git_coderepo.checkout.tree import PrivateIndex
 from git_coderepo.errors import CodeRepoError, NotReproducible
@@ -22,7 +23,7 @@ from git_coderepo.record.document import Record
 from git_coderepo.record.keep import write_manifest
 from git_coderepo.record.publish import recorded
 from git_coderepo.record.runs import Runs
-from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
+from git_coderepo.record.snapshot import UNREADABLE, Request, Snapshot, take_snapshot
 
 RESULT_VERSION = "1.0"
 # Linux takes no longer single string into an environment (MAX_ARG_STRLEN).
@@ -76,9 +77,12 @@ def run_recorded(
     )
     for path, reason in snapshot.omitted:
         say(f"warning: '{os.fsdecode(path)}' does not travel ({reason})")
+    for error in snapshot.unreproducible:
+        say(f"warning: no runner can get this back: {error.message}")
     with ExitStack() as stack:
-        index = stack.enter_context(PrivateIndex(git, snapshot.layout, snapshot.store))
-        index.take(snapshot.taken)
+        index = stack.enter_context(PrivateIndex(git, snapshot.layout, snapshot.store, snapshot.looked_at))
+        index.drop([path for path, reason in snapshot.omitted if reason == UNREADABLE])
+        index.take(snapshot.taken, keep=snapshot.keeps_contents)
         path = runs.write(record)
         runs.write_current(record)
         if request.manifest is not None:
@@ -90,7 +94,7 @@ def run_recorded(
         result.begin()
         status, died_of = _execute(request.command, environment)
         edited = index.changed()
-        produced = [path for path in _untracked(git) if path not in untracked]
+        produced = [path for path in _untracked(git, snapshot.looked_at) if path not in untracked]
         result.end(status, died_of, edited, produced, request.outputs)
     return Finished(record.id, status, tuple(edited), tuple(produced))
 
@@ -177,11 +181,12 @@ def _execute(command: Sequence[bytes], environment: Mapping[str, str]) -> tuple[
     return status, None
 
 
-def _untracked(git: Git) -> list[bytes]:
-    """What is untracked and not ignored now."""
+def _untracked(git: Git, looked_at: Sequence[bytes]) -> list[bytes]:
+    """What is untracked and not ignored now, of what is looked at."""
     from git_coderepo.checkout.status import read_status, start_status
 
-    return [change.path for change in read_status(start_status(git)).changes if change.untracked]
+    found = read_status(start_status(git, pathspecs(looked_at)))
+    return [change.path for change in found.changes if change.untracked]
 
 
 class _Result:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
+from git_coderepo.checkout.scope import common_directory
 from git_coderepo.errors import (
     CodeRepoError,
     CommitMissing,
@@ -36,6 +37,7 @@ from git_coderepo.runner.methods import (
     published_method,
 )
 from git_coderepo.runner.overlay import OverlayReader, read_overlay
+from git_coderepo.runner.part import KeptPart, keep_part
 from git_coderepo.runner.receipt import Fallback, Receipt
 from git_coderepo.runner.scratch import Scratch
 from git_coderepo.runner.target import Target
@@ -54,7 +56,8 @@ class Wanted:
     `tree` is what must come out; `base` None means that the overlay is everything; `gitlinks` are the snapshot's
     (path to raw commit id), None where the commit itself tells them. `local` is what of it is at hand without the
     platform; then `problem` may say why nothing else could bring it. `published` is where all of it may be, should the
-    base, or the overlay, be gone.
+    base, or the overlay, be gone. Of the base only the `scope` is taken (none: all). Where `keep` names a directory,
+    the whole is proved, and that directory stays; `keep_tree` is its tree, where that is known already.
     """
 
     tree: ObjectId
@@ -70,6 +73,9 @@ class Wanted:
     local: LocalTree | None = None
     problem: CodeRepoError | None = None
     published: PublishedRequest | None = None
+    scope: tuple[bytes, ...] = ()
+    keep: bytes = b""
+    keep_tree: ObjectId | None = None
 
     def open_overlay(self) -> OverlayReader | None:
         """The overlay's entries, its digests already checked; None where nothing travels."""
@@ -95,16 +101,19 @@ def fetch(
     fallbacks: list[Fallback] = []
     errors: list[CodeRepoError] = []
     with Target(directory) as target:
+        fresh = ""
         if wanted.base is None and wanted.local is None and wanted.problem is None:
-            written, received = _write(wanted, target.fresh(), None, limits, progress)
+            fresh = target.fresh()
+            written, received = _write(wanted, fresh, None, limits, progress)
             used = "overlay"
         else:
             used = ""
             for name in _order(wanted, method):
                 if name == "published" and method == "auto" and not any(isinstance(each, _GONE) for each in errors):
                     continue
+                fresh = target.fresh()
                 try:
-                    written, received = _by(name, wanted, target.fresh(), limits, progress)
+                    written, received = _by(name, wanted, fresh, limits, progress)
                 except TargetUnusable:
                     raise  # by any other way, too, it would end there
                 except CodeRepoError as error:
@@ -123,21 +132,26 @@ def fetch(
                 break
             if not used:
                 raise _best(errors, fallbacks)
+        kept = KeptPart(written.tree, written.files, tuple(written.outside_links))
+        if wanted.keep:
+            kept = keep_part(fresh, wanted.keep, written.entries, wanted.tree.object_format)
+            if wanted.keep_tree not in (None, kept.tree):
+                raise TreeDiffers(f"the part is the tree {kept.tree}, not {wanted.keep_tree}: nothing was kept")
         target.publish()
     for each in (wanted.base, wanted.published):
         if each is not None:
             each.platform.close()
     return replace(
         Receipt(
-            tree=written.tree,
+            tree=kept.tree,
             tree_by=wanted.tree_by,
             method=used,
             started=started,
             finished=time.time(),
             fallbacks=tuple(fallbacks),
-            files=written.files,
+            files=kept.files,
             received=received,
-            outside_links=tuple(written.outside_links),
+            outside_links=kept.outside_links,
             git=_git_version(),
         ),
         **{**wanted.receipt, **_without_overlay(wanted, used)},  # type: ignore[arg-type]
@@ -174,7 +188,7 @@ def _by(
             raise MethodUnavailable("the code of the run is not all here", hints=["--method auto asks the platform"])
         if local.whole:
             wanted = replace(wanted, overlay=None, deleted=())
-        return _write(wanted, directory, local_method(local), limits, progress)
+        return _write(wanted, directory, local_method(local, () if local.whole else wanted.scope), limits, progress)
     if name == "published":
         if wanted.published is None:
             raise MethodUnavailable("nothing says where the run may have been published")
@@ -253,11 +267,13 @@ def wanted_by_manifest(
     local: LocalTree | None = None,
     problem: CodeRepoError | None = None,
     commit: ObjectId | None = None,
+    keep: bytes = b"",
 ) -> Wanted:
     """What a manifest asks for; `overlay` is its gzip where that is not inside, `local` what is at hand of it.
 
     `problem` is why there is no platform, where `local` may do without one. `commit` is the published one, which has
-    all of it, where that is known from elsewhere than the manifest. Raises OverlayMissing, NotReproducible.
+    all of it, where that is known from elsewhere than the manifest. `keep` is the directory that is wanted of it, b""
+    for all. Raises OverlayMissing, NotReproducible.
     """
     code = manifest.code
     base = None
@@ -285,9 +301,11 @@ def wanted_by_manifest(
         base = BaseRequest(
             platform=platform,
             commit=code.base.commit,
-            tree=code.base.tree,
+            tree=code.base.tree if code.scope is None else None,
             object_format=code.object_format,
             branch=code.head.branch if code.head is not None else None,
+            scope=code.scope or (),
+            asked=code.subdirectory.path if code.subdirectory.path != b"." else common_directory(code.scope or ()),
             special={each.path: (each.mode, each.target) for each in code.special or ()},
             environment=environment,
         )
@@ -311,6 +329,9 @@ def wanted_by_manifest(
         local=local,
         problem=problem,
         published=published,
+        scope=code.scope or () if commit is None else (),
+        keep=keep,
+        keep_tree=code.subdirectory.tree if keep == code.subdirectory.path else None,
         overlay=data if carried is not None else None,
         overlay_tar_sha256=carried.tar_sha256 if carried is not None else "",
         overlay_sha256=carried.sha256 if carried is not None else "",
@@ -319,6 +340,7 @@ def wanted_by_manifest(
         receipt={
             "manifest_digest": manifest.digest,
             "run_id": manifest.run.id,
+            "subdirectory": keep or b".",
             "commit": code.head.commit if code.head is not None else None,
             "overlay_files": carried.files if carried is not None else None,
             "overlay_deleted": len(carried.deleted) if carried is not None else 0,

@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from git_coderepo.checkout.layout import Layout, read_layout, start_layout
+from git_coderepo.checkout.scope import read_part
 from git_coderepo.checkout.store import Store, quoted_path
 from git_coderepo.errors import CodeRepoError, OverlayMissing, TreeDiffers
 from git_coderepo.git import Git
 from git_coderepo.manifest.model import Code, Manifest
 from git_coderepo.objects import GITLINK, ObjectId
+from git_coderepo.record.refusals import refuse_unreproducible
 from git_coderepo.runner.methods import Delivery, blob_entries, listed_tree
 from git_coderepo.runner.overlay import read_overlay
 from git_coderepo.urls import RemoteURL
@@ -66,20 +68,22 @@ def is_complete(git: Git, tree: ObjectId) -> bool:
 
 
 @contextmanager
-def local_method(local: LocalTree) -> Iterator[Delivery]:
-    """The tree's entries, read object by object."""
-    wanted, gitlinks = listed_tree(local.git, local.tree.hex)
+def local_method(local: LocalTree, scope: tuple[bytes, ...] = ()) -> Iterator[Delivery]:
+    """The tree's entries inside of `scope` (none: all), read object by object."""
+    wanted, gitlinks = listed_tree(local.git, local.tree.hex, None, scope)
     yield Delivery(blob_entries(local.git, wanted), int, gitlinks)
 
 
 def restore_tree(manifest: Manifest, overlay: bytes | None, git: Git) -> None:
     """See to it that the snapshot's tree is an object that `git` (see Store.git) finds: made from base and overlay.
 
-    Only our own store is written to. Raises OverlayMissing, TreeDiffers, CodeRepoError where the base is not here.
+    Only our own store is written to. Raises NotReproducible, OverlayMissing, TreeDiffers, CodeRepoError where the base
+    is not here.
     """
     code = manifest.code
     if is_complete(git, code.snapshot_tree):
         return
+    refuse_unreproducible(manifest)
     if code.base is not None and not _has_tree(git, code.base.tree):
         raise CodeRepoError(
             f"the base {code.base.commit} of the run {manifest.run.id} is not in this repository",
@@ -114,7 +118,10 @@ def _build(code: Code, overlay: bytes | None, git: Git) -> ObjectId:
     scratch = tempfile.mkdtemp(prefix="git-coderepo-")
     try:
         index = git.with_environment(GIT_INDEX_FILE=os.path.join(scratch, "index"))
-        index.run("read-tree", code.base.tree.hex if code.base is not None else "--empty")
+        base = code.base.tree.hex if code.base is not None else "--empty"
+        if code.base is not None and code.scope is not None:
+            base = read_part(git, base, code.scope, code.object_format).tree.hex
+        index.run("read-tree", base)
         nothing = b"0" * len(code.snapshot_tree.hex)
         gone = [b"0 %s\t%s" % (nothing, path) for path in (code.overlay.deleted if code.overlay is not None else ())]
         rows: list[tuple[int, bytes]] = []

@@ -201,7 +201,10 @@ def codes(draw: st.DrawFn, *, submodules: int = 2) -> Document:
         )
     )
     snapshot_tree, subdirectory = draw(_parts(object_format))
+    obstacle = st.fixed_dictionaries({"reason": st.sampled_from(("too-large", "token")), "message": lines()})
+    obstacles = draw(nullable(st.lists(obstacle, min_size=1, max_size=2)))
     return {
+        **({} if obstacles is None else {"unreproducible": obstacles}),
         "objectFormat": object_format,
         "head": draw(
             nullable(
@@ -233,7 +236,7 @@ def codes(draw: st.DrawFn, *, submodules: int = 2) -> Document:
             nullable(st.lists(_special_entries(), max_size=3, unique_by=lambda entry: repr(entry["path"])))
         ),
         "subdirectory": subdirectory,
-        "scope": draw(nullable(st.lists(paths(), max_size=2, unique=True).map(_values))),
+        "scope": draw(nullable(st.lists(paths(), min_size=1, max_size=2, unique=True).map(_values))),
         "submodules": draw(_submodules(ids, submodules)) if submodules else [],
         "omitted": [
             {"path": path_value(path), "reason": draw(st.sampled_from(("secret-name", "excluded")))}
