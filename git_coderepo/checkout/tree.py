@@ -6,7 +6,7 @@ import os
 import stat
 
 from git_coderepo.checkout.scope import inside, pathspecs, read_part
-from git_coderepo.errors import GitFailed, NotReproducible
+from git_coderepo.errors import CodeRepoError, GitFailed, NotReproducible
 from git_coderepo.objects import ObjectId
 
 TYPE_CHECKING = False
@@ -25,17 +25,18 @@ class PrivateIndex:
     The user's index is only read. `looked_at` limits what matters; see `scope`.
     """
 
-    __slots__ = ("git", "layout", "looked_at", "path")
+    __slots__ = ("git", "layout", "looked_at", "path", "there")
 
     def __init__(self, git: Git, layout: Layout, store: Store, looked_at: tuple[bytes, ...] = ()) -> None:
         store.prepare()
         self.layout = layout
         self.looked_at = looked_at
+        self.there = False
         self.path = store.directory + b"/index.%d.%s" % (os.getpid(), os.urandom(4).hex().encode())
         self.git = store.git(git).with_environment(GIT_INDEX_FILE=os.fsdecode(self.path))
 
     def __enter__(self) -> PrivateIndex:
-        _copy_index(self.layout.index, self.path)
+        self.there = _copy_index(self.layout.index, self.path)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -58,6 +59,7 @@ class PrivateIndex:
         if not there:
             return
         hashed = [] if keep else ["--info-only"]
+        self.there = True
         update = self.git.start(
             "update-index", *hashed, "-z", "--add", "--remove", "--replace", "--stdin", stdin=b"\0".join(there) + b"\0"
         ).finish()
@@ -93,7 +95,15 @@ class PrivateIndex:
         return read_part(self.git, whole, self.looked_at, self.layout.object_format).tree
 
     def changed(self) -> list[bytes]:
-        """The paths it holds that are other on the disk now, raw and sorted; other paths are no matter."""
+        """The paths it holds that are other on the disk now, raw and sorted; other paths are no matter.
+
+        Raises CodeRepoError where it was taken away: git would find no difference then.
+        """
+        if self.there and not os.path.exists(self.path):
+            raise CodeRepoError(
+                f"what was edited cannot be told: '{os.fsdecode(self.path)}' is gone",
+                hints=["leave '.git/coderepo' alone while a run goes on"],
+            )
         # Its status only says that something differs, which is asked for next.
         self.git.start("update-index", "-q", "--really-refresh").finish()
         output = self.git.run("diff-files", "-z", "--name-only", "--ignore-submodules=none", *pathspecs(self.looked_at))
@@ -167,12 +177,12 @@ def _paths_to_update(layout: Layout, changes: Sequence[Change]) -> tuple[list[by
     return gone, there
 
 
-def _copy_index(source: bytes, target: bytes) -> None:
-    """Copy the index with its time to the nanosecond: git tells a racy entry by it."""
+def _copy_index(source: bytes, target: bytes) -> bool:
+    """Copy the index with its time to the nanosecond: git tells a racy entry by it. False where there is none."""
     try:
         reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return  # nothing was ever added
+        return False  # nothing was ever added
     try:
         writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -186,6 +196,7 @@ def _copy_index(source: bytes, target: bytes) -> None:
             os.close(writing)
     finally:
         os.close(reading)
+    return True
 
 
 def unreadable_paths(layout: Layout, paths: Sequence[bytes]) -> list[tuple[bytes, str]]:

@@ -264,7 +264,16 @@ def _remove_leftovers(store: Store, now: float) -> None:
                 _remove_old(folder + b"/" + name, now - YOUNG, dry_run=False)
     for name in _names(store.directory):
         if name.startswith(b"index."):
-            _remove_old(store.directory + b"/" + name, now - _FORGOTTEN, dry_run=False)
+            _remove_leftover_index(store.directory + b"/" + name, now - _FORGOTTEN)
+
+
+def _remove_leftover_index(path: bytes, before: float) -> None:
+    """Remove a private index that was made before; its own time is that of the user's index, however old that is."""
+    try:
+        if os.stat(path).st_ctime < before:
+            _remove(path)
+    except FileNotFoundError:
+        pass
 
 
 def _names(folder: bytes) -> list[bytes]:
