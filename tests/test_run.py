@@ -68,7 +68,7 @@ def test_the_command_is_told_what_it_runs(checkout: Repo, program: Program) -> N
     (path,) = runs(checkout)
     assert names["CODEREPO_MANIFEST"] == str(path) and names["CODEREPO_TREE"] == checkout.tree()
     assert names["CODEREPO_COMMIT"] == checkout.head() and names["CODEREPO_RUN_ID"] in path.name
-    assert "GIT_OPTIONAL_LOCKS" not in done.text
+    assert "GIT_OPTIONAL_LOCKS" not in done.text and "GIT_NO_REPLACE_OBJECTS" not in done.text
 
 
 @pytest.mark.parametrize(

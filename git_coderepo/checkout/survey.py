@@ -7,12 +7,16 @@ import os
 from git_coderepo.checkout.base import GUESS, start_walk
 from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.marks import marked_paths
+from git_coderepo.checkout.scope import inside, looked_at, pathspecs, rows_inside, scope_of
 from git_coderepo.checkout.status import read_status, start_status
+from git_coderepo.checkout.team import start_team, with_team
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.settings import READ_ARGUMENTS, Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.status import Status
     from git_coderepo.git import Git, Process
@@ -24,10 +28,11 @@ _ATTEMPTS = 3
 class Survey:
     """The answers; `listing` is `ls-tree -r -z` of HEAD, `guessed_walk` the walk to the base of the usual remote.
 
-    `marked` are the raw paths of which git was told not to look at them, see `marked_paths`.
+    `marked` are the raw paths of which git was told not to look at them, see `marked_paths`. Where there is a `scope`
+    (see `scope.scope_of`), listing, status and marked are those of what is `looked_at` alone.
     """
 
-    __slots__ = ("git", "guessed_walk", "layout", "listing", "marked", "settings", "status")
+    __slots__ = ("git", "guessed_walk", "layout", "listing", "looked_at", "marked", "scope", "settings", "status")
 
     def __init__(
         self,
@@ -38,6 +43,8 @@ class Survey:
         listing: bytes,
         guessed_walk: Process,
         marked: list[bytes],
+        scope: tuple[bytes, ...],
+        looked_at: tuple[bytes, ...],
     ) -> None:
         self.git = git
         self.layout = layout
@@ -46,6 +53,8 @@ class Survey:
         self.listing = listing
         self.guessed_walk = guessed_walk
         self.marked = marked
+        self.scope = scope
+        self.looked_at = looked_at
 
     def remotes(self) -> dict[str, RemoteURL]:
         """Each remote's URL by its name; see `urls.remotes_of`."""
@@ -61,19 +70,34 @@ class Survey:
         return None if remote == "." else remote
 
 
-def survey(git: Git) -> Survey:
-    """Look at the checkout that `git` stands in.
+def survey(
+    git: Git,
+    notify: Callable[[str], None] = lambda _: None,
+    *,
+    scope: Sequence[bytes] = (),
+    include: Callable[[Layout], Sequence[bytes]] = lambda _: (),
+) -> Survey:
+    """Look at the checkout that `git` stands in; `notify` hears of what is passed over in a team's file.
 
-    Raises NotACheckout, GitFailed, and CodeRepoError where HEAD keeps moving meanwhile.
+    `scope` are paths as seen from there, in the place of `coderepo.scope`; `include` gives what is looked at beside it.
+
+    Raises NotACheckout, GitFailed, NotReproducible, and CodeRepoError where HEAD keeps moving meanwhile.
     """
     for _ in range(_ATTEMPTS):
         layout_process = start_layout(git)
-        status_process = start_status(git)
+        status_process = start_status(git) if not scope else None
         settings_process = git.start(*READ_ARGUMENTS)
         listing_process = git.start("ls-tree", "-r", "-z", "--full-tree", "HEAD")
         walk = start_walk(git, GUESS)
         layout = read_layout(layout_process, git)
-        settings = Settings.parse(settings_process.checked(1), git.environment)
+        team_process = start_team(git, layout.toplevel)
+        settings = with_team(Settings.parse(settings_process.checked(1), git.environment), team_process, notify)
+        limit = scope_of(layout, settings, scope)
+        looked = looked_at(limit, include(layout) if limit else ())
+        if looked or status_process is None:
+            if status_process is not None:
+                status_process.kill()  # it has just begun
+            status_process = start_status(git, pathspecs(looked))
         marked = marked_paths(git, layout)  # while git looks at the work tree
         status = read_status(status_process)
         listing_process.finish()
@@ -81,7 +105,9 @@ def survey(git: Git) -> Survey:
         if status.head != layout.head:
             continue
         listing = listing_process.checked() if layout.head is not None else b""
-        return Survey(git, layout, status, settings, listing, walk, marked)
+        marked = [path for path in marked if inside(looked)(path)]
+        listing = rows_inside(listing, looked)
+        return Survey(git, layout, status, settings, listing, walk, marked, limit, looked)
     raise CodeRepoError("HEAD keeps moving: another git command is at work in this checkout")
 
 

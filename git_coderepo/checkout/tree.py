@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 
-from git_coderepo.errors import GitFailed, NotReproducible
+from git_coderepo.checkout.scope import inside, pathspecs, read_part
+from git_coderepo.errors import CodeRepoError, GitFailed, NotReproducible
 from git_coderepo.objects import ObjectId
 
 TYPE_CHECKING = False
@@ -20,19 +22,21 @@ if TYPE_CHECKING:
 class PrivateIndex:
     """A copy of the user's index that git may write to; a context manager, at whose end it is gone.
 
-    The user's index is only read.
+    The user's index is only read. `looked_at` limits what matters; see `scope`.
     """
 
-    __slots__ = ("git", "layout", "path")
+    __slots__ = ("git", "layout", "looked_at", "path", "there")
 
-    def __init__(self, git: Git, layout: Layout, store: Store) -> None:
+    def __init__(self, git: Git, layout: Layout, store: Store, looked_at: tuple[bytes, ...] = ()) -> None:
         store.prepare()
         self.layout = layout
+        self.looked_at = looked_at
+        self.there = False
         self.path = store.directory + b"/index.%d.%s" % (os.getpid(), os.urandom(4).hex().encode())
         self.git = store.git(git).with_environment(GIT_INDEX_FILE=os.fsdecode(self.path))
 
     def __enter__(self) -> PrivateIndex:
-        _copy_index(self.layout.index, self.path)
+        self.there = _copy_index(self.layout.index, self.path)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -42,8 +46,11 @@ class PrivateIndex:
             except FileNotFoundError:
                 pass
 
-    def take(self, changes: Sequence[Change]) -> None:
-        """Bring each of `changes` to what is on the disk now. Raises NotReproducible for what git cannot read."""
+    def take(self, changes: Sequence[Change], *, keep: bool = True) -> None:
+        """Bring each of `changes` to what is on the disk now. Raises NotReproducible for what git cannot read.
+
+        Without `keep` their contents are hashed, and not kept in our store: what travels nowhere need not fill it.
+        """
         self.unmark([change.path for change in changes if change.marked])
         gone, there = _paths_to_update(self.layout, changes)
         if gone:
@@ -51,11 +58,13 @@ class PrivateIndex:
             self.git.run("update-index", "-z", "--force-remove", "--stdin", stdin=b"\0".join(gone) + b"\0")
         if not there:
             return
+        hashed = [] if keep else ["--info-only"]
+        self.there = True
         update = self.git.start(
-            "update-index", "-z", "--add", "--remove", "--replace", "--stdin", stdin=b"\0".join(there) + b"\0"
+            "update-index", *hashed, "-z", "--add", "--remove", "--replace", "--stdin", stdin=b"\0".join(there) + b"\0"
         ).finish()
         if update.status != 0:
-            raise _unreadable(update.failure())
+            raise _unreadable(self.layout, there, update.failure())
         if b"Ignoring path " in update.stderr:
             # It goes on after a path that no tree may have (`.git/x`), and ends with 0.
             ignored = update.stderr.partition(b"Ignoring path ")[2].partition(b"\n")[0]
@@ -69,33 +78,82 @@ class PrivateIndex:
         for mark in ("--no-assume-unchanged", "--no-skip-worktree") if paths else ():
             self.git.run("update-index", "-z", mark, "--stdin", stdin=b"\0".join(paths) + b"\0")
 
-    def write_tree(self) -> ObjectId:
-        """The tree id of what it holds; the tree's objects go into our own store."""
-        return ObjectId(self.git.line("write-tree"))
+    def drop(self, paths: Sequence[bytes]) -> None:
+        """Forget these paths."""
+        if paths:
+            self.git.run("update-index", "-z", "--force-remove", "--stdin", stdin=b"\0".join(paths) + b"\0")
+
+    def write_tree(self, *, keep: bool = True) -> ObjectId:
+        """The tree id of what it holds; the tree's objects go into our own store. `keep` as for `take`."""
+        if not self.looked_at:
+            return ObjectId(self.git.line("write-tree", *([] if keep else ["--missing-ok"])))
+        # A conflict elsewhere is no matter of ours, and neither are objects that are not here.
+        holds = inside(self.looked_at)
+        unmerged = {row.partition(b"\t")[2] for row in self.git.run("ls-files", "-u", "-z").split(b"\0") if row}
+        self.drop([path for path in sorted(unmerged) if not holds(path)])
+        whole = self.git.line("write-tree", "--missing-ok")
+        return read_part(self.git, whole, self.looked_at, self.layout.object_format).tree
 
     def changed(self) -> list[bytes]:
-        """The paths it holds that are other on the disk now, raw and sorted; other paths are no matter."""
+        """The paths it holds that are other on the disk now, raw and sorted; other paths are no matter.
+
+        Raises CodeRepoError where it was taken away: git would find no difference then.
+        """
+        if self.there and not os.path.exists(self.path):
+            raise CodeRepoError(
+                f"what was edited cannot be told: '{os.fsdecode(self.path)}' is gone",
+                hints=["leave '.git/coderepo' alone while a run goes on"],
+            )
         # Its status only says that something differs, which is asked for next.
         self.git.start("update-index", "-q", "--really-refresh").finish()
-        output = self.git.run("diff-files", "-z", "--name-only", "--ignore-submodules=none")
+        output = self.git.run("diff-files", "-z", "--name-only", "--ignore-submodules=none", *pathspecs(self.looked_at))
         return sorted(path for path in output.split(b"\0") if path)
 
 
-def write_snapshot_tree(git: Git, layout: Layout, store: Store, changes: Sequence[Change]) -> ObjectId:
+def write_snapshot_tree(
+    git: Git,
+    layout: Layout,
+    store: Store,
+    changes: Sequence[Change],
+    *,
+    looked_at: tuple[bytes, ...] = (),
+    without: Sequence[bytes] = (),
+    keep: bool = True,
+) -> ObjectId:
     """The tree id of the work tree: the index as it is, and each of `changes` as it is on the disk now.
 
-    Raises NotReproducible for a path that git cannot read or filter.
+    Of what is `looked_at` alone, where that is limited. The paths `without` are left out; `keep` as for
+    `PrivateIndex.take`. Raises NotReproducible for a path that git cannot read or filter.
     """
-    with PrivateIndex(git, layout, store) as index:
-        index.take(changes)
-        return index.write_tree()
+    with PrivateIndex(git, layout, store, looked_at) as index:
+        index.drop(without)
+        index.take(changes, keep=keep)
+        return index.write_tree(keep=keep)
 
 
-def hidden_changes(git: Git, layout: Layout, store: Store, marked: Sequence[bytes]) -> list[Change]:
+def unreadable_reason(path: bytes) -> str | None:
+    """Why a file of the work tree cannot be read, in the system's words; None where it can, or is no file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        # A link (ELOOP), and what is gone, are git's business; a socket (ENXIO) holds nothing that it takes.
+        if isinstance(error, FileNotFoundError | NotADirectoryError) or os.path.islink(path):
+            return None
+        return (error.strerror or "unreadable").lower()
+    try:
+        mode = os.fstat(descriptor).st_mode
+    finally:
+        os.close(descriptor)
+    return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "it is neither a file nor a link"
+
+
+def hidden_changes(
+    git: Git, layout: Layout, store: Store, marked: Sequence[bytes], looked_at: tuple[bytes, ...] = ()
+) -> list[Change]:
     """The changes of the paths that git was told not to look at; see `marked_paths`."""
     from git_coderepo.checkout.status import Change as Row
 
-    with PrivateIndex(git, layout, store) as index:
+    with PrivateIndex(git, layout, store, looked_at) as index:
         index.unmark(marked)
         changed = set(index.changed())
     there = layout.toplevel + b"/"
@@ -119,12 +177,12 @@ def _paths_to_update(layout: Layout, changes: Sequence[Change]) -> tuple[list[by
     return gone, there
 
 
-def _copy_index(source: bytes, target: bytes) -> None:
-    """Copy the index with its time to the nanosecond: git tells a racy entry by it."""
+def _copy_index(source: bytes, target: bytes) -> bool:
+    """Copy the index with its time to the nanosecond: git tells a racy entry by it. False where there is none."""
     try:
         reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return  # nothing was ever added
+        return False  # nothing was ever added
     try:
         writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -138,11 +196,26 @@ def _copy_index(source: bytes, target: bytes) -> None:
             os.close(writing)
     finally:
         os.close(reading)
+    return True
 
 
-def _unreadable(error: Exception) -> Exception:
+def unreadable_paths(layout: Layout, paths: Sequence[bytes]) -> list[tuple[bytes, str]]:
+    """(path, why) of those that are on the disk and cannot be read."""
+    found = ((path, unreadable_reason(layout.toplevel + b"/" + path)) for path in paths)
+    return [(path, reason) for path, reason in found if reason is not None]
+
+
+def _unreadable(layout: Layout, paths: Sequence[bytes], error: Exception) -> Exception:
+    """What git's refusal of one of these paths means."""
     if not isinstance(error, GitFailed):
         return error
+    for path, reason in unreadable_paths(layout, paths):
+        name = os.fsdecode(path)
+        return NotReproducible(
+            f"'{name}' cannot be read: {reason}",
+            hints=["make it readable, or remove it from the index: git rm --cached PATH", "git coderepo ignore PATH"],
+            waived_as="unreadable",
+        )
     words = error.stderr.decode("utf-8", "replace").strip().splitlines()
     reason = next((line for line in words if line.startswith("error: ")), words[-1] if words else error.message)
     return NotReproducible(

@@ -9,7 +9,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import app
-from git_coderepo.cli.options import Check, CodeRepository
+from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository, Subdirectories
 from git_coderepo.errors import UsageError
 
 
@@ -30,35 +30,43 @@ def run(
     include: Annotated[
         list[str] | None, typer.Option("--include", metavar="PATH", help="Take an ignored path along.")
     ] = None,
+    subdirectory: Subdirectories = None,
     code_repository: CodeRepository = None,
     check: Check = False,
+    allow_unreproducible: AllowUnreproducible = False,
 ) -> None:
     """Record a run and start it; its status is the command's.
 
     125 where it could not be recorded: then nothing was started. 126 and 127 as env(1), 128+N for a signal.
     """
     from git_coderepo.git import Git
-    from git_coderepo.record.run import RunRequest, run_recorded
+    from git_coderepo.record.recording import RunRequest
+    from git_coderepo.record.run import run_recorded
     from git_coderepo.record.snapshot import Request
 
     if not command:
         raise UsageError("no command to run", hints=["git coderepo run -- python train.py"])
+    words = tuple(os.fsencode(word) for word in command)
     finished = run_recorded(
         Git(),
+        words,
         RunRequest(
-            command=tuple(os.fsencode(word) for word in command),
+            command=None if no_command else words,
             snapshot=Request(
                 code_repository=code_repository,
                 check=check,
                 include=[os.fsencode(path) for path in include or ()],
                 notify=output.say,
+                publishes=True,
+                scope=[os.fsencode(path) for path in subdirectory or ()],
+                allow_unreproducible=allow_unreproducible,
             ),
             name=name,
             manifest=os.fsencode(manifest) if manifest is not None else None,
-            outputs=tuple(os.fsencode(path) for path in outputs or ()),
-            keep_command=not no_command,
         ),
+        outputs=[os.fsencode(path) for path in outputs or ()],
         say=output.say,
+        ask=output.ask if output.has_terminal() else None,
     )
     say_not_run(command[0], finished.status)
     for path in finished.edited:

@@ -10,7 +10,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
-from git_coderepo.cli.options import Check, CodeRepository
+from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository, Subdirectories
 
 
 @app.command(cls=Verb)
@@ -22,17 +22,20 @@ def snapshot(
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write the manifest there, its overlay beside it."),
     ] = None,
+    subdirectory: Subdirectories = None,
     code_repository: CodeRepository = None,
     check: Check = False,
     include: Annotated[
         list[str] | None, typer.Option("--include", metavar="PATH", help="Take an ignored path along; can be repeated.")
     ] = None,
+    allow_unreproducible: AllowUnreproducible = False,
 ) -> None:
     """Print the run manifest of what would run now.
 
     No run is recorded. What is left out of the snapshot is named.
     """
     from git_coderepo.git import Git, check_version
+    from git_coderepo.record.build_key import build_key
     from git_coderepo.record.document import write_record
     from git_coderepo.record.keep import keep_overlay, write_manifest
     from git_coderepo.record.snapshot import Request, take_snapshot
@@ -44,10 +47,15 @@ def snapshot(
         code_repository=code_repository,
         check=check,
         notify=output.say,
+        scope=[os.fsencode(path) for path in subdirectory or ()],
+        allow_unreproducible=allow_unreproducible,
         include=[os.fsencode(path) for path in include or ()],
     )
     taken = take_snapshot(git, request)
-    record = write_record(taken, now=time.time(), git_version=git_version)
+    key = build_key(taken)
+    record = write_record(
+        taken, now=time.time(), git_version=git_version, build_key=None if key is None else key.digest
+    )
     if record.overlay is not None:
         keep_overlay(taken, record.overlay)
     if file is not None:
@@ -59,3 +67,5 @@ def snapshot(
             output.hint("git coderepo snapshot -o FILE writes it beside the manifest")
     for path, reason in taken.omitted:
         output.warn(f"'{os.fsdecode(path)}' does not travel ({reason})")
+    for error in taken.unreproducible:
+        output.warn(f"no runner can get this back: {error.message}")

@@ -12,6 +12,12 @@ from git_coderepo.record.document import write_record
 from git_coderepo.record.runs import Runs
 from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from git_coderepo.record.document import Record
+
 
 def pre_run() -> int:
     """What `git hook run pre-run` does; gives the hook's exit status: 0 recorded, 1 not.
@@ -24,36 +30,63 @@ def pre_run() -> int:
     git = Git()
     snapshot = Snapshot(git)
     try:
-        take_snapshot(git, Request(), into=snapshot)
+        take_snapshot(git, Request(notify=_say, publishes=True), into=snapshot)
         assert snapshot.layout is not None
         # git runs hooks at the work tree's root, and says in GIT_PREFIX where it was started itself.
         snapshot.layout.prefix = snapshot.layout.prefix or os.fsencode(os.environ.get("GIT_PREFIX", ""))
-        record_run(snapshot)
+        record_run(snapshot, say=_say, out=os.environ.get("CODEREPO_OUT"))
     except CodeRepoError as error:
         _forget(snapshot)
-        sys.stderr.write(f"fatal: {error.message}\n" + "".join(f"hint: {text}\n" for text in error.hints))
+        _say("\n".join([f"fatal: {error.message}", *(f"hint: {text}" for text in error.hints)]))
         return 1
     except OSError as error:
         _forget(snapshot)
-        sys.stderr.write(f"fatal: the run cannot be recorded: {error}\n")
+        _say(f"fatal: the run cannot be recorded: {error}")
         return 1
     return 0
 
 
-def record_run(snapshot: Snapshot) -> str:
-    """Write down a run of this snapshot, and where the environment asks for it (CODEREPO_OUT); gives its id."""
+def record_run(
+    snapshot: Snapshot,
+    *,
+    say: Callable[[str], None],
+    out: str | None = None,
+    command: Sequence[bytes] | None = None,
+    build_key: str | None = None,
+) -> str:
+    """Write down the start of a run of this snapshot, and in the file `out` if one is named; gives its id.
+
+    `say` hears why it is not published where the settings ask for that. Raises CodeRepoError, OSError: then
+    `current.json` is gone.
+    """
     assert snapshot.layout is not None
     runs = Runs(snapshot.layout)
     runs.remove_current()
-    record = write_record(snapshot, now=time.time(), git_version=None)
+    record = _recorded(snapshot, say, command, build_key)
     runs.write(record)
     runs.write_current(record)
-    out = os.environ.get("CODEREPO_OUT")
     if out:
         from git_coderepo.record.keep import write_manifest
 
         write_manifest(record, os.fsencode(out))
     return record.id
+
+
+def _recorded(
+    snapshot: Snapshot, say: Callable[[str], None], command: Sequence[bytes] | None, build_key: str | None
+) -> Record:
+    """The manifest; published first where the settings say `auto`: a launcher has no other moment for it."""
+    assert snapshot.settings is not None
+    if snapshot.settings.text("publish") in (None, "never"):
+        return write_record(snapshot, now=time.time(), git_version=None, command=command, build_key=build_key)
+    from git_coderepo.record.publish import recorded
+
+    return recorded(snapshot, now=time.time(), git_version=None, say=say, command=command, build_key=build_key)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
 
 
 def _forget(snapshot: Snapshot) -> None:

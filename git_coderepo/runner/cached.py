@@ -51,8 +51,10 @@ def fetch_with_cache(
     """As `fetch`, whose `options` it takes; but what the cache has is copied out of it, and proved once more.
 
     What it lacks goes straight into `directory`, and into the cache with `fill`, with `coderepo.cache`, or where the
-    file system can share the blocks of both.
+    file system can share the blocks of both. The cache has whole trees: a part of one is fetched.
     """
+    if wanted.keep:
+        return fetch(wanted, directory, **options)
     rules = CacheRules.of(settings)
     if fill or rules.fill:
         cache = Cache(cache_place(settings, notify=notify), notify=notify)
