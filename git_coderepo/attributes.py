@@ -33,47 +33,51 @@ class Attributes:
     it; a `.gitattributes` that is a symbolic link does not count, and must not be among them.
     """
 
-    __slots__ = ("_below", "_macros", "_rules")
+    __slots__ = ("_above", "_levels", "_macros")
 
     def __init__(self, files: Mapping[bytes, bytes]) -> None:
         self._macros: dict[bytes, _States] = {}
-        self._rules: dict[bytes, list[_Rule]] = {}
-        # A directory's rules and those of the directories above it, the ones that win first.
-        self._below: dict[bytes, list[_Rule]] = {}
+        self._levels: dict[bytes, _Level] = {}
+        # What holds in a directory: its own level and those of the directories above it, the ones that win first.
+        self._above: dict[bytes, list[_Level]] = {}
         self._read(b"", _BUILT_IN)
         for directory, contents in files.items():
             self._read(directory, contents)
 
     def __bool__(self) -> bool:
         """Whether any path could have an attribute."""
-        return any(self._rules.values())
+        return any(level.rules for level in self._levels.values())
 
     def of(self, path: bytes) -> dict[bytes, Value]:
         """The attributes of a file or link by their names; those that are not specified are absent."""
         directory, _, name = path.rpartition(b"/")
-        rules = self._below.get(directory)
-        if rules is None:
-            rules = self._below[directory] = list(self._rules_for(directory))
+        levels = self._above.get(directory)
+        if levels is None:
+            levels = self._above[directory] = list(self._levels_for(directory))
         found: dict[bytes, Value | None] = {}
-        for rule in rules:
-            if rule.pattern.matches(path, name):
+        for level in levels:
+            for rule in level.fitting(path, name):
                 self._fill(found, rule.states)
         return {attribute: value for attribute, value in found.items() if value is not None}
 
     def names(self) -> frozenset[bytes]:
         """Every attribute that some path could have: a tree that names none of those one asks for needs no `of`."""
-        found: dict[bytes, Value | None] = {}
-        for rules in self._rules.values():
-            for rule in rules:
-                for attribute, value in rule.states:
-                    found.setdefault(attribute, value)
-                    if value is True and attribute in self._macros:
-                        self._fill(found, self._macros[attribute])
+        found: set[bytes] = set()
+        waiting = [rule.states for level in self._levels.values() for rule in level.rules]
+        expanded: set[bytes] = set()
+        while waiting:
+            for attribute, value in waiting.pop():
+                found.add(attribute)
+                if value is True and attribute in self._macros and attribute not in expanded:
+                    expanded.add(attribute)
+                    waiting.append(self._macros[attribute])
         return frozenset(found)
 
-    def _rules_for(self, directory: bytes) -> Iterator[_Rule]:
+    def _levels_for(self, directory: bytes) -> Iterator[_Level]:
         while True:
-            yield from self._rules.get(directory, ())
+            level = self._levels.get(directory)
+            if level is not None:
+                yield level
             if not directory:
                 return
             directory = directory.rpartition(b"/")[0]
@@ -95,7 +99,7 @@ class Attributes:
     def _read(self, directory: bytes, contents: bytes) -> None:
         if len(contents) >= _FILE_BYTES:
             return
-        rules = []
+        level = self._levels[directory] = _Level()
         for line in contents.partition(b"\0")[0].split(b"\n"):
             text = line.lstrip(_BLANK)
             if not text or text.startswith(b"#") or len(line) >= _LINE_BYTES:
@@ -113,19 +117,48 @@ class Attributes:
             pattern = name.partition(b"\0")[0]
             # A pattern for directories alone (`doc/`) fits no file, a negative one nothing.
             if states and not pattern.startswith(b"!") and not pattern.endswith(b"/"):
-                rules.append(_Rule(Pattern(directory, pattern), states))
-        rules.reverse()
-        self._rules[directory] = rules
+                level.add(Pattern(directory, pattern), states)
+
+
+class _Level:
+    """The lines of one file. Those that name one path or name are found by it: there may be thousands of them."""
+
+    __slots__ = ("_others", "_plain", "rules")
+
+    def __init__(self) -> None:
+        self.rules: list[_Rule] = []
+        self._plain: dict[tuple[bool, bytes], list[_Rule]] = {}
+        self._others: list[_Rule] = []
+
+    def add(self, pattern: Pattern, states: _States) -> None:
+        rule = _Rule(len(self.rules), pattern, states)
+        self.rules.append(rule)
+        key = pattern.plain
+        (self._others if key is None else self._plain.setdefault(key, [])).append(rule)
+
+    def fitting(self, path: bytes, name: bytes) -> list[_Rule]:
+        """The lines whose pattern fits, the last first."""
+        rules = [rule for rule in self._others if rule.pattern.matches(path, name)]
+        if self._plain:
+            rules += self._plain.get((False, name), ())
+            rules += self._plain.get((True, path), ())
+        rules.sort(key=_last_first)
+        return rules
 
 
 class _Rule:
-    """A line: a pattern, and what it says; within a line the last word wins, and is the first here."""
+    """A line: its place in the file, a pattern, and what it says; the last word of the line is the first here."""
 
-    __slots__ = ("pattern", "states")
+    __slots__ = ("number", "pattern", "states")
 
-    def __init__(self, pattern: Pattern, states: _States) -> None:
+    def __init__(self, number: int, pattern: Pattern, states: _States) -> None:
+        self.number = number
         self.pattern = pattern
         self.states = states
+
+
+def _last_first(rule: _Rule) -> int:
+    return -rule.number
 
 
 if TYPE_CHECKING:

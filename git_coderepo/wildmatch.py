@@ -49,13 +49,24 @@ if TYPE_CHECKING:
 class Pattern:
     """A pattern of the `.gitattributes` in `directory` (b"" is the root); it may be no negative one and end in no `/`.
 
-    A pattern with a slash is matched from its directory, one without against a path's last part.
+    A pattern with a slash is matched from its directory, one without against a path's last part. `plain` is what fits
+    alone, None where that may be several: (whether it is a path from the root, that path or a last part).
     """
 
-    __slots__ = ("_automaton", "_base", "_expression", "_prefix", "_stars", "_suffix", "_tokens", "_whole_path")
+    __slots__ = (
+        "_automaton",
+        "_base",
+        "_expression",
+        "_prefix",
+        "_stars",
+        "_suffix",
+        "_tokens",
+        "_whole_path",
+        "plain",
+    )
 
     def __init__(self, directory: bytes, pattern: bytes) -> None:
-        self._whole_path = b"/" in pattern
+        self._is_path = b"/" in pattern
         self._base = len(directory) + 1 if directory else 0
         pattern = pattern.removeprefix(b"/")
         plain = 0
@@ -63,12 +74,16 @@ class Pattern:
             plain += 1
         self._prefix = pattern[:plain]
         # Git takes a plain beginning off first: `a**/b` is `a`, then `**/b`.
-        tokens = _tokens(pattern[plain:], self._whole_path)
+        tokens = _tokens(pattern[plain:], self._is_path)
         suffix = b""
         while tokens and isinstance(last := tokens[-1], frozenset) and len(last) == 1:
             suffix = bytes(last) + suffix
             tokens.pop()
         self._suffix = suffix
+        self.plain: tuple[bool, bytes] | None = None
+        if tokens is not None and not tokens:
+            root = directory + b"/" if self._is_path and directory else b""
+            self.plain = (self._is_path, root + self._prefix + suffix)
         self._tokens = tokens
         self._stars = 0 if tokens is None else sum(isinstance(token, str) for token in tokens)
         self._expression: re.Pattern[bytes] | None = None
@@ -79,7 +94,7 @@ class Pattern:
         tokens = self._tokens
         if tokens is None:
             return False
-        text = path[self._base :] if self._whole_path else name
+        text = path[self._base :] if self._is_path else name
         start = len(self._prefix)
         end = len(text) - len(self._suffix)
         if end < start or not text.startswith(self._prefix) or not text.endswith(self._suffix):
