@@ -53,17 +53,7 @@ class Pattern:
     alone, None where that may be several: (whether it is a path from the root, that path or a last part).
     """
 
-    __slots__ = (
-        "_automaton",
-        "_base",
-        "_expression",
-        "_prefix",
-        "_stars",
-        "_suffix",
-        "_tokens",
-        "_whole_path",
-        "plain",
-    )
+    __slots__ = ("_automaton", "_base", "_expression", "_is_path", "_prefix", "_stars", "_suffix", "_tokens", "plain")
 
     def __init__(self, directory: bytes, pattern: bytes) -> None:
         self._is_path = b"/" in pattern

@@ -48,10 +48,10 @@ BLOBS = st.one_of(CONTENTS, CONTENTS, st.tuples(CONTENTS, st.binary(max_size=3),
 WORDS = [
     "text", "-text", "!text", "text=auto", "text=input", "text=foo", "eol=crlf", "eol=lf", "-eol", "eol", "crlf",
     "-crlf", "crlf=input", "crlf=auto", "ident", "-ident", "ident=x", "working-tree-encoding=UTF-16",
-    "working-tree-encoding=utf16le-bom", "working-tree-encoding=UTF-16LE", "working-tree-encoding=UTF-16BE-BOM", "working-tree-encoding=UTF-32",
-    "working-tree-encoding=utf8", "working-tree-encoding=latin-1", "working-tree-encoding=windows-1252",
-    "working-tree-encoding=SHIFT-JIS", "working-tree-encoding=", "working-tree-encoding=nope", "filter=absent",
-    "binary",
+    "working-tree-encoding=utf16le-bom", "working-tree-encoding=UTF-16LE", "working-tree-encoding=UTF-16BE-BOM",
+    "working-tree-encoding=UTF-32", "working-tree-encoding=utf8", "working-tree-encoding=latin-1",
+    "working-tree-encoding=windows-1252", "working-tree-encoding=SHIFT-JIS", "working-tree-encoding=", "working-tree-encoding=nope",
+    "filter=absent", "binary",
 ]  # fmt: skip
 STATES = st.lists(st.sampled_from(WORDS), max_size=4).map(" ".join)
 
