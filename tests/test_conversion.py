@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import encodings.aliases
+import os
 import subprocess
 
 import pytest
@@ -12,6 +13,10 @@ from hypothesis import strategies as st
 from git_coderepo.attributes import Attributes
 from git_coderepo.conversion import CHANGING, Conversion
 from git_coderepo.encodings import CODECS, Encoding
+from git_coderepo.objects import blob_id
+from git_coderepo.runner.conversion import convert, stored
+from git_coderepo.runner.listing import Listing
+from git_coderepo.runner.verify import rehash
 from tests.support.environment import clean_environment
 from tests.support.repo import Repo
 
@@ -45,13 +50,14 @@ PIECES = [
 ]  # fmt: skip
 CONTENTS = st.lists(st.sampled_from(PIECES), max_size=10).map(lambda pieces: "".join(pieces).encode())
 BLOBS = st.one_of(CONTENTS, CONTENTS, st.tuples(CONTENTS, st.binary(max_size=3), CONTENTS).map(b"".join))
+ENCODINGS = [
+    "UTF-16", "utf16le-bom", "UTF-16LE", "UTF-16BE-BOM", "UTF-32", "utf8", "latin-1", "windows-1252", "SHIFT-JIS",
+    "nope",
+]  # fmt: skip
 WORDS = [
     "text", "-text", "!text", "text=auto", "text=input", "text=foo", "eol=crlf", "eol=lf", "-eol", "eol", "crlf",
-    "-crlf", "crlf=input", "crlf=auto", "ident", "-ident", "ident=x", "working-tree-encoding=UTF-16",
-    "working-tree-encoding=utf16le-bom", "working-tree-encoding=UTF-16LE", "working-tree-encoding=UTF-16BE-BOM",
-    "working-tree-encoding=UTF-32", "working-tree-encoding=utf8", "working-tree-encoding=latin-1",
-    "working-tree-encoding=windows-1252", "working-tree-encoding=SHIFT-JIS", "working-tree-encoding=", "working-tree-encoding=nope",
-    "filter=absent", "binary",
+    "-crlf", "crlf=input", "crlf=auto", "ident", "-ident", "ident=x", "filter=absent", "binary",
+    "working-tree-encoding=", *(f"working-tree-encoding={name}" for name in ENCODINGS),
 ]  # fmt: skip
 STATES = st.lists(st.sampled_from(WORDS), max_size=4).map(" ".join)
 
@@ -65,7 +71,8 @@ STATES = st.lists(st.sampled_from(WORDS), max_size=4).map(" ".join)
 @example(
     files=[(b"\xff", "working-tree-encoding=UTF-16 eol=crlf"), (b"a\n\xff", "working-tree-encoding=UTF-16 eol=crlf")]
 )
-def test_any_blob_is_checked_out_as_git_does_it(repository: Repo, files: list[tuple[bytes, str]]):
+def test_any_blob_is_checked_out_as_git_does_it(repository: Repo, tmp_path_factory, files: list[tuple[bytes, str]]):
+    """A runner's directory is the checkout, but for what is named as left: that has the blobs' own bytes."""
     lines = "".join(f"f{number} {states}\n" for number, (_, states) in enumerate(files)).encode()
     blobs = {b"f%d" % number: blob for number, (blob, _) in enumerate(files)}
 
@@ -87,6 +94,22 @@ def test_any_blob_is_checked_out_as_git_does_it(repository: Repo, files: list[tu
         assert CHANGING & asked.keys() or ours == blob
         if made[path] != blob:
             assert conversion.changes
+
+    directory = tmp_path_factory.mktemp("runner")
+    tree = Listing()
+    for path, blob in {b".gitattributes": lines, **blobs}.items():
+        directory.joinpath(os.fsdecode(path)).write_bytes(blob)
+        tree.directories[b""][path] = b"100644" + blob_id(blob, "sha1")
+    converted = convert(directory, tree)
+    left = {path for each in converted for path in each.left if each.kind != "filter"}
+    for path, blob in blobs.items():
+        there = directory.joinpath(os.fsdecode(path)).read_bytes()
+        assert there == (blob if path in left else made[path])
+    # Each of them is found to be its blob again.
+    found = stored(directory, rehash(directory, "sha1"), "sha1")
+    for path, blob in blobs.items():
+        there = directory.joinpath(os.fsdecode(path)).read_bytes()
+        assert there == blob or found[path] == blob_id(blob, "sha1")
 
 
 @settings(max_examples=30, deadline=None)

@@ -225,11 +225,9 @@ def test_a_required_filter_whose_command_is_missing_is_named(filtered: World) ->
     filtered.checkout.git("config", "filter.strip.clean", "/nowhere/strip --now")
     filtered.checkout.git("config", "filter.strip.required", "true")
     filtered.checkout.write("b c.nb", b"2\n")
-    refused(
-        filtered.user, "snapshot", cwd=filtered.checkout.path, status=128,
-        says=".nb' cannot be recorded: its filter 'strip' failed: external filter '/nowhere/strip --now' failed", hint="filter.strip.clean",
-        watched=filtered.checkout.path,
-    )  # fmt: skip
+    says = ".nb' cannot be recorded: its filter 'strip' failed: external filter '/nowhere/strip --now' failed"
+    here = filtered.checkout.path
+    refused(filtered.user, "snapshot", cwd=here, watched=here, status=128, says=says, hint="filter.strip.clean")
 
 
 def test_a_filter_that_is_missing_and_not_required_is_left_away_as_git_does(filtered: World) -> None:
