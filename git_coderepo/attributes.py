@@ -11,7 +11,7 @@ from git_coderepo.wildmatch import Pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
 
     # True: set, False: unset (`-name`), bytes: a value (`name=value`).
     Value = bytes | bool
@@ -72,6 +72,28 @@ class Attributes:
                     expanded.add(attribute)
                     waiting.append(self._macros[attribute])
         return frozenset(found)
+
+    def only(self, names: Container[bytes]) -> Attributes:
+        """The same, but `of` may say nothing of other names than these: lines that cannot matter are left out."""
+        limited = Attributes({})
+        limited._macros = self._macros
+        # A macro that is set or unset decides about what it stands for, however far away.
+        wanted = {macro for macro in self._macros if any(name in names for name in self._reach(macro))}
+        for directory, level in self._levels.items():
+            kept = limited._levels[directory] = _Level()
+            for rule in level.rules:
+                if any(name in names or name in wanted for name, _ in rule.states):
+                    kept.add(rule.pattern, rule.states)
+        return limited
+
+    def _reach(self, macro: bytes) -> set[bytes]:
+        reached = {macro}
+        waiting = [macro]
+        while waiting:
+            new = {name for name, _ in self._macros.get(waiting.pop(), ())} - reached
+            reached |= new
+            waiting += new
+        return reached
 
     def _levels_for(self, directory: bytes) -> Iterator[_Level]:
         while True:

@@ -91,6 +91,11 @@ def test_any_attributes_files_mean_what_they_mean_to_git(repository: Repo, files
     assert {path: attributes.of(path) for path in paths} == expected
     assert {name for found in expected.values() for name in found} <= attributes.names()
     assert bool(attributes) or not any(expected.values())
+    for names in ({b"text"}, {b"n", b"eol"}):
+        limited = attributes.only(names)
+        for path in paths:
+            some = {name: value for name, value in limited.of(path).items() if name in names}
+            assert some == {name: value for name, value in expected[path].items() if name in names}
 
 
 def test_each_class_of_bytes_is_the_one_of_git(repository: Repo):

@@ -145,13 +145,14 @@ def _asked(
     attributes = _attributes(directories, tree, among)
     if not attributes.names() & names:
         return
+    asking = attributes.only(names)
     for directory, entries in tree.directories.items():
         prefix = directory + b"/" if directory else b""
         for name, packed in entries.items():
             if packed[:6] in _FILES:
-                asked = attributes.of(prefix + name)
-                if not names.isdisjoint(asked):
-                    yield prefix + name, name, entries, Conversion(asked)
+                path = prefix + name
+                if not names.isdisjoint(asking.of(path)):
+                    yield path, name, entries, Conversion(attributes.of(path))
 
 
 def _attributes(directories: Directories, tree: Listing, among: Container[bytes] | None) -> Attributes:
