@@ -211,6 +211,26 @@ def test_what_cannot_be_converted_keeps_its_bytes_and_is_named(tmp_path: Path) -
         assert "the same" in place.runner.run("verify", f"{place.url}@{commit}", "code").text
 
 
+def test_a_part_is_converted_by_the_attributes_in_it(tmp_path: Path) -> None:
+    files = {
+        ".gitattributes": b"*.cmd eol=crlf\n",
+        "sub/.gitattributes": b"*.bat eol=crlf\n",
+        "sub/deep er/a.bat": b"a\n",
+        "sub/b.cmd": b"b\n",
+    }
+    with world(tmp_path, "git", files=files) as place:
+        place.register()
+        place.manifest()
+        receipt = place.runner.run("fetch", "--json", "--subdirectory", "sub", "run.json", "code").json()
+        made = {path: contents for path, (_, contents) in files_of(place.runner.home / "code").items()}
+        assert made == {b".gitattributes": b"*.bat eol=crlf\n", b"deep er/a.bat": b"a\r\n", b"b.cmd": b"b\n"}
+        assert [(each["kind"], each["files"]) for each in receipt["conversions"]] == [("eol", 1)]
+        verified = ("verify", "--strict", "--subdirectory", "sub", "run.json", "code")
+        assert "the same" in place.runner.run(*verified).text
+        (place.runner.home / "code/b.cmd").write_bytes(b"b\r\n")
+        assert place.runner.run(*verified, check=False).status == 1
+
+
 # --- what the user's filters and settings make of the snapshot ---------------------------------------------------
 
 
