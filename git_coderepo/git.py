@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.errors import CodeRepoError, GitFailed, GitNotFound, NotACheckout
+from git_coderepo.errors import CodeRepoError, GitFailed, GitNotFound, NotACheckout, NotReproducible
 from git_coderepo.trace import is_on, redact, trace
 
 TYPE_CHECKING = False
@@ -241,9 +241,23 @@ def failure(argv: Sequence[Argument], status: int, stderr: bytes) -> CodeRepoErr
     if "detected dubious ownership" in fatal:
         command = next((line.strip() for line in lines if "safe.directory" in line and "git config" in line), None)
         return NotACheckout(fatal.removeprefix("fatal: "), hints=[command] if command else [])
+    if filtered := _failed_filter(lines):
+        return filtered
     name = next((os.fsdecode(word) for word in argv[1:] if _is_subcommand(argv, word)), "")
     reason = fatal.removeprefix("fatal: ").removeprefix("error: ") or f"exit status {status}"
     return GitFailed(f"'git {name}' failed: {reason}", status=status, stderr=stderr)
+
+
+def _failed_filter(lines: Sequence[str]) -> CodeRepoError | None:
+    """git's "fatal: PATH: clean filter 'NAME' failed", which ends it where `filter.NAME.required` is set."""
+    for line in lines:
+        path, is_filter, rest = line.removeprefix("fatal: ").rpartition(": clean filter '")
+        name, failed, _ = rest.rpartition("' failed")
+        if is_filter and failed:
+            why = next((word.replace("error", "", 1) for word in lines if word.startswith("error: ")), "")
+            hint = f"install its command, filter.{name}.clean, or: git config filter.{name}.required false"
+            return NotReproducible(f"'{path}' cannot be recorded: its filter '{name}' failed{why}", hints=[hint])
+    return None
 
 
 def _is_subcommand(argv: Sequence[Argument], word: Argument) -> bool:

@@ -78,11 +78,15 @@ def fetch(
 def show(receipt: Receipt, directory: str) -> None:
     """What was proved, in a line or two."""
     from git_coderepo.record.refusals import shown_size
+    from git_coderepo.runner.conversion import why_left
 
     for each in receipt.fallbacks:
         output.warn(f"by {each.method}: {each.reason}")
     for path in receipt.outside_links:
         output.warn(f"the symbolic link '{os.fsdecode(path)}' leads out of the tree")
+    for converted in receipt.conversions:
+        if converted.left:
+            output.warn(why_left(converted))
     if receipt.tree_by == "platform":
         output.warn("the tree is the platform's answer: without git the commit itself could not be read")
     travelled = "" if receipt.overlay_files is None else f", {receipt.overlay_files} from the overlay"

@@ -3,7 +3,7 @@
     PLACE/KEY/lock               held (flock) by whoever fills the entry; the others wait, or take over when it dies
     PLACE/KEY/GENERATION/use     held shared by whoever uses the tree; nothing is evicted meanwhile
     PLACE/KEY/GENERATION/tree    the tree
-    PLACE/KEY/GENERATION/stamp   what a look at the tree gives, see `stamps`; the entry is good as long as this is there
+    PLACE/KEY/GENERATION/stamp   what its contents and a look at it give, see `stamps`; while this is there, it is good
     PLACE/KEY/.filling-…         a tree on its way, renamed to a generation once it is proved and on the disk
 
 A tree that something wrote into loses its stamp and is replaced by another generation: what still runs in it keeps it.
@@ -22,7 +22,7 @@ from git_coderepo.checkout.store import write_whole
 from git_coderepo.errors import TargetUnusable
 from git_coderepo.runner.copying import make_read_only
 from git_coderepo.runner.directories import remove_tree, sync_file_system, unusable
-from git_coderepo.runner.stamps import stamp
+from git_coderepo.runner.stamps import contents_id, stamp
 
 _NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL, errno.ENOSYS)
 _FILLING = ".filling-"
@@ -32,11 +32,13 @@ _FILLING = ".filling-"
 class Entry:
     """A tree that is held for use: `tree` is its directory. A context manager, at whose end it may be evicted again.
 
-    `descriptor` holds it: a process that inherits it goes on holding it.
+    `contents` is `stamps.contents_id` of what was proved. `descriptor` holds it: a process that inherits it goes on
+    holding it.
     """
 
     directory: str
     descriptor: int
+    contents: str = ""
 
     @property
     def tree(self) -> str:
@@ -56,38 +58,38 @@ class Cache:
         self.place = place
         self.notify = notify
 
-    def find(self, key: str, *, is_right: Callable[[str], bool]) -> Entry | None:
+    def find(self, key: str) -> Entry | None:
         """The entry of `key`, None where there is none that is as it was.
 
-        One whose paths do not look as they did is hashed again, by `is_right(DIRECTORY)`: it stays if it is the tree.
+        One whose paths do not look as they did is hashed again, and stays if its contents are the ones that were proved.
         """
         for generation in self.generations(key):
             entry = _hold(generation)
             if entry is None:
                 continue
-            if self._is_good(entry, is_right):
+            if self._is_good(entry):
                 os.utime(entry.descriptor)  # when it was used last
                 return entry
             entry.__exit__()
             evict(generation)
         return None
 
-    def fill(self, key: str, make: Callable[[str], None], *, is_right: Callable[[str], bool]) -> Entry:
+    def fill(self, key: str, make: Callable[[str], None]) -> Entry:
         """The entry of `key`: made by `make(DIRECTORY)`, which is absent, where there was none.
 
         `make` proves what it makes, or raises; then nothing is left. Of several callers at once one makes it.
         """
         while True:
-            entry = self.find(key, is_right=is_right)
+            entry = self.find(key)
             if entry is not None:
                 return entry
             with self._filling(key) as folder:
                 assert folder is not None
-                entry = self.find(key, is_right=is_right)
+                entry = self.find(key)
                 if entry is not None:
                     return entry
-                generation = self._made(folder, make)
-                entry = _hold(generation)
+                self._made(folder, make)
+                entry = self.find(key)
                 if entry is not None:
                     return entry
             # Evicted in the very moment in which it came: once more.
@@ -112,18 +114,20 @@ class Cache:
             return []
         return [os.path.join(folder, name) for name in sorted(names) if name != "lock" and not name.startswith(".")]
 
-    def _is_good(self, entry: Entry, is_right: Callable[[str], bool]) -> bool:
+    def _is_good(self, entry: Entry) -> bool:
         path = os.fsencode(os.path.join(entry.directory, "stamp"))
         try:
             with open(path, "rb") as file:
-                known = file.read().decode("ascii", "replace")
+                entry.contents, known = file.read().decode("ascii").split("\n")
         except FileNotFoundError:
             return False
+        except ValueError:
+            known = ""  # damaged itself
         try:
             if stamp(entry.tree) == known:
                 return True
-            if is_right(entry.tree):
-                write_whole(path, stamp(entry.tree).encode())
+            if contents_id(entry.tree) == entry.contents:
+                write_whole(path, f"{entry.contents}\n{stamp(entry.tree)}".encode())
                 return True
         except TargetUnusable as error:
             self.notify(f"warning: the cache: {error.message}")
@@ -186,7 +190,7 @@ class Cache:
             if name.startswith(_FILLING):
                 _remove(folder, name)
 
-    def _made(self, folder: str, make: Callable[[str], None]) -> str:
+    def _made(self, folder: str, make: Callable[[str], None]) -> None:
         """A new generation; what a killed process left of its own goes first."""
         self._remove_leftovers(folder)
         number = os.urandom(6).hex()
@@ -198,7 +202,8 @@ class Cache:
             tree = os.path.join(filling, "tree")
             make(tree)
             make_read_only(tree)
-            write_whole(os.fsencode(os.path.join(filling, "stamp")), stamp(tree).encode())
+            known = f"{contents_id(tree)}\n{stamp(tree)}"
+            write_whole(os.fsencode(os.path.join(filling, "stamp")), known.encode())
             descriptor = os.open(filling, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 sync_file_system(descriptor)
@@ -211,7 +216,6 @@ class Cache:
         except BaseException:
             _remove(folder, _FILLING + number)
             raise
-        return generation
 
 
 def _hold(generation: str) -> Entry | None:

@@ -10,13 +10,15 @@ from functools import partial
 from typing import Any
 
 from git_coderepo.errors import CodeRepoError, TreeDiffers
+from git_coderepo.git import Git
 from git_coderepo.runner.cache import Cache, Entry
 from git_coderepo.runner.cacheplace import cache_place, known_cache_place, other_parts
 from git_coderepo.runner.copying import NoClones, can_share_blocks, copy_tree
 from git_coderepo.runner.fetch import Wanted, fetch
 from git_coderepo.runner.receipt import Receipt
+from git_coderepo.runner.stamps import contents_id
 from git_coderepo.runner.target import Target
-from git_coderepo.runner.verification import is_tree
+from git_coderepo.runner.verification import verify_directory
 from git_coderepo.settings import Settings
 
 TRUST = ("own", "ask", "any")
@@ -61,7 +63,7 @@ def fetch_with_cache(
         with Target(directory) as target:
             entry, receipt = cached_tree(wanted, cache, rules, **options)
             with entry:
-                _copy_out(entry, wanted, target)
+                _copy_out(entry, target)
         return receipt
     place = known_cache_place(settings)
     if place is None:
@@ -70,11 +72,11 @@ def fetch_with_cache(
     started = time.time()
     if rules.trust == "ask":
         _ask(wanted)
-    entry_here = cache.find(cache_key(wanted), is_right=partial(is_tree, wanted))
+    entry_here = cache.find(cache_key(wanted))
     if entry_here is None:
         return fetch(wanted, directory, proved=partial(_offer, cache, wanted), **options)
     with entry_here, Target(directory) as target:
-        _copy_out(entry_here, wanted, target)
+        _copy_out(entry_here, target)
         return _hit(wanted, started)
 
 
@@ -93,7 +95,7 @@ def cached_tree(wanted: Wanted, cache: Cache, rules: CacheRules, **options: Any)
 
     if rules.trust == "ask":
         _ask(wanted)
-    entry = cache.fill(cache_key(wanted), make, is_right=partial(is_tree, wanted))
+    entry = cache.fill(cache_key(wanted), make)
     return entry, made[0] if made else _hit(wanted, started)
 
 
@@ -121,7 +123,7 @@ def _from_others(wanted: Wanted, cache: Cache, directory: str) -> bool:
                 with Target(directory) as target:
                     made = target.fresh()
                     copy_tree(tree, made)
-                    if is_tree(wanted, made):
+                    if verify_directory(wanted, made, git=Git()).same_tree:
                         target.publish()
                         return True
             except CodeRepoError:
@@ -129,11 +131,11 @@ def _from_others(wanted: Wanted, cache: Cache, directory: str) -> bool:
     return False
 
 
-def _copy_out(entry: Entry, wanted: Wanted, target: Target) -> None:
+def _copy_out(entry: Entry, target: Target) -> None:
     made = target.fresh()
     copy_tree(entry.tree, made)
-    if not is_tree(wanted, made):
-        raise TreeDiffers(f"what came out of the cache is not the tree {wanted.tree}: nothing was kept")
+    if contents_id(made) != entry.contents:
+        raise TreeDiffers("what came out of the cache is not what was put into it: nothing was kept")
     target.publish()
 
 
@@ -147,7 +149,7 @@ def _offer(cache: Cache, wanted: Wanted, directory: str) -> None:
         copy_tree(directory, tree, clones_only=True)
 
     try:
-        cache.fill(cache_key(wanted), make, is_right=partial(is_tree, wanted)).__exit__()
+        cache.fill(cache_key(wanted), make).__exit__()
     except CodeRepoError as error:
         if not isinstance(error, NoClones):
             cache.notify(f"warning: the cache: {error.message}")

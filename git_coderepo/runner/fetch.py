@@ -25,6 +25,7 @@ from git_coderepo.manifest.model import Manifest
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.record.publication import reference_of
+from git_coderepo.runner.conversion import archive_attributes, convert, restore
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.local import LocalTree, local_method
 from git_coderepo.runner.methods import (
@@ -133,13 +134,15 @@ def fetch(
                 break
             if not used:
                 raise _best(errors, fallbacks)
-        if proved is not None:
-            proved(fresh)
         kept = KeptPart(written.tree, written.files, tuple(written.outside_links))
         if wanted.keep:
             kept = keep_part(fresh, wanted.keep, written.entries, wanted.tree.object_format)
             if wanted.keep_tree not in (None, kept.tree):
                 raise TreeDiffers(f"the part is the tree {kept.tree}, not {wanted.keep_tree}: nothing was kept")
+        tree = written.entries.part(wanted.keep) if wanted.keep else written.entries
+        conversions = convert(fresh, tree)
+        if proved is not None:
+            proved(fresh)
         target.publish()
     for each in (wanted.base, wanted.published):
         if each is not None:
@@ -155,6 +158,7 @@ def fetch(
             files=kept.files,
             received=received,
             outside_links=kept.outside_links,
+            conversions=conversions,
             git=_git_version(),
         ),
         **{**wanted.receipt, **_without_overlay(wanted, used)},  # type: ignore[arg-type]
@@ -245,11 +249,20 @@ def _write(
         gitlinks = wanted.gitlinks if wanted.gitlinks is not None else delivery.gitlinks
         writer.apply_overlay(overlay if overlay is not None else (), wanted.deleted, gitlinks)
         written = writer.finish()
+    hints = ["the platform, or something on the way, gave other bytes than the ones that were recorded"]
+    if written.tree != wanted.tree and source is not None:
+        # An archive has what its attributes ask for: those files are hashed again as git would check them in.
+        proved = overlay.paths if overlay is not None else frozenset()
+        if restore(directory, written.entries, object_format, proved=proved):
+            written = replace(written, tree=written.entries.tree(object_format))
+        elsewise = archive_attributes(directory, written.entries)
+        if elsewise:
+            hints = [f"its archive is another tree ({', '.join(elsewise)}): --method git brings it, where git is there"]
     if written.tree != wanted.tree:
         came = "" if request is None or request.tree in (None, base_tree) else " (the base is another one already)"
         raise TreeDiffers(
             f"what came is the tree {written.tree}, not {wanted.tree}{came}: nothing was kept",
-            hints=["the platform, or something on the way, gave other bytes than the ones that were recorded"],
+            hints=hints,
         )
     return written, received
 

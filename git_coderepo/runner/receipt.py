@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from git_coderepo import __version__
 from git_coderepo.manifest.writer import path_value
 from git_coderepo.objects import ObjectId
+from git_coderepo.runner.conversion import Converted
 
 RECEIPT_ID = "urn:git-coderepo:receipt:1"
 RECEIPT_VERSION = "1.0"
@@ -28,7 +29,8 @@ class Fallback:
 class Receipt:
     """`tree` was recomputed from what was written and equals what `tree_by` (manifest, commit, platform) promised.
 
-    `received` are bytes that came over the wire; times are seconds since the epoch.
+    `received` are bytes that came over the wire; times are seconds since the epoch. `conversions` say what was done to
+    files afterwards, because the tree's own attributes ask for it, and to which it could not be done.
     """
 
     tree: ObjectId
@@ -46,6 +48,7 @@ class Receipt:
     overlay_files: int | None = None
     overlay_deleted: int = 0
     outside_links: tuple[bytes, ...] = ()
+    conversions: tuple[Converted, ...] = ()
     git: str | None = None
     cache_hit: bool = False
 
@@ -69,7 +72,16 @@ class Receipt:
             if self.overlay_files is None
             else {"files": self.overlay_files, "deleted": self.overlay_deleted},
             "outsideLinks": [path_value(path) for path in self.outside_links],
-            "conversions": [],
+            "conversions": [
+                {
+                    "kind": each.kind,
+                    "value": _line(each.value),
+                    "files": each.files,
+                    "left": [path_value(path) for path in each.left],
+                    "reason": each.reason,
+                }
+                for each in self.conversions
+            ],
             "startedOn": _time(self.started),
             "finishedOn": _time(self.finished),
             "seconds": round(self.finished - self.started, 3),

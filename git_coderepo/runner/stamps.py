@@ -1,4 +1,4 @@
-"""Whether a directory is as it was left, told by a look at every path and by no byte of its contents."""
+"""Whether a directory is as it was left: told by a look at every path, or by all of its contents."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import stat
 from hashlib import sha256
 
 from git_coderepo.runner.directories import Directories, unusable
+from git_coderepo.runner.verify import rehash
 
 
 def stamp(directory: str) -> str:
@@ -28,6 +29,14 @@ def stamp(directory: str) -> str:
             digest.update(b"\0".join(sorted(rows)))
             pending += [here + b"/" + name if here else name for name in sorted(below)]
     return digest.hexdigest()
+
+
+def contents_id(directory: str) -> str:
+    """The id (hex) of the tree that the files of a directory make as they lie there, converted or not, by sha256.
+
+    It is the tree id of a run only where nothing was converted. Raises TargetUnusable for what cannot be read.
+    """
+    return rehash(directory, "sha256", {}).tree("sha256").hex
 
 
 def _looked_at(directory: int) -> tuple[list[bytes], list[bytes]]:

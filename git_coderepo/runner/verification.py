@@ -14,6 +14,7 @@ from git_coderepo.checkout.store import Store
 from git_coderepo.errors import CodeRepoError, TargetUnusable, TreeDiffers
 from git_coderepo.git import Git
 from git_coderepo.objects import GITLINK, ObjectId, TreeEntry, blob_hasher, tree_id
+from git_coderepo.runner.conversion import stored
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.fetch import Wanted
 from git_coderepo.runner.part import below, tree_of_entries
@@ -64,7 +65,10 @@ class Verification:
 def verify_directory(wanted: Wanted, directory: str, *, git: Git) -> Verification:
     """Hash `directory` and compare it with what is wanted; `git` stands where objects may be at hand.
 
-    Raises TargetUnusable where there is no such directory or it cannot be read.
+    A path is the same where its bytes have the recorded id, or where the blob has it that git would check in, by the
+    tree's own attributes and no configuration: CRLF as LF where `text` or `eol` say so, a `working-tree-encoding` as
+    UTF-8, `$Id: …$` as `$Id$`. So what `fetch` converted is found to be the recorded tree. Raises TargetUnusable where
+    there is no such directory or it cannot be read.
     """
     if not os.path.isdir(directory):
         raise TargetUnusable(f"'{directory}' is no directory")
@@ -84,22 +88,28 @@ def verify_directory(wanted: Wanted, directory: str, *, git: Git) -> Verificatio
     tree = found.tree(object_format)
     if tree == wanted_tree:
         return Verification(wanted_tree, tree)
+    blobs = stored(directory, found, object_format)
+    own = {path: found[path][1] for path in blobs}
+    for path, id in blobs.items():
+        found.put_id(path, id)
+    if blobs and found.tree(object_format) == wanted_tree:
+        return Verification(wanted_tree, wanted_tree)
+    for path, id in own.items():
+        found.put_id(path, id)
     try:
         if expected is None:
             expected = listing_of(wanted, git)
             expected = below(expected, wanted.keep) if wanted.keep else expected
     except CodeRepoError as error:
         return Verification(wanted_tree, tree, unlisted=error.message)
+    if blobs:
+        # Attributes that somebody has added say nothing of the recorded tree.
+        for path, id in stored(directory, found, object_format, among=expected).items():
+            if path in expected and expected[path][1] == id != found[path][1]:
+                found.put_id(path, id)
+        tree = found.tree(object_format)
     differences = compare(expected, found)
     return Verification(wanted_tree, tree, differences.changed, differences.missing, differences.added)
-
-
-def is_tree(wanted: Wanted, directory: str) -> bool:
-    """Whether a directory, hashed again, is the wanted tree and nothing else. Raises TargetUnusable."""
-    return (
-        rehash(directory, wanted.tree.object_format, wanted.gitlinks or {}).tree(wanted.tree.object_format)
-        == wanted.tree
-    )
 
 
 def listing_of(wanted: Wanted, git: Git) -> Mapping[bytes, tuple[int, bytes]]:

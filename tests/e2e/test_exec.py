@@ -261,3 +261,21 @@ def test_a_place_that_cannot_be_used_is_named_and_another_taken(place: World) ->
         place.runner, "exec", "run.json", "--", "true", status=125, says="no absolute path",
         hint=None, env={"CODEREPO_CACHE_DIR": "relative"},
     )  # fmt: skip
+
+
+def test_a_tree_whose_files_are_converted_is_kept_and_copied_as_converted(place: World) -> None:
+    """A blob with CRLF under `text` beside files that were converted: the tree id of the files is not the recorded one."""
+    place.checkout.write(".gitattributes", "*.bat eol=crlf\nraw.txt -text\n")
+    place.checkout.write("start.bat", "echo 1\n")
+    place.checkout.write("raw.txt", "a\r\n")
+    place.user.run("snapshot", "-o", place.runner.path("converted.json"), cwd=place.checkout.path)
+    for name in ("one converted", "two converted"):
+        place.runner.run("fetch", "--cache", "converted.json", name)
+        assert (place.runner.path(name) / "start.bat").read_bytes() == b"echo 1\r\n"
+        assert place.runner.run("verify", "converted.json", name).status == 0
+    os.utime(cached(place) / "start.bat")
+    place.forge.forget_requests()
+    assert place.runner.run("exec", "converted.json", "--", "cat", "start.bat").stdout == b"echo 1\r\n"
+    assert place.forge.requests() == []
+    for path in (".gitattributes", "start.bat", "raw.txt"):
+        place.checkout.remove(path)

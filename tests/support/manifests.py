@@ -97,7 +97,10 @@ def example_receipt() -> Document:
         "bytes": 123456,
         "overlay": {"files": 4, "deleted": 2},
         "outsideLinks": ["latest", path_value(b"\xff")],
-        "conversions": [],
+        "conversions": [
+            {"kind": "eol", "value": "crlf", "files": 3, "left": [], "reason": None},
+            {"kind": "filter", "value": "nbstrip", "files": 0, "left": ["a.ipynb"], "reason": "filters are never run"},
+        ],
         "startedOn": "2026-11-23T07:00:00Z",
         "finishedOn": "2026-11-23T07:00:02Z",
         "seconds": 1.75,
