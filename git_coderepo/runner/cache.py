@@ -61,7 +61,7 @@ class Cache:
     def find(self, key: str) -> Entry | None:
         """The entry of `key`, None where there is none that is as it was.
 
-        One whose paths do not look as they did is hashed again, and stays if its contents are the ones that were proved.
+        One whose paths do not look as they did is hashed again, and stays if its contents are those that were proved.
         """
         for generation in self.generations(key):
             entry = _hold(generation)
