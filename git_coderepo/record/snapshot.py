@@ -88,7 +88,7 @@ class Snapshot:
     )  # fmt: skip
 
     def __init__(self, git: Git) -> None:
-        self.git = git
+        self.git = git.offline()  # a hook waits for no network
         self.layout: Layout | None = None
         self.settings: Settings | None = None
         self.status: Status | None = None
