@@ -111,6 +111,19 @@ class NotReproducible(CodeRepoError):
         self.waived_as = waived_as
 
 
+class ObjectMissing(GitFailed, NotReproducible):
+    """An object, `id` in hex, that this repository does not have: a partial clone lacks what it never needed."""
+
+    def __init__(self, id: str, *, stderr: bytes) -> None:
+        super().__init__(
+            f"the object {id} is missing here",
+            status=1,
+            stderr=stderr,
+            hints=[f"in a partial clone, this fetches it: git cat-file -e {id}"],
+        )
+        self.id = id
+
+
 # --- registrations -----------------------------------------------------------------------------
 
 

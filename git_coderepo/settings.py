@@ -96,6 +96,11 @@ class Settings:
                 seen[entry.subsection] = None
         return iter(seen)
 
+    def git_flag(self, section: str, name: str, default: bool) -> bool:
+        """A boolean of git's own; what git would not take for one counts as the default."""
+        text = self.value(section, name)
+        return default if text is None else text.lower() in _TRUE or (text.lower() not in _FALSE and default)
+
     # --- settings of our own: `name` as documented, `cacheDir` ---
 
     def text(self, name: str) -> str | None:

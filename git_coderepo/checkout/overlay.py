@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from git_coderepo.errors import ObjectMissing
 from git_coderepo.git import read_blobs
 from git_coderepo.objects import EXECUTABLE, GITLINK, SYMLINK, ObjectId
 
@@ -68,10 +69,14 @@ def travelling(found: Sequence[Difference]) -> list[Difference]:
 
 
 def blob_sizes(git: Git, ids: Sequence[str]) -> list[int]:
-    """The size in bytes of each blob, without reading one."""
+    """The size in bytes of each blob, without reading one. Raises ObjectMissing for one that is not here."""
     stdin = "".join(f"{id}\n" for id in ids).encode()
     output = git.run("cat-file", "--batch-check=%(objectsize)", "--buffer", stdin=stdin)
-    return [int(line) for line in output.split(b"\n")[:-1]]
+    lines = output.split(b"\n")[:-1]
+    missing = next((line for line in lines if line.endswith(b" missing")), None)
+    if missing is not None:
+        raise ObjectMissing(missing.split(b" ")[0].decode(), stderr=missing)
+    return [int(line) for line in lines]
 
 
 def build_overlay(git: Git, found: Sequence[Difference], screen: Callable[[bytes, bytes], None]) -> Overlay:
@@ -174,5 +179,13 @@ def disk_size(path: bytes) -> int:
     """The size in bytes of a file as it lies on the disk, 0 where there is none."""
     try:
         return os.lstat(path).st_size
+    except OSError:
+        return 0
+
+
+def disk_time(path: bytes) -> int:
+    """When a file was last written, in nanoseconds since 1970, 0 where there is none."""
+    try:
+        return os.lstat(path).st_mtime_ns
     except OSError:
         return 0

@@ -87,6 +87,11 @@ TRAVELS = (
     "Refused before the run starts, with the line that cures it: contents in the unmistakable shape of a token, more "
     "than `coderepo.overlayLimit`, a tracked path that cannot be read, a Git repository inside this one that is no "
     "submodule, a submodule with a work tree, and a file that Git LFS keeps.",
+    "Refused as well: a path that changes while it is read, that is a FIFO or a socket in a file's place, or whose "
+    "name no runner writes. A partial clone asks no network: where contents would travel that are not here, `git "
+    "cat-file -e ID` fetches them. Paths marked assume-unchanged or skip-worktree are taken as they lie on the disk, "
+    "and so are twins that `core.ignoreCase` hides on a file system that has both. With `core.fileMode=false` git "
+    "looks at no execute bit: `status` names the files that a runner gets without it.",
     "With `--allow-unreproducible` such a run is recorded all the same, under its true tree id: the manifest says that "
     "nobody can get its code back, and why, and `fetch` and `verify` refuse it with that reason. A token does not "
     "travel even then: the whole overlay stays here. What is too large is hashed, and kept nowhere. Where the record "

@@ -103,6 +103,9 @@ def show(report: Report) -> None:
     if report.record is not None:
         rows.append(("carried by", ", ".join(report.carriers(report.record))))
     rows += [("left out", f"{os.fsdecode(path)} ({reason})") for path, reason in taken.omitted]
+    rows += [
+        ("not executable", f"{os.fsdecode(path)} for a runner: core.fileMode is false") for path in report.ignored_modes
+    ]
     if report.problem is None:
         answer = "yes, on this machine only: the remote is a path" if report.this_machine_only else "yes"
         rows.append(("reproducible", answer if taken.oversize is None else f"{answer}, once it is published"))

@@ -154,7 +154,7 @@ def _prune_objects(store: Store, git: Git, needs: _Needs, request: PruneRequest,
     """(how many, bytes): loose objects that no kept run needs; those that are needed go into one pack if many."""
     if not os.path.isdir(store.objects):
         return 0, 0
-    ours = store.git(git).with_environment(GIT_NO_REPLACE_OBJECTS="1", GIT_NO_LAZY_FETCH="1")
+    ours = store.git(git).with_environment(GIT_NO_REPLACE_OBJECTS="1").offline()
     loose = dict(_loose(store))
     packs = {path: _packed(ours, path) for path in _packs(store)}
     if not loose and not packs:

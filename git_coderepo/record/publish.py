@@ -173,7 +173,7 @@ def push_reference(source: CodeSource, git: Git, refspec: str) -> None:
     """Push with the URL that the user's own git pushes to, where that is the place from which a runner fetches."""
     platform = source.platform()
     try:
-        push(platform, git, refspec, url=_push_url(source, git))
+        push(platform, git.online(), refspec, url=_push_url(source, git))
     finally:
         platform.close()
 

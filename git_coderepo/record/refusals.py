@@ -7,7 +7,7 @@ import os
 from git_coderepo.checkout.attributes import attribute_files, wants_lfs
 from git_coderepo.checkout.overlay import blob_sizes, disk_size, largest_folders
 from git_coderepo.checkout.screening import excluded, refuse_token, secret_by_name
-from git_coderepo.errors import NotReproducible
+from git_coderepo.errors import NotReproducible, UnsafeTree
 from git_coderepo.git import read_blobs
 
 TYPE_CHECKING = False
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.overlay import Difference
     from git_coderepo.checkout.status import Change
+    from git_coderepo.errors import ObjectMissing
     from git_coderepo.git import Git
     from git_coderepo.manifest.model import Manifest
     from git_coderepo.record.source import CodeSource
@@ -175,6 +176,40 @@ def refuse_tokens(git: Git, sending: Sequence[Difference]) -> None:
     blobs = read_blobs(git, [row.id for row in sending])
     for row, (_, size, source) in zip(sending, blobs, strict=True):
         refuse_token(row.path, source.read(size))
+
+
+def absent(sending: Sequence[Difference], error: ObjectMissing) -> NotReproducible:
+    """The error for a path of `sending` whose contents this partial clone does not have."""
+    path = next((row.path for row in sending if row.id == error.id), None)
+    if path is None:
+        return error
+    return NotReproducible(
+        f"'{os.fsdecode(path)}' would travel with the run, and its contents are not in this partial clone",
+        hints=error.hints,
+    )
+
+
+# The code points that HFS+ leaves out of a name begin so in UTF-8.
+_PASSED_OVER = (b"\xe2\x80", b"\xe2\x81", b"\xef\xbb\xbf")
+
+
+def refuse_names(sending: Sequence[Difference]) -> None:
+    """Stop at a path that no runner writes: `.git` as some system spells it, which git takes here.
+
+    Only what travels is looked at: the platforms take no such path either.
+    """
+    for row in sending:
+        path = row.path.lower()
+        if not (b"git" in path or any(mark in path for mark in _PASSED_OVER)):
+            continue
+        from git_coderepo.paths import check_path
+
+        try:
+            check_path(row.path, row.mode)
+        except UnsafeTree as error:
+            raise NotReproducible(
+                f"no runner writes such a path: {error.message}", hints=["leave it out: git coderepo ignore PATH"]
+            ) from error
 
 
 def refuse_source(source: CodeSource) -> None:

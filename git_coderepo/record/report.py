@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from git_coderepo.checkout.modes import ignored_modes
 from git_coderepo.errors import CodeRepoError, CredentialError, NotReproducible, PlatformError, RegistrationError
 from git_coderepo.git import Git, check_version
 from git_coderepo.manifest.writer import path_value
@@ -34,6 +35,17 @@ class Report:
         if self.problem is None:
             return 0
         return 4 if isinstance(self.problem, CredentialError) else 1
+
+    @property
+    def ignored_modes(self) -> list[bytes]:
+        """The raw paths whose execute bit git does not look at here: a runner gets plain files."""
+        taken = self.snapshot
+        if taken.settings is None or taken.layout is None or taken.tree is None:
+            return []
+        if taken.settings.git_flag("core", "fileMode", True):
+            return []
+        listing = taken.git_with_store.run("ls-tree", "-r", "-z", "--full-tree", taken.tree.hex)
+        return ignored_modes(taken.layout.toplevel, listing)
 
     @property
     def this_machine_only(self) -> bool:
@@ -84,6 +96,7 @@ class Report:
             "carriers": [] if self.record is None else self.carriers(self.record),
             "submodules": [{"path": path_value(path), "commit": commit} for path, commit in taken.submodules],
             "omitted": [{"path": path_value(path), "reason": reason} for path, reason in taken.omitted],
+            "ignoredModes": [path_value(path) for path in self.ignored_modes],
         }
 
     @property

@@ -10,6 +10,7 @@ import os
 
 from git_coderepo.checkout.attributes import alters_archive, attribute_files, gitlinks
 from git_coderepo.checkout.base import Base
+from git_coderepo.checkout.case import hidden_twins
 from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.overlay import (
     blob_sizes,
@@ -17,20 +18,23 @@ from git_coderepo.checkout.overlay import (
     differences,
     travelling,
 )
+from git_coderepo.checkout.partial import rows_here
 from git_coderepo.checkout.scope import looked_at, read_part, rows_inside, scope_of
 from git_coderepo.checkout.screening import excluded, refuse_token
 from git_coderepo.checkout.store import Store
 from git_coderepo.checkout.survey import embedded_repositories, populated_submodules, survey
 from git_coderepo.checkout.team import start_team_of, with_team
 from git_coderepo.checkout.tree import hidden_changes, unreadable_paths, write_snapshot_tree
-from git_coderepo.errors import NotReproducible
+from git_coderepo.errors import NotReproducible, ObjectMissing
 from git_coderepo.git import read_blobs
 from git_coderepo.objects import ObjectId, empty_tree_id
 from git_coderepo.platforms.base import silent
 from git_coderepo.record.refusals import (
+    absent,
     included,
     refuse_changed,
     refuse_lfs,
+    refuse_names,
     refuse_source,
     refuse_tokens,
     refuse_unserved,
@@ -84,7 +88,7 @@ class Snapshot:
     )  # fmt: skip
 
     def __init__(self, git: Git) -> None:
-        self.git = git
+        self.git = git.offline()  # a hook waits for no network
         self.layout: Layout | None = None
         self.settings: Settings | None = None
         self.status: Status | None = None
@@ -227,6 +231,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
     if snapshot.head is not None and snapshot.source is not None and snapshot.base is None:
         find_served_base(snapshot, snapshot.head, request, guessed_walk=found.guessed_walk)
 
+    status.changes += hidden_twins(snapshot.git, layout, settings, status, found.looked_at)
     patterns = settings.texts("exclude")
     for path in embedded_repositories(status):
         if patterns and excluded(path, patterns):
@@ -270,7 +275,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
     snapshot.submodules = gitlinks(listing)
     if snapshot.keeps_contents:
         with snapshot.waiving():
-            refuse_lfs(snapshot.git_with_store, listing)
+            refuse_lfs(snapshot.git_with_store, _here(snapshot, snapshot.tree, listing))
     _read_base_tree(snapshot, found.listing)
     _look_at_part(snapshot)
 
@@ -350,9 +355,17 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
         find_served_base(snapshot, snapshot.head, request, guessed_walk=None)
     snapshot.submodules = gitlinks(listing)
     with snapshot.waiving():
-        refuse_lfs(snapshot.git_with_store, listing)
+        refuse_lfs(snapshot.git_with_store, _here(snapshot, tree, listing))
     _read_base_tree(snapshot, listing)
     _look_at_part(snapshot)
+
+
+def _here(snapshot: Snapshot, tree: ObjectId, listing: bytes) -> bytes:
+    """The rows of a tree's listing whose objects are here; only a partial clone lacks some."""
+    if not attribute_files(listing):
+        return listing
+    assert snapshot.settings is not None
+    return rows_here(snapshot.git_with_store, snapshot.settings, tree.hex, listing)
 
 
 def _read_base_tree(snapshot: Snapshot, head_listing: bytes) -> None:
@@ -367,6 +380,9 @@ def _read_base_tree(snapshot: Snapshot, head_listing: bytes) -> None:
         listing = rows_inside(listed.checked(), snapshot.looked_at)
     files = attribute_files(listing)
     if not files:
+        return
+    if len(attribute_files(_here(snapshot, snapshot.base_tree, listing))) < len(files):
+        snapshot.archive = "altered"  # a partial clone does not know; git is asked then, which is never wrong
         return
     blobs = read_blobs(snapshot.git, [id for _, id in files])
     if alters_archive([source.read(size) for _, size, source in blobs]):
@@ -401,9 +417,13 @@ def _build(snapshot: Snapshot, request: Request) -> None:
         return
     snapshot.travels = differences(git, snapshot.base_part, snapshot.tree)
     sending = travelling(snapshot.travels)
+    refuse_names(sending)
     if not snapshot.keeps_contents:
         return
-    sizes = blob_sizes(git, [difference.id for difference in sending]) if sending else []
+    try:
+        sizes = blob_sizes(git, [difference.id for difference in sending]) if sending else []
+    except ObjectMissing as error:
+        raise absent(sending, error) from error
     settings, source = snapshot.settings, snapshot.source
     with snapshot.waiving():
         named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 
 from git_coderepo.errors import CodeRepoError, TargetUnusable
-from git_coderepo.runner.paths import quoted
+from git_coderepo.paths import quoted
 from git_coderepo.settings import Settings
 
 # The number changes with the form of what is below.

@@ -14,9 +14,9 @@ from git_coderepo.attributes import Attributes
 from git_coderepo.conversion import CHANGING, CLEANING, Conversion
 from git_coderepo.errors import UnsafeTree
 from git_coderepo.objects import EXECUTABLE, FILE, blob_id
+from git_coderepo.paths import quoted
 from git_coderepo.runner.directories import Directories, Root, unusable
 from git_coderepo.runner.listing import Listing
-from git_coderepo.runner.paths import quoted
 
 # A larger file is left as it is, and named: it would be held in memory several times.
 LARGEST = 256 << 20

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from git_coderepo.checkout.store import write_whole
 from git_coderepo.errors import CodeRepoError, TargetUnusable
 from git_coderepo.manifest.model import Remote
+from git_coderepo.paths import quoted
 from git_coderepo.record.recording import VARIABLE_LIMIT
 from git_coderepo.runner.order import FetchOrder
-from git_coderepo.runner.paths import quoted
 from git_coderepo.urls import RemoteURL
 
 

@@ -58,7 +58,7 @@ def find_local(code: Code, git: Git, *, overlay_at_hand: bool) -> LocalTree | No
 
 def at_hand_git(git: Git, layout: Layout) -> Git:
     """git that finds the user's objects and ours as they are, without replacements, and asks no remote for others."""
-    return Store(layout).git(git).with_environment(GIT_NO_REPLACE_OBJECTS="1", GIT_NO_LAZY_FETCH="1")
+    return Store(layout).git(git).with_environment(GIT_NO_REPLACE_OBJECTS="1").offline()
 
 
 def is_complete(git: Git, tree: ObjectId) -> bool:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from git_coderepo.errors import DownloadDamaged, InvalidManifest, UnsafeTree
 from git_coderepo.objects import DIRECTORY, EXECUTABLE, FILE, GITLINK, SYMLINK, ObjectId, blob_hasher, blob_id
+from git_coderepo.paths import check_path, links_that_leave, quoted
 from git_coderepo.runner.directories import Directories, Root, sync_file_system, unusable
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import LINK_TARGET_BYTES, NAME_BYTES, Limits
 from git_coderepo.runner.listing import Listing
-from git_coderepo.runner.paths import check_path, links_that_leave, quoted
 from git_coderepo.runner.readback import collision, read_back
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -264,7 +264,7 @@ def test_a_place_that_cannot_be_used_is_named_and_another_taken(place: World) ->
 
 
 def test_a_tree_whose_files_are_converted_is_kept_and_copied_as_converted(place: World) -> None:
-    """A blob with CRLF under `text` beside files that were converted: the tree id of the files is not the recorded one."""
+    """A blob with CRLF beside files that were converted: what lies there is not the recorded tree."""
     place.checkout.write(".gitattributes", "*.bat eol=crlf\nraw.txt -text\n")
     place.checkout.write("start.bat", "echo 1\n")
     place.checkout.write("raw.txt", "a\r\n")
