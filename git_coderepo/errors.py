@@ -114,6 +114,10 @@ class NotReproducible(CodeRepoError):
 # --- registrations -----------------------------------------------------------------------------
 
 
+class TooLarge(NotReproducible):
+    """More would travel with the run than the limit allows, all its submodules together."""
+
+
 class RegistrationError(CodeRepoError):
     """A code repository cannot be registered, found or told from another."""
 
