@@ -127,6 +127,10 @@ class ObjectMissing(GitFailed, NotReproducible):
 # --- registrations -----------------------------------------------------------------------------
 
 
+class TooLarge(NotReproducible):
+    """More would travel with the run than the limit allows, all its submodules together."""
+
+
 class RegistrationError(CodeRepoError):
     """A code repository cannot be registered, found or told from another."""
 

@@ -151,6 +151,15 @@ class Git:
         }
         return Git(directory, environment=kept, settings=self.settings)
 
+    def submodule(self, directory: Argument) -> Git:
+        """git for the work tree of a submodule; as git itself does, what `-c` set goes along."""
+        kept = {
+            name: value
+            for name, value in self.environment.items()
+            if name not in LOCAL_ENVIRONMENT or name in ("GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS")
+        }
+        return Git(directory, environment=kept, settings=self.settings)
+
     def at(self, directory: Argument) -> Git:
         """The same git, started in another directory of the same checkout.
 

@@ -7,6 +7,7 @@ https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html
 from __future__ import annotations
 
 import os
+from stat import S_ISDIR
 
 from git_coderepo.errors import ObjectMissing
 from git_coderepo.git import read_blobs
@@ -176,11 +177,12 @@ def largest_folders(
 
 
 def disk_size(path: bytes) -> int:
-    """The size in bytes of a file as it lies on the disk, 0 where there is none."""
+    """The size in bytes of a file as it lies on the disk, 0 where there is none, or a submodule."""
     try:
-        return os.lstat(path).st_size
+        facts = os.lstat(path)
     except OSError:
         return 0
+    return 0 if S_ISDIR(facts.st_mode) else facts.st_size
 
 
 def disk_time(path: bytes) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from git_coderepo.checkout.base import GUESS, start_walk
 from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.marks import marked_paths
@@ -70,60 +68,77 @@ class Survey:
         return None if remote == "." else remote
 
 
+class Surveying:
+    """A survey under way: all questions are asked, and the answers come while others are asked elsewhere.
+
+    `scope` as for `survey`; what is `whole` has none, whatever the settings say: a submodule.
+    """
+
+    __slots__ = ("_layout", "_listing", "_scope", "_settings", "_status", "_walk", "git", "whole")
+
+    def __init__(self, git: Git, scope: Sequence[bytes] = (), *, whole: bool = False) -> None:
+        self.git = git
+        self.whole = whole
+        self._scope = scope
+        self._layout = start_layout(git)
+        self._status = start_status(git) if not scope else None
+        self._settings = git.start(*READ_ARGUMENTS)
+        self._listing = git.start("ls-tree", "-r", "-z", "--full-tree", "HEAD")
+        self._walk = start_walk(git, GUESS)
+
+    def read(self, notify: Callable[[str], None], include: Callable[[Layout], Sequence[bytes]]) -> Survey | None:
+        """The answers; None where HEAD moved between them. Raises NotACheckout, GitFailed, NotReproducible."""
+        git = self.git
+        layout = read_layout(self._layout, git)
+        team_process = start_team(git, layout.toplevel)
+        settings = with_team(Settings.parse(self._settings.checked(1), git.environment), team_process, notify)
+        limit = () if self.whole else scope_of(layout, settings, self._scope)
+        looked = looked_at(limit, include(layout) if limit else ())
+        if looked or self._status is None:
+            if self._status is not None:
+                self._status.kill()  # it has just begun
+            self._status = start_status(git, pathspecs(looked))
+        marked = marked_paths(git, layout)  # while git looks at the work tree
+        status = read_status(self._status)
+        self._listing.finish()
+        self._walk.finish()
+        if status.head != layout.head:
+            return None
+        listing = self._listing.checked() if layout.head is not None else b""
+        marked = [path for path in marked if inside(looked)(path)]
+        listing = rows_inside(listing, looked)
+        return Survey(git, layout, status, settings, listing, self._walk, marked, limit, looked)
+
+    def end(self) -> None:
+        """Nobody wants the answers any more."""
+        for process in (self._layout, self._status, self._settings, self._listing, self._walk):
+            if process is not None:
+                process.kill()
+
+
 def survey(
     git: Git,
     notify: Callable[[str], None] = lambda _: None,
     *,
     scope: Sequence[bytes] = (),
     include: Callable[[Layout], Sequence[bytes]] = lambda _: (),
+    started: Surveying | None = None,
 ) -> Survey:
     """Look at the checkout that `git` stands in; `notify` hears of what is passed over in a team's file.
 
     `scope` are paths as seen from there, in the place of `coderepo.scope`; `include` gives what is looked at beside it.
-
-    Raises NotACheckout, GitFailed, NotReproducible, and CodeRepoError where HEAD keeps moving meanwhile.
+    `started` has asked already. Raises NotACheckout, GitFailed, NotReproducible, and CodeRepoError where HEAD keeps
+    moving meanwhile.
     """
+    whole = started is not None and started.whole
     for _ in range(_ATTEMPTS):
-        layout_process = start_layout(git)
-        status_process = start_status(git) if not scope else None
-        settings_process = git.start(*READ_ARGUMENTS)
-        listing_process = git.start("ls-tree", "-r", "-z", "--full-tree", "HEAD")
-        walk = start_walk(git, GUESS)
-        layout = read_layout(layout_process, git)
-        team_process = start_team(git, layout.toplevel)
-        settings = with_team(Settings.parse(settings_process.checked(1), git.environment), team_process, notify)
-        limit = scope_of(layout, settings, scope)
-        looked = looked_at(limit, include(layout) if limit else ())
-        if looked or status_process is None:
-            if status_process is not None:
-                status_process.kill()  # it has just begun
-            status_process = start_status(git, pathspecs(looked))
-        marked = marked_paths(git, layout)  # while git looks at the work tree
-        status = read_status(status_process)
-        listing_process.finish()
-        walk.finish()
-        if status.head != layout.head:
-            continue
-        listing = listing_process.checked() if layout.head is not None else b""
-        marked = [path for path in marked if inside(looked)(path)]
-        listing = rows_inside(listing, looked)
-        return Survey(git, layout, status, settings, listing, walk, marked, limit, looked)
+        found = (started or Surveying(git, scope, whole=whole)).read(notify, include)
+        if found is not None:
+            return found
+        started = None
     raise CodeRepoError("HEAD keeps moving: another git command is at work in this checkout")
 
 
 def embedded_repositories(found: Status) -> list[bytes]:
     """Untracked directories that are repositories of their own: git names them with a final slash."""
     return [change.path for change in found.changes if change.untracked and change.path.endswith(b"/")]
-
-
-def populated_submodules(layout: Layout, links: list[tuple[bytes, str]]) -> list[bytes]:
-    """The submodules whose work tree is here; also one that lost its `.git`, whose files git does not look at."""
-    return [path for path, _ in links if _holds_anything(layout.toplevel + b"/" + path)]
-
-
-def _holds_anything(path: bytes) -> bool:
-    try:
-        with os.scandir(path) as found:
-            return next(found, None) is not None
-    except (FileNotFoundError, NotADirectoryError):
-        return False

@@ -98,6 +98,7 @@ class PrivateIndex:
     def changed(self) -> list[bytes]:
         """The paths it holds that are other on the disk now, raw and sorted; other paths are no matter.
 
+        A submodule counts where its HEAD is another one; what is in it is its own index's matter.
         Raises CodeRepoError where it was taken away: git would find no difference then.
         """
         if self.there and not os.path.exists(self.path):
@@ -107,7 +108,9 @@ class PrivateIndex:
             )
         # Its status only says that something differs, which is asked for next.
         self.git.start("update-index", "-q", "--really-refresh").finish()
-        output = self.git.run("diff-files", "-z", "--name-only", "--ignore-submodules=none", *pathspecs(self.looked_at))
+        output = self.git.run(
+            "diff-files", "-z", "--name-only", "--ignore-submodules=dirty", *pathspecs(self.looked_at)
+        )
         return sorted(path for path in output.split(b"\0") if path)
 
 

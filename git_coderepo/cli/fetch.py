@@ -17,6 +17,7 @@ from git_coderepo.errors import UsageError
 if TYPE_CHECKING:
     from git_coderepo.runner.receipt import Receipt
 
+_SHOWN = 5
 METHODS = ("auto", "local", "archive", "git", "files", "published")
 
 
@@ -30,7 +31,8 @@ def fetch(
         str, typer.Option("--method", metavar="METHOD", help="One of: auto, local, archive, git, files, published.")
     ] = "auto",
     overlay: Annotated[
-        str | None, typer.Option("--overlay", metavar="FILE", help="The overlay, where it is apart.")
+        list[str] | None,
+        typer.Option("--overlay", metavar="FILE", help="An overlay that is apart; can be repeated."),
     ] = None,
     cache: Annotated[bool, typer.Option("--cache", help="Keep the tree in the cache, for the next one.")] = False,
     subdirectory: Subdirectory = None,
@@ -55,11 +57,10 @@ def fetch(
     if cache and subdirectory is not None:
         raise UsageError("--cache and --subdirectory exclude each other: the cache keeps whole trees")
     order = fetch_order(run, overlay=overlay, code_repository=code_repository, subdirectory=subdirectory)
-    if order.overlay_path is not None and not quiet:
-        output.say(f"the overlay comes from '{os.fsdecode(order.overlay_path)}'")
-    base = order.wanted.base
-    if base is not None and not quiet:
-        base.platform.notify = output.say
+    for path in order.overlay_paths if not quiet else ():
+        output.say(f"the overlay comes from '{os.fsdecode(path)}'")
+    for platform in order.wanted.platforms() if not quiet else ():
+        platform.notify = output.say
     with ended_by_signals(), progress_shown(quiet) as progress:
         if method == "auto":
             made = fetch_with_cache(
@@ -89,9 +90,19 @@ def show(receipt: Receipt, directory: str) -> None:
             output.warn(why_left(converted))
     if receipt.tree_by == "platform":
         output.warn("the tree is the platform's answer: without git the commit itself could not be read")
+    if receipt.tree_by != "manifest" and receipt.submodules:
+        names = ", ".join(f"'{os.fsdecode(each.path)}'" for each in receipt.submodules[:_SHOWN])
+        output.warn(f"a commit does not say where its submodules are, and their directories stay empty: {names}")
     travelled = "" if receipt.overlay_files is None else f", {receipt.overlay_files} from the overlay"
     came = f", {shown_size(receipt.received)} received" if receipt.received else ""
     output.line(f"{directory}: tree {receipt.tree}, verified")
+    for inner in receipt.submodules:
+        name = os.fsdecode(inner.path)
+        for fallback in inner.fallbacks:
+            output.warn(f"'{name}' by {fallback.method}: {fallback.reason}")
+        if inner.tree is not None:
+            files = output.count(inner.files, "file")
+            output.line(f"{os.path.join(directory, name)}: tree {inner.tree}, verified; {files} by {inner.method}")
     seconds = receipt.finished - receipt.started
     output.line(f"{output.count(receipt.files, 'file')}{travelled}, by {receipt.method}{came}, {seconds:.2f} s")
 

@@ -86,7 +86,7 @@ TRAVELS = (
     "takes one along.",
     "Refused before the run starts, with the line that cures it: contents in the unmistakable shape of a token, more "
     "than `coderepo.overlayLimit`, a tracked path that cannot be read, a Git repository inside this one that is no "
-    "submodule, a submodule with a work tree, and a file that Git LFS keeps.",
+    "submodule, and a file that Git LFS keeps.",
     "Refused as well: a path that changes while it is read, that is a FIFO or a socket in a file's place, or whose "
     "name no runner writes. A partial clone asks no network: where contents would travel that are not here, `git "
     "cat-file -e ID` fetches them. Paths marked assume-unchanged or skip-worktree are taken as they lie on the disk, "
@@ -96,8 +96,14 @@ TRAVELS = (
     "nobody can get its code back, and why, and `fetch` and `verify` refuse it with that reason. A token does not "
     "travel even then: the whole overlay stays here. What is too large is hashed, and kept nowhere. Where the record "
     "would not be true (HEAD keeps moving, a hook changed what was just recorded) there is none.",
-    "An overlay of up to `coderepo.inlineLimit` stands in the manifest. A larger one is `SHA256.tar.gz` in the "
-    "manifest's folder, where `fetch` finds it; `--overlay FILE` names it elsewhere.",
+    "Overlays of together up to `coderepo.inlineLimit` stand in the manifest. Each other one is `SHA256.tar.gz` in "
+    "the manifest's folder, where `fetch` finds it; `--overlay FILE` names it elsewhere.",
+    "A submodule that has a work tree is a snapshot of its own, with its own base, overlay and code repository, which "
+    "is its remote's and not what `.gitmodules` says; those in it too. All of the above holds in it: `coderepo.*` "
+    "settings of the superproject count there where it has none of its own, and the limits are for all together. A "
+    "dirty submodule makes the run dirty. One that is not checked out is recorded as absent, and its directory stays "
+    "empty. The superproject's tree id proves the commit of each submodule; the tree of its files is recorded beside "
+    "it, and is what `fetch` and `verify` hold them to.",
 )
 
 PUBLISHED = (

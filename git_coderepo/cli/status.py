@@ -14,6 +14,7 @@ from git_coderepo.errors import UsageError
 
 if TYPE_CHECKING:
     from git_coderepo.record.report import Report
+    from git_coderepo.record.snapshot import Snapshot
     from git_coderepo.runner.rehearsal import Rehearsal
 
 
@@ -73,6 +74,7 @@ def status(
 def show(report: Report) -> None:
     """The report for people."""
     from git_coderepo.record.refusals import shown_size
+    from git_coderepo.record.submodules import omitted
 
     taken = report.snapshot
     rows: list[tuple[str, str]] = []
@@ -91,7 +93,7 @@ def show(report: Report) -> None:
     elif taken.tree is not None:
         rows.append(("base", "none: the whole tree travels"))
     if taken.tree is not None:
-        rows.append(("snapshot", f"tree {taken.tree}, {_dirt(report)}"))
+        rows.append(("snapshot", f"tree {taken.tree}, {dirt(taken)}"))
     if taken.overlay is not None:
         gone = f", {output.count(len(taken.overlay.deleted), 'deletion')}" if taken.overlay.deleted else ""
         size = shown_size(len(taken.overlay.data))
@@ -100,9 +102,10 @@ def show(report: Report) -> None:
         rows.append(("travels", "nothing: what is too large for an overlay is published when it runs"))
     elif taken.tree is not None and report.problem is None:
         rows.append(("travels", "nothing"))
+    rows += submodule_rows(taken)
     if report.record is not None:
         rows.append(("carried by", ", ".join(report.carriers(report.record))))
-    rows += [("left out", f"{os.fsdecode(path)} ({reason})") for path, reason in taken.omitted]
+    rows += [("left out", f"{os.fsdecode(path)} ({reason})") for path, reason in omitted(taken)]
     rows += [
         ("not executable", f"{os.fsdecode(path)} for a runner: core.fileMode is false") for path in report.ignored_modes
     ]
@@ -131,6 +134,23 @@ def show_rehearsal(rehearsal: Rehearsal) -> None:
         output.say(line)
 
 
+def submodule_rows(taken: Snapshot, prefix: bytes = b"") -> list[tuple[str, str]]:
+    """A row for each submodule, those in another one after it."""
+    from git_coderepo.record.refusals import shown_size
+
+    rows: list[tuple[str, str]] = []
+    for each in taken.submodules:
+        inner, name = each.snapshot, os.fsdecode(prefix + each.path)
+        if inner is None:
+            rows.append(("submodule", f"{name} at {each.commit[:12]}, not checked out: its directory stays empty"))
+            continue
+        place = "no repository" if inner.source is None else inner.source.registration.type
+        travels = "" if inner.overlay is None else f", {shown_size(len(inner.overlay.data))} travel"
+        rows.append(("submodule", f"{name} at {each.commit[:12]}, {dirt(inner)}; {place}{travels}"))
+        rows += submodule_rows(inner, prefix + each.path + b"/")
+    return rows
+
+
 def _repository(report: Report) -> str:
     source = report.snapshot.source
     if source is None:
@@ -140,8 +160,8 @@ def _repository(report: Report) -> str:
     return f"{source.registration.name}: {source.registration.type}, {place} ({known})"
 
 
-def _dirt(report: Report) -> str:
-    taken = report.snapshot
+def dirt(taken: Snapshot) -> str:
+    """Whether a snapshot is what its HEAD says, and what of it is not."""
     found = taken.status
     if found is None or not taken.dirty:
         staged = found is not None and found.staged > 0
@@ -151,4 +171,4 @@ def _dirt(report: Report) -> str:
         for number, word in ((found.staged, "staged"), (found.unstaged, "unstaged"), (found.untracked, "untracked"))
         if number
     ]
-    return "dirty: " + ", ".join(parts)
+    return "dirty: " + ", ".join(parts) if parts else "dirty"

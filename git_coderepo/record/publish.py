@@ -112,7 +112,7 @@ def publish_recorded(manifest: Manifest, source: CodeSource, git: Git) -> Object
     Raises NotReproducible for what may not travel, CodeRepoError where the base is not here, and what `push` raises.
     """
     code, run = manifest.code, manifest.run
-    refuse_unreproducible(manifest)
+    refuse_unreproducible(manifest.code, manifest.run.id)
     refuse_submodules(manifest)
     base = code.base
     if base is not None and not git.succeeds("cat-file", "-e", f"{base.commit}^{{commit}}"):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import sha256
 from typing import Any
 
 from git_coderepo.errors import CodeRepoError, TreeDiffers
@@ -100,8 +101,12 @@ def cached_tree(wanted: Wanted, cache: Cache, rules: CacheRules, **options: Any)
 
 
 def cache_key(wanted: Wanted) -> str:
-    """Under what a tree is kept: its id, which says all that there is to say of it."""
-    return wanted.tree.hex
+    """Under what a tree is kept: its id, and where there are submodules in it, a digest over theirs."""
+    if not wanted.submodules:
+        return wanted.tree.hex
+    inside = sorted((each.path, cache_key(each.wanted).encode()) for each in wanted.submodules)
+    digest = sha256(b"".join(b"%b\0%b\0" % row for row in inside)).hexdigest()
+    return f"{wanted.tree.hex}-{digest[:32]}"
 
 
 def _ask(wanted: Wanted) -> None:

@@ -33,11 +33,12 @@ class Listing(Mapping[bytes, "tuple[int, bytes]"]):
     def __len__(self) -> int:
         return sum(map(len, self.directories.values()))
 
-    def put_id(self, path: bytes, id: bytes) -> None:
-        """Give a path that is there another raw id."""
-        directory, _, name = path.rpartition(b"/")
-        entries = self.directories[directory]
-        entries[name] = entries[name][:6] + id
+    def put_ids(self, ids: Mapping[bytes, bytes]) -> None:
+        """Give paths that are there other raw ids."""
+        for path, id in ids.items():
+            directory, _, name = path.rpartition(b"/")
+            entries = self.directories[directory]
+            entries[name] = entries[name][:6] + id
 
     def discard(self, path: bytes) -> None:
         """Forget the path, if it is there."""

@@ -26,11 +26,45 @@ class Fallback:
 
 
 @dataclass(frozen=True)
+class SubmoduleReceipt:
+    """A gitlink of what was materialised, its raw `path` from the root; `tree` is None where its directory is empty.
+
+    Else `tree` was recomputed and is what the manifest says of the submodule, and the rest is as in Receipt.
+    """
+
+    path: bytes
+    commit: ObjectId
+    tree: ObjectId | None = None
+    method: str | None = None
+    fallbacks: tuple[Fallback, ...] = ()
+    files: int = 0
+    received: int = 0
+    overlay_files: int | None = None
+    overlay_deleted: int = 0
+
+    def document(self) -> dict[str, object]:
+        """It as plain values."""
+        return {
+            "path": path_value(self.path),
+            "commit": self.commit.hex,
+            "state": "absent" if self.tree is None else "fetched",
+            "tree": None if self.tree is None else self.tree.hex,
+            "method": self.method,
+            "fallbacks": _fallbacks(self.fallbacks),
+            "files": self.files,
+            "bytes": self.received,
+            "overlay": _overlay(self.overlay_files, self.overlay_deleted),
+        }
+
+
+@dataclass(frozen=True)
 class Receipt:
     """`tree` was recomputed from what was written and equals what `tree_by` (manifest, commit, platform) promised.
 
-    `received` are bytes that came over the wire; times are seconds since the epoch. `conversions` say what was done to
-    files afterwards, because the tree's own attributes ask for it, and to which it could not be done.
+    What is said of files, bytes and the overlay is without the submodules, each of which has its own; `outside_links`
+    has all of them. `received` are bytes that came over the wire; times are seconds since the epoch. `conversions` say
+    what was done to files afterwards, in submodules too, because the tree's own attributes ask for it, and to which it
+    could not be done.
     """
 
     tree: ObjectId
@@ -49,6 +83,7 @@ class Receipt:
     overlay_deleted: int = 0
     outside_links: tuple[bytes, ...] = ()
     conversions: tuple[Converted, ...] = ()
+    submodules: tuple[SubmoduleReceipt, ...] = ()
     git: str | None = None
     cache_hit: bool = False
 
@@ -63,14 +98,13 @@ class Receipt:
             "tree": self.tree.hex,
             "verified": True,
             "method": self.method,
-            "fallbacks": [{"method": each.method, "reason": _line(each.reason)} for each in self.fallbacks],
+            "fallbacks": _fallbacks(self.fallbacks),
             "cacheHit": self.cache_hit,
             "subdirectory": path_value(self.subdirectory),
             "files": self.files,
             "bytes": self.received,
-            "overlay": None
-            if self.overlay_files is None
-            else {"files": self.overlay_files, "deleted": self.overlay_deleted},
+            "overlay": _overlay(self.overlay_files, self.overlay_deleted),
+            "submodules": [each.document() for each in self.submodules],
             "outsideLinks": [path_value(path) for path in self.outside_links],
             "conversions": [
                 {
@@ -103,6 +137,14 @@ class Receipt:
         from git_coderepo.checkout.store import write_whole
 
         write_whole(os.fsencode(path), self.encode())
+
+
+def _fallbacks(found: tuple[Fallback, ...]) -> list[dict[str, object]]:
+    return [{"method": each.method, "reason": _line(each.reason)} for each in found]
+
+
+def _overlay(files: int | None, deleted: int) -> dict[str, object] | None:
+    return None if files is None else {"files": files, "deleted": deleted}
 
 
 def _line(text: str) -> str:
