@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from git_coderepo.git import Git, check_version
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.record.document import write_record
-from git_coderepo.record.keep import keep_overlay
+from git_coderepo.record.keep import keep_beside
 from git_coderepo.record.snapshot import Request, take_snapshot
 from git_coderepo.runner.fetch import fetch as materialise
 from git_coderepo.runner.order import FetchOrder, directory_named, fetch_order, order_by_manifest, runner_settings
@@ -46,8 +46,8 @@ def snapshot(
     )
     taken = take_snapshot(git, request)
     record = write_record(taken, now=time.time(), git_version=git_version)
-    if record.overlay is not None:
-        keep_overlay(taken, record.overlay)
+    if record.beside():
+        keep_beside(taken, record)
     return Manifest.parse(record.data)
 
 
@@ -59,17 +59,18 @@ def fetch(
     overlay: str | None = None,
     code_repository: str | None = None,
     subdirectory: str | None = None,
+    lfs: bool = True,
     environment: Mapping[str, str] | None = None,
 ) -> Receipt:
     """Materialise a run's code in `directory` and prove it; `run` is a manifest, its path, or `NAME@COMMIT[:PATH]`.
 
     `method` is one of `auto`, `archive`, `git`, `files`; `overlay` names the overlay's file where it is neither in the
-    manifest nor beside it; `subdirectory` is the one directory that is kept of it; `environment` stands in for
-    os.environ. Raises TreeDiffers, TargetUnusable, OverlayMissing,
+    manifest nor beside it; `subdirectory` is the one directory that is kept of it; `lfs` False leaves the pointers of
+    Git LFS as they are; `environment` stands in for os.environ. Raises TreeDiffers, TargetUnusable, OverlayMissing,
     CommitMissing, CredentialError, HostUnreachable and other CodeRepoErrors: then nothing is left behind.
     """
     order = _order(run, overlay, code_repository, subdirectory, environment)
-    return materialise(order.wanted, os.fspath(directory), method=method)
+    return materialise(order.wanted, os.fspath(directory), method=method, lfs=lfs)
 
 
 def verify(

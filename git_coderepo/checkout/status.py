@@ -72,8 +72,15 @@ class Status:
 
 
 def start_status(git: Git, pathspecs: Sequence[bytes] = ()) -> Process:
-    """The question; nothing is written, not even the refreshed index. See `scope.pathspecs`."""
-    return git.start(
+    """The question; nothing is written, not even the refreshed index. See `scope.pathspecs`.
+
+    Where git has the clean filter of git-lfs look at a file, that keeps the object, and installs its hooks: in our own
+    store (named from the git directory), and nowhere.
+    """
+    settings = [("core.hooksPath", "/dev/null")]
+    if not any(name == "lfs.storage" for name, _ in git.settings):
+        settings.append(("lfs.storage", "coderepo/lfs"))
+    return git.with_settings(*settings).start(
         "--no-optional-locks", "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all",
         "--no-renames", "--ignore-submodules=none", "--no-ahead-behind",
         *pathspecs,

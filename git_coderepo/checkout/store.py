@@ -61,6 +61,7 @@ class Store:
                 ("core.fsmonitor", "false"),
                 ("core.safecrlf", "false"),
                 ("core.hooksPath", "/dev/null"),  # a private index is no news for the user's hooks
+                ("lfs.storage", os.fsdecode(self.directory + b"/lfs")),  # git-lfs's clean filter keeps what it reads
             )
             .at(self.layout.toplevel)
         )

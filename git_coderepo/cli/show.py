@@ -83,6 +83,10 @@ def manifest_rows(manifest: Manifest, committed: str | None) -> list[tuple[str, 
         inside = "in the manifest" if code.overlay.data is not None else f"{code.overlay.sha256}.tar.gz"
         size = shown_size(code.overlay.size)
         rows.append(("travels", f"{output.count(code.overlay.files, 'file')}{gone}, {size}, {inside}"))
+    if code.lfs is not None:
+        inside = "in the manifest" if code.lfs.data is not None else f"{code.lfs.sha256}.tar.gz"
+        objects = output.count(len(code.lfs.objects), "Git LFS object")
+        rows.append(("", f"{objects}, {shown_size(code.lfs.size)}, {inside}"))
     rows += [("submodule", f"{os.fsdecode(each.path)} at {each.commit}, {each.state}") for each in code.submodules]
     rows += [("left out", f"{os.fsdecode(each.path)} ({each.reason})") for each in code.omitted]
     rows += [("not reproducible", each.message) for each in code.obstacles]

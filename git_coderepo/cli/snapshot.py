@@ -36,7 +36,7 @@ def snapshot(
     """
     from git_coderepo.git import Git, check_version
     from git_coderepo.record.document import write_record
-    from git_coderepo.record.keep import keep_overlay, write_manifest
+    from git_coderepo.record.keep import keep_beside, write_manifest
     from git_coderepo.record.snapshot import Request, take_snapshot
 
     git = Git()
@@ -52,14 +52,15 @@ def snapshot(
     )
     taken = take_snapshot(git, request)
     record = write_record(taken, now=time.time(), git_version=git_version)
-    if record.overlay is not None:
-        keep_overlay(taken, record.overlay)
+    if record.beside():
+        keep_beside(taken, record)
     if file is not None:
         write_manifest(record, os.fsencode(file))
     else:
         output.data(record.data)
-        if record.overlay is not None:
-            output.say("the overlay is too large to travel inside: it is kept in this repository's record")
+        if record.beside():
+            what = "the overlay is" if record.overlay is not None else "what Git LFS keeps is"
+            output.say(f"{what} too large to travel inside: it is kept in this repository's record")
             output.hint("git coderepo snapshot -o FILE writes it beside the manifest")
     for path, reason in taken.omitted:
         output.warn(f"'{os.fsdecode(path)}' does not travel ({reason})")

@@ -81,6 +81,10 @@ def show(report: Report) -> None:
         rows.append(("travels", "nothing: what is too large for an overlay is published when it runs"))
     elif taken.tree is not None and report.problem is None:
         rows.append(("travels", "nothing"))
+    if taken.lfs is not None:
+        rows.append(
+            ("", f"{output.count(len(taken.lfs.pointers), 'Git LFS object')}, {shown_size(len(taken.lfs.data))}")
+        )
     if report.record is not None:
         rows.append(("carried by", ", ".join(report.carriers(report.record))))
     rows += [("left out", f"{os.fsdecode(path)} ({reason})") for path, reason in taken.omitted]

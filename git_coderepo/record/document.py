@@ -25,15 +25,28 @@ MANIFEST_VERSION = "1.0"
 
 
 class Record:
-    """A manifest's bytes, the `id` of its run, and the overlay that goes beside it, None where it is inside."""
+    """A manifest's bytes, the `id` of its run, and what goes beside it, None where it is inside or there is none.
 
-    __slots__ = ("data", "document", "id", "overlay")
+    `overlay`, and `lfs`: the tar of the Git LFS objects.
+    """
 
-    def __init__(self, data: bytes, document: dict[str, object], id: str, overlay: bytes | None) -> None:
+    __slots__ = ("data", "document", "id", "lfs", "overlay")
+
+    def __init__(
+        self, data: bytes, document: dict[str, object], id: str, overlay: bytes | None, lfs: bytes | None = None
+    ) -> None:
         self.data = data
         self.document = document
         self.id = id
         self.overlay = overlay
+        self.lfs = lfs
+
+    def beside(self) -> dict[str, bytes]:
+        """The files that go beside the manifest, by name: `SHA256.tar.gz`."""
+        import hashlib
+
+        contents = [each for each in (self.overlay, self.lfs) if each is not None]
+        return {f"{hashlib.sha256(each).hexdigest()}.tar.gz": each for each in contents}
 
 
 def write_record(
@@ -58,6 +71,7 @@ def write_record(
     source = snapshot.source
     overlay_document: dict[str, object] | None = None
     beside = None
+    inline = snapshot.settings.size("inlineLimit", INLINE_LIMIT)  # for both together
     overlay = snapshot.overlay if published is None else None
     if overlay is not None:
         overlay_document = {
@@ -67,10 +81,25 @@ def write_record(
             "files": overlay.files,
             "deleted": [path_value(path) for path in overlay.deleted],
         }
-        if len(overlay.data) <= snapshot.settings.size("inlineLimit", INLINE_LIMIT):
+        if len(overlay.data) <= inline:
+            inline -= len(overlay.data)
             overlay_document["data"] = binascii.b2a_base64(overlay.data, newline=False).decode()
         else:
             beside = overlay.data
+    lfs_document: dict[str, object] | None = None
+    lfs_beside = None
+    if snapshot.lfs is not None:
+        lfs = snapshot.lfs
+        lfs_document = {
+            "tarSha256": lfs.tar_sha256,
+            "sha256": lfs.sha256,
+            "size": len(lfs.data),
+            "objects": [{"oid": each.oid, "size": each.size} for each in lfs.pointers],
+        }
+        if len(lfs.data) <= inline:
+            lfs_document["data"] = binascii.b2a_base64(lfs.data, newline=False).decode()
+        else:
+            lfs_beside = lfs.data
     base = snapshot.base
     document: dict[str, object] = {
         "$schema": SCHEMA_ID,
@@ -108,6 +137,7 @@ def write_record(
                 "commit": None if published is None else published.hex,
             },
             "overlay": overlay_document,
+            "lfs": lfs_document,
             "special": _special(snapshot, snapshot.base_part if published is None else snapshot.tree),
             "subdirectory": _subdirectory_document(snapshot, snapshot.tree),
             "scope": [path_value(path) for path in snapshot.scope] or None,
@@ -121,7 +151,7 @@ def write_record(
         "environment": {"buildKey": None, "image": None},
         "producer": {"name": "git-coderepo", "version": __version__, "git": git_version},
     }
-    return Record(encode(document), document, id, beside)
+    return Record(encode(document), document, id, beside, lfs_beside)
 
 
 def repository_document(source: CodeSource) -> dict[str, object]:

@@ -13,27 +13,24 @@ if TYPE_CHECKING:
     from git_coderepo.record.snapshot import Snapshot
 
 
-def keep_overlay(snapshot: Snapshot, data: bytes) -> bytes:
-    """Keep an overlay in the checkout's own record; gives its path. Raises OSError."""
-    assert snapshot.overlay is not None and snapshot.store is not None
-    path = snapshot.store.overlays + b"/" + snapshot.overlay.sha256.encode() + b".tar.gz"
-    if not os.path.exists(path):
-        write_whole(path, data)
-    return path
+def keep_beside(snapshot: Snapshot, record: Record) -> None:
+    """Keep in the checkout's own record what goes beside a manifest. Raises OSError."""
+    assert snapshot.store is not None
+    for name, contents in record.beside().items():
+        path = snapshot.store.overlays + b"/" + name.encode()
+        if not os.path.exists(path):
+            write_whole(path, contents)
 
 
 def write_manifest(record: Record, path: bytes) -> None:
-    """Write a manifest, its overlay first: a manifest that is there can be used. Raises OSError."""
-    if record.overlay is not None:
-        import hashlib
-
-        name = hashlib.sha256(record.overlay).hexdigest().encode() + b".tar.gz"
-        write_whole(os.path.join(os.path.dirname(path), name), record.overlay)
+    """Write a manifest, what goes beside it first: a manifest that is there can be used. Raises OSError."""
+    for name, contents in record.beside().items():
+        write_whole(os.path.join(os.path.dirname(path), name.encode()), contents)
     write_whole(path, record.data)
 
 
 def find_overlay(sha256: str, folder: bytes | None, git: Git) -> tuple[bytes, bytes] | None:
-    """(contents, path) of an overlay by its digest.
+    """(contents, path) of an overlay, or of the tar of Git LFS objects, by its digest.
 
     It is beside the manifest in `folder`, in the record that `folder` belongs to, or in this checkout's; None where it
     is in none of them. The contents are not checked: whoever uses them does that.

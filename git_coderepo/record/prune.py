@@ -93,7 +93,7 @@ def prune(runs: Runs, store: Store, git: Git, request: PruneRequest, *, now: flo
     if not needs.unreadable:
         overlays, freed = _prune_overlays(runs, needs, request, now)
         objects, freed_objects = _prune_objects(store, git, needs, request, now)
-        size = freed + freed_objects
+        size = freed + freed_objects + _prune_lfs(store, request, now)
     if not request.dry_run:
         _remove_leftovers(store, now)
     return Pruned(tuple(going), overlays, objects, size, needs.unreadable)
@@ -128,6 +128,8 @@ def _needs(runs: Runs, gone: frozenset[str]) -> _Needs:
             trees.add(str(code["snapshot"]["tree"]))
             if code["overlay"] is not None:
                 overlays.add(str(code["overlay"]["sha256"]))
+            if code.get("lfs") is not None:
+                overlays.add(str(code["lfs"]["sha256"]))
         except FileNotFoundError:
             continue
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -145,6 +147,21 @@ def _prune_overlays(runs: Runs, needs: _Needs, request: PruneRequest, now: float
             count += freed is not None
             size += freed or 0
     return count, size
+
+
+def _prune_lfs(store: Store, request: PruneRequest, now: float) -> int:
+    """Bytes of the Git LFS objects that git-lfs laid down while we looked: what travelled is in tars of its own."""
+    size = 0
+    for folder, folders, names in os.walk(store.directory + b"/lfs", topdown=False):
+        for name in names:
+            size += _remove_old(os.path.join(folder, name), now - YOUNG, dry_run=request.dry_run) or 0
+        if not request.dry_run:
+            for name in folders:
+                try:
+                    os.rmdir(os.path.join(folder, name))
+                except OSError:
+                    pass  # not empty
+    return size
 
 
 # --- objects ---

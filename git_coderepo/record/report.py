@@ -81,6 +81,14 @@ class Report:
                 "sha256": taken.overlay.sha256,
                 "inside": self.record is not None and self.record.overlay is None,
             },
+            "lfs": None
+            if taken.lfs is None
+            else {
+                "objects": len(taken.lfs.pointers),
+                "size": len(taken.lfs.data),
+                "sha256": taken.lfs.sha256,
+                "inside": self.record is not None and self.record.lfs is None,
+            },
             "carriers": [] if self.record is None else self.carriers(self.record),
             "submodules": [{"path": path_value(path), "commit": commit} for path, commit in taken.submodules],
             "omitted": [{"path": path_value(path), "reason": reason} for path, reason in taken.omitted],
@@ -94,7 +102,7 @@ class Report:
 
     def carriers(self, record: Record) -> list[str]:
         """What can carry the manifest with its overlay, judged by their whole size; a reference carries any."""
-        found = carriers(len(record.data) + len(record.overlay or b""))
+        found = carriers(len(record.data) + sum(map(len, record.beside().values())))
         return [*found, "published reference"] if self.publishes else found
 
 

@@ -51,22 +51,19 @@ class Runs:
         path = self.path_of(record.id)
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            overlay = self._overlay_path(record)
-            _keep(overlay, record.overlay)
+            self._keep_beside(record)
             write_whole(path, record.data)
-            _keep(overlay, record.overlay)  # a prune that did not see the manifest yet may have taken it away
+            self._keep_beside(record)  # a prune that did not see the manifest yet may have taken it away
         except OSError as error:
             raise CodeRepoError(f"the run cannot be recorded in '{os.fsdecode(path)}': {error.strerror}") from None
         return path
 
-    def _overlay_path(self, record: Record) -> bytes:
-        """Where the overlay lies that goes beside a manifest; b"" where there is none."""
-        if record.overlay is None:
-            return b""
-        import hashlib
-
-        os.makedirs(self.overlays, exist_ok=True)
-        return self.overlays + b"/" + hashlib.sha256(record.overlay).hexdigest().encode() + b".tar.gz"
+    def _keep_beside(self, record: Record) -> None:
+        beside = record.beside()
+        if beside:
+            os.makedirs(self.overlays, exist_ok=True)
+        for name, contents in beside.items():
+            _keep(self.overlays + b"/" + name.encode(), contents)
 
     def write_current(self, record: Record) -> None:
         """Say which run is the worktree's last one: the same bytes. Raises OSError."""
@@ -81,10 +78,8 @@ class Runs:
             pass
 
 
-def _keep(path: bytes, overlay: bytes | None) -> None:
+def _keep(path: bytes, overlay: bytes) -> None:
     """Write an overlay, or mark the one that is there as just used: `prune` touches nothing so young."""
-    if overlay is None:
-        return
     try:
         os.utime(path)
     except FileNotFoundError:

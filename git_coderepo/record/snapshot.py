@@ -27,10 +27,10 @@ from git_coderepo.errors import NotReproducible
 from git_coderepo.git import read_blobs
 from git_coderepo.objects import ObjectId, empty_tree_id
 from git_coderepo.platforms.base import silent
+from git_coderepo.record.lfs import lfs_attributes, unpushed_objects
 from git_coderepo.record.refusals import (
     included,
     refuse_changed,
-    refuse_lfs,
     refuse_source,
     refuse_tokens,
     refuse_unserved,
@@ -43,7 +43,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from git_coderepo.attributes import Attributes
     from git_coderepo.checkout.layout import Layout
+    from git_coderepo.checkout.lfs import LfsObjects, Unpushed
     from git_coderepo.checkout.overlay import Difference, Overlay
     from git_coderepo.checkout.scope import Part
     from git_coderepo.checkout.status import Change, Status
@@ -74,13 +76,15 @@ class Snapshot:
     differences between the two. `oversize` is why no overlay was made of what only publishing can carry.
     `unreproducible` holds why no runner can get it back, where `lenient` lets it be recorded as such; without
     `keeps_contents` what changed was hashed, and kept nowhere. Where there is a `scope` (see `checkout.scope`),
-    `base_part` is what of the base's tree is in it, else that tree; `part` the snapshot's tree.
+    `base_part` is what of the base's tree is in it, else that tree; `part` the snapshot's tree. `lfs` are
+    the objects of Git LFS that travel, None where none does; `lfs_attributes` the attributes of the tree, None where
+    they give nothing to Git LFS.
     """
 
     __slots__ = (
         "archive", "base", "base_part", "base_tree", "dirty", "git", "head", "keeps_contents", "layout", "lenient",
-        "looked_at", "omitted", "overlay", "oversize", "part", "scope", "settings", "source", "status", "store",
-        "submodules", "taken", "travels", "tree", "unreproducible",
+        "lfs", "lfs_attributes", "looked_at", "omitted", "overlay", "oversize", "part", "scope", "settings", "source",
+        "status", "store", "submodules", "taken", "travels", "tree", "unreproducible",
     )  # fmt: skip
 
     def __init__(self, git: Git) -> None:
@@ -102,6 +106,8 @@ class Snapshot:
         self.travels: list[Difference] = []
         self.overlay: Overlay | None = None
         self.oversize: NotReproducible | None = None
+        self.lfs: LfsObjects | None = None
+        self.lfs_attributes: Attributes | None = None
         self.lenient = False
         self.unreproducible: list[NotReproducible] = []
         self.keeps_contents = True
@@ -209,7 +215,10 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
     def include(layout: Layout) -> list[bytes]:
         return [change.path for change in included(layout, request.include)]
 
-    found = survey(snapshot.git, request.notify, scope=request.scope, include=include)
+    git = snapshot.git
+    if request.store_directory is not None:
+        git = git.with_settings(("lfs.storage", os.fsdecode(request.store_directory) + "/lfs"))
+    found = survey(git, request.notify, scope=request.scope, include=include)
     snapshot.scope, snapshot.looked_at = found.scope, found.looked_at
     layout, status, settings = found.layout, found.status, found.settings
     snapshot.layout, snapshot.status, snapshot.settings = layout, status, settings
@@ -269,8 +278,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
             _refuse_populated(layout, listing)  # one that was added since HEAD
     snapshot.submodules = gitlinks(listing)
     if snapshot.keeps_contents:
-        with snapshot.waiving():
-            refuse_lfs(snapshot.git_with_store, listing)
+        snapshot.lfs_attributes = lfs_attributes(snapshot.git_with_store, listing)
     _read_base_tree(snapshot, found.listing)
     _look_at_part(snapshot)
 
@@ -349,8 +357,7 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
             refuse_source(snapshot.source)
         find_served_base(snapshot, snapshot.head, request, guessed_walk=None)
     snapshot.submodules = gitlinks(listing)
-    with snapshot.waiving():
-        refuse_lfs(snapshot.git_with_store, listing)
+    snapshot.lfs_attributes = lfs_attributes(snapshot.git_with_store, listing)
     _read_base_tree(snapshot, listing)
     _look_at_part(snapshot)
 
@@ -405,12 +412,22 @@ def _build(snapshot: Snapshot, request: Request) -> None:
         return
     sizes = blob_sizes(git, [difference.id for difference in sending]) if sending else []
     settings, source = snapshot.settings, snapshot.source
+    unpushed: list[Unpushed] = []
+    with snapshot.waiving():
+        unpushed = unpushed_objects(snapshot)
     with snapshot.waiving():
         named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
-        _refuse_large(snapshot, request, lambda limit: refuse_unserved(settings, named, source, limit=limit))
+        objects = [(each.path, each.pointer.size) for each in unpushed]
+        refuse_unserved(settings, objects, source, limit="overlayLimit")  # publishing does not carry these
+        _refuse_large(snapshot, request, lambda limit: refuse_unserved(settings, named + objects, source, limit=limit))
         scan = settings.flag("secretScan", True)
+        screen = refuse_token if scan else _let_pass
+        if unpushed:
+            from git_coderepo.checkout.lfs import pack
+
+            snapshot.lfs = pack(unpushed, screen)
         if snapshot.oversize is None:
-            snapshot.overlay = build_overlay(git, snapshot.travels, refuse_token if scan else _let_pass)
+            snapshot.overlay = build_overlay(git, snapshot.travels, screen)
         elif scan:
             refuse_tokens(git, sending)
 
