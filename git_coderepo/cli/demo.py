@@ -140,14 +140,14 @@ def _demo_here(scratch: str) -> None:
     if taken.overlay is None:
         output.line(f"travels   the manifest alone, {shown_size(len(record.data))}: HEAD has all of it")
     else:
-        size = shown_size(len(record.data) + len(record.overlay or b""))
+        size = shown_size(len(record.data) + sum(map(len, record.beside().values())))
         gone = f" and {len(taken.overlay.deleted)} deletions" if taken.overlay.deleted else ""
         output.line(f"travels   {taken.overlay.files} files{gone} that HEAD does not have: {size} with the manifest")
 
     assert taken.source is not None
     platform = GitRemote("here", {})
     platform.remote = taken.source.remote
-    wanted = wanted_by_manifest(manifest, platform, overlay=record.overlay, environment=git.environment)
+    wanted = wanted_by_manifest(manifest, platform, overlay=record.overlay, lfs=record.lfs, environment=git.environment)
     directory = os.path.join(scratch, "code")
     receipt = fetch(wanted, directory, method="auto")
     output.line(f"fetched   {receipt.files} files by {receipt.method}, in {receipt.finished - receipt.started:.2f} s")

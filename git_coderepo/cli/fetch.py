@@ -35,6 +35,9 @@ def fetch(
     subdirectory: Subdirectory = None,
     receipt: Annotated[str | None, typer.Option("--receipt", metavar="FILE", help="Write the receipt there.")] = None,
     code_repository: CodeRepository = None,
+    lfs: Annotated[
+        bool, typer.Option("--lfs/--no-lfs", help="Turn the pointers of Git LFS into files, or leave them.")
+    ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but what went wrong.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -50,11 +53,13 @@ def fetch(
     order = fetch_order(run, overlay=overlay, code_repository=code_repository, subdirectory=subdirectory)
     if order.overlay_path is not None and not quiet:
         output.say(f"the overlay comes from '{os.fsdecode(order.overlay_path)}'")
+    if order.lfs_path is not None and lfs and not quiet:
+        output.say(f"what Git LFS keeps comes from '{os.fsdecode(order.lfs_path)}'")
     base = order.wanted.base
     if base is not None and not quiet:
         base.platform.notify = output.say
     with ended_by_signals(), progress_shown(quiet) as progress:
-        made = materialise(order.wanted, directory, method=method, progress=progress)
+        made = materialise(order.wanted, directory, method=method, progress=progress, lfs=lfs)
     if receipt is not None:
         made.write(receipt)
     if as_json:
@@ -79,8 +84,12 @@ def show(receipt: Receipt, directory: str) -> None:
         output.warn("the tree is the platform's answer: without git the commit itself could not be read")
     travelled = "" if receipt.overlay_files is None else f", {receipt.overlay_files} from the overlay"
     came = f", {shown_size(receipt.received)} received" if receipt.received else ""
+    if receipt.lfs is not None and receipt.lfs.state == "pointers":
+        output.warn(f"{output.count(receipt.lfs.files, 'file')} of Git LFS left as pointers")
     output.line(f"{directory}: tree {receipt.tree}, verified")
     seconds = receipt.finished - receipt.started
+    if receipt.lfs is not None and receipt.lfs.state == "fetched":
+        travelled += f", {receipt.lfs.files} of Git LFS"
     output.line(f"{output.count(receipt.files, 'file')}{travelled}, by {receipt.method}{came}, {seconds:.2f} s")
 
 

@@ -86,13 +86,19 @@ TRAVELS = (
     "takes one along.",
     "Refused before the run starts, with the line that cures it: contents in the unmistakable shape of a token, more "
     "than `coderepo.overlayLimit`, a tracked path that cannot be read, a Git repository inside this one that is no "
-    "submodule, a submodule with a work tree, and a file that Git LFS keeps.",
+    "submodule, a submodule with a work tree, and a Git LFS pointer whose contents are neither here nor known to be on "
+    "the platform.",
     "With `--allow-unreproducible` such a run is recorded all the same, under its true tree id: the manifest says that "
     "nobody can get its code back, and why, and `fetch` and `verify` refuse it with that reason. A token does not "
     "travel even then: the whole overlay stays here. What is too large is hashed, and kept nowhere. Where the record "
     "would not be true (HEAD keeps moving, a hook changed what was just recorded) there is none.",
     "An overlay of up to `coderepo.inlineLimit` stands in the manifest. A larger one is `SHA256.tar.gz` in the "
     "manifest's folder, where `fetch` finds it; `--overlay FILE` names it elsewhere.",
+    "The tree holds Git LFS's pointers. Contents that no pointer of the base names travel with the run, in a tar of "
+    "their own beside the overlay, under the same limits. On a runner, once the tree is proved, the pointers that its "
+    "own `.gitattributes` give to Git LFS become files: from what travelled, from the repository that one stands in, "
+    "from the LFS server, each by its sha256. `--no-lfs` leaves them as they are. A server that a tracked `.lfsconfig` "
+    "names on another host than the remote's is sent no credential.",
 )
 
 PUBLISHED = (

@@ -26,6 +26,7 @@ from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.record.publication import reference_of
 from git_coderepo.runner.conversion import archive_attributes, convert, restore
+from git_coderepo.runner.lfs import LfsSources, by_pointers, fill, renamed, room_left
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.local import LocalTree, local_method
 from git_coderepo.runner.methods import (
@@ -58,7 +59,8 @@ class Wanted:
     (path to raw commit id), None where the commit itself tells them. `local` is what of it is at hand without the
     platform; then `problem` may say why nothing else could bring it. `published` is where all of it may be, should the
     base, or the overlay, be gone. Of the base only the `scope` is taken (none: all). Where `keep` names a directory,
-    the whole is proved, and that directory stays; `keep_tree` is its tree, where that is known already.
+    the whole is proved, and that directory stays; `keep_tree` is its tree, where that is known already. `lfs`:
+    where the contents behind the pointers of Git LFS may come from.
     """
 
     tree: ObjectId
@@ -77,6 +79,7 @@ class Wanted:
     scope: tuple[bytes, ...] = ()
     keep: bytes = b""
     keep_tree: ObjectId | None = None
+    lfs: LfsSources = field(default_factory=LfsSources)
 
     def open_overlay(self) -> OverlayReader | None:
         """The overlay's entries, its digests already checked; None where nothing travels."""
@@ -92,11 +95,12 @@ def fetch(
     method: str = "auto",
     limits: Limits | None = None,
     progress: Callable[[int, int], None] | None = None,
+    lfs: bool = True,
 ) -> Receipt:
     """Materialise it in `directory` (absent, empty, or an empty mount point) and give the receipt.
 
-    `progress` is called with (entries, bytes received) now and then. Raises TreeDiffers, TargetUnusable, and what the
-    methods raise; then nothing is left behind.
+    `progress` is called with (entries, bytes received) now and then; `lfs` False leaves the pointers of Git LFS as they
+    are. Raises TreeDiffers, TargetUnusable, and what the methods and `lfs.fill` raise; then nothing is left behind.
     """
     started = time.time()
     fallbacks: list[Fallback] = []
@@ -139,6 +143,15 @@ def fetch(
             if wanted.keep_tree not in (None, kept.tree):
                 raise TreeDiffers(f"the part is the tree {kept.tree}, not {wanted.keep_tree}: nothing was kept")
         tree = written.entries.part(wanted.keep) if wanted.keep else written.entries
+        filled = fill(
+            fresh,
+            tree,
+            wanted.lfs,
+            keep=not lfs,
+            already=written.lfs_contents,
+            room=room_left(limits, written.bytes),
+            progress=progress,
+        )
         conversions = convert(fresh, tree)
         target.publish()
     for each in (wanted.base, wanted.published):
@@ -153,8 +166,9 @@ def fetch(
             finished=time.time(),
             fallbacks=tuple(fallbacks),
             files=kept.files,
-            received=received,
+            received=received + (filled.received if filled is not None else 0),
             outside_links=kept.outside_links,
+            lfs=filled,
             conversions=conversions,
             git=_git_version(),
         ),
@@ -255,6 +269,11 @@ def _write(
         elsewise = archive_attributes(directory, written.entries)
         if elsewise:
             hints = [f"its archive is another tree ({', '.join(elsewise)}): --method git brings it, where git is there"]
+    if written.tree != wanted.tree and (pointers := by_pointers(directory, written.entries, object_format)):
+        # An archive may hold what Git LFS keeps (GitLab, and GitHub where it is set so): the tree has the pointers.
+        listing = renamed(written.entries, pointers)
+        if listing.tree(object_format) == wanted.tree:
+            written = replace(written, entries=listing, tree=wanted.tree, lfs_contents=len(pointers))
     if written.tree != wanted.tree:
         came = "" if request is None or request.tree in (None, base_tree) else " (the base is another one already)"
         raise TreeDiffers(
@@ -277,6 +296,8 @@ def wanted_by_manifest(
     *,
     overlay: bytes | None,
     environment: Mapping[str, str],
+    lfs: bytes | None = None,
+    lfs_folders: tuple[bytes, ...] = (),
     local: LocalTree | None = None,
     problem: CodeRepoError | None = None,
     commit: ObjectId | None = None,
@@ -284,6 +305,7 @@ def wanted_by_manifest(
 ) -> Wanted:
     """What a manifest asks for; `overlay` is its gzip where that is not inside, `local` what is at hand of it.
 
+    `lfs` is the gzip of the Git LFS objects where that is not inside, `lfs_folders` where others lie here (raw paths).
     `problem` is why there is no platform, where `local` may do without one. `commit` is the published one, which has
     all of it, where that is known from elsewhere than the manifest. `keep` is the directory that is wanted of it, b""
     for all. Raises OverlayMissing, NotReproducible.
@@ -350,6 +372,15 @@ def wanted_by_manifest(
         overlay_sha256=carried.sha256 if carried is not None else "",
         deleted=carried.deleted if carried is not None else (),
         gitlinks={each.path: each.commit.raw for each in code.submodules},
+        lfs=LfsSources(
+            data=(code.lfs.data or lfs) if code.lfs is not None else None,
+            tar_sha256=code.lfs.tar_sha256 if code.lfs is not None else "",
+            sha256=code.lfs.sha256 if code.lfs is not None else "",
+            folders=lfs_folders,
+            platform=platform,
+            branch=code.head.branch if code.head is not None else None,
+            environment=environment,
+        ),
         receipt={
             "manifest_digest": manifest.digest,
             "run_id": manifest.run.id,
@@ -388,4 +419,10 @@ def wanted_by_commit(
         part=part,
         environment=environment,
     )
-    return Wanted(tree=tree, tree_by=tree_by, base=base, receipt={"commit": commit, "subdirectory": part or b"."})
+    return Wanted(
+        tree=tree,
+        tree_by=tree_by,
+        base=base,
+        lfs=LfsSources(platform=platform, environment=environment),
+        receipt={"commit": commit, "subdirectory": part or b"."},
+    )

@@ -6,6 +6,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from git_coderepo.checkout.layout import read_layout, start_layout
+from git_coderepo.checkout.lfs import object_folders
+from git_coderepo.checkout.store import Store
 from git_coderepo.errors import CodeRepoError, GitNotFound, InvalidManifest, RegistrationError, UnknownRun, UsageError
 from git_coderepo.git import Git
 from git_coderepo.manifest.model import Manifest
@@ -29,11 +32,15 @@ _HEX = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True)
 class FetchOrder:
-    """`wanted` for the runner; `overlay_path` is the file that an overlay was taken from, None where it was inside."""
+    """`wanted` for the runner; `overlay_path` is the file that an overlay was taken from, None where it was inside.
+
+    `lfs_path`: the same of the Git LFS objects that travel.
+    """
 
     wanted: Wanted
     manifest: Manifest | None = None
     overlay_path: bytes | None = None
+    lfs_path: bytes | None = None
 
 
 def split_commit(word: str) -> tuple[str, str, str] | None:
@@ -160,6 +167,13 @@ def order_by_manifest(
     elif manifest.code.overlay is not None and manifest.code.overlay.data is None:
         found = find_overlay(manifest.code.overlay.sha256, folder, git)
         data, path = found if found is not None else (None, None)
+    lfs: bytes | None = None
+    lfs_path: bytes | None = None
+    if manifest.code.lfs is not None and manifest.code.lfs.data is None:
+        # A manifest in a variable has no folder; an overlay that is named has.
+        beside = os.path.dirname(os.path.abspath(path)) if folder is None and path is not None else folder
+        found = find_overlay(manifest.code.lfs.sha256, beside, git)
+        lfs, lfs_path = found if found is not None else (None, None)
     platform: BaseCodeRepository | None = None
     local: LocalTree | None = None
     problem: CodeRepoError | None = None
@@ -177,9 +191,26 @@ def order_by_manifest(
                 raise
             problem = error
     wanted = wanted_by_manifest(
-        manifest, platform, overlay=data, environment=git.environment, local=local, problem=problem, keep=keep
+        manifest,
+        platform,
+        overlay=data,
+        environment=git.environment,
+        lfs=lfs,
+        lfs_folders=_lfs_folders(git, settings) if code_repository is None else (),
+        local=local,
+        problem=problem,
+        keep=keep,
     )
-    return FetchOrder(wanted, manifest, path)
+    return FetchOrder(wanted, manifest, path, lfs_path)
+
+
+def _lfs_folders(git: Git, settings: Settings) -> tuple[bytes, ...]:
+    """Where Git LFS objects lie in the repository one stands in; nowhere outside of one."""
+    try:
+        layout = read_layout(start_layout(git), git, bare_allowed=True)
+    except CodeRepoError:
+        return ()
+    return tuple(object_folders(layout, Store(layout), settings))
 
 
 def _platform_named(name: str, git: Git, settings: Settings) -> BaseCodeRepository:

@@ -12,6 +12,7 @@ from git_coderepo import __version__
 from git_coderepo.manifest.writer import path_value
 from git_coderepo.objects import ObjectId
 from git_coderepo.runner.conversion import Converted
+from git_coderepo.runner.lfs import LfsReport
 
 RECEIPT_ID = "urn:git-coderepo:receipt:1"
 RECEIPT_VERSION = "1.0"
@@ -30,7 +31,8 @@ class Receipt:
     """`tree` was recomputed from what was written and equals what `tree_by` (manifest, commit, platform) promised.
 
     `received` are bytes that came over the wire; times are seconds since the epoch. `conversions` say what was done to
-    files afterwards, because the tree's own attributes ask for it, and to which it could not be done.
+    files afterwards, because the tree's own attributes ask for it, and to which it could not be done; `lfs` is None
+    where the tree has no paths in Git LFS.
     """
 
     tree: ObjectId
@@ -49,6 +51,7 @@ class Receipt:
     overlay_deleted: int = 0
     outside_links: tuple[bytes, ...] = ()
     conversions: tuple[Converted, ...] = ()
+    lfs: LfsReport | None = None
     git: str | None = None
 
     def document(self) -> dict[str, object]:
@@ -81,6 +84,7 @@ class Receipt:
                 }
                 for each in self.conversions
             ],
+            "lfs": None if self.lfs is None else self.lfs.document(),
             "startedOn": _time(self.started),
             "finishedOn": _time(self.finished),
             "seconds": round(self.finished - self.started, 3),

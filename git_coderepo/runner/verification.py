@@ -17,6 +17,7 @@ from git_coderepo.objects import GITLINK, ObjectId, TreeEntry, blob_hasher, tree
 from git_coderepo.runner.conversion import stored
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.fetch import Wanted
+from git_coderepo.runner.lfs import by_pointers
 from git_coderepo.runner.part import below, tree_of_entries
 from git_coderepo.runner.scratch import Scratch, tree_rows
 from git_coderepo.runner.verify import compare, rehash
@@ -88,7 +89,9 @@ def verify_directory(wanted: Wanted, directory: str, *, git: Git) -> Verificatio
     tree = found.tree(object_format)
     if tree == wanted_tree:
         return Verification(wanted_tree, tree)
-    blobs = stored(directory, found, object_format)
+    # What Git LFS keeps counts by its pointer, which tells its contents.
+    pointers = {path: packed[6:] for path, packed in by_pointers(directory, found, object_format).items()}
+    blobs = {**stored(directory, found, object_format), **pointers}
     own = {path: found[path][1] for path in blobs}
     for path, id in blobs.items():
         found.put_id(path, id)
@@ -104,7 +107,7 @@ def verify_directory(wanted: Wanted, directory: str, *, git: Git) -> Verificatio
         return Verification(wanted_tree, tree, unlisted=error.message)
     if blobs:
         # Attributes that somebody has added say nothing of the recorded tree.
-        for path, id in stored(directory, found, object_format, among=expected).items():
+        for path, id in {**stored(directory, found, object_format, among=expected), **pointers}.items():
             if path in expected and expected[path][1] == id != found[path][1]:
                 found.put_id(path, id)
         tree = found.tree(object_format)

@@ -27,7 +27,8 @@ class WrittenTree:
 
     `entries`: path to (mode, raw id), gitlinks included. `tree`: the id of the tree they make in Git. `files` and
     `bytes`: what was written, links included. `outside_links`: the links that lead out of the tree; they stand
-    there as Git has them, and nothing of ours follows them.
+    there as Git has them, and nothing of ours follows them. `lfs_contents`: how many of the files hold what Git LFS
+    keeps, where `entries` and `tree` have the pointers.
     """
 
     entries: Listing
@@ -35,6 +36,7 @@ class WrittenTree:
     files: int
     outside_links: tuple[bytes, ...]
     bytes: int  # the last, since it hides the type of that name
+    lfs_contents: int = 0
 
 
 class TreeWriter:
