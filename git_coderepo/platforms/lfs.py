@@ -39,13 +39,17 @@ _OURS = frozenset(("host", "range", "content-length", "transfer-encoding", "acce
 
 
 class Action:
-    """Where an object's contents are: `href`, and the `headers` that its server wants to see there."""
+    """Where an object's contents are: `href`, and the `headers` that its server wants to see there.
 
-    __slots__ = ("headers", "href")
+    `authenticated`: these are enough, no credential is wanted.
+    """
 
-    def __init__(self, href: str, headers: Mapping[str, str]) -> None:
+    __slots__ = ("authenticated", "headers", "href")
+
+    def __init__(self, href: str, headers: Mapping[str, str], *, authenticated: bool = False) -> None:
         self.href = href
         self.headers = dict(headers)
+        self.authenticated = authenticated or any(name.lower() == "authorization" for name in headers)
 
 
 class LfsServer:
@@ -157,7 +161,7 @@ class LfsServer:
         headers = download.get("header") or {}
         if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
             return "the server gives headers for it that are none"
-        return Action(href, headers)
+        return Action(href, headers, authenticated=row.get("authenticated") is True)
 
     # --- its contents ---
 
@@ -171,9 +175,7 @@ class LfsServer:
         except CodeRepoError:
             raise UnexpectedAnswer(f"'{self.place}' sends a Git LFS object to something that is no URL") from None
         bound = _sendable(action.headers)
-        # With the header that the server wants to see there, nothing of ours is needed.
-        has_own = any(name.lower() == "authorization" for name in bound)
-        ours = self._endpoint.trusted and origin == self._origin and not has_own
+        ours = self._endpoint.trusted and origin == self._origin and not action.authenticated
         headers = {"Accept-Encoding": "identity"}
         if start:
             headers["Range"] = f"bytes={start}-"

@@ -39,7 +39,8 @@ _NAMED = 5
 class LfsSources:
     """Where contents may come from: the travelling tar with its digests, folders at hand, the platform's LFS server.
 
-    `folders` are raw paths of `lfs/objects`. `platform` None: there is nobody to ask.
+    `folders` are raw paths of `lfs/objects`. `platform` None: there is nobody to ask. A `sha256` without `data`: the
+    tar is not here.
     """
 
     data: bytes | None = None
@@ -242,8 +243,7 @@ class _Filler:
         if not self.waiting:
             return 0
         if sources.platform is None:
-            self._missing({key[0]: "it did not travel, and no server is known" for key in self.waiting}, "the run")
-        assert sources.platform is not None
+            raise self._not_given({key[0]: "no server is known" for key in self.waiting}, "the run", sources)
         server = LfsServer(
             sources.platform,
             lfsconfig=self._lfsconfig(),
@@ -253,9 +253,10 @@ class _Filler:
         try:
             if server.folder is not None:
                 self.from_folders([server.folder])
-                self._missing({key[0]: "it is not there" for key in self.waiting}, server.place)
+                if self.waiting:
+                    raise self._not_given({key[0]: "it is not there" for key in self.waiting}, server.place, sources)
                 return 0
-            return self._download(server, progress)
+            return self._download(server, sources, progress)
         finally:
             server.close()
 
@@ -263,7 +264,7 @@ class _Filler:
         packed = self._listing.directories[b""].get(b".lfsconfig", b"")
         return _contents(self._root, b".lfsconfig") if packed[:6] in _PLAIN else None
 
-    def _download(self, server: LfsServer, progress: Callable[[int, int], None] | None) -> int:
+    def _download(self, server: LfsServer, sources: LfsSources, progress: Callable[[int, int], None] | None) -> int:
         server.open()
         stop = threading.Event()
         waiting = list(self.waiting)
@@ -273,7 +274,9 @@ class _Filler:
             for start in range(0, len(waiting), BATCH):
                 asked = [Pointer(*key) for key in waiting[start : start + BATCH]]
                 answers = server.actions(asked)
-                self._missing({oid: why for oid, why in answers.items() if isinstance(why, str)}, server.place)
+                reasons = {oid: why for oid, why in answers.items() if isinstance(why, str)}
+                if reasons:
+                    raise self._not_given(reasons, server.place, sources)
                 futures: list[Future[int]] = []
                 for pointer in asked:
                     action = answers[pointer.oid]
@@ -304,17 +307,15 @@ class _Filler:
             os.close(file)
         return received
 
-    def _missing(self, reasons: Mapping[str, str], place: str) -> None:
-        """Raise where objects are not given, naming what they stand for."""
-        if not reasons:
-            return
+    def _not_given(self, reasons: Mapping[str, str], place: str, sources: LfsSources) -> LfsObjectMissing:
+        """The error where objects are not given, naming what they stand for."""
         paths = sorted((paths[0], reasons[key[0]]) for key, paths in self.waiting.items() if key[0] in reasons)
         named = ", ".join(f"{quoted(path)} ({why})" for path, why in paths[:_NAMED])
         more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
-        raise LfsObjectMissing(
-            f"'{place}' does not give what Git LFS keeps: {named}{more}",
-            hints=["git lfs push --all REMOTE, where the files are", "--no-lfs leaves the pointers as they are"],
-        )
+        hints = ["git lfs push --all REMOTE, where the files are", "--no-lfs leaves the pointers as they are"]
+        if sources.sha256 and sources.data is None:
+            hints.insert(0, f"'{sources.sha256}.tar.gz' travels with the run: copy it into the manifest's folder")
+        return LfsObjectMissing(f"'{place}' does not give what Git LFS keeps: {named}{more}", hints=hints)
 
     # --- files ---
 
