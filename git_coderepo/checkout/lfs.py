@@ -30,6 +30,7 @@ POINTER_BYTES = 1024
 _BEGIN = b"version https://git-lfs.github.com/spec/"
 _OLD_BEGINNINGS = (b"version https://hawser.github.com/spec/", b"version http://git-media.io/v/")
 _HEX = frozenset(b"0123456789abcdef")
+_LARGEST = (1 << 53) - 1  # bytes; what every JSON reader has exactly (RFC 7493, section 2.2)
 _EMPTY_OID = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
@@ -60,9 +61,9 @@ def read_pointer(contents: bytes, path: bytes) -> Pointer | None:
     lines = contents.split(b"\n")
     if len(lines) == 4 and lines[1].startswith(b"oid sha256:") and lines[2].startswith(b"size "):
         oid, size = lines[1].removeprefix(b"oid sha256:"), lines[2].removeprefix(b"size ")
-        if len(oid) == 64 and _HEX.issuperset(oid) and size.isdigit() and len(size) < 16:
+        if len(oid) == 64 and _HEX.issuperset(oid) and size.isdigit() and len(size) <= len(str(_LARGEST)):
             pointer = Pointer(oid.decode(), int(size))
-            if pointer.encode() == contents:
+            if pointer.encode() == contents and pointer.size <= _LARGEST:
                 return pointer
     name = os.fsdecode(path)
     if any(line.startswith(b"ext-") for line in lines):

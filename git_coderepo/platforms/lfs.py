@@ -12,6 +12,7 @@ from git_coderepo.credential import NoCredentials
 from git_coderepo.errors import (
     CodeRepoError,
     CredentialMissing,
+    DownloadDamaged,
     LfsObjectMissing,
     RateLimited,
     ScopeMissing,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 # Objects in one question: what git-lfs itself asks for.
 BATCH = 100
+# So often a question is asked whose answer is cut off.
+_ATTEMPTS = 4
 # An action's headers that are ours to set, or that would change what is asked.
 _OURS = frozenset(("host", "range", "content-length", "transfer-encoding", "accept-encoding", "connection"))
 
@@ -105,7 +108,7 @@ class LfsServer:
         """By oid, where each of at most `BATCH` objects is, or, in the server's words, why it is not given.
 
         Raises CredentialMissing, TokenRefused, ScopeMissing, LfsObjectMissing where the server has no LFS,
-        RateLimited, HostUnreachable, UnexpectedAnswer.
+        RateLimited, HostUnreachable, DownloadDamaged, UnexpectedAnswer.
         """
         import json
 
@@ -117,20 +120,30 @@ class LfsServer:
         }
         if self._branch is not None:
             asked["ref"] = {"name": f"refs/heads/{self._branch}"}
+        damage: DownloadDamaged | None = None
+        for _ in range(_ATTEMPTS):
+            response = self._post(json.dumps(asked).encode())
+            if response.status == 413 and len(pointers) > 1:
+                response.close()
+                middle = len(pointers) // 2
+                return {**self.actions(pointers[:middle]), **self.actions(pointers[middle:])}
+            if response.status != 200:
+                raise self._refusal(response)
+            try:
+                return self._read(response.json(), pointers)
+            except DownloadDamaged as error:
+                damage = error
+        assert damage is not None
+        raise damage
+
+    def _post(self, question: bytes) -> Response:
         http = self._ours if self._endpoint.trusted else self._strange
-        response = http.post(
+        return http.post(
             f"{self._endpoint.url}/objects/batch",
-            json.dumps(asked).encode(),
+            question,
             {"Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE},
             bound=_sendable(self._endpoint.headers),
         )
-        if response.status == 413 and len(pointers) > 1:
-            response.close()
-            middle = len(pointers) // 2
-            return {**self.actions(pointers[:middle]), **self.actions(pointers[middle:])}
-        if response.status != 200:
-            raise self._refusal(response)
-        return self._read(response.json(), pointers)
 
     def _read(self, answer: dict[str, object], pointers: Sequence[Pointer]) -> dict[str, Action | str]:
         if answer.get("transfer", "basic") != "basic":

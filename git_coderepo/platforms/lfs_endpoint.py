@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.errors import CodeRepoError, LfsObjectMissing, UnexpectedAnswer
+from git_coderepo.errors import CodeRepoError, InvalidRemoteURL, LfsObjectMissing, UnexpectedAnswer
 from git_coderepo.git import Git
 from git_coderepo.urls import Origin, RemoteURL
 
@@ -69,8 +69,8 @@ def _of_remote(remote: RemoteURL, platform: BaseCodeRepository, environment: Map
 def _configured(
     text: str, remote: RemoteURL | None, platform: BaseCodeRepository, environment: Mapping[str, str]
 ) -> Endpoint:
-    url = RemoteURL.parse(text)
-    if url.transport not in ("https", "http"):
+    if not text.startswith(("https://", "http://")):
+        url = RemoteURL.parse(text)
         if remote is None or (url.transport == "ssh" and url.platform_host() != remote.platform_host()):
             raise LfsObjectMissing(f"the tree's '.lfsconfig' names the Git LFS server '{url}', which is not asked")
         return _of_remote(url, platform, environment)
@@ -79,7 +79,21 @@ def _configured(
         homes.append(remote.origin())
         if remote.transport == "ssh":
             homes.append(Origin("https", remote.platform_host(platform.host_aliases)))
-    return Endpoint(url.url().rstrip("/"), trusted=url.origin() in homes)
+    place = _web_url(text)
+    return Endpoint(place, trusted=Origin.parse(place) in homes)
+
+
+def _web_url(text: str) -> str:
+    """An http URL without user name, query and final slash. Raises InvalidRemoteURL."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise InvalidRemoteURL("the URL of a Git LFS server that is none") from None
+    url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    Origin.parse(url)
+    return url + parts.path.rstrip("/")
 
 
 def _below(url: str) -> str:
@@ -127,12 +141,12 @@ def _authenticated(remote: RemoteURL, environment: Mapping[str, str]) -> Endpoin
         href = answer.get("href")
         if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
             raise ValueError
-        url = RemoteURL.parse(href).url() if href else None
+        url = _web_url(href) if href else None
     except (ValueError, AttributeError, TypeError, CodeRepoError):
         raise UnexpectedAnswer(f"'{remote.host}' answered 'git-lfs-authenticate' with something else") from None
     if url is None:
         url = _below(f"{Origin('https', remote.host)}/{(remote.path or '').strip('/')}")
-    return Endpoint(url.rstrip("/"), trusted=False, headers=headers)
+    return Endpoint(url, trusted=False, headers=headers)
 
 
 # --- .lfsconfig -----------------------------------------------------------------------------------

@@ -160,6 +160,7 @@ def test_a_server_that_gives_no_parts_is_asked_for_the_whole_again(gitlab: World
 def test_a_server_that_stumbles_is_asked_again(gitlab: World, kind: str) -> None:
     manifest = gitlab.manifest()
     gitlab.forge.misbehave(kind, Status(502))
+    gitlab.forge.misbehave(kind, Cut(after=10))
     gitlab.forge.misbehave(kind, Hangup())
     gitlab.forge.misbehave(kind, RetryAfter(1))
     fetched(gitlab, manifest)
