@@ -91,7 +91,7 @@ def giftless(tmp_path: Path) -> Iterator[int]:
     """The port of a giftless that anybody may write to."""
     home = tmp_path / "giftless"
     subprocess.run([sys.executable, "-m", "venv", home], check=True, timeout=300)
-    pip = [home / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", *NEEDS]
+    pip = [str(home / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", *NEEDS]
     installed = subprocess.run(pip, capture_output=True, text=True, timeout=600)
     if installed.returncode != 0:
         pytest.skip(f"giftless cannot be installed here: {installed.stderr.strip().splitlines()[-1:]}")
