@@ -145,7 +145,8 @@ def test_a_download_that_is_cut_goes_on_where_it_was(each: World) -> None:
     each.forge.misbehave("lfs/object", Cut(after=20_000), times=2)
     fetched(each, manifest)
     resumed = [entry.headers.get("range") for entry in each.forge.requests("lfs/object") if "range" in entry.headers]
-    assert resumed == ["bytes=20000-"] * 2
+    # Both cuts may fall on one object: several come at the same time.
+    assert resumed in (["bytes=20000-", "bytes=20000-"], ["bytes=20000-", "bytes=40000-"])
 
 
 def test_a_server_that_gives_no_parts_is_asked_for_the_whole_again(gitlab: World) -> None:
