@@ -133,7 +133,10 @@ def find_unpushed(
     pointers: list[tuple[Difference, Pointer]] = []
     plain = [row for row, size in zip(rows, sizes, strict=True) if size >= POINTER_BYTES]
     for row, (_, size, source) in zip(small, read_blobs(git, [row.id for row in small]), strict=True):
-        pointer = read_pointer(source.read(size), row.path)
+        try:
+            pointer = read_pointer(source.read(size), row.path)
+        except LfsPointerUnusable as error:
+            raise NotReproducible(error.message, hints=error.hints, waived_as="lfs") from None
         if pointer is not None:
             pointers.append((row, pointer))
         elif size:

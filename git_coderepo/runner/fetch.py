@@ -26,7 +26,7 @@ from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.record.publication import reference_of
 from git_coderepo.runner.conversion import archive_attributes, convert, restore
-from git_coderepo.runner.lfs import LfsSources, by_pointers, fill, renamed, room_left
+from git_coderepo.runner.lfs import LfsSources, by_pointers, fill, lfs_paths, room_left
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.local import LocalTree, local_method
 from git_coderepo.runner.methods import (
@@ -137,15 +137,18 @@ def fetch(
                 break
             if not used:
                 raise _best(errors, fallbacks)
+        in_lfs = lfs_paths(fresh, written.entries)
         kept = KeptPart(written.tree, written.files, tuple(written.outside_links))
         if wanted.keep:
             kept = keep_part(fresh, wanted.keep, written.entries, wanted.tree.object_format)
             if wanted.keep_tree not in (None, kept.tree):
                 raise TreeDiffers(f"the part is the tree {kept.tree}, not {wanted.keep_tree}: nothing was kept")
         tree = written.entries.part(wanted.keep) if wanted.keep else written.entries
+        in_lfs = in_lfs.below(wanted.keep) if wanted.keep else in_lfs
         filled = fill(
             fresh,
             tree,
+            in_lfs,
             wanted.lfs,
             keep=not lfs,
             already=written.lfs_contents,
@@ -269,11 +272,13 @@ def _write(
         elsewise = archive_attributes(directory, written.entries)
         if elsewise:
             hints = [f"its archive is another tree ({', '.join(elsewise)}): --method git brings it, where git is there"]
-    if written.tree != wanted.tree and (pointers := by_pointers(directory, written.entries, object_format)):
+    if written.tree != wanted.tree:
         # An archive may hold what Git LFS keeps (GitLab, and GitHub where it is set so): the tree has the pointers.
-        listing = renamed(written.entries, pointers)
-        if listing.tree(object_format) == wanted.tree:
-            written = replace(written, entries=listing, tree=wanted.tree, lfs_contents=len(pointers))
+        pointers = by_pointers(directory, lfs_paths(directory, written.entries).paths, object_format)
+        for path, id in pointers.items():
+            written.entries.put_id(path, id)
+        if pointers:
+            written = replace(written, tree=written.entries.tree(object_format), lfs_contents=len(pointers))
     if written.tree != wanted.tree:
         came = "" if request is None or request.tree in (None, base_tree) else " (the base is another one already)"
         raise TreeDiffers(

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 
 from git_coderepo.attributes import Attributes
 from git_coderepo.checkout.lfs import POINTER_BYTES, Pointer, has_lfs, object_path, read_pointer
-from git_coderepo.errors import DownloadDamaged, LfsObjectMissing, UnsafeTree
+from git_coderepo.errors import DownloadDamaged, LfsObjectMissing, LfsPointerUnusable, UnsafeTree
 from git_coderepo.objects import EXECUTABLE, FILE, blob_id
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.lfs import BATCH, Action, LfsServer
@@ -80,20 +80,38 @@ class LfsReport:
 # --- which paths ----------------------------------------------------------------------------------
 
 
-def lfs_files(root: Directories, listing: Listing) -> Iterator[tuple[bytes, bytes, int]]:
-    """(path, packed mode, size on the disk) of each file that the tree's own `.gitattributes` give to LFS.
+@dataclass(frozen=True)
+class LfsPaths:
+    """What of a tree its own attributes give to LFS: raw `paths` of files, and the contents of the `.lfsconfig`."""
 
-    Raises OSError.
-    """
-    attributes = _attributes(root, listing)
-    if attributes is None:
-        return
-    for directory, entries in listing.directories.items():
+    paths: tuple[bytes, ...] = ()
+    lfsconfig: bytes | None = None
+
+    def below(self, directory: bytes) -> LfsPaths:
+        """The same for a directory that is kept alone: its paths are named from there."""
+        prefix = directory + b"/"
+        below = tuple(path[len(prefix) :] for path in self.paths if path.startswith(prefix))
+        return LfsPaths(below, self.lfsconfig)
+
+
+def lfs_paths(directory: str, listing: Listing) -> LfsPaths:
+    """Which files of the tree in `directory`, which `listing` lists, are in LFS. Raises TargetUnusable."""
+    try:
+        with Directories(directory) as root:
+            attributes = _attributes(root, listing)
+            if attributes is None:
+                return LfsPaths()
+            packed = listing.directories[b""].get(b".lfsconfig", b"")
+            lfsconfig = _contents(root, b".lfsconfig") if packed[:6] in _PLAIN else None
+    except OSError as error:
+        raise unusable(error, directory, "read") from None
+    found = []
+    for folder, entries in listing.directories.items():
         for name, packed in entries.items():
-            path = directory + b"/" + name if directory else name
+            path = folder + b"/" + name if folder else name
             if packed[:6] in _PLAIN and has_lfs(attributes, path):
-                facts = os.stat(name, dir_fd=root.open(directory), follow_symlinks=False)
-                yield path, packed[:6], facts.st_size
+                found.append(path)
+    return LfsPaths(tuple(found), lfsconfig)
 
 
 def _attributes(root: Directories, listing: Listing) -> Attributes | None:
@@ -101,53 +119,50 @@ def _attributes(root: Directories, listing: Listing) -> Attributes | None:
     for directory, entries in listing.directories.items():
         if entries.get(b".gitattributes", b"")[:6] in _PLAIN:
             files[directory] = _contents(root, (directory + b"/" if directory else b"") + b".gitattributes")
-    return Attributes(files) if any(b"lfs" in contents for contents in files.values()) else None
+    if not any(b"lfs" in contents for contents in files.values()):
+        return None
+    return Attributes(files).only(frozenset((b"filter",)))
 
 
-def pointers_of(root: Directories, listing: Listing) -> dict[bytes, Pointer]:
-    """The pointers that are to become files. Raises LfsPointerUnusable, OSError."""
+def pointers_of(root: Directories, paths: Iterable[bytes]) -> dict[bytes, Pointer]:
+    """Those of the files that are pointers. Raises LfsPointerUnusable, OSError."""
     found = {}
-    for path, _, size in lfs_files(root, listing):
-        if 0 < size < POINTER_BYTES and (pointer := read_pointer(_contents(root, path), path)) is not None:
+    for path in paths:
+        if (contents := _small(root, path)) and (pointer := read_pointer(contents, path)) is not None:
             found[path] = pointer
     return found
 
 
-def by_pointers(directory: str, listing: Listing, object_format: str) -> dict[bytes, bytes]:
-    """For each LFS file that holds contents, and no pointer: path to (packed mode and) id of the pointer to them.
+def by_pointers(directory: str, paths: Iterable[bytes], object_format: str) -> dict[bytes, bytes]:
+    """For each of the files that holds contents, and no pointer: path to the raw id of the pointer to them.
 
-    What is not in LFS in spite of its attributes is among them. Raises TargetUnusable.
+    What is in the tree itself, in spite of its attributes, is among them. Raises TargetUnusable.
     """
     found = {}
     try:
         with Directories(directory) as root:
-            for path, mode, size in lfs_files(root, listing):
-                if size == 0 or (size < POINTER_BYTES and _is_pointer(_contents(root, path), path)):
-                    continue
-                pointer = Pointer(_sha256(root, path), size)
-                found[path] = mode + blob_id(pointer.encode(), object_format)
+            for path in paths:
+                contents = _small(root, path)
+                if contents is None or (contents and not _is_pointer(contents, path)):
+                    found[path] = blob_id(_pointer_to(root, path).encode(), object_format)
     except OSError as error:
         raise unusable(error, directory, "read") from None
     return found
 
 
 def _is_pointer(contents: bytes, path: bytes) -> bool:
-    from git_coderepo.errors import LfsPointerUnusable
-
     try:
         return read_pointer(contents, path) is not None
     except LfsPointerUnusable:
         return True
 
 
-def renamed(listing: Listing, ids: Mapping[bytes, bytes]) -> Listing:
-    """The listing with these packed entries in the place of its own."""
-    copy = Listing()
-    copy.directories = {directory: dict(entries) for directory, entries in listing.directories.items()}
-    for path, packed in ids.items():
-        directory, _, name = path.rpartition(b"/")
-        copy.directories[directory][name] = packed
-    return copy
+def _small(root: Directories, path: bytes) -> bytes | None:
+    """The contents of a file that may be a pointer, None of a larger one."""
+    directory, _, name = path.rpartition(b"/")
+    with os.fdopen(os.open(name, _READ, dir_fd=root.open(directory)), "rb") as file:
+        contents = file.read(POINTER_BYTES)
+    return contents if len(contents) < POINTER_BYTES else None
 
 
 def _contents(root: Directories, path: bytes) -> bytes:
@@ -156,13 +171,15 @@ def _contents(root: Directories, path: bytes) -> bytes:
         return file.read()
 
 
-def _sha256(root: Directories, path: bytes) -> str:
+def _pointer_to(root: Directories, path: bytes) -> Pointer:
     directory, _, name = path.rpartition(b"/")
     digest = hashlib.sha256()
+    size = 0
     with os.fdopen(os.open(name, _READ, dir_fd=root.open(directory)), "rb") as file:
         while piece := file.read(_PIECE):
             digest.update(piece)
-    return digest.hexdigest()
+            size += len(piece)
+    return Pointer(digest.hexdigest(), size)
 
 
 # --- from pointers to files -----------------------------------------------------------------------
@@ -171,6 +188,7 @@ def _sha256(root: Directories, path: bytes) -> str:
 def fill(
     directory: str,
     listing: Listing,
+    lfs: LfsPaths,
     sources: LfsSources,
     *,
     keep: bool,
@@ -178,7 +196,7 @@ def fill(
     room: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> LfsReport | None:
-    """Turn the pointers below `directory`, whose proved tree is `listing`, into files; None where it has no LFS paths.
+    """Turn the pointers below `directory`, whose proved tree is `listing`, into files; None where it has none.
 
     `keep` leaves them as they are; `already` is how many came as files; `room` bytes may be written. Raises
     LfsPointerUnusable, LfsObjectMissing, UnsafeTree, TargetUnusable, DownloadDamaged and what asking the server raises.
@@ -186,14 +204,14 @@ def fill(
     try:
         with Directories(directory) as root:
             if keep:
-                files = sum(1 for _, _, size in lfs_files(root, listing) if 0 < size < POINTER_BYTES)
+                files = sum(1 for path in lfs.paths if _is_pointer(_small(root, path) or b"", path))
                 return LfsReport("pointers", files) if files else None
-            pointers = pointers_of(root, listing)
+            pointers = pointers_of(root, lfs.paths)
             if not pointers:
                 return LfsReport("fetched", already, already) if already else None
             if sum(pointer.size for pointer in pointers.values()) > room:
                 raise UnsafeTree("what Git LFS keeps of the tree is larger than what a tree may be")
-            filler = _Filler(root, listing, pointers)
+            filler = _Filler(root, listing, pointers, lfs.lfsconfig)
             travelled = filler.from_tar(sources)
             filler.from_folders(sources.folders)
             received = filler.from_server(sources, progress)
@@ -205,7 +223,10 @@ def fill(
 class _Filler:
     """Puts contents in the place of pointers; `waiting` are the objects that are still to come, with their paths."""
 
-    def __init__(self, root: Directories, listing: Listing, pointers: Mapping[bytes, Pointer]) -> None:
+    def __init__(
+        self, root: Directories, listing: Listing, pointers: Mapping[bytes, Pointer], lfsconfig: bytes | None
+    ) -> None:
+        self._lfsconfig = lfsconfig
         self._root = root
         self._listing = listing
         self._lock = threading.Lock()
@@ -246,7 +267,7 @@ class _Filler:
             raise self._not_given({key[0]: "no server is known" for key in self.waiting}, "the run", sources)
         server = LfsServer(
             sources.platform,
-            lfsconfig=self._lfsconfig(),
+            lfsconfig=self._lfsconfig,
             branch=sources.branch,
             environment=sources.environment,
         )
@@ -259,10 +280,6 @@ class _Filler:
             return self._download(server, sources, progress)
         finally:
             server.close()
-
-    def _lfsconfig(self) -> bytes | None:
-        packed = self._listing.directories[b""].get(b".lfsconfig", b"")
-        return _contents(self._root, b".lfsconfig") if packed[:6] in _PLAIN else None
 
     def _download(self, server: LfsServer, sources: LfsSources, progress: Callable[[int, int], None] | None) -> int:
         server.open()

@@ -13,11 +13,11 @@ from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.store import Store
 from git_coderepo.errors import CodeRepoError, TargetUnusable, TreeDiffers
 from git_coderepo.git import Git
-from git_coderepo.objects import GITLINK, ObjectId, TreeEntry, blob_hasher, tree_id
+from git_coderepo.objects import EXECUTABLE, FILE, GITLINK, ObjectId, TreeEntry, blob_hasher, tree_id
 from git_coderepo.runner.conversion import stored
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.fetch import Wanted
-from git_coderepo.runner.lfs import by_pointers
+from git_coderepo.runner.lfs import by_pointers, lfs_paths
 from git_coderepo.runner.part import below, tree_of_entries
 from git_coderepo.runner.scratch import Scratch, tree_rows
 from git_coderepo.runner.verify import compare, rehash
@@ -90,7 +90,7 @@ def verify_directory(wanted: Wanted, directory: str, *, git: Git) -> Verificatio
     if tree == wanted_tree:
         return Verification(wanted_tree, tree)
     # What Git LFS keeps counts by its pointer, which tells its contents.
-    pointers = {path: packed[6:] for path, packed in by_pointers(directory, found, object_format).items()}
+    pointers = by_pointers(directory, lfs_paths(directory, found).paths, object_format)
     blobs = {**stored(directory, found, object_format), **pointers}
     own = {path: found[path][1] for path in blobs}
     for path, id in blobs.items():
@@ -105,12 +105,14 @@ def verify_directory(wanted: Wanted, directory: str, *, git: Git) -> Verificatio
             expected = below(expected, wanted.keep) if wanted.keep else expected
     except CodeRepoError as error:
         return Verification(wanted_tree, tree, unlisted=error.message)
-    if blobs:
-        # Attributes that somebody has added say nothing of the recorded tree.
-        for path, id in {**stored(directory, found, object_format, among=expected), **pointers}.items():
-            if path in expected and expected[path][1] == id != found[path][1]:
-                found.put_id(path, id)
-        tree = found.tree(object_format)
+    # Attributes that somebody has added say nothing of the recorded tree. A pointer needs none: where it is what was
+    # recorded, it says which contents belong there (those of a part may stand above it).
+    changed = [path for path in compare(expected, found).changed if found[path][0] in (FILE, EXECUTABLE)]
+    pointers = by_pointers(directory, changed, object_format)
+    for path, id in {**stored(directory, found, object_format, among=expected), **pointers}.items():
+        if path in expected and expected[path][1] == id != found[path][1]:
+            found.put_id(path, id)
+    tree = found.tree(object_format)
     differences = compare(expected, found)
     return Verification(wanted_tree, tree, differences.changed, differences.missing, differences.added)
 

@@ -505,6 +505,32 @@ def test_a_pointer_that_cannot_be_proved_is_refused_by_name(local: World, text: 
         local.push()
 
 
+def test_a_part_comes_with_its_contents_by_the_attributes_above_it(local: World) -> None:
+    manifest, code = local.manifest(), target(local)
+    part = ("--subdirectory", "data")
+    receipt = local.runner.run("fetch", "--json", *part, manifest, code).json()
+    assert (receipt["lfs"]["files"], receipt["lfs"]["objects"]) == (2, 1)
+    assert sorted(os.listdir(code)) == ["the same.bin", "weights.bin"]
+    assert (code / "weights.bin").read_bytes() == WEIGHTS
+    local.runner.run("verify", "--strict", *part, manifest, code)
+    (code / "weights.bin").write_bytes(WEIGHTS + b"!")
+    said = local.runner.run("verify", *part, manifest, code, check=False)
+    assert said.status == 1 and said.text == "changed: weights.bin\n"
+
+
+def test_a_run_that_looks_at_a_part_alone_has_its_contents(local: World) -> None:
+    local.checkout.write("data/new.bin", keep(local, NEW))
+    local.checkout.write("elsewhere/lost.bin", pointer(b"a colleague's, and nowhere" * 100))
+    local.checkout.git("config", "coderepo.scope", "data")
+    try:
+        manifest, code = local.manifest(), target(local)
+    finally:
+        local.checkout.git("config", "--unset-all", "coderepo.scope")
+    local.runner.run("fetch", manifest, code)
+    assert (code / "data" / "weights.bin").read_bytes() == WEIGHTS
+    assert (code / "data" / "new.bin").read_bytes() == NEW
+
+
 def test_a_sha256_repository(tmp_path: Path) -> None:
     for place in make(tmp_path, "git", object_format="sha256"):
         receipt = fetched(place, place.manifest())
