@@ -109,7 +109,8 @@ def verify_directory(wanted: Wanted, directory: str, *, git: Git) -> Verificatio
     # recorded, it says which contents belong there (those of a part may stand above it).
     changed = [path for path in compare(expected, found).changed if found[path][0] in (FILE, EXECUTABLE)]
     pointers = by_pointers(directory, changed, object_format)
-    for path, id in {**stored(directory, found, object_format, among=expected), **pointers}.items():
+    blobs = stored(directory, found, object_format, among=expected)
+    for path, id in (*blobs.items(), *pointers.items()):
         if path in expected and expected[path][1] == id != found[path][1]:
             found.put_id(path, id)
     tree = found.tree(object_format)
