@@ -5,7 +5,7 @@ Format: https://git-scm.com/docs/git-status#_porcelain_format_version_2, with `-
 
 from __future__ import annotations
 
-from git_coderepo.errors import NotReproducible
+from git_coderepo.errors import GitFailed, NotReproducible
 from git_coderepo.objects import ObjectId
 
 TYPE_CHECKING = False
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from git_coderepo.git import Git, Process
 
 
-_FILTER_WORDS = (" filter '", "initialization for subprocess", "packet write ", "the remote end hung up")
+_FILTER_WORDS = ("initialization for subprocess", "packet write ", "the remote end hung up")
 # strerror(3) in the C locale, for what keeps lstat(2) from an answer other than "there is none".
 _UNREACHABLE = frozenset(
     ("Permission denied", "Operation not permitted", "Input/output error", "Stale file handle", "File name too long",
@@ -92,7 +92,8 @@ def read_status(process: Process) -> Status:
     """The answer; raises GitFailed or NotACheckout, and NotReproducible for what git could not look at."""
     process.finish()
     if process.status != 0:
-        raise filter_failure(process.stderr) or process.failure()
+        failure = process.failure()
+        raise (filter_failure(process.stderr) if isinstance(failure, GitFailed) else None) or failure
     output = process.stdout
     if process.stderr:
         _refuse_unseen(process.stderr)
@@ -100,18 +101,15 @@ def read_status(process: Process) -> Status:
 
 
 def filter_failure(stderr: bytes) -> NotReproducible | None:
-    """What git says where a clean filter that has to run does not: git-lfs without its program; None for other words.
+    """What git says where a clean filter that is a process, as git-lfs, has no program; None for other words.
 
-    What it says is chance: with a filter that is a process, it may be the first to notice that there is none.
+    Which of them is chance: of git and of the shell that finds none, either may be the first to notice.
     """
     lines = stderr.decode("utf-8", "replace").splitlines()
     if not any(word in line for line in lines for word in _FILTER_WORDS):
         return None
-    named = next((line for line in lines if " filter '" in line), "")
-    path = named.partition(": ")[2].partition(": clean filter '")[0] if named.startswith("fatal: ") else ""
-    shown = f"'{path}'" if path else "a file"
     return NotReproducible(
-        f"{shown} cannot be recorded, since its clean filter does not run: {lines[0]}",
+        f"a file cannot be recorded: its clean filter does not run: {lines[0]}",
         hints=["install the filter's program; where it is git-lfs: git lfs install"],
     )
 
