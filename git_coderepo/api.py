@@ -12,7 +12,7 @@ from git_coderepo.record.build_key import build_key
 from git_coderepo.record.document import write_record
 from git_coderepo.record.inherited import own_command
 from git_coderepo.record.inprocess import ActiveRun
-from git_coderepo.record.keep import keep_overlays
+from git_coderepo.record.keep import keep_beside
 from git_coderepo.record.recording import RunRequest
 from git_coderepo.record.snapshot import Request, take_snapshot
 from git_coderepo.runner.fetch import fetch as materialise
@@ -53,7 +53,7 @@ def snapshot(
     record = write_record(
         taken, now=time.time(), git_version=git_version, build_key=None if key is None else key.digest
     )
-    keep_overlays(taken, record)
+    keep_beside(taken, record)
     return Manifest.parse(record.data)
 
 
@@ -108,17 +108,19 @@ def fetch(
     overlay: str | Sequence[str] | None = None,
     code_repository: str | None = None,
     subdirectory: str | None = None,
+    lfs: bool = True,
     environment: Mapping[str, str] | None = None,
 ) -> Receipt:
     """Materialise a run's code in `directory` and prove it; `run` is a manifest, its path, or `NAME@COMMIT[:PATH]`.
 
     `method` is one of `auto`, `archive`, `git`, `files`; `overlay` names the file, or the files, of overlays that are
-    neither in the manifest nor beside it; `subdirectory` is the one directory that is kept of it; `environment` stands
-    in for os.environ. Raises TreeDiffers, TargetUnusable, OverlayMissing, CommitMissing, CredentialError,
-    HostUnreachable and other CodeRepoErrors: then nothing is left behind.
+    neither in the manifest nor beside it; `subdirectory` is the one directory that is kept of it; `lfs` False leaves
+    the pointers of Git LFS as they are; `environment` stands in for os.environ. Raises TreeDiffers, TargetUnusable,
+    OverlayMissing, CommitMissing, CredentialError, HostUnreachable and other CodeRepoErrors: then nothing is left
+    behind.
     """
     order = _order(run, overlay, code_repository, subdirectory, environment)
-    return materialise(order.wanted, os.fspath(directory), method=method)
+    return materialise(order.wanted, os.fspath(directory), method=method, lfs=lfs)
 
 
 def verify(

@@ -197,6 +197,14 @@ class UnsafeTree(CodeRepoError):
     """A path, mode or size in an archive, a repository or an overlay that safety rule 3 refuses."""
 
 
+class LfsPointerUnusable(CodeRepoError):
+    """A pointer of Git LFS that this program, or anybody without its extensions, cannot turn into the file."""
+
+
+class LfsObjectMissing(PlatformError):
+    """The LFS server does not have an object, or does not give it: the paths that it stands for are named."""
+
+
 class DownloadDamaged(CodeRepoError):
     """What arrived is cut off, is not the format it should be, or has a wrong checksum."""
 

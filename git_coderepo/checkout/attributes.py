@@ -56,8 +56,10 @@ def _alters(word: bytes) -> bool:
     if word.startswith((b"-", b"!")):
         return False
     name, _, value = word.partition(b"=")
+    if name == b"filter":
+        return value != b"lfs"  # pointers, or what they stand for: a runner knows both
     return (
-        name in (b"export-ignore", b"export-subst", b"ident", b"working-tree-encoding", b"filter")
+        name in (b"export-ignore", b"export-subst", b"ident", b"working-tree-encoding")
         or (name in (b"eol", b"crlf") and value not in (b"lf", b"input"))
         # An attribute macro's own name says nothing; what it stands for is in its `[attr]` line, read as any other.
     )

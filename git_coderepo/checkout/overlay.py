@@ -82,44 +82,61 @@ def blob_sizes(git: Git, ids: Sequence[str]) -> list[int]:
 
 def build_overlay(git: Git, found: Sequence[Difference], screen: Callable[[bytes, bytes], None]) -> Overlay:
     """The overlay of these differences; `screen` is called with each path and its contents and may refuse it."""
-    import hashlib
-    import zlib
-
     sending = travelling(found)
-    tar_digest, gzip_digest = hashlib.sha256(), hashlib.sha256()
-    # wbits 31: a gzip frame whose header holds no time and no name (RFC 1952).
-    compressor = zlib.compressobj(6 if len(sending) < 1000 else 1, zlib.DEFLATED, 31)
-    pieces: list[bytes] = []
-
-    def put(piece: bytes) -> None:
-        tar_digest.update(piece)
-        packed = compressor.compress(piece)
-        if packed:
-            gzip_digest.update(packed)
-            pieces.append(packed)
-
+    packer = Packer(len(sending))
     blobs = read_blobs(git, [difference.id for difference in sending])
     for difference, (_, size, source) in zip(sending, blobs, strict=True):
         contents = source.read(size)
         screen(difference.path, contents)
         if difference.mode == SYMLINK:
-            put(b"".join(tar_header(difference.path, 0, 0o777, link=contents)))
-            continue
-        put(b"".join(tar_header(difference.path, size, 0o755 if difference.mode == EXECUTABLE else 0o644)))
+            packer.add_link(difference.path, contents)
+        else:
+            packer.add_file(difference.path, contents, 0o755 if difference.mode == EXECUTABLE else 0o644)
+    data, tar_sha256, sha256 = packer.finish()
+    deleted = [difference.path for difference in found if difference.mode == 0]
+    return Overlay(data, tar_sha256, sha256, len(sending), deleted)
+
+
+class Packer:
+    """A gzip'd tar in the making, of some `count` members."""
+
+    __slots__ = ("_compressor", "_digest", "_pieces", "_tar_digest")
+
+    def __init__(self, count: int) -> None:
+        import hashlib
+        import zlib
+
+        self._tar_digest, self._digest = hashlib.sha256(), hashlib.sha256()
+        # wbits 31: a gzip frame whose header holds no time and no name (RFC 1952).
+        self._compressor = zlib.compressobj(6 if count < 1000 else 1, zlib.DEFLATED, 31)
+        self._pieces: list[bytes] = []
+
+    def add_link(self, path: bytes, target: bytes) -> None:
+        """A symbolic link."""
+        self._put(b"".join(tar_header(path, 0, 0o777, link=target)))
+
+    def add_file(self, path: bytes, contents: bytes, mode: int) -> None:
+        """A file."""
+        size = len(contents)
+        self._put(b"".join(tar_header(path, size, mode)))
         for at in range(0, size, _PIECE):
-            put(contents[at : at + _PIECE])
-        put(bytes(-size % _BLOCK))
-    put(bytes(2 * _BLOCK))
-    last = compressor.flush()
-    gzip_digest.update(last)
-    pieces.append(last)
-    return Overlay(
-        b"".join(pieces),
-        tar_digest.hexdigest(),
-        gzip_digest.hexdigest(),
-        len(sending),
-        [difference.path for difference in found if difference.mode == 0],
-    )
+            self._put(contents[at : at + _PIECE])
+        self._put(bytes(-size % _BLOCK))
+
+    def finish(self) -> tuple[bytes, str, str]:
+        """(the gzip, the sha256 of the tar inside, its own sha256), digests in hex; once."""
+        self._put(bytes(2 * _BLOCK))
+        self._keep(self._compressor.flush())
+        return b"".join(self._pieces), self._tar_digest.hexdigest(), self._digest.hexdigest()
+
+    def _put(self, piece: bytes) -> None:
+        self._tar_digest.update(piece)
+        self._keep(self._compressor.compress(piece))
+
+    def _keep(self, packed: bytes) -> None:
+        if packed:
+            self._digest.update(packed)
+            self._pieces.append(packed)
 
 
 def tar_header(path: bytes, size: int, mode: int, *, link: bytes | None = None) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ Format: https://git-scm.com/docs/git-status#_porcelain_format_version_2, with `-
 
 from __future__ import annotations
 
-from git_coderepo.errors import NotReproducible
+from git_coderepo.errors import GitFailed, NotReproducible
 from git_coderepo.objects import ObjectId
 
 TYPE_CHECKING = False
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from git_coderepo.git import Git, Process
 
 
+_FILTER_WORDS = ("initialization for subprocess", "packet write ", "the remote end hung up")
 # strerror(3) in the C locale, for what keeps lstat(2) from an answer other than "there is none".
 _UNREACHABLE = frozenset(
     ("Permission denied", "Operation not permitted", "Input/output error", "Stale file handle", "File name too long",
@@ -72,8 +73,15 @@ class Status:
 
 
 def start_status(git: Git, pathspecs: Sequence[bytes] = ()) -> Process:
-    """The question; nothing is written, not even the refreshed index. See `scope.pathspecs`."""
-    return git.start(
+    """The question; nothing is written, not even the refreshed index. See `scope.pathspecs`.
+
+    Where git has the clean filter of git-lfs look at a file, that keeps the object, and installs its hooks: in our own
+    store (named from the git directory), and nowhere.
+    """
+    settings = [("core.hooksPath", "/dev/null")]
+    if not any(name == "lfs.storage" for name, _ in git.settings):
+        settings.append(("lfs.storage", "coderepo/lfs"))
+    return git.with_settings(*settings).start(
         "--no-optional-locks", "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all",
         "--no-renames", "--ignore-submodules=none", "--no-ahead-behind",
         *pathspecs,
@@ -84,7 +92,10 @@ def read_status(process: Process) -> Status:
     """The answer; raises GitFailed or NotACheckout, and NotReproducible for what git could not look at."""
     process.finish()
     _refuse_broken(process.stderr)
-    output = process.checked()
+    if process.status != 0:
+        failure = process.failure()
+        raise (filter_failure(process.stderr) if isinstance(failure, GitFailed) else None) or failure
+    output = process.stdout
     if process.stderr:
         _refuse_unseen(process.stderr)
     return parse_status(output)
@@ -101,6 +112,21 @@ def _refuse_broken(words: bytes) -> None:
                 f"the submodule '{name}' has a '.git' in which git finds no repository",
                 hints=[f"move '{name}' away, and then: git submodule update --init '{name}'"],
             )
+
+
+def filter_failure(stderr: bytes) -> NotReproducible | None:
+    """What git says where a clean filter that is a process, as git-lfs, has no program; None for other words.
+
+    Which of them is chance: of git and of the shell that finds none, either may be the first to notice. Where git
+    comes as far as to name the path, `git.failure` has the words for it.
+    """
+    lines = stderr.decode("utf-8", "replace").splitlines()
+    if not any(word in line for line in lines for word in _FILTER_WORDS):
+        return None
+    return NotReproducible(
+        f"a file cannot be recorded: its filter failed: {lines[0]}",
+        hints=["install the filter's command; where it is git-lfs: git lfs install"],
+    )
 
 
 def _refuse_unseen(words: bytes) -> None:

@@ -33,6 +33,11 @@ class Store:
     def overlays(self) -> bytes:
         return self.directory + b"/overlays"
 
+    @property
+    def lfs_setting(self) -> tuple[str, str]:
+        """What has git-lfs's clean filter keep here, and not in the user's repository, what it reads."""
+        return "lfs.storage", os.fsdecode(self.directory + b"/lfs")
+
     def prepare(self) -> None:
         """Make the directories; the alternate is written down, so that `git fsck` and people can follow it."""
         if self.outer is not None:
@@ -67,6 +72,7 @@ class Store:
                 ("core.fsmonitor", "false"),
                 ("core.safecrlf", "false"),
                 ("core.hooksPath", "/dev/null"),  # a private index is no news for the user's hooks
+                self.lfs_setting,
             )
             .at(self.layout.toplevel)
         )

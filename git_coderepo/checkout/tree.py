@@ -7,6 +7,7 @@ import os
 import stat
 
 from git_coderepo.checkout.scope import inside, pathspecs, read_part
+from git_coderepo.checkout.status import filter_failure
 from git_coderepo.errors import CodeRepoError, GitFailed, NotReproducible
 from git_coderepo.objects import ObjectId
 
@@ -229,6 +230,9 @@ def _unreadable(layout: Layout, paths: Sequence[bytes], error: Exception) -> Exc
             hints=["make it readable, or remove it from the index: git rm --cached PATH", "git coderepo ignore PATH"],
             waived_as="unreadable",
         )
+    filtered = filter_failure(error.stderr)
+    if filtered is not None:
+        return filtered
     words = error.stderr.decode("utf-8", "surrogateescape").strip().splitlines()
     reason = next((line for line in words if line.startswith("error: ")), words[-1] if words else error.message)
     reason = reason.removeprefix("error: ").removeprefix("fatal: ")

@@ -182,8 +182,14 @@ def _wanted_here(code: Code, taken: Snapshot, record: Record, environment: Mappi
         if each.code is not None and snapshot is not None:
             wanted = _wanted_here(each.code, snapshot, record, environment)
             submodules.append(WantedSubmodule(each.path, each.commit, wanted))
-    beside = record.overlays.get(code.overlay.sha256) if code.overlay is not None else None
-    return wanted_by_code(code, platform, overlay=beside, environment=environment, submodules=tuple(submodules))
+    return wanted_by_code(
+        code,
+        platform,
+        overlay=record.beside.get(code.overlay.sha256) if code.overlay is not None else None,
+        lfs=record.beside.get(code.lfs.sha256) if code.lfs is not None else None,
+        environment=environment,
+        submodules=tuple(submodules),
+    )
 
 
 def _flip_one_byte(directory: str) -> str | None:

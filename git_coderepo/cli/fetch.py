@@ -38,6 +38,9 @@ def fetch(
     subdirectory: Subdirectory = None,
     receipt: Annotated[str | None, typer.Option("--receipt", metavar="FILE", help="Write the receipt there.")] = None,
     code_repository: CodeRepository = None,
+    lfs: Annotated[
+        bool, typer.Option("--lfs/--no-lfs", help="Turn the pointers of Git LFS into files, or leave them.")
+    ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but what went wrong.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -56,18 +59,28 @@ def fetch(
         raise UsageError("--cache and --method exclude each other")
     if cache and subdirectory is not None:
         raise UsageError("--cache and --subdirectory exclude each other: the cache keeps whole trees")
+    if cache and not lfs:
+        raise UsageError("--cache and --no-lfs exclude each other: the cache keeps whole files")
     order = fetch_order(run, overlay=overlay, code_repository=code_repository, subdirectory=subdirectory)
     for path in order.overlay_paths if not quiet else ():
         output.say(f"the overlay comes from '{os.fsdecode(path)}'")
+    for path in order.lfs_paths if lfs and not quiet else ():
+        output.say(f"what Git LFS keeps comes from '{os.fsdecode(path)}'")
     for platform in order.wanted.platforms() if not quiet else ():
         platform.notify = output.say
     with ended_by_signals(), progress_shown(quiet) as progress:
         if method == "auto":
             made = fetch_with_cache(
-                order.wanted, directory, runner_settings(Git()), fill=cache, notify=output.say, progress=progress
+                order.wanted,
+                directory,
+                runner_settings(Git()),
+                fill=cache,
+                notify=output.say,
+                progress=progress,
+                lfs=lfs,
             )
         else:  # one way is insisted on
-            made = materialise(order.wanted, directory, method=method, progress=progress)
+            made = materialise(order.wanted, directory, method=method, progress=progress, lfs=lfs)
     if receipt is not None:
         made.write(receipt)
     if as_json:
@@ -95,6 +108,8 @@ def show(receipt: Receipt, directory: str) -> None:
         output.warn(f"a commit does not say where its submodules are, and their directories stay empty: {names}")
     travelled = "" if receipt.overlay_files is None else f", {receipt.overlay_files} from the overlay"
     came = f", {shown_size(receipt.received)} received" if receipt.received else ""
+    if receipt.lfs is not None and receipt.lfs.state == "pointers":
+        output.warn(f"{output.count(receipt.lfs.files, 'file')} of Git LFS left as pointers")
     output.line(f"{directory}: tree {receipt.tree}, verified")
     for inner in receipt.submodules:
         name = os.fsdecode(inner.path)
@@ -104,6 +119,8 @@ def show(receipt: Receipt, directory: str) -> None:
             files = output.count(inner.files, "file")
             output.line(f"{os.path.join(directory, name)}: tree {inner.tree}, verified; {files} by {inner.method}")
     seconds = receipt.finished - receipt.started
+    if receipt.lfs is not None and receipt.lfs.state == "fetched":
+        travelled += f", {receipt.lfs.files} of Git LFS"
     output.line(f"{output.count(receipt.files, 'file')}{travelled}, by {receipt.method}{came}, {seconds:.2f} s")
 
 

@@ -86,7 +86,7 @@ TRAVELS = (
     "takes one along.",
     "Refused before the run starts, with the line that cures it: contents in the unmistakable shape of a token, more "
     "than `coderepo.overlayLimit`, a tracked path that cannot be read, a Git repository inside this one that is no "
-    "submodule, and a file that Git LFS keeps.",
+    "submodule, and a Git LFS pointer whose contents are neither here nor known to be on the platform.",
     "Refused as well: a path that changes while it is read, that is a FIFO or a socket in a file's place, or whose "
     "name no runner writes. A partial clone asks no network: where contents would travel that are not here, `git "
     "cat-file -e ID` fetches them. Paths marked assume-unchanged or skip-worktree are taken as they lie on the disk, "
@@ -104,6 +104,12 @@ TRAVELS = (
     "dirty submodule makes the run dirty. One that is not checked out is recorded as absent, and its directory stays "
     "empty. The superproject's tree id proves the commit of each submodule; the tree of its files is recorded beside "
     "it, and is what `fetch` and `verify` hold them to.",
+    "The tree holds Git LFS's pointers. Contents that no pointer of the base names travel with the run, in a tar of "
+    "their own beside the overlay, under the same limits. On a runner, once the tree is proved, the pointers that its "
+    "own `.gitattributes` give to Git LFS become files: from what travelled, from the repository that one stands in, "
+    "from the LFS server, each by its sha256; a submodule's from its own platform's. `--no-lfs` leaves them as they "
+    "are, and passes the cache by. A server that a tracked `.lfsconfig` names on another host than the remote's is "
+    "sent no credential.",
 )
 
 PUBLISHED = (

@@ -11,7 +11,7 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 
 if TYPE_CHECKING:
-    from git_coderepo.manifest.model import Code, Manifest, Overlay, Repository
+    from git_coderepo.manifest.model import Code, Lfs, Manifest, Overlay, Repository
     from git_coderepo.record.result import Result
 
 _SHOWN = 10
@@ -80,6 +80,8 @@ def manifest_rows(manifest: Manifest, committed: str | None) -> list[tuple[str, 
         rows.append(("", f"committed as {committed}"))
     if code.overlay is not None:
         rows.append(("travels", _travels(code.overlay)))
+    if code.lfs is not None:
+        rows.append(("" if code.overlay is not None else "travels", _lfs_travels(code.lfs)))
     rows += _submodule_rows(code)
     left_out = [(path + each.path, each.reason) for path, inner in code.codes() for each in inner.omitted]
     rows += [("left out", f"{os.fsdecode(path)} ({reason})") for path, reason in left_out]
@@ -126,6 +128,13 @@ def _travels(overlay: Overlay) -> str:
     return f"{output.count(overlay.files, 'file')}{gone}, {shown_size(overlay.size)}, {inside}"
 
 
+def _lfs_travels(lfs: Lfs) -> str:
+    from git_coderepo.record.refusals import shown_size
+
+    inside = "in the manifest" if lfs.data is not None else f"{lfs.sha256}.tar.gz"
+    return f"{output.count(len(lfs.objects), 'Git LFS object')}, {shown_size(lfs.size)}, {inside}"
+
+
 def _submodule_rows(code: Code, prefix: bytes = b"") -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for each in code.submodules:
@@ -138,6 +147,8 @@ def _submodule_rows(code: Code, prefix: bytes = b"") -> list[tuple[str, str]]:
         rows.append(("", f"tree {each.code.snapshot_tree}, {_dirt(each.code)}"))
         if each.code.overlay is not None:
             rows.append(("", f"travels {_travels(each.code.overlay)}"))
+        if each.code.lfs is not None:
+            rows.append(("", f"travels {_lfs_travels(each.code.lfs)}"))
         rows += _submodule_rows(each.code, prefix + each.path + b"/")
     return rows
 

@@ -37,9 +37,9 @@ def snapshot(
     from git_coderepo.git import Git, check_version
     from git_coderepo.record.build_key import build_key
     from git_coderepo.record.document import write_record
-    from git_coderepo.record.keep import keep_overlays, write_manifest
+    from git_coderepo.record.keep import keep_beside, write_manifest
     from git_coderepo.record.snapshot import Request, take_snapshot
-    from git_coderepo.record.submodules import omitted
+    from git_coderepo.record.submodules import omitted, snapshots_in
 
     git = Git()
     git_version = check_version(git)
@@ -57,13 +57,16 @@ def snapshot(
     record = write_record(
         taken, now=time.time(), git_version=git_version, build_key=None if key is None else key.digest
     )
-    keep_overlays(taken, record)
+    keep_beside(taken, record)
     if file is not None:
         write_manifest(record, os.fsencode(file))
     else:
         output.data(record.data)
-        if record.overlays:
-            output.say("the overlay is too large to travel inside: it is kept in this repository's record")
+        if record.beside:
+            found = (taken, *(inner for _, inner in snapshots_in(taken)))
+            overlays = {each.overlay.sha256 for each in found if each.overlay is not None}
+            what = "the overlay is" if overlays.intersection(record.beside) else "what Git LFS keeps is"
+            output.say(f"{what} too large to travel inside: it is kept in this repository's record")
             output.hint("git coderepo snapshot -o FILE writes it beside the manifest")
     for path, reason in omitted(taken):
         output.warn(f"'{os.fsdecode(path)}' does not travel ({reason})")

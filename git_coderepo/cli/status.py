@@ -102,6 +102,9 @@ def show(report: Report) -> None:
         rows.append(("travels", "nothing: what is too large for an overlay is published when it runs"))
     elif taken.tree is not None and report.problem is None:
         rows.append(("travels", "nothing"))
+    if taken.lfs is not None:
+        objects = output.count(len(taken.lfs.pointers), "Git LFS object")
+        rows.append(("", f"{objects}, {shown_size(len(taken.lfs.data))}"))
     rows += submodule_rows(taken)
     if report.record is not None:
         rows.append(("carried by", ", ".join(report.carriers(report.record))))
@@ -145,7 +148,8 @@ def submodule_rows(taken: Snapshot, prefix: bytes = b"") -> list[tuple[str, str]
             rows.append(("submodule", f"{name} at {each.commit[:12]}, not checked out: its directory stays empty"))
             continue
         place = "no repository" if inner.source is None else inner.source.registration.type
-        travels = "" if inner.overlay is None else f", {shown_size(len(inner.overlay.data))} travel"
+        carried = sum(len(each.data) for each in (inner.overlay, inner.lfs) if each is not None)
+        travels = f", {shown_size(carried)} travel" if carried else ""
         rows.append(("submodule", f"{name} at {each.commit[:12]}, {dirt(inner)}; {place}{travels}"))
         rows += submodule_rows(inner, prefix + each.path + b"/")
     return rows

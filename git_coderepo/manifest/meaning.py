@@ -13,7 +13,7 @@ from git_coderepo.objects import ObjectId, hasher
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from git_coderepo.manifest.model import Code, Manifest, Overlay, Repository, Subdirectory
+    from git_coderepo.manifest.model import Code, Lfs, Manifest, Overlay, Repository, Subdirectory
 
 _UNSAFE_PARTS = frozenset((b"", b".", b".."))
 
@@ -45,6 +45,8 @@ def _check_code(place: str, code: Code) -> None:
         raise InvalidManifest(f"{place}.head.branch: holds NUL")
     if code.overlay is not None:
         _check_overlay(f"{place}.overlay", code.overlay, has_base=code.base is not None)
+    if code.lfs is not None:
+        _check_lfs(f"{place}.lfs", code.lfs)
     if code.special is not None:
         _check_paths(f"{place}.special", [entry.path for entry in code.special])
         _check_arguments(f"{place}.special", [entry.target or b"" for entry in code.special])
@@ -82,10 +84,24 @@ def _check_overlay(place: str, overlay: Overlay, *, has_base: bool) -> None:
     _check_paths(f"{place}.deleted", overlay.deleted)
     if overlay.deleted and not has_base:
         raise InvalidManifest(f"{place}.deleted: there is no base to delete from")
-    if overlay.data is not None:
-        if len(overlay.data) != overlay.size:
-            raise InvalidManifest(f"{place}.data: {len(overlay.data)} bytes, not the recorded {overlay.size}")
-        if sha256(overlay.data).hexdigest() != overlay.sha256:
+    _check_data(place, overlay)
+
+
+def _check_lfs(place: str, lfs: Lfs) -> None:
+    seen: set[str] = set()
+    for index, each in enumerate(lfs.objects):
+        if each.oid in seen:
+            raise InvalidManifest(f"{place}.objects[{index}]: the object {each.oid} is named twice")
+        seen.add(each.oid)
+    _check_data(place, lfs)
+
+
+def _check_data(place: str, packed: Overlay | Lfs) -> None:
+    """What stands in the manifest is what it says it is."""
+    if packed.data is not None:
+        if len(packed.data) != packed.size:
+            raise InvalidManifest(f"{place}.data: {len(packed.data)} bytes, not the recorded {packed.size}")
+        if sha256(packed.data).hexdigest() != packed.sha256:
             raise InvalidManifest(f"{place}.data: does not have the recorded sha256")
 
 

@@ -102,6 +102,28 @@ class Overlay:
 
 
 @dataclass(frozen=True, slots=True)
+class LfsObject:
+    """An object of Git LFS: `oid` is the sha256 of its contents in hex, `size` their bytes."""
+
+    oid: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lfs:
+    """The objects of Git LFS that the server is not known to have: a gzip tar of `size` bytes with them by oid.
+
+    `data` is the gzip itself, None where it is kept beside the manifest as `<sha256>.tar.gz`.
+    """
+
+    tar_sha256: str
+    sha256: str
+    size: int
+    objects: tuple[LfsObject, ...]
+    data: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Special:
     """A path that is no plain file: `mode` as an integer, `target` the bytes of a symbolic link, else None."""
 
@@ -168,6 +190,7 @@ class Code:
     scope: tuple[bytes, ...] | None
     submodules: tuple[Submodule, ...]
     omitted: tuple[Omitted, ...]
+    lfs: Lfs | None = None
     unreproducible: tuple[Obstacle, ...] = ()
 
     @property

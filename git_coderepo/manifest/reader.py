@@ -11,6 +11,8 @@ from git_coderepo.manifest.model import (
     Code,
     Environment,
     Head,
+    Lfs,
+    LfsObject,
     Manifest,
     Obstacle,
     Omitted,
@@ -214,6 +216,7 @@ def _code(node: Node) -> Code:
         submodules=node.field("submodules", list_of(submodule)),
         omitted=node.field("omitted", list_of(_omitted)),
         unreproducible=node.optional("unreproducible", list_of(_obstacle, minimum=1)) or (),
+        lfs=node.optional("lfs", nullable(_lfs)),
     )
 
 
@@ -235,6 +238,20 @@ def _overlay(node: Node) -> Overlay:
         deleted=node.field("deleted", list_of(path)),
         data=node.optional("data", base64_text),
     )
+
+
+def _lfs(node: Node) -> Lfs:
+    return Lfs(
+        tar_sha256=node.field("tarSha256", _sha256),
+        sha256=node.field("sha256", _sha256),
+        size=node.field("size", integer()),
+        objects=node.field("objects", list_of(_lfs_object)),
+        data=node.optional("data", base64_text),
+    )
+
+
+def _lfs_object(node: Node) -> LfsObject:
+    return LfsObject(oid=node.field("oid", _sha256), size=node.field("size", integer()))
 
 
 def _special(node: Node) -> Special:

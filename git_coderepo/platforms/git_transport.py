@@ -116,7 +116,7 @@ def prepared(
     if url.transport in ("https", "http"):
         environment.update(_trusted_authorities(base))
     elif url.transport == "ssh" and not _has_terminal():
-        environment.update(_ssh_without_questions(base))
+        environment.update(ssh_without_questions(base))
     if credential is not None:
         name = credential.user or user or "git"
         if set(name) & set("\r\n\0"):
@@ -149,7 +149,7 @@ def _has_terminal() -> bool:
     return True
 
 
-def _ssh_without_questions(git: Git) -> dict[str, str]:
+def ssh_without_questions(git: Git) -> dict[str, str]:
     """The user's own ssh command, told not to ask for passwords and unknown hosts."""
     command = git.environment.get("GIT_SSH_COMMAND")
     if command is None:

@@ -150,7 +150,7 @@ def _not_the_api(response: Response, wanted: str) -> UnexpectedAnswer:
 
 
 class Http:
-    """GET requests for one repository; see the module.
+    """Requests for one repository that change nothing; see the module.
 
     `credential_path` turns a request's origin and URL path into the path of the repository that a credential's prefix
     is held against; `credential_origin` names the other origin whose credential serves here, by the platform's own
@@ -184,17 +184,44 @@ class Http:
         self._accepted: set[tuple[str, str]] = set()
 
     def get(
-        self, url: str, headers: Mapping[str, str] | None = None, *, authorize: Authorize | None = None
+        self,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        authorize: Authorize | None = None,
+        bound: Mapping[str, str] | None = None,
     ) -> Response:
         """The answer to a GET, of whatever status, redirects followed and rate limits waited for.
 
+        `bound` are headers that may hold a secret of this origin's: a redirect to another one drops them.
         Raises HostUnreachable, RateLimited, ProtocolNotAllowed, UnexpectedAnswer.
         """
+        return self._ask(url, headers or {}, authorize or self._authorize, bound or {}, None)
+
+    def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, bound: Mapping[str, str] | None = None
+    ) -> Response:
+        """The answer to a POST that only asks: it may be sent twice, and a redirect sends it on. As `get` otherwise."""
+        return self._ask(url, headers, self._authorize, bound or {}, body)
+
+    def open(self) -> None:
+        """Have the session that requests share: before threads are started that ask at the same time."""
+        if self._session is None:
+            self._session = _new_session()
+
+    def _ask(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        authorize: Authorize,
+        bound: Mapping[str, str],
+        body: bytes | None,
+    ) -> Response:
         import time
 
         waited = delay = 0.0
         for attempt in range(MOST_WAITS):
-            response = self._follow(url, headers or {}, authorize or self._authorize)
+            response = self._follow(url, headers, authorize, bound, body)
             asked = asked_delay(response, attempt, time.time())
             if asked is None:
                 return response
@@ -218,7 +245,14 @@ class Http:
             self._session.close()
             self._session = None
 
-    def _follow(self, url: str, headers: Mapping[str, str], authorize: Authorize) -> Response:
+    def _follow(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        authorize: Authorize,
+        bound: Mapping[str, str],
+        body: bytes | None,
+    ) -> Response:
         from urllib.parse import urldefrag, urljoin
 
         from git_coderepo.urls import Origin
@@ -228,10 +262,11 @@ class Http:
         at_home = True
         while True:
             check_protocol(origin, self._environment)
-            response = self._send(url, origin, headers, authorize if at_home else None)
+            sent = {**headers, **bound} if at_home else headers
+            response = self._send(url, origin, sent, authorize if at_home else None, body)
             if not at_home and response.status in (401, 403, 404):
                 # A stranger that was sent nothing may be one for whom there is a credential of its own.
-                response = self._send(url, origin, headers, authorize, instead_of=response)
+                response = self._send(url, origin, sent, authorize, body, instead_of=response)
             location = response.headers.get("location")
             if response.status not in _REDIRECTS or not location:
                 self._take_note(response)
@@ -254,6 +289,7 @@ class Http:
         origin: Origin,
         headers: Mapping[str, str],
         authorize: Authorize | None,
+        body: bytes | None,
         instead_of: Response | None = None,
     ) -> Response:
         """One request; `authorize` None sends no credential. `instead_of` is returned where there is no credential."""
@@ -267,16 +303,19 @@ class Http:
             if credential is None:
                 return instead_of
             instead_of.close()
-        if self._session is None:
-            self._session = _new_session()
+        self.open()
+        assert self._session is not None
+        method = "GET" if body is None else "POST"
         sent = dict(headers)
         if credential is not None and authorize is not None:
             name, value = authorize(credential)
             sent[name] = value
         failure: HostUnreachable | UnexpectedAnswer
         try:
-            answer = self._session.get(
+            answer = self._session.request(
+                method,
                 url,
+                data=body,
                 headers=sent,
                 stream=True,
                 allow_redirects=False,
@@ -291,7 +330,7 @@ class Http:
         except ValueError:
             failure = UnexpectedAnswer(f"'{origin}' cannot be asked: its URL or header is not valid")
         else:
-            trace(f"GET {url} {answer.status_code}")
+            trace(f"{method} {url} {answer.status_code}")
             return Response(answer, url, origin, credential, asked)
         # Raised here, outside the handler: the original error holds the request with its headers.
         raise failure
@@ -340,7 +379,7 @@ def _new_session() -> requests.Session:
         status=2,
         redirect=False,
         status_forcelist=(500, 502, 503, 504),
-        allowed_methods=("GET",),
+        allowed_methods=("GET", "POST"),  # see `Http.post`
         backoff_factor=0.25,
         backoff_jitter=0.25,
         respect_retry_after_header=False,  # limits are waited for by `get`, which knows how long it may

@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from git_coderepo.checkout.lfs import LfsObjects
     from git_coderepo.checkout.overlay import Overlay
     from git_coderepo.objects import ObjectId
     from git_coderepo.record.snapshot import Snapshot
@@ -27,20 +28,20 @@ MANIFEST_VERSION = "1.0"
 
 
 class Record:
-    """A manifest's bytes, the `id` of its run, and the overlays that go beside it, by their sha256 in hex."""
+    """A manifest's bytes, the `id` of its run, and what goes `beside` it: gzip'd tars by their sha256 in hex."""
 
-    __slots__ = ("data", "document", "id", "overlays")
+    __slots__ = ("beside", "data", "document", "id")
 
-    def __init__(self, data: bytes, document: dict[str, object], id: str, overlays: dict[str, bytes]) -> None:
+    def __init__(self, data: bytes, document: dict[str, object], id: str, beside: dict[str, bytes]) -> None:
         self.data = data
         self.document = document
         self.id = id
-        self.overlays = overlays
+        self.beside = beside
 
     @property
     def size(self) -> int:
         """The bytes of all that has to travel."""
-        return len(self.data) + sum(map(len, self.overlays.values()))
+        return len(self.data) + sum(map(len, self.beside.values()))
 
 
 def write_record(
@@ -61,7 +62,7 @@ def write_record(
     """
     assert snapshot.settings is not None and snapshot.layout is not None
     id = uuid7(now) if id is None else id
-    overlays = _Overlays(snapshot.settings.size("inlineLimit", INLINE_LIMIT))
+    room = _Room(snapshot.settings.size("inlineLimit", INLINE_LIMIT))
     document: dict[str, object] = {
         "$schema": SCHEMA_ID,
         "manifestVersion": MANIFEST_VERSION,
@@ -74,45 +75,55 @@ def write_record(
             "directory": path_value(snapshot.layout.prefix.rstrip(b"/") or b"."),
         },
         "repository": None if snapshot.source is None else repository_document(snapshot.source),
-        "code": _code_document(snapshot, overlays, id, published),
+        "code": _code_document(snapshot, room, id, published),
         "environment": {"buildKey": build_key, "image": None},
         "producer": {"name": "git-coderepo", "version": __version__, "git": git_version},
     }
-    return Record(encode(document), document, id, overlays.beside)
+    return Record(encode(document), document, id, room.beside)
 
 
-class _Overlays:
-    """Which overlays are inside: those that fit into what is left of `room` bytes; the others go `beside`."""
+class _Room:
+    """Which tars stand inside: those that fit into what is left of `size` bytes; the others go `beside`."""
 
-    __slots__ = ("beside", "room")
+    __slots__ = ("beside", "size")
 
-    def __init__(self, room: int) -> None:
-        self.room = room
+    def __init__(self, size: int) -> None:
+        self.size = size
         self.beside: dict[str, bytes] = {}
 
-    def document(self, overlay: Overlay | None) -> dict[str, object] | None:
+    def overlay(self, overlay: Overlay | None) -> dict[str, object] | None:
+        """The document of an overlay."""
         if overlay is None:
             return None
-        found: dict[str, object] = {
-            "tarSha256": overlay.tar_sha256,
-            "sha256": overlay.sha256,
-            "size": len(overlay.data),
+        return self._carried(overlay) | {
             "files": overlay.files,
             "deleted": [path_value(path) for path in overlay.deleted],
+            **self._data(overlay),
         }
-        if len(overlay.data) <= self.room:
-            import binascii
 
-            self.room -= len(overlay.data)
-            found["data"] = binascii.b2a_base64(overlay.data, newline=False).decode()
-        else:
-            self.beside[overlay.sha256] = overlay.data
-        return found
+    def lfs(self, lfs: LfsObjects | None) -> dict[str, object] | None:
+        """The document of the objects of Git LFS that travel."""
+        if lfs is None:
+            return None
+        return self._carried(lfs) | {
+            "objects": [{"oid": each.oid, "size": each.size} for each in lfs.pointers],
+            **self._data(lfs),
+        }
+
+    def _carried(self, tar: Overlay | LfsObjects) -> dict[str, object]:
+        return {"tarSha256": tar.tar_sha256, "sha256": tar.sha256, "size": len(tar.data)}
+
+    def _data(self, tar: Overlay | LfsObjects) -> dict[str, object]:
+        if len(tar.data) > self.size:
+            self.beside[tar.sha256] = tar.data
+            return {}
+        import binascii
+
+        self.size -= len(tar.data)
+        return {"data": binascii.b2a_base64(tar.data, newline=False).decode()}
 
 
-def _code_document(
-    snapshot: Snapshot, overlays: _Overlays, id: str, published: ObjectId | None = None
-) -> dict[str, object]:
+def _code_document(snapshot: Snapshot, room: _Room, id: str, published: ObjectId | None = None) -> dict[str, object]:
     """`code` of a checkout in the run `id`, and of each submodule in it."""
     assert snapshot.layout is not None and snapshot.tree is not None
     base = snapshot.base
@@ -139,17 +150,18 @@ def _code_document(
             "ref": None if published is None else f"refs/coderepo/runs/{id}",
             "commit": None if published is None else published.hex,
         },
-        "overlay": overlays.document(snapshot.overlay if published is None else None),
+        "overlay": room.overlay(snapshot.overlay if published is None else None),
+        "lfs": room.lfs(snapshot.lfs),
         "special": _special(snapshot, snapshot.base_part if published is None else snapshot.tree),
         "subdirectory": _subdirectory_document(snapshot, snapshot.tree),
         "scope": [path_value(path) for path in snapshot.scope] or None,
-        "submodules": [_submodule_document(each, overlays, id) for each in snapshot.submodules],
+        "submodules": [_submodule_document(each, room, id) for each in snapshot.submodules],
         "omitted": [{"path": path_value(path), "reason": reason} for path, reason in snapshot.omitted],
         **_unreproducible_document(snapshot),
     }
 
 
-def _submodule_document(submodule: Submodule, overlays: _Overlays, id: str) -> dict[str, object]:
+def _submodule_document(submodule: Submodule, room: _Room, id: str) -> dict[str, object]:
     inner = submodule.snapshot
     source = inner.source if inner is not None else None
     return {
@@ -157,7 +169,7 @@ def _submodule_document(submodule: Submodule, overlays: _Overlays, id: str) -> d
         "commit": submodule.commit,
         "state": "absent" if inner is None else "fetched",
         "repository": None if source is None else repository_document(source),
-        "code": None if inner is None else _code_document(inner, overlays, id),
+        "code": None if inner is None else _code_document(inner, room, id),
     }
 
 

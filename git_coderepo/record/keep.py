@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from git_coderepo.record.snapshot import Snapshot
 
 
-def keep_overlays(snapshot: Snapshot, record: Record) -> None:
-    """Keep the overlays that go beside a manifest in the checkout's own record. Raises OSError."""
+def keep_beside(snapshot: Snapshot, record: Record) -> None:
+    """Keep in the checkout's own record what goes beside a manifest. Raises OSError."""
     assert snapshot.store is not None
-    for sha256, data in record.overlays.items():
+    for sha256, data in record.beside.items():
         path = snapshot.store.overlays + b"/" + overlay_name(sha256)
         if not os.path.exists(path):
             os.makedirs(snapshot.store.overlays, exist_ok=True)
@@ -24,19 +24,19 @@ def keep_overlays(snapshot: Snapshot, record: Record) -> None:
 
 
 def write_manifest(record: Record, path: bytes) -> None:
-    """Write a manifest, its overlays first: a manifest that is there can be used. Raises OSError."""
-    for sha256, data in record.overlays.items():
+    """Write a manifest, what goes beside it first: a manifest that is there can be used. Raises OSError."""
+    for sha256, data in record.beside.items():
         write_whole(os.path.join(os.path.dirname(path), overlay_name(sha256)), data)
     write_whole(path, record.data)
 
 
 def overlay_name(sha256: str) -> bytes:
-    """The name of an overlay's file."""
+    """The name of the file of an overlay, or of the tar of Git LFS objects."""
     return sha256.encode() + b".tar.gz"
 
 
 def find_overlay(sha256: str, folder: bytes | None, git: Git) -> tuple[bytes, bytes] | None:
-    """(contents, path) of an overlay by its digest.
+    """(contents, path) of an overlay, or of the tar of Git LFS objects, by its digest.
 
     It is beside the manifest in `folder`, in the record that `folder` belongs to, or in this checkout's; None where it
     is in none of them. The contents are not checked: whoever uses them does that.

@@ -94,7 +94,7 @@ def prune(runs: Runs, store: Store, git: Git, request: PruneRequest, *, now: flo
     if not needs.unreadable:
         overlays, freed = _prune_overlays(runs, needs, request, now)
         objects, freed_objects = _prune_objects(store, git, needs, request, now)
-        size = freed + freed_objects
+        size = freed + freed_objects + _prune_lfs(store, request, now)
     if not request.dry_run:
         _remove_leftovers(store, now)
     return Pruned(tuple(going), overlays, objects, size, needs.unreadable)
@@ -135,10 +135,12 @@ def _needs(runs: Runs, gone: frozenset[str]) -> _Needs:
 
 
 def _note(code: Any, trees: set[str], overlays: set[str]) -> None:
-    """The tree and the overlay of a manifest's `code`, and those of its submodules."""
+    """The tree and the tars of a manifest's `code`, and those of its submodules."""
     trees.add(str(code["snapshot"]["tree"]))
     if code["overlay"] is not None:
         overlays.add(str(code["overlay"]["sha256"]))
+    if code.get("lfs") is not None:
+        overlays.add(str(code["lfs"]["sha256"]))
     for submodule in code["submodules"]:
         if submodule["code"] is not None:
             _note(submodule["code"], trees, overlays)
@@ -154,6 +156,21 @@ def _prune_overlays(runs: Runs, needs: _Needs, request: PruneRequest, now: float
             count += freed is not None
             size += freed or 0
     return count, size
+
+
+def _prune_lfs(store: Store, request: PruneRequest, now: float) -> int:
+    """Bytes of the Git LFS objects that git-lfs laid down while we looked: what travelled is in tars of its own."""
+    size = 0
+    for folder, folders, names in os.walk(store.directory + b"/lfs", topdown=False):
+        for name in names:
+            size += _remove_old(os.path.join(folder, name), now - YOUNG, dry_run=request.dry_run) or 0
+        if not request.dry_run:
+            for name in folders:
+                try:
+                    os.rmdir(os.path.join(folder, name))
+                except OSError:
+                    pass  # not empty
+    return size
 
 
 # --- objects ---

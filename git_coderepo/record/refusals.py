@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.attributes import attribute_files, wants_lfs
-from git_coderepo.checkout.overlay import blob_sizes, disk_size, largest_folders
+from git_coderepo.checkout.overlay import disk_size, largest_folders
 from git_coderepo.checkout.screening import excluded, refuse_token, secret_by_name
 from git_coderepo.errors import NotReproducible, TooLarge, UnsafeTree
 from git_coderepo.git import read_blobs
@@ -271,26 +270,6 @@ def refuse_source(source: CodeSource) -> None:
             hints=[f"git remote set-url {source.remote_name} https://{remote.host}{remote.path}"],
             waived_as="remote",
         )
-
-
-def refuse_lfs(git: Git, listing: bytes) -> None:
-    """Stop where a path of the tree whose `ls-tree -r -z` is `listing` is a pointer of Git LFS."""
-    files = attribute_files(listing)
-    if not files:
-        return
-    contents = [source.read(size) for _, size, source in read_blobs(git, [id for _, id in files])]
-    if not wants_lfs(contents):
-        return
-    rows = [row.partition(b"\t") for row in listing.split(b"\0") if row.startswith((b"100644 ", b"100755 "))]
-    ids = [facts.split(b" ")[2].decode() for facts, _, _ in rows]
-    small = [(id, path) for id, size, (_, _, path) in zip(ids, blob_sizes(git, ids), rows, strict=True) if size < 1024]
-    for (_, path), (_, size, source) in zip(small, read_blobs(git, [id for id, _ in small]), strict=True):
-        if source.read(size).startswith(LFS_POINTER):
-            raise NotReproducible(
-                f"'{os.fsdecode(path)}' is kept in Git LFS, and its contents cannot travel yet",
-                hints=["git lfs migrate export, where the file is small enough for Git itself"],
-                waived_as="lfs",
-            )
 
 
 def refuse_unreproducible(code: Code, run: str) -> None:

@@ -87,6 +87,7 @@ class Report:
                 "untracked": taken.status.untracked,
             },
             "overlay": self._overlay(taken),
+            "lfs": self._lfs(taken),
             "carriers": [] if self.record is None else self.carriers(self.record),
             "submodules": [self._submodule(each) for each in taken.submodules],
             "omitted": [{"path": path_value(path), "reason": reason} for path, reason in omitted(taken)],
@@ -102,7 +103,18 @@ class Report:
             "deleted": len(overlay.deleted),
             "size": len(overlay.data),
             "sha256": overlay.sha256,
-            "inside": self.record is not None and overlay.sha256 not in self.record.overlays,
+            "inside": self.record is not None and overlay.sha256 not in self.record.beside,
+        }
+
+    def _lfs(self, taken: Snapshot) -> dict[str, object] | None:
+        lfs = taken.lfs
+        if lfs is None:
+            return None
+        return {
+            "objects": len(lfs.pointers),
+            "size": len(lfs.data),
+            "sha256": lfs.sha256,
+            "inside": self.record is not None and lfs.sha256 not in self.record.beside,
         }
 
     def _submodule(self, submodule: Submodule) -> dict[str, object]:
@@ -118,6 +130,7 @@ class Report:
             "base": None if inner.base is None else inner.base.commit.hex,
             "snapshot": {"tree": inner.tree.hex, "dirty": inner.dirty},
             "overlay": self._overlay(inner),
+            "lfs": self._lfs(inner),
             "submodules": [self._submodule(each) for each in inner.submodules],
         }
 

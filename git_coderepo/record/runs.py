@@ -51,18 +51,18 @@ class Runs:
         path = self.path_of(record.id)
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            self._keep_overlays(record)
+            self._keep_beside(record)
             write_whole(path, record.data)
-            self._keep_overlays(record)  # a prune that did not see the manifest yet may have taken it away
+            self._keep_beside(record)  # a prune that did not see the manifest yet may have taken it away
         except OSError as error:
             raise CodeRepoError(f"the run cannot be recorded in '{os.fsdecode(path)}': {error.strerror}") from None
         return path
 
-    def _keep_overlays(self, record: Record) -> None:
-        """Write the overlays that go beside a manifest, each under its digest."""
-        if record.overlays:
+    def _keep_beside(self, record: Record) -> None:
+        """Write what goes beside a manifest, each tar under its digest."""
+        if record.beside:
             os.makedirs(self.overlays, exist_ok=True)
-        for sha256, data in record.overlays.items():
+        for sha256, data in record.beside.items():
             _keep(self.overlays + b"/" + sha256.encode() + b".tar.gz", data)
 
     def write_current(self, record: Record) -> None:

@@ -30,12 +30,12 @@ from git_coderepo.errors import NotReproducible, ObjectMissing
 from git_coderepo.git import read_blobs
 from git_coderepo.objects import ObjectId, empty_tree_id
 from git_coderepo.platforms.base import silent
+from git_coderepo.record.lfs import lfs_attributes, unpushed_objects
 from git_coderepo.record.refusals import (
     absent,
     included,
     is_excluded,
     refuse_changed,
-    refuse_lfs,
     refuse_names,
     refuse_source,
     refuse_together,
@@ -50,7 +50,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from git_coderepo.attributes import Attributes
     from git_coderepo.checkout.layout import Layout
+    from git_coderepo.checkout.lfs import LfsObjects, Unpushed
     from git_coderepo.checkout.overlay import Difference, Overlay
     from git_coderepo.checkout.scope import Part
     from git_coderepo.checkout.status import Change, Status
@@ -82,15 +84,17 @@ class Snapshot:
     two. `oversize` is why no overlay was made of what only publishing can carry.
     `unreproducible` holds why no runner can get it back, where `lenient` lets it be recorded as such; without
     `keeps_contents` what changed was hashed, and kept nowhere. Where there is a `scope` (see `checkout.scope`),
-    `base_part` is what of the base's tree is in it, else that tree; `part` the snapshot's tree.
+    `base_part` is what of the base's tree is in it, else that tree; `part` the snapshot's tree. `lfs` are the objects
+    of Git LFS that travel, None where none does; `lfs_attributes` the attributes of the tree, None where they give
+    nothing to Git LFS.
     `within` says in which snapshot a submodule's is taken, `surveys` which of its own are being looked at, and
     `weights` are the (path, size) of all that would travel, by what is known of it, of all submodules together.
     """
 
     __slots__ = (
         "archive", "base", "base_part", "base_tree", "dirty", "git", "head", "keeps_contents", "layout", "lenient",
-        "looked_at", "omitted", "overlay", "oversize", "part", "scope", "settings", "source", "status", "store",
-        "submodules", "surveys", "taken", "travels", "tree", "unreproducible", "weights", "within",
+        "lfs", "lfs_attributes", "looked_at", "omitted", "overlay", "oversize", "part", "scope", "settings", "source",
+        "status", "store", "submodules", "surveys", "taken", "travels", "tree", "unreproducible", "weights", "within",
     )  # fmt: skip
 
     def __init__(self, git: Git, *, within: Within | None = None) -> None:
@@ -115,6 +119,8 @@ class Snapshot:
         self.travels: list[Difference] = []
         self.overlay: Overlay | None = None
         self.oversize: NotReproducible | None = None
+        self.lfs: LfsObjects | None = None
+        self.lfs_attributes: Attributes | None = None
         self.lenient = False
         self.unreproducible: list[NotReproducible] = []
         self.keeps_contents = True
@@ -145,12 +151,19 @@ class Snapshot:
         self.store = Store(layout, outer=within.outer.store)
 
     def refuse_large(
-        self, request: Request, sizes: Sequence[tuple[bytes, int]], word: str, alone: Callable[[str], None]
+        self,
+        request: Request,
+        sizes: Sequence[tuple[bytes, int]],
+        word: str,
+        alone: Callable[[str], None],
+        *,
+        publishable: bool = True,
     ) -> None:
         """Judge what would travel of this snapshot, (path, bytes), and together with what is known of the others.
 
         `alone` is called with the name of the limit that holds, and judges the checkout's own. What is too large to
-        travel may still be published, where that is what the caller and the settings want. Raises NotReproducible.
+        travel may still be published, where that is what the caller and the settings want, and where publishing carries
+        it (`publishable`). Raises NotReproducible.
         """
         settings = self.settings
         assert settings is not None
@@ -165,7 +178,7 @@ class Snapshot:
         try:
             refuse("overlayLimit")
         except NotReproducible as error:
-            if not request.publishes or settings.text("publish") not in ("ask", "auto"):
+            if not publishable or not request.publishes or settings.text("publish") not in ("ask", "auto"):
                 raise
             refuse("publishLimit")
             self.oversize = error
@@ -269,8 +282,14 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
     def include(layout: Layout) -> list[bytes]:
         return [change.path for change in included(layout, request.include)]
 
-    started = snapshot.within.started if snapshot.within is not None else None
-    found = survey(snapshot.git, request.notify, scope=request.scope, include=include, started=started)
+    git, within = snapshot.git, snapshot.within
+    if within is not None:
+        assert within.outer.store is not None
+        git = git.with_settings(within.outer.store.lfs_setting)
+    elif request.store_directory is not None:
+        git = git.with_settings(("lfs.storage", os.fsdecode(request.store_directory) + "/lfs"))
+    started = within.started if within is not None else None
+    found = survey(git, request.notify, scope=request.scope, include=include, started=started)
     snapshot.scope, snapshot.looked_at = found.scope, found.looked_at
     layout, status = found.layout, found.status
     snapshot.status = status
@@ -281,7 +300,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
     if links:
         from git_coderepo.record.submodules import Surveys
 
-        snapshot.surveys = Surveys(snapshot.git, layout, links)
+        snapshot.surveys = Surveys(snapshot.git.with_settings(store.lfs_setting), layout, links)
     if layout.head is not None and layout.head_tree is not None:
         snapshot.head = Head(layout.head, layout.head_tree, status.branch)
     if request.here:
@@ -335,8 +354,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
     else:
         snapshot.tree = empty_tree_id(layout.object_format)
     if snapshot.keeps_contents:
-        with snapshot.waiving():
-            refuse_lfs(snapshot.git_with_store, _here(snapshot, snapshot.tree, listing))
+        snapshot.lfs_attributes = lfs_attributes(snapshot.git_with_store, _here(snapshot, snapshot.tree, listing))
     _read_base_tree(snapshot, found.listing)
     _look_at_part(snapshot)
     _take_submodules(snapshot, listing, request)
@@ -431,8 +449,7 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
         with snapshot.waiving():
             refuse_source(snapshot.source)
         find_served_base(snapshot, snapshot.head, request, guessed_walk=None)
-    with snapshot.waiving():
-        refuse_lfs(snapshot.git_with_store, _here(snapshot, tree, listing))
+    snapshot.lfs_attributes = lfs_attributes(snapshot.git_with_store, _here(snapshot, tree, listing))
     _read_base_tree(snapshot, listing)
     _look_at_part(snapshot)
     _take_submodules(snapshot, listing, request)
@@ -488,17 +505,34 @@ def _build(snapshot: Snapshot, request: Request) -> None:
     except ObjectMissing as error:
         raise absent(sending, error) from error
     settings, source = snapshot.settings, snapshot.source
+    unpushed: list[Unpushed] = []
+    with snapshot.waiving():
+        unpushed = unpushed_objects(snapshot)
     with snapshot.waiving():
         named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
+        objects = [(each.path, each.pointer.size) for each in unpushed]
+        if objects:
+            snapshot.refuse_large(
+                request,
+                objects,
+                "kept in Git LFS",
+                lambda limit: refuse_unserved(settings, objects, source, limit=limit),
+                publishable=False,
+            )
         snapshot.refuse_large(
             request,
-            named,
+            named + objects,
             "not on the platform",
-            lambda limit: refuse_unserved(settings, named, source, limit=limit),
+            lambda limit: refuse_unserved(settings, named + objects, source, limit=limit),
         )
         scan = settings.flag("secretScan", True)
+        screen = refuse_token if scan else _let_pass
+        if unpushed:
+            from git_coderepo.checkout.lfs import pack
+
+            snapshot.lfs = pack(unpushed, screen)
         if snapshot.oversize is None:
-            snapshot.overlay = build_overlay(git, snapshot.travels, refuse_token if scan else _let_pass)
+            snapshot.overlay = build_overlay(git, snapshot.travels, screen)
         elif scan:
             refuse_tokens(git, sending)
 

@@ -49,15 +49,17 @@ def fetch_with_cache(
     *,
     fill: bool = False,
     notify: Callable[[str], None],
+    lfs: bool = True,
     **options: Any,
 ) -> Receipt:
     """As `fetch`, whose `options` it takes; but what the cache has is copied out of it, and proved once more.
 
     What it lacks goes straight into `directory`, and into the cache with `fill`, with `coderepo.cache`, or where the
-    file system can share the blocks of both. The cache has whole trees: a part of one is fetched.
+    file system can share the blocks of both. The cache has whole trees, and what Git LFS keeps of them: a part of one,
+    and one with the pointers (`lfs` False), is fetched.
     """
-    if wanted.keep:
-        return fetch(wanted, directory, **options)
+    if wanted.keep or not lfs:
+        return fetch(wanted, directory, lfs=lfs, **options)
     rules = CacheRules.of(settings)
     if fill or rules.fill:
         cache = Cache(cache_place(settings, notify=notify), notify=notify)

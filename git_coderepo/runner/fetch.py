@@ -28,7 +28,9 @@ from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.record.publication import reference_of
 from git_coderepo.runner.conversion import Converted, archive_attributes, convert, restore
 from git_coderepo.runner.directories import Root
+from git_coderepo.runner.lfs import LfsPaths, LfsReport, LfsSources, by_pointers, fill, lfs_paths, summed
 from git_coderepo.runner.limits import Limits
+from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.local import LocalTree, local_method
 from git_coderepo.runner.methods import (
     BaseRequest,
@@ -62,7 +64,8 @@ class Wanted:
     is what of it is at hand without the platform; then `problem` may say why nothing else could bring it. `published`
     is where all of it may be, should the base, or the overlay, be gone. Of the base only the `scope` is taken (none:
     all). Where `keep` names a directory, the whole is proved, and that directory stays, with the submodules in it;
-    `keep_tree` is its tree, where that is known already.
+    `keep_tree` is its tree, where that is known already. `lfs`: where the contents behind the pointers of Git LFS may
+    come from, those of the submodules apart.
     """
 
     tree: ObjectId
@@ -82,6 +85,7 @@ class Wanted:
     scope: tuple[bytes, ...] = ()
     keep: bytes = b""
     keep_tree: ObjectId | None = None
+    lfs: LfsSources = field(default_factory=LfsSources)
 
     def open_overlay(self, limits: Limits | None = None) -> OverlayReader | None:
         """The overlay's entries, its digests already checked; None where nothing travels."""
@@ -115,11 +119,13 @@ def fetch(
     limits: Limits | None = None,
     progress: Callable[[int, int], None] | None = None,
     proved: Callable[[str], None] | None = None,
+    lfs: bool = True,
 ) -> Receipt:
     """Materialise it in `directory` (absent, empty, or an empty mount point) and give the receipt.
 
     `progress` is called with (entries, bytes received) now and then, `proved` with the path of the proved tree before
-    it becomes visible. Raises TreeDiffers, TargetUnusable, and what the methods raise; then nothing is left behind.
+    it becomes visible; `lfs` False leaves the pointers of Git LFS as they are. Raises TreeDiffers, TargetUnusable, and
+    what the methods and `lfs.fill` raise; then nothing is left behind.
     """
     started = time.time()
     with Target(directory) as target:
@@ -130,7 +136,7 @@ def fetch(
             place = target.fresh()
             return place
 
-        made = _materialise(wanted, fresh, method, limits or Limits(), progress)
+        made = _materialise(wanted, fresh, method, limits or Limits(), progress, lfs)
         tree, files, links = made.written.tree, made.written.files, tuple(made.outside_links())
         receipts, conversions = tuple(made.receipts()), tuple(made.all_conversions())
         if wanted.keep:
@@ -144,7 +150,10 @@ def fetch(
             receipts = tuple(
                 replace(each, path=each.path[start:]) for each in receipts if each.path.startswith(wanted.keep + b"/")
             )
-            conversions = (*convert(place, made.written.entries.part(wanted.keep)), *_below(wanted.keep, conversions))
+            part = made.written.entries.part(wanted.keep)
+            in_lfs = made.in_lfs.below(wanted.keep)
+            made = replace(made, lfs=_filled(wanted, place, part, in_lfs, made.written, made.left, progress, lfs))
+            conversions = (*convert(place, part), *_below(wanted.keep, conversions))
         if proved is not None:
             proved(place)
         target.publish()
@@ -159,9 +168,10 @@ def fetch(
             finished=time.time(),
             fallbacks=made.fallbacks,
             files=files,
-            received=made.received,
+            received=made.all_received,
             outside_links=links,
             submodules=receipts,
+            lfs=summed(made.all_lfs()),
             conversions=conversions,
             git=_git_version(),
         ),
@@ -171,19 +181,32 @@ def fetch(
 
 @dataclass(frozen=True)
 class _Made:
-    """A tree that stands in its directory, proved: how it came, and what stands in its submodules."""
+    """A tree that stands in its directory, proved: how it came, and what stands in its submodules.
+
+    `left` is what of the limits is not used up; `in_lfs` are the tree's paths in Git LFS, `lfs` what became of them.
+    """
 
     written: WrittenTree
     received: int
     method: str
     fallbacks: tuple[Fallback, ...]
+    left: Limits
+    in_lfs: LfsPaths
+    lfs: LfsReport | None = None
     conversions: tuple[Converted, ...] = ()
     submodules: tuple[tuple[WantedSubmodule, _Made], ...] = ()
 
     @property
-    def left(self) -> Limits:
-        """What of the limits is not used up."""
-        return self.submodules[-1][1].left if self.submodules else self.written.left
+    def all_received(self) -> int:
+        """The bytes that came for this tree, and for what Git LFS keeps of it."""
+        return self.received + (self.lfs.received if self.lfs is not None else 0)
+
+    def all_lfs(self) -> Iterator[LfsReport]:
+        """What became of the paths in Git LFS, in the submodules too."""
+        if self.lfs is not None:
+            yield self.lfs
+        for _, inner in self.submodules:
+            yield from inner.all_lfs()
 
     def outside_links(self, prefix: bytes = b"") -> Iterator[bytes]:
         """The links that lead out of their own tree, each from the root."""
@@ -214,7 +237,7 @@ class _Made:
                 method=inner.method,
                 fallbacks=inner.fallbacks,
                 files=inner.written.files,
-                received=inner.received,
+                received=inner.all_received,
                 overlay_files=counts["overlay_files"],
                 overlay_deleted=counts["overlay_deleted"],
             )
@@ -227,10 +250,11 @@ def _materialise(
     method: str,
     limits: Limits,
     progress: Callable[[int, int], None] | None,
+    lfs: bool,
 ) -> _Made:
     """Write the tree into what `fresh` gives, anew for each method, and then its submodules into their directories.
 
-    `limits` are for all of them together.
+    Once they are proved, their pointers of Git LFS become files (`lfs`). `limits` are for all of them together.
     """
     fallbacks: list[Fallback] = []
     errors: list[CodeRepoError] = []
@@ -271,14 +295,42 @@ def _materialise(
             continue  # it does not stay
         with SubmodulePlace(directory, each.path) as place:
             try:
-                inner = _materialise(each.wanted, place.fresh, method, left, progress)
+                inner = _materialise(each.wanted, place.fresh, method, left, progress, lfs)
             except CodeRepoError as error:
                 raise said_of(error, each.path) from None
         inside.append((each, inner))
         left = inner.left
-    # Of a part, what stays is converted once it stands alone.
-    conversions = () if wanted.keep else convert(directory, written.entries)
-    return _Made(written, received, used, tuple(fallbacks), conversions, tuple(inside))
+    in_lfs = lfs_paths(directory, written.entries)
+    made = _Made(written, received, used, tuple(fallbacks), left, in_lfs, submodules=tuple(inside))
+    if wanted.keep:
+        return made  # what stays of it is filled and converted once it stands alone
+    filled = _filled(wanted, directory, written.entries, in_lfs, written, left, progress, lfs)
+    if filled is not None:
+        left = replace(left, bytes=left.bytes - filled.written)
+    return replace(made, left=left, lfs=filled, conversions=convert(directory, written.entries))
+
+
+def _filled(
+    wanted: Wanted,
+    directory: Root,
+    entries: Listing,
+    in_lfs: LfsPaths,
+    written: WrittenTree,
+    left: Limits,
+    progress: Callable[[int, int], None] | None,
+    lfs: bool,
+) -> LfsReport | None:
+    """The proved tree that stands in `directory`, of `entries`, gets what Git LFS keeps of it; see `lfs.fill`."""
+    return fill(
+        directory,
+        entries,
+        in_lfs,
+        wanted.lfs,
+        keep=not lfs,
+        already=written.lfs_contents,
+        room=left.bytes,
+        progress=progress,
+    )
 
 
 def _below(part: bytes, conversions: Iterable[Converted]) -> Iterator[Converted]:
@@ -381,6 +433,12 @@ def _write(
         if elsewise:
             hints = [f"its archive is another tree ({', '.join(elsewise)}): --method git brings it, where git is there"]
     if written.tree != wanted.tree:
+        # An archive may hold what Git LFS keeps (GitLab, and GitHub where it is set so): the tree has the pointers.
+        pointers = by_pointers(directory, lfs_paths(directory, written.entries).paths, object_format)
+        written.entries.put_ids(pointers)
+        if pointers:
+            written = replace(written, tree=written.entries.tree(object_format), lfs_contents=len(pointers))
+    if written.tree != wanted.tree:
         came = "" if request is None or request.tree in (None, base_tree) else " (the base is another one already)"
         raise TreeDiffers(
             f"what came is the tree {written.tree}, not {wanted.tree}{came}: nothing was kept",
@@ -402,6 +460,7 @@ def wanted_by_manifest(
     *,
     overlay: bytes | None,
     environment: Mapping[str, str],
+    lfs: bytes | None = None,
     local: LocalTree | None = None,
     problem: CodeRepoError | None = None,
     commit: ObjectId | None = None,
@@ -414,6 +473,7 @@ def wanted_by_manifest(
         platform,
         overlay=overlay,
         environment=environment,
+        lfs=lfs,
         local=local,
         problem=problem,
         reference=reference_of(manifest.run.id),
@@ -430,6 +490,8 @@ def wanted_by_code(
     *,
     overlay: bytes | None,
     environment: Mapping[str, str],
+    lfs: bytes | None = None,
+    lfs_folders: tuple[bytes, ...] = (),
     local: LocalTree | None = None,
     problem: CodeRepoError | None = None,
     reference: str | None = None,
@@ -439,10 +501,11 @@ def wanted_by_code(
 ) -> Wanted:
     """What the `code` of a manifest, or of a submodule in one, asks for.
 
-    `overlay` is its gzip where that is not inside, `local` what is at hand of it, `problem` why there is no platform,
-    where `local` may do without one, and `submodules` what its own submodules ask for. `reference` is where it may have
-    been published, `commit` the published one, which has all of it, where that is known from elsewhere than the
-    manifest. `keep` is the directory that is wanted of it, b"" for all. Raises OverlayMissing, NotReproducible.
+    `overlay` is its gzip where that is not inside, `lfs` that of its Git LFS objects, `lfs_folders` where others lie
+    here (raw paths), `local` what is at hand of it, `problem` why there is no platform, where `local` may do without
+    one, and `submodules` what its own submodules ask for. `reference` is where it may have been published, `commit` the
+    published one, which has all of it, where that is known from elsewhere than the manifest. `keep` is the directory
+    that is wanted of it, b"" for all. Raises OverlayMissing, NotReproducible.
     """
     base = None
     published = None
@@ -506,6 +569,15 @@ def wanted_by_code(
         deleted=carried.deleted if carried is not None else (),
         submodules=submodules,
         gitlinks={each.path: each.commit.raw for each in code.submodules},
+        lfs=LfsSources(
+            data=(code.lfs.data or lfs) if code.lfs is not None else None,
+            tar_sha256=code.lfs.tar_sha256 if code.lfs is not None else "",
+            sha256=code.lfs.sha256 if code.lfs is not None else "",
+            folders=lfs_folders,
+            platform=platform,
+            branch=code.head.branch if code.head is not None else None,
+            environment=environment,
+        ),
         receipt={
             "subdirectory": keep or b".",
             "commit": code.head.commit if code.head is not None else None,
@@ -542,4 +614,10 @@ def wanted_by_commit(
         part=part,
         environment=environment,
     )
-    return Wanted(tree=tree, tree_by=tree_by, base=base, receipt={"commit": commit, "subdirectory": part or b"."})
+    return Wanted(
+        tree=tree,
+        tree_by=tree_by,
+        base=base,
+        lfs=LfsSources(platform=platform, environment=environment),
+        receipt={"commit": commit, "subdirectory": part or b"."},
+    )

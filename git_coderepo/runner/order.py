@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
+from git_coderepo.checkout.lfs import object_folders
 from git_coderepo.errors import CodeRepoError, GitNotFound, InvalidManifest, RegistrationError, UnknownRun, UsageError
 from git_coderepo.git import Git
-from git_coderepo.manifest.model import Code, Manifest, Repository
+from git_coderepo.manifest.model import Code, Lfs, Manifest, Overlay, Repository
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.record.history import is_id_prefix, named_run
@@ -34,13 +35,15 @@ _HEX = frozenset("0123456789abcdef")
 class FetchOrder:
     """`wanted` for the runner; `overlay_paths` are the files that overlays were taken from, none for those inside.
 
-    `manifest_path` (raw) is the file that the manifest was read from, None where it came in another way.
+    `lfs_paths`: the same of the Git LFS objects that travel. `manifest_path` (raw) is the file that the manifest was
+    read from, None where it came in another way.
     """
 
     wanted: Wanted
     manifest: Manifest | None = None
     overlay_paths: tuple[bytes, ...] = ()
     manifest_path: bytes | None = None
+    lfs_paths: tuple[bytes, ...] = ()
 
 
 def split_commit(word: str) -> tuple[str, str, str] | None:
@@ -137,17 +140,18 @@ def _order_by_published(
         unknown.hints = (*unknown.hints, f"nor is it published on '{source.registration.name}'")
         raise unknown
     # From where it was found, whatever its manifest says of a repository.
-    overlays = _Overlays(found.manifest, (), None, git)
+    beside = _Beside(found.manifest, (), None, git)
     wanted = wanted_by_manifest(
         found.manifest,
         platform,
         overlay=None,
         environment=git.environment,
         commit=found.commit,
-        submodules=_submodules(found.manifest.code, overlays, None, git, settings),
+        lfs=beside.lfs_of(found.manifest.code),
+        submodules=_submodules(found.manifest.code, beside, None, git, settings),
         keep=keep,
     )
-    return FetchOrder(wanted, found.manifest, tuple(overlays.paths))
+    return FetchOrder(wanted, found.manifest, tuple(beside.paths), lfs_paths=tuple(beside.lfs_paths))
 
 
 def order_by_manifest(
@@ -166,21 +170,21 @@ def order_by_manifest(
     run that was recorded as such.
     """
     refuse_unreproducible(manifest.code, manifest.run.id)
-    overlays = _Overlays(manifest, [overlay] if isinstance(overlay, str) else overlay or (), folder, git)
+    beside = _Beside(manifest, [overlay] if isinstance(overlay, str) else overlay or (), folder, git)
     chosen = _platform_named(code_repository, git, settings) if code_repository is not None else None
     here = Here.of(git) if chosen is None else None
     wanted = _wanted(
-        manifest.code, manifest.repository, chosen, overlays, here, git, settings, reference_of(manifest.run.id), keep
+        manifest.code, manifest.repository, chosen, beside, here, git, settings, reference_of(manifest.run.id), keep
     )
     wanted = replace(wanted, receipt={**wanted.receipt, "manifest_digest": manifest.digest, "run_id": manifest.run.id})
-    return FetchOrder(wanted, manifest, tuple(overlays.paths))
+    return FetchOrder(wanted, manifest, tuple(beside.paths), lfs_paths=tuple(beside.lfs_paths))
 
 
 def _wanted(
     code: Code,
     repository: Repository | None,
     platform: BaseCodeRepository | None,
-    overlays: _Overlays,
+    beside: _Beside,
     here: Here | None,
     git: Git,
     settings: Settings,
@@ -192,7 +196,7 @@ def _wanted(
     A `platform` that is given stands in for the recorded one; what is at hand is then not looked for. `reference` is
     where a run may have been published; a submodule never is.
     """
-    data = overlays.of(code)
+    data = beside.overlay_of(code)
     local: LocalTree | None = None
     problem: CodeRepoError | None = None
     if platform is None:
@@ -209,16 +213,18 @@ def _wanted(
         platform,
         overlay=data,
         environment=git.environment,
+        lfs=beside.lfs_of(code),
+        lfs_folders=_lfs_folders(here, settings),
         local=local,
         problem=problem,
         reference=reference,
-        submodules=_submodules(code, overlays, here, git, settings),
+        submodules=_submodules(code, beside, here, git, settings),
         keep=keep,
     )
 
 
 def _submodules(
-    code: Code, overlays: _Overlays, here: Here | None, git: Git, settings: Settings
+    code: Code, beside: _Beside, here: Here | None, git: Git, settings: Settings
 ) -> tuple[WantedSubmodule, ...]:
     """What those submodules ask for that were recorded with a work tree."""
     found = []
@@ -228,18 +234,31 @@ def _submodules(
         inner = check_submodule(each, code)
         at_hand = here.submodule(each.path) if here is not None else None
         try:
-            wanted = _wanted(inner, each.repository, None, overlays, at_hand, git, settings)
+            wanted = _wanted(inner, each.repository, None, beside, at_hand, git, settings)
         except CodeRepoError as error:
             raise said_of(error, each.path) from None
         found.append(WantedSubmodule(each.path, each.commit, wanted))
     return tuple(found)
 
 
-class _Overlays:
-    """The overlays of a manifest: inside, in the files that the user names, beside it, or in the record."""
+def _lfs_folders(here: Here | None, settings: Settings) -> tuple[bytes, ...]:
+    """Where Git LFS objects lie in the repository that is at hand; nowhere without one."""
+    if here is None:
+        return ()
+    # `lfs.storage` may be a submodule's own.
+    own = settings if here.store.outer is None else Settings.read(here.git)
+    return tuple(object_folders(here.layout, here.store, own))
+
+
+class _Beside:
+    """The overlays of a manifest, and its tars of Git LFS objects.
+
+    They are inside, in the files that the user names, beside the manifest or such a file, or in the record.
+    """
 
     def __init__(self, manifest: Manifest, named: Sequence[str], folder: bytes | None, git: Git) -> None:
         self.paths: list[bytes] = []
+        self.lfs_paths: list[bytes] = []
         self._folder = folder
         self._git = git
         self._named: dict[str, tuple[bytes, bytes]] = {}
@@ -247,25 +266,36 @@ class _Overlays:
             with open(name, "rb") as file:
                 data = file.read()
             self._named[sha256(data).hexdigest()] = (data, os.fsencode(name))
+        if folder is None and named:
+            # A manifest in a variable has no folder; an overlay that is named has.
+            self._folder = os.path.dirname(os.path.abspath(os.fsencode(named[0])))
         # One that is none of them is taken for the checkout's own, and is then refused by its digest.
-        known = {code.overlay.sha256 for _, code in manifest.code.codes() if code.overlay is not None}
+        tars = [tar for _, code in manifest.code.codes() for tar in (code.overlay, code.lfs)]
+        known = {tar.sha256 for tar in tars if tar is not None}
         self._stranger = next((named for digest, named in self._named.items() if digest not in known), None)
         self._root = manifest.code
 
-    def of(self, code: Code) -> bytes | None:
+    def overlay_of(self, code: Code) -> bytes | None:
         """The gzip of a code's overlay, None where there is none or it is not to be found."""
-        if code.overlay is None:
+        return self._data(code.overlay, self.paths, self._stranger if code is self._root else None)
+
+    def lfs_of(self, code: Code) -> bytes | None:
+        """The same of the Git LFS objects that travel."""
+        return self._data(code.lfs, self.lfs_paths, None)
+
+    def _data(
+        self, tar: Overlay | Lfs | None, paths: list[bytes], otherwise: tuple[bytes, bytes] | None
+    ) -> bytes | None:
+        if tar is None:
             return None
-        found = self._named.get(code.overlay.sha256)
-        if found is None and code is self._root:
-            found = self._stranger
-        if found is None and code.overlay.data is not None:
-            return code.overlay.data
+        found = self._named.get(tar.sha256, otherwise)
+        if found is None and tar.data is not None:
+            return tar.data
         if found is None:
-            found = find_overlay(code.overlay.sha256, self._folder, self._git)
+            found = find_overlay(tar.sha256, self._folder, self._git)
         if found is None:
             return None
-        self.paths.append(found[1])
+        paths.append(found[1])
         return found[0]
 
 

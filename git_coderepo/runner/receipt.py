@@ -12,6 +12,7 @@ from git_coderepo import __version__
 from git_coderepo.manifest.writer import path_value
 from git_coderepo.objects import ObjectId
 from git_coderepo.runner.conversion import Converted
+from git_coderepo.runner.lfs import LfsReport
 
 RECEIPT_ID = "urn:git-coderepo:receipt:1"
 RECEIPT_VERSION = "1.0"
@@ -64,7 +65,8 @@ class Receipt:
     What is said of files, bytes and the overlay is without the submodules, each of which has its own; `outside_links`
     has all of them. `received` are bytes that came over the wire; times are seconds since the epoch. `conversions` say
     what was done to files afterwards, in submodules too, because the tree's own attributes ask for it, and to which it
-    could not be done.
+    could not be done. `lfs` is of all files that Git LFS keeps, in submodules too; None where there are none, and
+    where the tree came out of the cache, which has the files.
     """
 
     tree: ObjectId
@@ -84,6 +86,7 @@ class Receipt:
     outside_links: tuple[bytes, ...] = ()
     conversions: tuple[Converted, ...] = ()
     submodules: tuple[SubmoduleReceipt, ...] = ()
+    lfs: LfsReport | None = None
     git: str | None = None
     cache_hit: bool = False
 
@@ -116,6 +119,7 @@ class Receipt:
                 }
                 for each in self.conversions
             ],
+            "lfs": None if self.lfs is None else self.lfs.document(),
             "startedOn": _time(self.started),
             "finishedOn": _time(self.finished),
             "seconds": round(self.finished - self.started, 3),

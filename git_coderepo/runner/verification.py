@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 
 from git_coderepo.errors import CodeRepoError, TargetUnusable, TreeDiffers
 from git_coderepo.git import Git
-from git_coderepo.objects import GITLINK, ObjectId, TreeEntry, blob_hasher, empty_tree_id, tree_id
+from git_coderepo.objects import EXECUTABLE, FILE, GITLINK, ObjectId, TreeEntry, blob_hasher, empty_tree_id, tree_id
 from git_coderepo.runner.conversion import stored
 from git_coderepo.runner.directories import Directories, Root, unusable
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.fetch import Wanted
+from git_coderepo.runner.lfs import by_pointers, lfs_paths
+from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.local import Here
 from git_coderepo.runner.part import below, tree_of_entries
 from git_coderepo.runner.scratch import Scratch, tree_rows
@@ -110,7 +112,11 @@ def _verified(wanted: Wanted, directory: Root, here: Here | None) -> Verificatio
     found = rehash(directory, object_format, gitlinks)
     tree = found.tree(object_format)
     differences, unlisted = Differences((), (), ()), None
-    blobs = stored(directory, found, object_format) if tree != wanted_tree else {}
+    blobs: dict[bytes, bytes] = {}
+    if tree != wanted_tree:
+        # What Git LFS keeps counts by its pointer, which tells its contents.
+        pointers = by_pointers(directory, lfs_paths(directory, found).paths, object_format)
+        blobs = {**stored(directory, found, object_format), **pointers}
     own = {path: found[path][1] for path in blobs}
     found.put_ids(blobs)
     if blobs and found.tree(object_format) == wanted_tree:
@@ -129,10 +135,13 @@ def _verified(wanted: Wanted, directory: Root, here: Here | None) -> Verificatio
                 # A commit by its name: only now it is known which empty directories stand for submodules.
                 gitlinks = {path: id for path, (mode, id) in expected.items() if mode == GITLINK}
                 found = rehash(directory, object_format, gitlinks) if gitlinks else found
+            # Attributes that somebody has added say nothing of the recorded tree.
             if blobs:
-                # Attributes that somebody has added say nothing of the recorded tree.
-                checked_in = stored(directory, found, object_format, among=expected)
-                found.put_ids({path: id for path, id in checked_in.items() if expected.get(path, (0, b""))[1] == id})
+                _put_recorded(found, stored(directory, found, object_format, among=expected), expected)
+            # A pointer needs none: where it is what was recorded, it says which contents belong there (the attributes
+            # of a part may stand above it).
+            changed = [path for path in compare(expected, found).changed if found[path][0] in (FILE, EXECUTABLE)]
+            _put_recorded(found, by_pointers(directory, changed, object_format), expected)
             tree = found.tree(object_format)
             differences = compare(expected, found)
     result = Verification(
@@ -150,6 +159,11 @@ def _verified(wanted: Wanted, directory: Root, here: Here | None) -> Verificatio
             submodules = (*result.submodules, VerifiedSubmodule(path, inner[path].tree, None))
             result = replace(result, submodules=submodules)
     return result
+
+
+def _put_recorded(found: Listing, ids: Mapping[bytes, bytes], expected: Mapping[bytes, tuple[int, bytes]]) -> None:
+    """Put those of the ids (by path) into the listing that were recorded."""
+    found.put_ids({path: id for path, id in ids.items() if expected.get(path, (0, b""))[1] == id})
 
 
 def _with_submodule(

@@ -28,7 +28,8 @@ class WrittenTree:
     `entries`: path to (mode, raw id), gitlinks included. `tree`: the id of the tree they make in Git. `files` and
     `bytes`: what was written, links included. `outside_links`: the links that lead out of the tree; they stand
     there as Git has them, and nothing of ours follows them. `left`: what of the limits is left for others.
-    `gitlinks`: the raw commit of each submodule by its path.
+    `gitlinks`: the raw commit of each submodule by its path. `lfs_contents`: how many of the files hold what Git LFS
+    keeps, where `entries` and `tree` have the pointers.
     """
 
     entries: Listing
@@ -38,6 +39,7 @@ class WrittenTree:
     left: Limits
     gitlinks: Mapping[bytes, bytes]
     bytes: int  # the last, since it hides the type of that name
+    lfs_contents: int = 0
 
 
 class TreeWriter:

@@ -18,6 +18,7 @@ from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.order import fetch_order
 from tests.e2e.support import World, holding, lines, load, problems, refused, world
 from tests.forge import Forge, Stall
+from tests.forge.lfs import pointer, put
 from tests.support.repo import PathLike, Repo, run_git
 
 LIBRARY = {"lib.py": b"x = 1\n", "data/big one.bin": bytes(range(256)) * 8, "run it.sh": b"#!/bin/sh\n"}
@@ -510,6 +511,52 @@ def test_the_limits_are_for_all_together(place: World, lib: Repo) -> None:
         fetch(order.wanted, str(target), limits=Limits(bytes=5000))
     assert not target.exists()
     assert len(fetch(order.wanted, str(target), limits=Limits(entries=30, bytes=10_000)).submodules) == 1
+
+
+@pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed")
+def test_what_git_lfs_keeps_of_a_dirty_submodule(tmp_path: Path) -> None:
+    pushed, edited, made = b"pushed " * 5000, b"edited " * 5000, b"made " * 5000
+    with world(tmp_path, "git") as place:
+        source = library(place.root, place, "library")
+        source.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
+        for path in ("data/big one.bin", "data/kept.bin"):
+            source.write(path, pointer(pushed))
+        source.commit("weights")
+        served = place.forge.add_repository("tools/lib", platform="git", source=source.path)
+        put(served, pushed)
+        lib = add(place.checkout, source, "lib", url=served.url)
+        place.checkout.commit("with a library")
+        place.push()
+        place.checkout.git("lfs", "install", "--skip-repo")
+        place.checkout.git("config", "coderepo.inlineLimit", "0")
+        lib.write("data/big one.bin", edited)
+        lib.write(b"-od\xe9\n.bin", made)
+        before = files(lib.git_dir())
+
+        manifest = place.manifest()
+
+        assert {path for path in files(lib.git_dir()) if path not in before and b"tmp" not in path} == set()
+        code = load(manifest)["code"]
+        inner = code["submodules"][0]["code"]
+        assert (code["dirty"], code["overlay"], code["lfs"]) == (True, None, None)
+        assert sorted(each["size"] for each in inner["lfs"]["objects"]) == sorted((len(edited), len(made)))
+        receipt = place.runner.run("fetch", "--json", manifest, "code").json()
+        assert receipt["submodules"][0]["tree"] == inner["snapshot"]["tree"]
+        assert receipt["lfs"] == {
+            "state": "fetched", "files": 3, "objects": 3, "travelled": 2, "bytes": len(pushed)
+        }  # fmt: skip
+        there = place.runner.home / "code/lib"
+        assert (there / "data/big one.bin").read_bytes() == edited
+        assert (there / "data/kept.bin").read_bytes() == pushed, "it comes from the submodule's own server"
+        assert files(there)[b"-od\xe9\n.bin"] == (False, made)
+        place.runner.run("verify", "--strict", manifest, "code")
+        (there / "data/big one.bin").write_bytes(edited[:-1] + b"!")
+        differs = place.runner.run("verify", manifest, "code", check=False)
+        assert (differs.status, differs.text) == (1, "changed: lib/data/big one.bin\n"), differs.errors
+
+        left = place.runner.run("fetch", "--no-lfs", "--json", manifest, "pointers").json()
+        assert left["lfs"]["state"] == "pointers" and left["submodules"][0]["tree"] == inner["snapshot"]["tree"]
+        assert (place.runner.home / "pointers/lib/data/big one.bin").read_bytes() == pointer(edited)
 
 
 # --- from platforms, each with its own credential --------------------------------------------------------

@@ -245,6 +245,17 @@ class BrokenGzip:
         return response.with_body(broken)
 
 
+@dataclass(frozen=True)
+class Garbled:
+    """The proper answer with one bit of its body turned."""
+
+    def answer(self, forge: Forge, request: Request, proceed: Proceed) -> Response:
+        response = proceed()
+        data = response.content()
+        middle = len(data) // 2
+        return response.with_body(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
+
+
 def _rewritten(response: Response, rewrite: archives.Rewrite) -> Response:
     return response.with_body(archives.rewritten(response.content(), rewrite))
 

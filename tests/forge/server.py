@@ -16,7 +16,7 @@ from types import TracebackType
 
 import trustme
 
-from tests.forge import archives, github, gitlab, smart_http
+from tests.forge import archives, github, gitlab, lfs, smart_http
 from tests.forge.http import Request, Response, Server
 from tests.forge.misbehaviour import Misbehaviour
 from tests.forge.model import Recorded, Repository, Route
@@ -83,6 +83,7 @@ class Forge:
         self.tarball_refuses_bearer = False  # as was reported of fine-grained tokens: 401 with Bearer, 302 with token
         self.archive_limit: int | None = None  # GitLab: so many archives a minute by user and project, 5 on gitlab.com
         self.archive_times: dict[tuple[str, int], list[float]] = {}
+        self.lfs = lfs.Lfs()
         self._lock = threading.Lock()
         self._planned: list[_Planned] = []
         self._log: list[Recorded] = []
@@ -273,6 +274,9 @@ class Forge:
     def route(self, request: Request) -> Route:
         if request.listener == "evil":
             return Route("other", lambda: _entice(request))
+        found = lfs.route(self, request)
+        if found is not None:
+            return found
         if request.listener == "codeload":
             return github.codeload(self, request)
         if request.listener == "api":

@@ -55,11 +55,12 @@ def route(forge: Forge, request: Request) -> Route | None:
     if ending is None:
         return None
     name = path.removesuffix(ending).removesuffix(".git")
-    repository = _find(forge, name)
+    repository = find(forge, name)
     return Route(_ENDINGS[ending], lambda: _answer(forge, request, repository, name, ending), repository)
 
 
-def _find(forge: Forge, name: str) -> Repository | None:
+def find(forge: Forge, name: str) -> Repository | None:
+    """The repository at a path of the host."""
     for repository in forge.repositories:
         names = [repository.name, *repository.former_names]
         if name.lower() in [_path(forge, repository.platform, one) for one in names]:
@@ -94,6 +95,18 @@ def _answer(forge: Forge, request: Request, repository: Repository | None, name:
     if ending == "/info/refs" and not request.query.get("service", "").startswith("git-"):
         return _refusal(400, "Please upgrade your git client.")
     return _backend(forge, request, repository, ending, token)
+
+
+def refusal(forge: Forge, request: Request, repository: Repository | None) -> Response | None:
+    """What is said to somebody who may not read it; None where the request's credential, or anybody, may."""
+    platform = repository.platform if repository is not None else "git"
+    header = request.headers.get("authorization")
+    token = _token(forge, platform, header) if header is not None else None
+    if header is not None and token is None:
+        return _challenge(platform)
+    if repository is None:
+        return _challenge(platform) if token is None else _refusal(404, _HIDDEN[platform])
+    return _not_allowed(repository, token, push=False)
 
 
 def _token(forge: Forge, platform: str, header: str) -> Token | None:

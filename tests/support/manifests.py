@@ -269,6 +269,7 @@ def codes(draw: st.DrawFn, *, submodules: int = 2) -> Document:
             {"path": path_value(path), "reason": draw(st.sampled_from(("secret-name", "excluded")))}
             for path in draw(st.lists(paths(), max_size=2))
         ],
+        "lfs": draw(nullable(_lfs())),
     }
 
 
@@ -307,6 +308,21 @@ def _overlays(draw: st.DrawFn, *, has_base: bool) -> Document:
         "size": len(data),
         "files": draw(counts()),
         "deleted": _values(draw(st.lists(paths(), max_size=3, unique=True))) if has_base else [],
+    }
+    if draw(st.booleans()):
+        document["data"] = base64.b64encode(data).decode()
+    return document
+
+
+@st.composite
+def _lfs(draw: st.DrawFn) -> Document:
+    data = draw(st.binary(max_size=100))
+    objects = st.fixed_dictionaries({"oid": object_ids("sha256"), "size": counts()})
+    document: Document = {
+        "tarSha256": draw(object_ids("sha256")),
+        "sha256": sha256(data).hexdigest(),
+        "size": len(data),
+        "objects": draw(st.lists(objects, max_size=3, unique_by=lambda entry: str(entry["oid"]))),
     }
     if draw(st.booleans()):
         document["data"] = base64.b64encode(data).decode()

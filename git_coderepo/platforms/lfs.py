@@ -1,0 +1,262 @@
+"""Git LFS's batch API, as much of it as a download needs, on the project's one kind of HTTP session.
+
+https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md and `basic-transfers.md` beside it. A credential of ours
+goes to the remote's own origin and to no other; an action's own headers go to the origin of its `href` alone.
+"""
+
+from __future__ import annotations
+
+import os
+
+from git_coderepo.credential import NoCredentials
+from git_coderepo.errors import (
+    CodeRepoError,
+    CredentialMissing,
+    DownloadDamaged,
+    LfsObjectMissing,
+    RateLimited,
+    ScopeMissing,
+    TokenRefused,
+    UnexpectedAnswer,
+)
+from git_coderepo.platforms.http import Http
+from git_coderepo.platforms.lfs_endpoint import find_endpoint
+from git_coderepo.urls import Origin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from git_coderepo.checkout.lfs import Pointer
+    from git_coderepo.credential import Credential
+    from git_coderepo.platforms.base import BaseCodeRepository
+    from git_coderepo.platforms.http import Authorize, Response
+
+MEDIA_TYPE = "application/vnd.git-lfs+json"
+# Objects in one question: what git-lfs itself asks for.
+BATCH = 100
+# So often a question is asked whose answer is cut off.
+_ATTEMPTS = 4
+# An action's headers that are ours to set, or that would change what is asked.
+_OURS = frozenset(("host", "range", "content-length", "transfer-encoding", "accept-encoding", "connection"))
+
+
+class Action:
+    """Where an object's contents are: `href`, and the `headers` that its server wants to see there.
+
+    `authenticated`: these are enough, no credential is wanted.
+    """
+
+    __slots__ = ("authenticated", "headers", "href")
+
+    def __init__(self, href: str, headers: Mapping[str, str], *, authenticated: bool = False) -> None:
+        self.href = href
+        self.headers = dict(headers)
+        self.authenticated = authenticated or any(name.lower() == "authorization" for name in headers)
+
+
+class LfsServer:
+    """The LFS server of a repository, asked as a runner asks; close it after use.
+
+    `lfsconfig` are the contents of the tree's `.lfsconfig`, None without one; `branch` is told to the server, which
+    may allow by it. Raises what `find_endpoint` raises.
+    """
+
+    def __init__(
+        self,
+        platform: BaseCodeRepository,
+        *,
+        lfsconfig: bytes | None = None,
+        branch: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        environment = os.environ if environment is None else environment
+        self._platform = platform
+        self._branch = branch
+        self._endpoint = find_endpoint(platform, lfsconfig, environment)
+        self.folder = self._endpoint.folder
+        self._origin = None if self.folder is not None else Origin.parse(self._endpoint.url)
+        self._ours, self._strange = (
+            Http(
+                credentials,
+                authorize=_basic(platform.git_credential_user()),
+                credential_path=lambda _, path: _repository_path(path),
+                notify=platform.notify,
+                max_wait=platform.max_wait,
+                environment=environment,
+            )
+            for credentials in (platform.credentials, NoCredentials())
+        )
+
+    @property
+    def place(self) -> str:
+        """The server, for people."""
+        return str(self._origin) if self._origin is not None else self._endpoint.url
+
+    def open(self) -> None:
+        """To be called before several threads ask for objects at the same time."""
+        self._ours.open()
+        self._strange.open()
+
+    def close(self) -> None:
+        self._ours.close()
+        self._strange.close()
+
+    # --- what there is ---
+
+    def actions(self, pointers: Sequence[Pointer]) -> dict[str, Action | str]:
+        """By oid, where each of at most `BATCH` objects is, or, in the server's words, why it is not given.
+
+        Raises CredentialMissing, TokenRefused, ScopeMissing, LfsObjectMissing where the server has no LFS,
+        RateLimited, HostUnreachable, DownloadDamaged, UnexpectedAnswer.
+        """
+        import json
+
+        asked: dict[str, object] = {
+            "operation": "download",
+            "transfers": ["basic"],
+            "hash_algo": "sha256",
+            "objects": [{"oid": each.oid, "size": each.size} for each in pointers],
+        }
+        if self._branch is not None:
+            asked["ref"] = {"name": f"refs/heads/{self._branch}"}
+        damage: DownloadDamaged | None = None
+        for _ in range(_ATTEMPTS):
+            response = self._post(json.dumps(asked).encode())
+            if response.status == 413 and len(pointers) > 1:
+                response.close()
+                middle = len(pointers) // 2
+                return {**self.actions(pointers[:middle]), **self.actions(pointers[middle:])}
+            if response.status != 200:
+                raise self._refusal(response)
+            try:
+                return self._read(response.json(), pointers)
+            except DownloadDamaged as error:
+                damage = error
+        assert damage is not None
+        raise damage
+
+    def _post(self, question: bytes) -> Response:
+        http = self._ours if self._endpoint.trusted else self._strange
+        return http.post(
+            f"{self._endpoint.url}/objects/batch",
+            question,
+            {"Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE},
+            bound=_sendable(self._endpoint.headers),
+        )
+
+    def _read(self, answer: dict[str, object], pointers: Sequence[Pointer]) -> dict[str, Action | str]:
+        if answer.get("transfer", "basic") != "basic":
+            raise UnexpectedAnswer(f"'{self.place}' gives Git LFS objects by a transfer that was not asked for")
+        if answer.get("hash_algo", "sha256") != "sha256":
+            raise UnexpectedAnswer(f"'{self.place}' names Git LFS objects by another hash than sha256")
+        rows = answer.get("objects")
+        if not isinstance(rows, list):
+            raise UnexpectedAnswer(f"'{self.place}' answered without a list of objects")
+        found: dict[str, Action | str] = {}
+        for row in rows:
+            if isinstance(row, dict) and isinstance(oid := row.get("oid"), str):
+                found[oid] = self._action(row)
+        return {each.oid: found.get(each.oid, "the server says nothing about it") for each in pointers}
+
+    def _action(self, row: dict[str, object]) -> Action | str:
+        error = row.get("error")
+        if isinstance(error, dict):
+            code, message = error.get("code"), error.get("message")
+            known = {404: "the server does not have it", 410: "it was removed from the server", 403: "it is locked out"}
+            words = known.get(code) if isinstance(code, int) else None
+            said = shown(message) if isinstance(message, str) else ""
+            return f"{words}: {said}" if words and said else words or f"{code}: {said}"
+        actions = row.get("actions")
+        download = actions.get("download") if isinstance(actions, dict) else None
+        if not isinstance(download, dict) or not isinstance(href := download.get("href"), str):
+            return "the server does not say where it is"
+        headers = download.get("header") or {}
+        if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+            return "the server gives headers for it that are none"
+        return Action(href, headers, authenticated=row.get("authenticated") is True)
+
+    # --- its contents ---
+
+    def get(self, action: Action, start: int = 0) -> Response:
+        """The answer to a request for an object from byte `start` on, of whatever status; its body is as it lies there.
+
+        Raises HostUnreachable, RateLimited, ProtocolNotAllowed, UnexpectedAnswer.
+        """
+        try:
+            origin = Origin.parse(action.href)
+        except CodeRepoError:
+            raise UnexpectedAnswer(f"'{self.place}' sends a Git LFS object to something that is no URL") from None
+        bound = _sendable(action.headers)
+        ours = self._endpoint.trusted and origin == self._origin and not action.authenticated
+        headers = {"Accept-Encoding": "identity"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+        return (self._ours if ours else self._strange).get(action.href, headers, bound=bound)
+
+    # --- answers told apart ---
+
+    def _refusal(self, response: Response) -> CodeRepoError:
+        status, credential, origin = response.status, response.credential, response.origin
+        said = _message(response)
+        log_in = f"git coderepo login --host {str(origin).partition('://')[2]}"
+        if status in (401, 403) and credential is None:
+            own = "what ssh gave for it" if self._endpoint.headers else "no credential"
+            hints = [log_in] if self._endpoint.trusted else ["--no-lfs leaves the pointers as they are"]
+            return CredentialMissing(f"the Git LFS server '{origin}' was sent {own}, and refuses{said}", hints=hints)
+        if status == 401 and credential is not None:
+            if response.asked is not None:
+                self._platform.credentials.refused(*response.asked, credential)
+            return TokenRefused(
+                f"the Git LFS server '{origin}' refused the token from {credential.source}{said}", hints=[log_in]
+            )
+        if status == 403 and credential is not None:
+            return ScopeMissing(
+                f"the token from {credential.source} may not read Git LFS objects on '{origin}'{said}", hints=[log_in]
+            )
+        if status in (404, 410, 501):
+            return LfsObjectMissing(
+                f"'{origin}' has no Git LFS for this repository{said}",
+                hints=["--no-lfs leaves the pointers as they are", *([log_in] if credential is None else [])],
+            )
+        if status in (429, 509):
+            return RateLimited(
+                f"the Git LFS server '{origin}' limits what is downloaded{said}", hints=["try again later"]
+            )
+        hints = ["try again later"] if status >= 500 else []
+        return UnexpectedAnswer(f"the Git LFS server '{origin}' answered {status}{said}", hints=hints)
+
+
+def _basic(user: str | None) -> Authorize:
+    """RFC 7617: what an LFS server takes everywhere; `user` goes with a token that has no user name of its own."""
+
+    def authorize(credential: Credential) -> tuple[str, str]:
+        from base64 import b64encode
+
+        name = credential.user or user or "git"
+        return "Authorization", "Basic " + b64encode(f"{name}:{credential.secret.reveal()}".encode()).decode()
+
+    return authorize
+
+
+def _repository_path(url_path: str) -> str:
+    """`/acme/widgets` of `/acme/widgets.git/info/lfs/objects/batch`."""
+    return url_path.partition(".git/")[0].partition("/info/lfs")[0]
+
+
+def _sendable(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name.lower() not in _OURS}
+
+
+def _message(response: Response) -> str:
+    """`: what the server says`, where it says something."""
+    try:
+        said = response.json().get("message")
+    except CodeRepoError:
+        return ""
+    return f": {shown(said)}" if isinstance(said, str) and said.strip() else ""
+
+
+def shown(text: str) -> str:
+    """A server's words, on one line and not too many."""
+    return "".join(char if char.isprintable() else " " for char in text).strip()[:200]

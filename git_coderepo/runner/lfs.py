@@ -1,0 +1,396 @@
+"""Git LFS on a runner: once the tree is proved, the pointers that its own attributes give to LFS become files.
+
+Contents come, in this order, from what travelled with the run, from the repository that one stands in, from the LFS
+server; each is held against the pointer's sha256 and size. Nothing is visible meanwhile: the target is not published.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
+
+from git_coderepo.attributes import Attributes
+from git_coderepo.checkout.lfs import POINTER_BYTES, Pointer, has_lfs, object_path, read_pointer
+from git_coderepo.errors import DownloadDamaged, LfsObjectMissing, LfsPointerUnusable, UnsafeTree
+from git_coderepo.objects import EXECUTABLE, FILE, blob_id
+from git_coderepo.paths import quoted
+from git_coderepo.platforms.base import BaseCodeRepository
+from git_coderepo.platforms.lfs import BATCH, Action, LfsServer
+from git_coderepo.runner.directories import Directories, Root, unusable
+from git_coderepo.runner.lfs_download import Download, Stopped, write_piece
+from git_coderepo.runner.listing import Listing
+from git_coderepo.runner.overlay import read_overlay
+
+THREADS = 4
+_PIECE = 1 << 20
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_PLAIN = (b"%06o" % FILE, b"%06o" % EXECUTABLE)
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class LfsSources:
+    """Where contents may come from: the travelling tar with its digests, folders at hand, the platform's LFS server.
+
+    `folders` are raw paths of `lfs/objects`. `platform` None: there is nobody to ask. A `sha256` without `data`: the
+    tar is not here.
+    """
+
+    data: bytes | None = None
+    tar_sha256: str = ""
+    sha256: str = ""
+    folders: tuple[bytes, ...] = ()
+    platform: BaseCodeRepository | None = None
+    branch: str | None = None
+    environment: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class LfsReport:
+    """What became of the tree's LFS paths: `state` is `fetched`, or `pointers` where they were left as they are.
+
+    `files` of them hold their contents (or are pointers), `objects` are different ones; `travelled` of these came with
+    the run, `received` bytes from the server, `written` bytes of files.
+    """
+
+    state: str
+    files: int
+    objects: int = 0
+    travelled: int = 0
+    received: int = 0
+    written: int = 0
+
+    def document(self) -> dict[str, object]:
+        """As plain values."""
+        return {
+            "state": self.state,
+            "files": self.files,
+            "objects": self.objects,
+            "travelled": self.travelled,
+            "bytes": self.received,
+        }
+
+
+def summed(reports: Iterable[LfsReport]) -> LfsReport | None:
+    """One report of several trees that were treated alike; None of none."""
+    found = list(reports)
+    if not found:
+        return None
+    counts = ((each.files, each.objects, each.travelled, each.received, each.written) for each in found)
+    return LfsReport(found[0].state, *map(sum, zip(*counts, strict=True)))
+
+
+# --- which paths ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LfsPaths:
+    """What of a tree its own attributes give to LFS: raw `paths` of files, and the contents of the `.lfsconfig`."""
+
+    paths: tuple[bytes, ...] = ()
+    lfsconfig: bytes | None = None
+
+    def below(self, directory: bytes) -> LfsPaths:
+        """The same for a directory that is kept alone: its paths are named from there."""
+        prefix = directory + b"/"
+        below = tuple(path[len(prefix) :] for path in self.paths if path.startswith(prefix))
+        return LfsPaths(below, self.lfsconfig)
+
+
+def lfs_paths(directory: Root, listing: Listing) -> LfsPaths:
+    """Which files of the tree in `directory`, which `listing` lists, are in LFS. Raises TargetUnusable."""
+    try:
+        with Directories(directory) as root:
+            attributes = _attributes(root, listing)
+            if attributes is None:
+                return LfsPaths()
+            packed = listing.directories[b""].get(b".lfsconfig", b"")
+            lfsconfig = _contents(root, b".lfsconfig") if packed[:6] in _PLAIN else None
+    except OSError as error:
+        raise unusable(error, _name(directory), "read") from None
+    found = []
+    for folder, entries in listing.directories.items():
+        for name, packed in entries.items():
+            path = folder + b"/" + name if folder else name
+            if packed[:6] in _PLAIN and has_lfs(attributes, path):
+                found.append(path)
+    return LfsPaths(tuple(found), lfsconfig)
+
+
+def _attributes(root: Directories, listing: Listing) -> Attributes | None:
+    files = {}
+    for directory, entries in listing.directories.items():
+        if entries.get(b".gitattributes", b"")[:6] in _PLAIN:
+            files[directory] = _contents(root, (directory + b"/" if directory else b"") + b".gitattributes")
+    if not any(b"lfs" in contents for contents in files.values()):
+        return None
+    return Attributes(files).only(frozenset((b"filter",)))
+
+
+def pointers_of(root: Directories, paths: Iterable[bytes]) -> dict[bytes, Pointer]:
+    """Those of the files that are pointers. Raises LfsPointerUnusable, OSError."""
+    found = {}
+    for path in paths:
+        if (contents := _small(root, path)) and (pointer := read_pointer(contents, path)) is not None:
+            found[path] = pointer
+    return found
+
+
+def by_pointers(directory: Root, paths: Iterable[bytes], object_format: str) -> dict[bytes, bytes]:
+    """For each of the files that holds contents, and no pointer: path to the raw id of the pointer to them.
+
+    What is in the tree itself, in spite of its attributes, is among them. Raises TargetUnusable.
+    """
+    found = {}
+    try:
+        with Directories(directory) as root:
+            for path in paths:
+                contents = _small(root, path)
+                if contents is None or (contents and not _is_pointer(contents, path)):
+                    found[path] = blob_id(_pointer_to(root, path).encode(), object_format)
+    except OSError as error:
+        raise unusable(error, _name(directory), "read") from None
+    return found
+
+
+def _is_pointer(contents: bytes, path: bytes) -> bool:
+    try:
+        return read_pointer(contents, path) is not None
+    except LfsPointerUnusable:
+        return True
+
+
+def _small(root: Directories, path: bytes) -> bytes | None:
+    """The contents of a file that may be a pointer, None of a larger one."""
+    directory, _, name = path.rpartition(b"/")
+    with os.fdopen(os.open(name, _READ, dir_fd=root.open(directory)), "rb") as file:
+        contents = file.read(POINTER_BYTES)
+    return contents if len(contents) < POINTER_BYTES else None
+
+
+def _contents(root: Directories, path: bytes) -> bytes:
+    directory, _, name = path.rpartition(b"/")
+    with os.fdopen(os.open(name, _READ, dir_fd=root.open(directory)), "rb") as file:
+        return file.read()
+
+
+def _pointer_to(root: Directories, path: bytes) -> Pointer:
+    directory, _, name = path.rpartition(b"/")
+    digest = hashlib.sha256()
+    size = 0
+    with os.fdopen(os.open(name, _READ, dir_fd=root.open(directory)), "rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+            size += len(piece)
+    return Pointer(digest.hexdigest(), size)
+
+
+# --- from pointers to files -----------------------------------------------------------------------
+
+
+def fill(
+    directory: Root,
+    listing: Listing,
+    lfs: LfsPaths,
+    sources: LfsSources,
+    *,
+    keep: bool,
+    already: int,
+    room: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> LfsReport | None:
+    """Turn the pointers below `directory`, whose proved tree is `listing`, into files; None where it has none.
+
+    `keep` leaves them as they are; `already` is how many came as files; `room` bytes may be written. Raises
+    LfsPointerUnusable, LfsObjectMissing, UnsafeTree, TargetUnusable, DownloadDamaged and what asking the server raises.
+    """
+    try:
+        with Directories(directory) as root:
+            if keep:
+                files = sum(1 for path in lfs.paths if _is_pointer(_small(root, path) or b"", path))
+                return LfsReport("pointers", files) if files else None
+            pointers = pointers_of(root, lfs.paths)
+            if not pointers:
+                return LfsReport("fetched", already, already) if already else None
+            size = sum(pointer.size for pointer in pointers.values())
+            if size > room:
+                raise UnsafeTree("what Git LFS keeps of the tree is larger than what a tree may be")
+            filler = _Filler(root, listing, pointers, lfs.lfsconfig)
+            travelled = filler.from_tar(sources)
+            filler.from_folders(sources.folders)
+            received = filler.from_server(sources, progress)
+    except OSError as error:
+        raise unusable(error, _name(directory)) from None
+    return LfsReport("fetched", already + len(pointers), already + filler.objects, travelled, received, size)
+
+
+class _Filler:
+    """Puts contents in the place of pointers; `waiting` are the objects that are still to come, with their paths."""
+
+    def __init__(
+        self, root: Directories, listing: Listing, pointers: Mapping[bytes, Pointer], lfsconfig: bytes | None
+    ) -> None:
+        self._lfsconfig = lfsconfig
+        self._root = root
+        self._listing = listing
+        self._lock = threading.Lock()
+        self.waiting: dict[tuple[str, int], list[bytes]] = {}
+        for path, pointer in pointers.items():
+            self.waiting.setdefault((pointer.oid, pointer.size), []).append(path)
+        self.objects = len(self.waiting)
+
+    def from_tar(self, sources: LfsSources) -> int:
+        """Objects that travelled with the run."""
+        if sources.data is None:
+            return 0
+        count = 0
+        for entry in read_overlay(sources.data, tar_sha256=sources.tar_sha256, sha256=sources.sha256):
+            key = (entry.path.decode("ascii", "replace"), entry.size)
+            if key in self.waiting:
+                self._put(key, entry.chunks(), "what travelled with the run")
+                count += 1
+        return count
+
+    def from_folders(self, folders: Iterable[bytes]) -> None:
+        """Objects that lie here; one that is not what it should be is passed over."""
+        for folder in folders:
+            for key in list(self.waiting):
+                oid, size = key
+                try:
+                    with open(object_path(folder, oid), "rb") as file:
+                        if os.fstat(file.fileno()).st_size == size:
+                            self._put(key, iter(partial(file.read, _PIECE), b""), "the object here")
+                except (FileNotFoundError, NotADirectoryError, PermissionError, DownloadDamaged):
+                    continue
+
+    def from_server(self, sources: LfsSources, progress: Callable[[int, int], None] | None) -> int:
+        """All that is left; the bytes that came."""
+        if not self.waiting:
+            return 0
+        if sources.platform is None:
+            raise self._not_given({key[0]: "no server is known" for key in self.waiting}, "the run", sources)
+        server = LfsServer(
+            sources.platform,
+            lfsconfig=self._lfsconfig,
+            branch=sources.branch,
+            environment=sources.environment,
+        )
+        try:
+            if server.folder is not None:
+                self.from_folders([server.folder])
+                if self.waiting:
+                    raise self._not_given({key[0]: "it is not there" for key in self.waiting}, server.place, sources)
+                return 0
+            return self._download(server, sources, progress)
+        finally:
+            server.close()
+
+    def _download(self, server: LfsServer, sources: LfsSources, progress: Callable[[int, int], None] | None) -> int:
+        server.open()
+        stop = threading.Event()
+        waiting = list(self.waiting)
+        received = count = 0
+        executor = ThreadPoolExecutor(THREADS, thread_name_prefix="lfs")
+        try:
+            for start in range(0, len(waiting), BATCH):
+                asked = [Pointer(*key) for key in waiting[start : start + BATCH]]
+                answers = server.actions(asked)
+                reasons = {oid: why for oid, why in answers.items() if isinstance(why, str)}
+                if reasons:
+                    raise self._not_given(reasons, server.place, sources)
+                futures: list[Future[int]] = []
+                for pointer in asked:
+                    action = answers[pointer.oid]
+                    assert isinstance(action, Action)
+                    futures.append(executor.submit(self._one, server, pointer, action, stop))
+                for future in as_completed(futures):
+                    received += future.result()
+                    count += 1
+                    if progress is not None:
+                        progress(count, received)
+        except BaseException:
+            stop.set()
+            raise
+        finally:
+            executor.shutdown(cancel_futures=True)
+        return received
+
+    def _one(self, server: LfsServer, pointer: Pointer, action: Action, stop: threading.Event) -> int:
+        if stop.is_set():
+            raise Stopped
+        key = (pointer.oid, pointer.size)
+        first, *others = self.waiting[key]
+        file = self._create(first)
+        try:
+            received = Download(server, pointer, first, stop).into(file, action)
+            self._copy(file, first, others)
+        finally:
+            os.close(file)
+        return received
+
+    def _not_given(self, reasons: Mapping[str, str], place: str, sources: LfsSources) -> LfsObjectMissing:
+        """The error where objects are not given, naming what they stand for."""
+        paths = sorted((paths[0], reasons[key[0]]) for key, paths in self.waiting.items() if key[0] in reasons)
+        named = ", ".join(f"{quoted(path)} ({why})" for path, why in paths[:_NAMED])
+        more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+        hints = ["git lfs push --all REMOTE, where the files are", "--no-lfs leaves the pointers as they are"]
+        if sources.sha256 and sources.data is None:
+            hints.insert(0, f"'{sources.sha256}.tar.gz' travels with the run: copy it into the manifest's folder")
+        return LfsObjectMissing(f"'{place}' does not give what Git LFS keeps: {named}{more}", hints=hints)
+
+    # --- files ---
+
+    def _put(self, key: tuple[str, int], pieces: Iterable[bytes], what: str) -> None:
+        """Write an object to all its paths. Raises DownloadDamaged; then the first of them is not there any more."""
+        first, *others = self.waiting[key]
+        file = self._create(first)
+        try:
+            digest = hashlib.sha256()
+            size = 0
+            for piece in pieces:
+                size += len(piece)
+                if size > key[1]:
+                    break
+                digest.update(piece)
+                write_piece(file, piece, first)
+            if (digest.hexdigest(), size) != key:
+                raise DownloadDamaged(f"{what} is not the Git LFS object of {quoted(first)}: its sha256 differs")
+            self._copy(file, first, others)
+        finally:
+            os.close(file)
+        del self.waiting[key]
+
+    def _copy(self, source: int, path: bytes, others: Iterable[bytes]) -> None:
+        for other in others:
+            os.lseek(source, 0, os.SEEK_SET)
+            file = self._create(other)
+            try:
+                while piece := os.read(source, _PIECE):
+                    write_piece(file, piece, other)
+            finally:
+                os.close(file)
+
+    def _create(self, path: bytes) -> int:
+        """A new file in the place of a pointer, with the mode that the writer gives."""
+        directory, _, name = path.rpartition(b"/")
+        mode = 0o777 if self._listing[path][0] == EXECUTABLE else 0o666
+        try:
+            with self._lock:
+                parent = self._root.open(directory)
+                try:
+                    os.unlink(name, dir_fd=parent)
+                except FileNotFoundError:
+                    pass  # an attempt before this one came as far
+                return os.open(name, _CREATE, mode, dir_fd=parent)
+        except OSError as error:
+            raise unusable(error, path) from None
+
+
+def _name(directory: Root) -> str | bytes | os.PathLike[str]:
+    return "the target" if isinstance(directory, int) else directory

@@ -1,0 +1,101 @@
+"""A checkout in which git-lfs itself is at work: what it cleans is recorded, and nothing of the user's is touched."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.support import World, contents, load, refused, world
+from tests.forge.lfs import object_path, pointer
+
+ATTRIBUTES = b"*.bin filter=lfs diff=lfs merge=lfs -text\n"
+OLD, EDITED, UNTRACKED = b"old " * 5000, b"edited " * 5000, b"untracked " * 5000
+needs_git_lfs = pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[World]:
+    """Two files in LFS, pushed by git-lfs itself."""
+    with world(tmp_path, "file", files={".gitattributes": ATTRIBUTES, "train.py": b"lr = 0.1\n"}) as made:
+        if shutil.which("git-lfs") is not None:
+            made.checkout.git("lfs", "install", "--skip-repo")
+            made.checkout.write("weights.bin", OLD)
+            made.checkout.write("other \xe9.bin", OLD * 2)
+            made.checkout.commit("weights")
+            made.push()
+        yield made
+
+
+@needs_git_lfs
+def test_edits_and_new_files_travel_and_the_rest_comes_from_the_platform(place: World) -> None:
+    repo = place.checkout
+    oid = pointer(OLD).split(b"sha256:")[1][:64].decode()
+    assert object_path(place.repository, oid).is_file(), "git-lfs pushed it"
+    repo.write("weights.bin", EDITED)
+    repo.write("new ones/-x\n.bin", UNTRACKED)
+    repo.write("staged.bin", OLD)  # the base has this object under another name
+    repo.git("add", "staged.bin")
+    expected = repo.tree()
+    before = contents(repo.path, without=(".git/coderepo", ".git/lfs/tmp"))
+    manifest = place.manifest()
+    assert contents(repo.path, without=(".git/coderepo", ".git/lfs/tmp")) == before, "something of the user's changed"
+    code = load(manifest)["code"]
+    assert code["snapshot"]["tree"] == expected
+    assert sorted(each["size"] for each in code["lfs"]["objects"]) == sorted((len(EDITED), len(UNTRACKED)))
+    receipt = place.runner.run("fetch", "--json", manifest, "code").json()
+    assert (receipt["lfs"]["files"], receipt["lfs"]["objects"], receipt["lfs"]["travelled"]) == (4, 4, 2)
+    for path, data in (
+        ("weights.bin", EDITED),
+        ("other \xe9.bin", OLD * 2),
+        ("new ones/-x\n.bin", UNTRACKED),
+        ("staged.bin", OLD),
+    ):
+        assert (place.runner.home / "code" / path).read_bytes() == data
+    place.runner.run("verify", "--strict", manifest, "code")
+
+
+@needs_git_lfs
+def test_a_clone_that_left_the_pointers_is_as_good(place: World) -> None:
+    place.user.env["GIT_LFS_SKIP_SMUDGE"] = "1"
+    bare = place.clone("without contents")
+    assert bare.read("weights.bin") == pointer(OLD)
+    manifest = place.manifest(checkout=bare)
+    assert load(manifest)["code"]["lfs"] is None and not load(manifest)["code"]["dirty"]
+    place.runner.run("fetch", manifest, "code")
+    assert (place.runner.home / "code" / "weights.bin").read_bytes() == OLD
+
+
+@needs_git_lfs
+def test_looking_at_a_checkout_installs_no_hooks_and_keeps_no_objects_of_the_users(place: World) -> None:
+    repo = place.checkout
+    shutil.rmtree(repo.git_dir() / "hooks", ignore_errors=True)
+    objects = contents(repo.git_dir() / "lfs")
+    repo.write("weights.bin", EDITED)
+    repo.write("new.bin", UNTRACKED)
+    place.user.run("status", cwd=repo.path)
+    place.user.run("run", "--", "true", cwd=repo.path)
+    assert not (repo.git_dir() / "hooks").exists()
+    assert contents(repo.git_dir() / "lfs") == objects
+
+
+@needs_git_lfs
+def test_a_linked_worktree(place: World) -> None:
+    place.checkout.git("worktree", "add", "--quiet", "-b", "aside", "../aside")
+    aside = type(place.checkout)(place.user.home / "aside", place.user.env)
+    aside.write("weights.bin", EDITED)
+    manifest = place.manifest(checkout=aside)
+    place.runner.run("fetch", manifest, "code")
+    assert (place.runner.home / "code" / "weights.bin").read_bytes() == EDITED
+
+
+def test_a_filter_whose_program_is_missing_is_named(place: World) -> None:
+    repo = place.checkout
+    repo.git("config", "filter.lfs.clean", "no-such-git-lfs clean -- %f")
+    repo.git("config", "filter.lfs.process", "no-such-git-lfs filter-process")
+    repo.git("config", "filter.lfs.required", "true")
+    repo.write("new.bin", UNTRACKED)
+    # Git's own words are chance: it may know the path, or only that nobody is there to talk to.
+    refused(place.user, "snapshot", status=128, says="cannot be recorded: its ", hint="install", cwd=repo.path)
