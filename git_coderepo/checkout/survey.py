@@ -61,27 +61,51 @@ class Survey:
         return None if remote == "." else remote
 
 
+class Asked:
+    """The questions, while git works on them; `layout` is known as soon as that one is answered."""
+
+    __slots__ = ("git", "layout", "layout_process", "listing", "settings", "status", "walk")
+
+    def __init__(self, git: Git) -> None:
+        self.git = git
+        self.layout: Layout | None = None
+        # What takes longest comes first.
+        self.status = start_status(git)
+        self.listing = git.start("ls-tree", "-r", "-z", "--full-tree", "HEAD")
+        self.layout_process = start_layout(git)
+        self.settings = git.start(*READ_ARGUMENTS)
+        self.walk = start_walk(git, GUESS)
+
+
+def start_survey(git: Git) -> Asked:
+    """Ask git about the checkout that it stands in, and go on. Raises GitNotFound."""
+    return Asked(git)
+
+
 def survey(git: Git) -> Survey:
-    """Look at the checkout that `git` stands in.
+    """Look at the checkout that `git` stands in; raises as `read_survey`."""
+    return read_survey(start_survey(git))
+
+
+def read_survey(asked: Asked) -> Survey:
+    """The answers.
 
     Raises NotACheckout, GitFailed, and CodeRepoError where HEAD keeps moving meanwhile.
     """
-    for _ in range(_ATTEMPTS):
-        layout_process = start_layout(git)
-        status_process = start_status(git)
-        settings_process = git.start(*READ_ARGUMENTS)
-        listing_process = git.start("ls-tree", "-r", "-z", "--full-tree", "HEAD")
-        walk = start_walk(git, GUESS)
-        layout = read_layout(layout_process, git)
-        settings = Settings.parse(settings_process.checked(1), git.environment)
+    git = asked.git
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            asked = start_survey(git)
+        layout = asked.layout = read_layout(asked.layout_process, git)
+        settings = Settings.parse(asked.settings.checked(1), git.environment)
         marked = marked_paths(git, layout)  # while git looks at the work tree
-        status = read_status(status_process)
-        listing_process.finish()
-        walk.finish()
+        status = read_status(asked.status)
+        asked.listing.finish()
+        asked.walk.finish()
         if status.head != layout.head:
             continue
-        listing = listing_process.checked() if layout.head is not None else b""
-        return Survey(git, layout, status, settings, listing, walk, marked)
+        listing = asked.listing.checked() if layout.head is not None else b""
+        return Survey(git, layout, status, settings, listing, asked.walk, marked)
     raise CodeRepoError("HEAD keeps moving: another git command is at work in this checkout")
 
 

@@ -1,47 +1,77 @@
-"""The pre-run hook: record the run, strictly and quickly, with little of the standard library and nothing else."""
+"""The pre-run hook: record the run, strictly and quickly, with little of the standard library and nothing else.
+
+Git's answers take longer than anything else: it is asked before the rest of the program is even imported.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 
+from git_coderepo.checkout.survey import start_survey
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.git import Git
-from git_coderepo.record.document import write_record
-from git_coderepo.record.runs import Runs
-from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.checkout.survey import Asked
+    from git_coderepo.record.snapshot import Snapshot
+
+ONLY_THE_WHOLE_PROGRAM = 126  # as sh(1) says of what cannot be executed: the hook goes on to the next one
 
 
-def pre_run() -> int:
+def pre_run(*, whole: bool = True) -> int:
     """What `git hook run pre-run` does; gives the hook's exit status: 0 recorded, 1 not.
 
     Nothing is done within a run that is recorded already: CODEREPO_RUN_ID is set there. The old `current.json` goes
-    first, so that a run which could not be recorded is not taken for the one before it.
+    first, so that a run which could not be recorded is not taken for the one before it. Without `whole` the
+    interpreter knows no installed packages; ONLY_THE_WHOLE_PROGRAM is then the answer where a class of somebody's own
+    is asked for, and nothing was done.
     """
     if os.environ.get("CODEREPO_RUN_ID"):
         return 0
-    git = Git()
-    snapshot = Snapshot(git)
+    asked = None
     try:
-        take_snapshot(git, Request(), into=snapshot)
-        assert snapshot.layout is not None
-        # git runs hooks at the work tree's root, and says in GIT_PREFIX where it was started itself.
-        snapshot.layout.prefix = snapshot.layout.prefix or os.fsencode(os.environ.get("GIT_PREFIX", ""))
-        record_run(snapshot)
+        asked = start_survey(Git())
+        if not _record(asked, whole=whole):
+            return ONLY_THE_WHOLE_PROGRAM
     except CodeRepoError as error:
-        _forget(snapshot)
+        _forget(asked)
         sys.stderr.write(f"fatal: {error.message}\n" + "".join(f"hint: {text}\n" for text in error.hints))
         return 1
     except OSError as error:
-        _forget(snapshot)
+        _forget(asked)
         sys.stderr.write(f"fatal: the run cannot be recorded: {error}\n")
         return 1
     return 0
 
 
+def _record(asked: Asked, *, whole: bool) -> bool:
+    """Whether it was done; False where a custom class is needed that this interpreter may not find."""
+    # What is needed whatever git answers.
+    from git_coderepo.checkout.survey import read_survey
+    from git_coderepo.record import document, runs, source  # noqa: F401
+    from git_coderepo.record.snapshot import Request, take_snapshot
+    from git_coderepo.registrations import build  # noqa: F401
+
+    found = read_survey(asked)
+    if not whole and any(entry.section == "coderepo" and entry.name == "source" for entry in found.settings.entries):
+        return False
+    snapshot = take_snapshot(asked.git, Request(), found=found)
+    assert snapshot.layout is not None
+    # git runs hooks at the work tree's root, and says in GIT_PREFIX where it was started itself.
+    snapshot.layout.prefix = snapshot.layout.prefix or os.fsencode(os.environ.get("GIT_PREFIX", ""))
+    record_run(snapshot)
+    return True
+
+
 def record_run(snapshot: Snapshot) -> str:
     """Write down a run of this snapshot, and where the environment asks for it (CODEREPO_OUT); gives its id."""
+    import time
+
+    from git_coderepo.record.document import write_record
+    from git_coderepo.record.runs import Runs
+
     assert snapshot.layout is not None
     runs = Runs(snapshot.layout)
     runs.remove_current()
@@ -56,6 +86,8 @@ def record_run(snapshot: Snapshot) -> str:
     return record.id
 
 
-def _forget(snapshot: Snapshot) -> None:
-    if snapshot.layout is not None:
-        Runs(snapshot.layout).remove_current()
+def _forget(asked: Asked | None) -> None:
+    if asked is not None and asked.layout is not None:
+        from git_coderepo.record.runs import Runs
+
+        Runs(asked.layout).remove_current()

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.overlay import Difference, Overlay
     from git_coderepo.checkout.status import Change, Status
+    from git_coderepo.checkout.survey import Survey
     from git_coderepo.git import Git
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.record.source import CodeSource
@@ -122,25 +123,27 @@ class Request:
         self.notify = notify
 
 
-def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None) -> Snapshot:
+def take_snapshot(
+    git: Git, request: Request, *, into: Snapshot | None = None, found: Survey | None = None
+) -> Snapshot:
     """The snapshot of the checkout that `git` stands in, or of `request.rev`.
 
-    `into` is filled as far as it goes, for a caller that wants to show it after an error. Raises NotReproducible
-    with the reason and the line that cures it; RegistrationError, NotACheckout, GitFailed.
+    `into` is filled as far as it goes, for a caller that wants to show it after an error; `found` is the look at the
+    checkout of a caller that had one already. Raises NotReproducible with the reason and the line that cures it;
+    RegistrationError, NotACheckout, GitFailed.
     """
     snapshot = into if into is not None else Snapshot(git)
     if request.rev is None:
-        _look_at_work_tree(snapshot, request)
+        _look_at_work_tree(snapshot, request, found if found is not None else survey(git))
     else:
         _look_at_commit(snapshot, request.rev, request)
     _build(snapshot)
     return snapshot
 
 
-def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
+def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey) -> None:
     from git_coderepo.record.source import choose_source, stand_in
 
-    found = survey(snapshot.git)
     layout, status, settings = found.layout, found.status, found.settings
     snapshot.layout, snapshot.status, snapshot.settings = layout, status, settings
     snapshot.store = Store(layout, request.store_directory)
