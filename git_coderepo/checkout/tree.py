@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from git_coderepo.checkout.store import Store
     from git_coderepo.git import Git
 
+# So many bytes of paths are given to a command as its arguments.
+_ARGUMENTS = 32 << 10
+
 
 class PrivateIndex:
     """A copy of the user's index that git may write to; a context manager, at whose end it is gone.
@@ -46,14 +49,19 @@ class PrivateIndex:
         """Bring each of `changes` to what is on the disk now. Raises NotReproducible for what git cannot read."""
         self.unmark([change.path for change in changes if change.marked])
         gone, there = _paths_to_update(self.layout, changes)
-        if gone:
+        removal: list[bytes | str] = []
+        if gone and (not there or sum(map(len, gone)) > _ARGUMENTS):
             # `--remove` would look at them, and stop at one below a directory that became a link.
             self.git.run("update-index", "-z", "--force-remove", "--stdin", stdin=b"\0".join(gone) + b"\0")
+        elif gone:
+            # One process for both: options count for the paths that follow them. `./`, as a name may begin with `-`.
+            removal = ["--force-remove", *(b"./" + path for path in gone), "--no-force-remove"]
         if not there:
             return
         update = self.git.start(
-            "update-index", "-z", "--add", "--remove", "--replace", "--stdin", stdin=b"\0".join(there) + b"\0"
-        ).finish()
+            "update-index", *removal, "-z", "--add", "--remove", "--replace", "--stdin",
+            stdin=b"\0".join(there) + b"\0",
+        ).finish()  # fmt: skip
         if update.status != 0:
             raise _unreadable(update.failure())
         if b"Ignoring path " in update.stderr:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.attributes import attribute_files, wants_lfs
+from git_coderepo.checkout.attributes import attribute_contents, attribute_files, wants_lfs
 from git_coderepo.checkout.overlay import blob_sizes, largest_folders
 from git_coderepo.checkout.screening import excluded, secret_by_name
 from git_coderepo.errors import NotReproducible
@@ -123,13 +123,12 @@ def refuse_source(source: CodeSource) -> None:
         )
 
 
-def refuse_lfs(git: Git, listing: bytes) -> None:
+def refuse_lfs(git: Git, layout: Layout, listing: bytes) -> None:
     """Stop where a path of the tree whose `ls-tree -r -z` is `listing` is a pointer of Git LFS."""
     files = attribute_files(listing)
     if not files:
         return
-    contents = [source.read(size) for _, size, source in read_blobs(git, [id for _, id in files])]
-    if not wants_lfs(contents):
+    if not wants_lfs(attribute_contents(git, layout.toplevel, files)):
         return
     rows = [row.partition(b"\t") for row in listing.split(b"\0") if row.startswith((b"100644 ", b"100755 "))]
     ids = [facts.split(b" ")[2].decode() for facts, _, _ in rows]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.attributes import alters_archive, attribute_files, gitlinks
+from git_coderepo.checkout.attributes import alters_archive, attribute_contents, attribute_files, gitlinks
 from git_coderepo.checkout.base import GUESS, Base, find_base, start_walk, tracking_arguments
 from git_coderepo.checkout.layout import read_layout, start_layout
+from git_coderepo.checkout.listing import patched
 from git_coderepo.checkout.overlay import (
     blob_sizes,
     build_overlay,
@@ -23,7 +24,6 @@ from git_coderepo.checkout.store import Store
 from git_coderepo.checkout.survey import embedded_repositories, populated_submodules, survey
 from git_coderepo.checkout.tree import hidden_changes, write_snapshot_tree
 from git_coderepo.errors import InvalidObjectId, NotReproducible
-from git_coderepo.git import read_blobs
 from git_coderepo.objects import ObjectId, empty_tree_id
 from git_coderepo.platforms.base import silent
 from git_coderepo.record.refusals import included, refuse_large, refuse_lfs, refuse_source, screened
@@ -64,8 +64,8 @@ class Snapshot:
     """
 
     __slots__ = (
-        "archive", "base", "base_tree", "dirty", "git", "head", "layout", "omitted", "overlay", "settings", "source",
-        "status", "store", "submodules", "taken", "travels", "tree",
+        "archive", "base", "base_tree", "compared", "dirty", "git", "head", "layout", "omitted", "overlay", "settings",
+        "source", "status", "store", "submodules", "taken", "travels", "tree",
     )  # fmt: skip
 
     def __init__(self, git: Git) -> None:
@@ -85,6 +85,7 @@ class Snapshot:
         self.submodules: list[tuple[bytes, str]] = []
         self.taken: list[Change] = []
         self.travels: list[Difference] = []
+        self.compared: dict[tuple[ObjectId | None, ObjectId], list[Difference]] = {}
         self.overlay: Overlay | None = None
 
     @property
@@ -123,9 +124,7 @@ class Request:
         self.notify = notify
 
 
-def take_snapshot(
-    git: Git, request: Request, *, into: Snapshot | None = None, found: Survey | None = None
-) -> Snapshot:
+def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None, found: Survey | None = None) -> Snapshot:
     """The snapshot of the checkout that `git` stands in, or of `request.rev`.
 
     `into` is filled as far as it goes, for a caller that wants to show it after an error; `found` is the look at the
@@ -182,7 +181,8 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey) -> N
     if wanted or any(change.index != "." for change in status.changes if not change.untracked):
         snapshot.tree = write_snapshot_tree(snapshot.git, layout, snapshot.store, wanted)
         snapshot.dirty = snapshot.head is None or snapshot.tree != snapshot.head.tree
-        listing = snapshot.git_with_store.run("ls-tree", "-r", "-z", "--full-tree", snapshot.tree.hex)
+        head_tree = snapshot.head.tree if snapshot.head is not None else None
+        listing = patched(found.listing, _compared(snapshot, head_tree, snapshot.tree))
     elif snapshot.head is not None:
         snapshot.tree = snapshot.head.tree
     else:
@@ -190,7 +190,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey) -> N
     if listing is not found.listing:
         _refuse_populated(layout, listing)  # one that was added since HEAD
     snapshot.submodules = gitlinks(listing)
-    refuse_lfs(snapshot.git_with_store, listing)
+    refuse_lfs(snapshot.git_with_store, layout, listing)
     _read_base_tree(snapshot, found.listing)
 
 
@@ -226,7 +226,7 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
         _find_base(snapshot, snapshot.head, request, guessed_walk=None)
     listing = git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)
     snapshot.submodules = gitlinks(listing)
-    refuse_lfs(snapshot.git_with_store, listing)
+    refuse_lfs(snapshot.git_with_store, layout, listing)
     _read_base_tree(snapshot, listing)
 
 
@@ -307,8 +307,8 @@ def _read_base_tree(snapshot: Snapshot, head_listing: bytes) -> None:
     files = attribute_files(listing)
     if not files:
         return
-    blobs = read_blobs(snapshot.git, [id for _, id in files])
-    if alters_archive([source.read(size) for _, size, source in blobs]):
+    assert snapshot.layout is not None
+    if alters_archive(attribute_contents(snapshot.git, snapshot.layout.toplevel, files)):
         snapshot.archive = "altered"
 
 
@@ -322,13 +322,21 @@ def _build(snapshot: Snapshot) -> None:
     snapshot.store.prepare()
     if snapshot.base_tree is None and snapshot.tree == empty_tree_id(snapshot.layout.object_format):
         return
-    snapshot.travels = differences(git, snapshot.base_tree, snapshot.tree)
+    snapshot.travels = _compared(snapshot, snapshot.base_tree, snapshot.tree)
     sending = travelling(snapshot.travels)
     sizes = blob_sizes(git, [difference.id for difference in sending]) if sending else []
     named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
     refuse_large(snapshot.settings, named, "not on the platform")
     scan = snapshot.settings.flag("secretScan", True)
     snapshot.overlay = build_overlay(git, snapshot.travels, refuse_token if scan else _let_pass)
+
+
+def _compared(snapshot: Snapshot, old: ObjectId | None, new: ObjectId) -> list[Difference]:
+    """What differs between two trees; asked once where base and HEAD are the same."""
+    known = snapshot.compared.get((old, new))
+    if known is None:
+        known = snapshot.compared[old, new] = differences(snapshot.git_with_store, old, new)
+    return known
 
 
 def _let_pass(path: bytes, contents: bytes) -> None:
