@@ -78,6 +78,10 @@ class GitFailed(CodeRepoError):
         self.stderr = stderr
 
 
+class ObjectMissing(GitFailed):
+    """An object that something names is not in this repository."""
+
+
 class InvalidRemoteURL(CodeRepoError):
     """A text that git would not take for the URL of a remote, or that it refuses for safety."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.errors import CodeRepoError, GitFailed, GitNotFound, NotACheckout
+from git_coderepo.errors import CodeRepoError, GitFailed, GitNotFound, NotACheckout, ObjectMissing
 from git_coderepo.trace import is_on, redact, trace
 
 TYPE_CHECKING = False
@@ -217,8 +217,8 @@ class Stream:
 def read_blobs(git: Git, ids: Sequence[str]) -> Iterator[tuple[str, int, BinaryIO]]:
     """Each object's id, size in bytes, and a file from which exactly that many bytes are to be read.
 
-    `git cat-file --batch`: https://git-scm.com/docs/git-cat-file#_batch_output. Raises GitFailed for an object
-    that is missing: a hash is present only when git finds its object (P1).
+    `git cat-file --batch`: https://git-scm.com/docs/git-cat-file#_batch_output. Raises ObjectMissing for
+    one that is missing: a hash is present only when git finds its object (P1).
     """
     if not ids:
         return
@@ -226,7 +226,7 @@ def read_blobs(git: Git, ids: Sequence[str]) -> Iterator[tuple[str, int, BinaryI
         for id in ids:
             header = output.readline().split()
             if len(header) != 3:
-                raise GitFailed(f"the object {id} is missing here", status=1, stderr=b" ".join(header))
+                raise ObjectMissing(f"the object {id} is missing here", status=1, stderr=b" ".join(header))
             yield id, int(header[2]), output
             output.read(1)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from git_coderepo.errors import ObjectMissing
 from git_coderepo.git import read_blobs
 from git_coderepo.objects import EXECUTABLE, GITLINK, SYMLINK, ObjectId
 
@@ -68,10 +69,14 @@ def travelling(found: Sequence[Difference]) -> list[Difference]:
 
 
 def blob_sizes(git: Git, ids: Sequence[str]) -> list[int]:
-    """The size in bytes of each blob, without reading one."""
+    """The size in bytes of each blob, without reading one. Raises ObjectMissing."""
     stdin = "".join(f"{id}\n" for id in ids).encode()
     output = git.run("cat-file", "--batch-check=%(objectsize)", "--buffer", stdin=stdin)
-    return [int(line) for line in output.split(b"\n")[:-1]]
+    try:
+        return [int(line) for line in output.split(b"\n")[:-1]]
+    except ValueError:
+        line = next(line for line in output.split(b"\n") if not line.isdigit())
+        raise ObjectMissing(f"the object {line.split()[0].decode()} is missing here", status=1, stderr=line) from None
 
 
 def build_overlay(git: Git, found: Sequence[Difference], screen: Callable[[bytes, bytes], None]) -> Overlay:

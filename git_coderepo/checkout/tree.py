@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from git_coderepo.checkout.seed import Found, conditions, give_back, is_possible, read_seed, seed_path, write_seed
 from git_coderepo.errors import GitFailed, NotReproducible
 from git_coderepo.objects import ObjectId
 
@@ -12,9 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from git_coderepo.checkout.layout import Layout
+    from git_coderepo.checkout.seed import Seed
     from git_coderepo.checkout.status import Change
     from git_coderepo.checkout.store import Store
     from git_coderepo.git import Git
+    from git_coderepo.settings import Settings
 
 # So many bytes of paths are given to a command as its arguments.
 _ARGUMENTS = 32 << 10
@@ -23,19 +26,24 @@ _ARGUMENTS = 32 << 10
 class PrivateIndex:
     """A copy of the user's index that git may write to; a context manager, at whose end it is gone.
 
-    The user's index is only read.
+    The user's index is only read. With a seed it is a copy of that one.
     """
 
-    __slots__ = ("git", "layout", "path")
+    __slots__ = ("git", "layout", "path", "seed", "seed_path")
 
-    def __init__(self, git: Git, layout: Layout, store: Store) -> None:
+    def __init__(self, git: Git, layout: Layout, store: Store, seed: Seed | None = None) -> None:
         store.prepare()
         self.layout = layout
+        self.seed = seed
+        self.seed_path = seed_path(layout, store)
         self.path = store.directory + b"/index.%d.%s" % (os.getpid(), os.urandom(4).hex().encode())
         self.git = store.git(git).with_environment(GIT_INDEX_FILE=os.fsdecode(self.path))
 
     def __enter__(self) -> PrivateIndex:
-        _copy_index(self.layout.index, self.path)
+        if self.seed is None:
+            _copy_index(self.layout.index, self.path)
+        else:
+            _write_index(self.path, self.seed.data, self.seed.modified)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -45,17 +53,21 @@ class PrivateIndex:
             except FileNotFoundError:
                 pass
 
-    def take(self, changes: Sequence[Change]) -> None:
-        """Bring each of `changes` to what is on the disk now. Raises NotReproducible for what git cannot read."""
+    def take(self, changes: Sequence[Change], *, found: Found | None = None, again: Sequence[Change] = ()) -> None:
+        """Bring each of `changes` to what is on the disk now; those of `again` get the user's entry before that.
+
+        `found` is a look at them that was had already. Raises NotReproducible for what git cannot read.
+        """
+        found = found if found is not None else Found(self.layout, changes)
         self.unmark([change.path for change in changes if change.marked])
-        gone, there = _paths_to_update(self.layout, changes)
-        removal: list[bytes | str] = []
+        gone, there = _paths_to_update(found)
+        removal: list[bytes | str] = [*give_back(again)]
         if gone and (not there or sum(map(len, gone)) > _ARGUMENTS):
             # `--remove` would look at them, and stop at one below a directory that became a link.
             self.git.run("update-index", "-z", "--force-remove", "--stdin", stdin=b"\0".join(gone) + b"\0")
         elif gone:
             # One process for both: options count for the paths that follow them. `./`, as a name may begin with `-`.
-            removal = ["--force-remove", *(b"./" + path for path in gone), "--no-force-remove"]
+            removal += ["--force-remove", *(b"./" + path for path in gone), "--no-force-remove"]
         if not there:
             return
         update = self.git.start(
@@ -89,14 +101,43 @@ class PrivateIndex:
         return sorted(path for path in output.split(b"\0") if path)
 
 
-def write_snapshot_tree(git: Git, layout: Layout, store: Store, changes: Sequence[Change]) -> ObjectId:
+def write_snapshot_tree(
+    git: Git, layout: Layout, store: Store, changes: Sequence[Change], settings: Settings | None = None
+) -> ObjectId:
     """The tree id of the work tree: the index as it is, and each of `changes` as it is on the disk now.
 
-    Raises NotReproducible for a path that git cannot read or filter.
+    With `settings` the last private index may be the seed of this one, and this one is kept as the next one's; without
+    them everything is hashed anew. Raises NotReproducible for a path that git cannot read or filter.
     """
-    with PrivateIndex(git, layout, store) as index:
-        index.take(changes)
-        return index.write_tree()
+    found = Found(layout, changes)
+    possible = settings is not None and is_possible(layout, found)
+    if settings is None or not possible:
+        with PrivateIndex(git, layout, store) as index:
+            index.take(changes, found=found)
+            return index.write_tree()
+    seed = read_seed(seed_path(layout, store))
+    again = seed.restored(found) if seed is not None else None
+    if seed is not None and again is not None and sum(len(change.path) for change in again) <= _ARGUMENTS:
+        try:
+            if seed.conditions == conditions(layout, settings, seed.paths()):
+                return _grown(PrivateIndex(git, layout, store, seed), settings, found, again)
+        except (GitFailed, NotReproducible):
+            pass  # an object that is gone, for example: with a fresh copy it is written again, or the reason told
+    return _grown(PrivateIndex(git, layout, store), settings, found)
+
+
+def _grown(private: PrivateIndex, settings: Settings, found: Found, again: Sequence[Change] = ()) -> ObjectId:
+    """The tree; the private index is kept where nothing that counts changed while it was made."""
+    layout, seed = private.layout, private.seed
+    paths = [path for path, facts in found.facts.items() if facts is not None]
+    before = conditions(layout, settings, paths)
+    with private as index:
+        index.take(found.changes, found=found, again=again)
+        tree = index.write_tree()
+        is_news = seed is None or again or found.rows() != seed.rows
+        if is_news and before is not None and before == conditions(layout, settings, paths):
+            write_seed(index.seed_path, before, found, index.path)
+        return tree
 
 
 def hidden_changes(git: Git, layout: Layout, store: Store, marked: Sequence[bytes]) -> list[Change]:
@@ -114,15 +155,15 @@ def hidden_changes(git: Git, layout: Layout, store: Store, marked: Sequence[byte
     ]
 
 
-def _paths_to_update(layout: Layout, changes: Sequence[Change]) -> tuple[list[bytes], list[bytes]]:
+def _paths_to_update(found: Found) -> tuple[list[bytes], list[bytes]]:
     """(deletions, the rest): a file that became a directory must go before its children come."""
     gone: list[bytes] = []
     there: list[bytes] = []
-    for change in changes:
+    for change in found.changes:
         if change.worktree == ".":
             continue
         # Below a directory that became a link, something else may stand under the name that is gone.
-        is_there = change.worktree != "D" and os.path.lexists(layout.toplevel + b"/" + change.path)
+        is_there = change.worktree != "D" and found.facts[change.path] is not None
         (there if is_there else gone).append(change.path)
     return gone, there
 
@@ -130,22 +171,21 @@ def _paths_to_update(layout: Layout, changes: Sequence[Change]) -> tuple[list[by
 def _copy_index(source: bytes, target: bytes) -> None:
     """Copy the index with its time to the nanosecond: git tells a racy entry by it."""
     try:
-        reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        with open(source, "rb", buffering=0) as file:
+            data, facts = file.read(), os.fstat(file.fileno())
     except FileNotFoundError:
         return  # nothing was ever added
+    _write_index(target, memoryview(data), facts.st_mtime_ns)
+
+
+def _write_index(target: bytes, data: memoryview, modified: int) -> None:
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            while piece := os.read(reading, 1 << 20):
-                view = memoryview(piece)
-                while view:
-                    view = view[os.write(writing, view) :]
-            facts = os.fstat(reading)
-            os.utime(writing, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-        finally:
-            os.close(writing)
+        while data:
+            data = data[os.write(descriptor, data) :]
+        os.utime(descriptor, ns=(modified, modified))
     finally:
-        os.close(reading)
+        os.close(descriptor)
 
 
 def _unreadable(error: Exception) -> Exception:

@@ -24,11 +24,22 @@ MANIFEST_VERSION = "1.0"
 
 
 class Record:
-    """A manifest's bytes, the `id` of its run, and the overlay that goes beside it, None where it is inside."""
+    """A manifest's bytes, the `id` of its run, and the overlay that goes beside it, None where it is inside.
 
-    __slots__ = ("data", "document", "id", "overlay")
+    `overlay_name` is how the overlay's file is called.
+    """
 
-    def __init__(self, data: bytes, document: dict[str, object], id: str, overlay: bytes | None) -> None:
+    __slots__ = ("data", "document", "id", "overlay", "overlay_name")
+
+    def __init__(
+        self,
+        data: bytes,
+        document: dict[str, object],
+        id: str,
+        overlay: bytes | None,
+        overlay_name: bytes = b"",
+    ) -> None:
+        self.overlay_name = overlay_name
         self.data = data
         self.document = document
         self.id = id
@@ -110,7 +121,9 @@ def write_record(
         "environment": {"buildKey": None, "image": None},
         "producer": {"name": "git-coderepo", "version": __version__, "git": git_version},
     }
-    return Record(encode(document), document, id, beside)
+    return Record(
+        encode(document), document, id, beside, b"" if overlay is None else overlay.sha256.encode() + b".tar.gz"
+    )
 
 
 def repository_document(source: CodeSource) -> dict[str, object]:

@@ -25,10 +25,7 @@ def keep_overlay(snapshot: Snapshot, data: bytes) -> bytes:
 def write_manifest(record: Record, path: bytes) -> None:
     """Write a manifest, its overlay first: a manifest that is there can be used. Raises OSError."""
     if record.overlay is not None:
-        import hashlib
-
-        name = hashlib.sha256(record.overlay).hexdigest().encode() + b".tar.gz"
-        write_whole(os.path.join(os.path.dirname(path), name), record.overlay)
+        write_whole(os.path.join(os.path.dirname(path), record.overlay_name), record.overlay)
     write_whole(path, record.data)
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from git_coderepo.checkout.kept import notes_folder
 from git_coderepo.checkout.store import Store
 from git_coderepo.errors import UsageError
 from git_coderepo.git import Git
@@ -89,7 +90,7 @@ def prune(runs: Runs, store: Store, git: Git, request: PruneRequest, *, now: flo
     needs = _needs(runs, frozenset(going))
     overlays = objects = size = 0
     if not needs.unreadable:
-        overlays, freed = _prune_overlays(runs, needs, request, now)
+        overlays, freed = _prune_overlays(runs, store, needs, request, now)
         objects, freed_objects = _prune_objects(store, git, needs, request, now)
         size = freed + freed_objects
     if not request.dry_run:
@@ -133,7 +134,7 @@ def _needs(runs: Runs, gone: frozenset[str]) -> _Needs:
     return _Needs(frozenset(trees), frozenset(overlays), tuple(unreadable))
 
 
-def _prune_overlays(runs: Runs, needs: _Needs, request: PruneRequest, now: float) -> tuple[int, int]:
+def _prune_overlays(runs: Runs, store: Store, needs: _Needs, request: PruneRequest, now: float) -> tuple[int, int]:
     """(how many, bytes)."""
     count = size = 0
     for name in _names(runs.overlays):
@@ -142,6 +143,9 @@ def _prune_overlays(runs: Runs, needs: _Needs, request: PruneRequest, now: float
             freed = _remove_old(runs.overlays + b"/" + name, now - YOUNG, dry_run=request.dry_run)
             count += freed is not None
             size += freed or 0
+    for note in _names(notes_folder(store)):
+        # Which overlay it names is of no matter: without its file a note is passed over, and one that is used is young.
+        _remove_old(notes_folder(store) + b"/" + note, now - YOUNG, dry_run=request.dry_run)
     return count, size
 
 

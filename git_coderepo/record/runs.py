@@ -63,10 +63,8 @@ class Runs:
         """Where the overlay lies that goes beside a manifest; b"" where there is none."""
         if record.overlay is None:
             return b""
-        import hashlib
-
         os.makedirs(self.overlays, exist_ok=True)
-        return self.overlays + b"/" + hashlib.sha256(record.overlay).hexdigest().encode() + b".tar.gz"
+        return self.overlays + b"/" + record.overlay_name
 
     def write_current(self, record: Record) -> None:
         """Say which run is the worktree's last one: the same bytes. Raises OSError."""

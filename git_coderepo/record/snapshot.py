@@ -10,6 +10,7 @@ import os
 
 from git_coderepo.checkout.attributes import alters_archive, attribute_contents, attribute_files, gitlinks
 from git_coderepo.checkout.base import GUESS, Base, find_base, start_walk, tracking_arguments
+from git_coderepo.checkout.kept import find_kept, keep
 from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.listing import patched
 from git_coderepo.checkout.overlay import (
@@ -23,10 +24,10 @@ from git_coderepo.checkout.screening import excluded, refuse_token
 from git_coderepo.checkout.store import Store
 from git_coderepo.checkout.survey import embedded_repositories, populated_submodules, survey
 from git_coderepo.checkout.tree import hidden_changes, write_snapshot_tree
-from git_coderepo.errors import InvalidObjectId, NotReproducible
+from git_coderepo.errors import InvalidObjectId, NotReproducible, ObjectMissing
 from git_coderepo.objects import ObjectId, empty_tree_id
 from git_coderepo.platforms.base import silent
-from git_coderepo.record.refusals import included, refuse_large, refuse_lfs, refuse_source, screened
+from git_coderepo.record.refusals import OVERLAY_LIMIT, included, refuse_large, refuse_lfs, refuse_source, screened
 from git_coderepo.settings import Settings
 
 TYPE_CHECKING = False
@@ -179,7 +180,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey) -> N
     refuse_large(settings, sizes, "changed")
     listing = found.listing
     if wanted or any(change.index != "." for change in status.changes if not change.untracked):
-        snapshot.tree = write_snapshot_tree(snapshot.git, layout, snapshot.store, wanted)
+        snapshot.tree = write_snapshot_tree(snapshot.git, layout, snapshot.store, wanted, settings)
         snapshot.dirty = snapshot.head is None or snapshot.tree != snapshot.head.tree
         head_tree = snapshot.head.tree if snapshot.head is not None else None
         listing = patched(found.listing, _compared(snapshot, head_tree, snapshot.tree))
@@ -323,12 +324,34 @@ def _build(snapshot: Snapshot) -> None:
     if snapshot.base_tree is None and snapshot.tree == empty_tree_id(snapshot.layout.object_format):
         return
     snapshot.travels = _compared(snapshot, snapshot.base_tree, snapshot.tree)
+    scan = snapshot.settings.flag("secretScan", True)
+    kept = find_kept(snapshot.store, snapshot.base_tree, snapshot.tree, screened=scan)
+    if kept is not None and kept.contents <= snapshot.settings.size("overlayLimit", OVERLAY_LIMIT):
+        snapshot.overlay = kept.overlay
+        return
     sending = travelling(snapshot.travels)
-    sizes = blob_sizes(git, [difference.id for difference in sending]) if sending else []
+    sizes = _sizes(snapshot, sending) if sending else []
     named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
     refuse_large(snapshot.settings, named, "not on the platform")
-    scan = snapshot.settings.flag("secretScan", True)
     snapshot.overlay = build_overlay(git, snapshot.travels, refuse_token if scan else _let_pass)
+    keep(
+        snapshot.store, snapshot.base_tree, snapshot.tree, snapshot.overlay, screened=scan, contents=sum(sizes)
+    )  # fmt: skip
+
+
+def _sizes(snapshot: Snapshot, sending: Sequence[Difference]) -> list[int]:
+    """The sizes of the blobs that travel. One of the last private index that is gone is made again."""
+    assert snapshot.layout is not None and snapshot.store is not None
+    ids = [difference.id for difference in sending]
+    try:
+        return blob_sizes(snapshot.git_with_store, ids)
+    except ObjectMissing:
+        if not snapshot.taken:
+            raise
+        tree = write_snapshot_tree(snapshot.git, snapshot.layout, snapshot.store, snapshot.taken)
+        if tree != snapshot.tree:
+            raise
+    return blob_sizes(snapshot.git_with_store, ids)
 
 
 def _compared(snapshot: Snapshot, old: ObjectId | None, new: ObjectId) -> list[Difference]:
