@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -528,5 +530,7 @@ def test_a_run_keeps_its_overlay_whole_though_another_process_prunes(dirty: Repo
         path.unlink()
     assert len(bytes(again.overlay.data)) > len(data), "what was found stays readable"
     program.run("hook", "pre-run", cwd=dirty.path)
-    name = f"{again.overlay.sha256}.tar.gz"
-    assert (dirty.git_dir() / "coderepo" / "overlays" / name).read_bytes() == bytes(again.overlay.data)
+    current = json.loads((dirty.git_dir() / "coderepo" / "current.json").read_bytes())
+    digest = current["code"]["overlay"]["sha256"]
+    written = (dirty.git_dir() / "coderepo" / "overlays" / f"{digest}.tar.gz").read_bytes()
+    assert hashlib.sha256(written).hexdigest() == digest
