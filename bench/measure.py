@@ -63,7 +63,7 @@ _MEASURE = """
 import os, sys
 pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
 _, status, usage = os.wait4(pid, 0)
-print(usage.ru_maxrss)
+print("\\n%d" % usage.ru_maxrss)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
 
