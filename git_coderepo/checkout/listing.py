@@ -6,27 +6,54 @@ from git_coderepo.objects import GITLINK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from git_coderepo.checkout.overlay import Difference
 
+# Above, to take every row apart is cheaper than to look for each path.
+_FEW = 256
 
-def patched(listing: bytes, found: Iterable[Difference]) -> bytes:
-    """The bytes of `ls-tree -r -z` with `found` (see `differences`) applied to them, in git's order again."""
-    rows = {difference.path: difference for difference in found}
-    if not rows:
-        return listing
-    kept = [row for row in listing.split(b"\0") if row and row[row.index(b"\t") + 1 :] not in rows]
-    new = [
-        b"%06o %s %s\t%s" % (row.mode, b"commit" if row.mode == GITLINK else b"blob", row.id.encode(), row.path)
-        for row in rows.values()
-        if row.mode
-    ]
-    if new:
-        kept += new
-        kept.sort(key=_path_of)
-    return b"\0".join(kept) + b"\0" if kept else b""
+
+def patched(listing: bytes, found: Sequence[Difference]) -> bytes:
+    """The bytes of `ls-tree -r -z` with `found` (see `differences`) applied to them, in git's order: by path."""
+    if len(found) > _FEW:
+        paths = {difference.path for difference in found}
+        rows = [row for row in listing.split(b"\0")[:-1] if _path_of(row) not in paths]
+        rows += [_row(difference) for difference in found if difference.mode]
+        rows.sort(key=_path_of)
+        return b"".join([row + b"\0" for row in rows])
+    pieces: list[bytes] = []
+    done = 0
+    for difference in sorted(found, key=lambda difference: difference.path):
+        start, end = _place(listing, difference.path, done)
+        pieces.append(listing[done:start])
+        if difference.mode:
+            pieces.append(_row(difference) + b"\0")
+        done = end
+    pieces.append(listing[done:])
+    return b"".join(pieces)
+
+
+def _row(difference: Difference) -> bytes:
+    kind = b"commit" if difference.mode == GITLINK else b"blob"
+    return b"%06o %s %s\t%s" % (difference.mode, kind, difference.id.encode(), difference.path)
 
 
 def _path_of(row: bytes) -> bytes:
     return row[row.index(b"\t") + 1 :]
+
+
+def _place(listing: bytes, path: bytes, low: int) -> tuple[int, int]:
+    """Where the row of `path` begins and ends, from `low` on (the beginning of a row); where it would stand, twice."""
+    high = len(listing)
+    while low < high:
+        start = listing.rfind(b"\0", low, (low + high) // 2) + 1 or low
+        end = listing.index(b"\0", start) + 1
+        here = listing[listing.index(b"\t", start) + 1 : end - 1]
+        if here == path:
+            return start, end
+        if here < path:
+            low = end
+        else:
+            high = start
+    return low, low

@@ -73,7 +73,10 @@ class PrivateIndex:
         update = self.git.start(
             "update-index", *removal, "-z", "--add", "--remove", "--replace", "--stdin",
             stdin=b"\0".join(there) + b"\0",
-        ).finish()  # fmt: skip
+        )  # fmt: skip
+        import hashlib  # noqa: F401  # the overlay wants it next: it is loaded while git is at work
+
+        update.finish()
         if update.status != 0:
             raise _unreadable(update.failure())
         if b"Ignoring path " in update.stderr:
