@@ -94,9 +94,9 @@ class Seed:
 
 
 def seed_path(layout: Layout, store: Store) -> bytes:
-    """Where a worktree's seed lies."""
-    of_the_repository = store.directory == layout.common_dir + b"/coderepo"
-    return (layout.git_dir + b"/coderepo" if of_the_repository else store.directory) + b"/index.seed"
+    """Where a worktree's seed lies: among what is ours, so that `prune` finds that of a worktree which is gone."""
+    linked = layout.git_dir != layout.common_dir
+    return store.directory + (b"/index.%s.seed" % os.path.basename(layout.git_dir) if linked else b"/index.seed")
 
 
 def is_possible(layout: Layout, found: Found) -> bool:
