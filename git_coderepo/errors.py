@@ -103,7 +103,16 @@ class HookRefused(CodeRepoError):
 
 
 class NotReproducible(CodeRepoError):
-    """The code cannot be recorded so that a runner could get it back; said before the run starts."""
+    """The code cannot be recorded so that a runner could get it back; said before the run starts.
+
+    `waived_as` is the word under which `--allow-unreproducible` records it, None where that would make the record
+    false: then nothing is recorded.
+    """
+
+    def __init__(self, message: str, *, hints: Iterable[str] = (), waived_as: str | None = None) -> None:
+        more = ["git coderepo run --allow-unreproducible records it as not reproducible"] if waived_as else []
+        super().__init__(message, hints=[*hints, *more])
+        self.waived_as = waived_as
 
 
 # --- registrations -----------------------------------------------------------------------------
@@ -142,6 +151,10 @@ class RateLimited(PlatformError):
 
 class UnexpectedAnswer(PlatformError):
     """An answer that the platform's documentation does not describe: HTML, a wrong type, broken JSON."""
+
+
+class PushRefused(PlatformError):
+    """The platform did not take a reference: a protected namespace, a hook that declined."""
 
 
 class ProtocolNotAllowed(PlatformError):

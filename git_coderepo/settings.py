@@ -20,6 +20,9 @@ READ_ARGUMENTS = (
     r"^(attr|coderepo|remote|branch|url|core|credential|extensions|submodule|filter|color|advice|index)\.",
 )  # fmt: skip
 
+# The scope of what a team's file says; see `checkout.team`.
+TEAM = "team"
+
 _TRUE = frozenset(("true", "yes", "on", "1"))
 _FALSE = frozenset(("false", "no", "off", "0", ""))
 _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -29,7 +32,7 @@ class Entry:
     """One line of configuration: `section` and `name` in lower case, `subsection` as written or None.
 
     `value` is None for a name without `=`, which git reads as true; `scope` is `system`, `global`, `local`,
-    `worktree` or `command`.
+    `worktree` or `command`, or TEAM.
     """
 
     __slots__ = ("name", "scope", "section", "subsection", "value")
@@ -40,6 +43,14 @@ class Entry:
         self.name = name
         self.value = value
         self.scope = scope
+
+    @classmethod
+    def parse(cls, text: str, scope: str) -> Entry:
+        """From `section.subsection.name` and, after a newline, its value: an entry as `git config --null` lists it."""
+        key, newline, value = text.partition("\n")
+        section, _, rest = key.partition(".")
+        subsection, dot, name = rest.rpartition(".")
+        return cls(section, subsection if dot else None, name, value if newline else None, scope)
 
 
 class Settings:
@@ -55,12 +66,7 @@ class Settings:
     def parse(cls, output: bytes, environment: Mapping[str, str] | None = None) -> Settings:
         """From the bytes of `git config --null --show-scope --get-regexp …`."""
         fields = os.fsdecode(output).split("\0")
-        entries = []
-        for scope, entry in zip(fields[0:-1:2], fields[1::2], strict=True):
-            key, newline, value = entry.partition("\n")
-            section, _, rest = key.partition(".")
-            subsection, dot, name = rest.rpartition(".")
-            entries.append(Entry(section, subsection if dot else None, name, value if newline else None, scope))
+        entries = [Entry.parse(text, scope) for scope, text in zip(fields[0:-1:2], fields[1::2], strict=True)]
         return cls(entries, os.environ if environment is None else environment)
 
     @classmethod

@@ -102,6 +102,7 @@ def test_bash_completes_every_verb(bash: Complete) -> None:
 def test_bash_completes_the_options_of_a_verb(bash: Complete) -> None:
     assert bash("git coderepo fetch --") == [
         "--code-repository", "--help", "--json", "--method", "--overlay", "--quiet", "--receipt",
+        "--subdirectory",
     ]  # fmt: skip
     assert bash("git coderepo fetch --me") == ["--method"]
     assert {"--type", "--owner", "--instance-url", "--token"} <= set(bash("git coderepo register --"))
@@ -115,7 +116,7 @@ def test_bash_completes_registered_names(bash: Complete) -> None:
 
 def test_bash_completes_words_of_which_one_is_wanted(bash: Complete) -> None:
     assert bash("git coderepo register --type git") == ["github", "gitlab", "git"]
-    assert bash("git coderepo fetch --method ") == ["auto", "local", "archive", "git", "files"]
+    assert bash("git coderepo fetch --method ") == ["auto", "local", "archive", "git", "files", "published"]
     assert bash("git coderepo completion ") == list(SHELLS)
     assert bash("git coderepo secret ") == ["set", "list", "remove"]
     assert bash("git coderepo secret list --j") == ["--json"]

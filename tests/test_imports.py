@@ -24,7 +24,7 @@ LEAN = (
     "git_coderepo.manifest.writer",
     "git_coderepo.record.snapshot", "git_coderepo.record.document", "git_coderepo.record.refusals",
     "git_coderepo.record.source", "git_coderepo.record.keep", "git_coderepo.record.runs", "git_coderepo.record.hook",
-    "git_coderepo.record.command",
+    "git_coderepo.record.command", "git_coderepo.record.served",
 )  # fmt: skip
 
 # What `import os, abc` brings along in every Python since 3.10, and no more.

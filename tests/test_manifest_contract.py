@@ -57,11 +57,13 @@ def full_document() -> dict[str, Any]:
     document["code"]["scope"] = ["services"]
     document["repository"]["remote"].update(port=8443, user="git")
     document["repository"]["source"] = "my_module.MyRepositoryClass"
-    document["code"]["snapshot"]["ref"] = "refs/coderepo/runs/1"
+    document["code"]["snapshot"].update(ref="refs/coderepo/runs/1", commit="9" * 40)
+    document["code"]["unreproducible"] = [{"reason": "too-large", "message": "2.0 GiB would travel with the run"}]
     inner = copy.deepcopy(document["code"])
     inner.update(objectFormat="sha256", head=None, special=None, overlay=None, submodules=[], omitted=[])
     inner["base"].update(commit="c" * 64, tree="d" * 64)
     inner["snapshot"]["tree"] = inner["subdirectory"]["tree"] = "e" * 64
+    inner["snapshot"]["commit"] = "f" * 64
     document["code"]["submodules"].append(
         {"path": "vendor/x", "commit": "8" * 40, "state": "fetched", "repository": None, "code": inner}
     )

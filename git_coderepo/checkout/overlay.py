@@ -14,7 +14,7 @@ from git_coderepo.objects import EXECUTABLE, GITLINK, SYMLINK, ObjectId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from git_coderepo.git import Git
 
@@ -160,12 +160,18 @@ def _ustar(name: bytes, size: int, mode: int, kind: bytes, link: bytes) -> bytes
     return bytes(header)
 
 
-def largest_folders(sizes: Sequence[tuple[bytes, int]], count: int = 3) -> list[tuple[bytes, int]]:
-    """The top-level folders (or files) that weigh most: (path, bytes), a folder's path ending in `/`."""
+def largest_folders(
+    sizes: Iterable[tuple[bytes, int]], *, below: bytes = b"", count: int = 3
+) -> list[tuple[bytes, int]]:
+    """The folders (or files) in the folder `below` (b"" or ending in `/`) that weigh most: (path, bytes).
+
+    A folder's path ends in `/`.
+    """
     totals: dict[bytes, int] = {}
     for path, size in sizes:
-        first, slash, _ = path.partition(b"/")
-        totals[first + slash] = totals.get(first + slash, 0) + size
+        if path.startswith(below):
+            first, slash, _ = path[len(below) :].partition(b"/")
+            totals[below + first + slash] = totals.get(below + first + slash, 0) + size
     return sorted(totals.items(), key=lambda item: -item[1])[:count]
 
 

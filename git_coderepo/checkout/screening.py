@@ -120,4 +120,5 @@ def refuse_token(path: bytes, contents: bytes) -> None:
             f"or leave the file out, if it is untracked: git config --add coderepo.exclude '{name}'",
             "or, where it is none: git config coderepo.secretScan false",
         ],
+        waived_as="token",
     )

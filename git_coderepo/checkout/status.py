@@ -10,6 +10,8 @@ from git_coderepo.objects import ObjectId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from git_coderepo.git import Git, Process
 
 
@@ -73,11 +75,12 @@ class Status:
         return sum(1 for change in self.changes if change.untracked)
 
 
-def start_status(git: Git) -> Process:
-    """The question; nothing is written, not even the refreshed index."""
+def start_status(git: Git, pathspecs: Sequence[bytes] = ()) -> Process:
+    """The question; nothing is written, not even the refreshed index. See `scope.pathspecs`."""
     return git.start(
         "--no-optional-locks", "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all",
         "--no-renames", "--ignore-submodules=none", "--no-ahead-behind",
+        *pathspecs,
     )  # fmt: skip
 
 

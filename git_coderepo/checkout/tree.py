@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 
+from git_coderepo.checkout.scope import inside, pathspecs, read_part
 from git_coderepo.checkout.seed import Found, conditions, give_back, is_possible, read_seed, seed_path, write_seed
 from git_coderepo.errors import GitFailed, NotReproducible
 from git_coderepo.objects import ObjectId
@@ -26,16 +28,25 @@ _ARGUMENTS = 32 << 10
 class PrivateIndex:
     """A copy of the user's index that git may write to; a context manager, at whose end it is gone.
 
-    The user's index is only read. With a seed it is a copy of that one.
+    The user's index is only read. With a seed it is a copy of that one. `looked_at` limits what matters; see `scope`.
     """
 
-    __slots__ = ("git", "layout", "path", "seed", "seed_path")
+    __slots__ = ("git", "layout", "looked_at", "path", "seed", "seed_path")
 
-    def __init__(self, git: Git, layout: Layout, store: Store, seed: Seed | None = None) -> None:
+    def __init__(
+        self,
+        git: Git,
+        layout: Layout,
+        store: Store,
+        looked_at: tuple[bytes, ...] = (),
+        *,
+        seed: Seed | None = None,
+    ) -> None:
         store.prepare()
-        self.layout = layout
         self.seed = seed
         self.seed_path = seed_path(layout, store)
+        self.layout = layout
+        self.looked_at = looked_at
         self.path = store.directory + b"/index.%d.%s" % (os.getpid(), os.urandom(4).hex().encode())
         self.git = store.git(git).with_environment(GIT_INDEX_FILE=os.fsdecode(self.path))
 
@@ -53,13 +64,21 @@ class PrivateIndex:
             except FileNotFoundError:
                 pass
 
-    def take(self, changes: Sequence[Change], *, found: Found | None = None, again: Sequence[Change] = ()) -> None:
+    def take(
+        self,
+        changes: Sequence[Change],
+        *,
+        keep: bool = True,
+        found: Found | None = None,
+        again: Sequence[Change] = (),
+    ) -> None:
         """Bring each of `changes` to what is on the disk now; those of `again` get the user's entry before that.
 
         `found` is a look at them that was had already. Raises NotReproducible for what git cannot read.
+        Without `keep` their contents are hashed, and not kept in our store: what travels nowhere need not fill it.
         """
-        found = found if found is not None else Found(self.layout, changes)
         self.unmark([change.path for change in changes if change.marked])
+        found = found if found is not None else Found(self.layout, changes)
         gone, there = _paths_to_update(found)
         removal: list[bytes | str] = [*give_back(again)]
         if gone and (not there or sum(map(len, gone)) > _ARGUMENTS):
@@ -70,15 +89,16 @@ class PrivateIndex:
             removal += ["--force-remove", *(b"./" + path for path in gone), "--no-force-remove"]
         if not there:
             return
+        hashed = [] if keep else ["--info-only"]
         update = self.git.start(
-            "update-index", *removal, "-z", "--add", "--remove", "--replace", "--stdin",
+            "update-index", *hashed, *removal, "-z", "--add", "--remove", "--replace", "--stdin",
             stdin=b"\0".join(there) + b"\0",
         )  # fmt: skip
         import hashlib  # noqa: F401  # the overlay wants it next: it is loaded while git is at work
 
         update.finish()
         if update.status != 0:
-            raise _unreadable(update.failure())
+            raise _unreadable(self.layout, there, update.failure())
         if b"Ignoring path " in update.stderr:
             # It goes on after a path that no tree may have (`.git/x`), and ends with 0.
             ignored = update.stderr.partition(b"Ignoring path ")[2].partition(b"\n")[0]
@@ -92,38 +112,60 @@ class PrivateIndex:
         for mark in ("--no-assume-unchanged", "--no-skip-worktree") if paths else ():
             self.git.run("update-index", "-z", mark, "--stdin", stdin=b"\0".join(paths) + b"\0")
 
-    def write_tree(self) -> ObjectId:
-        """The tree id of what it holds; the tree's objects go into our own store."""
-        return ObjectId(self.git.line("write-tree"))
+    def drop(self, paths: Sequence[bytes]) -> None:
+        """Forget these paths."""
+        if paths:
+            self.git.run("update-index", "-z", "--force-remove", "--stdin", stdin=b"\0".join(paths) + b"\0")
+
+    def write_tree(self, *, keep: bool = True) -> ObjectId:
+        """The tree id of what it holds; the tree's objects go into our own store. `keep` as for `take`."""
+        if not self.looked_at:
+            return ObjectId(self.git.line("write-tree", *([] if keep else ["--missing-ok"])))
+        # A conflict elsewhere is no matter of ours, and neither are objects that are not here.
+        holds = inside(self.looked_at)
+        unmerged = {row.partition(b"\t")[2] for row in self.git.run("ls-files", "-u", "-z").split(b"\0") if row}
+        self.drop([path for path in sorted(unmerged) if not holds(path)])
+        whole = self.git.line("write-tree", "--missing-ok")
+        return read_part(self.git, whole, self.looked_at, self.layout.object_format).tree
 
     def changed(self) -> list[bytes]:
         """The paths it holds that are other on the disk now, raw and sorted; other paths are no matter."""
         # Its status only says that something differs, which is asked for next.
         self.git.start("update-index", "-q", "--really-refresh").finish()
-        output = self.git.run("diff-files", "-z", "--name-only", "--ignore-submodules=none")
+        output = self.git.run("diff-files", "-z", "--name-only", "--ignore-submodules=none", *pathspecs(self.looked_at))
         return sorted(path for path in output.split(b"\0") if path)
 
 
 def write_snapshot_tree(
-    git: Git, layout: Layout, store: Store, changes: Sequence[Change], settings: Settings | None = None
+    git: Git,
+    layout: Layout,
+    store: Store,
+    changes: Sequence[Change],
+    settings: Settings | None = None,
+    *,
+    looked_at: tuple[bytes, ...] = (),
+    without: Sequence[bytes] = (),
+    keep: bool = True,
 ) -> ObjectId:
     """The tree id of the work tree: the index as it is, and each of `changes` as it is on the disk now.
 
     With `settings` the last private index may be the seed of this one, and this one is kept as the next one's; without
-    them everything is hashed anew. Raises NotReproducible for a path that git cannot read or filter.
+    them everything is hashed anew. Of what is `looked_at` alone, where that is limited. The paths `without` are left
+    out; `keep` as for `PrivateIndex.take`. Raises NotReproducible for a path that git cannot read or filter.
     """
     found = Found(layout, changes)
-    possible = settings is not None and is_possible(layout, found)
-    if settings is None or not possible:
-        with PrivateIndex(git, layout, store) as index:
-            index.take(changes, found=found)
-            return index.write_tree()
+    # A seed is a whole index, with all its objects.
+    if settings is None or looked_at or without or not keep or not is_possible(layout, found):
+        with PrivateIndex(git, layout, store, looked_at) as index:
+            index.drop(without)
+            index.take(changes, keep=keep, found=found)
+            return index.write_tree(keep=keep)
     seed = read_seed(seed_path(layout, store))
     again = seed.restored(found) if seed is not None else None
     if seed is not None and again is not None and sum(len(change.path) for change in again) <= _ARGUMENTS:
         try:
             if seed.conditions == conditions(layout, settings, seed.paths()):
-                return _grown(PrivateIndex(git, layout, store, seed), settings, found, again)
+                return _grown(PrivateIndex(git, layout, store, seed=seed), settings, found, again)
         except (GitFailed, NotReproducible):
             pass  # an object that is gone, for example: with a fresh copy it is written again, or the reason told
     return _grown(PrivateIndex(git, layout, store), settings, found)
@@ -143,11 +185,29 @@ def _grown(private: PrivateIndex, settings: Settings, found: Found, again: Seque
         return tree
 
 
-def hidden_changes(git: Git, layout: Layout, store: Store, marked: Sequence[bytes]) -> list[Change]:
+def unreadable_reason(path: bytes) -> str | None:
+    """Why a file of the work tree cannot be read, in the system's words; None where it can, or is no file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        # A link (ELOOP), and what is gone, are git's business; a socket (ENXIO) holds nothing that it takes.
+        if isinstance(error, FileNotFoundError | NotADirectoryError) or os.path.islink(path):
+            return None
+        return (error.strerror or "unreadable").lower()
+    try:
+        mode = os.fstat(descriptor).st_mode
+    finally:
+        os.close(descriptor)
+    return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "it is neither a file nor a link"
+
+
+def hidden_changes(
+    git: Git, layout: Layout, store: Store, marked: Sequence[bytes], looked_at: tuple[bytes, ...] = ()
+) -> list[Change]:
     """The changes of the paths that git was told not to look at; see `marked_paths`."""
     from git_coderepo.checkout.status import Change as Row
 
-    with PrivateIndex(git, layout, store) as index:
+    with PrivateIndex(git, layout, store, looked_at) as index:
         index.unmark(marked)
         changed = set(index.changed())
     there = layout.toplevel + b"/"
@@ -191,9 +251,23 @@ def _write_index(target: bytes, data: memoryview, modified: int) -> None:
         os.close(descriptor)
 
 
-def _unreadable(error: Exception) -> Exception:
+def unreadable_paths(layout: Layout, paths: Sequence[bytes]) -> list[tuple[bytes, str]]:
+    """(path, why) of those that are on the disk and cannot be read."""
+    found = ((path, unreadable_reason(layout.toplevel + b"/" + path)) for path in paths)
+    return [(path, reason) for path, reason in found if reason is not None]
+
+
+def _unreadable(layout: Layout, paths: Sequence[bytes], error: Exception) -> Exception:
+    """What git's refusal of one of these paths means."""
     if not isinstance(error, GitFailed):
         return error
+    for path, reason in unreadable_paths(layout, paths):
+        name = os.fsdecode(path)
+        return NotReproducible(
+            f"'{name}' cannot be read: {reason}",
+            hints=["make it readable, or remove it from the index: git rm --cached PATH", "git coderepo ignore PATH"],
+            waived_as="unreadable",
+        )
     words = error.stderr.decode("utf-8", "replace").strip().splitlines()
     reason = next((line for line in words if line.startswith("error: ")), words[-1] if words else error.message)
     return NotReproducible(

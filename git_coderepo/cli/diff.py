@@ -52,15 +52,23 @@ def diff(
     layout = read_layout(start_layout(git), git, bare_allowed=True)
     store = Store(layout)
     store.prepare()
-    trees = [tree_of(word, git, store) for word in (run, other)]
+    scope = scope_of_run(run, git)
+    trees = [tree_of(word, git, store, scope) for word in (run, other)]
     arguments = ["git", "diff", *(tree.hex for tree in trees), *context.meta[_FOR_GIT]]
     sys.stdout.flush()
     # git takes our place: its pager, its status and its answer to ^C are the user's.
     os.execvpe("git", arguments, {**os.environ, "GIT_ALTERNATE_OBJECT_DIRECTORIES": alternates(store)})  # noqa: S606
 
 
-def tree_of(word: str, git: Git, store: Store) -> ObjectId:
-    """The tree of a run, or of the checkout for `.`, with its objects at hand."""
+def scope_of_run(word: str, git: Git) -> tuple[bytes, ...]:
+    """What alone a run looked at; nothing where that was everything."""
+    from git_coderepo.record.history import named_run
+
+    return (() if word == "." else named_run(word, git).manifest.code.scope) or ()
+
+
+def tree_of(word: str, git: Git, store: Store, scope: tuple[bytes, ...]) -> ObjectId:
+    """The tree of a run, or of `scope` in the checkout for `.`, with its objects at hand."""
     from git_coderepo.errors import CodeRepoError
     from git_coderepo.record.history import named_run
     from git_coderepo.record.keep import find_overlay
@@ -70,7 +78,8 @@ def tree_of(word: str, git: Git, store: Store) -> ObjectId:
     if word == ".":
         snapshot = Snapshot(git)
         try:
-            take_snapshot(git, Request(), into=snapshot)
+            root = git.line("rev-parse", "--show-toplevel")
+            take_snapshot(git, Request(scope=[os.path.join(os.fsencode(root), path) for path in scope]), into=snapshot)
         except CodeRepoError:
             if snapshot.tree is None:
                 raise  # else it could not be sent to a runner, which is no matter here

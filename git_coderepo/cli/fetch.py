@@ -11,13 +11,13 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
-from git_coderepo.cli.options import CodeRepository, Json
+from git_coderepo.cli.options import CodeRepository, Json, Subdirectory
 from git_coderepo.errors import UsageError
 
 if TYPE_CHECKING:
     from git_coderepo.runner.receipt import Receipt
 
-METHODS = ("auto", "local", "archive", "git", "files")
+METHODS = ("auto", "local", "archive", "git", "files", "published")
 
 
 @app.command(cls=Verb)
@@ -27,11 +27,12 @@ def fetch(
     ],
     directory: Annotated[str, typer.Argument(metavar="DIR", help="Where to: absent, empty, or an empty mount point.")],
     method: Annotated[
-        str, typer.Option("--method", metavar="METHOD", help="One of: auto, local, archive, git, files.")
+        str, typer.Option("--method", metavar="METHOD", help="One of: auto, local, archive, git, files, published.")
     ] = "auto",
     overlay: Annotated[
         str | None, typer.Option("--overlay", metavar="FILE", help="The overlay, where it is apart.")
     ] = None,
+    subdirectory: Subdirectory = None,
     receipt: Annotated[str | None, typer.Option("--receipt", metavar="FILE", help="Write the receipt there.")] = None,
     code_repository: CodeRepository = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but what went wrong.")] = False,
@@ -46,7 +47,7 @@ def fetch(
 
     if method not in METHODS:
         raise UsageError(f"'{method}' is no method", hints=[f"one of: {', '.join(METHODS)}"])
-    order = fetch_order(run, overlay=overlay, code_repository=code_repository)
+    order = fetch_order(run, overlay=overlay, code_repository=code_repository, subdirectory=subdirectory)
     if order.overlay_path is not None and not quiet:
         output.say(f"the overlay comes from '{os.fsdecode(order.overlay_path)}'")
     base = order.wanted.base

@@ -63,16 +63,19 @@ def list_(
 
 def rows_here() -> list[dict[str, object]]:
     """A row for each code repository, as `registrations.describe.described` gives it."""
+    from git_coderepo.checkout.layout import read_layout, start_layout
+    from git_coderepo.checkout.team import team_settings
     from git_coderepo.git import Git
     from git_coderepo.registrations.config import inferred, registrations
     from git_coderepo.registrations.describe import described
     from git_coderepo.registrations.inference import likely_remote
     from git_coderepo.settings import Settings
+    from git_coderepo.trace import trace
     from git_coderepo.urls import remotes_of
 
     git = Git()
-    git.run("rev-parse", "--git-dir")
-    settings = Settings.read(git)
+    layout = read_layout(start_layout(git), git, bare_allowed=True)
+    settings = team_settings(git, layout, Settings.read(git), trace)
     remotes = remotes_of(git, settings)
     known = registrations(settings)
     rows = [described(each, remotes.get(each.remote) if each.remote is not None else None) for each in known]

@@ -12,12 +12,13 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
-from git_coderepo.cli.options import Json
+from git_coderepo.cli.options import CodeRepository, Json
 from git_coderepo.errors import CodeRepoError, UsageError
 
 if TYPE_CHECKING:
     from git_coderepo.cli.colour import Palette
     from git_coderepo.git import Git
+    from git_coderepo.manifest.model import Manifest
     from git_coderepo.record.history import RecordedRun
     from git_coderepo.record.index import Filter
     from git_coderepo.record.runs import Runs
@@ -46,14 +47,18 @@ def log(
     produced: Annotated[
         str | None, typer.Option("--produced", metavar="FILE", help="Runs that made exactly this file (run --output).")
     ] = None,
+    remote: Annotated[
+        bool, typer.Option("--remote", help="Runs that are published on the platform, from any clone.")
+    ] = False,
+    code_repository: CodeRepository = None,
     group: Annotated[bool, typer.Option("--group", help="One line for all runs of the same code.")] = False,
     as_json: Json = False,
 ) -> None:
     """List the recorded runs, newest first.
 
     A line has the beginning of the run's id, its start, how it ended, the commit (with + where the code was dirty), its
-    name and its command. Of a dirty run whose code was committed by now, the commit is named. `pager.coderepo` and
-    `color.coderepo` are git's way to page and to colour it.
+    name and its command. Of a dirty run whose code was committed by now, the commit is named; a published one is marked
+    so. `pager.coderepo` and `color.coderepo` are git's way to page and to colour it.
     """
     from git_coderepo.cli.colour import Palette
     from git_coderepo.git import Git
@@ -62,7 +67,6 @@ def log(
     from git_coderepo.settings import Settings
 
     git = Git()
-    runs, _ = runs_here(git)
     wanted = Filter(
         commit=_id_of(git, commit, "commit"),
         tree=_id_of(git, tree, "tree"),
@@ -71,7 +75,15 @@ def log(
         since=_moment(git, since),
         produced=_digest(produced),
     )
-    found = found_runs(runs, wanted, None if group else number)
+    limit = None if group else number
+    if code_repository is not None and not remote:
+        raise UsageError("'--code-repository' goes with '--remote'")
+    if remote:
+        if produced is not None:
+            raise UsageError("'--produced' is known where the run was, and not on the platform")
+        found = published_runs(git, code_repository, wanted, limit)
+    else:
+        found = found_runs(runs_here(git)[0], wanted, limit)
     if group:
         groups = list(islice(grouped(found).values(), number))
         if as_json:
@@ -105,6 +117,44 @@ def found_runs(runs: Runs, wanted: Filter, limit: int | None) -> Iterator[Record
         count += 1
 
 
+def published_runs(git: Git, code_repository: str | None, wanted: Filter, limit: int | None) -> Iterator[RecordedRun]:
+    """The published runs that fit, newest first, a page of manifests at a time; one that cannot be used is named."""
+    from git_coderepo.record.history import RecordedRun
+    from git_coderepo.record.source import source_here
+    from git_coderepo.runner.published import list_published, read_published
+
+    platform = source_here(git, code_repository).platform()
+    listed = list_published(platform, git)
+    if wanted.since is not None:
+        first = int(wanted.since * 1000)
+        listed = [each for each in listed if int(each.id[:8] + each.id[9:13], 16) >= first]
+    count = 0
+    size = min(_PAGE, limit or 1) if limit is not None and not wanted.needs_index else _PAGE
+    for start in range(0, len(listed), size):
+        if count == limit:
+            return
+        for found in read_published(platform, listed[start : start + size], git.environment):
+            if isinstance(found, CodeRepoError):
+                output.warn(found.message)
+            elif fits(found.manifest, wanted) and count != limit:
+                count += 1
+                yield RecordedRun(found.manifest, None, None, published=True)
+
+
+def fits(manifest: Manifest, wanted: Filter) -> bool:
+    """Whether a run is one of those, by its manifest alone; see Filter."""
+    from fnmatch import fnmatchcase
+
+    run, code = manifest.run, manifest.code
+    commit = code.head.commit.hex if code.head is not None else ""
+    return (
+        (wanted.commit is None or commit.startswith(wanted.commit))
+        and (wanted.tree is None or code.snapshot_tree.hex.startswith(wanted.tree))
+        and (wanted.name is None or (run.name is not None and fnmatchcase(run.name, wanted.name)))
+        and (code.dirty or not wanted.dirty)
+    )
+
+
 def grouped(found: Iterable[RecordedRun]) -> dict[str, list[RecordedRun]]:
     """The runs by their tree (hex), in the order of each tree's newest run."""
     groups: dict[str, list[RecordedRun]] = {}
@@ -130,9 +180,11 @@ def document(each: RecordedRun) -> dict[str, object]:
         "dirty": code.dirty,
         "state": each.state,
         "status": None if result is None else result.status,
+        "reproducible": not code.obstacles,
         "finishedOn": None if result is None else result.finished_on,
         "edited": [] if result is None else [path_value(path) for path in result.edited],
-        "manifest": path_value(each.path),
+        "published": each.published,
+        "manifest": None if each.path is None else path_value(each.path),
     }
 
 
@@ -154,8 +206,12 @@ def show(page: list[RecordedRun], commits: dict[str, str], palette: Palette) -> 
         notes = []
         if committed is not None:
             notes.append(f"(committed as {committed[:8]})")
+        if code.obstacles:
+            notes.append("(not reproducible)")
         if each.result is not None and each.result.edited:
             notes.append("(edited while it ran)")
+        if each.published and each.path is not None:
+            notes.append("(published)")
         lines.append(
             " ".join((
                 palette.paint("yellow", f"{short[run.id]:<{width}}"),

@@ -55,8 +55,12 @@ def _page() -> Iterator[str]:
     yield from _paragraphs(text.CREDENTIALS_FILE)
     yield '.SH "WHAT TRAVELS"'
     yield from _paragraphs(text.TRAVELS)
+    yield '.SH "PUBLISHED RUNS"'
+    yield from _paragraphs(text.PUBLISHED)
     yield '.SH "ON A RUNNER"'
     yield from _paragraphs(text.UNTRUSTED)
+    yield '.SH "LARGE REPOSITORIES"'
+    yield from _paragraphs(text.LARGE)
     yield ".SH CONFIGURATION"
     yield from _configuration()
     yield ".SH ENVIRONMENT"
@@ -118,6 +122,7 @@ def _configuration() -> Iterator[str]:
     yield from _paragraphs(("Each of these has a twin in the environment, which wins:",))
     for name, value, meaning in text.SETTINGS:
         yield from _item(f"coderepo.{name} = {value}", f"{meaning} Twin: `{twin_of(name)}`.")
+    yield from _paragraphs(text.TEAM)
     yield from _paragraphs(("These count in the user's and the system's configuration and with `git -c`:",))
     for name, value, meaning in text.TRUSTED_SETTINGS:
         yield from _item(f"coderepo.{name} = {value}", meaning)

@@ -40,6 +40,7 @@ METHODS = (
     ("git", "git fetches the one commit into a scratch directory; nothing is checked out, so no hook and no filter "
      "runs"),
     ("files", "the last resort of a custom class that has nothing better: its `download_files`"),
+    ("published", "the reference of a run that was published; by itself only where the base or the overlay is gone"),
     ("local", "the objects of the repository one stands in and those that snapshots left there; no platform is asked"),
     ("auto", "the default: local where all of it is at hand and no `--code-repository` is named, then archive, then "
      "git, where an archive is not the tree (export-ignore and the like) git "
@@ -86,8 +87,50 @@ TRAVELS = (
     "Refused before the run starts, with the line that cures it: contents in the unmistakable shape of a token, more "
     "than `coderepo.overlayLimit`, a tracked path that cannot be read, a Git repository inside this one that is no "
     "submodule, a submodule with a work tree, and a file that Git LFS keeps.",
+    "With `--allow-unreproducible` such a run is recorded all the same, under its true tree id: the manifest says that "
+    "nobody can get its code back, and why, and `fetch` and `verify` refuse it with that reason. A token does not "
+    "travel even then: the whole overlay stays here. What is too large is hashed, and kept nowhere. Where the record "
+    "would not be true (HEAD keeps moving, a hook changed what was just recorded) there is none.",
     "An overlay of up to `coderepo.inlineLimit` stands in the manifest. A larger one is `SHA256.tar.gz` in the "
     "manifest's folder, where `fetch` finds it; `--overlay FILE` names it elsewhere.",
+)
+
+PUBLISHED = (
+    "`publish` pushes a run's code to the remote of its code repository, with the user's own git transport and "
+    "credentials: a commit with exactly the snapshot's tree, on its base, and on it a tag object whose message is the "
+    "run manifest. Neither says who the user is. One reference leads to them, `refs/coderepo/runs/ID`; no branch, no "
+    "tag, and nothing in the user's repository changes. From then on the platform keeps the code and its base, "
+    "whatever becomes of branches; any clone lists the run with `log --remote` and brings it with `fetch ID`.",
+    "With `coderepo.publish` set to `auto`, `run` and the pre-run hook push before they write the manifest, which then "
+    "has the reference and no overlay; with `ask`, `run` asks on a terminal, and where there is none nothing is "
+    "published, which is said. Where the platform refuses, or cannot be reached, that is said, and the overlay "
+    "travels. `snapshot` publishes nothing. A run that was recorded before keeps its manifest as it is: its reference "
+    "is found by its id.",
+    "What stops a snapshot stops publishing: the shape of a token, and `coderepo.publishLimit` in the place of "
+    "`coderepo.overlayLimit`. `publish --delete` removes the reference again, with `--force` also where no overlay has "
+    "the code.",
+)
+
+LARGE = (
+    "In a repository of many projects a run needs some paths only. `--subdirectory PATH` of `run`, `snapshot` and "
+    "`status`, or `coderepo.scope`, limits what is looked at: a colleague's edits, a broken submodule, an unreadable "
+    "or a huge file elsewhere neither stops nor changes a run. The snapshot's tree is then the tree that holds only "
+    "those paths, each in its place, and the `.gitattributes` of the directories above them; the manifest names them "
+    "in `scope`, and one directory in `subdirectory` too, with the tree objects that lead to it.",
+    "A runner takes those paths of the base, and no others: a GitLab archive is asked for one directory, git fetches "
+    "no other contents; a platform that has whole archives alone sends one, and the rest of it is passed over. Commits "
+    "that were not pushed and touch other paths alone carry nothing. `run.directory` says where a run was started.",
+    "`fetch --subdirectory PATH RUN DIR` proves the whole of what was recorded and keeps one directory of it, from "
+    "which the files in DIR are then named; `verify --subdirectory PATH` looks at such a DIR again.",
+)
+
+TEAM = (
+    "A team's own settings stand in a tracked file `.coderepo` at the root of the work tree, in the syntax of "
+    "git-config(1), for example `[coderepo] exclude = outputs/`. It may set `coderepo.exclude`, `coderepo.scope`, "
+    "`coderepo.buildFile`, `coderepo.inlineLimit`, `coderepo.overlayLimit`, and the platform of a host, "
+    "`coderepo.https://HOST/.type`; what else is in it is named and passed over, and includes are not followed. A "
+    "setting that the user's configuration or the environment has wins. The file is read as it is in the work tree "
+    "when a snapshot is taken, in a checkout only and never on a runner; it must be a plain file, and no link.",
 )
 
 UNTRUSTED = (
@@ -106,11 +149,15 @@ SETTINGS = (
     ("untracked", "include|ignore|refuse", "What becomes of untracked files (default `include`)."),
     ("exclude", "PATTERN", "Untracked files that do not travel: a shell pattern for a path, its last name, or a "
      "folder above it. Can be given several times; the twin parts patterns by newlines."),
+    ("scope", "PATH", "A path from the root that alone is looked at; see LARGE REPOSITORIES. Can be given several "
+     "times; the twin parts paths by newlines."),
     ("onCommit", "remove|snapshot", "What the post-commit hook does with `current.json`: take it away, or write it "
      "anew. Read by `hooks install` (default `remove`)."),
     ("secretScan", "BOOL", "Whether contents in the shape of a token stop a snapshot (default `true`)."),
     ("inlineLimit", "SIZE", "Up to which size an overlay stands in the manifest (default `64k`)."),
     ("overlayLimit", "SIZE", "Up to which size anything travels (default `100m`)."),
+    ("publish", "never|ask|auto", "Whether a run is published when it is recorded (default `never`)."),
+    ("publishLimit", "SIZE", "Up to which size what the base lacks is published (default `1g`)."),
     ("maxWait", "SECONDS", "How long to wait for a platform that asks to come back later (default `60`)."),
 )  # fmt: skip
 
@@ -180,6 +227,8 @@ FILES = (
     (".git/coderepo/", "Our own objects, with the checkout's as their alternate, and overlays by their digest."),
     (".git/coderepo/runs/YYYY-MM/ID.json, ID.result.json", "The manifest of a recorded run, which never changes, and "
      "what is known of how it ended."),
+    (".git/coderepo/runs/YYYY-MM/ID.published.json", "Whether it was published, or is no longer, after it was "
+     "recorded."),
     (".git/coderepo/runs/index.sqlite", "An index of the record, made by its readers; it may be removed at any time."),
     (".git/coderepo/current.json", "The manifest of the work tree's last recorded run."),
     ("DIR/.coderepo-*, .DIR.coderepo-*", "What a fetch has not proved yet; a later one takes away what a killed one "
@@ -210,6 +259,7 @@ EXAMPLES = (
     ("git coderepo log --dirty --since 7d", "Which runs of this week had code that no commit has?"),
     ("git coderepo diff @{-1}", "What changed in the code since the last run?"),
     ("git coderepo fetch run.json code", "On any machine: the same code, proved."),
+    ("git coderepo publish @{-1}", "Keep the last run's code on the platform, whatever becomes of branches."),
     ("git coderepo verify run.json code", "Later: is it still the same?"),
     ("git coderepo fetch https://github.com/acme/widgets.git@COMMIT code", "The code of a commit, without a manifest; "
      "COMMIT is its full id."),

@@ -44,6 +44,18 @@ def hint(text: str) -> None:
         say(f"hint: {redact(text)}")
 
 
+def has_terminal() -> bool:
+    """Whether a question can be put and answered: both on a terminal."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask(question: str) -> bool:
+    """Put a question to the user, on standard error; anything but `y` or `yes` is a no."""
+    sys.stderr.write(f"{clean(question)} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def fail(error: CodeRepoError) -> int:
     """Print an error and its hints; the exit status that it asks for."""
     word = "error" if error.exit_status == 1 else "fatal"

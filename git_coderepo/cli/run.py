@@ -9,7 +9,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import app
-from git_coderepo.cli.options import Check, CodeRepository
+from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository, Subdirectories
 from git_coderepo.errors import UsageError
 
 
@@ -30,8 +30,10 @@ def run(
     include: Annotated[
         list[str] | None, typer.Option("--include", metavar="PATH", help="Take an ignored path along.")
     ] = None,
+    subdirectory: Subdirectories = None,
     code_repository: CodeRepository = None,
     check: Check = False,
+    allow_unreproducible: AllowUnreproducible = False,
 ) -> None:
     """Record a run and start it; its status is the command's.
 
@@ -52,6 +54,9 @@ def run(
                 check=check,
                 include=[os.fsencode(path) for path in include or ()],
                 notify=output.say,
+                publishes=True,
+                scope=[os.fsencode(path) for path in subdirectory or ()],
+                allow_unreproducible=allow_unreproducible,
             ),
             name=name,
             manifest=os.fsencode(manifest) if manifest is not None else None,
@@ -59,6 +64,7 @@ def run(
             keep_command=not no_command,
         ),
         say=output.say,
+        ask=output.ask if output.has_terminal() else None,
     )
     if finished.status in (126, 127):
         word = "found" if finished.status == 127 else "executable"

@@ -26,6 +26,7 @@ def show_(
     """Show a run: its code, where that is, and how the run ended."""
     from git_coderepo.git import Git
     from git_coderepo.record.history import committed_as, named_run, recorded
+    from git_coderepo.record.publication import is_published, reference_of
 
     git = Git()
     found = named_run(run, git)
@@ -35,6 +36,8 @@ def show_(
     noted = recorded(found)
     commits = committed_as(git) if noted is not None and found.manifest.code.dirty else {}
     rows = manifest_rows(found.manifest, commits.get(found.manifest.code.snapshot_tree.hex))
+    if is_published(found.manifest, found.path):
+        rows.append(("published", reference_of(found.manifest.run.id)))
     if noted is not None:
         rows += result_rows(noted.state, noted.result)
     if found.path is not None:
@@ -71,6 +74,7 @@ def manifest_rows(manifest: Manifest, committed: str | None) -> list[tuple[str, 
         rows.append(("base", f"{code.base.commit}, known by {code.base.known_by}"))
     else:
         rows.append(("base", "none: the whole tree travels"))
+    rows += [("looked at", f"only {os.fsdecode(path)}") for path in code.scope or ()]
     rows.append(("tree", f"{code.snapshot_tree}, {_dirt(manifest)}"))
     if committed is not None:
         rows.append(("", f"committed as {committed}"))
@@ -81,6 +85,7 @@ def manifest_rows(manifest: Manifest, committed: str | None) -> list[tuple[str, 
         rows.append(("travels", f"{output.count(code.overlay.files, 'file')}{gone}, {size}, {inside}"))
     rows += [("submodule", f"{os.fsdecode(each.path)} at {each.commit}, {each.state}") for each in code.submodules]
     rows += [("left out", f"{os.fsdecode(each.path)} ({each.reason})") for each in code.omitted]
+    rows += [("not reproducible", each.message) for each in code.obstacles]
     if manifest.environment.build_key is not None:
         rows.append(("build key", manifest.environment.build_key))
     return rows

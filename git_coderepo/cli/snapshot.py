@@ -10,7 +10,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
-from git_coderepo.cli.options import Check, CodeRepository
+from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository, Subdirectories
 
 
 @app.command(cls=Verb)
@@ -22,11 +22,13 @@ def snapshot(
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write the manifest there, its overlay beside it."),
     ] = None,
+    subdirectory: Subdirectories = None,
     code_repository: CodeRepository = None,
     check: Check = False,
     include: Annotated[
         list[str] | None, typer.Option("--include", metavar="PATH", help="Take an ignored path along; can be repeated.")
     ] = None,
+    allow_unreproducible: AllowUnreproducible = False,
 ) -> None:
     """Print the run manifest of what would run now.
 
@@ -44,6 +46,8 @@ def snapshot(
         code_repository=code_repository,
         check=check,
         notify=output.say,
+        scope=[os.fsencode(path) for path in subdirectory or ()],
+        allow_unreproducible=allow_unreproducible,
         include=[os.fsencode(path) for path in include or ()],
     )
     taken = take_snapshot(git, request)
@@ -59,3 +63,5 @@ def snapshot(
             output.hint("git coderepo snapshot -o FILE writes it beside the manifest")
     for path, reason in taken.omitted:
         output.warn(f"'{os.fsdecode(path)}' does not travel ({reason})")
+    for error in taken.unreproducible:
+        output.warn(f"no runner can get this back: {error.message}")

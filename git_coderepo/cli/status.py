@@ -9,7 +9,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
-from git_coderepo.cli.options import Check, CodeRepository, Json
+from git_coderepo.cli.options import Check, CodeRepository, Json, Subdirectories
 
 if TYPE_CHECKING:
     from git_coderepo.record.report import Report
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @app.command(cls=Verb)
 def status(
     check: Check = False,
+    subdirectory: Subdirectories = None,
     code_repository: CodeRepository = None,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 0 reproducible, 1 not, 4 no credential.")
@@ -32,7 +33,16 @@ def status(
     from git_coderepo.record.report import make_report
     from git_coderepo.record.snapshot import Request
 
-    report = make_report(Git(), Request(code_repository=code_repository, check=check, notify=output.say))
+    report = make_report(
+        Git(),
+        Request(
+            code_repository=code_repository,
+            check=check,
+            notify=output.say,
+            publishes=True,
+            scope=[os.fsencode(path) for path in subdirectory or ()],
+        ),
+    )
     if as_json:
         output.json_data(report.document())
     else:
@@ -52,6 +62,7 @@ def show(report: Report) -> None:
     else:
         where = f"branch {taken.head.branch}" if taken.head.branch is not None else "detached"
         rows.append(("head", f"{taken.head.commit.hex[:12]} ({where})"))
+    rows += [("looked at", f"only {os.fsdecode(path)}") for path in taken.scope]
     rows.append(("repository", _repository(report)))
     if taken.base is not None:
         unpushed = f", {output.count(taken.base.unpushed, 'commit')} after it" if taken.base.unpushed else ""
@@ -66,6 +77,8 @@ def show(report: Report) -> None:
         gone = f", {output.count(len(taken.overlay.deleted), 'deletion')}" if taken.overlay.deleted else ""
         size = shown_size(len(taken.overlay.data))
         rows.append(("travels", f"{output.count(taken.overlay.files, 'file')}{gone}, {size}"))
+    elif taken.oversize is not None:
+        rows.append(("travels", "nothing: what is too large for an overlay is published when it runs"))
     elif taken.tree is not None and report.problem is None:
         rows.append(("travels", "nothing"))
     if report.record is not None:
@@ -73,7 +86,7 @@ def show(report: Report) -> None:
     rows += [("left out", f"{os.fsdecode(path)} ({reason})") for path, reason in taken.omitted]
     if report.problem is None:
         answer = "yes, on this machine only: the remote is a path" if report.this_machine_only else "yes"
-        rows.append(("reproducible", answer))
+        rows.append(("reproducible", answer if taken.oversize is None else f"{answer}, once it is published"))
     else:
         rows.append(("reproducible", f"no: {report.problem.message}"))
     output.table(rows)

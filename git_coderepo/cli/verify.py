@@ -9,7 +9,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
-from git_coderepo.cli.options import Json
+from git_coderepo.cli.options import Json, Subdirectory
 from git_coderepo.errors import NegativeAnswer
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def verify(
     overlay: Annotated[
         str | None, typer.Option("--overlay", metavar="FILE", help="The overlay, where it is apart.")
     ] = None,
+    subdirectory: Subdirectory = None,
     as_json: Json = False,
 ) -> None:
     """Say whether a directory is still the recorded tree.
@@ -38,7 +39,7 @@ def verify(
     from git_coderepo.runner.order import fetch_order
     from git_coderepo.runner.verification import verify_directory
 
-    order = fetch_order(run, overlay=overlay)
+    order = fetch_order(run, overlay=overlay, subdirectory=subdirectory)
     found = verify_directory(order.wanted, directory, git=Git())
     if as_json:
         output.json_data(found.document())

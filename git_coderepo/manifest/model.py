@@ -139,8 +139,20 @@ class Omitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why no runner can get the code back: a word such as `too-large`, and the same in a line for people."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Code:
-    """The snapshot and all that a runner needs to get it back; all ids are of `object_format`."""
+    """The snapshot and all that a runner needs to get it back; all ids are of `object_format`.
+
+    `snapshot_ref` and `snapshot_commit` are those of a run that was published before its manifest was written.
+    `unreproducible` is empty but where the run was recorded although nobody can get its code back.
+    """
 
     object_format: str
     head: Head | None
@@ -149,12 +161,20 @@ class Code:
     base: Base | None
     snapshot_tree: ObjectId
     snapshot_ref: str | None
+    snapshot_commit: ObjectId | None
     overlay: Overlay | None
     special: tuple[Special, ...] | None
     subdirectory: Subdirectory
     scope: tuple[bytes, ...] | None
     submodules: tuple[Submodule, ...]
     omitted: tuple[Omitted, ...]
+    unreproducible: tuple[Obstacle, ...] = ()
+
+    @property
+    def obstacles(self) -> tuple[Obstacle, ...]:
+        """Why no runner can get it back, its submodules included."""
+        inner = (each.code.obstacles for each in self.submodules if each.code is not None)
+        return (*self.unreproducible, *(obstacle for found in inner for obstacle in found))
 
 
 @dataclass(frozen=True, slots=True)

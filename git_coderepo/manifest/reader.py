@@ -12,6 +12,7 @@ from git_coderepo.manifest.model import (
     Environment,
     Head,
     Manifest,
+    Obstacle,
     Omitted,
     Overlay,
     Producer,
@@ -176,8 +177,8 @@ def _code(node: Node) -> Code:
             archive=node.field("archive", one_of("exact", "altered")),
         )
 
-    def snapshot(node: Node) -> tuple[ObjectId, str | None]:
-        return node.field("tree", id), node.field("ref", nullable(_reference))
+    def snapshot(node: Node) -> tuple[ObjectId, str | None, ObjectId | None]:
+        return node.field("tree", id), node.field("ref", nullable(_reference)), node.optional("commit", nullable(id))
 
     def subdirectory(node: Node) -> Subdirectory:
         return Subdirectory(
@@ -196,7 +197,7 @@ def _code(node: Node) -> Code:
             code=node.field("code", _code if state == "fetched" else _null),
         )
 
-    snapshot_tree, snapshot_ref = node.field("snapshot", snapshot)
+    snapshot_tree, snapshot_ref, snapshot_commit = node.field("snapshot", snapshot)
     return Code(
         object_format=object_format,
         head=node.field("head", nullable(head)),
@@ -205,12 +206,14 @@ def _code(node: Node) -> Code:
         base=node.field("base", nullable(base)),
         snapshot_tree=snapshot_tree,
         snapshot_ref=snapshot_ref,
+        snapshot_commit=snapshot_commit,
         overlay=node.field("overlay", nullable(_overlay)),
         special=node.field("special", nullable(list_of(_special))),
         subdirectory=node.field("subdirectory", subdirectory),
-        scope=node.field("scope", nullable(list_of(path))),
+        scope=node.field("scope", nullable(list_of(path, minimum=1))),
         submodules=node.field("submodules", list_of(submodule)),
         omitted=node.field("omitted", list_of(_omitted)),
+        unreproducible=node.optional("unreproducible", list_of(_obstacle, minimum=1)) or (),
     )
 
 
@@ -246,6 +249,10 @@ def _special(node: Node) -> Special:
 
 def _omitted(node: Node) -> Omitted:
     return Omitted(path=node.field("path", path), reason=node.field("reason", _slug))
+
+
+def _obstacle(node: Node) -> Obstacle:
+    return Obstacle(reason=node.field("reason", _slug), message=node.field("message", _line))
 
 
 def _environment(node: Node) -> Environment:

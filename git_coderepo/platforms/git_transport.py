@@ -94,12 +94,13 @@ def transport(
     """
     if allowed is not None:
         check_transport(url, allowed)
-    return _prepared(git, url, credential_for(url, credentials), user, allowed)
+    return prepared(git, url, credential_for(url, credentials), user, allowed)
 
 
-def _prepared(
+def prepared(
     git: Git, url: RemoteURL, credential: Credential | None, user: str | None, allowed: frozenset[str] | None
 ) -> Git:
+    """What `transport` gives, with a credential that was found already; None leaves it to the user's git."""
     base = git.foreign(git.directory if git.directory is not None else os.curdir)
     environment = {name: value for name, value in base.environment.items() if name not in _TELLTALES}
     environment.update(GIT_TERMINAL_PROMPT="0", GIT_TRACE_CURL_NO_DATA="1", GIT_NO_LAZY_FETCH="1")
@@ -165,7 +166,7 @@ def _ssh_without_questions(git: Git) -> dict[str, str]:
 # --- questions that any platform with a git URL can ask -------------------------------------------
 
 
-def ask(repository: BaseCodeRepository, git: Git, *arguments: str) -> bytes:
+def ask(repository: BaseCodeRepository, git: Git, *arguments: str, stdin: bytes | None = None) -> bytes:
     """Run a git command against a repository's git URL, which stands for `{url}`; failures explained."""
     text = repository.git_url()
     if text is None:
@@ -174,8 +175,9 @@ def ask(repository: BaseCodeRepository, git: Git, *arguments: str) -> bytes:
     if repository.protocols is not None:
         check_transport(url, repository.protocols)
     credential = credential_for(url, repository.credentials)
-    reach = _prepared(git, url, credential, repository.git_credential_user(), repository.protocols)
-    process = reach.start(*(url.url() if word == "{url}" else word for word in arguments)).finish()
+    reach = prepared(git, url, credential, repository.git_credential_user(), repository.protocols)
+    words = [url.url() if word == "{url}" else word for word in arguments]
+    process = reach.start(*words, stdin=stdin).finish()
     origin = url.origin()
     if process.status == 0:
         if credential is not None and origin is not None:

@@ -7,7 +7,7 @@ import time
 
 from git_coderepo import __version__
 from git_coderepo.manifest.writer import encode, path_value
-from git_coderepo.objects import SYMLINK
+from git_coderepo.objects import DIRECTORY, SYMLINK
 from git_coderepo.platforms.base import Option
 from git_coderepo.record.snapshot import INLINE_LIMIT
 
@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from git_coderepo.objects import ObjectId
     from git_coderepo.record.snapshot import Snapshot
     from git_coderepo.record.source import CodeSource
     from git_coderepo.urls import RemoteURL
@@ -51,19 +52,24 @@ def write_record(
     *,
     now: float,
     git_version: str | None,
+    id: str | None = None,
+    published: ObjectId | None = None,
     name: str | None = None,
     parent: str | None = None,
     command: Sequence[bytes] | None = None,
 ) -> Record:
-    """The manifest of a snapshot, `now` in seconds since the epoch. Raises InvalidManifest where it is too large."""
+    """The manifest of a snapshot, `now` in seconds since the epoch; without an `id` it gets a new one.
+
+    With the commit under which it is `published` no overlay travels. Raises InvalidManifest where it is too large.
+    """
     import binascii
 
     assert snapshot.settings is not None and snapshot.layout is not None and snapshot.tree is not None
-    id = uuid7(now)
+    id = uuid7(now) if id is None else id
     source = snapshot.source
     overlay_document: dict[str, object] | None = None
     beside = None
-    overlay = snapshot.overlay
+    overlay = snapshot.overlay if published is None else None
     if overlay is not None:
         overlay_document = {
             "tarSha256": overlay.tar_sha256,
@@ -82,7 +88,7 @@ def write_record(
         "manifestVersion": MANIFEST_VERSION,
         "run": {
             "id": id,
-            "createdOn": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
+            "createdOn": time_text(now),
             "name": name,
             "parent": parent,
             "command": None if command is None else [path_value(word) for word in command],
@@ -107,16 +113,21 @@ def write_record(
                 "knownBy": base.known_by,
                 "archive": snapshot.archive,
             },
-            "snapshot": {"tree": snapshot.tree.hex, "ref": None},
+            "snapshot": {
+                "tree": snapshot.tree.hex,
+                "ref": None if published is None else f"refs/coderepo/runs/{id}",
+                "commit": None if published is None else published.hex,
+            },
             "overlay": overlay_document,
-            "special": _special(snapshot),
-            "subdirectory": {"path": ".", "tree": snapshot.tree.hex, "proof": []},
-            "scope": None,
+            "special": _special(snapshot, snapshot.base_part if published is None else snapshot.tree),
+            "subdirectory": _subdirectory_document(snapshot, snapshot.tree),
+            "scope": [path_value(path) for path in snapshot.scope] or None,
             "submodules": [
                 {"path": path_value(path), "commit": commit, "state": "absent", "repository": None, "code": None}
                 for path, commit in snapshot.submodules
             ],
             "omitted": [{"path": path_value(path), "reason": reason} for path, reason in snapshot.omitted],
+            **_unreproducible_document(snapshot),
         },
         "environment": {"buildKey": None, "image": None},
         "producer": {"name": "git-coderepo", "version": __version__, "git": git_version},
@@ -162,17 +173,47 @@ def _head_document(snapshot: Snapshot) -> dict[str, object] | None:
     }
 
 
-def _special(snapshot: Snapshot) -> list[dict[str, object]] | None:
+def _subdirectory_document(snapshot: Snapshot, tree: ObjectId) -> dict[str, object]:
+    """The one directory that the run looked at, and the tree objects that lead to it; else the root."""
+    import binascii
+
+    part = snapshot.part
+    if part is None or len(snapshot.scope) != 1 or part.rows.get(snapshot.scope[0], (0, b""))[0] != DIRECTORY:
+        return {"path": ".", "tree": tree.hex, "proof": []}
+    (path,) = snapshot.scope
+    return {
+        "path": path_value(path),
+        "tree": part.rows[path][1].hex(),
+        "proof": [binascii.b2a_base64(contents, newline=False).decode() for contents in part.proof(path)],
+    }
+
+
+def _unreproducible_document(snapshot: Snapshot) -> dict[str, object]:
+    """Why no runner can get it back; nothing where one can."""
+    reasons = {error.message: error.waived_as for error in snapshot.unreproducible}
+    if not reasons:
+        return {}
+    return {"unreproducible": [{"reason": word, "message": one_line(text)} for text, word in reasons.items()]}
+
+
+def one_line(text: str) -> str:
+    """A message as the schema takes it: what is no printable character (in a path, say) as an escape."""
+    if text.isprintable():
+        return text[:1024]
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)[:1024]
+
+
+def _special(snapshot: Snapshot, tree: ObjectId | None) -> list[dict[str, object]] | None:
     """Every entry that is no plain file, for a platform whose only method loses modes and links."""
     from git_coderepo.checkout.overlay import differences
     from git_coderepo.git import read_blobs
     from git_coderepo.objects import FILE, GITLINK
 
-    if snapshot.source is None or not snapshot.source.platform_class.needs_special or snapshot.base_tree is None:
+    if snapshot.source is None or not snapshot.source.platform_class.needs_special or tree is None:
         return None
-    rows = [row for row in differences(snapshot.git, None, snapshot.base_tree) if row.mode not in (FILE, GITLINK)]
+    rows = [row for row in differences(snapshot.git_with_store, None, tree) if row.mode not in (FILE, GITLINK)]
     links = [row for row in rows if row.mode == SYMLINK]
-    blobs = read_blobs(snapshot.git, [row.id for row in links])
+    blobs = read_blobs(snapshot.git_with_store, [row.id for row in links])
     targets = {row.path: source.read(size) for row, (_, size, source) in zip(links, blobs, strict=True)}
     found = []
     for row in rows:
@@ -181,6 +222,11 @@ def _special(snapshot: Snapshot) -> list[dict[str, object]] | None:
             entry["target"] = path_value(targets[row.path])
         found.append(entry)
     return found
+
+
+def time_text(seconds: float) -> str:
+    """`YYYY-MM-DDTHH:MM:SSZ` of a time in seconds since the epoch."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def uuid7(now: float) -> str:

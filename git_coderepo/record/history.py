@@ -16,6 +16,7 @@ from git_coderepo.errors import GitNotFound, NotACheckout, UnknownRun
 from git_coderepo.git import Git
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.record.index import Filter, Index, bounds, list_month, months_of, with_index
+from git_coderepo.record.publication import is_published
 from git_coderepo.record.result import Result, state_of
 from git_coderepo.record.runs import Runs
 
@@ -30,11 +31,15 @@ _FIRST_PAGE = 100
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """A run as it was written down; `path` is its manifest's, `result` None where none was kept."""
+    """A run as it was written down; `path` is its manifest's, `result` None where none was kept.
+
+    One that only the platform has has no path.
+    """
 
     manifest: Manifest
-    path: bytes
+    path: bytes | None
     result: Result | None
+    published: bool = False
 
     @property
     def id(self) -> str:
@@ -43,6 +48,8 @@ class RecordedRun:
     @property
     def state(self) -> str:
         """See Result.state; `recorded` where only its start was noted."""
+        if self.path is None:
+            return "published"
         return state_of(self.result)
 
 
@@ -85,6 +92,11 @@ def is_manifest_path(word: str) -> bool:
     if word == "-" or "/" in word or word.endswith(".json"):
         return True
     return os.path.exists(word) and not os.path.isdir(word)
+
+
+def is_id_prefix(word: str) -> bool:
+    """Whether a word can be the beginning of a run's id."""
+    return _PREFIX.fullmatch(word) is not None
 
 
 def find_run(runs: Runs, word: str) -> str:
@@ -148,7 +160,8 @@ def load_run(runs: Runs, id: str) -> RecordedRun:
     path = runs.path_of(id)
     if not os.path.exists(path):
         raise UnknownRun(f"the run {id} is gone")
-    return RecordedRun(Manifest.load(os.fsdecode(path)), path, Result.load(runs.result_path_of(id)))
+    manifest = Manifest.load(os.fsdecode(path))
+    return RecordedRun(manifest, path, Result.load(runs.result_path_of(id)), is_published(manifest, path))
 
 
 def recorded(named: NamedRun) -> RecordedRun | None:
@@ -156,7 +169,8 @@ def recorded(named: NamedRun) -> RecordedRun | None:
     name = named.manifest.run.id.encode() + b".json"
     if named.path is None or os.path.basename(named.path) != name:
         return None
-    return RecordedRun(named.manifest, named.path, Result.load(named.path.removesuffix(b".json") + b".result.json"))
+    result = Result.load(named.path.removesuffix(b".json") + b".result.json")
+    return RecordedRun(named.manifest, named.path, result, is_published(named.manifest, named.path))
 
 
 def abbreviated(ids: list[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from git_coderepo.checkout.survey import start_survey
 from git_coderepo.errors import CodeRepoError
@@ -15,6 +16,7 @@ from git_coderepo.git import Git
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.checkout.survey import Asked
+    from git_coderepo.record.document import Record
     from git_coderepo.record.snapshot import Snapshot
 
 ONLY_THE_WHOLE_PROGRAM = 126  # as sh(1) says of what cannot be executed: the hook goes on to the next one
@@ -37,11 +39,11 @@ def pre_run(*, whole: bool = True) -> int:
             return ONLY_THE_WHOLE_PROGRAM
     except CodeRepoError as error:
         _forget(asked)
-        sys.stderr.write(f"fatal: {error.message}\n" + "".join(f"hint: {text}\n" for text in error.hints))
+        _say("\n".join([f"fatal: {error.message}", *(f"hint: {text}" for text in error.hints)]))
         return 1
     except OSError as error:
         _forget(asked)
-        sys.stderr.write(f"fatal: the run cannot be recorded: {error}\n")
+        _say(f"fatal: the run cannot be recorded: {error}")
         return 1
     return 0
 
@@ -54,10 +56,10 @@ def _record(asked: Asked, *, whole: bool) -> bool:
     from git_coderepo.record.snapshot import Request, take_snapshot
     from git_coderepo.registrations import build  # noqa: F401
 
-    found = read_survey(asked)
+    found = read_survey(asked, _say)
     if not whole and any(entry.section == "coderepo" and entry.name == "source" for entry in found.settings.entries):
         return False
-    snapshot = take_snapshot(asked.git, Request(), found=found)
+    snapshot = take_snapshot(asked.git, Request(notify=_say, publishes=True), found=found)
     assert snapshot.layout is not None
     # git runs hooks at the work tree's root, and says in GIT_PREFIX where it was started itself.
     snapshot.layout.prefix = snapshot.layout.prefix or os.fsencode(os.environ.get("GIT_PREFIX", ""))
@@ -67,15 +69,12 @@ def _record(asked: Asked, *, whole: bool) -> bool:
 
 def record_run(snapshot: Snapshot) -> str:
     """Write down a run of this snapshot, and where the environment asks for it (CODEREPO_OUT); gives its id."""
-    import time
-
-    from git_coderepo.record.document import write_record
     from git_coderepo.record.runs import Runs
 
     assert snapshot.layout is not None
     runs = Runs(snapshot.layout)
     runs.remove_current()
-    record = write_record(snapshot, now=time.time(), git_version=None)
+    record = _recorded(snapshot)
     runs.write(record)
     runs.write_current(record)
     out = os.environ.get("CODEREPO_OUT")
@@ -84,6 +83,23 @@ def record_run(snapshot: Snapshot) -> str:
 
         write_manifest(record, os.fsencode(out))
     return record.id
+
+
+def _recorded(snapshot: Snapshot) -> Record:
+    """The manifest; published first where the settings say `auto`: a launcher has no other moment for it."""
+    assert snapshot.settings is not None
+    if snapshot.settings.text("publish") in (None, "never"):
+        from git_coderepo.record.document import write_record
+
+        return write_record(snapshot, now=time.time(), git_version=None)
+    from git_coderepo.record.publish import recorded
+
+    return recorded(snapshot, now=time.time(), git_version=None, say=_say)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
 
 
 def _forget(asked: Asked | None) -> None:

@@ -19,6 +19,7 @@ from git_coderepo.errors import UsageError
 from git_coderepo.git import Git
 from git_coderepo.record.history import newest
 from git_coderepo.record.index import list_month, months_of
+from git_coderepo.record.publication import note_path
 from git_coderepo.record.result import Result, state_of
 from git_coderepo.record.runs import Runs
 
@@ -86,6 +87,7 @@ def prune(runs: Runs, store: Store, git: Git, request: PruneRequest, *, now: flo
             # First the manifest: a result alone says nothing, a manifest alone would say that nothing is known.
             _remove(runs.path_of(id))
             _remove(runs.result_path_of(id))
+            _remove(note_path(runs.path_of(id)))
         _tidy_folders(runs, now)
     needs = _needs(runs, frozenset(going))
     overlays = objects = size = 0
@@ -239,13 +241,17 @@ def _packed(git: Git, path: bytes) -> frozenset[str]:
 
 
 def _tidy_folders(runs: Runs, now: float) -> None:
-    """Results whose manifest is gone, half-written files, and folders of past months with nothing in them."""
+    """Results and notes whose manifest is gone, half-written files, and folders of past months with nothing in them."""
     recent = time.strftime("%Y-%m", time.gmtime(now - 2 * 86400))
     for month in months_of(runs):
         folder = runs.directory + b"/" + month.encode()
         ids, results = list_month(runs, month)
         for id in results.difference(ids):
             _remove_old(folder + b"/" + id.encode() + b".result.json", now - YOUNG, dry_run=False)
+        known = set(ids)
+        for name in _names(folder):
+            if name.endswith(b".published.json") and name[:36].decode("ascii", "replace") not in known:
+                _remove_old(folder + b"/" + name, now - YOUNG, dry_run=False)
         if month < recent:  # nobody writes there any more
             try:
                 os.rmdir(folder)

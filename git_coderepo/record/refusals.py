@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from git_coderepo.checkout.attributes import attribute_contents, attribute_files, wants_lfs
-from git_coderepo.checkout.overlay import blob_sizes, largest_folders
-from git_coderepo.checkout.screening import excluded, secret_by_name
+from git_coderepo.checkout.overlay import blob_sizes, disk_size, largest_folders
+from git_coderepo.checkout.screening import excluded, refuse_token, secret_by_name
 from git_coderepo.errors import NotReproducible
 from git_coderepo.git import read_blobs
 
@@ -15,29 +15,37 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from git_coderepo.checkout.layout import Layout
+    from git_coderepo.checkout.overlay import Difference
     from git_coderepo.checkout.status import Change
     from git_coderepo.git import Git
+    from git_coderepo.manifest.model import Manifest
     from git_coderepo.record.source import CodeSource
     from git_coderepo.settings import Settings
 
 OVERLAY_LIMIT = 100 << 20
+# GitHub takes no push above 2 GiB, and a run should not wait for one: half of that.
+PUBLISH_LIMIT = 1 << 30
+_LIMITS = {"overlayLimit": OVERLAY_LIMIT, "publishLimit": PUBLISH_LIMIT}
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md#the-pointer
-_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[bytes, str]]) -> list[Change]:
     """The changes that belong to the snapshot; what is left out is added to `omitted` with its reason."""
     untracked_rule = settings.choice("untracked", ("include", "ignore", "refuse"), "include")
-    if changes and settings.choice("dirty", ("allow", "refuse"), "allow") == "refuse":
-        raise NotReproducible("the checkout is dirty, and 'coderepo.dirty' is 'refuse'", hints=["git commit"])
     patterns = settings.texts("exclude")
     wanted = []
+    staged = any(change.index not in ".?" for change in changes)
     for change in changes:
         if change.untracked:
-            if untracked_rule == "refuse":
+            is_excluded = bool(patterns) and excluded(change.path, patterns)
+            if untracked_rule == "refuse" and not is_excluded:
                 raise NotReproducible(
                     f"'{os.fsdecode(change.path)}' is untracked, and 'coderepo.untracked' is 'refuse'",
-                    hints=[f"git add '{os.fsdecode(change.path)}'"],
+                    hints=[
+                        f"git add '{os.fsdecode(change.path)}'",
+                        f"or leave it out: git coderepo ignore '{os.fsdecode(change.path)}'",
+                    ],
                 )
             reason = (
                 "untracked-ignored-by-setting"
@@ -45,7 +53,9 @@ def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[
                 else "secret-name"
                 if secret_by_name(change.path)
                 else "excluded"
-                if patterns and excluded(change.path, patterns)
+                if is_excluded
+                else "repository-inside"
+                if change.path.endswith(b"/")
                 else None
             )
             if reason is not None:
@@ -53,6 +63,9 @@ def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[
                 continue
         if change.worktree != ".":
             wanted.append(change)
+    # What is left out makes nothing dirty: the tree is HEAD's all the same.
+    if (wanted or staged) and settings.choice("dirty", ("allow", "refuse"), "allow") == "refuse":
+        raise NotReproducible("the checkout is dirty, and 'coderepo.dirty' is 'refuse'", hints=["git commit"])
     return wanted
 
 
@@ -78,23 +91,85 @@ def included(layout: Layout, include: Sequence[bytes]) -> list[Change]:
     return found
 
 
-def refuse_large(settings: Settings, sizes: Sequence[tuple[bytes, int]], word: str) -> None:
-    """Stop before anything is read where what would travel is above the limit."""
-    limit = settings.size("overlayLimit", OVERLAY_LIMIT)
-    total = sum(size for _, size in sizes)
-    if total <= limit:
+def refuse_changed(
+    layout: Layout, settings: Settings, changes: Sequence[Change], listing: bytes, *, limit: str = "overlayLimit"
+) -> None:
+    """Stop before anything is read where what changed here is above the limit, `overlayLimit` or `publishLimit`.
+
+    `listing` is HEAD's `ls-tree -r -z`.
+    """
+    sizes = [(change.path, disk_size(layout.toplevel + b"/" + change.path)) for change in changes]
+    untracked = {change.path for change in changes if change.untracked}
+
+    def word(folder: bytes) -> str:
+        kinds = {path in untracked for path, _ in sizes if path.startswith(folder)}
+        return "untracked" if kinds == {True} else "changed"
+
+    total, named = _above_limit(settings, sizes, limit)
+    if not named:
         return
-    folders = [(os.fsdecode(path), shown_size(size)) for path, size in largest_folders(sizes)]
-    raise NotReproducible(
-        f"{shown_size(total)} would travel with the run, more than the limit of {shown_size(limit)}: "
-        + ", ".join(f"'{path}' {size} {word}" for path, size in folders),
-        hints=[
-            f"leave it out: git coderepo ignore '{folders[0][0]}'"
-            if word == "changed"
-            else "git push, so that the platform serves it",
-            f"or raise the limit: git config coderepo.overlayLimit {-(-total >> 20)}m",
-        ],
+    heaviest = named[0][0]
+    # `ignore` does nothing for what git tracks: only a folder without any such is worth naming.
+    while heaviest.endswith(b"/") and (word(heaviest) != "untracked" or b"\t" + heaviest in listing):
+        heaviest = largest_folders(sizes, below=heaviest, count=1)[0][0]
+    ignorable = heaviest in untracked or heaviest.endswith(b"/")
+    _refuse_large(
+        settings,
+        total,
+        [(path, size, word(path)) for path, size in named],
+        f"leave it out: git coderepo ignore '{os.fsdecode(heaviest)}'"
+        if ignorable
+        else f"commit and push '{os.fsdecode(heaviest)}', so that the platform serves it",
+        limit,
     )
+
+
+def refuse_unserved(
+    settings: Settings,
+    sizes: Sequence[tuple[bytes, int]],
+    source: CodeSource | None,
+    *,
+    limit: str = "overlayLimit",
+) -> None:
+    """Stop before anything is read where what the platform does not have is above the limit."""
+    total, named = _above_limit(settings, sizes, limit)
+    if named:
+        _refuse_large(
+            settings,
+            total,
+            [(path, size, "not on the platform" if source is not None else "and no platform") for path, size in named],
+            "git push, so that the platform serves it"
+            if source is not None
+            else "git remote add origin URL, push there, then: git coderepo register",
+            limit,
+        )
+
+
+def _above_limit(
+    settings: Settings, sizes: Sequence[tuple[bytes, int]], limit: str
+) -> tuple[int, list[tuple[bytes, int]]]:
+    """(all bytes, the heaviest folders); no folder where the limit is kept."""
+    total = sum(size for _, size in sizes)
+    return total, largest_folders(sizes) if total > settings.size(limit, _LIMITS[limit]) else []
+
+
+def _refuse_large(
+    settings: Settings, total: int, named: Sequence[tuple[bytes, int, str]], cure: str, limit: str
+) -> None:
+    most = shown_size(settings.size(limit, _LIMITS[limit]))
+    raise NotReproducible(
+        f"{shown_size(total)} would travel with the run, more than the limit of {most}: "
+        + ", ".join(f"'{os.fsdecode(path)}' {shown_size(size)} {word}" for path, size, word in named),
+        hints=[cure, f"or raise the limit: git config coderepo.{limit} {-(-total >> 20)}m"],
+        waived_as="too-large",
+    )
+
+
+def refuse_tokens(git: Git, sending: Sequence[Difference]) -> None:
+    """Read all that would be sent, file by file, and stop where one holds a token."""
+    blobs = read_blobs(git, [row.id for row in sending])
+    for row, (_, size, source) in zip(sending, blobs, strict=True):
+        refuse_token(row.path, source.read(size))
 
 
 def refuse_source(source: CodeSource) -> None:
@@ -115,11 +190,13 @@ def refuse_source(source: CodeSource) -> None:
             f"the remote '{source.remote_name}' needs the remote helper '{transport.removeprefix('helper:')}', "
             "and a runner uses https and ssh alone",
             hints=["git coderepo register --remote REMOTE, with one that has an https or ssh URL"],
+            waived_as="remote",
         )
     if transport == "http" and remote.host not in ("127.0.0.1", "localhost", "::1"):
         raise NotReproducible(
             f"the remote '{source.remote_name}' is not encrypted, and a runner does not use it",
             hints=[f"git remote set-url {source.remote_name} https://{remote.host}{remote.path}"],
+            waived_as="remote",
         )
 
 
@@ -134,11 +211,22 @@ def refuse_lfs(git: Git, layout: Layout, listing: bytes) -> None:
     ids = [facts.split(b" ")[2].decode() for facts, _, _ in rows]
     small = [(id, path) for id, size, (_, _, path) in zip(ids, blob_sizes(git, ids), rows, strict=True) if size < 1024]
     for (_, path), (_, size, source) in zip(small, read_blobs(git, [id for id, _ in small]), strict=True):
-        if source.read(size).startswith(_LFS_POINTER):
+        if source.read(size).startswith(LFS_POINTER):
             raise NotReproducible(
                 f"'{os.fsdecode(path)}' is kept in Git LFS, and its contents cannot travel yet",
                 hints=["git lfs migrate export, where the file is small enough for Git itself"],
+                waived_as="lfs",
             )
+
+
+def refuse_unreproducible(manifest: Manifest) -> None:
+    """Raises NotReproducible, with the reasons of the record, for a run of which nobody can get the code back."""
+    obstacles = manifest.code.obstacles
+    if obstacles:
+        raise NotReproducible(
+            f"the run {manifest.run.id} was recorded as not reproducible: {obstacles[0].message}",
+            hints=[f"and: {each.message}" for each in obstacles[1:]],
+        )
 
 
 def shown_size(size: int) -> str:

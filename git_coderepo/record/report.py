@@ -64,6 +64,7 @@ class Report:
                 "archive": taken.archive,
             },
             "snapshot": None if taken.tree is None else {"tree": taken.tree.hex, "dirty": taken.dirty},
+            "scope": [path_value(path) for path in taken.scope] or None,
             "changes": None
             if taken.status is None
             else {
@@ -85,10 +86,16 @@ class Report:
             "omitted": [{"path": path_value(path), "reason": reason} for path, reason in taken.omitted],
         }
 
-    @staticmethod
-    def carriers(record: Record) -> list[str]:
-        """What can carry the manifest with its overlay, judged by their whole size."""
-        return carriers(len(record.data) + len(record.overlay or b""))
+    @property
+    def publishes(self) -> bool:
+        """Whether a run would be published, as far as the settings say so."""
+        settings = self.snapshot.settings
+        return settings is not None and settings.text("publish") in ("ask", "auto") and self.snapshot.source is not None
+
+    def carriers(self, record: Record) -> list[str]:
+        """What can carry the manifest with its overlay, judged by their whole size; a reference carries any."""
+        found = carriers(len(record.data) + len(record.overlay or b""))
+        return [*found, "published reference"] if self.publishes else found
 
 
 def make_report(git: Git, request: Request) -> Report:

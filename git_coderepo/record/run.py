@@ -12,16 +12,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from git_coderepo.checkout.scope import pathspecs
 from git_coderepo.checkout.store import write_whole
 from git_coderepo.checkout.tree import PrivateIndex
 from git_coderepo.errors import CodeRepoError, NotReproducible
 from git_coderepo.git import Git, check_version, version
 from git_coderepo.manifest.writer import path_value
 from git_coderepo.record.command import redacted
-from git_coderepo.record.document import Record, write_record
+from git_coderepo.record.document import Record
 from git_coderepo.record.keep import write_manifest
+from git_coderepo.record.publish import recorded
 from git_coderepo.record.runs import Runs
-from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
+from git_coderepo.record.snapshot import UNREADABLE, Request, Snapshot, take_snapshot
 
 RESULT_VERSION = "1.0"
 # Linux takes no longer single string into an environment (MAX_ARG_STRLEN).
@@ -50,18 +52,23 @@ class Finished:
     produced: tuple[bytes, ...]
 
 
-def run_recorded(git: Git, request: RunRequest, *, say: Callable[[str], None]) -> Finished:
+def run_recorded(
+    git: Git, request: RunRequest, *, say: Callable[[str], None], ask: Callable[[str], bool] | None = None
+) -> Finished:
     """Record a run of `request.command`, run it, and write down how it ended.
 
-    `say` hears what the user should know before the command starts. Raises CodeRepoError where it could not be
+    `say` hears what the user should know before the command starts; `ask` puts a question to them, None where there is
+    no terminal. Raises CodeRepoError where it could not be
     recorded or a check failed: then nothing was started.
     """
     git_version = check_version(git)
     snapshot = take_snapshot(git, request.snapshot)
     assert snapshot.layout is not None and snapshot.store is not None and snapshot.status is not None
     runs = Runs(snapshot.layout)
-    record = write_record(
+    record = recorded(
         snapshot,
+        say=say,
+        ask=ask,
         now=time.time(),
         git_version=git_version,
         name=request.name,
@@ -70,9 +77,12 @@ def run_recorded(git: Git, request: RunRequest, *, say: Callable[[str], None]) -
     )
     for path, reason in snapshot.omitted:
         say(f"warning: '{os.fsdecode(path)}' does not travel ({reason})")
+    for error in snapshot.unreproducible:
+        say(f"warning: no runner can get this back: {error.message}")
     with ExitStack() as stack:
-        index = stack.enter_context(PrivateIndex(git, snapshot.layout, snapshot.store))
-        index.take(snapshot.taken)
+        index = stack.enter_context(PrivateIndex(git, snapshot.layout, snapshot.store, snapshot.looked_at))
+        index.drop([path for path, reason in snapshot.omitted if reason == UNREADABLE])
+        index.take(snapshot.taken, keep=snapshot.keeps_contents)
         path = runs.write(record)
         runs.write_current(record)
         if request.manifest is not None:
@@ -84,7 +94,7 @@ def run_recorded(git: Git, request: RunRequest, *, say: Callable[[str], None]) -
         result.begin()
         status, died_of = _execute(request.command, environment)
         edited = index.changed()
-        produced = [path for path in _untracked(git) if path not in untracked]
+        produced = [path for path in _untracked(git, snapshot.looked_at) if path not in untracked]
         result.end(status, died_of, edited, produced, request.outputs)
     return Finished(record.id, status, tuple(edited), tuple(produced))
 
@@ -171,11 +181,12 @@ def _execute(command: Sequence[bytes], environment: Mapping[str, str]) -> tuple[
     return status, None
 
 
-def _untracked(git: Git) -> list[bytes]:
-    """What is untracked and not ignored now."""
+def _untracked(git: Git, looked_at: Sequence[bytes]) -> list[bytes]:
+    """What is untracked and not ignored now, of what is looked at."""
     from git_coderepo.checkout.status import read_status, start_status
 
-    return [change.path for change in read_status(start_status(git)).changes if change.untracked]
+    found = read_status(start_status(git, pathspecs(looked_at)))
+    return [change.path for change in found.changes if change.untracked]
 
 
 class _Result:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from git_coderepo.checkout.attributes import alters_archive, attribute_contents, attribute_files, gitlinks
-from git_coderepo.checkout.base import GUESS, Base, find_base, start_walk, tracking_arguments
+from git_coderepo.checkout.base import Base
 from git_coderepo.checkout.kept import find_kept, keep
 from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.listing import patched
@@ -17,17 +17,28 @@ from git_coderepo.checkout.overlay import (
     blob_sizes,
     build_overlay,
     differences,
-    disk_size,
     travelling,
 )
+from git_coderepo.checkout.scope import looked_at, read_part, rows_inside, scope_of
 from git_coderepo.checkout.screening import excluded, refuse_token
 from git_coderepo.checkout.store import Store
 from git_coderepo.checkout.survey import embedded_repositories, populated_submodules, survey
-from git_coderepo.checkout.tree import hidden_changes, write_snapshot_tree
-from git_coderepo.errors import InvalidObjectId, NotReproducible, ObjectMissing
+from git_coderepo.checkout.team import start_team_of, with_team
+from git_coderepo.checkout.tree import hidden_changes, unreadable_paths, write_snapshot_tree
+from git_coderepo.errors import NotReproducible, ObjectMissing
 from git_coderepo.objects import ObjectId, empty_tree_id
 from git_coderepo.platforms.base import silent
-from git_coderepo.record.refusals import OVERLAY_LIMIT, included, refuse_large, refuse_lfs, refuse_source, screened
+from git_coderepo.record.refusals import (
+    OVERLAY_LIMIT,
+    included,
+    refuse_changed,
+    refuse_lfs,
+    refuse_source,
+    refuse_tokens,
+    refuse_unserved,
+    screened,
+)
+from git_coderepo.record.served import find_served_base
 from git_coderepo.settings import Settings
 
 TYPE_CHECKING = False
@@ -36,13 +47,15 @@ if TYPE_CHECKING:
 
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.overlay import Difference, Overlay
+    from git_coderepo.checkout.scope import Part
     from git_coderepo.checkout.status import Change, Status
     from git_coderepo.checkout.survey import Survey
     from git_coderepo.git import Git
-    from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.record.source import CodeSource
 
 INLINE_LIMIT = 64 << 10
+# Why a path is left out that only --allow-unreproducible lets be left out.
+UNREADABLE = "unreadable"
 
 
 class Head:
@@ -61,12 +74,16 @@ class Snapshot:
 
     `omitted` holds (raw path, reason), `submodules` (raw path, commit id) of each gitlink; `taken` is what of the work
     tree is not as in the index; `base_tree` is None without a base, `overlay` when nothing travels; `travels` are the
-    differences between the two.
+    differences between the two. `oversize` is why no overlay was made of what only publishing can carry.
+    `unreproducible` holds why no runner can get it back, where `lenient` lets it be recorded as such; without
+    `keeps_contents` what changed was hashed, and kept nowhere. Where there is a `scope` (see `checkout.scope`),
+    `base_part` is what of the base's tree is in it, else that tree; `part` the snapshot's tree.
     """
 
     __slots__ = (
-        "archive", "base", "base_tree", "compared", "dirty", "git", "head", "layout", "omitted", "overlay", "settings",
-        "source", "status", "store", "submodules", "taken", "travels", "tree",
+        "archive", "base", "base_part", "base_tree", "compared", "dirty", "git", "head", "keeps_contents", "layout",
+        "lenient", "looked_at", "omitted", "overlay", "oversize", "part", "scope", "settings", "source", "status",
+        "store", "submodules", "taken", "travels", "tree", "unreproducible",
     )  # fmt: skip
 
     def __init__(self, git: Git) -> None:
@@ -88,6 +105,18 @@ class Snapshot:
         self.travels: list[Difference] = []
         self.compared: dict[tuple[ObjectId | None, ObjectId], list[Difference]] = {}
         self.overlay: Overlay | None = None
+        self.oversize: NotReproducible | None = None
+        self.lenient = False
+        self.unreproducible: list[NotReproducible] = []
+        self.keeps_contents = True
+        self.scope: tuple[bytes, ...] = ()
+        self.looked_at: tuple[bytes, ...] = ()
+        self.base_part: ObjectId | None = None
+        self.part: Part | None = None
+
+    def waiving(self) -> Waiving:
+        """A block in which a reason not to record is noted instead, where that is allowed."""
+        return Waiving(self)
 
     @property
     def git_with_store(self) -> Git:
@@ -95,15 +124,46 @@ class Snapshot:
         assert self.store is not None
         return self.store.git(self.git)
 
+    def part_of(self, tree: str, scope: tuple[bytes, ...]) -> Part:
+        """What of a tree (or commit) is in a scope, its tree objects written into our store."""
+        assert self.store is not None and self.layout is not None
+        self.store.prepare()
+        return read_part(self.git_with_store, tree, scope, self.layout.object_format)
+
+
+class Waiving:
+    """See Snapshot.waiving; `noted` says whether a reason came up. The rest of the block is then left out."""
+
+    __slots__ = ("noted", "snapshot")
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.noted = False
+
+    def __enter__(self) -> Waiving:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if not self.snapshot.lenient or not isinstance(error, NotReproducible) or error.waived_as is None:
+            return False
+        self.snapshot.unreproducible.append(error)
+        self.noted = True
+        return True
+
 
 class Request:
     """What the caller wants: see the options of `git coderepo snapshot`.
 
-    `notify` hears of waiting for the platform. With `here` the checkout's own objects stand in for a platform;
-    `store_directory` is where ours go then.
+    `notify` hears of waiting for the platform. Who `publishes` where the settings say so may have more in the snapshot
+    than an overlay can carry. `scope` are paths as seen from where git stands, in the place of `coderepo.scope`. With
+    `allow_unreproducible` what no runner could get back is recorded, and the record says so. With `here` the
+    checkout's own objects stand in for a platform; `store_directory` is where ours go then.
     """
 
-    __slots__ = ("check", "code_repository", "here", "include", "notify", "rev", "store_directory")
+    __slots__ = (
+        "allow_unreproducible", "check", "code_repository", "here", "include", "notify", "publishes", "rev", "scope",
+        "store_directory",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -115,7 +175,12 @@ class Request:
         store_directory: bytes | None = None,
         here: bool = False,
         notify: Callable[[str], None] = silent,
+        publishes: bool = False,
+        allow_unreproducible: bool = False,
+        scope: Sequence[bytes] = (),
     ) -> None:
+        self.scope = tuple(scope)
+        self.allow_unreproducible = allow_unreproducible
         self.rev = rev
         self.code_repository = code_repository
         self.check = check
@@ -123,27 +188,35 @@ class Request:
         self.store_directory = store_directory
         self.here = here
         self.notify = notify
+        self.publishes = publishes
 
 
 def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None, found: Survey | None = None) -> Snapshot:
     """The snapshot of the checkout that `git` stands in, or of `request.rev`.
 
     `into` is filled as far as it goes, for a caller that wants to show it after an error; `found` is the look at the
-    checkout of a caller that had one already. Raises NotReproducible with the reason and the line that cures it;
-    RegistrationError, NotACheckout, GitFailed.
+    checkout of a caller that had one already. Raises NotReproducible
+    with the reason and the line that cures it; RegistrationError, NotACheckout, GitFailed.
     """
     snapshot = into if into is not None else Snapshot(git)
+    snapshot.lenient = request.allow_unreproducible
     if request.rev is None:
-        _look_at_work_tree(snapshot, request, found if found is not None else survey(git))
+        _look_at_work_tree(snapshot, request, found)
     else:
         _look_at_commit(snapshot, request.rev, request)
-    _build(snapshot)
+    _build(snapshot, request)
     return snapshot
 
 
-def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey) -> None:
+def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | None) -> None:
     from git_coderepo.record.source import choose_source, stand_in
 
+    def include(layout: Layout) -> list[bytes]:
+        return [change.path for change in included(layout, request.include)]
+
+    if found is None:
+        found = survey(snapshot.git, request.notify, scope=request.scope, include=include)
+    snapshot.scope, snapshot.looked_at = found.scope, found.looked_at
     layout, status, settings = found.layout, found.status, found.settings
     snapshot.layout, snapshot.status, snapshot.settings = layout, status, settings
     snapshot.store = Store(layout, request.store_directory)
@@ -155,44 +228,94 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey) -> N
     else:
         snapshot.source = choose_source(found, request.code_repository)
     if snapshot.source is not None:
-        refuse_source(snapshot.source)
+        with snapshot.waiving():
+            refuse_source(snapshot.source)
     if snapshot.head is not None and snapshot.source is not None and snapshot.base is None:
-        _find_base(snapshot, snapshot.head, request, guessed_walk=found.guessed_walk)
+        find_served_base(snapshot, snapshot.head, request, guessed_walk=found.guessed_walk)
 
     patterns = settings.texts("exclude")
     for path in embedded_repositories(status):
         if patterns and excluded(path, patterns):
             continue
-        raise NotReproducible(
-            f"'{os.fsdecode(path)}' is a Git repository of its own inside this one, and no submodule",
-            hints=[
-                f"git submodule add ./{os.fsdecode(path)}",
-                f"or leave it out: git coderepo ignore '{os.fsdecode(path)}'",
-            ],
-        )
-    _refuse_populated(layout, found.listing)
+        with snapshot.waiving():
+            raise NotReproducible(
+                f"'{os.fsdecode(path)}' is a Git repository of its own inside this one, and no submodule",
+                hints=[
+                    f"git submodule add ./{os.fsdecode(path)}",
+                    f"or leave it out: git coderepo ignore '{os.fsdecode(path)}'",
+                ],
+                waived_as="repository-inside",
+            )
+    with snapshot.waiving():
+        _refuse_populated(layout, found.listing)
     if found.marked:
-        status.changes += hidden_changes(snapshot.git, layout, snapshot.store, found.marked)
+        status.changes += hidden_changes(snapshot.git, layout, snapshot.store, found.marked, found.looked_at)
     wanted = screened(status.changes, settings, snapshot.omitted)
     wanted += included(layout, request.include)
     snapshot.taken = wanted
-    sizes = [(change.path, disk_size(layout.toplevel + b"/" + change.path)) for change in wanted]
-    refuse_large(settings, sizes, "changed")
+    with snapshot.waiving() as too_large:
+        _refuse_large(
+            snapshot, request, lambda limit: refuse_changed(layout, settings, wanted, found.listing, limit=limit)
+        )
+    snapshot.keeps_contents = not too_large.noted
     listing = found.listing
+    head_tree = snapshot.head.tree if snapshot.head is not None else None
+    if head_tree is not None and found.looked_at:
+        head_tree = snapshot.part_of(head_tree.hex, found.looked_at).tree
     if wanted or any(change.index != "." for change in status.changes if not change.untracked):
-        snapshot.tree = write_snapshot_tree(snapshot.git, layout, snapshot.store, wanted, settings)
-        snapshot.dirty = snapshot.head is None or snapshot.tree != snapshot.head.tree
-        head_tree = snapshot.head.tree if snapshot.head is not None else None
+        snapshot.tree = _write_tree(snapshot, layout, snapshot.store)
+        snapshot.dirty = snapshot.tree != head_tree
         listing = patched(found.listing, _compared(snapshot, head_tree, snapshot.tree))
-    elif snapshot.head is not None:
-        snapshot.tree = snapshot.head.tree
+    elif head_tree is not None:
+        snapshot.tree = head_tree
     else:
         snapshot.tree = empty_tree_id(layout.object_format)
     if listing is not found.listing:
-        _refuse_populated(layout, listing)  # one that was added since HEAD
+        with snapshot.waiving():
+            _refuse_populated(layout, listing)  # one that was added since HEAD
     snapshot.submodules = gitlinks(listing)
-    refuse_lfs(snapshot.git_with_store, layout, listing)
+    if snapshot.keeps_contents:
+        with snapshot.waiving():
+            refuse_lfs(snapshot.git_with_store, layout, listing)
     _read_base_tree(snapshot, found.listing)
+    _look_at_part(snapshot)
+
+
+def _look_at_part(snapshot: Snapshot) -> None:
+    """What of snapshot and base is in the scope. Raises NotReproducible for a path of it that is nowhere."""
+    snapshot.base_part = snapshot.base_tree
+    if not snapshot.scope:
+        return
+    assert snapshot.tree is not None and snapshot.layout is not None
+    snapshot.part = snapshot.part_of(snapshot.tree.hex, snapshot.looked_at)
+    known = set(snapshot.part.rows)
+    if snapshot.base_tree is not None:
+        base = snapshot.part_of(snapshot.base_tree.hex, snapshot.scope)
+        known.update(base.rows)
+        snapshot.base_part = base.tree
+        if not base.rows:
+            snapshot.base = snapshot.base_tree = snapshot.base_part = None  # there is nothing to ask the platform for
+    for path in snapshot.scope:
+        if path not in known and not os.path.lexists(snapshot.layout.toplevel + b"/" + path):
+            raise NotReproducible(
+                f"'{os.fsdecode(path)}' is to be looked at, and there is no such path",
+                hints=["look at --subdirectory, and at: git config --get-all coderepo.scope"],
+            )
+
+
+def _write_tree(snapshot: Snapshot, layout: Layout, store: Store) -> ObjectId:
+    """The tree of the work tree; a path that cannot be read is left out of it, and named, where that is allowed."""
+    keep = snapshot.keeps_contents
+    with snapshot.waiving():
+        return write_snapshot_tree(
+            snapshot.git, layout, store, snapshot.taken, snapshot.settings, looked_at=snapshot.looked_at, keep=keep
+        )
+    unreadable = [path for path, _ in unreadable_paths(layout, [change.path for change in snapshot.taken])]
+    snapshot.omitted += [(path, UNREADABLE) for path in unreadable]
+    snapshot.taken = [change for change in snapshot.taken if change.path not in unreadable]
+    return write_snapshot_tree(
+        snapshot.git, layout, store, snapshot.taken, looked_at=snapshot.looked_at, without=unreadable, keep=keep
+    )
 
 
 def _refuse_populated(layout: Layout, listing: bytes) -> None:
@@ -200,6 +323,7 @@ def _refuse_populated(layout: Layout, listing: bytes) -> None:
         raise NotReproducible(
             f"the submodule '{os.fsdecode(path)}' has a work tree here, and submodules cannot travel yet",
             hints=[f"git submodule deinit '{os.fsdecode(path)}'"],
+            waived_as="submodule",
         )
 
 
@@ -209,8 +333,7 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
 
     git = snapshot.git
     layout = read_layout(start_layout(git), git, bare_allowed=True)
-    settings = Settings.read(git)
-    snapshot.layout, snapshot.settings = layout, settings
+    snapshot.layout = layout
     snapshot.store = Store(layout, request.store_directory)
     found = git.start("rev-parse", "--verify", "--end-of-options", f"{rev}^{{commit}}").finish()
     if found.status != 0:
@@ -221,78 +344,23 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
     tree = ObjectId(git.line("rev-parse", "--verify", f"{commit}^{{tree}}"))
     snapshot.head = Head(commit, tree, branch.removeprefix("refs/heads/") if branch.startswith("refs/heads/") else None)
     snapshot.tree = tree
+    listing = git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)
+    settings = snapshot.settings = with_team(Settings.read(git), start_team_of(git, listing), request.notify)
+    snapshot.scope = scope_of(layout, settings, request.scope)
+    snapshot.looked_at = looked_at(snapshot.scope)
+    if snapshot.scope:
+        listing = rows_inside(listing, snapshot.looked_at)
+        snapshot.tree = snapshot.part_of(tree.hex, snapshot.looked_at).tree
     snapshot.source = choose_source_of(git, settings, layout, request.code_repository)
     if snapshot.source is not None:
-        refuse_source(snapshot.source)
-        _find_base(snapshot, snapshot.head, request, guessed_walk=None)
-    listing = git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)
+        with snapshot.waiving():
+            refuse_source(snapshot.source)
+        find_served_base(snapshot, snapshot.head, request, guessed_walk=None)
     snapshot.submodules = gitlinks(listing)
-    refuse_lfs(snapshot.git_with_store, layout, listing)
+    with snapshot.waiving():
+        refuse_lfs(snapshot.git_with_store, layout, listing)
     _read_base_tree(snapshot, listing)
-
-
-def _find_base(snapshot: Snapshot, head: Head, request: Request, *, guessed_walk: object) -> None:
-    from git_coderepo.git import Process
-    from git_coderepo.urls import push_differs
-
-    source, settings, layout = snapshot.source, snapshot.settings, snapshot.layout
-    assert source is not None and settings is not None and layout is not None
-    served: tuple[str, ...] = ()
-    if source.remote_name is not None and not push_differs(settings, source.remote_name):
-        served = tracking_arguments(settings, source.remote_name)
-    walk: Process | None = None
-    if isinstance(guessed_walk, Process) and served == GUESS:
-        walk = guessed_walk
-    elif served:
-        walk = start_walk(snapshot.git, served, start=head.commit.hex)
-    snapshot.base = find_base(
-        snapshot.git,
-        layout,
-        head.commit,
-        walk,
-        served,
-        shallow=len(list(settings.subsections("remote"))) == 1,
-        fetched_from=source.remote,
-        ci_commit=_ci_commit(source, snapshot.git.environment),
-    )
-    if request.check:
-        _ask_platform(snapshot, head, source.platform(), request)
-
-
-def _ask_platform(snapshot: Snapshot, head: Head, platform: BaseCodeRepository, request: Request) -> None:
-    """Let the platform say whether it serves HEAD, else the base that is known here."""
-    platform.notify = request.notify
-    platform.login()
-    known = snapshot.base
-    if (known is None or known.commit != head.commit) and platform.has_commit(head.commit):
-        snapshot.base = Base(head.commit, "platform", 0)
-        return
-    if known is None:
-        return
-    answer = platform.has_commit(known.commit)
-    if answer:
-        snapshot.base = Base(known.commit, "platform", known.unpushed)
-    elif answer is False:
-        snapshot.base = None
-        raise NotReproducible(
-            f"the platform no longer has the commit {known.commit}",
-            hints=["git fetch --prune", "git push"],
-        )
-
-
-def _ci_commit(source: CodeSource, environment: dict[str, str]) -> ObjectId | None:
-    """The commit that this platform's CI says it checked out of this very repository."""
-    ci = source.platform_class.ci
-    if ci is None or environment.get(ci.marker[0]) != ci.marker[1] or source.remote is None:
-        return None
-    name = environment.get(ci.repository, "").strip("/").lower()
-    place = "/".join(part for part in (source.remote.owner, source.remote.repository) if part).lower()
-    if not name or not (place == name or place.endswith("/" + name)):
-        return None
-    try:
-        return ObjectId(environment.get(ci.commit, ""))
-    except InvalidObjectId:
-        return None
+    _look_at_part(snapshot)
 
 
 def _read_base_tree(snapshot: Snapshot, head_listing: bytes) -> None:
@@ -304,7 +372,7 @@ def _read_base_tree(snapshot: Snapshot, head_listing: bytes) -> None:
     else:
         listed = snapshot.git.start("ls-tree", "-r", "-z", "--full-tree", snapshot.base.commit.hex)
         snapshot.base_tree = ObjectId(snapshot.git.line("rev-parse", "--verify", f"{snapshot.base.commit}^{{tree}}"))
-        listing = listed.checked()
+        listing = rows_inside(listed.checked(), snapshot.looked_at)
     files = attribute_files(listing)
     if not files:
         return
@@ -313,30 +381,51 @@ def _read_base_tree(snapshot: Snapshot, head_listing: bytes) -> None:
         snapshot.archive = "altered"
 
 
-def _build(snapshot: Snapshot) -> None:
+def _refuse_large(snapshot: Snapshot, request: Request, refuse: Callable[[str], None]) -> None:
+    """What is too large to travel may still be published, where that is what the caller and the settings want.
+
+    `refuse` is called with the name of the limit that holds.
+    """
+    assert snapshot.settings is not None
+    try:
+        refuse("overlayLimit")
+    except NotReproducible as error:
+        if not request.publishes or snapshot.settings.text("publish") not in ("ask", "auto"):
+            raise
+        refuse("publishLimit")
+        snapshot.oversize = error
+
+
+def _build(snapshot: Snapshot, request: Request) -> None:
     """What travels, and the overlay that carries it."""
     assert snapshot.tree is not None and snapshot.layout is not None and snapshot.settings is not None
-    if snapshot.base_tree == snapshot.tree:
+    snapshot.oversize = None  # what is changed may be on the platform all the same
+    if snapshot.base_part == snapshot.tree:
         return
     git = snapshot.git_with_store
     assert snapshot.store is not None
     snapshot.store.prepare()
-    if snapshot.base_tree is None and snapshot.tree == empty_tree_id(snapshot.layout.object_format):
+    if snapshot.base_part is None and snapshot.tree == empty_tree_id(snapshot.layout.object_format):
         return
-    snapshot.travels = _compared(snapshot, snapshot.base_tree, snapshot.tree)
-    scan = snapshot.settings.flag("secretScan", True)
-    kept = find_kept(snapshot.store, snapshot.base_tree, snapshot.tree, screened=scan)
-    if kept is not None and kept.contents <= snapshot.settings.size("overlayLimit", OVERLAY_LIMIT):
+    snapshot.travels = _compared(snapshot, snapshot.base_part, snapshot.tree)
+    sending = travelling(snapshot.travels)
+    if not snapshot.keeps_contents:
+        return
+    settings, source = snapshot.settings, snapshot.source
+    scan = settings.flag("secretScan", True)
+    kept = find_kept(snapshot.store, snapshot.base_part, snapshot.tree, screened=scan)
+    if kept is not None and kept.contents <= settings.size("overlayLimit", OVERLAY_LIMIT):
         snapshot.overlay = kept.overlay
         return
-    sending = travelling(snapshot.travels)
     sizes = _sizes(snapshot, sending) if sending else []
-    named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
-    refuse_large(snapshot.settings, named, "not on the platform")
-    snapshot.overlay = build_overlay(git, snapshot.travels, refuse_token if scan else _let_pass)
-    keep(
-        snapshot.store, snapshot.base_tree, snapshot.tree, snapshot.overlay, screened=scan, contents=sum(sizes)
-    )  # fmt: skip
+    with snapshot.waiving():
+        named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
+        _refuse_large(snapshot, request, lambda limit: refuse_unserved(settings, named, source, limit=limit))
+        if snapshot.oversize is None:
+            overlay = snapshot.overlay = build_overlay(git, snapshot.travels, refuse_token if scan else _let_pass)
+            keep(snapshot.store, snapshot.base_part, snapshot.tree, overlay, screened=scan, contents=sum(sizes))
+        elif scan:
+            refuse_tokens(git, sending)
 
 
 def _sizes(snapshot: Snapshot, sending: Sequence[Difference]) -> list[int]:
@@ -346,10 +435,9 @@ def _sizes(snapshot: Snapshot, sending: Sequence[Difference]) -> list[int]:
     try:
         return blob_sizes(snapshot.git_with_store, ids)
     except ObjectMissing:
-        if not snapshot.taken:
+        if not snapshot.taken or snapshot.looked_at:
             raise
-        tree = write_snapshot_tree(snapshot.git, snapshot.layout, snapshot.store, snapshot.taken)
-        if tree != snapshot.tree:
+        if write_snapshot_tree(snapshot.git, snapshot.layout, snapshot.store, snapshot.taken) != snapshot.tree:
             raise
     return blob_sizes(snapshot.git_with_store, ids)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 
 from git_coderepo.checkout.layout import checkout_directory, read_layout, start_layout
+from git_coderepo.checkout.team import team_settings
 from git_coderepo.errors import RegistrationError
 from git_coderepo.registrations.config import choose
 from git_coderepo.settings import Settings
+from git_coderepo.trace import trace
 from git_coderepo.urls import RemoteURL, remotes_of, resolve_remote
 
 TYPE_CHECKING = False
@@ -86,7 +88,8 @@ def choose_source_of(git: Git, settings: Settings, layout: Layout, name: str | N
 def source_here(git: Git, name: str | None) -> CodeSource:
     """The code repository of that name, or the one that is meant where `git` stands. Raises RegistrationError."""
     layout = read_layout(start_layout(git), git, bare_allowed=True)
-    source = choose_source_of(git, Settings.read(git), layout, name)
+    settings = team_settings(git, layout, Settings.read(git), trace)
+    source = choose_source_of(git, settings, layout, name)
     if source is None:
         raise RegistrationError("this checkout has no code repository", hints=["git coderepo register"])
     return source

@@ -3,7 +3,8 @@
 A host rule is a section `[coderepo "https://git.corp/"]` with a platform's `type`, options by their camelCase key,
 and for the credential `user` and `token` (a reference `{{name.key}}`). It holds for the whole host, or below the
 path that follows it; of several the longest counts. Rules count only from the user's and the system's
-configuration and from `git -c`: a repository's own may have come with the repository.
+configuration and from `git -c`: a repository's own may have come with the repository. A team's file (`checkout.team`)
+may name the `type` of a host and no more.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from git_coderepo.errors import CodeRepoError, RegistrationError
 from git_coderepo.platforms import CUSTOM, platform_class, platform_types
 from git_coderepo.registrations.options import is_secret, parse_reference, platform_of, python_name
 from git_coderepo.registrations.places import below, place_of
+from git_coderepo.settings import TEAM
 from git_coderepo.trace import trace
 from git_coderepo.urls import Origin
 
@@ -72,7 +74,7 @@ def host_rules(settings: Settings) -> list[HostRule]:
         for entry in settings.entries:
             if entry.section != "coderepo" or entry.subsection != subsection:
                 continue
-            if entry.scope in TRUSTED_SCOPES:
+            if entry.scope in TRUSTED_SCOPES or (entry.scope == TEAM and entry.name == "type"):
                 values[entry.name] = "true" if entry.value is None else entry.value
             else:
                 trace(f"rule for '{subsection}' passed over: a host rule counts in the user's or system's config only")

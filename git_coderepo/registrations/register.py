@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from git_coderepo.checkout.layout import checkout_directory, read_layout, start_layout
+from git_coderepo.checkout.team import team_settings
 from git_coderepo.credential import Secret
 from git_coderepo.errors import (
     CodeRepoError,
@@ -28,6 +29,7 @@ from git_coderepo.registrations.describe import credential_source
 from git_coderepo.registrations.inference import likely_remote
 from git_coderepo.registrations.options import parse_options
 from git_coderepo.settings import Settings
+from git_coderepo.trace import trace
 from git_coderepo.urls import RemoteURL, remotes_of
 
 
@@ -66,8 +68,8 @@ def register_repository(git: Git, wanted: Registering, *, standard_input: Callab
 
     Raises RegistrationError, UnknownOption, UsageError, CredentialError, PlatformError; then nothing was written.
     """
-    read_layout(start_layout(git), git, bare_allowed=True)
-    settings = Settings.read(git)
+    layout = read_layout(start_layout(git), git, bare_allowed=True)
+    settings = team_settings(git, layout, Settings.read(git), trace)
     remotes = remotes_of(git, settings)
     remote_name = _remote_name(wanted, remotes, settings, git)
     remote = remotes.get(remote_name) if remote_name is not None else None

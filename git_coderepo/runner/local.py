@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from git_coderepo.checkout.layout import Layout, read_layout, start_layout
+from git_coderepo.checkout.scope import read_part
 from git_coderepo.checkout.store import Store, quoted_path
 from git_coderepo.errors import CodeRepoError, OverlayMissing, TreeDiffers
 from git_coderepo.git import Git
 from git_coderepo.manifest.model import Code, Manifest
 from git_coderepo.objects import GITLINK, ObjectId
+from git_coderepo.record.refusals import refuse_unreproducible
 from git_coderepo.runner.methods import Delivery, blob_entries, listed_tree
 from git_coderepo.runner.overlay import read_overlay
 from git_coderepo.urls import RemoteURL
@@ -40,10 +42,14 @@ def find_local(code: Code, git: Git, *, overlay_at_hand: bool) -> LocalTree | No
         return None
     if layout.object_format != code.object_format:
         return None
-    if code.base is None and (code.overlay is None or overlay_at_hand):
+    if code.overlay is not None:
+        carried = overlay_at_hand
+    else:  # nothing travels, or all of it was published
+        carried = code.snapshot_commit is None or (code.base is not None and code.base.tree == code.snapshot_tree)
+    if code.base is None and carried:
         return None  # the overlay is everything
     at_hand = at_hand_git(git, layout)
-    if code.base is not None and (code.overlay is None or overlay_at_hand) and is_complete(at_hand, code.base.tree):
+    if code.base is not None and carried and is_complete(at_hand, code.base.tree):
         return LocalTree(at_hand, code.base.tree, code.base.tree == code.snapshot_tree)
     if is_complete(at_hand, code.snapshot_tree):
         return LocalTree(at_hand, code.snapshot_tree, True)
@@ -62,20 +68,22 @@ def is_complete(git: Git, tree: ObjectId) -> bool:
 
 
 @contextmanager
-def local_method(local: LocalTree) -> Iterator[Delivery]:
-    """The tree's entries, read object by object."""
-    wanted, gitlinks = listed_tree(local.git, local.tree.hex)
+def local_method(local: LocalTree, scope: tuple[bytes, ...] = ()) -> Iterator[Delivery]:
+    """The tree's entries inside of `scope` (none: all), read object by object."""
+    wanted, gitlinks = listed_tree(local.git, local.tree.hex, None, scope)
     yield Delivery(blob_entries(local.git, wanted), int, gitlinks)
 
 
 def restore_tree(manifest: Manifest, overlay: bytes | None, git: Git) -> None:
     """See to it that the snapshot's tree is an object that `git` (see Store.git) finds: made from base and overlay.
 
-    Only our own store is written to. Raises OverlayMissing, TreeDiffers, CodeRepoError where the base is not here.
+    Only our own store is written to. Raises NotReproducible, OverlayMissing, TreeDiffers, CodeRepoError where the base
+    is not here.
     """
     code = manifest.code
     if is_complete(git, code.snapshot_tree):
         return
+    refuse_unreproducible(manifest)
     if code.base is not None and not _has_tree(git, code.base.tree):
         raise CodeRepoError(
             f"the base {code.base.commit} of the run {manifest.run.id} is not in this repository",
@@ -83,6 +91,11 @@ def restore_tree(manifest: Manifest, overlay: bytes | None, git: Git) -> None:
         )
     if code.overlay is not None and overlay is None:
         raise OverlayMissing(f"the overlay '{code.overlay.sha256}.tar.gz' of the run {manifest.run.id} is not here")
+    if code.overlay is None and code.snapshot_commit is not None:
+        raise CodeRepoError(
+            f"the code of the run {manifest.run.id} is not all here: it was published, and has no overlay",
+            hints=[f"git coderepo fetch {manifest.run.id} DIR brings it from the platform"],
+        )
     made = _build(code, overlay, git)
     if made != code.snapshot_tree:
         raise TreeDiffers(f"base and overlay make the tree {made}, not {code.snapshot_tree}")
@@ -105,7 +118,10 @@ def _build(code: Code, overlay: bytes | None, git: Git) -> ObjectId:
     scratch = tempfile.mkdtemp(prefix="git-coderepo-")
     try:
         index = git.with_environment(GIT_INDEX_FILE=os.path.join(scratch, "index"))
-        index.run("read-tree", code.base.tree.hex if code.base is not None else "--empty")
+        base = code.base.tree.hex if code.base is not None else "--empty"
+        if code.base is not None and code.scope is not None:
+            base = read_part(git, base, code.scope, code.object_format).tree.hex
+        index.run("read-tree", base)
         nothing = b"0" * len(code.snapshot_tree.hex)
         gone = [b"0 %s\t%s" % (nothing, path) for path in (code.overlay.deleted if code.overlay is not None else ())]
         rows: list[tuple[int, bytes]] = []

@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import BinaryIO
 
-from git_coderepo.errors import CodeRepoError, MethodUnavailable
+from git_coderepo.checkout.scope import inside
+from git_coderepo.errors import CodeRepoError, CommitMissing, GitFailed, MethodUnavailable
 from git_coderepo.git import Git, read_blobs
 from git_coderepo.objects import EXECUTABLE, FILE, GITLINK, SYMLINK, ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
@@ -21,8 +22,6 @@ from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.scratch import Scratch, tree_rows
 from git_coderepo.runner.tar import TarReader
-
-METHODS = ("archive", "git", "files")
 
 # Blobs above this size are handed on in pieces.
 _WHOLE = 1 << 20
@@ -33,7 +32,9 @@ class BaseRequest:
     """Which files are wanted: a commit of a platform, or the directory `part` of it (b"" for all), given from there.
 
     `tree` is the id of the wanted part, None where a commit's own id proves it; `special` maps a path from the root to
-    its mode and, for a link, its target, for a platform whose own download loses them.
+    its mode and, for a link, its target, for a platform whose own download loses them. `reference` is what leads to a
+    published commit. `scope` are the paths that are wanted, each in its place (none: all), `asked` a directory that
+    holds them all.
     """
 
     platform: BaseCodeRepository
@@ -41,9 +42,22 @@ class BaseRequest:
     tree: ObjectId | None
     object_format: str
     branch: str | None = None
+    reference: str | None = None
     part: bytes = b""
+    scope: tuple[bytes, ...] = ()
+    asked: bytes = b""
     special: Mapping[bytes, tuple[int, bytes | None]] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+@dataclass(frozen=True)
+class PublishedRequest:
+    """Where a run may have been published: the reference of its id on the platform that serves its base."""
+
+    platform: BaseCodeRepository
+    reference: str
+    object_format: str
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
@@ -59,7 +73,7 @@ class Delivery:
 @contextmanager
 def archive_method(request: BaseRequest) -> Iterator[Delivery]:
     """One archive in one request, read as it streams in."""
-    archive = request.platform.open_archive(request.commit, request.part)
+    archive = request.platform.open_archive(request.commit, request.part or request.asked)
     if archive is None:
         raise MethodUnavailable(f"the platform '{request.platform.type}' gives no archive here")
     with archive:
@@ -70,16 +84,52 @@ def archive_method(request: BaseRequest) -> Iterator[Delivery]:
             entries = _below(reader, request.part)
         elif request.part:
             entries = _with_or_without_prefix(reader, request.part)
+        elif request.scope:
+            holds = inside(request.scope)
+            entries = (entry for entry in reader if holds(entry.path))
         yield Delivery(entries, lambda: counted.received)
 
 
 @contextmanager
 def git_method(request: BaseRequest) -> Iterator[Delivery]:
     """A fetch of the commit into a bare scratch repository, read object by object: nothing is ever checked out."""
+    with ExitStack() as stack:
+        if request.part or request.scope:
+            try:
+                scratch, wanted, gitlinks = _fetched(request, stack, part_only=True)
+            except (CommitMissing, GitFailed):
+                # A server that gives no object by its own id: all of the commit, then.
+                scratch, wanted, gitlinks = _fetched(request, stack, part_only=False)
+        else:
+            scratch, wanted, gitlinks = _fetched(request, stack, part_only=False)
+        yield Delivery(blob_entries(scratch.git, wanted), scratch.size, gitlinks)
+
+
+def _fetched(
+    request: BaseRequest, stack: ExitStack, *, part_only: bool
+) -> tuple[Scratch, list[tuple[bytes, int, str]], dict[bytes, bytes]]:
+    """A scratch repository that has what is wanted, and what that is; with `part_only` no other contents come."""
+    scratch = stack.enter_context(Scratch(request.object_format, request.environment))
+    only = "blob:none" if part_only else None
+    scratch.fetch_commit(
+        request.platform, request.commit, reference=request.reference, branch=request.branch, only=only
+    )
+    name = f"{request.commit}:{os.fsdecode(request.part)}" if request.part else request.commit.hex
+    wanted, gitlinks = listed_tree(scratch.git, name, request.limits, request.scope)
+    if part_only:
+        scratch.fetch_blobs(request.platform, sorted({id for _, _, id in wanted}))
+    return scratch, wanted, gitlinks
+
+
+@contextmanager
+def published_method(request: PublishedRequest) -> Iterator[Delivery]:
+    """The whole snapshot, by the reference of its run: what it leads to is known to be right once it is hashed."""
     with Scratch(request.object_format, request.environment) as scratch:
-        scratch.fetch_commit(request.platform, request.commit, branch=request.branch)
-        name = f"{request.commit}:{os.fsdecode(request.part)}" if request.part else request.commit.hex
-        wanted, gitlinks = listed_tree(scratch.git, name, request.limits)
+        try:
+            commit = scratch.fetch_reference(request.platform, request.reference)
+        except CommitMissing:
+            raise MethodUnavailable(f"'{request.platform.name}' has no reference '{request.reference}'") from None
+        wanted, gitlinks = listed_tree(scratch.git, commit.hex)
         yield Delivery(blob_entries(scratch.git, wanted), scratch.size, gitlinks)
 
 
@@ -99,7 +149,8 @@ def files_method(request: BaseRequest) -> Iterator[Delivery]:
             raise MethodUnavailable(
                 f"'{kind.__module__}.{kind.__qualname__}.download_files' failed: {type(error).__name__}: {error}"
             ) from error
-        entries = _disk_entries(os.fsencode(directory), request)
+        holds = inside(request.scope)
+        entries = (entry for entry in _disk_entries(os.fsencode(directory), request) if holds(entry.path))
         yield Delivery(entries, lambda: 0)
 
 
@@ -134,13 +185,14 @@ def _with_or_without_prefix(entries: Iterator[Entry], part: bytes) -> Iterator[E
 
 
 def listed_tree(
-    git: Git, name: str, limits: Limits | None = None
+    git: Git, name: str, limits: Limits | None = None, scope: tuple[bytes, ...] = ()
 ) -> tuple[list[tuple[bytes, int, str]], dict[bytes, bytes]]:
     """(path, mode and id of each file and link, the raw commit of each submodule by its path) of a tree or commit.
 
+    Only of what is inside of `scope`, where there is one.
     Raises UnsafeTree for one with more entries than `limits` allow.
     """
-    parted = (row.partition(b"\t") for row in tree_rows(git, name, limits))
+    parted = (row.partition(b"\t") for row in tree_rows(git, name, limits, scope))
     rows = [(facts.split(b" "), path) for facts, _, path in parted]
     gitlinks = {path: bytes.fromhex(facts[2].decode()) for facts, path in rows if int(facts[0], 8) == GITLINK}
     return [(path, int(facts[0], 8), facts[2].decode()) for facts, path in rows if path not in gitlinks], gitlinks

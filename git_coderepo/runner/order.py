@@ -6,19 +6,21 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from git_coderepo.errors import CodeRepoError, GitNotFound, InvalidManifest, RegistrationError, UsageError
+from git_coderepo.errors import CodeRepoError, GitNotFound, InvalidManifest, RegistrationError, UnknownRun, UsageError
 from git_coderepo.git import Git
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.record.history import named_run
+from git_coderepo.record.history import is_id_prefix, named_run
 from git_coderepo.record.keep import find_overlay
-from git_coderepo.record.source import CodeSource
+from git_coderepo.record.refusals import refuse_unreproducible
+from git_coderepo.record.source import CodeSource, source_here
 from git_coderepo.registrations.build import build, from_manifest
 from git_coderepo.registrations.config import Registration, inferred, registrations
 from git_coderepo.registrations.credentials import users_chain
 from git_coderepo.runner.fetch import Wanted, wanted_by_commit, wanted_by_manifest
 from git_coderepo.runner.local import LocalTree, find_local
+from git_coderepo.runner.published import find_published
 from git_coderepo.settings import Settings
 from git_coderepo.urls import RemoteURL, resolve_remote
 
@@ -60,9 +62,12 @@ def fetch_order(
     *,
     overlay: str | None = None,
     code_repository: str | None = None,
+    subdirectory: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> FetchOrder:
     """Read RUN: a manifest's path, `-` for standard input, a run of the record, or `NAME@COMMIT[:PATH]`.
+
+    `subdirectory` is the directory that is wanted of it, from the root.
 
     Raises InvalidManifest, UnknownRun, UsageError, RegistrationError, and what asking a platform for a commit's tree
     raises.
@@ -70,8 +75,12 @@ def fetch_order(
     git = Git(environment=environment)
     settings = runner_settings(git)
     named = split_commit(run)
+    keep = directory_named(subdirectory)
     if named is not None and not os.path.exists(run):
         name, commit, path = named
+        if path and keep:
+            raise UsageError("a path is named twice", hints=["either NAME@COMMIT:PATH or --subdirectory PATH"])
+        path = path or os.fsdecode(keep)
         platform = _platform_named(name, git, settings)
         wanted = wanted_by_commit(platform, ObjectId(commit), os.fsencode(path), environment=git.environment)
         return FetchOrder(wanted)
@@ -80,9 +89,50 @@ def fetch_order(
     except InvalidManifest as error:
         error.hints = (*error.hints, f"git coderepo validate {run} lists all that is wrong")
         raise
+    except UnknownRun as error:
+        if not is_id_prefix(run):
+            raise
+        return _order_by_published(run, git, code_repository, error, keep)
     return order_by_manifest(
-        found.manifest, git, settings, folder=found.folder, overlay=overlay, code_repository=code_repository
+        found.manifest,
+        git,
+        settings,
+        folder=found.folder,
+        overlay=overlay,
+        code_repository=code_repository,
+        keep=keep,
     )
+
+
+def directory_named(text: str | None) -> bytes:
+    """A directory from the root of a tree, as `--subdirectory` names it; b"" for the root. Raises UsageError."""
+    path = os.path.normpath(os.fsencode(text or "."))
+    if path.startswith((b"/", b"../")) or path == b"..":
+        raise UsageError(f"'{text}' is no path from the root of the repository")
+    return b"" if path == b"." else path
+
+
+def _order_by_published(
+    run: str, git: Git, code_repository: str | None, unknown: UnknownRun, keep: bytes
+) -> FetchOrder:
+    """The order for a run that is not in the record here, but published where this checkout's code is served from."""
+    try:
+        source = source_here(git, code_repository)
+        platform = source.platform()
+        found = find_published(platform, git, run)
+    except UnknownRun:
+        raise
+    except CodeRepoError as error:
+        unknown.hints = (*unknown.hints, f"whether it is published cannot be told: {error.message}")
+        raise unknown from None
+    if found is None:
+        unknown.hints = (*unknown.hints, f"nor is it published on '{source.registration.name}'")
+        raise unknown
+    # From where it was found, whatever its manifest says of a repository.
+    wanted = wanted_by_manifest(
+        found.manifest, platform, overlay=None, environment=git.environment, commit=found.commit, keep=keep
+    )
+    return FetchOrder(wanted, found.manifest)
 
 
 def order_by_manifest(
@@ -93,11 +143,14 @@ def order_by_manifest(
     folder: bytes | None = None,
     overlay: str | None = None,
     code_repository: str | None = None,
+    keep: bytes = b"",
 ) -> FetchOrder:
-    """The order for a manifest that was read from `folder` (None: from nowhere).
+    """The order for a manifest that was read from `folder` (None: from nowhere), or for its directory `keep` alone.
 
-    What is at hand where `git` stands comes first, unless a code repository is named.
+    What is at hand where `git` stands comes first, unless a code repository is named. Raises NotReproducible for a
+    run that was recorded as such.
     """
+    refuse_unreproducible(manifest)
     data: bytes | None = None
     path: bytes | None = None
     if overlay is not None:
@@ -124,7 +177,7 @@ def order_by_manifest(
                 raise
             problem = error
     wanted = wanted_by_manifest(
-        manifest, platform, overlay=data, environment=git.environment, local=local, problem=problem
+        manifest, platform, overlay=data, environment=git.environment, local=local, problem=problem, keep=keep
     )
     return FetchOrder(wanted, manifest, path)
 

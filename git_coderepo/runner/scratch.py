@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from git_coderepo.checkout.scope import pathspecs
 from git_coderepo.errors import CodeRepoError, CommitMissing, UnsafeTree
 from git_coderepo.git import Git
 from git_coderepo.objects import ObjectId
@@ -74,18 +75,28 @@ class Scratch:
         return self.git.succeeds("cat-file", "-e", f"{commit}^{{commit}}")
 
     def fetch_commit(
-        self, platform: BaseCodeRepository, commit: ObjectId, *, branch: str | None = None, only: str | None = None
+        self,
+        platform: BaseCodeRepository,
+        commit: ObjectId,
+        *,
+        reference: str | None = None,
+        branch: str | None = None,
+        only: str | None = None,
     ) -> None:
         """Bring one commit with its tree; `only` is an object filter (`tree:0` brings the commit alone).
 
-        By its id; else the recorded branch, ever deeper; else all branches and tags. Raises CommitMissing,
+        By its id; else the `reference` that leads to it alone, if there is one; else the recorded branch, ever deeper;
+        else all branches and tags. Raises CommitMissing,
         MethodUnavailable, and what `git_transport.explain` makes of git's words.
         """
         less = ["--filter=" + only] if only else []
         attempts = [[*less, "--depth=1", "--", "{url}", commit.hex]]
-        if branch is not None:
+        if reference is not None:
+            attempts.append(["--depth=1", "--", "{url}", reference])
+        elif branch is not None:
             attempts += [[f"--depth={depth}", "--", "{url}", f"refs/heads/{branch}"] for depth in _DEPTHS]
-        attempts.append(["--", "{url}", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"])
+        if reference is None:
+            attempts.append(["--", "{url}", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"])
         missing: CommitMissing | None = None
         for arguments in attempts:
             try:
@@ -98,6 +109,20 @@ class Scratch:
             f"no branch or tag of '{platform.name}' has the commit '{commit}'",
             hints=["it was never pushed there, or its branch was deleted or rewritten: push it again"],
         )
+
+    def fetch_reference(self, platform: BaseCodeRepository, reference: str) -> ObjectId:
+        """Bring what a reference leads to, without what came before it; gives the commit.
+
+        Raises CommitMissing where there is no such reference, and what `git_transport.explain` makes of git's words.
+        """
+        ask(platform, self.git, *_FETCH, "--depth=1", "--", "{url}", f"{reference}:refs/fetched")
+        return ObjectId(self.git.line("rev-parse", "--verify", "refs/fetched^{commit}"))
+
+    def fetch_blobs(self, platform: BaseCodeRepository, ids: Sequence[str]) -> None:
+        """Bring these blobs; those that are here are not asked for. Raises CommitMissing, GitFailed."""
+        if ids:
+            stdin = "".join(f"{id}\n" for id in ids).encode()
+            ask(platform, self.git, *_FETCH, "--stdin", "--", "{url}", stdin=stdin)
 
     def tree_of(self, commit: ObjectId, part: bytes = b"") -> ObjectId:
         """The tree id that a commit here names, or the id of one directory of it, whose tree must be here too.
@@ -121,16 +146,17 @@ class Scratch:
         return ObjectId(first_line.removeprefix(b"tree ").decode())
 
 
-def tree_rows(git: Git, name: str, limits: Limits | None = None) -> list[bytes]:
+def tree_rows(git: Git, name: str, limits: Limits | None = None, scope: Sequence[bytes] = ()) -> list[bytes]:
     """The rows `MODE TYPE ID TAB PATH` (`git help ls-tree`) of every path below a tree or commit that is no directory.
 
+    Only of those inside of `scope`, where there is one.
     A few small objects can name one another into more paths than there is memory for, and into directories that hold
     nothing: they are counted as they come. Raises UnsafeTree, GitFailed.
     """
     most = (limits or Limits()).entries
     pieces: list[bytes] = []
     rows = size = 0
-    with git.stream("ls-tree", "-r", "-t", "-z", "--full-tree", name) as output:
+    with git.stream("ls-tree", "-r", "-t", "-z", "--full-tree", name, *pathspecs(scope)) as output:
         while piece := output.read(1 << 20):
             pieces.append(piece)
             rows += piece.count(0)

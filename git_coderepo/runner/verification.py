@@ -16,6 +16,7 @@ from git_coderepo.git import Git
 from git_coderepo.objects import GITLINK, ObjectId, TreeEntry, blob_hasher, tree_id
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.fetch import Wanted
+from git_coderepo.runner.part import below, tree_of_entries
 from git_coderepo.runner.scratch import Scratch, tree_rows
 from git_coderepo.runner.verify import compare, rehash
 
@@ -67,17 +68,30 @@ def verify_directory(wanted: Wanted, directory: str, *, git: Git) -> Verificatio
     """
     if not os.path.isdir(directory):
         raise TargetUnusable(f"'{directory}' is no directory")
+    object_format = wanted.tree.object_format
     gitlinks = wanted.gitlinks or {}
-    found = rehash(directory, wanted.tree.object_format, gitlinks)
-    tree = found.tree(wanted.tree.object_format)
-    if tree == wanted.tree:
-        return Verification(wanted.tree, tree)
+    expected: Mapping[bytes, tuple[int, bytes]] | None = None
+    wanted_tree = wanted.tree
+    if wanted.keep:
+        prefix = wanted.keep + b"/"
+        gitlinks = {path[len(prefix) :]: id for path, id in gitlinks.items() if path.startswith(prefix)}
+        if wanted.keep_tree is None:
+            expected = below(listing_of(wanted, git), wanted.keep)
+            wanted_tree = tree_of_entries(expected, object_format)
+        else:
+            wanted_tree = wanted.keep_tree
+    found = rehash(directory, object_format, gitlinks)
+    tree = found.tree(object_format)
+    if tree == wanted_tree:
+        return Verification(wanted_tree, tree)
     try:
-        expected = listing_of(wanted, git)
+        if expected is None:
+            expected = listing_of(wanted, git)
+            expected = below(expected, wanted.keep) if wanted.keep else expected
     except CodeRepoError as error:
-        return Verification(wanted.tree, tree, unlisted=error.message)
+        return Verification(wanted_tree, tree, unlisted=error.message)
     differences = compare(expected, found)
-    return Verification(wanted.tree, tree, differences.changed, differences.missing, differences.added)
+    return Verification(wanted_tree, tree, differences.changed, differences.missing, differences.added)
 
 
 def listing_of(wanted: Wanted, git: Git) -> Mapping[bytes, tuple[int, bytes]]:
@@ -97,7 +111,8 @@ def listing_of(wanted: Wanted, git: Git) -> Mapping[bytes, tuple[int, bytes]]:
         with Scratch(request.object_format, request.environment) as scratch:
             scratch.fetch_commit(request.platform, request.commit, branch=request.branch, only="blob:none")
             name = f"{request.commit}:{os.fsdecode(request.part)}" if request.part else request.commit.hex
-            entries = dict(_parsed(b"\0".join(tree_rows(scratch.git, name, request.limits))))
+            rows = tree_rows(scratch.git, name, request.limits, request.scope)
+            entries = dict(_parsed(b"\0".join(rows)))
     for path in wanted.deleted:
         entries.pop(path, None)
     if wanted.gitlinks is not None:

@@ -146,6 +146,10 @@ def test_no_token_in_any_file_output_or_argument(place: World, way: Callable[[Wo
         commit = ("fetch", f"{place.url}@{place.base}", "code by commit")
         said.append(place.user.run(*commit, env=env))
         said.append(place.user.run("verify", "run.json", "code by git", env=env))
+        # It may read alone: the push is tried, and refused.
+        place.checkout.git("config", "coderepo.publish", "auto")
+        said.append(place.user.run("run", "--", "true", **checkout))
+        assert "not published" in said[-1].errors
         said.append(place.user.run("remove", "mine", **checkout))
 
     assert processes.found == set()

@@ -66,6 +66,24 @@ def test_looking_recording_and_fetching_change_nothing(place: World) -> None:
     assert place.user.tree("code") == place.checkout.tree()
 
 
+def test_publishing_moves_no_reference_here_and_sends_nothing_else(place: World) -> None:
+    # Settings for the user's own pushes, each of which would do more than was asked.
+    for name, value in (
+        ("remote.origin.fetch", "+refs/*:refs/*"), ("remote.origin.mirror", "true"), ("push.followTags", "true"),
+        ("push.gpgSign", "true"), ("push.recurseSubmodules", "on-demand"), ("push.pushOption", "merge"),
+    ):  # fmt: skip
+        place.checkout.git("config", name, value)
+    place.user.run("run", "--", "true", cwd=place.checkout.path)
+    before = contents(place.checkout.path, without=OURS)
+    there = set(place.repository.git("for-each-ref", "--format=%(refname)").split())
+    for words in (["publish"], ["log", "--remote"], ["publish", "--delete"], ["publish", "@{-1}"]):
+        place.user.run(*words, cwd=place.checkout.path)
+        assert contents(place.checkout.path, without=OURS) == before, words
+    assert not place.user.path("hook-ran").exists()
+    (added,) = set(place.repository.git("for-each-ref", "--format=%(refname)").split()) - there
+    assert added.startswith("refs/coderepo/runs/")
+
+
 def test_demo_here_writes_not_even_into_our_own_folder(place: World) -> None:
     before = contents(place.checkout.path)
     said = place.user.run("demo", "--here", cwd=place.checkout.path).text

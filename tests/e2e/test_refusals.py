@@ -530,7 +530,7 @@ def test_more_than_the_limit_is_refused_not_cut_off(local: World) -> None:
     local.checkout.write("cache/big one.bin", b"\0" * (1 << 20))
     local.checkout.write("cache/small.bin", b"\0" * 1000)
     local.checkout.write("train.py", "lr = 0.5\n")
-    not_reproducible(local, "more than the limit of 1.0 MiB: 'cache/' 1.0 MiB changed", "coderepo.overlayLimit 2m")
+    not_reproducible(local, "more than the limit of 1.0 MiB: 'cache/' 1.0 MiB untracked", "coderepo.overlayLimit 2m")
     before = local.user.run("snapshot", cwd=local.checkout.path, check=False)
     assert "git coderepo ignore 'cache/'" in before.errors
     local.checkout.git("config", "coderepo.overlayLimit", "2m")

@@ -55,7 +55,7 @@ def example_document() -> Document:
             "dirty": True,
             "changes": {"staged": 1, "unstaged": 2, "untracked": 1, "unpushed": 3},
             "base": {"commit": "3" * 40, "tree": "4" * 40, "knownBy": "remote-tracking", "archive": "exact"},
-            "snapshot": {"tree": "5" * 40, "ref": None},
+            "snapshot": {"tree": "5" * 40, "ref": None, "commit": None},
             "overlay": {
                 "tarSha256": "6" * 64,
                 "sha256": sha256(overlay).hexdigest(),
@@ -201,7 +201,10 @@ def codes(draw: st.DrawFn, *, submodules: int = 2) -> Document:
         )
     )
     snapshot_tree, subdirectory = draw(_parts(object_format))
+    obstacle = st.fixed_dictionaries({"reason": st.sampled_from(("too-large", "token")), "message": lines()})
+    obstacles = draw(nullable(st.lists(obstacle, min_size=1, max_size=2)))
     return {
+        **({} if obstacles is None else {"unreproducible": obstacles}),
         "objectFormat": object_format,
         "head": draw(
             nullable(
@@ -223,13 +226,17 @@ def codes(draw: st.DrawFn, *, submodules: int = 2) -> Document:
             "unpushed": draw(nullable(counts())),
         },
         "base": base,
-        "snapshot": {"tree": snapshot_tree, "ref": draw(nullable(run_ids().map("refs/coderepo/runs/{}".format)))},
+        "snapshot": {
+            "tree": snapshot_tree,
+            "ref": draw(nullable(run_ids().map("refs/coderepo/runs/{}".format))),
+            "commit": draw(nullable(object_ids(object_format))),
+        },
         "overlay": draw(nullable(_overlays(has_base=base is not None))),
         "special": draw(
             nullable(st.lists(_special_entries(), max_size=3, unique_by=lambda entry: repr(entry["path"])))
         ),
         "subdirectory": subdirectory,
-        "scope": draw(nullable(st.lists(paths(), max_size=2, unique=True).map(_values))),
+        "scope": draw(nullable(st.lists(paths(), min_size=1, max_size=2, unique=True).map(_values))),
         "submodules": draw(_submodules(ids, submodules)) if submodules else [],
         "omitted": [
             {"path": path_value(path), "reason": draw(st.sampled_from(("secret-name", "excluded")))}

@@ -1,0 +1,140 @@
+"""`git coderepo publish [RUN...]`: pin a run's code on the platform, or let go of it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.app import Verb, app
+from git_coderepo.cli.options import CodeRepository
+from git_coderepo.cli.show import RUN_HELP
+from git_coderepo.errors import CodeRepoError, UnknownRun, UsageError
+
+if TYPE_CHECKING:
+    from git_coderepo.checkout.layout import Layout
+    from git_coderepo.git import Git
+    from git_coderepo.manifest.model import Manifest
+    from git_coderepo.record.history import NamedRun
+    from git_coderepo.record.source import CodeSource
+    from git_coderepo.settings import Settings
+
+
+@app.command("publish", cls=Verb)
+def publish_(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help=RUN_HELP + " The last one, if none is named.", show_default=False),
+    ] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Take their references away from the platform.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --delete, also where nothing else has the code.")
+    ] = False,
+    code_repository: CodeRepository = None,
+) -> None:
+    """Push a run's code to its platform, as a commit of its own.
+
+    The commit has exactly the snapshot's tree and stands on its base; the reference `refs/coderepo/runs/ID` leads to
+    it, with the manifest. No branch and no tag is made. What a token's shape is in, and more than
+    `coderepo.publishLimit`, is refused. Once published, no cleaning up of branches loses the code, and any clone can
+    `log --remote` the run and `fetch` it by its id.
+    """
+    from git_coderepo.git import Git
+
+    if force and not delete:
+        raise UsageError("'--force' goes with '--delete'")
+    for word in runs or ["@{-1}"]:
+        if delete:
+            output.line(unpublished(word, Git(), code_repository, force=force))
+        else:
+            output.line(published(word, Git(), code_repository))
+
+
+def published(word: str, git: Git, code_repository: str | None) -> str:
+    """Publish a run; gives a line that says so."""
+    from git_coderepo.checkout.store import Store
+    from git_coderepo.record.history import named_run
+    from git_coderepo.record.keep import find_overlay
+    from git_coderepo.record.publication import reference_of
+    from git_coderepo.record.publish import publish_recorded, source_of
+    from git_coderepo.runner.local import restore_tree
+
+    found = named_run(word, git)
+    manifest = found.manifest
+    settings, layout = _here(git)
+    source = source_of(manifest, git, settings, layout, code_repository)
+    store = Store(layout)
+    store.prepare()
+    overlay = manifest.code.overlay
+    data = overlay.data if overlay is not None else None
+    if overlay is not None and data is None:
+        beside = find_overlay(overlay.sha256, found.folder, git)
+        data = beside[0] if beside is not None else None
+    ours = store.git(git)
+    restore_tree(manifest, data, ours)
+    commit = publish_recorded(manifest, source, ours)
+    _note(found, layout, published=True)
+    return (
+        f"published {manifest.run.id}: commit {commit}, {reference_of(manifest.run.id)} on '{source.registration.name}'"
+    )
+
+
+def unpublished(word: str, git: Git, code_repository: str | None, *, force: bool) -> str:
+    """Take a run's reference away, of one that is recorded here or on the platform; gives a line that says so."""
+    from git_coderepo.checkout.store import Store
+    from git_coderepo.record.history import is_id_prefix, named_run
+    from git_coderepo.record.publication import needs_reference
+    from git_coderepo.record.publish import source_of, unpublish
+    from git_coderepo.record.source import source_here
+
+    settings, layout = _here(git)
+    found: NamedRun | None = None
+    try:
+        found = named_run(word, git)
+        manifest = found.manifest
+        source = source_of(manifest, git, settings, layout, code_repository)
+    except UnknownRun:
+        if not is_id_prefix(word):
+            raise
+        source = source_here(git, code_repository)
+        manifest = _on_platform(source, git, word)
+    if needs_reference(manifest) and not force:
+        raise CodeRepoError(
+            f"the run {manifest.run.id} was recorded without an overlay: its reference is what keeps its code",
+            hints=[f"git coderepo publish --delete --force {manifest.run.id}"],
+        )
+    unpublish(source, Store(layout).git(git), manifest.run.id)
+    if found is not None:
+        _note(found, layout, published=False)
+    return f"removed {manifest.run.id} from '{source.registration.name}'"
+
+
+def _on_platform(source: CodeSource, git: Git, word: str) -> Manifest:
+    from git_coderepo.runner.published import find_published
+
+    found = find_published(source.platform(), git, word)
+    if found is None:
+        raise UnknownRun(
+            f"no run '{word}', neither here nor on '{source.registration.name}'", hints=["git coderepo log --remote"]
+        )
+    return found.manifest
+
+
+def _here(git: Git) -> tuple[Settings, Layout]:
+    from git_coderepo.checkout.layout import read_layout, start_layout
+    from git_coderepo.settings import Settings
+
+    return Settings.read(git), read_layout(start_layout(git), git, bare_allowed=True)
+
+
+def _note(found: NamedRun, layout: Layout, *, published: bool) -> None:
+    """Write it down beside the manifest, where that lies in this repository's record."""
+    from git_coderepo.record.publication import note
+    from git_coderepo.record.runs import Runs
+
+    runs = Runs(layout)
+    id = found.manifest.run.id
+    if found.path == runs.path_of(id):
+        note(runs, id, published=published, now=time.time())

@@ -1,0 +1,209 @@
+"""Publishing: the snapshot as a commit on the platform, so that no overlay travels and no cleaning up loses the code.
+
+A run that is published before its manifest is written has the reference in it, and no overlay. One that is published
+later keeps its manifest as it is: whoever has it finds the reference by the run's id.
+"""
+
+from __future__ import annotations
+
+import os
+
+from git_coderepo.checkout.overlay import blob_sizes, differences, travelling
+from git_coderepo.errors import CodeRepoError, NotReproducible, RegistrationError
+from git_coderepo.git import read_blobs
+from git_coderepo.manifest.model import Manifest
+from git_coderepo.platforms.git_push import push
+from git_coderepo.record.document import Record, time_text, uuid7, write_record
+from git_coderepo.record.publication import reference_of, write_commit, write_tag
+from git_coderepo.record.refusals import LFS_POINTER, refuse_tokens, refuse_unreproducible, refuse_unserved
+from git_coderepo.record.source import choose_source_of
+from git_coderepo.urls import RemoteURL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from git_coderepo.checkout.layout import Layout
+    from git_coderepo.checkout.overlay import Difference
+    from git_coderepo.git import Git
+    from git_coderepo.objects import ObjectId
+    from git_coderepo.record.snapshot import Snapshot
+    from git_coderepo.record.source import CodeSource
+    from git_coderepo.settings import Settings
+
+
+def recorded(
+    snapshot: Snapshot,
+    *,
+    now: float,
+    git_version: str | None,
+    say: Callable[[str], None],
+    ask: Callable[[str], bool] | None = None,
+    name: str | None = None,
+    parent: str | None = None,
+    command: Sequence[bytes] | None = None,
+) -> Record:
+    """The manifest of a run, published first where `coderepo.publish` says so; see `write_record`.
+
+    `ask` puts a question to the user, None where there is no terminal: then nothing is published. Where it is not,
+    `say` hears why, and the overlay travels. Raises NotReproducible where that is too large for it.
+    """
+    id = uuid7(now)
+
+    def written(commit: ObjectId | None) -> Record:
+        return write_record(
+            snapshot, now=now, git_version=git_version, id=id, published=commit, name=name, parent=parent,
+            command=command,
+        )  # fmt: skip
+
+    reason = _reason_against(snapshot, ask)
+    if reason is None:
+        try:
+            return _published(snapshot, id, time_text(now), written)
+        except CodeRepoError as error:
+            say(f"warning: not published: {error.message}")
+            for text in error.hints:
+                say(f"hint: {text}")
+    elif reason:
+        say(reason)
+    if snapshot.oversize is not None:
+        raise snapshot.oversize
+    return written(None)
+
+
+def _reason_against(snapshot: Snapshot, ask: Callable[[str], bool] | None) -> str | None:
+    """Why it is not published, empty where that needs no words; None: it is."""
+    assert snapshot.settings is not None
+    mode = snapshot.settings.choice("publish", ("never", "ask", "auto"), "never")
+    if mode == "never":
+        return ""
+    if snapshot.unreproducible:
+        return "warning: not published: it cannot be reproduced"
+    if snapshot.source is None:
+        return "warning: not published: this checkout has no code repository"
+    if mode == "auto":
+        return None
+    if ask is None:
+        return "not published: 'coderepo.publish' is 'ask', and there is no terminal to ask on"
+    return None if ask(f"publish the code of this run to '{snapshot.source.registration.name}'?") else ""
+
+
+def _published(snapshot: Snapshot, id: str, created_on: str, written: Callable[[ObjectId | None], Record]) -> Record:
+    assert snapshot.store is not None and snapshot.tree is not None and snapshot.source is not None
+    snapshot.store.prepare()
+    git = snapshot.git_with_store
+    _refuse_lfs(git, snapshot.travels)
+    base = snapshot.base.commit if snapshot.base is not None else None
+    commit = write_commit(git, tree=snapshot.tree, base=base, id=id, created_on=created_on)
+    record = written(commit)
+    refuse_submodules(Manifest.parse(record.data))
+    tag = write_tag(git, commit=commit, id=id, created_on=created_on, manifest=record.data)
+    push_reference(snapshot.source, git, f"{tag}:{reference_of(id)}")
+    return record
+
+
+# --- a run that is recorded already ---------------------------------------------------------------
+
+
+def publish_recorded(manifest: Manifest, source: CodeSource, git: Git) -> ObjectId:
+    """Publish a run whose tree's objects `git` (see Store.git) finds; gives the commit. The manifest stays as it is.
+
+    Raises NotReproducible for what may not travel, CodeRepoError where the base is not here, and what `push` raises.
+    """
+    code, run = manifest.code, manifest.run
+    refuse_unreproducible(manifest)
+    refuse_submodules(manifest)
+    base = code.base
+    if base is not None and not git.succeeds("cat-file", "-e", f"{base.commit}^{{commit}}"):
+        raise CodeRepoError(
+            f"the base {base.commit} of the run {run.id} is not in this repository, and the run is published on it",
+            hints=[f"git fetch {source.remote_name or 'REMOTE'} {base.commit}"],
+        )
+    travels = differences(git, base.tree if base is not None else None, code.snapshot_tree)
+    sending = travelling(travels)
+    sizes = blob_sizes(git, [row.id for row in sending]) if sending else []
+    named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
+    refuse_unserved(source.settings, named, source, limit="publishLimit")
+    if source.settings.flag("secretScan", True):
+        refuse_tokens(git, sending)
+    _refuse_lfs(git, travels)
+    commit = write_commit(
+        git,
+        tree=code.snapshot_tree,
+        base=base.commit if base is not None else None,
+        id=run.id,
+        created_on=run.created_on,
+    )
+    tag = write_tag(git, commit=commit, id=run.id, created_on=run.created_on, manifest=manifest.data)
+    push_reference(source, git, f"{tag}:{reference_of(run.id)}")
+    return commit
+
+
+def source_of(manifest: Manifest, git: Git, settings: Settings, layout: Layout, name: str | None = None) -> CodeSource:
+    """The code repository of a run in this checkout, or the one of that `name`; raises RegistrationError.
+
+    It has to lie where the manifest says: whoever has only the manifest looks for the reference there.
+    """
+    repository = manifest.repository
+    if repository is None:
+        raise RegistrationError(
+            f"the run {manifest.run.id} was recorded without a code repository", hints=["git coderepo register"]
+        )
+    source = choose_source_of(git, settings, layout, name or repository.name)
+    assert source is not None
+    if repository.remote is not None and source.remote is not None:
+        parts = repository.remote
+        then = RemoteURL.from_parts(parts.transport, parts.host, parts.port, parts.user, parts.path)
+        if not then.same_place(source.remote, fold_path=True):
+            raise RegistrationError(
+                f"the run {manifest.run.id} has its code at '{then.url()}', and '{source.registration.name}' "
+                f"is '{source.remote.url()}'",
+                hints=["--code-repository NAME names another one", "git coderepo list"],
+            )
+    return source
+
+
+def unpublish(source: CodeSource, git: Git, id: str) -> None:
+    """Take the reference of a run away again. Raises what `push` raises."""
+    push_reference(source, git, f":{reference_of(id)}")
+
+
+def push_reference(source: CodeSource, git: Git, refspec: str) -> None:
+    """Push with the URL that the user's own git pushes to, where that is the place from which a runner fetches."""
+    platform = source.platform()
+    try:
+        push(platform, git, refspec, url=_push_url(source, git))
+    finally:
+        platform.close()
+
+
+def _push_url(source: CodeSource, git: Git) -> RemoteURL | None:
+    if source.remote_name is None or source.remote is None or source.registration.options.get("url"):
+        return None
+    answer = git.start("remote", "get-url", "--push", source.remote_name).finish()
+    if answer.status != 0:
+        return None
+    url = RemoteURL.parse(os.fsdecode(answer.stdout).splitlines()[0])
+    if url.transport == "local":
+        return source.remote  # the same place, from the root of the file system
+    return url if url.same_place(source.remote, fold_path=True) else source.remote
+
+
+# --- what may not be published ----------------------------------------------------------------------
+
+
+def _refuse_lfs(git: Git, travels: Sequence[Difference]) -> None:
+    """Raise NotReproducible for a pointer of Git LFS: what it points to would not be pushed with it."""
+    sending = travelling(travels)
+    sizes = blob_sizes(git, [row.id for row in sending]) if sending else []
+    small = [row for row, size in zip(sending, sizes, strict=True) if size < 1024]
+    for row, (_, size, source) in zip(small, read_blobs(git, [row.id for row in small]), strict=True):
+        if source.read(size).startswith(LFS_POINTER):
+            raise NotReproducible(f"'{os.fsdecode(row.path)}' is kept in Git LFS, and publishing does not push that")
+
+
+def refuse_submodules(manifest: Manifest) -> None:
+    """Raise NotReproducible for a run whose submodules travel: each would need a commit in a repository of its own."""
+    for each in manifest.code.submodules:
+        if each.state == "fetched":
+            raise NotReproducible(f"the submodule '{os.fsdecode(each.path)}' travels with the run and is not published")

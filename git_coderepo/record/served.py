@@ -1,0 +1,82 @@
+"""The base of a snapshot: what the checkout knows of what the platform has, and what the platform itself says."""
+
+from __future__ import annotations
+
+from git_coderepo.checkout.base import GUESS, Base, find_base, start_walk, tracking_arguments
+from git_coderepo.errors import InvalidObjectId, NotReproducible
+from git_coderepo.objects import ObjectId
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.platforms.base import BaseCodeRepository
+    from git_coderepo.record.snapshot import Head, Request, Snapshot
+    from git_coderepo.record.source import CodeSource
+
+
+def find_served_base(snapshot: Snapshot, head: Head, request: Request, *, guessed_walk: object) -> None:
+    """Find the base of `head` for `snapshot.source`, and ask the platform where that is wanted.
+
+    `guessed_walk` is the walk of a survey, which serves where the remote is the usual one. Raises NotReproducible where
+    the platform no longer has it, and what asking raises.
+    """
+    from git_coderepo.git import Process
+    from git_coderepo.urls import push_differs
+
+    source, settings, layout = snapshot.source, snapshot.settings, snapshot.layout
+    assert source is not None and settings is not None and layout is not None
+    served: tuple[str, ...] = ()
+    if source.remote_name is not None and not push_differs(settings, source.remote_name):
+        served = tracking_arguments(settings, source.remote_name)
+    walk: Process | None = None
+    if isinstance(guessed_walk, Process) and served == GUESS:
+        walk = guessed_walk
+    elif served:
+        walk = start_walk(snapshot.git, served, start=head.commit.hex)
+    snapshot.base = find_base(
+        snapshot.git,
+        layout,
+        head.commit,
+        walk,
+        served,
+        shallow=len(list(settings.subsections("remote"))) == 1,
+        fetched_from=source.remote,
+        ci_commit=_ci_commit(source, snapshot.git.environment),
+    )
+    if request.check:
+        _ask_platform(snapshot, head, source.platform(), request)
+
+
+def _ask_platform(snapshot: Snapshot, head: Head, platform: BaseCodeRepository, request: Request) -> None:
+    """Let the platform say whether it serves HEAD, else the base that is known here."""
+    platform.notify = request.notify
+    platform.login()
+    known = snapshot.base
+    if (known is None or known.commit != head.commit) and platform.has_commit(head.commit):
+        snapshot.base = Base(head.commit, "platform", 0)
+        return
+    if known is None:
+        return
+    answer = platform.has_commit(known.commit)
+    if answer:
+        snapshot.base = Base(known.commit, "platform", known.unpushed)
+    elif answer is False:
+        snapshot.base = None
+        words = f"the platform no longer has the commit {known.commit}"
+        if not request.allow_unreproducible:
+            raise NotReproducible(words, hints=["git fetch --prune", "git push"])
+        request.notify(f"warning: {words}: the whole tree travels")
+
+
+def _ci_commit(source: CodeSource, environment: dict[str, str]) -> ObjectId | None:
+    """The commit that this platform's CI says it checked out of this very repository."""
+    ci = source.platform_class.ci
+    if ci is None or environment.get(ci.marker[0]) != ci.marker[1] or source.remote is None:
+        return None
+    name = environment.get(ci.repository, "").strip("/").lower()
+    place = "/".join(part for part in (source.remote.owner, source.remote.repository) if part).lower()
+    if not name or not (place == name or place.endswith("/" + name)):
+        return None
+    try:
+        return ObjectId(environment.get(ci.commit, ""))
+    except InvalidObjectId:
+        return None

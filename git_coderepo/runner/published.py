@@ -1,0 +1,107 @@
+"""Runs as a platform has them: which references there are, and the manifests that hang on them.
+
+Their names are ids, which begin with their time: what is newest is known before anything is fetched. The tags, with
+the manifests, come into a scratch repository, without a tree or a file of the code where the server can leave them out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from git_coderepo.errors import CodeRepoError, InvalidManifest, UnknownRun
+from git_coderepo.git import Git, read_blobs
+from git_coderepo.manifest.model import Manifest
+from git_coderepo.objects import ObjectId
+from git_coderepo.platforms.base import BaseCodeRepository
+from git_coderepo.platforms.git_transport import ask
+from git_coderepo.record.publication import NAMESPACE, read_tag
+from git_coderepo.runner.scratch import Scratch
+
+_ROW = re.compile(
+    rb"([0-9a-f]{40}|[0-9a-f]{64})\t"
+    + re.escape(NAMESPACE.encode())
+    + rb"([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})"
+)
+_CANDIDATES = 5
+
+
+@dataclass(frozen=True)
+class Published:
+    """A run by its reference: the `tag` that it names; nothing of it has been looked at."""
+
+    id: str
+    tag: ObjectId
+
+
+@dataclass(frozen=True)
+class PublishedRun:
+    """A run's manifest as it was published, and the commit whose tree is its snapshot's."""
+
+    manifest: Manifest
+    commit: ObjectId
+
+
+def list_published(platform: BaseCodeRepository, git: Git, prefix: str = "") -> list[Published]:
+    """The runs that are published on a platform, newest first; their ids begin with `prefix` (hex digits and dashes).
+
+    Raises what `git_transport.explain` makes of git's words.
+    """
+    rows = ask(platform, git, "ls-remote", "--quiet", "--", "{url}", f"{NAMESPACE}{prefix}*").splitlines()
+    found = [_ROW.fullmatch(row) for row in rows]
+    listed = [Published(row[2].decode(), ObjectId(row[1].decode())) for row in found if row is not None]
+    return sorted(listed, key=lambda each: each.id, reverse=True)
+
+
+def read_published(
+    platform: BaseCodeRepository, listed: Sequence[Published], environment: Mapping[str, str]
+) -> Iterator[PublishedRun | CodeRepoError]:
+    """The manifests of these runs, in their order; what cannot be used is an InvalidManifest in its place.
+
+    A manifest counts where it is valid, is of that run, and names the tree of the commit that its tag is on.
+    """
+    if not listed:
+        return
+    with Scratch(listed[0].tag.object_format, environment) as scratch:
+        tags = [each.tag.hex for each in listed]
+        ask(
+            platform, scratch.git, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--depth=1",
+            "--filter=tree:0", "--", "{url}", *dict.fromkeys(tags),
+        )  # fmt: skip
+        contents = [source.read(size) for _, size, source in read_blobs(scratch.git, tags)]
+        for each, tag in zip(listed, contents, strict=True):
+            try:
+                yield _checked(each, tag, scratch)
+            except CodeRepoError as error:
+                yield InvalidManifest(f"the published run {each.id} cannot be used: {error.message}")
+
+
+def _checked(published: Published, tag: bytes, scratch: Scratch) -> PublishedRun:
+    commit, data = read_tag(tag)
+    manifest = Manifest.parse(data)
+    if manifest.run.id != published.id:
+        raise InvalidManifest(f"its manifest is that of the run {manifest.run.id}")
+    tree = scratch.tree_of(commit)
+    if tree != manifest.code.snapshot_tree:
+        raise InvalidManifest(f"its manifest names the tree {manifest.code.snapshot_tree}, its commit has {tree}")
+    return PublishedRun(manifest, commit)
+
+
+def find_published(platform: BaseCodeRepository, git: Git, prefix: str) -> PublishedRun | None:
+    """The one published run whose id begins so; None where there is none.
+
+    Raises UnknownRun where several begin so, InvalidManifest for one that cannot be used, PlatformErrors.
+    """
+    listed = list_published(platform, git, prefix)
+    if len(listed) > 1:
+        shown = [f"  {each.id}" for each in listed[:_CANDIDATES]]
+        more = [f"  and {len(listed) - _CANDIDATES} more"] if len(listed) > _CANDIDATES else []
+        raise UnknownRun(
+            f"the id '{prefix}' is ambiguous: {len(listed)} published runs begin so", hints=["one of:", *shown, *more]
+        )
+    for found in read_published(platform, listed, git.environment):
+        if isinstance(found, CodeRepoError):
+            raise found
+        return found
+    return None
