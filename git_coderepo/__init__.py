@@ -12,21 +12,23 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.api import fetch, snapshot, verify
+    from git_coderepo.api import fetch, run, snapshot, verify
     from git_coderepo.errors import CodeRepoError, InvalidRemoteURL
     from git_coderepo.manifest.model import Manifest
     from git_coderepo.platforms.base import BaseCodeRepository, Option
+    from git_coderepo.record.inprocess import ActiveRun
     from git_coderepo.runner.receipt import Receipt
     from git_coderepo.urls import RemoteURL
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "BaseCodeRepository", "CodeRepoError", "InvalidRemoteURL", "Manifest", "Option", "Receipt", "RemoteURL",
-    "fetch", "snapshot", "verify",
+    "ActiveRun", "BaseCodeRepository", "CodeRepoError", "InvalidRemoteURL", "Manifest", "Option", "Receipt",
+    "RemoteURL", "fetch", "run", "snapshot", "verify",
 ]  # fmt: skip
 
 _HOMES = {
+    "ActiveRun": "record.inprocess",
     "BaseCodeRepository": "platforms.base",
     "CodeRepoError": "errors",
     "InvalidRemoteURL": "errors",
@@ -35,6 +37,7 @@ _HOMES = {
     "Receipt": "runner.receipt",
     "RemoteURL": "urls",
     "fetch": "api",
+    "run": "api",
     "snapshot": "api",
     "verify": "api",
 }

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from git_coderepo.git import Git, check_version
 from git_coderepo.manifest.model import Manifest
+from git_coderepo.record.build_key import build_key
 from git_coderepo.record.document import write_record
+from git_coderepo.record.inherited import own_command
+from git_coderepo.record.inprocess import ActiveRun
 from git_coderepo.record.keep import keep_overlay
+from git_coderepo.record.recording import RunRequest
 from git_coderepo.record.snapshot import Request, take_snapshot
 from git_coderepo.runner.fetch import fetch as materialise
 from git_coderepo.runner.order import FetchOrder, directory_named, fetch_order, order_by_manifest, runner_settings
@@ -45,10 +49,56 @@ def snapshot(
         allow_unreproducible=allow_unreproducible,
     )
     taken = take_snapshot(git, request)
-    record = write_record(taken, now=time.time(), git_version=git_version)
+    key = build_key(taken)
+    record = write_record(
+        taken, now=time.time(), git_version=git_version, build_key=None if key is None else key.digest
+    )
     if record.overlay is not None:
         keep_overlay(taken, record.overlay)
     return Manifest.parse(record.data)
+
+
+def run(
+    name: str | None = None,
+    *,
+    directory: str | os.PathLike[str] = ".",
+    outputs: Iterable[str | os.PathLike[str]] = (),
+    code_repository: str | None = None,
+    check: bool = False,
+    include: tuple[str, ...] = (),
+    scope: tuple[str, ...] = (),
+    allow_unreproducible: bool = False,
+    manifest: str | os.PathLike[str] | None = None,
+    command: Sequence[str] | None = None,
+) -> ActiveRun:
+    """A context manager: the block is a recorded run, as `git coderepo run` makes one of a command.
+
+    Entering takes the snapshot, publishes it where `coderepo.publish` is `auto`, writes the manifest (where `manifest`
+    names a file, there too), runs the user's own pre-run hooks and sets CODEREPO_RUN_ID and its kin in os.environ, for
+    this whole process. Leaving puts them back and writes the result: 0, or the status with which the exception would
+    have ended the interpreter, what was edited meanwhile, what was produced, the digests of `outputs`. `command` is
+    recorded, secrets redacted: the interpreter's own command line unless given, none in a notebook. Where there is no
+    checkout and the environment has a run's manifest, as on a runner, it is that run, and nothing is written. The other
+    arguments are those of `snapshot`.
+
+    Entering raises NotReproducible, NotACheckout, RegistrationError, InvalidManifest, GitFailed; leaving CodeRepoError
+    or OSError where the result cannot be written, unless the block itself raised: then that is logged.
+    """
+    words = own_command() if command is None else tuple(os.fsencode(word) for word in command)
+    request = RunRequest(
+        command=words or None,
+        snapshot=Request(
+            code_repository=code_repository,
+            check=check,
+            include=[os.fsencode(path) for path in include],
+            publishes=True,
+            scope=[os.fsencode(path) for path in scope],
+            allow_unreproducible=allow_unreproducible,
+        ),
+        name=name,
+        manifest=None if manifest is None else os.fsencode(os.path.abspath(manifest)),
+    )
+    return ActiveRun(os.fspath(directory), request, tuple(outputs))
 
 
 def fetch(

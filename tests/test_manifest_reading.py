@@ -88,7 +88,7 @@ def test_no_repository_no_base_no_commit_and_an_overlay_beside_the_manifest():
 def test_every_path_and_argument_comes_back_byte_for_byte(paths, words):
     def change(document):
         document["code"]["overlay"]["deleted"] = [path_value(path) for path in paths]
-        document["code"]["scope"] = [path_value(path) for path in paths]
+        document["code"]["scope"] = [path_value(path) for path in paths] or None
         document["run"]["command"] = [path_value(word) for word in words]
 
     data = changed(change)

@@ -169,7 +169,7 @@ def test_the_table_of_platforms_is_theirs() -> None:
 
 def test_every_verb_and_option_that_is_named_exists() -> None:
     known = {" ".join(verb.words): verb for verb in verbs()}
-    named = re.findall(r"git coderepo ((?:secret )?[a-z]+)\b([^`\n|]*)", TEXT)
+    named = re.findall(r"git coderepo ((?:secret )?[a-z]+(?:-[a-z]+)*)\b([^`\n|]*)", TEXT)
     assert {"register", "status", "snapshot", "fetch", "verify", "demo", "login"} <= {words for words, _ in named}
     for words, rest in named:
         verb = known[words]

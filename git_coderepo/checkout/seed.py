@@ -96,7 +96,7 @@ class Seed:
 def seed_path(layout: Layout, store: Store) -> bytes:
     """Where a worktree's seed lies: among what is ours, so that `prune` finds that of a worktree which is gone."""
     linked = layout.git_dir != layout.common_dir
-    return store.directory + (b"/index.%s.seed" % os.path.basename(layout.git_dir) if linked else b"/index.seed")
+    return store.directory + (b"/seed." + os.path.basename(layout.git_dir) if linked else b"/seed")
 
 
 def is_possible(layout: Layout, found: Found) -> bool:

@@ -7,7 +7,7 @@ import stat
 
 from git_coderepo.checkout.scope import inside, pathspecs, read_part
 from git_coderepo.checkout.seed import Found, conditions, give_back, is_possible, read_seed, seed_path, write_seed
-from git_coderepo.errors import GitFailed, NotReproducible
+from git_coderepo.errors import CodeRepoError, GitFailed, NotReproducible
 from git_coderepo.objects import ObjectId
 
 TYPE_CHECKING = False
@@ -31,7 +31,7 @@ class PrivateIndex:
     The user's index is only read. With a seed it is a copy of that one. `looked_at` limits what matters; see `scope`.
     """
 
-    __slots__ = ("git", "layout", "looked_at", "path", "seed", "seed_path")
+    __slots__ = ("git", "layout", "looked_at", "path", "seed", "seed_path", "there")
 
     def __init__(
         self,
@@ -47,14 +47,16 @@ class PrivateIndex:
         self.seed_path = seed_path(layout, store)
         self.layout = layout
         self.looked_at = looked_at
+        self.there = False
         self.path = store.directory + b"/index.%d.%s" % (os.getpid(), os.urandom(4).hex().encode())
         self.git = store.git(git).with_environment(GIT_INDEX_FILE=os.fsdecode(self.path))
 
     def __enter__(self) -> PrivateIndex:
         if self.seed is None:
-            _copy_index(self.layout.index, self.path)
+            self.there = _copy_index(self.layout.index, self.path)
         else:
             _write_index(self.path, self.seed.data, self.seed.modified)
+            self.there = True
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -90,6 +92,7 @@ class PrivateIndex:
         if not there:
             return
         hashed = [] if keep else ["--info-only"]
+        self.there = True
         update = self.git.start(
             "update-index", *hashed, *removal, "-z", "--add", "--remove", "--replace", "--stdin",
             stdin=b"\0".join(there) + b"\0",
@@ -129,7 +132,15 @@ class PrivateIndex:
         return read_part(self.git, whole, self.looked_at, self.layout.object_format).tree
 
     def changed(self) -> list[bytes]:
-        """The paths it holds that are other on the disk now, raw and sorted; other paths are no matter."""
+        """The paths it holds that are other on the disk now, raw and sorted; other paths are no matter.
+
+        Raises CodeRepoError where it was taken away: git would find no difference then.
+        """
+        if self.there and not os.path.exists(self.path):
+            raise CodeRepoError(
+                f"what was edited cannot be told: '{os.fsdecode(self.path)}' is gone",
+                hints=["leave '.git/coderepo' alone while a run goes on"],
+            )
         # Its status only says that something differs, which is asked for next.
         self.git.start("update-index", "-q", "--really-refresh").finish()
         output = self.git.run("diff-files", "-z", "--name-only", "--ignore-submodules=none", *pathspecs(self.looked_at))
@@ -231,14 +242,15 @@ def _paths_to_update(found: Found) -> tuple[list[bytes], list[bytes]]:
     return gone, there
 
 
-def _copy_index(source: bytes, target: bytes) -> None:
-    """Copy the index with its time to the nanosecond: git tells a racy entry by it."""
+def _copy_index(source: bytes, target: bytes) -> bool:
+    """Copy the index with its time to the nanosecond: git tells a racy entry by it. False where there is none."""
     try:
         with open(source, "rb", buffering=0) as file:
             data, facts = file.read(), os.fstat(file.fileno())
     except FileNotFoundError:
-        return  # nothing was ever added
+        return False  # nothing was ever added
     _write_index(target, memoryview(data), facts.st_mtime_ns)
+    return True
 
 
 def _write_index(target: bytes, data: memoryview, modified: int) -> None:

@@ -151,6 +151,9 @@ SETTINGS = (
      "folder above it. Can be given several times; the twin parts patterns by newlines."),
     ("scope", "PATH", "A path from the root that alone is looked at; see LARGE REPOSITORIES. Can be given several "
      "times; the twin parts paths by newlines."),
+    ("buildFile", "PATTERN", "What more goes into an image, for `build-key`: a name, in the run's directory and those "
+     "above it, or with a slash a path from the root, or a folder. What is outside of the scope does not count. Can be "
+     "given several times; the twin parts patterns by newlines."),
     ("onCommit", "remove|snapshot", "What the post-commit hook does with `current.json`: take it away, or write it "
      "anew. Read by `hooks install` (default `remove`)."),
     ("secretScan", "BOOL", "Whether contents in the shape of a token stop a snapshot (default `true`)."),
@@ -258,6 +261,7 @@ EXAMPLES = (
     ("git coderepo run -- python train.py", "Record a run, and start it."),
     ("git coderepo log --dirty --since 7d", "Which runs of this week had code that no commit has?"),
     ("git coderepo diff @{-1}", "What changed in the code since the last run?"),
+    ("git coderepo build-key --explain", "What an image is built from, and whether it takes the code along."),
     ("git coderepo fetch run.json code", "On any machine: the same code, proved."),
     ("git coderepo publish @{-1}", "Keep the last run's code on the platform, whatever becomes of branches."),
     ("git coderepo verify run.json code", "Later: is it still the same?"),

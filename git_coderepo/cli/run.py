@@ -40,15 +40,18 @@ def run(
     125 where it could not be recorded: then nothing was started. 126 and 127 as env(1), 128+N for a signal.
     """
     from git_coderepo.git import Git
-    from git_coderepo.record.run import RunRequest, run_recorded
+    from git_coderepo.record.recording import RunRequest
+    from git_coderepo.record.run import run_recorded
     from git_coderepo.record.snapshot import Request
 
     if not command:
         raise UsageError("no command to run", hints=["git coderepo run -- python train.py"])
+    words = tuple(os.fsencode(word) for word in command)
     finished = run_recorded(
         Git(),
+        words,
         RunRequest(
-            command=tuple(os.fsencode(word) for word in command),
+            command=None if no_command else words,
             snapshot=Request(
                 code_repository=code_repository,
                 check=check,
@@ -60,9 +63,8 @@ def run(
             ),
             name=name,
             manifest=os.fsencode(manifest) if manifest is not None else None,
-            outputs=tuple(os.fsencode(path) for path in outputs or ()),
-            keep_command=not no_command,
         ),
+        outputs=[os.fsencode(path) for path in outputs or ()],
         say=output.say,
         ask=output.ask if output.has_terminal() else None,
     )

@@ -35,6 +35,7 @@ def snapshot(
     No run is recorded. What is left out of the snapshot is named.
     """
     from git_coderepo.git import Git, check_version
+    from git_coderepo.record.build_key import build_key
     from git_coderepo.record.document import write_record
     from git_coderepo.record.keep import keep_overlay, write_manifest
     from git_coderepo.record.snapshot import Request, take_snapshot
@@ -51,7 +52,10 @@ def snapshot(
         include=[os.fsencode(path) for path in include or ()],
     )
     taken = take_snapshot(git, request)
-    record = write_record(taken, now=time.time(), git_version=git_version)
+    key = build_key(taken)
+    record = write_record(
+        taken, now=time.time(), git_version=git_version, build_key=None if key is None else key.digest
+    )
     if record.overlay is not None:
         keep_overlay(taken, record.overlay)
     if file is not None:

@@ -57,6 +57,7 @@ def write_record(
     name: str | None = None,
     parent: str | None = None,
     command: Sequence[bytes] | None = None,
+    build_key: str | None = None,
 ) -> Record:
     """The manifest of a snapshot, `now` in seconds since the epoch; without an `id` it gets a new one.
 
@@ -129,7 +130,7 @@ def write_record(
             "omitted": [{"path": path_value(path), "reason": reason} for path, reason in snapshot.omitted],
             **_unreproducible_document(snapshot),
         },
-        "environment": {"buildKey": None, "image": None},
+        "environment": {"buildKey": build_key, "image": None},
         "producer": {"name": "git-coderepo", "version": __version__, "git": git_version},
     }
     return Record(
@@ -236,6 +237,17 @@ def uuid7(now: float) -> str:
     value = value & ~(0x3 << 62) | 2 << 62
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def is_uuid7(text: str) -> bool:
+    """Whether a text has the form of a run's id."""
+    parts = text.split("-")
+    return (
+        [len(part) for part in parts] == [8, 4, 4, 4, 12]
+        and frozenset("0123456789abcdef").issuperset("".join(parts))
+        and parts[2][0] == "7"
+        and parts[3][0] in "89ab"
+    )
 
 
 def carriers(size: int) -> list[str]:

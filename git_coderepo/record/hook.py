@@ -15,6 +15,8 @@ from git_coderepo.git import Git
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from git_coderepo.checkout.survey import Asked
     from git_coderepo.record.document import Record
     from git_coderepo.record.snapshot import Snapshot
@@ -63,21 +65,31 @@ def _record(asked: Asked, *, whole: bool) -> bool:
     assert snapshot.layout is not None
     # git runs hooks at the work tree's root, and says in GIT_PREFIX where it was started itself.
     snapshot.layout.prefix = snapshot.layout.prefix or os.fsencode(os.environ.get("GIT_PREFIX", ""))
-    record_run(snapshot)
+    record_run(snapshot, say=_say, out=os.environ.get("CODEREPO_OUT"))
     return True
 
 
-def record_run(snapshot: Snapshot) -> str:
-    """Write down a run of this snapshot, and where the environment asks for it (CODEREPO_OUT); gives its id."""
+def record_run(
+    snapshot: Snapshot,
+    *,
+    say: Callable[[str], None],
+    out: str | None = None,
+    command: Sequence[bytes] | None = None,
+    build_key: str | None = None,
+) -> str:
+    """Write down the start of a run of this snapshot, and in the file `out` if one is named; gives its id.
+
+    `say` hears why it is not published where the settings ask for that. Raises CodeRepoError, OSError: then
+    `current.json` is gone.
+    """
     from git_coderepo.record.runs import Runs
 
     assert snapshot.layout is not None
     runs = Runs(snapshot.layout)
     runs.remove_current()
-    record = _recorded(snapshot)
+    record = _recorded(snapshot, say, command, build_key)
     runs.write(record)
     runs.write_current(record)
-    out = os.environ.get("CODEREPO_OUT")
     if out:
         from git_coderepo.record.keep import write_manifest
 
@@ -85,16 +97,18 @@ def record_run(snapshot: Snapshot) -> str:
     return record.id
 
 
-def _recorded(snapshot: Snapshot) -> Record:
+def _recorded(
+    snapshot: Snapshot, say: Callable[[str], None], command: Sequence[bytes] | None, build_key: str | None
+) -> Record:
     """The manifest; published first where the settings say `auto`: a launcher has no other moment for it."""
     assert snapshot.settings is not None
     if snapshot.settings.text("publish") in (None, "never"):
         from git_coderepo.record.document import write_record
 
-        return write_record(snapshot, now=time.time(), git_version=None)
+        return write_record(snapshot, now=time.time(), git_version=None, command=command, build_key=build_key)
     from git_coderepo.record.publish import recorded
 
-    return recorded(snapshot, now=time.time(), git_version=None, say=_say)
+    return recorded(snapshot, now=time.time(), git_version=None, say=say, command=command, build_key=build_key)
 
 
 def _say(text: str) -> None:

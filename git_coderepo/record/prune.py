@@ -24,7 +24,8 @@ from git_coderepo.record.result import Result, state_of
 from git_coderepo.record.runs import Runs
 
 YOUNG = 3600.0
-# A private index belongs to a running command, and a run on another host may still go on: nobody runs for so long.
+# A private index belongs to a running command, a seed to a worktree that is in use, and a run on another host may still
+# go on: nothing of it is so old.
 _FORGOTTEN = 30 * 86400.0
 # So many loose objects are worth a pack.
 _MANY = 500
@@ -267,8 +268,17 @@ def _remove_leftovers(store: Store, now: float) -> None:
             if name.endswith(b".tmp"):
                 _remove_old(folder + b"/" + name, now - YOUNG, dry_run=False)
     for name in _names(store.directory):
-        if name.startswith(b"index."):
-            _remove_old(store.directory + b"/" + name, now - _FORGOTTEN, dry_run=False)
+        if name.startswith((b"index.", b"seed")):
+            _remove_leftover_index(store.directory + b"/" + name, now - _FORGOTTEN)
+
+
+def _remove_leftover_index(path: bytes, before: float) -> None:
+    """Remove a private index that was made before; its own time is that of the user's index, however old that is."""
+    try:
+        if os.stat(path).st_ctime < before:
+            _remove(path)
+    except FileNotFoundError:
+        pass
 
 
 def _names(folder: bytes) -> list[bytes]:

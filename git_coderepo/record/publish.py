@@ -42,6 +42,7 @@ def recorded(
     name: str | None = None,
     parent: str | None = None,
     command: Sequence[bytes] | None = None,
+    build_key: str | None = None,
 ) -> Record:
     """The manifest of a run, published first where `coderepo.publish` says so; see `write_record`.
 
@@ -53,7 +54,7 @@ def recorded(
     def written(commit: ObjectId | None) -> Record:
         return write_record(
             snapshot, now=now, git_version=git_version, id=id, published=commit, name=name, parent=parent,
-            command=command,
+            command=command, build_key=build_key,
         )  # fmt: skip
 
     reason = _reason_against(snapshot, ask)

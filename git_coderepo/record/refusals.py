@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 OVERLAY_LIMIT = 100 << 20
 # GitHub takes no push above 2 GiB, and a run should not wait for one: half of that.
 PUBLISH_LIMIT = 1 << 30
-_LIMITS = {"overlayLimit": OVERLAY_LIMIT, "publishLimit": PUBLISH_LIMIT}
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md#the-pointer
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -150,13 +149,19 @@ def _above_limit(
 ) -> tuple[int, list[tuple[bytes, int]]]:
     """(all bytes, the heaviest folders); no folder where the limit is kept."""
     total = sum(size for _, size in sizes)
-    return total, largest_folders(sizes) if total > settings.size(limit, _LIMITS[limit]) else []
+    return total, largest_folders(sizes) if total > _most(settings, limit) else []
+
+
+def _most(settings: Settings, limit: str) -> int:
+    if limit == "publishLimit":
+        return settings.size("publishLimit", PUBLISH_LIMIT)
+    return settings.size("overlayLimit", OVERLAY_LIMIT)
 
 
 def _refuse_large(
     settings: Settings, total: int, named: Sequence[tuple[bytes, int, str]], cure: str, limit: str
 ) -> None:
-    most = shown_size(settings.size(limit, _LIMITS[limit]))
+    most = shown_size(_most(settings, limit))
     raise NotReproducible(
         f"{shown_size(total)} would travel with the run, more than the limit of {most}: "
         + ", ".join(f"'{os.fsdecode(path)}' {shown_size(size)} {word}" for path, size, word in named),

@@ -1,0 +1,171 @@
+"""A run within the program that runs: `with coderepo.run() as run:` in a notebook or a trainer."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from git_coderepo.errors import CodeRepoError, GitNotFound, NotACheckout
+from git_coderepo.git import Git
+from git_coderepo.manifest.model import Manifest
+from git_coderepo.record.inherited import inherited_manifest
+from git_coderepo.record.recording import Recording
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from git_coderepo.objects import ObjectId
+    from git_coderepo.record.recording import Finished, RunRequest
+
+_log = logging.getLogger("git_coderepo")
+
+
+class ActiveRun:
+    """A run from the start of its block to the end; what `coderepo.run()` gives.
+
+    `recorded` is whether this process wrote it down: on a runner it is the run whose manifest the environment has, and
+    nothing is written. `finished` is how it ended, None until then and on a runner.
+    """
+
+    def __init__(self, directory: str, request: RunRequest, outputs: tuple[str | os.PathLike[str], ...]) -> None:
+        self.directory = os.path.abspath(directory)
+        self.finished: Finished | None = None
+        self._request = request
+        self._wanted = outputs
+        self._outputs: dict[bytes, bytes] = {}
+        self._manifest: Manifest | None = None
+        self._recording: Recording | None = None
+        self._environment: dict[str, str | None] = {}
+        self._pid = 0
+
+    @property
+    def manifest(self) -> Manifest:
+        """The run manifest."""
+        if self._manifest is None:
+            raise CodeRepoError("the run has not begun", hints=["with coderepo.run() as run: …"])
+        return self._manifest
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.manifest.run.id
+
+    @property
+    def commit(self) -> ObjectId | None:
+        """HEAD's commit; None before the first one."""
+        head = self.manifest.code.head
+        return None if head is None else head.commit
+
+    @property
+    def tree(self) -> ObjectId:
+        """The snapshot's tree."""
+        return self.manifest.code.snapshot_tree
+
+    @property
+    def dirty(self) -> bool:
+        """Whether the snapshot is not what HEAD has."""
+        return self.manifest.code.dirty
+
+    @property
+    def recorded(self) -> bool:
+        """Whether this process wrote the run down."""
+        return self._recording is not None
+
+    def outputs(self, *paths: str | os.PathLike[str]) -> None:
+        """Keep the digests of these files, and of all files below these folders, as they are at the end of the run.
+
+        A relative path is seen from the present directory. On a runner there is no record that could keep them.
+        """
+        if self._manifest is not None and not self.recorded and paths:
+            _log.warning("the run %s is recorded elsewhere: the digests of its outputs are not kept", self.id)
+            return
+        for path in paths:
+            given = os.fsencode(path)
+            absolute = os.path.abspath(given)
+            start = os.fsencode(self.directory)
+            below = os.path.relpath(absolute, start)
+            self._outputs[below if below != b".." and not below.startswith(b"../") else absolute] = absolute
+
+    def __enter__(self) -> ActiveRun:
+        if self._manifest is not None:
+            raise CodeRepoError("a run begins only once", hints=["with coderepo.run() as another: …"])
+        recording = Recording(Git(self.directory), self._request, say=_log_warning)
+        try:
+            recording.__enter__()
+        except (NotACheckout, GitNotFound):
+            manifest = inherited_manifest(os.environ)
+            if manifest is None or _is_under_git(self.directory):
+                raise
+            self._manifest = manifest
+            commit = self.commit
+            variables: dict[str, str | None] = {
+                "CODEREPO_RUN_ID": self.id,
+                "CODEREPO_TREE": self.tree.hex,
+                "CODEREPO_COMMIT": commit.hex if commit is not None else "",
+            }
+        else:
+            self._recording = recording
+            self._manifest = Manifest.parse(recording.record.data)
+            variables = recording.variables
+        self._pid = os.getpid()
+        self._environment = {name: os.environ.get(name) for name in variables}
+        _set(variables)
+        self.outputs(*self._wanted)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if os.getpid() != self._pid:
+            return  # a fork of the process that began it
+        _set(self._environment)
+        if self._recording is None:
+            return
+        status, died_of = _ending(error)
+        try:
+            self.finished = self._recording.end(status, died_of, list(self._outputs.items()))
+        except (CodeRepoError, OSError) as problem:
+            if error is None:
+                raise
+            # What the user's own code raised is not to be lost behind it.
+            _log.error("how the run %s ended is not written down: %s", self.id, problem)
+            return
+        finally:
+            self._recording.close()
+        for path in self.finished.edited:
+            _log.warning("'%s' was edited while the run %s went on", os.fsdecode(path), self.id)
+
+
+def _ending(error: BaseException | None) -> tuple[int, str | None]:
+    """(status, signal) with which an interpreter ends that nobody catches this for."""
+    if error is None:
+        return 0, None
+    if isinstance(error, KeyboardInterrupt):
+        return 130, "SIGINT"
+    if isinstance(error, SystemExit):
+        code = error.code
+        return (0 if code is None else code & 0xFF if isinstance(code, int) else 1), None
+    return 1, None
+
+
+def _set(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _is_under_git(directory: str) -> bool:
+    """Whether git's refusal is about a checkout that is there: one of another owner, say."""
+    while not os.path.lexists(os.path.join(directory, ".git")):
+        above = os.path.dirname(directory)
+        if above == directory:
+            return False
+        directory = above
+    return True
+
+
+def _log_warning(text: str) -> None:
+    _log.warning("%s", text.removeprefix("warning: "))

@@ -1,0 +1,204 @@
+"""A run from its manifest to its result: the one code behind `git coderepo run` and a block of Python."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from git_coderepo.checkout.scope import pathspecs
+from git_coderepo.checkout.tree import PrivateIndex
+from git_coderepo.errors import NotReproducible
+from git_coderepo.git import Git, check_version, version
+from git_coderepo.record.build_key import build_key
+from git_coderepo.record.command import redacted
+from git_coderepo.record.document import is_uuid7
+from git_coderepo.record.ending import Ending
+from git_coderepo.record.keep import write_manifest
+from git_coderepo.record.publish import recorded
+from git_coderepo.record.runs import Runs
+from git_coderepo.record.snapshot import UNREADABLE, Request, take_snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from git_coderepo.record.document import Record
+    from git_coderepo.record.snapshot import Snapshot
+
+# Linux takes no longer single string into an environment (MAX_ARG_STRLEN).
+VARIABLE_LIMIT = 120 << 10
+PARENT = "CODEREPO_RUN_ID"
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the user wants: `command` is None where it is not to be recorded, `manifest` a second place for it."""
+
+    command: tuple[bytes, ...] | None = None
+    snapshot: Request = field(default_factory=Request)
+    name: str | None = None
+    manifest: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How it ended: `status` as a shell sees it, `edited` and `produced` raw paths."""
+
+    id: str
+    status: int
+    edited: tuple[bytes, ...]
+    produced: tuple[bytes, ...]
+
+
+class Recording:
+    """A run that goes on; a context manager, at whose start it is recorded and the user's own checks have passed.
+
+    `say` hears what the user should know before it starts; `ask` puts a question to them, None where there is nobody to
+    ask. Entering raises CodeRepoError where the run could not be
+    recorded or a check failed: then nothing may be started. Leaving without `end` leaves a run without an end behind.
+    """
+
+    def __init__(
+        self, git: Git, request: RunRequest, *, say: Callable[[str], None], ask: Callable[[str], bool] | None = None
+    ) -> None:
+        self.git = git
+        self.request = request
+        self.record: Record
+        self.snapshot: Snapshot
+        self.variables: dict[str, str | None] = {}
+        self._say = say
+        self._ask = ask
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Recording:
+        with ExitStack() as stack:
+            self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """What was kept for the end of the run is no longer needed."""
+        self._stack.close()
+
+    def _start(self, stack: ExitStack) -> None:
+        git, request = self.git, self.request
+        git_version = check_version(git)
+        self.snapshot = snapshot = take_snapshot(git, request.snapshot)
+        assert snapshot.layout is not None and snapshot.store is not None and snapshot.status is not None
+        runs = Runs(snapshot.layout)
+        key = build_key(snapshot)
+        self.record = record = recorded(
+            snapshot,
+            say=self._say,
+            ask=self._ask,
+            now=time.time(),
+            git_version=git_version,
+            name=request.name,
+            parent=self._parent(),
+            command=redacted(request.command) if request.command is not None else None,
+            build_key=key.digest if key is not None else None,
+        )
+        for path, reason in snapshot.omitted:
+            self._say(f"warning: '{os.fsdecode(path)}' does not travel ({reason})")
+        for error in snapshot.unreproducible:
+            self._say(f"warning: no runner can get this back: {error.message}")
+        self._index = stack.enter_context(PrivateIndex(git, snapshot.layout, snapshot.store, snapshot.looked_at))
+        self._index.drop([path for path, reason in snapshot.omitted if reason == UNREADABLE])
+        self._index.take(snapshot.taken, keep=snapshot.keeps_contents)
+        path = runs.write(record)
+        runs.write_current(record)
+        if request.manifest is not None:
+            write_manifest(record, request.manifest)
+        self.variables = run_variables(record, snapshot, path)
+        _check(git, self.environment, self._index)
+        self._untracked = {change.path for change in snapshot.status.changes if change.untracked}
+        self._ending = Ending(runs.result_path_of(record.id), record.id, time.time())
+        self._ending.begin()
+
+    def _parent(self) -> str | None:
+        """The run that this one is started in."""
+        parent = self.git.environment.get(PARENT)
+        if parent and not is_uuid7(parent):
+            self._say(f"warning: '{parent}' in {PARENT} is the id of no run: it is not recorded as the parent")
+            return None
+        return parent or None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the run's command and of the user's checks."""
+        found = {**self.git.environment}
+        for name in ("LC_ALL", "GIT_OPTIONAL_LOCKS", "GIT_NO_REPLACE_OBJECTS"):
+            # What our own calls of git need is no business of the command.
+            found.pop(name, None)
+            if name in os.environ:
+                found[name] = os.environ[name]
+        return changed(found, self.variables)
+
+    def end(self, status: int, died_of: str | None = None, outputs: Sequence[tuple[bytes, bytes]] = ()) -> Finished:
+        """Write down how it ended: `status` as a shell sees it, the signal's name, (path to record, path to read)s.
+
+        Raises CodeRepoError where that cannot be written, OSError for an output that cannot be read.
+        """
+        layout = self.snapshot.layout
+        assert layout is not None
+        edited = self._index.changed()
+        # From the root: who runs in this very process may stand elsewhere by now.
+        there = _untracked(self.git.at(layout.toplevel), self.snapshot.looked_at)
+        produced = [path for path in there if path not in self._untracked]
+        self._ending.end(status, died_of, edited, produced, outputs)
+        return Finished(self.record.id, status, tuple(edited), tuple(produced))
+
+
+def run_variables(record: Record, snapshot: Snapshot, path: bytes) -> dict[str, str | None]:
+    """What a run's environment says of it; None for what must not be there, lest it speak of another run."""
+    assert snapshot.tree is not None
+    return {
+        "CODEREPO_RUN_ID": record.id,
+        "CODEREPO_MANIFEST": os.fsdecode(os.path.abspath(path)),
+        "CODEREPO_TREE": snapshot.tree.hex,
+        "CODEREPO_COMMIT": snapshot.head.commit.hex if snapshot.head is not None else "",
+        "CODEREPO_MANIFEST_JSON": record.data.decode() if len(record.data) <= VARIABLE_LIMIT else None,
+    }
+
+
+def changed(environment: Mapping[str, str], variables: Mapping[str, str | None]) -> dict[str, str]:
+    """An environment with some variables set, and those that are None taken out."""
+    found = {name: value for name, value in environment.items() if name not in variables}
+    found.update((name, value) for name, value in variables.items() if value is not None)
+    return found
+
+
+def _check(git: Git, environment: Mapping[str, str], index: PrivateIndex) -> None:
+    """The user's own pre-run hooks; one that fails, or that changed what was recorded, stops the run."""
+    numbers, _ = version(git)
+    if numbers >= (2, 36):
+        unknown = ["--allow-unknown-hook-name"] if numbers >= (2, 54) else []
+        arguments = ["git", "hook", "run", "--ignore-missing", *unknown, "pre-run"]
+    else:
+        hook = git.line("rev-parse", "--path-format=absolute", "--git-path", "hooks/pre-run")
+        if not os.access(hook, os.X_OK):
+            return
+        arguments = [hook]
+    done = subprocess.run(arguments, env=dict(environment), cwd=git.directory, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        raise NotReproducible(f"the pre-run hook ended with status {done.returncode}: nothing was run")
+    edited = index.changed()
+    if edited:
+        names = ", ".join(f"'{os.fsdecode(path)}'" for path in edited[:5])
+        raise NotReproducible(
+            f"the pre-run hook changed what was just recorded: {names}", hints=["look at it, and run again"]
+        )
+
+
+def _untracked(git: Git, looked_at: Sequence[bytes]) -> list[bytes]:
+    """What is untracked and not ignored now, of what is looked at."""
+    from git_coderepo.checkout.status import read_status, start_status
+
+    found = read_status(start_status(git, pathspecs(looked_at)))
+    return [change.path for change in found.changes if change.untracked]
