@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-all git-newest lint bench man clean
+.PHONY: demo test test-all fidelity property git-newest lint bench man clean
 
 $(VENV)/installed: pyproject.toml man/git-coderepo.1
 	$(PYTHON) -m venv $(VENV)
@@ -19,6 +19,14 @@ test: $(VENV)/installed
 
 test-all: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto -m slow
+
+# Every kind of checkout on every platform, there and back: tests/fidelity/README.md is written anew; ROWS=odd for some.
+fidelity: $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.fidelity $(ROWS)
+
+# Random trees and edits, there and back: make property EXAMPLES=20000 SEED=1
+property: $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.fidelity.random_trees $(EXAMPLES) $(SEED)
 
 # Debian unstable's git, fetched into a cache: TEST_GIT="$$(make -s git-newest)" make test
 git-newest:

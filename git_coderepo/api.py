@@ -12,7 +12,7 @@ from git_coderepo.record.build_key import build_key
 from git_coderepo.record.document import write_record
 from git_coderepo.record.inherited import own_command
 from git_coderepo.record.inprocess import ActiveRun
-from git_coderepo.record.keep import keep_overlay
+from git_coderepo.record.keep import keep_overlays
 from git_coderepo.record.recording import RunRequest
 from git_coderepo.record.snapshot import Request, take_snapshot
 from git_coderepo.runner.fetch import fetch as materialise
@@ -53,8 +53,7 @@ def snapshot(
     record = write_record(
         taken, now=time.time(), git_version=git_version, build_key=None if key is None else key.digest
     )
-    if record.overlay is not None:
-        keep_overlay(taken, record.overlay)
+    keep_overlays(taken, record)
     return Manifest.parse(record.data)
 
 
@@ -106,17 +105,17 @@ def fetch(
     directory: str | os.PathLike[str],
     *,
     method: str = "auto",
-    overlay: str | None = None,
+    overlay: str | Sequence[str] | None = None,
     code_repository: str | None = None,
     subdirectory: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Receipt:
     """Materialise a run's code in `directory` and prove it; `run` is a manifest, its path, or `NAME@COMMIT[:PATH]`.
 
-    `method` is one of `auto`, `archive`, `git`, `files`; `overlay` names the overlay's file where it is neither in the
-    manifest nor beside it; `subdirectory` is the one directory that is kept of it; `environment` stands in for
-    os.environ. Raises TreeDiffers, TargetUnusable, OverlayMissing,
-    CommitMissing, CredentialError, HostUnreachable and other CodeRepoErrors: then nothing is left behind.
+    `method` is one of `auto`, `archive`, `git`, `files`; `overlay` names the file, or the files, of overlays that are
+    neither in the manifest nor beside it; `subdirectory` is the one directory that is kept of it; `environment` stands
+    in for os.environ. Raises TreeDiffers, TargetUnusable, OverlayMissing, CommitMissing, CredentialError,
+    HostUnreachable and other CodeRepoErrors: then nothing is left behind.
     """
     order = _order(run, overlay, code_repository, subdirectory, environment)
     return materialise(order.wanted, os.fspath(directory), method=method)
@@ -141,7 +140,7 @@ def verify(
 
 def _order(
     run: Manifest | str,
-    overlay: str | None,
+    overlay: str | Sequence[str] | None,
     code_repository: str | None,
     subdirectory: str | None,
     environment: Mapping[str, str] | None,

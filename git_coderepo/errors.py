@@ -78,10 +78,6 @@ class GitFailed(CodeRepoError):
         self.stderr = stderr
 
 
-class ObjectMissing(GitFailed):
-    """An object that something names is not in this repository."""
-
-
 class InvalidRemoteURL(CodeRepoError):
     """A text that git would not take for the URL of a remote, or that it refuses for safety."""
 
@@ -115,7 +111,24 @@ class NotReproducible(CodeRepoError):
         self.waived_as = waived_as
 
 
+class ObjectMissing(GitFailed, NotReproducible):
+    """An object, `id` in hex, that this repository does not have: a partial clone lacks what it never needed."""
+
+    def __init__(self, id: str, *, stderr: bytes) -> None:
+        super().__init__(
+            f"the object {id} is missing here",
+            status=1,
+            stderr=stderr,
+            hints=[f"in a partial clone, this fetches it: git cat-file -e {id}"],
+        )
+        self.id = id
+
+
 # --- registrations -----------------------------------------------------------------------------
+
+
+class TooLarge(NotReproducible):
+    """More would travel with the run than the limit allows, all its submodules together."""
 
 
 class RegistrationError(CodeRepoError):

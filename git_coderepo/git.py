@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.errors import CodeRepoError, GitFailed, GitNotFound, NotACheckout, ObjectMissing
+from git_coderepo.errors import CodeRepoError, GitFailed, GitNotFound, NotACheckout, NotReproducible, ObjectMissing
 from git_coderepo.trace import is_on, redact, trace
 
 TYPE_CHECKING = False
@@ -30,6 +30,9 @@ LOCAL_ENVIRONMENT = (
 
 # Of these the ones that are paths, and may be relative.
 _PLACES = ("GIT_COMMON_DIR", "GIT_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_WORK_TREE")
+
+# What a partial clone lacks is not fetched; git before 2.45 does not know the first, and has no transport left.
+_OFFLINE = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": ""}
 
 _SIGPIPE = 13  # Linux and macOS; the `signal` module costs more to import than a git process to start
 
@@ -116,10 +119,10 @@ class Git:
     """git in one place: a directory, an environment, settings for each call.
 
     `directory` is where git starts (`-C`), None for the current one; `environment` replaces os.environ;
-    `settings` are given as `-c name=value` and must hold no secret.
+    `settings` are given as `-c name=value` and must hold no secret; see `offline` for `is_offline`.
     """
 
-    __slots__ = ("directory", "environment", "settings")
+    __slots__ = ("directory", "environment", "is_offline", "settings")
 
     def __init__(
         self,
@@ -127,8 +130,10 @@ class Git:
         *,
         environment: Mapping[str, str] | None = None,
         settings: Sequence[tuple[str, str]] = (),
+        is_offline: bool = False,
     ) -> None:
         self.directory = directory
+        self.is_offline = is_offline
         base = dict(os.environ if environment is None else environment)
         base["LC_ALL"] = "C"
         base["GIT_OPTIONAL_LOCKS"] = "0"
@@ -146,6 +151,15 @@ class Git:
         }
         return Git(directory, environment=kept, settings=self.settings)
 
+    def submodule(self, directory: Argument) -> Git:
+        """git for the work tree of a submodule; as git itself does, what `-c` set goes along."""
+        kept = {
+            name: value
+            for name, value in self.environment.items()
+            if name not in LOCAL_ENVIRONMENT or name in ("GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS")
+        }
+        return Git(directory, environment=kept, settings=self.settings)
+
     def at(self, directory: Argument) -> Git:
         """The same git, started in another directory of the same checkout.
 
@@ -153,15 +167,42 @@ class Git:
         """
         here = os.fsdecode(os.path.abspath(self.directory if self.directory is not None else os.curdir))
         places = {name: os.path.join(here, self.environment[name]) for name in _PLACES if self.environment.get(name)}
-        return Git(directory, environment={**self.environment, **places}, settings=self.settings)
+        return self._with(directory=directory, environment={**self.environment, **places})
 
     def with_environment(self, **names: str) -> Git:
         """The same git with these variables set."""
-        return Git(self.directory, environment={**self.environment, **names}, settings=self.settings)
+        return self._with(environment={**self.environment, **names})
 
     def with_settings(self, *settings: tuple[str, str]) -> Git:
         """The same git with these settings added."""
-        return Git(self.directory, environment=self.environment, settings=self.settings + settings)
+        return self._with(settings=self.settings + settings)
+
+    def offline(self) -> Git:
+        """The same git, which asks no network: not even for an object that a partial clone lacks."""
+        return self._with(is_offline=True)
+
+    def online(self) -> Git:
+        """The same git, which may use the network."""
+        return self._with(is_offline=False)
+
+    def _with(
+        self,
+        *,
+        directory: Argument | None = None,
+        environment: Mapping[str, str] | None = None,
+        settings: Sequence[tuple[str, str]] | None = None,
+        is_offline: bool | None = None,
+    ) -> Git:
+        return Git(
+            self.directory if directory is None else directory,
+            environment=self.environment if environment is None else environment,
+            settings=self.settings if settings is None else settings,
+            is_offline=self.is_offline if is_offline is None else is_offline,
+        )
+
+    @property
+    def _whole_environment(self) -> Mapping[str, str]:
+        return {**self.environment, **_OFFLINE} if self.is_offline else self.environment
 
     def command(self, *arguments: Argument) -> list[Argument]:
         """The argument vector of a call."""
@@ -175,7 +216,7 @@ class Git:
 
     def start(self, *arguments: Argument, stdin: bytes | None = None) -> Process:
         """Start a command and go on; see Process."""
-        return Process(self.command(*arguments), self.environment, stdin=stdin, pipe=False)
+        return Process(self.command(*arguments), self._whole_environment, stdin=stdin, pipe=False)
 
     def run(self, *arguments: Argument, stdin: bytes | None = None) -> bytes:
         """What a command printed; raises GitFailed unless it ended with 0."""
@@ -191,7 +232,7 @@ class Git:
 
     def stream(self, *arguments: Argument, stdin: bytes | None = None) -> Stream:
         """A command whose output is read while it runs; a context manager."""
-        return Stream(Process(self.command(*arguments), self.environment, stdin=stdin, pipe=True))
+        return Stream(Process(self.command(*arguments), self._whole_environment, stdin=stdin, pipe=True))
 
 
 class Stream:
@@ -222,11 +263,14 @@ def read_blobs(git: Git, ids: Sequence[str]) -> Iterator[tuple[str, int, BinaryI
     """
     if not ids:
         return
-    with git.stream("cat-file", "--batch", "--buffer", stdin="".join(f"{id}\n" for id in ids).encode()) as output:
+    stream = git.stream("cat-file", "--batch", "--buffer", stdin="".join(f"{id}\n" for id in ids).encode())
+    with stream as output:
         for id in ids:
             header = output.readline().split()
+            if not header:
+                stream.process.checked()  # it ended early: in a partial clone, at an object that it lacks
             if len(header) != 3:
-                raise ObjectMissing(f"the object {id} is missing here", status=1, stderr=b" ".join(header))
+                raise ObjectMissing(id, stderr=b" ".join(header))
             yield id, int(header[2]), output
             output.read(1)
 
@@ -241,9 +285,26 @@ def failure(argv: Sequence[Argument], status: int, stderr: bytes) -> CodeRepoErr
     if "detected dubious ownership" in fatal:
         command = next((line.strip() for line in lines if "safe.directory" in line and "git config" in line), None)
         return NotACheckout(fatal.removeprefix("fatal: "), hints=[command] if command else [])
+    if filtered := _failed_filter(lines):
+        return filtered
+    promised = next((line for line in lines if line.endswith(" from promisor remote")), None)
+    if promised is not None:
+        return ObjectMissing(promised.removesuffix(" from promisor remote").rpartition(" ")[2], stderr=stderr)
     name = next((os.fsdecode(word) for word in argv[1:] if _is_subcommand(argv, word)), "")
     reason = fatal.removeprefix("fatal: ").removeprefix("error: ") or f"exit status {status}"
     return GitFailed(f"'git {name}' failed: {reason}", status=status, stderr=stderr)
+
+
+def _failed_filter(lines: Sequence[str]) -> CodeRepoError | None:
+    """git's "fatal: PATH: clean filter 'NAME' failed", which ends it where `filter.NAME.required` is set."""
+    for line in lines:
+        path, is_filter, rest = line.removeprefix("fatal: ").rpartition(": clean filter '")
+        name, failed, _ = rest.rpartition("' failed")
+        if is_filter and failed:
+            why = next((word.replace("error", "", 1) for word in lines if word.startswith("error: ")), "")
+            hint = f"install its command, filter.{name}.clean, or: git config filter.{name}.required false"
+            return NotReproducible(f"'{path}' cannot be recorded: its filter '{name}' failed{why}", hints=[hint])
+    return None
 
 
 def _is_subcommand(argv: Sequence[Argument], word: Argument) -> bool:

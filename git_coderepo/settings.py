@@ -54,13 +54,20 @@ class Entry:
 
 
 class Settings:
-    """What `READ_ARGUMENTS` printed, in git's order: of several values the last one counts."""
+    """What `READ_ARGUMENTS` printed, in git's order: of several values the last one counts.
 
-    __slots__ = ("entries", "environment")
+    In a submodule `outer` are its superproject's settings, of which ours hold there too, and `path` is its raw path.
+    """
 
-    def __init__(self, entries: list[Entry], environment: Mapping[str, str]) -> None:
+    __slots__ = ("entries", "environment", "outer", "path")
+
+    def __init__(
+        self, entries: list[Entry], environment: Mapping[str, str], outer: Settings | None = None, path: bytes = b""
+    ) -> None:
         self.entries = entries
         self.environment = environment
+        self.outer = outer
+        self.path = path
 
     @classmethod
     def parse(cls, output: bytes, environment: Mapping[str, str] | None = None) -> Settings:
@@ -73,6 +80,15 @@ class Settings:
     def read(cls, git: Git) -> Settings:
         """Ask git, once."""
         return cls.parse(git.start(*READ_ARGUMENTS).checked(1), git.environment)
+
+    def within(self, outer: Settings, path: bytes) -> Settings:
+        """The same settings, in the submodule at `path` (raw) of the checkout whose settings are `outer`."""
+        return Settings(self.entries, self.environment, outer, path)
+
+    @property
+    def outermost(self) -> Settings:
+        """The settings of the checkout in which all of this lies."""
+        return self if self.outer is None else self.outer.outermost
 
     def value(self, section: str, name: str, subsection: str | None = None) -> str | None:
         """The last value of `section.subsection.name` (any case of section and name), or None."""
@@ -96,12 +112,18 @@ class Settings:
                 seen[entry.subsection] = None
         return iter(seen)
 
+    def git_flag(self, section: str, name: str, default: bool) -> bool:
+        """A boolean of git's own; what git would not take for one counts as the default."""
+        text = self.value(section, name)
+        return default if text is None else text.lower() in _TRUE or (text.lower() not in _FALSE and default)
+
     # --- settings of our own: `name` as documented, `cacheDir` ---
 
     def text(self, name: str) -> str | None:
         """`coderepo.NAME`, or its twin in the environment."""
         twin = self.environment.get(twin_of(name))
-        return twin if twin is not None else self.value("coderepo", name)
+        text = twin if twin is not None else self.value("coderepo", name)
+        return self.outer.text(name) if text is None and self.outer is not None else text
 
     def texts(self, name: str) -> list[str]:
         """All values of a setting that may be given several times; the twin holds them parted by newlines."""
@@ -140,12 +162,15 @@ class Settings:
     def size(self, name: str, default: int) -> int:
         """A number of bytes as `git config --type=int` reads it: `64k`, `100m`, `1g`."""
         text = self.text(name)
-        if text is None:
-            return default
-        digits, unit = (text[:-1], text[-1].lower()) if text[-1:].lower() in _UNITS else (text, "")
-        if not digits.isascii() or not digits.isdigit():
-            raise UsageError(f"'{text}' is no size: 'coderepo.{name}'", hints=["a number of bytes, or with k, m, g"])
-        return int(digits) * _UNITS.get(unit, 1)
+        return default if text is None else size_of(text, f"coderepo.{name}")
+
+
+def size_of(text: str, subject: str) -> int:
+    """The number of bytes that a text such as `64k`, `100m` or `1g` means; raises UsageError, naming the subject."""
+    digits, unit = (text[:-1], text[-1].lower()) if text[-1:].lower() in _UNITS else (text, "")
+    if not digits.isascii() or not digits.isdigit():
+        raise UsageError(f"'{text}' is no size: '{subject}'", hints=["a number of bytes, or with k, m, g"])
+    return int(digits) * _UNITS.get(unit, 1)
 
 
 def twin_of(name: str) -> str:

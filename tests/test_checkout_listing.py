@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from git_coderepo.checkout import listing
 from git_coderepo.checkout.overlay import differences
 from git_coderepo.git import Git
 from git_coderepo.objects import ObjectId
+from tests.support.edits import FEW_PATHS, apply, edits
 from tests.support.environment import clean_environment
 from tests.support.repo import Repo
-from tests.test_checkout_snapshot import EDITS, apply
+
+EDITS = st.lists(edits(FEW_PATHS), max_size=12)
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -24,8 +27,8 @@ def test_a_patched_listing_is_gits_own_whatever_differs(before: list[Any], after
     with tempfile.TemporaryDirectory() as scratch:
         repo = Repo.init(Path(scratch) / "checkout", clean_environment(Path(scratch) / "home"))
         trees = []
-        for edits in (before, after):
-            apply(repo, edits)
+        for each in (before, after):
+            apply(repo, each)
             repo.commit()
             trees.append(ObjectId(repo.line("rev-parse", "HEAD^{tree}")))
         git = Git(str(repo.path), environment=repo.env)

@@ -21,11 +21,13 @@ from hypothesis import strategies as st
 from git_coderepo.errors import CodeRepoError, NotReproducible
 from git_coderepo.git import Git
 from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
+from tests.support.edits import FEW_PATHS, apply, edits
 from tests.support.environment import clean_environment
 from tests.support.program import Program
 from tests.support.repo import Repo
-from tests.test_checkout_snapshot import EDITS, apply, check_overlay
+from tests.test_checkout_snapshot import check_overlay
 
+EDITS = st.lists(edits(FEW_PATHS), max_size=12)
 ODD = [b"sp ace", b"new\nline", b"\xff\xfe", b"-dash", b"d/e/f"]
 
 
@@ -427,15 +429,15 @@ def test_marks_conflicts_and_intents_to_add_come_out_as_without_a_seed(dirty: Re
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(before=EDITS, edits=st.lists(EDITS, min_size=2, max_size=4), settled=st.booleans())
+@given(before=EDITS, rounds=st.lists(EDITS, min_size=2, max_size=4), settled=st.booleans())
 def test_run_after_run_whatever_is_edited_the_tree_is_gits(
-    before: list[Any], edits: list[list[Any]], settled: bool, tmp_path_factory: pytest.TempPathFactory
+    before: list[Any], rounds: list[list[Any]], settled: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     place = tmp_path_factory.mktemp("seeds")
     repo = Repo.init(place / "checkout", clean_environment(place / "home"))
     apply(repo, before)
     repo.commit()
-    for each in edits:
+    for each in rounds:
         apply(repo, each)
         if settled:
             settle(repo)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import tarfile
 import tempfile
 from pathlib import Path
@@ -21,55 +20,13 @@ from git_coderepo.git import Git
 from git_coderepo.objects import TreeEntry, tree_id
 from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
 from git_coderepo.runner.overlay import read_overlay
+from tests.support.edits import FEW_PATHS, apply, edits
 from tests.support.environment import clean_environment
 from tests.support.repo import Repo
 
-NAMES = st.sampled_from(
-    [b"a", b"b.py", b"sp ace", b"new\nline", b"caf\xc3\xa9", b"\xff\xfe", b"-dash", b"UP", b"n" * 250, b"x.sh"]
-)
-PATHS = st.lists(NAMES, min_size=1, max_size=3).map(b"/".join)
-CONTENTS = st.one_of(st.binary(max_size=64), st.just(b"same\n" * 30))
-EDITS = st.lists(
-    st.one_of(
-        st.tuples(st.just("write"), PATHS, CONTENTS),
-        st.tuples(st.just("executable"), PATHS, CONTENTS),
-        st.tuples(st.just("link"), PATHS, st.sampled_from([b"a", b"../x", b"/etc/passwd", b"t" * 150])),
-        st.tuples(st.just("remove"), PATHS, st.none()),
-        st.tuples(st.just("stage"), st.none(), st.none()),
-    ),
-    max_size=12,
-)
-
-
-def apply(repo: Repo, edits: list[tuple[str, bytes | None, bytes | None]]) -> None:
-    """Each edit as a user makes it; one that does not fit what is there replaces it."""
-    for kind, path, data in edits:
-        if kind == "stage":
-            repo.git("add", "-A")
-            continue
-        assert path is not None
-        full = repo.file(path)
-        parts = path.split(b"/")
-        for depth in range(1, len(parts)):
-            above = repo.file(b"/".join(parts[:depth]))
-            if os.path.islink(above) or os.path.isfile(above):
-                os.unlink(above)
-        if os.path.islink(full) or os.path.isfile(full):
-            os.unlink(full)
-        elif os.path.isdir(full):
-            shutil.rmtree(full)
-        if kind == "remove":
-            continue
-        os.makedirs(os.path.dirname(full), exist_ok=True)
-        assert data is not None
-        if kind == "link":
-            os.symlink(data, full)
-        else:
-            repo.write(path, data, 0o755 if kind == "executable" else 0o644)
-
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(before=EDITS, after=EDITS)
+@given(before=st.lists(edits(FEW_PATHS), max_size=12), after=st.lists(edits(FEW_PATHS), max_size=12))
 def test_whatever_is_edited_the_tree_is_gits_and_the_overlay_carries_it(before: list[Any], after: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         repo = Repo.init(Path(scratch) / "checkout", clean_environment(Path(scratch) / "home"))

@@ -101,7 +101,7 @@ def test_bash_completes_every_verb(bash: Complete) -> None:
 
 def test_bash_completes_the_options_of_a_verb(bash: Complete) -> None:
     assert bash("git coderepo fetch --") == [
-        "--code-repository", "--help", "--json", "--method", "--overlay", "--quiet", "--receipt",
+        "--cache", "--code-repository", "--help", "--json", "--method", "--overlay", "--quiet", "--receipt",
         "--subdirectory",
     ]  # fmt: skip
     assert bash("git coderepo fetch --me") == ["--method"]

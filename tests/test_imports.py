@@ -17,6 +17,7 @@ PACKAGE = Path(git_coderepo.__file__).parent
 # On the hook's path. Whole packages are named by their `__init__`; each of their modules counts.
 LEAN = (
     "git_coderepo",
+    "git_coderepo.attributes", "git_coderepo.conversion", "git_coderepo.encodings", "git_coderepo.wildmatch",
     "git_coderepo.errors", "git_coderepo.objects", "git_coderepo.credential", "git_coderepo.trace",
     "git_coderepo.git", "git_coderepo.settings", "git_coderepo.ssh", "git_coderepo.urltext", "git_coderepo.urls",
     "git_coderepo.checkout", "git_coderepo.platforms",
@@ -24,7 +25,7 @@ LEAN = (
     "git_coderepo.manifest.writer",
     "git_coderepo.record.snapshot", "git_coderepo.record.document", "git_coderepo.record.refusals",
     "git_coderepo.record.source", "git_coderepo.record.keep", "git_coderepo.record.runs", "git_coderepo.record.hook",
-    "git_coderepo.record.command", "git_coderepo.record.served",
+    "git_coderepo.record.command", "git_coderepo.record.served", "git_coderepo.record.submodules",
 )  # fmt: skip
 
 # What `import os, abc` brings along in every Python since 3.10, and no more.

@@ -189,7 +189,7 @@ def test_the_examples_are_commands_that_there_are() -> None:
 
 
 def test_no_summary_is_cut_short_in_the_list_of_verbs(program: Program) -> None:
-    listed = "".join(program.run(*group, "-h").text for group in ((), ("secret",), ("hooks",)))
+    listed = "".join(program.run(*group, "-h").text for group in ((), ("secret",), ("hooks",), ("cache",)))
     assert "..." not in listed.replace("[ARGS]...", "")
     for verb in verbs():
         assert verb.summary in listed

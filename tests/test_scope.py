@@ -20,9 +20,11 @@ from git_coderepo.objects import DIRECTORY, TreeEntry, tree_id, tree_objects
 from git_coderepo.record.document import write_record
 from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
 from git_coderepo.runner.overlay import read_overlay
+from tests.support.edits import FEW_PATHS, apply, edits
 from tests.support.environment import clean_environment
 from tests.support.repo import Repo
-from tests.test_checkout_snapshot import EDITS, PATHS, apply
+
+EDITS = st.lists(edits(FEW_PATHS), max_size=12)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,7 @@ def test_attributes_above_are_looked_at_and_none_beside() -> None:
 
 
 @settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
-@given(st.lists(PATHS, min_size=1, max_size=8, unique=True), st.integers(0, 7), st.integers(0, 3))
+@given(st.lists(FEW_PATHS, min_size=1, max_size=8, unique=True), st.integers(0, 7), st.integers(0, 3))
 def test_a_part_is_the_tree_of_its_paths(paths: list[bytes], chosen: int, depth: int) -> None:
     """Whether a path is given as a directory with its tree, or by its files one by one, the tree is one."""
     entries: list[TreeEntry] = []
@@ -87,7 +89,7 @@ def of_git(repo: Repo, tree: str | None, scope: tuple[bytes, ...]) -> str:
 
 
 @settings(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck))
-@given(EDITS, EDITS, st.lists(PATHS, min_size=1, max_size=2), st.integers(0, 2))
+@given(EDITS, EDITS, st.lists(FEW_PATHS, min_size=1, max_size=2), st.integers(0, 2))
 def test_a_scoped_snapshot_is_what_git_makes_of_these_paths(
     before: list[tuple[str, bytes | None, bytes | None]],
     after: list[tuple[str, bytes | None, bytes | None]],

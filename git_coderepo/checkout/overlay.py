@@ -7,6 +7,7 @@ https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html
 from __future__ import annotations
 
 import os
+from stat import S_ISDIR
 
 from git_coderepo.errors import ObjectMissing
 from git_coderepo.git import read_blobs
@@ -69,14 +70,14 @@ def travelling(found: Sequence[Difference]) -> list[Difference]:
 
 
 def blob_sizes(git: Git, ids: Sequence[str]) -> list[int]:
-    """The size in bytes of each blob, without reading one. Raises ObjectMissing."""
+    """The size in bytes of each blob, without reading one. Raises ObjectMissing for one that is not here."""
     stdin = "".join(f"{id}\n" for id in ids).encode()
     output = git.run("cat-file", "--batch-check=%(objectsize)", "--buffer", stdin=stdin)
-    try:
-        return [int(line) for line in output.split(b"\n")[:-1]]
-    except ValueError:
-        line = next(line for line in output.split(b"\n") if not line.isdigit())
-        raise ObjectMissing(f"the object {line.split()[0].decode()} is missing here", status=1, stderr=line) from None
+    lines = output.split(b"\n")[:-1]
+    missing = next((line for line in lines if line.endswith(b" missing")), None)
+    if missing is not None:
+        raise ObjectMissing(missing.split(b" ")[0].decode(), stderr=missing)
+    return [int(line) for line in lines]
 
 
 def build_overlay(git: Git, found: Sequence[Difference], screen: Callable[[bytes, bytes], None]) -> Overlay:
@@ -176,8 +177,17 @@ def largest_folders(
 
 
 def disk_size(path: bytes) -> int:
-    """The size in bytes of a file as it lies on the disk, 0 where there is none."""
+    """The size in bytes of a file as it lies on the disk, 0 where there is none, or a submodule."""
     try:
-        return os.lstat(path).st_size
+        facts = os.lstat(path)
+    except OSError:
+        return 0
+    return 0 if S_ISDIR(facts.st_mode) else facts.st_size
+
+
+def disk_time(path: bytes) -> int:
+    """When a file was last written, in nanoseconds since 1970, 0 where there is none."""
+    try:
+        return os.lstat(path).st_mtime_ns
     except OSError:
         return 0

@@ -86,10 +86,25 @@ def start_status(git: Git, pathspecs: Sequence[bytes] = ()) -> Process:
 
 def read_status(process: Process) -> Status:
     """The answer; raises GitFailed or NotACheckout, and NotReproducible for what git could not look at."""
+    process.finish()
+    _refuse_broken(process.stderr)
     output = process.checked()
     if process.stderr:
         _refuse_unseen(process.stderr)
     return parse_status(output)
+
+
+def _refuse_broken(words: bytes) -> None:
+    """git itself stops at a submodule whose `.git` is none, or leads nowhere."""
+    nowhere = "fatal: not a git repository: "
+    for line in words.decode("utf-8", "surrogateescape").splitlines() if words else ():
+        path, found, _ = line.partition("/.git' not recognized as a git repository")
+        name = path.partition("'")[2] if found else line.removeprefix(nowhere).partition("/../")[0]
+        if found or line.startswith(nowhere):
+            raise NotReproducible(
+                f"the submodule '{name}' has a '.git' in which git finds no repository",
+                hints=[f"move '{name}' away, and then: git submodule update --init '{name}'"],
+            )
 
 
 def _refuse_unseen(words: bytes) -> None:

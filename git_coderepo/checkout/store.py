@@ -13,14 +13,17 @@ if TYPE_CHECKING:
 class Store:
     """Where a checkout's snapshots keep their objects, overlays and private index.
 
-    `directory` is `<common git dir>/coderepo`, or another one where the caller must not write there.
+    `directory` is `<common git dir>/coderepo`, or another one where the caller must not write there. A submodule has
+    none of its own: `outer` is its superproject's, so that a run's objects lie, and are pruned, in one place.
     """
 
-    __slots__ = ("directory", "layout")
+    __slots__ = ("directory", "layout", "outer")
 
-    def __init__(self, layout: Layout, directory: bytes | None = None) -> None:
+    def __init__(self, layout: Layout, directory: bytes | None = None, *, outer: Store | None = None) -> None:
         self.layout = layout
-        self.directory = directory if directory is not None else layout.common_dir + b"/coderepo"
+        self.outer = outer
+        own = layout.common_dir + b"/coderepo" if outer is None else outer.directory
+        self.directory: bytes = directory if directory is not None else own
 
     @property
     def objects(self) -> bytes:
@@ -32,6 +35,9 @@ class Store:
 
     def prepare(self) -> None:
         """Make the directories; the alternate is written down, so that `git fsck` and people can follow it."""
+        if self.outer is not None:
+            self.outer.prepare()
+            return
         for directory in (self.objects + b"/info", self.objects + b"/pack", self.overlays):
             os.makedirs(directory, exist_ok=True)
         alternates = self.objects + b"/info/alternates"

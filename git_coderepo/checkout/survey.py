@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from git_coderepo.checkout.base import GUESS, start_walk
 from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.marks import marked_paths
@@ -70,28 +68,55 @@ class Survey:
         return None if remote == "." else remote
 
 
-class Asked:
-    """The questions, while git works on them; `layout` is known as soon as that one is answered.
+class Surveying:
+    """A survey under way: all questions are asked, and the answers come while others are asked elsewhere.
 
-    The status is not asked for where a `scope` was given: it is that of what is looked at, which the layout tells.
+    `scope` as for `survey`; what is `whole` has none, whatever the settings say: a submodule. `layout` is known as soon
+    as that question is answered.
     """
 
-    __slots__ = ("git", "layout", "layout_process", "listing", "settings", "status", "walk")
+    __slots__ = ("_layout", "_listing", "_scope", "_settings", "_status", "_walk", "git", "layout", "whole")
 
-    def __init__(self, git: Git, scope: Sequence[bytes]) -> None:
+    def __init__(self, git: Git, scope: Sequence[bytes] = (), *, whole: bool = False) -> None:
         self.git = git
+        self.whole = whole
         self.layout: Layout | None = None
+        self._scope = scope
         # What takes longest comes first.
-        self.status = start_status(git) if not scope else None
-        self.listing = git.start("ls-tree", "-r", "-z", "--full-tree", "HEAD")
-        self.layout_process = start_layout(git)
-        self.settings = git.start(*READ_ARGUMENTS)
-        self.walk = start_walk(git, GUESS)
+        self._status = start_status(git) if not scope else None
+        self._listing = git.start("ls-tree", "-r", "-z", "--full-tree", "HEAD")
+        self._layout = start_layout(git)
+        self._settings = git.start(*READ_ARGUMENTS)
+        self._walk = start_walk(git, GUESS)
 
+    def read(self, notify: Callable[[str], None], include: Callable[[Layout], Sequence[bytes]]) -> Survey | None:
+        """The answers; None where HEAD moved between them. Raises NotACheckout, GitFailed, NotReproducible."""
+        git = self.git
+        layout = self.layout = read_layout(self._layout, git)
+        team_process = start_team(git, layout.toplevel)
+        settings = with_team(Settings.parse(self._settings.checked(1), git.environment), team_process, notify)
+        limit = () if self.whole else scope_of(layout, settings, self._scope)
+        looked = looked_at(limit, include(layout) if limit else ())
+        if looked or self._status is None:
+            if self._status is not None:
+                self._status.kill()  # it has just begun
+            self._status = start_status(git, pathspecs(looked))
+        marked = marked_paths(git, layout)  # while git looks at the work tree
+        status = read_status(self._status)
+        self._listing.finish()
+        self._walk.finish()
+        if status.head != layout.head:
+            return None
+        listing = self._listing.checked() if layout.head is not None else b""
+        marked = [path for path in marked if inside(looked)(path)]
+        listing = rows_inside(listing, looked)
+        return Survey(git, layout, status, settings, listing, self._walk, marked, limit, looked)
 
-def start_survey(git: Git, scope: Sequence[bytes] = ()) -> Asked:
-    """Ask git about the checkout that it stands in, and go on. Raises GitNotFound."""
-    return Asked(git, scope)
+    def end(self) -> None:
+        """Nobody wants the answers any more."""
+        for process in (self._layout, self._status, self._settings, self._listing, self._walk):
+            if process is not None:
+                process.kill()
 
 
 def survey(
@@ -100,64 +125,23 @@ def survey(
     *,
     scope: Sequence[bytes] = (),
     include: Callable[[Layout], Sequence[bytes]] = lambda _: (),
+    started: Surveying | None = None,
 ) -> Survey:
-    """Look at the checkout that `git` stands in; as `read_survey`."""
-    return read_survey(start_survey(git, scope), notify, scope=scope, include=include)
-
-
-def read_survey(
-    asked: Asked,
-    notify: Callable[[str], None] = lambda _: None,
-    *,
-    scope: Sequence[bytes] = (),
-    include: Callable[[Layout], Sequence[bytes]] = lambda _: (),
-) -> Survey:
-    """The answers; `notify` hears of what is passed over in a team's file.
+    """Look at the checkout that `git` stands in; `notify` hears of what is passed over in a team's file.
 
     `scope` are paths as seen from there, in the place of `coderepo.scope`; `include` gives what is looked at beside it.
-
-    Raises NotACheckout, GitFailed, NotReproducible, and CodeRepoError where HEAD keeps moving meanwhile.
+    `started` has asked already. Raises NotACheckout, GitFailed, NotReproducible, and CodeRepoError where HEAD keeps
+    moving meanwhile.
     """
-    git = asked.git
-    for attempt in range(_ATTEMPTS):
-        if attempt:
-            asked = start_survey(git, scope)
-        layout = asked.layout = read_layout(asked.layout_process, git)
-        team_process = start_team(git, layout.toplevel)
-        settings = with_team(Settings.parse(asked.settings.checked(1), git.environment), team_process, notify)
-        limit = scope_of(layout, settings, scope)
-        looked = looked_at(limit, include(layout) if limit else ())
-        status_process = asked.status
-        if looked or status_process is None:
-            if status_process is not None:
-                status_process.kill()  # it has just begun
-            status_process = start_status(git, pathspecs(looked))
-        marked = marked_paths(git, layout)  # while git looks at the work tree
-        status = read_status(status_process)
-        asked.listing.finish()
-        asked.walk.finish()
-        if status.head != layout.head:
-            continue
-        listing = asked.listing.checked() if layout.head is not None else b""
-        marked = [path for path in marked if inside(looked)(path)]
-        listing = rows_inside(listing, looked)
-        return Survey(git, layout, status, settings, listing, asked.walk, marked, limit, looked)
+    whole = started is not None and started.whole
+    for _ in range(_ATTEMPTS):
+        found = (started or Surveying(git, scope, whole=whole)).read(notify, include)
+        if found is not None:
+            return found
+        started = None
     raise CodeRepoError("HEAD keeps moving: another git command is at work in this checkout")
 
 
 def embedded_repositories(found: Status) -> list[bytes]:
     """Untracked directories that are repositories of their own: git names them with a final slash."""
     return [change.path for change in found.changes if change.untracked and change.path.endswith(b"/")]
-
-
-def populated_submodules(layout: Layout, links: list[tuple[bytes, str]]) -> list[bytes]:
-    """The submodules whose work tree is here; also one that lost its `.git`, whose files git does not look at."""
-    return [path for path, _ in links if _holds_anything(layout.toplevel + b"/" + path)]
-
-
-def _holds_anything(path: bytes) -> bool:
-    try:
-        with os.scandir(path) as found:
-            return next(found, None) is not None
-    except (FileNotFoundError, NotADirectoryError):
-        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -134,6 +135,7 @@ class PrivateIndex:
     def changed(self) -> list[bytes]:
         """The paths it holds that are other on the disk now, raw and sorted; other paths are no matter.
 
+        A submodule counts where its HEAD is another one; what is in it is its own index's matter.
         Raises CodeRepoError where it was taken away: git would find no difference then.
         """
         if self.there and not os.path.exists(self.path):
@@ -143,7 +145,9 @@ class PrivateIndex:
             )
         # Its status only says that something differs, which is asked for next.
         self.git.start("update-index", "-q", "--really-refresh").finish()
-        output = self.git.run("diff-files", "-z", "--name-only", "--ignore-submodules=none", *pathspecs(self.looked_at))
+        output = self.git.run(
+            "diff-files", "-z", "--name-only", "--ignore-submodules=dirty", *pathspecs(self.looked_at)
+        )
         return sorted(path for path in output.split(b"\0") if path)
 
 
@@ -196,12 +200,17 @@ def _grown(private: PrivateIndex, settings: Settings, found: Found, again: Seque
         return tree
 
 
+_NO_FILE = "it is neither a file nor a link"
+
+
 def unreadable_reason(path: bytes) -> str | None:
     """Why a file of the work tree cannot be read, in the system's words; None where it can, or is no file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         # A link (ELOOP), and what is gone, are git's business; a socket (ENXIO) holds nothing that it takes.
+        if error.errno == errno.ENXIO:
+            return _NO_FILE
         if isinstance(error, FileNotFoundError | NotADirectoryError) or os.path.islink(path):
             return None
         return (error.strerror or "unreadable").lower()
@@ -209,7 +218,7 @@ def unreadable_reason(path: bytes) -> str | None:
         mode = os.fstat(descriptor).st_mode
     finally:
         os.close(descriptor)
-    return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "it is neither a file nor a link"
+    return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else _NO_FILE
 
 
 def hidden_changes(
@@ -269,6 +278,10 @@ def unreadable_paths(layout: Layout, paths: Sequence[bytes]) -> list[tuple[bytes
     return [(path, reason) for path, reason in found if reason is not None]
 
 
+# What git writes when a file's bytes are others than a moment before, or its size is.
+_UNSTABLE = (b"unstable object source data", b"short read", b"read error while indexing")
+
+
 def _unreadable(layout: Layout, paths: Sequence[bytes], error: Exception) -> Exception:
     """What git's refusal of one of these paths means."""
     if not isinstance(error, GitFailed):
@@ -280,9 +293,22 @@ def _unreadable(layout: Layout, paths: Sequence[bytes], error: Exception) -> Exc
             hints=["make it readable, or remove it from the index: git rm --cached PATH", "git coderepo ignore PATH"],
             waived_as="unreadable",
         )
-    words = error.stderr.decode("utf-8", "replace").strip().splitlines()
+    words = error.stderr.decode("utf-8", "surrogateescape").strip().splitlines()
     reason = next((line for line in words if line.startswith("error: ")), words[-1] if words else error.message)
+    reason = reason.removeprefix("error: ").removeprefix("fatal: ")
+    if any(phrase in error.stderr for phrase in _UNSTABLE):
+        return NotReproducible(
+            f"a file changed while it was read; the one that was written last is '{_written_last(layout, paths)}'",
+            hints=["try again when nothing writes to it", "or leave it out: git coderepo ignore PATH"],
+        )
     return NotReproducible(
-        f"a path of the checkout cannot be recorded: {reason.removeprefix('error: ').removeprefix('fatal: ')}",
+        f"a path of the checkout cannot be recorded: {reason}",
         hints=["make it readable, or remove it from the index: git rm --cached PATH"],
     )
+
+
+def _written_last(layout: Layout, paths: Sequence[bytes]) -> str:
+    """git names an object then, and no path."""
+    from git_coderepo.checkout.overlay import disk_time
+
+    return os.fsdecode(max(paths, key=lambda path: disk_time(layout.toplevel + b"/" + path)))

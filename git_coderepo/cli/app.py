@@ -16,7 +16,7 @@ from git_coderepo.trace import is_on, redact, set_verbose
 
 PROGRAM = "git coderepo"
 # Verbs whose status is that of the command they run, and what they say when it was us instead, as env(1).
-PASSING_THROUGH = ("run",)
+PASSING_THROUGH = ("run", "exec")
 NOT_RUN = 125
 
 

@@ -9,13 +9,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.errors import CodeRepoError
+
+if TYPE_CHECKING:
+    from git_coderepo.manifest.model import Code
+    from git_coderepo.record.document import Record
+    from git_coderepo.record.snapshot import Snapshot
+    from git_coderepo.runner.fetch import Wanted
 
 _WEIGHTS = bytes(range(256)) * 8
 
@@ -118,11 +124,11 @@ def _demo_in(scratch: str) -> None:
 def _demo_here(scratch: str) -> None:
     from git_coderepo.git import Git, check_version
     from git_coderepo.manifest.model import Manifest
-    from git_coderepo.platforms.git import GitRemote
     from git_coderepo.record.document import write_record
     from git_coderepo.record.refusals import shown_size
     from git_coderepo.record.snapshot import Request, take_snapshot
-    from git_coderepo.runner.fetch import fetch, wanted_by_manifest
+    from git_coderepo.record.submodules import omitted, snapshots_in
+    from git_coderepo.runner.fetch import fetch
     from git_coderepo.runner.verification import verify_directory
 
     git = Git()
@@ -135,19 +141,20 @@ def _demo_here(scratch: str) -> None:
     output.line("# this checkout as it is; its own objects stand in for the platform (file://, no network, no token)")
     state = "dirty" if taken.dirty else "clean"
     output.line(f"snapshot  tree {manifest.code.snapshot_tree}, {state}, in {seconds:.2f} s")
-    for path, reason in taken.omitted:
+    for path, reason in omitted(taken):
         output.line(f"left out  {os.fsdecode(path)} ({reason})")
-    if taken.overlay is None:
+    overlays = [
+        each.overlay for each in (taken, *(inner for _, inner in snapshots_in(taken))) if each.overlay is not None
+    ]
+    if not overlays:
         output.line(f"travels   the manifest alone, {shown_size(len(record.data))}: HEAD has all of it")
     else:
-        size = shown_size(len(record.data) + len(record.overlay or b""))
-        gone = f" and {len(taken.overlay.deleted)} deletions" if taken.overlay.deleted else ""
-        output.line(f"travels   {taken.overlay.files} files{gone} that HEAD does not have: {size} with the manifest")
+        files, deleted = sum(each.files for each in overlays), sum(len(each.deleted) for each in overlays)
+        gone = f" and {deleted} deletions" if deleted else ""
+        size = shown_size(record.size)
+        output.line(f"travels   {files} files{gone} that HEAD does not have: {size} with the manifest")
 
-    assert taken.source is not None
-    platform = GitRemote("here", {})
-    platform.remote = taken.source.remote
-    wanted = wanted_by_manifest(manifest, platform, overlay=record.overlay, environment=git.environment)
+    wanted = _wanted_here(manifest.code, taken, record, git.environment)
     directory = os.path.join(scratch, "code")
     receipt = fetch(wanted, directory, method="auto")
     output.line(f"fetched   {receipt.files} files by {receipt.method}, in {receipt.finished - receipt.started:.2f} s")
@@ -158,6 +165,25 @@ def _demo_here(scratch: str) -> None:
         names = ", ".join(os.fsdecode(each) for each in refused.changed)
         output.line(f"one byte of '{os.path.relpath(flipped, directory)}' flipped: refused, changed: {names}")
     output.line("# nothing in this checkout was written; on a platform it is: git coderepo register")
+
+
+def _wanted_here(code: Code, taken: Snapshot, record: Record, environment: Mapping[str, str]) -> Wanted:
+    """What the manifest asks for, of the checkout's own repository and of those of its submodules."""
+    from git_coderepo.platforms.git import GitRemote
+    from git_coderepo.runner.fetch import WantedSubmodule, wanted_by_code
+
+    assert taken.source is not None
+    platform = GitRemote("here", {})
+    platform.remote = taken.source.remote
+    inner = {each.path: each.snapshot for each in taken.submodules}
+    submodules = []
+    for each in code.submodules:
+        snapshot = inner[each.path]
+        if each.code is not None and snapshot is not None:
+            wanted = _wanted_here(each.code, snapshot, record, environment)
+            submodules.append(WantedSubmodule(each.path, each.commit, wanted))
+    beside = record.overlays.get(code.overlay.sha256) if code.overlay is not None else None
+    return wanted_by_code(code, platform, overlay=beside, environment=environment, submodules=tuple(submodules))
 
 
 def _flip_one_byte(directory: str) -> str | None:

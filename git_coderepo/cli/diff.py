@@ -10,11 +10,14 @@ import typer
 
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.show import RUN_HELP
+from git_coderepo.objects import ObjectId
 
 if TYPE_CHECKING:
-    from git_coderepo.checkout.store import Store
+    from collections.abc import Iterable
+
     from git_coderepo.git import Git
-    from git_coderepo.objects import ObjectId
+    from git_coderepo.manifest.model import Code, Repository
+    from git_coderepo.runner.local import Here
 
 _FOR_GIT = "git_coderepo.diff"
 
@@ -41,23 +44,28 @@ def diff(
 ) -> None:
     """Show what changed in the code since a run, or between two.
 
-    It is git's own diff of the two trees, with the user's pager, colours and drivers; what stands after -- is for it:
+    It is git's own diff of the two trees, submodules in their places, with the user's pager, colours and drivers; what
+    stands after -- is for it:
     `git coderepo diff @{-2} @{-1} -- --stat -- src/`.
     """
     from git_coderepo.checkout.layout import read_layout, start_layout
     from git_coderepo.checkout.store import Store
     from git_coderepo.git import Git
+    from git_coderepo.runner.local import Here
 
     git = Git()
     layout = read_layout(start_layout(git), git, bare_allowed=True)
-    store = Store(layout)
-    store.prepare()
+    here = Here(git, layout, Store(layout))
+    here.store.prepare()
     scope = scope_of_run(run, git)
-    trees = [tree_of(word, git, store, scope) for word in (run, other)]
+    sides = [Side.of(word, here, scope) for word in (run, other)]
+    whole = any(len(side.parts) > 1 for side in sides)
+    trees = [side.whole(here) if whole else side.parts[0][1] for side in sides]
+    stores = [here.store.objects, *(objects for side in sides for objects in side.objects)]
     arguments = ["git", "diff", *(tree.hex for tree in trees), *context.meta[_FOR_GIT]]
     sys.stdout.flush()
     # git takes our place: its pager, its status and its answer to ^C are the user's.
-    os.execvpe("git", arguments, {**os.environ, "GIT_ALTERNATE_OBJECT_DIRECTORIES": alternates(store)})  # noqa: S606
+    os.execvpe("git", arguments, {**os.environ, "GIT_ALTERNATE_OBJECT_DIRECTORIES": alternates(stores)})  # noqa: S606
 
 
 def scope_of_run(word: str, git: Git) -> tuple[bytes, ...]:
@@ -67,41 +75,88 @@ def scope_of_run(word: str, git: Git) -> tuple[bytes, ...]:
     return (() if word == "." else named_run(word, git).manifest.code.scope) or ()
 
 
-def tree_of(word: str, git: Git, store: Store, scope: tuple[bytes, ...]) -> ObjectId:
-    """The tree of a run, or of `scope` in the checkout for `.`, with its objects at hand."""
-    from git_coderepo.errors import CodeRepoError
-    from git_coderepo.record.history import named_run
-    from git_coderepo.record.keep import find_overlay
-    from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
-    from git_coderepo.runner.local import restore_tree
+class Side:
+    """One side of the comparison.
 
-    if word == ".":
-        snapshot = Snapshot(git)
-        try:
-            root = git.line("rev-parse", "--show-toplevel")
-            take_snapshot(git, Request(scope=[os.path.join(os.fsencode(root), path) for path in scope]), into=snapshot)
-        except CodeRepoError:
-            if snapshot.tree is None:
-                raise  # else it could not be sent to a runner, which is no matter here
-        assert snapshot.tree is not None
-        return snapshot.tree
-    found = named_run(word, git)
-    overlay = found.manifest.code.overlay
-    data = overlay.data if overlay is not None else None
-    if overlay is not None and data is None:
-        beside = find_overlay(overlay.sha256, found.folder, git)
-        data = beside[0] if beside is not None else None
-    restore_tree(found.manifest, data, store.git(git))
-    return found.manifest.code.snapshot_tree
+    `parts` are (raw path, tree) of the code under an empty path and of each submodule that was recorded with a work
+    tree; all their objects are in our store, in the repository, or in `objects`, directories of submodules here.
+    """
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[bytes, ObjectId]] = []
+        self.objects: list[bytes] = []
+
+    @classmethod
+    def of(cls, word: str, here: Here, scope: tuple[bytes, ...]) -> Side:
+        """A run, or for `.` what of `scope` is in the checkout. Raises what reading or looking raises."""
+        from git_coderepo.errors import CodeRepoError
+        from git_coderepo.record.history import named_run
+        from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
+        from git_coderepo.record.submodules import snapshots_in
+
+        side = cls()
+        if word == ".":
+            snapshot = Snapshot(here.git)
+            root = here.layout.toplevel
+            try:
+                take_snapshot(here.git, Request(scope=[os.path.join(root, path) for path in scope]), into=snapshot)
+            except CodeRepoError:
+                if snapshot.tree is None:
+                    raise  # else it could not be sent to a runner, which is no matter here
+            for place, each in ((b"", snapshot), *snapshots_in(snapshot)):
+                assert each.tree is not None and each.layout is not None
+                side.parts.append((place.rstrip(b"/"), each.tree))
+                side.objects += [each.layout.objects] if place else []
+            return side
+        found = named_run(word, here.git)
+        side._add(found.manifest.code, found.manifest.repository, b"", here, found.folder, run=found.manifest.run.id)
+        return side
+
+    def _add(
+        self, code: Code, repository: Repository | None, path: bytes, here: Here, folder: bytes | None, *, run: str
+    ) -> None:
+        from git_coderepo.record.keep import find_overlay
+        from git_coderepo.runner.local import restore_tree
+
+        overlay = code.overlay
+        data = overlay.data if overlay is not None else None
+        if overlay is not None and data is None:
+            beside = find_overlay(overlay.sha256, folder, here.git)
+            data = beside[0] if beside is not None else None
+        restore_tree(code, repository, data, here.store.git(here.git), run=run)
+        self.parts.append((path, code.snapshot_tree))
+        self.objects += [here.layout.objects] if path else []
+        for each in code.submodules:
+            if each.code is not None:
+                inside = here.submodule(each.path)
+                inner = path + b"/" + each.path if path else each.path
+                # Where it has no work tree any more, our own store may still have all of it.
+                self._add(each.code, each.repository, inner, inside or here, folder, run=run)
+
+    def whole(self, here: Here) -> ObjectId:
+        """One tree of the code with the files of its submodules in the place of their gitlinks."""
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="git-coderepo-") as scratch:
+            git = here.store.git(here.git).with_environment(
+                GIT_INDEX_FILE=os.path.join(scratch, "index"),
+                GIT_ALTERNATE_OBJECT_DIRECTORIES=alternates([here.layout.objects, *self.objects]),
+            )
+            (_, root), *inside = self.parts
+            git.run("read-tree", root.hex)
+            for path, tree in inside:
+                git.run("update-index", "-z", "--force-remove", "--stdin", stdin=path + b"\0")
+                git.run("read-tree", b"--prefix=" + path + b"/", tree.hex)
+            return ObjectId(git.line("write-tree"))
 
 
-def alternates(store: Store) -> str:
-    """The value with which git finds our objects beside the user's."""
+def alternates(directories: Iterable[bytes]) -> str:
+    """The value with which git finds the objects in these directories beside the user's."""
     from git_coderepo.checkout.store import quoted_path
 
-    ours = os.fsdecode(quoted_path(store.objects))
+    found = [os.fsdecode(quoted_path(each)) for each in dict.fromkeys(directories)]
     inherited = os.environ.get("GIT_ALTERNATE_OBJECT_DIRECTORIES")
-    return f"{ours}:{inherited}" if inherited else ours
+    return ":".join([*found, inherited] if inherited else found)
 
 
 def _parted(args: list[str]) -> tuple[list[str], list[str], list[str]]:

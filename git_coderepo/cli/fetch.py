@@ -17,6 +17,7 @@ from git_coderepo.errors import UsageError
 if TYPE_CHECKING:
     from git_coderepo.runner.receipt import Receipt
 
+_SHOWN = 5
 METHODS = ("auto", "local", "archive", "git", "files", "published")
 
 
@@ -30,8 +31,10 @@ def fetch(
         str, typer.Option("--method", metavar="METHOD", help="One of: auto, local, archive, git, files, published.")
     ] = "auto",
     overlay: Annotated[
-        str | None, typer.Option("--overlay", metavar="FILE", help="The overlay, where it is apart.")
+        list[str] | None,
+        typer.Option("--overlay", metavar="FILE", help="An overlay that is apart; can be repeated."),
     ] = None,
+    cache: Annotated[bool, typer.Option("--cache", help="Keep the tree in the cache, for the next one.")] = False,
     subdirectory: Subdirectory = None,
     receipt: Annotated[str | None, typer.Option("--receipt", metavar="FILE", help="Write the receipt there.")] = None,
     code_repository: CodeRepository = None,
@@ -42,19 +45,29 @@ def fetch(
 
     The tree id of what was written is the recorded one; else it is refused, and nothing is left behind.
     """
+    from git_coderepo.git import Git
+    from git_coderepo.runner.cached import fetch_with_cache
     from git_coderepo.runner.fetch import fetch as materialise
-    from git_coderepo.runner.order import fetch_order
+    from git_coderepo.runner.order import fetch_order, runner_settings
 
     if method not in METHODS:
         raise UsageError(f"'{method}' is no method", hints=[f"one of: {', '.join(METHODS)}"])
+    if cache and method != "auto":
+        raise UsageError("--cache and --method exclude each other")
+    if cache and subdirectory is not None:
+        raise UsageError("--cache and --subdirectory exclude each other: the cache keeps whole trees")
     order = fetch_order(run, overlay=overlay, code_repository=code_repository, subdirectory=subdirectory)
-    if order.overlay_path is not None and not quiet:
-        output.say(f"the overlay comes from '{os.fsdecode(order.overlay_path)}'")
-    base = order.wanted.base
-    if base is not None and not quiet:
-        base.platform.notify = output.say
+    for path in order.overlay_paths if not quiet else ():
+        output.say(f"the overlay comes from '{os.fsdecode(path)}'")
+    for platform in order.wanted.platforms() if not quiet else ():
+        platform.notify = output.say
     with ended_by_signals(), progress_shown(quiet) as progress:
-        made = materialise(order.wanted, directory, method=method, progress=progress)
+        if method == "auto":
+            made = fetch_with_cache(
+                order.wanted, directory, runner_settings(Git()), fill=cache, notify=output.say, progress=progress
+            )
+        else:  # one way is insisted on
+            made = materialise(order.wanted, directory, method=method, progress=progress)
     if receipt is not None:
         made.write(receipt)
     if as_json:
@@ -66,16 +79,30 @@ def fetch(
 def show(receipt: Receipt, directory: str) -> None:
     """What was proved, in a line or two."""
     from git_coderepo.record.refusals import shown_size
+    from git_coderepo.runner.conversion import why_left
 
     for each in receipt.fallbacks:
         output.warn(f"by {each.method}: {each.reason}")
     for path in receipt.outside_links:
         output.warn(f"the symbolic link '{os.fsdecode(path)}' leads out of the tree")
+    for converted in receipt.conversions:
+        if converted.left:
+            output.warn(why_left(converted))
     if receipt.tree_by == "platform":
         output.warn("the tree is the platform's answer: without git the commit itself could not be read")
+    if receipt.tree_by != "manifest" and receipt.submodules:
+        names = ", ".join(f"'{os.fsdecode(each.path)}'" for each in receipt.submodules[:_SHOWN])
+        output.warn(f"a commit does not say where its submodules are, and their directories stay empty: {names}")
     travelled = "" if receipt.overlay_files is None else f", {receipt.overlay_files} from the overlay"
     came = f", {shown_size(receipt.received)} received" if receipt.received else ""
     output.line(f"{directory}: tree {receipt.tree}, verified")
+    for inner in receipt.submodules:
+        name = os.fsdecode(inner.path)
+        for fallback in inner.fallbacks:
+            output.warn(f"'{name}' by {fallback.method}: {fallback.reason}")
+        if inner.tree is not None:
+            files = output.count(inner.files, "file")
+            output.line(f"{os.path.join(directory, name)}: tree {inner.tree}, verified; {files} by {inner.method}")
     seconds = receipt.finished - receipt.started
     output.line(f"{output.count(receipt.files, 'file')}{travelled}, by {receipt.method}{came}, {seconds:.2f} s")
 

@@ -155,11 +155,11 @@ def fits(manifest: Manifest, wanted: Filter) -> bool:
     )
 
 
-def grouped(found: Iterable[RecordedRun]) -> dict[str, list[RecordedRun]]:
-    """The runs by their tree (hex), in the order of each tree's newest run."""
-    groups: dict[str, list[RecordedRun]] = {}
+def grouped(found: Iterable[RecordedRun]) -> dict[object, list[RecordedRun]]:
+    """The runs by their tree, and the trees of their submodules, in the order of each one's newest run."""
+    groups: dict[object, list[RecordedRun]] = {}
     for each in found:
-        groups.setdefault(each.manifest.code.snapshot_tree.hex, []).append(each)
+        groups.setdefault(each.manifest.code.trees, []).append(each)
     return groups
 
 
@@ -202,7 +202,7 @@ def show(page: list[RecordedRun], commits: dict[str, str], palette: Palette) -> 
     lines = []
     for each in page:
         run, code = each.manifest.run, each.manifest.code
-        committed = commits.get(code.snapshot_tree.hex) if code.dirty else None
+        committed = commits.get(code.snapshot_tree.hex) if code.dirty and not code.dirty_submodule else None
         notes = []
         if committed is not None:
             notes.append(f"(committed as {committed[:8]})")

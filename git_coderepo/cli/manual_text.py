@@ -86,13 +86,24 @@ TRAVELS = (
     "takes one along.",
     "Refused before the run starts, with the line that cures it: contents in the unmistakable shape of a token, more "
     "than `coderepo.overlayLimit`, a tracked path that cannot be read, a Git repository inside this one that is no "
-    "submodule, a submodule with a work tree, and a file that Git LFS keeps.",
+    "submodule, and a file that Git LFS keeps.",
+    "Refused as well: a path that changes while it is read, that is a FIFO or a socket in a file's place, or whose "
+    "name no runner writes. A partial clone asks no network: where contents would travel that are not here, `git "
+    "cat-file -e ID` fetches them. Paths marked assume-unchanged or skip-worktree are taken as they lie on the disk, "
+    "and so are twins that `core.ignoreCase` hides on a file system that has both. With `core.fileMode=false` git "
+    "looks at no execute bit: `status` names the files that a runner gets without it.",
     "With `--allow-unreproducible` such a run is recorded all the same, under its true tree id: the manifest says that "
     "nobody can get its code back, and why, and `fetch` and `verify` refuse it with that reason. A token does not "
     "travel even then: the whole overlay stays here. What is too large is hashed, and kept nowhere. Where the record "
     "would not be true (HEAD keeps moving, a hook changed what was just recorded) there is none.",
-    "An overlay of up to `coderepo.inlineLimit` stands in the manifest. A larger one is `SHA256.tar.gz` in the "
-    "manifest's folder, where `fetch` finds it; `--overlay FILE` names it elsewhere.",
+    "Overlays of together up to `coderepo.inlineLimit` stand in the manifest. Each other one is `SHA256.tar.gz` in "
+    "the manifest's folder, where `fetch` finds it; `--overlay FILE` names it elsewhere.",
+    "A submodule that has a work tree is a snapshot of its own, with its own base, overlay and code repository, which "
+    "is its remote's and not what `.gitmodules` says; those in it too. All of the above holds in it: `coderepo.*` "
+    "settings of the superproject count there where it has none of its own, and the limits are for all together. A "
+    "dirty submodule makes the run dirty. One that is not checked out is recorded as absent, and its directory stays "
+    "empty. The superproject's tree id proves the commit of each submodule; the tree of its files is recorded beside "
+    "it, and is what `fetch` and `verify` hold them to.",
 )
 
 PUBLISHED = (
@@ -159,6 +170,10 @@ SETTINGS = (
     ("secretScan", "BOOL", "Whether contents in the shape of a token stop a snapshot (default `true`)."),
     ("inlineLimit", "SIZE", "Up to which size an overlay stands in the manifest (default `64k`)."),
     ("overlayLimit", "SIZE", "Up to which size anything travels (default `100m`)."),
+    ("cache", "BOOL", "Whether `fetch` keeps what it brings in the cache (default `false`); `exec` always does."),
+    ("cacheDir", "DIR", "Where the cache is, if not in the user's cache directory; may be shared, with a sticky bit."),
+    ("cacheTrust", "own|ask|any", "Whose trees in a shared cache are used: this user's own; others', too, once the "
+     "platform said that it would serve the code; or whatever verifies (default `own`)."),
     ("publish", "never|ask|auto", "Whether a run is published when it is recorded (default `never`)."),
     ("publishLimit", "SIZE", "Up to which size what the base lacks is published (default `1g`)."),
     ("maxWait", "SECONDS", "How long to wait for a platform that asks to come back later (default `60`)."),

@@ -73,7 +73,7 @@ def published(word: str, git: Git, code_repository: str | None) -> str:
         beside = find_overlay(overlay.sha256, found.folder, git)
         data = beside[0] if beside is not None else None
     ours = store.git(git)
-    restore_tree(manifest, data, ours)
+    restore_tree(manifest.code, manifest.repository, data, ours, run=manifest.run.id)
     commit = publish_recorded(manifest, source, ours)
     _note(found, layout, published=True)
     return (

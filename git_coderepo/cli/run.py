@@ -68,9 +68,14 @@ def run(
         say=output.say,
         ask=output.ask if output.has_terminal() else None,
     )
-    if finished.status in (126, 127):
-        word = "found" if finished.status == 127 else "executable"
-        output.say(f"error: '{command[0]}' is not {word}")
+    say_not_run(command[0], finished.status)
     for path in finished.edited:
         output.warn(f"'{os.fsdecode(path)}' was edited while it ran")
     raise typer.Exit(finished.status)
+
+
+def say_not_run(program: str, status: int) -> None:
+    """Say why a command did not start, as env(1) does."""
+    if status in (126, 127):
+        word = "found" if status == 127 else "executable"
+        output.say(f"error: '{program}' is not {word}")

@@ -11,7 +11,7 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 
 if TYPE_CHECKING:
-    from git_coderepo.manifest.model import Manifest
+    from git_coderepo.manifest.model import Code, Manifest, Overlay, Repository
     from git_coderepo.record.result import Result
 
 _SHOWN = 10
@@ -34,8 +34,9 @@ def show_(
         output.data(found.manifest.data)
         return
     noted = recorded(found)
-    commits = committed_as(git) if noted is not None and found.manifest.code.dirty else {}
-    rows = manifest_rows(found.manifest, commits.get(found.manifest.code.snapshot_tree.hex))
+    code = found.manifest.code
+    commits = committed_as(git) if noted is not None and code.dirty and not code.dirty_submodule else {}
+    rows = manifest_rows(found.manifest, commits.get(code.snapshot_tree.hex))
     if is_published(found.manifest, found.path):
         rows.append(("published", reference_of(found.manifest.run.id)))
     if noted is not None:
@@ -51,7 +52,6 @@ def manifest_rows(manifest: Manifest, committed: str | None) -> list[tuple[str, 
     import shlex
 
     from git_coderepo.cli.log import local_time
-    from git_coderepo.record.refusals import shown_size
 
     run, code = manifest.run, manifest.code
     rows = [("run", run.id)]
@@ -64,7 +64,7 @@ def manifest_rows(manifest: Manifest, committed: str | None) -> list[tuple[str, 
         rows.append(("command", shlex.join(os.fsdecode(word) for word in run.command)))
     if run.directory != b".":
         rows.append(("directory", os.fsdecode(run.directory)))
-    rows.append(("repository", _repository(manifest)))
+    rows.append(("repository", _repository(manifest.repository)))
     if code.head is not None:
         branch = f" ({code.head.branch})" if code.head.branch is not None else ""
         rows.append(("commit", f"{code.head.commit}{branch}"))
@@ -75,16 +75,14 @@ def manifest_rows(manifest: Manifest, committed: str | None) -> list[tuple[str, 
     else:
         rows.append(("base", "none: the whole tree travels"))
     rows += [("looked at", f"only {os.fsdecode(path)}") for path in code.scope or ()]
-    rows.append(("tree", f"{code.snapshot_tree}, {_dirt(manifest)}"))
+    rows.append(("tree", f"{code.snapshot_tree}, {_dirt(code)}"))
     if committed is not None:
         rows.append(("", f"committed as {committed}"))
     if code.overlay is not None:
-        gone = f", {output.count(len(code.overlay.deleted), 'deletion')}" if code.overlay.deleted else ""
-        inside = "in the manifest" if code.overlay.data is not None else f"{code.overlay.sha256}.tar.gz"
-        size = shown_size(code.overlay.size)
-        rows.append(("travels", f"{output.count(code.overlay.files, 'file')}{gone}, {size}, {inside}"))
-    rows += [("submodule", f"{os.fsdecode(each.path)} at {each.commit}, {each.state}") for each in code.submodules]
-    rows += [("left out", f"{os.fsdecode(each.path)} ({each.reason})") for each in code.omitted]
+        rows.append(("travels", _travels(code.overlay)))
+    rows += _submodule_rows(code)
+    left_out = [(path + each.path, each.reason) for path, inner in code.codes() for each in inner.omitted]
+    rows += [("left out", f"{os.fsdecode(path)} ({reason})") for path, reason in left_out]
     rows += [("not reproducible", each.message) for each in code.obstacles]
     if manifest.environment.build_key is not None:
         rows.append(("build key", manifest.environment.build_key))
@@ -120,10 +118,33 @@ def result_rows(state: str, result: Result | None) -> list[tuple[str, str]]:
     return rows
 
 
-def _repository(manifest: Manifest) -> str:
+def _travels(overlay: Overlay) -> str:
+    from git_coderepo.record.refusals import shown_size
+
+    gone = f", {output.count(len(overlay.deleted), 'deletion')}" if overlay.deleted else ""
+    inside = "in the manifest" if overlay.data is not None else f"{overlay.sha256}.tar.gz"
+    return f"{output.count(overlay.files, 'file')}{gone}, {shown_size(overlay.size)}, {inside}"
+
+
+def _submodule_rows(code: Code, prefix: bytes = b"") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for each in code.submodules:
+        name = os.fsdecode(prefix + each.path)
+        if each.code is None:
+            rows.append(("submodule", f"{name} at {each.commit}, absent"))
+            continue
+        rows.append(("submodule", f"{name} at {each.commit}"))
+        rows.append(("", f"repository {_repository(each.repository)}"))
+        rows.append(("", f"tree {each.code.snapshot_tree}, {_dirt(each.code)}"))
+        if each.code.overlay is not None:
+            rows.append(("", f"travels {_travels(each.code.overlay)}"))
+        rows += _submodule_rows(each.code, prefix + each.path + b"/")
+    return rows
+
+
+def _repository(repository: Repository | None) -> str:
     from git_coderepo.urls import RemoteURL
 
-    repository = manifest.repository
     if repository is None:
         return "none"
     remote = repository.remote
@@ -133,9 +154,9 @@ def _repository(manifest: Manifest) -> str:
     return f"{repository.name}: {repository.type}, {url.url()}"
 
 
-def _dirt(manifest: Manifest) -> str:
-    changes = manifest.code.changes
-    if not manifest.code.dirty:
+def _dirt(code: Code) -> str:
+    changes = code.changes
+    if not code.dirty:
         return "clean"
     parts = [
         f"{number} {word}"

@@ -37,8 +37,9 @@ def snapshot(
     from git_coderepo.git import Git, check_version
     from git_coderepo.record.build_key import build_key
     from git_coderepo.record.document import write_record
-    from git_coderepo.record.keep import keep_overlay, write_manifest
+    from git_coderepo.record.keep import keep_overlays, write_manifest
     from git_coderepo.record.snapshot import Request, take_snapshot
+    from git_coderepo.record.submodules import omitted
 
     git = Git()
     git_version = check_version(git)
@@ -56,16 +57,15 @@ def snapshot(
     record = write_record(
         taken, now=time.time(), git_version=git_version, build_key=None if key is None else key.digest
     )
-    if record.overlay is not None:
-        keep_overlay(taken, record.overlay)
+    keep_overlays(taken, record)
     if file is not None:
         write_manifest(record, os.fsencode(file))
     else:
         output.data(record.data)
-        if record.overlay is not None:
+        if record.overlays:
             output.say("the overlay is too large to travel inside: it is kept in this repository's record")
             output.hint("git coderepo snapshot -o FILE writes it beside the manifest")
-    for path, reason in taken.omitted:
+    for path, reason in omitted(taken):
         output.warn(f"'{os.fsdecode(path)}' does not travel ({reason})")
     for error in taken.unreproducible:
         output.warn(f"no runner can get this back: {error.message}")

@@ -10,14 +10,24 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import Check, CodeRepository, Json, Subdirectories
+from git_coderepo.errors import UsageError
 
 if TYPE_CHECKING:
     from git_coderepo.record.report import Report
+    from git_coderepo.record.snapshot import Snapshot
+    from git_coderepo.runner.rehearsal import Rehearsal
 
 
 @app.command(cls=Verb)
 def status(
     check: Check = False,
+    as_runner: Annotated[
+        bool, typer.Option("--as-runner", help="Rehearse: really fetch it, with nothing of yours at hand.")
+    ] = False,
+    credentials: Annotated[
+        str | None, typer.Option("--credentials", metavar="FILE", help="The credentials that the runner will have.")
+    ] = None,
+    no_git: Annotated[bool, typer.Option("--no-git", help="The runner will have no git.")] = False,
     subdirectory: Subdirectories = None,
     code_repository: CodeRepository = None,
     exit_code: Annotated[
@@ -33,6 +43,8 @@ def status(
     from git_coderepo.record.report import make_report
     from git_coderepo.record.snapshot import Request
 
+    if not as_runner and (credentials is not None or no_git):
+        raise UsageError("--credentials and --no-git go with --as-runner")
     report = make_report(
         Git(),
         Request(
@@ -43,17 +55,26 @@ def status(
             scope=[os.fsencode(path) for path in subdirectory or ()],
         ),
     )
+    rehearsal = None
+    if as_runner and report.record is not None:
+        from git_coderepo.runner.rehearsal import rehearse
+
+        rehearsal = rehearse(report.record, os.environ, credentials=credentials, without_git=no_git)
     if as_json:
-        output.json_data(report.document())
+        output.json_data({**report.document(), **({"asRunner": rehearsal.document()} if rehearsal is not None else {})})
     else:
         show(report)
+        if rehearsal is not None:
+            show_rehearsal(rehearsal)
     if exit_code:
-        raise typer.Exit(report.exit_status)
+        failed = 0 if rehearsal is None or rehearsal.status in (0, 4) else 1
+        raise typer.Exit(report.exit_status or failed or (0 if rehearsal is None else rehearsal.status))
 
 
 def show(report: Report) -> None:
     """The report for people."""
     from git_coderepo.record.refusals import shown_size
+    from git_coderepo.record.submodules import omitted
 
     taken = report.snapshot
     rows: list[tuple[str, str]] = []
@@ -72,7 +93,7 @@ def show(report: Report) -> None:
     elif taken.tree is not None:
         rows.append(("base", "none: the whole tree travels"))
     if taken.tree is not None:
-        rows.append(("snapshot", f"tree {taken.tree}, {_dirt(report)}"))
+        rows.append(("snapshot", f"tree {taken.tree}, {dirt(taken)}"))
     if taken.overlay is not None:
         gone = f", {output.count(len(taken.overlay.deleted), 'deletion')}" if taken.overlay.deleted else ""
         size = shown_size(len(taken.overlay.data))
@@ -81,9 +102,13 @@ def show(report: Report) -> None:
         rows.append(("travels", "nothing: what is too large for an overlay is published when it runs"))
     elif taken.tree is not None and report.problem is None:
         rows.append(("travels", "nothing"))
+    rows += submodule_rows(taken)
     if report.record is not None:
         rows.append(("carried by", ", ".join(report.carriers(report.record))))
-    rows += [("left out", f"{os.fsdecode(path)} ({reason})") for path, reason in taken.omitted]
+    rows += [("left out", f"{os.fsdecode(path)} ({reason})") for path, reason in omitted(taken)]
+    rows += [
+        ("not executable", f"{os.fsdecode(path)} for a runner: core.fileMode is false") for path in report.ignored_modes
+    ]
     if report.problem is None:
         answer = "yes, on this machine only: the remote is a path" if report.this_machine_only else "yes"
         rows.append(("reproducible", answer if taken.oversize is None else f"{answer}, once it is published"))
@@ -95,6 +120,37 @@ def show(report: Report) -> None:
             output.hint(text)
 
 
+def show_rehearsal(rehearsal: Rehearsal) -> None:
+    """How a runner fared, or what it would say."""
+    if rehearsal.receipt is None:
+        output.table([("as a runner", f"no, status {rehearsal.status}")])
+    else:
+        seconds, method = rehearsal.receipt["seconds"], rehearsal.receipt["method"]
+        files = output.count(rehearsal.receipt["files"], "file")
+        output.table(
+            [("as a runner", f"yes: {files} by {method} in {seconds:.2f} s, tree {rehearsal.receipt['tree']}")]
+        )
+    for line in rehearsal.words:
+        output.say(line)
+
+
+def submodule_rows(taken: Snapshot, prefix: bytes = b"") -> list[tuple[str, str]]:
+    """A row for each submodule, those in another one after it."""
+    from git_coderepo.record.refusals import shown_size
+
+    rows: list[tuple[str, str]] = []
+    for each in taken.submodules:
+        inner, name = each.snapshot, os.fsdecode(prefix + each.path)
+        if inner is None:
+            rows.append(("submodule", f"{name} at {each.commit[:12]}, not checked out: its directory stays empty"))
+            continue
+        place = "no repository" if inner.source is None else inner.source.registration.type
+        travels = "" if inner.overlay is None else f", {shown_size(len(inner.overlay.data))} travel"
+        rows.append(("submodule", f"{name} at {each.commit[:12]}, {dirt(inner)}; {place}{travels}"))
+        rows += submodule_rows(inner, prefix + each.path + b"/")
+    return rows
+
+
 def _repository(report: Report) -> str:
     source = report.snapshot.source
     if source is None:
@@ -104,8 +160,8 @@ def _repository(report: Report) -> str:
     return f"{source.registration.name}: {source.registration.type}, {place} ({known})"
 
 
-def _dirt(report: Report) -> str:
-    taken = report.snapshot
+def dirt(taken: Snapshot) -> str:
+    """Whether a snapshot is what its HEAD says, and what of it is not."""
     found = taken.status
     if found is None or not taken.dirty:
         staged = found is not None and found.staged > 0
@@ -115,4 +171,4 @@ def _dirt(report: Report) -> str:
         for number, word in ((found.staged, "staged"), (found.unstaged, "unstaged"), (found.untracked, "untracked"))
         if number
     ]
-    return "dirty: " + ", ".join(parts)
+    return "dirty: " + ", ".join(parts) if parts else "dirty"

@@ -7,7 +7,7 @@ import importlib
 MODULES = (
     "register", "listing", "describe", "update", "remove", "login", "secret",
     "status", "snapshot", "hooks", "run", "ignore",
-    "log", "show", "diff", "publish", "prune", "fetch", "verify", "validate", "build_key",
+    "log", "show", "diff", "publish", "prune", "fetch", "exec", "verify", "validate", "build_key", "cache",
     "demo", "help", "completion",
 )  # fmt: skip
 

@@ -26,7 +26,8 @@ def verify(
     directory: Annotated[str, typer.Argument(metavar="DIR", help="What a fetch made.")],
     strict: Annotated[bool, typer.Option("--strict", help="Added paths fail, too.")] = False,
     overlay: Annotated[
-        str | None, typer.Option("--overlay", metavar="FILE", help="The overlay, where it is apart.")
+        list[str] | None,
+        typer.Option("--overlay", metavar="FILE", help="An overlay that is apart; can be repeated."),
     ] = None,
     subdirectory: Subdirectory = None,
     as_json: Json = False,
@@ -53,6 +54,9 @@ def show(found: Verification, directory: str) -> None:
     """The answer for people."""
     if found.same_tree:
         output.line(f"{directory}: tree {found.found}, the same")
+        for each in found.submodules:
+            if each.found is not None:
+                output.line(f"{os.path.join(directory, os.fsdecode(each.path))}: tree {each.found}, the same")
         return
     for word, paths in (("changed", found.changed), ("missing", found.missing), ("added", found.added)):
         for path in paths[:_SHOWN]:

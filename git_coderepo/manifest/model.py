@@ -14,7 +14,7 @@ from git_coderepo.errors import InvalidManifest
 from git_coderepo.manifest.writer import MANIFEST_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from git_coderepo.objects import ObjectId
 
@@ -175,6 +175,24 @@ class Code:
         """Why no runner can get it back, its submodules included."""
         inner = (each.code.obstacles for each in self.submodules if each.code is not None)
         return (*self.unreproducible, *(obstacle for found in inner for obstacle in found))
+
+    def codes(self) -> Iterator[tuple[bytes, Code]]:
+        """(raw path with a final slash, code) of it, under an empty path, and of every submodule that is recorded."""
+        yield b"", self
+        for each in self.submodules:
+            if each.code is not None:
+                for path, code in each.code.codes():
+                    yield each.path + b"/" + path, code
+
+    @property
+    def trees(self) -> tuple[tuple[bytes, str], ...]:
+        """(path, tree in hex) of `codes`: two runs for which they are equal had the same files."""
+        return tuple((path, code.snapshot_tree.hex) for path, code in self.codes())
+
+    @property
+    def dirty_submodule(self) -> bool:
+        """Whether a submodule is dirty: then no commit of the superproject has this code."""
+        return any(each.code is not None and each.code.dirty for each in self.submodules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from git_coderepo.checkout.overlay import Overlay
     from git_coderepo.objects import ObjectId
     from git_coderepo.record.snapshot import Snapshot
     from git_coderepo.record.source import CodeSource
+    from git_coderepo.record.submodules import Submodule
     from git_coderepo.urls import RemoteURL
 
 SCHEMA_ID = "urn:git-coderepo:run-manifest:1"
@@ -25,26 +27,20 @@ MANIFEST_VERSION = "1.0"
 
 
 class Record:
-    """A manifest's bytes, the `id` of its run, and the overlay that goes beside it, None where it is inside.
+    """A manifest's bytes, the `id` of its run, and the overlays that go beside it, by their sha256 in hex."""
 
-    `overlay_name` is how the overlay's file is called.
-    """
+    __slots__ = ("data", "document", "id", "overlays")
 
-    __slots__ = ("data", "document", "id", "overlay", "overlay_name")
-
-    def __init__(
-        self,
-        data: bytes,
-        document: dict[str, object],
-        id: str,
-        overlay: bytes | None,
-        overlay_name: bytes = b"",
-    ) -> None:
-        self.overlay_name = overlay_name
+    def __init__(self, data: bytes, document: dict[str, object], id: str, overlays: dict[str, bytes]) -> None:
         self.data = data
         self.document = document
         self.id = id
-        self.overlay = overlay
+        self.overlays = overlays
+
+    @property
+    def size(self) -> int:
+        """The bytes of all that has to travel."""
+        return len(self.data) + sum(map(len, self.overlays.values()))
 
 
 def write_record(
@@ -63,27 +59,9 @@ def write_record(
 
     With the commit under which it is `published` no overlay travels. Raises InvalidManifest where it is too large.
     """
-    import binascii
-
-    assert snapshot.settings is not None and snapshot.layout is not None and snapshot.tree is not None
+    assert snapshot.settings is not None and snapshot.layout is not None
     id = uuid7(now) if id is None else id
-    source = snapshot.source
-    overlay_document: dict[str, object] | None = None
-    beside = None
-    overlay = snapshot.overlay if published is None else None
-    if overlay is not None:
-        overlay_document = {
-            "tarSha256": overlay.tar_sha256,
-            "sha256": overlay.sha256,
-            "size": len(overlay.data),
-            "files": overlay.files,
-            "deleted": [path_value(path) for path in overlay.deleted],
-        }
-        if len(overlay.data) <= snapshot.settings.size("inlineLimit", INLINE_LIMIT):
-            overlay_document["data"] = binascii.b2a_base64(overlay.data, newline=False).decode()
-        else:
-            beside = overlay.data
-    base = snapshot.base
+    overlays = _Overlays(snapshot.settings.size("inlineLimit", INLINE_LIMIT))
     document: dict[str, object] = {
         "$schema": SCHEMA_ID,
         "manifestVersion": MANIFEST_VERSION,
@@ -95,47 +73,92 @@ def write_record(
             "command": None if command is None else [path_value(word) for word in command],
             "directory": path_value(snapshot.layout.prefix.rstrip(b"/") or b"."),
         },
-        "repository": None if source is None else repository_document(source),
-        "code": {
-            "objectFormat": snapshot.layout.object_format,
-            "head": _head_document(snapshot),
-            "dirty": snapshot.dirty,
-            "changes": {
-                "staged": snapshot.status.staged if snapshot.status else 0,
-                "unstaged": snapshot.status.unstaged if snapshot.status else 0,
-                "untracked": snapshot.status.untracked if snapshot.status else 0,
-                "unpushed": None if base is None else base.unpushed,
-            },
-            "base": None
-            if base is None or snapshot.base_tree is None
-            else {
-                "commit": base.commit.hex,
-                "tree": snapshot.base_tree.hex,
-                "knownBy": base.known_by,
-                "archive": snapshot.archive,
-            },
-            "snapshot": {
-                "tree": snapshot.tree.hex,
-                "ref": None if published is None else f"refs/coderepo/runs/{id}",
-                "commit": None if published is None else published.hex,
-            },
-            "overlay": overlay_document,
-            "special": _special(snapshot, snapshot.base_part if published is None else snapshot.tree),
-            "subdirectory": _subdirectory_document(snapshot, snapshot.tree),
-            "scope": [path_value(path) for path in snapshot.scope] or None,
-            "submodules": [
-                {"path": path_value(path), "commit": commit, "state": "absent", "repository": None, "code": None}
-                for path, commit in snapshot.submodules
-            ],
-            "omitted": [{"path": path_value(path), "reason": reason} for path, reason in snapshot.omitted],
-            **_unreproducible_document(snapshot),
-        },
+        "repository": None if snapshot.source is None else repository_document(snapshot.source),
+        "code": _code_document(snapshot, overlays, id, published),
         "environment": {"buildKey": build_key, "image": None},
         "producer": {"name": "git-coderepo", "version": __version__, "git": git_version},
     }
-    return Record(
-        encode(document), document, id, beside, b"" if overlay is None else overlay.sha256.encode() + b".tar.gz"
-    )
+    return Record(encode(document), document, id, overlays.beside)
+
+
+class _Overlays:
+    """Which overlays are inside: those that fit into what is left of `room` bytes; the others go `beside`."""
+
+    __slots__ = ("beside", "room")
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.beside: dict[str, bytes] = {}
+
+    def document(self, overlay: Overlay | None) -> dict[str, object] | None:
+        if overlay is None:
+            return None
+        found: dict[str, object] = {
+            "tarSha256": overlay.tar_sha256,
+            "sha256": overlay.sha256,
+            "size": len(overlay.data),
+            "files": overlay.files,
+            "deleted": [path_value(path) for path in overlay.deleted],
+        }
+        if len(overlay.data) <= self.room:
+            import binascii
+
+            self.room -= len(overlay.data)
+            found["data"] = binascii.b2a_base64(overlay.data, newline=False).decode()
+        else:
+            self.beside[overlay.sha256] = overlay.data
+        return found
+
+
+def _code_document(
+    snapshot: Snapshot, overlays: _Overlays, id: str, published: ObjectId | None = None
+) -> dict[str, object]:
+    """`code` of a checkout in the run `id`, and of each submodule in it."""
+    assert snapshot.layout is not None and snapshot.tree is not None
+    base = snapshot.base
+    return {
+        "objectFormat": snapshot.layout.object_format,
+        "head": _head_document(snapshot),
+        "dirty": snapshot.dirty,
+        "changes": {
+            "staged": snapshot.status.staged if snapshot.status else 0,
+            "unstaged": snapshot.status.unstaged if snapshot.status else 0,
+            "untracked": snapshot.status.untracked if snapshot.status else 0,
+            "unpushed": None if base is None else base.unpushed,
+        },
+        "base": None
+        if base is None or snapshot.base_tree is None
+        else {
+            "commit": base.commit.hex,
+            "tree": snapshot.base_tree.hex,
+            "knownBy": base.known_by,
+            "archive": snapshot.archive,
+        },
+        "snapshot": {
+            "tree": snapshot.tree.hex,
+            "ref": None if published is None else f"refs/coderepo/runs/{id}",
+            "commit": None if published is None else published.hex,
+        },
+        "overlay": overlays.document(snapshot.overlay if published is None else None),
+        "special": _special(snapshot, snapshot.base_part if published is None else snapshot.tree),
+        "subdirectory": _subdirectory_document(snapshot, snapshot.tree),
+        "scope": [path_value(path) for path in snapshot.scope] or None,
+        "submodules": [_submodule_document(each, overlays, id) for each in snapshot.submodules],
+        "omitted": [{"path": path_value(path), "reason": reason} for path, reason in snapshot.omitted],
+        **_unreproducible_document(snapshot),
+    }
+
+
+def _submodule_document(submodule: Submodule, overlays: _Overlays, id: str) -> dict[str, object]:
+    inner = submodule.snapshot
+    source = inner.source if inner is not None else None
+    return {
+        "path": path_value(submodule.path),
+        "commit": submodule.commit,
+        "state": "absent" if inner is None else "fetched",
+        "repository": None if source is None else repository_document(source),
+        "code": None if inner is None else _code_document(inner, overlays, id),
+    }
 
 
 def repository_document(source: CodeSource) -> dict[str, object]:

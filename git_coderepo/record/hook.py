@@ -9,15 +9,14 @@ import os
 import sys
 import time
 
-from git_coderepo.checkout.survey import start_survey
-from git_coderepo.errors import CodeRepoError
+from git_coderepo.checkout.survey import Surveying
+from git_coderepo.errors import CodeRepoError, SourceNotAllowed
 from git_coderepo.git import Git
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from git_coderepo.checkout.survey import Asked
     from git_coderepo.record.document import Record
     from git_coderepo.record.snapshot import Snapshot
 
@@ -34,34 +33,36 @@ def pre_run(*, whole: bool = True) -> int:
     """
     if os.environ.get("CODEREPO_RUN_ID"):
         return 0
-    asked = None
+    started = None
     try:
-        asked = start_survey(Git())
-        if not _record(asked, whole=whole):
+        started = Surveying(Git())
+        if not _record(started, whole=whole):
             return ONLY_THE_WHOLE_PROGRAM
     except CodeRepoError as error:
-        _forget(asked)
+        _forget(started)
+        if not whole and isinstance(error, SourceNotAllowed):
+            return ONLY_THE_WHOLE_PROGRAM  # a submodule's own settings name a class
         _say("\n".join([f"fatal: {error.message}", *(f"hint: {text}" for text in error.hints)]))
         return 1
     except OSError as error:
-        _forget(asked)
+        _forget(started)
         _say(f"fatal: the run cannot be recorded: {error}")
         return 1
     return 0
 
 
-def _record(asked: Asked, *, whole: bool) -> bool:
+def _record(started: Surveying, *, whole: bool) -> bool:
     """Whether it was done; False where a custom class is needed that this interpreter may not find."""
     # What is needed whatever git answers.
-    from git_coderepo.checkout.survey import read_survey
+    from git_coderepo.checkout.survey import survey
     from git_coderepo.record import document, runs, source  # noqa: F401
     from git_coderepo.record.snapshot import Request, take_snapshot
     from git_coderepo.registrations import build  # noqa: F401
 
-    found = read_survey(asked, _say)
+    found = survey(started.git, _say, started=started)
     if not whole and any(entry.section == "coderepo" and entry.name == "source" for entry in found.settings.entries):
         return False
-    snapshot = take_snapshot(asked.git, Request(notify=_say, publishes=True), found=found)
+    snapshot = take_snapshot(started.git, Request(notify=_say, publishes=True), found=found)
     assert snapshot.layout is not None
     # git runs hooks at the work tree's root, and says in GIT_PREFIX where it was started itself.
     snapshot.layout.prefix = snapshot.layout.prefix or os.fsencode(os.environ.get("GIT_PREFIX", ""))
@@ -116,8 +117,8 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-def _forget(asked: Asked | None) -> None:
-    if asked is not None and asked.layout is not None:
+def _forget(started: Surveying | None) -> None:
+    if started is not None and started.layout is not None:
         from git_coderepo.record.runs import Runs
 
-        Runs(asked.layout).remove_current()
+        Runs(started.layout).remove_current()

@@ -13,20 +13,26 @@ if TYPE_CHECKING:
     from git_coderepo.record.snapshot import Snapshot
 
 
-def keep_overlay(snapshot: Snapshot, data: bytes) -> bytes:
-    """Keep an overlay in the checkout's own record; gives its path. Raises OSError."""
-    assert snapshot.overlay is not None and snapshot.store is not None
-    path = snapshot.store.overlays + b"/" + snapshot.overlay.sha256.encode() + b".tar.gz"
-    if not os.path.exists(path):
-        write_whole(path, data)
-    return path
+def keep_overlays(snapshot: Snapshot, record: Record) -> None:
+    """Keep the overlays that go beside a manifest in the checkout's own record. Raises OSError."""
+    assert snapshot.store is not None
+    for sha256, data in record.overlays.items():
+        path = snapshot.store.overlays + b"/" + overlay_name(sha256)
+        if not os.path.exists(path):
+            os.makedirs(snapshot.store.overlays, exist_ok=True)
+            write_whole(path, data)
 
 
 def write_manifest(record: Record, path: bytes) -> None:
-    """Write a manifest, its overlay first: a manifest that is there can be used. Raises OSError."""
-    if record.overlay is not None:
-        write_whole(os.path.join(os.path.dirname(path), record.overlay_name), record.overlay)
+    """Write a manifest, its overlays first: a manifest that is there can be used. Raises OSError."""
+    for sha256, data in record.overlays.items():
+        write_whole(os.path.join(os.path.dirname(path), overlay_name(sha256)), data)
     write_whole(path, record.data)
+
+
+def overlay_name(sha256: str) -> bytes:
+    """The name of an overlay's file."""
+    return sha256.encode() + b".tar.gz"
 
 
 def find_overlay(sha256: str, folder: bytes | None, git: Git) -> tuple[bytes, bytes] | None:
@@ -37,7 +43,7 @@ def find_overlay(sha256: str, folder: bytes | None, git: Git) -> tuple[bytes, by
     """
     from git_coderepo.errors import CodeRepoError
 
-    name = sha256.encode() + b".tar.gz"
+    name = overlay_name(sha256)
     folders = [folder] if folder is not None else []
     if folder is not None and os.path.basename(os.path.dirname(folder)) == b"runs":
         folders.append(os.path.dirname(os.path.dirname(folder)) + b"/overlays")  # the manifest lies in a record

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from git_coderepo.checkout.kept import notes_folder
 from git_coderepo.checkout.store import Store
@@ -127,14 +128,22 @@ def _needs(runs: Runs, gone: frozenset[str]) -> _Needs:
         try:
             with open(path, "rb") as file:
                 code = json.loads(file.read())["code"]
-            trees.add(str(code["snapshot"]["tree"]))
-            if code["overlay"] is not None:
-                overlays.add(str(code["overlay"]["sha256"]))
+            _note(code, trees, overlays)
         except FileNotFoundError:
             continue
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             unreadable.append(path)
     return _Needs(frozenset(trees), frozenset(overlays), tuple(unreadable))
+
+
+def _note(code: Any, trees: set[str], overlays: set[str]) -> None:
+    """The tree and the overlay of a manifest's `code`, and those of its submodules."""
+    trees.add(str(code["snapshot"]["tree"]))
+    if code["overlay"] is not None:
+        overlays.add(str(code["overlay"]["sha256"]))
+    for submodule in code["submodules"]:
+        if submodule["code"] is not None:
+            _note(submodule["code"], trees, overlays)
 
 
 def _prune_overlays(runs: Runs, store: Store, needs: _Needs, request: PruneRequest, now: float) -> tuple[int, int]:
@@ -159,7 +168,7 @@ def _prune_objects(store: Store, git: Git, needs: _Needs, request: PruneRequest,
     """(how many, bytes): loose objects that no kept run needs; those that are needed go into one pack if many."""
     if not os.path.isdir(store.objects):
         return 0, 0
-    ours = store.git(git).with_environment(GIT_NO_REPLACE_OBJECTS="1", GIT_NO_LAZY_FETCH="1")
+    ours = store.git(git).with_environment(GIT_NO_REPLACE_OBJECTS="1").offline()
     loose = dict(_loose(store))
     packs = {path: _packed(ours, path) for path in _packs(store)}
     if not loose and not packs:

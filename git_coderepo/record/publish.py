@@ -112,7 +112,7 @@ def publish_recorded(manifest: Manifest, source: CodeSource, git: Git) -> Object
     Raises NotReproducible for what may not travel, CodeRepoError where the base is not here, and what `push` raises.
     """
     code, run = manifest.code, manifest.run
-    refuse_unreproducible(manifest)
+    refuse_unreproducible(manifest.code, manifest.run.id)
     refuse_submodules(manifest)
     base = code.base
     if base is not None and not git.succeeds("cat-file", "-e", f"{base.commit}^{{commit}}"):
@@ -173,7 +173,7 @@ def push_reference(source: CodeSource, git: Git, refspec: str) -> None:
     """Push with the URL that the user's own git pushes to, where that is the place from which a runner fetches."""
     platform = source.platform()
     try:
-        push(platform, git, refspec, url=_push_url(source, git))
+        push(platform, git.online(), refspec, url=_push_url(source, git))
     finally:
         platform.close()
 

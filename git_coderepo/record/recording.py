@@ -9,8 +9,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from git_coderepo.checkout.scope import pathspecs
-from git_coderepo.checkout.tree import PrivateIndex
 from git_coderepo.errors import NotReproducible
 from git_coderepo.git import Git, check_version, version
 from git_coderepo.record.build_key import build_key
@@ -20,7 +18,9 @@ from git_coderepo.record.ending import Ending
 from git_coderepo.record.keep import write_manifest
 from git_coderepo.record.publish import recorded
 from git_coderepo.record.runs import Runs
-from git_coderepo.record.snapshot import UNREADABLE, Request, take_snapshot
+from git_coderepo.record.snapshot import Request, take_snapshot
+from git_coderepo.record.submodules import omitted, unreproducible
+from git_coderepo.record.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -90,7 +90,7 @@ class Recording:
         git, request = self.git, self.request
         git_version = check_version(git)
         self.snapshot = snapshot = take_snapshot(git, request.snapshot)
-        assert snapshot.layout is not None and snapshot.store is not None and snapshot.status is not None
+        assert snapshot.layout is not None
         runs = Runs(snapshot.layout)
         key = build_key(snapshot)
         self.record = record = recorded(
@@ -104,20 +104,17 @@ class Recording:
             command=redacted(request.command) if request.command is not None else None,
             build_key=key.digest if key is not None else None,
         )
-        for path, reason in snapshot.omitted:
+        for path, reason in omitted(snapshot):
             self._say(f"warning: '{os.fsdecode(path)}' does not travel ({reason})")
-        for error in snapshot.unreproducible:
+        for error in unreproducible(snapshot):
             self._say(f"warning: no runner can get this back: {error.message}")
-        self._index = stack.enter_context(PrivateIndex(git, snapshot.layout, snapshot.store, snapshot.looked_at))
-        self._index.drop([path for path, reason in snapshot.omitted if reason == UNREADABLE])
-        self._index.take(snapshot.taken, keep=snapshot.keeps_contents)
+        self._watch = stack.enter_context(Watch(snapshot))
         path = runs.write(record)
         runs.write_current(record)
         if request.manifest is not None:
             write_manifest(record, request.manifest)
         self.variables = run_variables(record, snapshot, path)
-        _check(git, self.environment, self._index)
-        self._untracked = {change.path for change in snapshot.status.changes if change.untracked}
+        _check(git, self.environment, self._watch)
         self._ending = Ending(runs.result_path_of(record.id), record.id, time.time())
         self._ending.begin()
 
@@ -145,12 +142,7 @@ class Recording:
 
         Raises CodeRepoError where that cannot be written, OSError for an output that cannot be read.
         """
-        layout = self.snapshot.layout
-        assert layout is not None
-        edited = self._index.changed()
-        # From the root: who runs in this very process may stand elsewhere by now.
-        there = _untracked(self.git.at(layout.toplevel), self.snapshot.looked_at)
-        produced = [path for path in there if path not in self._untracked]
+        edited, produced = self._watch.changed(), self._watch.new()
         self._ending.end(status, died_of, edited, produced, outputs)
         return Finished(self.record.id, status, tuple(edited), tuple(produced))
 
@@ -174,7 +166,7 @@ def changed(environment: Mapping[str, str], variables: Mapping[str, str | None])
     return found
 
 
-def _check(git: Git, environment: Mapping[str, str], index: PrivateIndex) -> None:
+def _check(git: Git, environment: Mapping[str, str], watch: Watch) -> None:
     """The user's own pre-run hooks; one that fails, or that changed what was recorded, stops the run."""
     numbers, _ = version(git)
     if numbers >= (2, 36):
@@ -188,17 +180,9 @@ def _check(git: Git, environment: Mapping[str, str], index: PrivateIndex) -> Non
     done = subprocess.run(arguments, env=dict(environment), cwd=git.directory, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
         raise NotReproducible(f"the pre-run hook ended with status {done.returncode}: nothing was run")
-    edited = index.changed()
+    edited = watch.changed()
     if edited:
         names = ", ".join(f"'{os.fsdecode(path)}'" for path in edited[:5])
         raise NotReproducible(
             f"the pre-run hook changed what was just recorded: {names}", hints=["look at it, and run again"]
         )
-
-
-def _untracked(git: Git, looked_at: Sequence[bytes]) -> list[bytes]:
-    """What is untracked and not ignored now, of what is looked at."""
-    from git_coderepo.checkout.status import read_status, start_status
-
-    found = read_status(start_status(git, pathspecs(looked_at)))
-    return [change.path for change in found.changes if change.untracked]

@@ -7,8 +7,9 @@ import os
 from git_coderepo.checkout.attributes import attribute_contents, attribute_files, wants_lfs
 from git_coderepo.checkout.overlay import blob_sizes, disk_size, largest_folders
 from git_coderepo.checkout.screening import excluded, refuse_token, secret_by_name
-from git_coderepo.errors import NotReproducible
+from git_coderepo.errors import NotReproducible, TooLarge, UnsafeTree
 from git_coderepo.git import read_blobs
+from git_coderepo.objects import SYMLINK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.overlay import Difference
     from git_coderepo.checkout.status import Change
+    from git_coderepo.errors import ObjectMissing
     from git_coderepo.git import Git
-    from git_coderepo.manifest.model import Manifest
+    from git_coderepo.manifest.model import Code
     from git_coderepo.record.source import CodeSource
     from git_coderepo.settings import Settings
 
@@ -32,13 +34,12 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[bytes, str]]) -> list[Change]:
     """The changes that belong to the snapshot; what is left out is added to `omitted` with its reason."""
     untracked_rule = settings.choice("untracked", ("include", "ignore", "refuse"), "include")
-    patterns = settings.texts("exclude")
     wanted = []
     staged = any(change.index not in ".?" for change in changes)
     for change in changes:
         if change.untracked:
-            is_excluded = bool(patterns) and excluded(change.path, patterns)
-            if untracked_rule == "refuse" and not is_excluded:
+            left_out = is_excluded(change.path, settings)
+            if untracked_rule == "refuse" and not left_out:
                 raise NotReproducible(
                     f"'{os.fsdecode(change.path)}' is untracked, and 'coderepo.untracked' is 'refuse'",
                     hints=[
@@ -52,7 +53,7 @@ def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[
                 else "secret-name"
                 if secret_by_name(change.path)
                 else "excluded"
-                if is_excluded
+                if left_out
                 else "repository-inside"
                 if change.path.endswith(b"/")
                 else None
@@ -68,8 +69,16 @@ def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[
     return wanted
 
 
-def included(layout: Layout, include: Sequence[bytes]) -> list[Change]:
-    """The ignored paths that were asked for by name, folders with all they hold."""
+def is_excluded(path: bytes, settings: Settings) -> bool:
+    """Whether `coderepo.exclude` names this raw path, here or, from its own root, in a superproject."""
+    patterns = settings.texts("exclude")
+    if patterns and excluded(path, patterns):
+        return True
+    return settings.outer is not None and is_excluded(settings.path + b"/" + path, settings.outer)
+
+
+def included(layout: Layout, include: Sequence[bytes], submodules: Sequence[bytes] = ()) -> list[Change]:
+    """The ignored paths that were asked for by name, folders with all they hold; not those in a submodule."""
     from git_coderepo.checkout.status import Change as Row
 
     found = []
@@ -80,6 +89,8 @@ def included(layout: Layout, include: Sequence[bytes]) -> list[Change]:
             raise NotReproducible(f"'{os.fsdecode(path)}' is outside of the checkout")
         if not os.path.lexists(absolute):
             raise NotReproducible(f"'{os.fsdecode(path)}' does not exist")
+        if any(below == each or below.startswith(each + b"/") for each in submodules):
+            continue  # it goes with the submodule
         if os.path.islink(absolute) or not os.path.isdir(absolute):
             found.append(Row(below, "?", "?", False))
             continue
@@ -144,6 +155,30 @@ def refuse_unserved(
         )
 
 
+def refuse_together(
+    settings: Settings, sizes: Sequence[tuple[bytes, int]], word: str, *, limit: str = "overlayLimit"
+) -> None:
+    """Stop where what would travel of the checkout and its submodules is together above the outermost one's limit.
+
+    `sizes` has the paths from the checkout's root, `word` says what is wrong with them. Raises TooLarge.
+    """
+    total, named = _above_limit(settings.outermost, sizes, limit)
+    if named:
+        most = shown_size(_most(settings.outermost, limit))
+        folder = os.fsdecode(named[0][0])
+        raise TooLarge(
+            f"{shown_size(total)} would travel with the run, more than the limit of {most}: "
+            + ", ".join(f"'{os.fsdecode(path)}' {shown_size(size)} {word}" for path, size in named),
+            hints=[
+                f"commit and push '{folder}', or leave it out where it is untracked: git coderepo ignore '{folder}'"
+                if word == "changed"
+                else "git push, so that the platform serves it",
+                f"or raise the limit: git config coderepo.{limit} {-(-total >> 20)}m",
+            ],
+            waived_as="too-large",
+        )
+
+
 def _above_limit(
     settings: Settings, sizes: Sequence[tuple[bytes, int]], limit: str
 ) -> tuple[int, list[tuple[bytes, int]]]:
@@ -175,6 +210,48 @@ def refuse_tokens(git: Git, sending: Sequence[Difference]) -> None:
     blobs = read_blobs(git, [row.id for row in sending])
     for row, (_, size, source) in zip(sending, blobs, strict=True):
         refuse_token(row.path, source.read(size))
+
+
+def absent(sending: Sequence[Difference], error: ObjectMissing) -> NotReproducible:
+    """The error for a path of `sending` whose contents this partial clone does not have."""
+    path = next((row.path for row in sending if row.id == error.id), None)
+    if path is None:
+        return error
+    return NotReproducible(
+        f"'{os.fsdecode(path)}' would travel with the run, and its contents are not in this partial clone",
+        hints=error.hints,
+    )
+
+
+# The code points that HFS+ leaves out of a name begin so in UTF-8.
+_PASSED_OVER = (b"\xe2\x80", b"\xe2\x81", b"\xef\xbb\xbf")
+
+_GITS_OWN = frozenset((b".gitattributes", b".gitignore", b".gitkeep", b".github", b".gitlab-ci.yml", b".gitmodules"))
+
+
+def refuse_names(sending: Sequence[Difference]) -> None:
+    """Stop at a path that no runner writes: `.git` as some system spells it, which git takes here.
+
+    Only what travels is looked at: the platforms take no such path either.
+    """
+    for row in sending:
+        path = row.path.lower()
+        if not (b"git" in path or any(mark in path for mark in _PASSED_OVER)):
+            continue
+        if (
+            row.mode != SYMLINK
+            and path.isascii()
+            and all(b"git" not in part or part in _GITS_OWN for part in path.split(b"/"))
+        ):
+            continue  # what most checkouts have: the check itself costs the hook the import of `re`
+        from git_coderepo.paths import check_path
+
+        try:
+            check_path(row.path, row.mode)
+        except UnsafeTree as error:
+            raise NotReproducible(
+                f"no runner writes such a path: {error.message}", hints=["leave it out: git coderepo ignore PATH"]
+            ) from error
 
 
 def refuse_source(source: CodeSource) -> None:
@@ -224,12 +301,12 @@ def refuse_lfs(git: Git, layout: Layout, listing: bytes) -> None:
             )
 
 
-def refuse_unreproducible(manifest: Manifest) -> None:
-    """Raises NotReproducible, with the reasons of the record, for a run of which nobody can get the code back."""
-    obstacles = manifest.code.obstacles
+def refuse_unreproducible(code: Code, run: str) -> None:
+    """Raises NotReproducible, with the reasons of the record, for a `code` nobody can get back; `run` is its id."""
+    obstacles = code.obstacles
     if obstacles:
         raise NotReproducible(
-            f"the run {manifest.run.id} was recorded as not reproducible: {obstacles[0].message}",
+            f"the run {run} was recorded as not reproducible: {obstacles[0].message}",
             hints=[f"and: {each.message}" for each in obstacles[1:]],
         )
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from git_coderepo.checkout.modes import ignored_modes
 from git_coderepo.errors import CodeRepoError, CredentialError, NotReproducible, PlatformError, RegistrationError
 from git_coderepo.git import Git, check_version
 from git_coderepo.manifest.writer import path_value
 from git_coderepo.record.document import Record, carriers, repository_document, write_record
 from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
+from git_coderepo.record.submodules import Submodule, omitted, snapshots_in
 
 # Reasons that are the answer of `status`; anything else is an error of the command itself.
 _ANSWERS = (NotReproducible, PlatformError, CredentialError, RegistrationError)
@@ -36,10 +38,22 @@ class Report:
         return 4 if isinstance(self.problem, CredentialError) else 1
 
     @property
+    def ignored_modes(self) -> list[bytes]:
+        """The raw paths whose execute bit git does not look at here: a runner gets plain files."""
+        taken = self.snapshot
+        if taken.settings is None or taken.layout is None or taken.tree is None:
+            return []
+        if taken.settings.git_flag("core", "fileMode", True):
+            return []
+        listing = taken.git_with_store.run("ls-tree", "-r", "-z", "--full-tree", taken.tree.hex)
+        return ignored_modes(taken.layout.toplevel, listing)
+
+    @property
     def this_machine_only(self) -> bool:
-        """Whether the code's remote is a path of this machine."""
-        source = self.snapshot.source
-        return source is not None and source.remote is not None and source.remote.transport in ("local", "file")
+        """Whether the remote of the code, or of a submodule, is a path of this machine."""
+        inner = [each for _, each in snapshots_in(self.snapshot)]
+        remotes = [each.source.remote for each in (self.snapshot, *inner) if each.source is not None]
+        return any(remote is not None and remote.transport in ("local", "file") for remote in remotes)
 
     def document(self) -> dict[str, object]:
         """The report as plain values."""
@@ -72,29 +86,52 @@ class Report:
                 "unstaged": taken.status.unstaged,
                 "untracked": taken.status.untracked,
             },
-            "overlay": None
-            if taken.overlay is None
-            else {
-                "files": taken.overlay.files,
-                "deleted": len(taken.overlay.deleted),
-                "size": len(taken.overlay.data),
-                "sha256": taken.overlay.sha256,
-                "inside": self.record is not None and self.record.overlay is None,
-            },
+            "overlay": self._overlay(taken),
             "carriers": [] if self.record is None else self.carriers(self.record),
-            "submodules": [{"path": path_value(path), "commit": commit} for path, commit in taken.submodules],
-            "omitted": [{"path": path_value(path), "reason": reason} for path, reason in taken.omitted],
+            "submodules": [self._submodule(each) for each in taken.submodules],
+            "omitted": [{"path": path_value(path), "reason": reason} for path, reason in omitted(taken)],
+            "ignoredModes": [path_value(path) for path in self.ignored_modes],
+        }
+
+    def _overlay(self, taken: Snapshot) -> dict[str, object] | None:
+        overlay = taken.overlay
+        if overlay is None:
+            return None
+        return {
+            "files": overlay.files,
+            "deleted": len(overlay.deleted),
+            "size": len(overlay.data),
+            "sha256": overlay.sha256,
+            "inside": self.record is not None and overlay.sha256 not in self.record.overlays,
+        }
+
+    def _submodule(self, submodule: Submodule) -> dict[str, object]:
+        """One that is here with all in it; an absent one by its commit alone."""
+        found: dict[str, object] = {"path": path_value(submodule.path), "commit": submodule.commit}
+        inner = submodule.snapshot
+        if inner is None or inner.tree is None:
+            return {**found, "state": "absent"}
+        return {
+            **found,
+            "state": "fetched",
+            "repository": None if inner.source is None else repository_document(inner.source),
+            "base": None if inner.base is None else inner.base.commit.hex,
+            "snapshot": {"tree": inner.tree.hex, "dirty": inner.dirty},
+            "overlay": self._overlay(inner),
+            "submodules": [self._submodule(each) for each in inner.submodules],
         }
 
     @property
     def publishes(self) -> bool:
         """Whether a run would be published, as far as the settings say so."""
         settings = self.snapshot.settings
+        if any(each.snapshot is not None for each in self.snapshot.submodules):
+            return False  # each would need a commit in a repository of its own
         return settings is not None and settings.text("publish") in ("ask", "auto") and self.snapshot.source is not None
 
     def carriers(self, record: Record) -> list[str]:
         """What can carry the manifest with its overlay, judged by their whole size; a reference carries any."""
-        found = carriers(len(record.data) + len(record.overlay or b""))
+        found = carriers(record.size)
         return [*found, "published reference"] if self.publishes else found
 
 

@@ -44,27 +44,26 @@ class Runs:
         return self.path_of(id).removesuffix(b".json") + b".result.json"
 
     def write(self, record: Record) -> bytes:
-        """Write a run down, its overlay first, then its manifest; gives the manifest's path.
+        """Write a run down, its overlays first, then its manifest; gives the manifest's path.
 
         Once this returns, it is on the disk. Raises CodeRepoError where it cannot be written.
         """
         path = self.path_of(record.id)
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            overlay = self._overlay_path(record)
-            _keep(overlay, record.overlay)
+            self._keep_overlays(record)
             write_whole(path, record.data)
-            _keep(overlay, record.overlay)  # a prune that did not see the manifest yet may have taken it away
+            self._keep_overlays(record)  # a prune that did not see the manifest yet may have taken it away
         except OSError as error:
             raise CodeRepoError(f"the run cannot be recorded in '{os.fsdecode(path)}': {error.strerror}") from None
         return path
 
-    def _overlay_path(self, record: Record) -> bytes:
-        """Where the overlay lies that goes beside a manifest; b"" where there is none."""
-        if record.overlay is None:
-            return b""
-        os.makedirs(self.overlays, exist_ok=True)
-        return self.overlays + b"/" + record.overlay_name
+    def _keep_overlays(self, record: Record) -> None:
+        """Write the overlays that go beside a manifest, each under its digest."""
+        if record.overlays:
+            os.makedirs(self.overlays, exist_ok=True)
+        for sha256, data in record.overlays.items():
+            _keep(self.overlays + b"/" + sha256.encode() + b".tar.gz", data)
 
     def write_current(self, record: Record) -> None:
         """Say which run is the worktree's last one: the same bytes. Raises OSError."""
@@ -79,10 +78,8 @@ class Runs:
             pass
 
 
-def _keep(path: bytes, overlay: bytes | None) -> None:
+def _keep(path: bytes, overlay: bytes) -> None:
     """Write an overlay, or mark the one that is there as just used: `prune` touches nothing so young."""
-    if overlay is None:
-        return
     try:
         os.utime(path)
     except FileNotFoundError:

@@ -10,6 +10,7 @@ import os
 
 from git_coderepo.checkout.attributes import alters_archive, attribute_contents, attribute_files, gitlinks
 from git_coderepo.checkout.base import Base
+from git_coderepo.checkout.case import hidden_twins
 from git_coderepo.checkout.kept import find_kept, keep
 from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.listing import patched
@@ -17,12 +18,14 @@ from git_coderepo.checkout.overlay import (
     blob_sizes,
     build_overlay,
     differences,
+    disk_size,
     travelling,
 )
+from git_coderepo.checkout.partial import rows_here
 from git_coderepo.checkout.scope import looked_at, read_part, rows_inside, scope_of
-from git_coderepo.checkout.screening import excluded, refuse_token
+from git_coderepo.checkout.screening import refuse_token
 from git_coderepo.checkout.store import Store
-from git_coderepo.checkout.survey import embedded_repositories, populated_submodules, survey
+from git_coderepo.checkout.survey import embedded_repositories, survey
 from git_coderepo.checkout.team import start_team_of, with_team
 from git_coderepo.checkout.tree import hidden_changes, unreadable_paths, write_snapshot_tree
 from git_coderepo.errors import NotReproducible, ObjectMissing
@@ -30,10 +33,14 @@ from git_coderepo.objects import ObjectId, empty_tree_id
 from git_coderepo.platforms.base import silent
 from git_coderepo.record.refusals import (
     OVERLAY_LIMIT,
+    absent,
     included,
+    is_excluded,
     refuse_changed,
     refuse_lfs,
+    refuse_names,
     refuse_source,
+    refuse_together,
     refuse_tokens,
     refuse_unserved,
     screened,
@@ -52,6 +59,7 @@ if TYPE_CHECKING:
     from git_coderepo.checkout.survey import Survey
     from git_coderepo.git import Git
     from git_coderepo.record.source import CodeSource
+    from git_coderepo.record.submodules import Submodule, Surveys, Within
 
 INLINE_LIMIT = 64 << 10
 # Why a path is left out that only --allow-unreproducible lets be left out.
@@ -72,22 +80,27 @@ class Head:
 class Snapshot:
     """What would run, as far as it is known: filled from top to bottom, so that `status` can show where it stopped.
 
-    `omitted` holds (raw path, reason), `submodules` (raw path, commit id) of each gitlink; `taken` is what of the work
-    tree is not as in the index; `base_tree` is None without a base, `overlay` when nothing travels; `travels` are the
-    differences between the two. `oversize` is why no overlay was made of what only publishing can carry.
+    `omitted` holds (raw path, reason), `submodules` each gitlink; `taken` is what of the work tree is not as in the
+    index; `base_tree` is None without a base, `overlay` when nothing travels; `travels` are the differences between the
+    two. `oversize` is why no overlay was made of what only publishing can carry.
     `unreproducible` holds why no runner can get it back, where `lenient` lets it be recorded as such; without
     `keeps_contents` what changed was hashed, and kept nowhere. Where there is a `scope` (see `checkout.scope`),
     `base_part` is what of the base's tree is in it, else that tree; `part` the snapshot's tree.
+    `within` says in which snapshot a submodule's is taken, `surveys` which of its own are being looked at, and
+    `weights` are the (path, size) of all that would travel, by what is known of it, of all submodules together.
     """
 
     __slots__ = (
         "archive", "base", "base_part", "base_tree", "compared", "dirty", "git", "head", "keeps_contents", "layout",
         "lenient", "looked_at", "omitted", "overlay", "oversize", "part", "scope", "settings", "source", "status",
-        "store", "submodules", "taken", "travels", "tree", "unreproducible",
+        "store", "submodules", "surveys", "taken", "travels", "tree", "unreproducible", "weights", "within",
     )  # fmt: skip
 
-    def __init__(self, git: Git) -> None:
-        self.git = git
+    def __init__(self, git: Git, *, within: Within | None = None) -> None:
+        self.git = git.offline()  # a hook waits for no network
+        self.within = within
+        self.surveys: Surveys | None = None
+        self.weights: dict[str, list[tuple[bytes, int]]] = within.outer.weights if within is not None else {}
         self.layout: Layout | None = None
         self.settings: Settings | None = None
         self.status: Status | None = None
@@ -100,7 +113,7 @@ class Snapshot:
         self.base_tree: ObjectId | None = None
         self.archive = "exact"
         self.omitted: list[tuple[bytes, str]] = []
-        self.submodules: list[tuple[bytes, str]] = []
+        self.submodules: list[Submodule] = []
         self.taken: list[Change] = []
         self.travels: list[Difference] = []
         self.compared: dict[tuple[ObjectId | None, ObjectId], list[Difference]] = {}
@@ -117,6 +130,49 @@ class Snapshot:
     def waiving(self) -> Waiving:
         """A block in which a reason not to record is noted instead, where that is allowed."""
         return Waiving(self)
+
+    @property
+    def place(self) -> bytes:
+        """The raw path of a submodule from the checkout's root, with a final slash; empty for the checkout itself."""
+        return b"" if self.within is None else self.within.outer.place + self.within.path + b"/"
+
+    def stand_in(self, layout: Layout, settings: Settings, store_directory: bytes | None) -> None:
+        """Settle where this is, with which settings, and where its objects go. Raises NotReproducible."""
+        within = self.within
+        self.layout = layout
+        if within is None:
+            self.settings, self.store = settings, Store(layout, store_directory)
+            return
+        within.refuse_elsewhere(layout)
+        assert within.outer.settings is not None
+        self.settings = settings.within(within.outer.settings, within.path)
+        self.store = Store(layout, outer=within.outer.store)
+
+    def refuse_large(
+        self, request: Request, sizes: Sequence[tuple[bytes, int]], word: str, alone: Callable[[str], None]
+    ) -> None:
+        """Judge what would travel of this snapshot, (path, bytes), and together with what is known of the others.
+
+        `alone` is called with the name of the limit that holds, and judges the checkout's own. What is too large to
+        travel may still be published, where that is what the caller and the settings want. Raises NotReproducible.
+        """
+        settings = self.settings
+        assert settings is not None
+        together = self.weights.setdefault(word, [])
+        together += [(self.place + path, size) for path, size in sizes]
+
+        def refuse(limit: str) -> None:
+            if self.within is None:
+                alone(limit)
+            refuse_together(settings, together, word, limit=limit)
+
+        try:
+            refuse("overlayLimit")
+        except NotReproducible as error:
+            if not request.publishes or settings.text("publish") not in ("ask", "auto"):
+                raise
+            refuse("publishLimit")
+            self.oversize = error
 
     @property
     def git_with_store(self) -> Git:
@@ -195,16 +251,20 @@ def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None, f
     """The snapshot of the checkout that `git` stands in, or of `request.rev`.
 
     `into` is filled as far as it goes, for a caller that wants to show it after an error; `found` is the look at the
-    checkout of a caller that had one already. Raises NotReproducible
-    with the reason and the line that cures it; RegistrationError, NotACheckout, GitFailed.
+    checkout of a caller that had one already. Raises NotReproducible with the reason and the line that cures it;
+    RegistrationError, NotACheckout, GitFailed.
     """
     snapshot = into if into is not None else Snapshot(git)
     snapshot.lenient = request.allow_unreproducible
-    if request.rev is None:
-        _look_at_work_tree(snapshot, request, found)
-    else:
-        _look_at_commit(snapshot, request.rev, request)
-    _build(snapshot, request)
+    try:
+        if request.rev is None:
+            _look_at_work_tree(snapshot, request, found)
+        else:
+            _look_at_commit(snapshot, request.rev, request)
+        _build(snapshot, request)
+    finally:
+        if snapshot.surveys is not None:
+            snapshot.surveys.end()
     return snapshot
 
 
@@ -215,11 +275,19 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
         return [change.path for change in included(layout, request.include)]
 
     if found is None:
-        found = survey(snapshot.git, request.notify, scope=request.scope, include=include)
+        started = snapshot.within.started if snapshot.within is not None else None
+        found = survey(snapshot.git, request.notify, scope=request.scope, include=include, started=started)
     snapshot.scope, snapshot.looked_at = found.scope, found.looked_at
-    layout, status, settings = found.layout, found.status, found.settings
-    snapshot.layout, snapshot.status, snapshot.settings = layout, status, settings
-    snapshot.store = Store(layout, request.store_directory)
+    layout, status = found.layout, found.status
+    snapshot.status = status
+    snapshot.stand_in(layout, found.settings, request.store_directory)
+    settings, store = snapshot.settings, snapshot.store
+    assert settings is not None and store is not None
+    links = [path for path, _ in gitlinks(found.listing)] + [each.path for each in status.changes if each.submodule]
+    if links:
+        from git_coderepo.record.submodules import Surveys
+
+        snapshot.surveys = Surveys(snapshot.git, layout, links)
     if layout.head is not None and layout.head_tree is not None:
         snapshot.head = Head(layout.head, layout.head_tree, status.branch)
     if request.here:
@@ -233,9 +301,9 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
     if snapshot.head is not None and snapshot.source is not None and snapshot.base is None:
         find_served_base(snapshot, snapshot.head, request, guessed_walk=found.guessed_walk)
 
-    patterns = settings.texts("exclude")
+    status.changes += hidden_twins(snapshot.git, layout, settings, status, found.looked_at)
     for path in embedded_repositories(status):
-        if patterns and excluded(path, patterns):
+        if is_excluded(path, settings):
             continue
         with snapshot.waiving():
             raise NotReproducible(
@@ -246,16 +314,18 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
                 ],
                 waived_as="repository-inside",
             )
-    with snapshot.waiving():
-        _refuse_populated(layout, found.listing)
     if found.marked:
-        status.changes += hidden_changes(snapshot.git, layout, snapshot.store, found.marked, found.looked_at)
+        status.changes += hidden_changes(snapshot.git, layout, store, found.marked, found.looked_at)
     wanted = screened(status.changes, settings, snapshot.omitted)
-    wanted += included(layout, request.include)
+    wanted += included(layout, request.include, links)
     snapshot.taken = wanted
     with snapshot.waiving() as too_large:
-        _refuse_large(
-            snapshot, request, lambda limit: refuse_changed(layout, settings, wanted, found.listing, limit=limit)
+        sizes = [(change.path, disk_size(layout.toplevel + b"/" + change.path)) for change in wanted]
+        snapshot.refuse_large(
+            request,
+            sizes,
+            "changed",
+            lambda limit: refuse_changed(layout, settings, wanted, found.listing, limit=limit),
         )
     snapshot.keeps_contents = not too_large.noted
     listing = found.listing
@@ -263,22 +333,19 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
     if head_tree is not None and found.looked_at:
         head_tree = snapshot.part_of(head_tree.hex, found.looked_at).tree
     if wanted or any(change.index != "." for change in status.changes if not change.untracked):
-        snapshot.tree = _write_tree(snapshot, layout, snapshot.store)
+        snapshot.tree = _write_tree(snapshot, layout, store)
         snapshot.dirty = snapshot.tree != head_tree
         listing = patched(found.listing, _compared(snapshot, head_tree, snapshot.tree))
     elif head_tree is not None:
         snapshot.tree = head_tree
     else:
         snapshot.tree = empty_tree_id(layout.object_format)
-    if listing is not found.listing:
-        with snapshot.waiving():
-            _refuse_populated(layout, listing)  # one that was added since HEAD
-    snapshot.submodules = gitlinks(listing)
     if snapshot.keeps_contents:
         with snapshot.waiving():
-            refuse_lfs(snapshot.git_with_store, layout, listing)
+            refuse_lfs(snapshot.git_with_store, layout, _here(snapshot, snapshot.tree, listing))
     _read_base_tree(snapshot, found.listing)
     _look_at_part(snapshot)
+    _take_submodules(snapshot, listing, request)
 
 
 def _look_at_part(snapshot: Snapshot) -> None:
@@ -296,11 +363,25 @@ def _look_at_part(snapshot: Snapshot) -> None:
         if not base.rows:
             snapshot.base = snapshot.base_tree = snapshot.base_part = None  # there is nothing to ask the platform for
     for path in snapshot.scope:
+        outer = _repository_above(snapshot.layout.toplevel, path) if path not in known else None
+        if outer is not None:
+            raise NotReproducible(
+                f"'{os.fsdecode(path)}' is inside the submodule '{os.fsdecode(outer)}', which is looked at as a whole",
+                hints=[f"--subdirectory '{os.fsdecode(outer)}'"],
+            )
         if path not in known and not os.path.lexists(snapshot.layout.toplevel + b"/" + path):
             raise NotReproducible(
                 f"'{os.fsdecode(path)}' is to be looked at, and there is no such path",
                 hints=["look at --subdirectory, and at: git config --get-all coderepo.scope"],
             )
+
+
+def _repository_above(toplevel: bytes, path: bytes) -> bytes | None:
+    """The directory above a path, below the root, that is a repository of its own."""
+    while path := path.rpartition(b"/")[0]:
+        if os.path.lexists(toplevel + b"/" + path + b"/.git"):
+            return path
+    return None
 
 
 def _write_tree(snapshot: Snapshot, layout: Layout, store: Store) -> ObjectId:
@@ -318,13 +399,15 @@ def _write_tree(snapshot: Snapshot, layout: Layout, store: Store) -> ObjectId:
     )
 
 
-def _refuse_populated(layout: Layout, listing: bytes) -> None:
-    for path in populated_submodules(layout, gitlinks(listing)):
-        raise NotReproducible(
-            f"the submodule '{os.fsdecode(path)}' has a work tree here, and submodules cannot travel yet",
-            hints=[f"git submodule deinit '{os.fsdecode(path)}'"],
-            waived_as="submodule",
-        )
+def _take_submodules(snapshot: Snapshot, listing: bytes, request: Request) -> None:
+    """What the gitlinks of the snapshot's tree lead to; a dirty submodule makes the whole of it dirty."""
+    links = gitlinks(listing)
+    if links:
+        from git_coderepo.record.submodules import take_submodules
+
+        snapshot.submodules = take_submodules(snapshot, links, request)
+        if any(each.snapshot is not None and each.snapshot.dirty for each in snapshot.submodules):
+            snapshot.dirty = True
 
 
 def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
@@ -333,11 +416,10 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
 
     git = snapshot.git
     layout = read_layout(start_layout(git), git, bare_allowed=True)
-    snapshot.layout = layout
-    snapshot.store = Store(layout, request.store_directory)
     found = git.start("rev-parse", "--verify", "--end-of-options", f"{rev}^{{commit}}").finish()
     if found.status != 0:
-        raise NotReproducible(f"'{rev}' names no commit here", hints=["git log --oneline --all"])
+        hint = "git log --oneline --all" if snapshot.within is None else "git fetch"
+        raise NotReproducible(f"'{rev}' names no commit here", hints=[hint])
     commit = ObjectId(found.stdout.decode().strip())
     name = git.line("rev-parse", "--symbolic-full-name", "--end-of-options", rev)
     branch = name.splitlines()[-1] if name else ""
@@ -345,8 +427,9 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
     snapshot.head = Head(commit, tree, branch.removeprefix("refs/heads/") if branch.startswith("refs/heads/") else None)
     snapshot.tree = tree
     listing = git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)
-    settings = snapshot.settings = with_team(Settings.read(git), start_team_of(git, listing), request.notify)
-    snapshot.scope = scope_of(layout, settings, request.scope)
+    settings = with_team(Settings.read(git), start_team_of(git, listing), request.notify)
+    snapshot.stand_in(layout, settings, request.store_directory)
+    snapshot.scope = scope_of(layout, settings, request.scope) if snapshot.within is None else ()
     snapshot.looked_at = looked_at(snapshot.scope)
     if snapshot.scope:
         listing = rows_inside(listing, snapshot.looked_at)
@@ -356,11 +439,19 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
         with snapshot.waiving():
             refuse_source(snapshot.source)
         find_served_base(snapshot, snapshot.head, request, guessed_walk=None)
-    snapshot.submodules = gitlinks(listing)
     with snapshot.waiving():
-        refuse_lfs(snapshot.git_with_store, layout, listing)
+        refuse_lfs(snapshot.git_with_store, layout, _here(snapshot, tree, listing))
     _read_base_tree(snapshot, listing)
     _look_at_part(snapshot)
+    _take_submodules(snapshot, listing, request)
+
+
+def _here(snapshot: Snapshot, tree: ObjectId, listing: bytes) -> bytes:
+    """The rows of a tree's listing whose objects are here; only a partial clone lacks some."""
+    if not attribute_files(listing):
+        return listing
+    assert snapshot.settings is not None
+    return rows_here(snapshot.git_with_store, snapshot.settings, tree.hex, listing)
 
 
 def _read_base_tree(snapshot: Snapshot, head_listing: bytes) -> None:
@@ -377,23 +468,11 @@ def _read_base_tree(snapshot: Snapshot, head_listing: bytes) -> None:
     if not files:
         return
     assert snapshot.layout is not None
+    if len(attribute_files(_here(snapshot, snapshot.base_tree, listing))) < len(files):
+        snapshot.archive = "altered"  # a partial clone does not know; git is asked then, which is never wrong
+        return
     if alters_archive(attribute_contents(snapshot.git, snapshot.layout.toplevel, files)):
         snapshot.archive = "altered"
-
-
-def _refuse_large(snapshot: Snapshot, request: Request, refuse: Callable[[str], None]) -> None:
-    """What is too large to travel may still be published, where that is what the caller and the settings want.
-
-    `refuse` is called with the name of the limit that holds.
-    """
-    assert snapshot.settings is not None
-    try:
-        refuse("overlayLimit")
-    except NotReproducible as error:
-        if not request.publishes or snapshot.settings.text("publish") not in ("ask", "auto"):
-            raise
-        refuse("publishLimit")
-        snapshot.oversize = error
 
 
 def _build(snapshot: Snapshot, request: Request) -> None:
@@ -409,18 +488,25 @@ def _build(snapshot: Snapshot, request: Request) -> None:
         return
     snapshot.travels = _compared(snapshot, snapshot.base_part, snapshot.tree)
     sending = travelling(snapshot.travels)
+    refuse_names(sending)
     if not snapshot.keeps_contents:
         return
     settings, source = snapshot.settings, snapshot.source
     scan = settings.flag("secretScan", True)
-    kept = find_kept(snapshot.store, snapshot.base_part, snapshot.tree, screened=scan)
+    alone = snapshot.within is None and snapshot.surveys is None  # else all checkouts are judged by their sum
+    kept = find_kept(snapshot.store, snapshot.base_part, snapshot.tree, screened=scan) if alone else None
     if kept is not None and kept.contents <= settings.size("overlayLimit", OVERLAY_LIMIT):
         snapshot.overlay = kept.overlay
         return
     sizes = _sizes(snapshot, sending) if sending else []
     with snapshot.waiving():
         named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
-        _refuse_large(snapshot, request, lambda limit: refuse_unserved(settings, named, source, limit=limit))
+        snapshot.refuse_large(
+            request,
+            named,
+            "not on the platform",
+            lambda limit: refuse_unserved(settings, named, source, limit=limit),
+        )
         if snapshot.oversize is None:
             overlay = snapshot.overlay = build_overlay(git, snapshot.travels, refuse_token if scan else _let_pass)
             keep(snapshot.store, snapshot.base_part, snapshot.tree, overlay, screened=scan, contents=sum(sizes))
@@ -429,17 +515,23 @@ def _build(snapshot: Snapshot, request: Request) -> None:
 
 
 def _sizes(snapshot: Snapshot, sending: Sequence[Difference]) -> list[int]:
-    """The sizes of the blobs that travel. One of the last private index that is gone is made again."""
+    """The sizes of the blobs that travel; one of the last private index that is gone is made again.
+
+    Raises NotReproducible for what a partial clone lacks.
+    """
     assert snapshot.layout is not None and snapshot.store is not None
     ids = [difference.id for difference in sending]
     try:
         return blob_sizes(snapshot.git_with_store, ids)
-    except ObjectMissing:
-        if not snapshot.taken or snapshot.looked_at:
-            raise
-        if write_snapshot_tree(snapshot.git, snapshot.layout, snapshot.store, snapshot.taken) != snapshot.tree:
-            raise
-    return blob_sizes(snapshot.git_with_store, ids)
+    except ObjectMissing as error:
+        taken = {change.path for change in snapshot.taken} if not snapshot.looked_at else frozenset()
+        if not any(difference.id == error.id and difference.path in taken for difference in sending):
+            raise absent(sending, error) from error
+    write_snapshot_tree(snapshot.git, snapshot.layout, snapshot.store, snapshot.taken)
+    try:
+        return blob_sizes(snapshot.git_with_store, ids)
+    except ObjectMissing as error:
+        raise absent(sending, error) from error
 
 
 def _compared(snapshot: Snapshot, old: ObjectId | None, new: ObjectId) -> list[Difference]:

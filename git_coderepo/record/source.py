@@ -31,7 +31,7 @@ class CodeSource:
         self.registration = registration
         self.remote = remote
         self.settings = settings
-        self.git = git
+        self.git = git.online()
 
     @property
     def remote_name(self) -> str | None:

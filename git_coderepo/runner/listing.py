@@ -33,11 +33,29 @@ class Listing(Mapping[bytes, "tuple[int, bytes]"]):
     def __len__(self) -> int:
         return sum(map(len, self.directories.values()))
 
+    def put_ids(self, ids: Mapping[bytes, bytes]) -> None:
+        """Give paths that are there other raw ids."""
+        for path, id in ids.items():
+            directory, _, name = path.rpartition(b"/")
+            entries = self.directories[directory]
+            entries[name] = entries[name][:6] + id
+
     def discard(self, path: bytes) -> None:
         """Forget the path, if it is there."""
         directory, _, name = path.rpartition(b"/")
         if directory in self.directories:
             self.directories[directory].pop(name, None)
+
+    def part(self, path: bytes) -> Listing:
+        """What stands below a directory, named from there."""
+        found = Listing()
+        prefix = path + b"/"
+        found.directories.update(
+            (directory[len(prefix) :], dict(entries))
+            for directory, entries in self.directories.items()
+            if (directory + b"/").startswith(prefix)
+        )
+        return found
 
     def prune(self) -> None:
         """Forget the directories with nothing in them or below them: Git knows none such."""

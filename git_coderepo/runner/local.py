@@ -14,7 +14,7 @@ from git_coderepo.checkout.scope import read_part
 from git_coderepo.checkout.store import Store, quoted_path
 from git_coderepo.errors import CodeRepoError, OverlayMissing, TreeDiffers
 from git_coderepo.git import Git
-from git_coderepo.manifest.model import Code, Manifest
+from git_coderepo.manifest.model import Code, Repository
 from git_coderepo.objects import GITLINK, ObjectId
 from git_coderepo.record.refusals import refuse_unreproducible
 from git_coderepo.runner.methods import Delivery, blob_entries, listed_tree
@@ -31,16 +31,53 @@ class LocalTree:
     whole: bool
 
 
-def find_local(code: Code, git: Git, *, overlay_at_hand: bool) -> LocalTree | None:
+@dataclass(frozen=True)
+class Here:
+    """A repository that is at hand, or one of the submodules with a work tree in it; `store` finds our objects, too."""
+
+    git: Git
+    layout: Layout
+    store: Store
+
+    @classmethod
+    def of(cls, git: Git) -> Here | None:
+        """The repository that `git` stands in, None where it stands in none."""
+        try:
+            layout = read_layout(start_layout(git), git, bare_allowed=True)
+        except CodeRepoError:
+            return None
+        return cls(git, layout, Store(layout))
+
+    def submodule(self, path: bytes) -> Here | None:
+        """The submodule at a raw path, which may come from a manifest: only what the index here says to be one."""
+        listed = self.git.at(self.layout.toplevel).start("--literal-pathspecs", "ls-files", "-s", "-z", "--", path)
+        rows = listed.finish().stdout.split(b"\0") if self.layout.toplevel != self.layout.git_dir else []
+        if not any(row.startswith(b"160000 ") and row.endswith(b"\t" + path) for row in rows):
+            return None
+        place = self.layout.toplevel + b"/" + path
+        if not os.path.lexists(place + b"/.git"):
+            return None
+        git = self.git.submodule(place)
+        try:
+            layout = read_layout(start_layout(git), git)
+            if not os.path.samefile(layout.toplevel, place):
+                return None
+        except (CodeRepoError, OSError):
+            return None
+        return Here(git, layout, Store(layout, outer=self.store))
+
+    @property
+    def at_hand(self) -> Git:
+        """git that finds the user's objects and ours as they are, and asks no remote for others."""
+        return self.store.git(self.git).with_environment(GIT_NO_REPLACE_OBJECTS="1").offline()
+
+
+def find_local(code: Code, here: Here | None, *, overlay_at_hand: bool) -> LocalTree | None:
     """Where the code of a run can be had without its platform: its base's tree, else the whole snapshot's.
 
-    None where neither is complete here, or where `git` stands in no repository.
+    None where neither is complete here, or where this is no repository.
     """
-    try:
-        layout = read_layout(start_layout(git), git, bare_allowed=True)
-    except CodeRepoError:
-        return None
-    if layout.object_format != code.object_format:
+    if here is None or here.layout.object_format != code.object_format:
         return None
     if code.overlay is not None:
         carried = overlay_at_hand
@@ -48,17 +85,12 @@ def find_local(code: Code, git: Git, *, overlay_at_hand: bool) -> LocalTree | No
         carried = code.snapshot_commit is None or (code.base is not None and code.base.tree == code.snapshot_tree)
     if code.base is None and carried:
         return None  # the overlay is everything
-    at_hand = at_hand_git(git, layout)
+    at_hand = here.at_hand
     if code.base is not None and carried and is_complete(at_hand, code.base.tree):
         return LocalTree(at_hand, code.base.tree, code.base.tree == code.snapshot_tree)
     if is_complete(at_hand, code.snapshot_tree):
         return LocalTree(at_hand, code.snapshot_tree, True)
     return None
-
-
-def at_hand_git(git: Git, layout: Layout) -> Git:
-    """git that finds the user's objects and ours as they are, without replacements, and asks no remote for others."""
-    return Store(layout).git(git).with_environment(GIT_NO_REPLACE_OBJECTS="1", GIT_NO_LAZY_FETCH="1")
 
 
 def is_complete(git: Git, tree: ObjectId) -> bool:
@@ -74,27 +106,26 @@ def local_method(local: LocalTree, scope: tuple[bytes, ...] = ()) -> Iterator[De
     yield Delivery(blob_entries(local.git, wanted), int, gitlinks)
 
 
-def restore_tree(manifest: Manifest, overlay: bytes | None, git: Git) -> None:
+def restore_tree(code: Code, repository: Repository | None, overlay: bytes | None, git: Git, *, run: str) -> None:
     """See to it that the snapshot's tree is an object that `git` (see Store.git) finds: made from base and overlay.
 
-    Only our own store is written to. Raises NotReproducible, OverlayMissing, TreeDiffers, CodeRepoError where the base
-    is not here.
+    Only our own store is written to; `run` is the run's id. Raises NotReproducible, OverlayMissing, TreeDiffers,
+    CodeRepoError where the base is not here.
     """
-    code = manifest.code
     if is_complete(git, code.snapshot_tree):
         return
-    refuse_unreproducible(manifest)
+    refuse_unreproducible(code, run)
     if code.base is not None and not _has_tree(git, code.base.tree):
         raise CodeRepoError(
-            f"the base {code.base.commit} of the run {manifest.run.id} is not in this repository",
-            hints=_where_to_fetch(manifest),
+            f"the base {code.base.commit} of the run {run} is not in this repository",
+            hints=_where_to_fetch(code, repository),
         )
     if code.overlay is not None and overlay is None:
-        raise OverlayMissing(f"the overlay '{code.overlay.sha256}.tar.gz' of the run {manifest.run.id} is not here")
+        raise OverlayMissing(f"the overlay '{code.overlay.sha256}.tar.gz' of the run {run} is not here")
     if code.overlay is None and code.snapshot_commit is not None:
         raise CodeRepoError(
-            f"the code of the run {manifest.run.id} is not all here: it was published, and has no overlay",
-            hints=[f"git coderepo fetch {manifest.run.id} DIR brings it from the platform"],
+            f"the code of the run {run} is not all here: it was published, and has no overlay",
+            hints=[f"git coderepo fetch {run} DIR brings it from the platform"],
         )
     made = _build(code, overlay, git)
     if made != code.snapshot_tree:
@@ -105,8 +136,8 @@ def _has_tree(git: Git, tree: ObjectId) -> bool:
     return git.start("ls-tree", "-r", "-d", "-z", "--full-tree", tree.hex).finish().status == 0
 
 
-def _where_to_fetch(manifest: Manifest) -> list[str]:
-    remote, base = manifest.repository.remote if manifest.repository is not None else None, manifest.code.base
+def _where_to_fetch(code: Code, repository: Repository | None) -> list[str]:
+    remote, base = repository.remote if repository is not None else None, code.base
     if remote is None or base is None:
         return []
     url = RemoteURL.from_parts(remote.transport, remote.host, remote.port, remote.user, remote.path)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
 
 from git_coderepo.errors import CodeRepoError, GitNotFound, InvalidManifest, RegistrationError, UnknownRun, UsageError
 from git_coderepo.git import Git
-from git_coderepo.manifest.model import Manifest
+from git_coderepo.manifest.model import Code, Manifest, Repository
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.record.history import is_id_prefix, named_run
 from git_coderepo.record.keep import find_overlay
+from git_coderepo.record.publication import reference_of
 from git_coderepo.record.refusals import refuse_unreproducible
 from git_coderepo.record.source import CodeSource, source_here
 from git_coderepo.registrations.build import build, from_manifest
 from git_coderepo.registrations.config import Registration, inferred, registrations
 from git_coderepo.registrations.credentials import users_chain
-from git_coderepo.runner.fetch import Wanted, wanted_by_commit, wanted_by_manifest
-from git_coderepo.runner.local import LocalTree, find_local
+from git_coderepo.runner.fetch import Wanted, WantedSubmodule, wanted_by_code, wanted_by_commit, wanted_by_manifest
+from git_coderepo.runner.local import Here, LocalTree, find_local
 from git_coderepo.runner.published import find_published
+from git_coderepo.runner.submodules import check_submodule, said_of
 from git_coderepo.settings import Settings
 from git_coderepo.urls import RemoteURL, resolve_remote
 
@@ -29,11 +32,15 @@ _HEX = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True)
 class FetchOrder:
-    """`wanted` for the runner; `overlay_path` is the file that an overlay was taken from, None where it was inside."""
+    """`wanted` for the runner; `overlay_paths` are the files that overlays were taken from, none for those inside.
+
+    `manifest_path` (raw) is the file that the manifest was read from, None where it came in another way.
+    """
 
     wanted: Wanted
     manifest: Manifest | None = None
-    overlay_path: bytes | None = None
+    overlay_paths: tuple[bytes, ...] = ()
+    manifest_path: bytes | None = None
 
 
 def split_commit(word: str) -> tuple[str, str, str] | None:
@@ -60,7 +67,7 @@ def runner_settings(git: Git) -> Settings:
 def fetch_order(
     run: str,
     *,
-    overlay: str | None = None,
+    overlay: str | Sequence[str] | None = None,
     code_repository: str | None = None,
     subdirectory: str | None = None,
     environment: Mapping[str, str] | None = None,
@@ -92,8 +99,8 @@ def fetch_order(
     except UnknownRun as error:
         if not is_id_prefix(run):
             raise
-        return _order_by_published(run, git, code_repository, error, keep)
-    return order_by_manifest(
+        return _order_by_published(run, git, settings, code_repository, error, keep)
+    order = order_by_manifest(
         found.manifest,
         git,
         settings,
@@ -102,6 +109,7 @@ def fetch_order(
         code_repository=code_repository,
         keep=keep,
     )
+    return replace(order, manifest_path=found.path)
 
 
 def directory_named(text: str | None) -> bytes:
@@ -113,7 +121,7 @@ def directory_named(text: str | None) -> bytes:
 
 
 def _order_by_published(
-    run: str, git: Git, code_repository: str | None, unknown: UnknownRun, keep: bytes
+    run: str, git: Git, settings: Settings, code_repository: str | None, unknown: UnknownRun, keep: bytes
 ) -> FetchOrder:
     """The order for a run that is not in the record here, but published where this checkout's code is served from."""
     try:
@@ -129,10 +137,17 @@ def _order_by_published(
         unknown.hints = (*unknown.hints, f"nor is it published on '{source.registration.name}'")
         raise unknown
     # From where it was found, whatever its manifest says of a repository.
+    overlays = _Overlays(found.manifest, (), None, git)
     wanted = wanted_by_manifest(
-        found.manifest, platform, overlay=None, environment=git.environment, commit=found.commit, keep=keep
+        found.manifest,
+        platform,
+        overlay=None,
+        environment=git.environment,
+        commit=found.commit,
+        submodules=_submodules(found.manifest.code, overlays, None, git, settings),
+        keep=keep,
     )
-    return FetchOrder(wanted, found.manifest)
+    return FetchOrder(wanted, found.manifest, tuple(overlays.paths))
 
 
 def order_by_manifest(
@@ -141,7 +156,7 @@ def order_by_manifest(
     settings: Settings,
     *,
     folder: bytes | None = None,
-    overlay: str | None = None,
+    overlay: str | Sequence[str] | None = None,
     code_repository: str | None = None,
     keep: bytes = b"",
 ) -> FetchOrder:
@@ -150,36 +165,108 @@ def order_by_manifest(
     What is at hand where `git` stands comes first, unless a code repository is named. Raises NotReproducible for a
     run that was recorded as such.
     """
-    refuse_unreproducible(manifest)
-    data: bytes | None = None
-    path: bytes | None = None
-    if overlay is not None:
-        path = os.fsencode(overlay)
-        with open(path, "rb") as file:
-            data = file.read()
-    elif manifest.code.overlay is not None and manifest.code.overlay.data is None:
-        found = find_overlay(manifest.code.overlay.sha256, folder, git)
-        data, path = found if found is not None else (None, None)
-    platform: BaseCodeRepository | None = None
+    refuse_unreproducible(manifest.code, manifest.run.id)
+    overlays = _Overlays(manifest, [overlay] if isinstance(overlay, str) else overlay or (), folder, git)
+    chosen = _platform_named(code_repository, git, settings) if code_repository is not None else None
+    here = Here.of(git) if chosen is None else None
+    wanted = _wanted(
+        manifest.code, manifest.repository, chosen, overlays, here, git, settings, reference_of(manifest.run.id), keep
+    )
+    wanted = replace(wanted, receipt={**wanted.receipt, "manifest_digest": manifest.digest, "run_id": manifest.run.id})
+    return FetchOrder(wanted, manifest, tuple(overlays.paths))
+
+
+def _wanted(
+    code: Code,
+    repository: Repository | None,
+    platform: BaseCodeRepository | None,
+    overlays: _Overlays,
+    here: Here | None,
+    git: Git,
+    settings: Settings,
+    reference: str | None = None,
+    keep: bytes = b"",
+) -> Wanted:
+    """What a `code` and those of its submodules ask for, each of its own platform and with a credential for that one.
+
+    A `platform` that is given stands in for the recorded one; what is at hand is then not looked for. `reference` is
+    where a run may have been published; a submodule never is.
+    """
+    data = overlays.of(code)
     local: LocalTree | None = None
     problem: CodeRepoError | None = None
-    if code_repository is not None:
-        platform = _platform_named(code_repository, git, settings)
-    else:
-        code = manifest.code
-        inside = code.overlay is not None and code.overlay.data is not None
-        local = find_local(code, git, overlay_at_hand=data is not None or inside)
+    if platform is None:
+        local = find_local(code, here, overlay_at_hand=data is not None)
         try:
-            if manifest.repository is not None:
-                platform = from_manifest(manifest.repository, users_chain(settings, git), settings)
+            if repository is not None:
+                platform = from_manifest(repository, users_chain(settings, git), settings)
         except CodeRepoError as error:
             if local is None:
                 raise
             problem = error
-    wanted = wanted_by_manifest(
-        manifest, platform, overlay=data, environment=git.environment, local=local, problem=problem, keep=keep
+    return wanted_by_code(
+        code,
+        platform,
+        overlay=data,
+        environment=git.environment,
+        local=local,
+        problem=problem,
+        reference=reference,
+        submodules=_submodules(code, overlays, here, git, settings),
+        keep=keep,
     )
-    return FetchOrder(wanted, manifest, path)
+
+
+def _submodules(
+    code: Code, overlays: _Overlays, here: Here | None, git: Git, settings: Settings
+) -> tuple[WantedSubmodule, ...]:
+    """What those submodules ask for that were recorded with a work tree."""
+    found = []
+    for each in code.submodules:
+        if each.state != "fetched":
+            continue
+        inner = check_submodule(each, code)
+        at_hand = here.submodule(each.path) if here is not None else None
+        try:
+            wanted = _wanted(inner, each.repository, None, overlays, at_hand, git, settings)
+        except CodeRepoError as error:
+            raise said_of(error, each.path) from None
+        found.append(WantedSubmodule(each.path, each.commit, wanted))
+    return tuple(found)
+
+
+class _Overlays:
+    """The overlays of a manifest: inside, in the files that the user names, beside it, or in the record."""
+
+    def __init__(self, manifest: Manifest, named: Sequence[str], folder: bytes | None, git: Git) -> None:
+        self.paths: list[bytes] = []
+        self._folder = folder
+        self._git = git
+        self._named: dict[str, tuple[bytes, bytes]] = {}
+        for name in named:
+            with open(name, "rb") as file:
+                data = file.read()
+            self._named[sha256(data).hexdigest()] = (data, os.fsencode(name))
+        # One that is none of them is taken for the checkout's own, and is then refused by its digest.
+        known = {code.overlay.sha256 for _, code in manifest.code.codes() if code.overlay is not None}
+        self._stranger = next((named for digest, named in self._named.items() if digest not in known), None)
+        self._root = manifest.code
+
+    def of(self, code: Code) -> bytes | None:
+        """The gzip of a code's overlay, None where there is none or it is not to be found."""
+        if code.overlay is None:
+            return None
+        found = self._named.get(code.overlay.sha256)
+        if found is None and code is self._root:
+            found = self._stranger
+        if found is None and code.overlay.data is not None:
+            return code.overlay.data
+        if found is None:
+            found = find_overlay(code.overlay.sha256, self._folder, self._git)
+        if found is None:
+            return None
+        self.paths.append(found[1])
+        return found[0]
 
 
 def _platform_named(name: str, git: Git, settings: Settings) -> BaseCodeRepository:

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 from git_coderepo.errors import DownloadDamaged, UnsafeTree
 from git_coderepo.objects import DIRECTORY
+from git_coderepo.paths import quoted
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import Limits
-from git_coderepo.runner.paths import quoted
 from git_coderepo.runner.tar import TarReader
 
 

@@ -10,9 +10,9 @@ from collections.abc import Set as AbstractSet
 
 from git_coderepo.errors import TargetUnusable
 from git_coderepo.objects import EXECUTABLE, FILE, SYMLINK
+from git_coderepo.paths import quoted
 from git_coderepo.runner.directories import Directories, unusable
 from git_coderepo.runner.listing import Listing
-from git_coderepo.runner.paths import quoted
 
 _PACKED_FILE = b"%06o" % FILE
 _PACKED_EXECUTABLE = b"%06o" % EXECUTABLE

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from git_coderepo import __version__
 from git_coderepo.manifest.writer import path_value
 from git_coderepo.objects import ObjectId
+from git_coderepo.runner.conversion import Converted
 
 RECEIPT_ID = "urn:git-coderepo:receipt:1"
 RECEIPT_VERSION = "1.0"
@@ -25,10 +26,45 @@ class Fallback:
 
 
 @dataclass(frozen=True)
+class SubmoduleReceipt:
+    """A gitlink of what was materialised, its raw `path` from the root; `tree` is None where its directory is empty.
+
+    Else `tree` was recomputed and is what the manifest says of the submodule, and the rest is as in Receipt.
+    """
+
+    path: bytes
+    commit: ObjectId
+    tree: ObjectId | None = None
+    method: str | None = None
+    fallbacks: tuple[Fallback, ...] = ()
+    files: int = 0
+    received: int = 0
+    overlay_files: int | None = None
+    overlay_deleted: int = 0
+
+    def document(self) -> dict[str, object]:
+        """It as plain values."""
+        return {
+            "path": path_value(self.path),
+            "commit": self.commit.hex,
+            "state": "absent" if self.tree is None else "fetched",
+            "tree": None if self.tree is None else self.tree.hex,
+            "method": self.method,
+            "fallbacks": _fallbacks(self.fallbacks),
+            "files": self.files,
+            "bytes": self.received,
+            "overlay": _overlay(self.overlay_files, self.overlay_deleted),
+        }
+
+
+@dataclass(frozen=True)
 class Receipt:
     """`tree` was recomputed from what was written and equals what `tree_by` (manifest, commit, platform) promised.
 
-    `received` are bytes that came over the wire; times are seconds since the epoch.
+    What is said of files, bytes and the overlay is without the submodules, each of which has its own; `outside_links`
+    has all of them. `received` are bytes that came over the wire; times are seconds since the epoch. `conversions` say
+    what was done to files afterwards, in submodules too, because the tree's own attributes ask for it, and to which it
+    could not be done.
     """
 
     tree: ObjectId
@@ -46,7 +82,10 @@ class Receipt:
     overlay_files: int | None = None
     overlay_deleted: int = 0
     outside_links: tuple[bytes, ...] = ()
+    conversions: tuple[Converted, ...] = ()
+    submodules: tuple[SubmoduleReceipt, ...] = ()
     git: str | None = None
+    cache_hit: bool = False
 
     def document(self) -> dict[str, object]:
         """The receipt as plain values, in the shape of its schema."""
@@ -59,16 +98,24 @@ class Receipt:
             "tree": self.tree.hex,
             "verified": True,
             "method": self.method,
-            "fallbacks": [{"method": each.method, "reason": _line(each.reason)} for each in self.fallbacks],
-            "cacheHit": False,
+            "fallbacks": _fallbacks(self.fallbacks),
+            "cacheHit": self.cache_hit,
             "subdirectory": path_value(self.subdirectory),
             "files": self.files,
             "bytes": self.received,
-            "overlay": None
-            if self.overlay_files is None
-            else {"files": self.overlay_files, "deleted": self.overlay_deleted},
+            "overlay": _overlay(self.overlay_files, self.overlay_deleted),
+            "submodules": [each.document() for each in self.submodules],
             "outsideLinks": [path_value(path) for path in self.outside_links],
-            "conversions": [],
+            "conversions": [
+                {
+                    "kind": each.kind,
+                    "value": _line(each.value),
+                    "files": each.files,
+                    "left": [path_value(path) for path in each.left],
+                    "reason": each.reason,
+                }
+                for each in self.conversions
+            ],
             "startedOn": _time(self.started),
             "finishedOn": _time(self.finished),
             "seconds": round(self.finished - self.started, 3),
@@ -90,6 +137,14 @@ class Receipt:
         from git_coderepo.checkout.store import write_whole
 
         write_whole(os.fsencode(path), self.encode())
+
+
+def _fallbacks(found: tuple[Fallback, ...]) -> list[dict[str, object]]:
+    return [{"method": each.method, "reason": _line(each.reason)} for each in found]
+
+
+def _overlay(files: int | None, deleted: int) -> dict[str, object] | None:
+    return None if files is None else {"files": files, "deleted": deleted}
 
 
 def _line(text: str) -> str:

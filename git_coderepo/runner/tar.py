@@ -14,9 +14,9 @@ from typing import Protocol
 
 from git_coderepo.errors import DownloadDamaged, UnsafeTree
 from git_coderepo.objects import DIRECTORY, EXECUTABLE, FILE, SYMLINK
+from git_coderepo.paths import check_path, quoted
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import EXTENDED_HEADER_BYTES, Limits
-from git_coderepo.runner.paths import check_path, quoted
 
 _BLOCK = 512
 _ZEROS = bytes(_BLOCK)

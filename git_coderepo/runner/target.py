@@ -9,9 +9,9 @@ import stat
 from pathlib import Path
 
 from git_coderepo.errors import TargetUnusable
+from git_coderepo.paths import quoted
 from git_coderepo.runner.directories import OPEN_DIRECTORY, remove_tree, sync_file_system, unusable
 from git_coderepo.runner.leftovers import Held, hold, sweep
-from git_coderepo.runner.paths import quoted
 
 _INSIDE = ".coderepo-"
 _LOST_AND_FOUND = "lost+found"

@@ -7,25 +7,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from git_coderepo.checkout.layout import read_layout, start_layout
-from git_coderepo.checkout.store import Store
 from git_coderepo.errors import CodeRepoError, TargetUnusable, TreeDiffers
 from git_coderepo.git import Git
-from git_coderepo.objects import GITLINK, ObjectId, TreeEntry, blob_hasher, tree_id
+from git_coderepo.objects import GITLINK, ObjectId, TreeEntry, blob_hasher, empty_tree_id, tree_id
+from git_coderepo.runner.conversion import stored
+from git_coderepo.runner.directories import Directories, Root, unusable
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.fetch import Wanted
+from git_coderepo.runner.local import Here
 from git_coderepo.runner.part import below, tree_of_entries
 from git_coderepo.runner.scratch import Scratch, tree_rows
-from git_coderepo.runner.verify import compare, rehash
+from git_coderepo.runner.verify import Differences, compare, rehash
 
 
 @dataclass(frozen=True)
 class Verification:
-    """`found` is the tree of the directory now, `expected` the recorded one; paths are raw and sorted.
+    """`found` is the tree of the directory now, `expected` the recorded one; paths are raw, from the root, and sorted.
 
-    `unlisted` says why the paths could not be told apart, None where they were.
+    `unlisted` says why the paths could not be told apart, None where they were. What became of a submodule stands in
+    `submodules` and, path by path, in all of the others as well.
     """
 
     expected: ObjectId
@@ -34,11 +36,12 @@ class Verification:
     missing: tuple[bytes, ...] = ()
     added: tuple[bytes, ...] = ()
     unlisted: str | None = None
+    submodules: tuple[VerifiedSubmodule, ...] = ()
 
     @property
     def same_tree(self) -> bool:
-        """Whether the directory is the recorded tree and nothing else."""
-        return self.found == self.expected
+        """Whether the directory is the recorded tree and nothing else, and so is each submodule."""
+        return self.found == self.expected and all(each.found == each.expected for each in self.submodules)
 
     def holds(self, *, strict: bool = False) -> bool:
         """Whether every recorded path is as it was; `strict` minds added paths too."""
@@ -58,48 +61,141 @@ class Verification:
             "missing": [path_value(path) for path in self.missing],
             "added": [path_value(path) for path in self.added],
             "unlisted": self.unlisted,
+            "submodules": [
+                {
+                    "path": path_value(each.path),
+                    "expected": None if each.expected is None else each.expected.hex,
+                    "found": None if each.found is None else each.found.hex,
+                    "sameTree": each.found == each.expected,
+                }
+                for each in self.submodules
+            ],
         }
+
+
+@dataclass(frozen=True)
+class VerifiedSubmodule:
+    """`expected` is None where its directory has to be empty, `found` where there is nothing in it; `path` is raw."""
+
+    path: bytes
+    expected: ObjectId | None
+    found: ObjectId | None
 
 
 def verify_directory(wanted: Wanted, directory: str, *, git: Git) -> Verification:
     """Hash `directory` and compare it with what is wanted; `git` stands where objects may be at hand.
 
-    Raises TargetUnusable where there is no such directory or it cannot be read.
+    A path is the same where its bytes have the recorded id, or where the blob has it that git would check in, by the
+    tree's own attributes and no configuration: CRLF as LF where `text` or `eol` say so, a `working-tree-encoding` as
+    UTF-8, `$Id: …$` as `$Id$`. So what `fetch` converted is found to be the recorded tree. Raises TargetUnusable where
+    there is no such directory or it cannot be read.
     """
     if not os.path.isdir(directory):
         raise TargetUnusable(f"'{directory}' is no directory")
+    return _verified(wanted, directory, Here.of(git))
+
+
+def _verified(wanted: Wanted, directory: Root, here: Here | None) -> Verification:
+    """`directory` with all in it; `here` is where objects may be at hand."""
     object_format = wanted.tree.object_format
-    gitlinks = wanted.gitlinks or {}
+    prefix = wanted.keep + b"/" if wanted.keep else b""
+    gitlinks = {path[len(prefix) :]: id for path, id in (wanted.gitlinks or {}).items() if path.startswith(prefix)}
     expected: Mapping[bytes, tuple[int, bytes]] | None = None
     wanted_tree = wanted.tree
-    if wanted.keep:
-        prefix = wanted.keep + b"/"
-        gitlinks = {path[len(prefix) :]: id for path, id in gitlinks.items() if path.startswith(prefix)}
-        if wanted.keep_tree is None:
-            expected = below(listing_of(wanted, git), wanted.keep)
-            wanted_tree = tree_of_entries(expected, object_format)
-        else:
-            wanted_tree = wanted.keep_tree
+    if wanted.keep and wanted.keep_tree is None:
+        expected = below(listing_of(wanted, here), wanted.keep)
+        wanted_tree = tree_of_entries(expected, object_format)
+    elif wanted.keep_tree is not None:
+        wanted_tree = wanted.keep_tree
     found = rehash(directory, object_format, gitlinks)
     tree = found.tree(object_format)
-    if tree == wanted_tree:
-        return Verification(wanted_tree, tree)
+    differences, unlisted = Differences((), (), ()), None
+    blobs = stored(directory, found, object_format) if tree != wanted_tree else {}
+    own = {path: found[path][1] for path in blobs}
+    found.put_ids(blobs)
+    if blobs and found.tree(object_format) == wanted_tree:
+        tree = wanted_tree
+    else:
+        found.put_ids(own)
+    if tree != wanted_tree:
+        try:
+            if expected is None:
+                expected = listing_of(wanted, here)
+                expected = below(expected, wanted.keep) if wanted.keep else expected
+        except CodeRepoError as error:
+            unlisted = error.message
+        else:
+            if wanted.gitlinks is None:
+                # A commit by its name: only now it is known which empty directories stand for submodules.
+                gitlinks = {path: id for path, (mode, id) in expected.items() if mode == GITLINK}
+                found = rehash(directory, object_format, gitlinks) if gitlinks else found
+            if blobs:
+                # Attributes that somebody has added say nothing of the recorded tree.
+                checked_in = stored(directory, found, object_format, among=expected)
+                found.put_ids({path: id for path, id in checked_in.items() if expected.get(path, (0, b""))[1] == id})
+            tree = found.tree(object_format)
+            differences = compare(expected, found)
+    result = Verification(
+        wanted_tree, tree, differences.changed, differences.missing, differences.added, unlisted=unlisted
+    )
+    inner = {each.path[len(prefix) :]: each.wanted for each in wanted.submodules if each.path.startswith(prefix)}
+
+    def at_hand(path: bytes) -> Here | None:
+        return here.submodule(prefix + path) if here is not None and path in inner else None
+
+    for path in sorted(gitlinks):
+        if found.get(path, (0, b""))[0] == GITLINK:
+            result = _with_submodule(result, path, inner.get(path), directory, at_hand(path))
+        elif path in inner:
+            submodules = (*result.submodules, VerifiedSubmodule(path, inner[path].tree, None))
+            result = replace(result, submodules=submodules)
+    return result
+
+
+def _with_submodule(
+    outer: Verification, path: bytes, wanted: Wanted | None, directory: Root, here: Here | None
+) -> Verification:
+    """The verification, with that of a submodule's directory in it; None is wanted where that has to be empty."""
     try:
-        if expected is None:
-            expected = listing_of(wanted, git)
-            expected = below(expected, wanted.keep) if wanted.keep else expected
-    except CodeRepoError as error:
-        return Verification(wanted_tree, tree, unlisted=error.message)
-    differences = compare(expected, found)
-    return Verification(wanted_tree, tree, differences.changed, differences.missing, differences.added)
+        with Directories(directory) as directories:
+            place = directories.open(path)
+            if wanted is not None:
+                found = _verified(wanted, place, here)
+            else:
+                object_format = outer.expected.object_format
+                empty = empty_tree_id(object_format)
+                listing = rehash(place, object_format)
+                found = Verification(empty, listing.tree(object_format), added=tuple(sorted(listing)))
+    except OSError as error:
+        raise unusable(error, path, "read") from None
+
+    def joined(before: tuple[bytes, ...], inside: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        return tuple(sorted((*before, *(path + b"/" + each for each in inside))))
+
+    verified = VerifiedSubmodule(path, found.expected, found.found)
+    if wanted is None:
+        verified = VerifiedSubmodule(path, None, None if found.same_tree else found.found)
+    return Verification(
+        outer.expected,
+        outer.found,
+        changed=joined(outer.changed, found.changed),
+        missing=joined(outer.missing, found.missing),
+        added=joined(outer.added, found.added),
+        unlisted=outer.unlisted or found.unlisted,
+        submodules=(
+            *outer.submodules,
+            verified,
+            *(replace(each, path=path + b"/" + each.path) for each in found.submodules),
+        ),
+    )
 
 
-def listing_of(wanted: Wanted, git: Git) -> Mapping[bytes, tuple[int, bytes]]:
+def listing_of(wanted: Wanted, here: Here | None) -> Mapping[bytes, tuple[int, bytes]]:
     """Every path of the wanted tree: from objects at hand, else from the platform's trees and the overlay.
 
     Raises what asking the platform raises, and TreeDiffers where that is not the wanted tree.
     """
-    for each in _gits_at_hand(git):
+    for each in (here.git, here.at_hand) if here is not None else ():
         listed = each.start("ls-tree", "-r", "-z", "--full-tree", wanted.tree.hex).finish()
         if listed.status == 0:
             return _parsed(listed.stdout)
@@ -124,15 +220,6 @@ def listing_of(wanted: Wanted, git: Git) -> Mapping[bytes, tuple[int, bytes]]:
     if found != wanted.tree:
         raise TreeDiffers(f"the platform and the overlay make the tree {found}, not {wanted.tree}")
     return entries
-
-
-def _gits_at_hand(git: Git) -> list[Git]:
-    """git as it is, and git that finds our own store too; none where there is no repository."""
-    try:
-        layout = read_layout(start_layout(git), git, bare_allowed=True)
-    except CodeRepoError:
-        return []
-    return [git, Store(layout).git(git)]
 
 
 def _parsed(listing: bytes) -> Mapping[bytes, tuple[int, bytes]]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from git_coderepo.errors import DownloadDamaged, InvalidManifest, UnsafeTree
 from git_coderepo.objects import DIRECTORY, EXECUTABLE, FILE, GITLINK, SYMLINK, ObjectId, blob_hasher, blob_id
+from git_coderepo.paths import check_path, links_that_leave, quoted
 from git_coderepo.runner.directories import Directories, Root, sync_file_system, unusable
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import LINK_TARGET_BYTES, NAME_BYTES, Limits
 from git_coderepo.runner.listing import Listing
-from git_coderepo.runner.paths import check_path, links_that_leave, quoted
 from git_coderepo.runner.readback import collision, read_back
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -27,13 +27,16 @@ class WrittenTree:
 
     `entries`: path to (mode, raw id), gitlinks included. `tree`: the id of the tree they make in Git. `files` and
     `bytes`: what was written, links included. `outside_links`: the links that lead out of the tree; they stand
-    there as Git has them, and nothing of ours follows them.
+    there as Git has them, and nothing of ours follows them. `left`: what of the limits is left for others.
+    `gitlinks`: the raw commit of each submodule by its path.
     """
 
     entries: Listing
     tree: ObjectId
     files: int
     outside_links: tuple[bytes, ...]
+    left: Limits
+    gitlinks: Mapping[bytes, bytes]
     bytes: int  # the last, since it hides the type of that name
 
 
@@ -238,6 +241,7 @@ class TreeWriter:
         listing = self._listing
         listing.prune()
         files = len(listing)
+        gitlinks: dict[bytes, bytes] = {}
         for path, target in self._links.items():
             directory, _, name = path.rpartition(b"/")
             try:
@@ -251,6 +255,7 @@ class TreeWriter:
                 if packed.startswith(_PACKED_GITLINK):
                     files -= 1
                     path = directory + b"/" + name if directory else name
+                    gitlinks[path] = packed[len(_PACKED_GITLINK) :]
                     try:
                         self._directories.make(path)
                     except FileExistsError:
@@ -264,6 +269,8 @@ class TreeWriter:
             files=files,
             bytes=self._bytes_written + sum(map(len, self._links.values())),
             outside_links=links_that_leave(self._links),
+            gitlinks=gitlinks,
+            left=Limits(self._limits.entries - self._entries_seen, self._limits.bytes - self._bytes_seen),
         )
 
     def sync(self) -> None:

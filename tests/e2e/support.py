@@ -8,7 +8,8 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -312,6 +313,14 @@ def problems(machine: Machine, path: Path) -> list[str]:
     """What `validate` says is wrong with a manifest or receipt."""
     result = machine.run("validate", path, check=False)
     return [] if result.status == 0 else result.text.splitlines()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until something has happened; a minute at most."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(0.02)
 
 
 def can_mount() -> bool:

@@ -7,14 +7,12 @@ P7: one file staged and edited again. Z2, Z3, Z6: modes, links, sizes and names 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import tarfile
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.support import Machine, World, load, own_repository, problems, world
+from tests.fidelity.packages import unpack_sdist
 from tests.support.repo import Repo
 
 LATIN = b"caf\xe9 noir.txt"
@@ -141,25 +139,3 @@ def test_a_large_real_code_base(tmp_path: Path, platform: str) -> None:
                 place.checkout.write(path, b"# edited after the commit\n")
         place.checkout.write(b"untracked " + LATIN, b"\xe9")
         there_and_back(place, ("git",) if platform in ("file", "git") else ("archive", "git"))
-
-
-def unpack_sdist(name: str, into: Path, scratch: Path) -> None:
-    """A public package's source release; skipped only where the registry is out of reach."""
-    options = ["--no-deps", "--no-binary", name, "--disable-pip-version-check", "--retries", "1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "download", *options, "--dest", scratch / "sdist", name],
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode != 0:
-        words = done.stderr.strip().splitlines()
-        out_of_reach = ("connection", "timed out", "no matching distribution", "name resolution", "proxy")
-        if any(phrase in done.stderr.lower() for phrase in out_of_reach):
-            pytest.skip(f"the package registry cannot be reached: {words[-1]}")
-        raise AssertionError(done.stderr)
-    (archive,) = (scratch / "sdist").glob("*.tar.gz")
-    with tarfile.open(archive) as opened:
-        for member in opened:
-            member.name = member.name.partition("/")[2]
-            if member.name:
-                opened.extract(member, into, filter="data")

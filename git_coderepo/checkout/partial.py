@@ -1,0 +1,33 @@
+"""A partial clone: what of a tree is not here, found without git fetching it.
+
+https://git-scm.com/docs/partial-clone
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.git import Git
+    from git_coderepo.settings import Settings
+
+
+def is_partial(settings: Settings) -> bool:
+    """Whether a remote promised objects that are not here."""
+    return settings.value("extensions", "partialClone") is not None or any(
+        entry.section == "remote" and entry.name == "promisor" for entry in settings.entries
+    )
+
+
+def missing_objects(git: Git, tree: str) -> frozenset[str]:
+    """The ids of the trees and blobs of `tree` (its id in hex) that are not here. Raises GitFailed."""
+    output = git.run("rev-list", "--objects", "--no-object-names", "--missing=print", tree)
+    return frozenset(line[1:].decode() for line in output.split(b"\n") if line.startswith(b"?"))
+
+
+def rows_here(git: Git, settings: Settings, tree: str, listing: bytes) -> bytes:
+    """The rows of `ls-tree -r -z` of `tree` whose objects are here: all of them but in a partial clone."""
+    missing = missing_objects(git, tree) if is_partial(settings) else frozenset[str]()
+    if not missing:
+        return listing
+    rows = (row.partition(b"\t") for row in listing.split(b"\0") if row)
+    return b"".join(b"%s\t%s\0" % (facts, path) for facts, _, path in rows if facts[12:].decode() not in missing)

@@ -1,0 +1,109 @@
+"""`git coderepo cache list|prune`: the trees that are kept on this machine."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.app import Verb, app, usage
+from git_coderepo.cli.options import Json
+
+if TYPE_CHECKING:
+    from git_coderepo.runner.cache import Cache
+    from git_coderepo.runner.cache_upkeep import CachedTree, Evicted
+
+cache = typer.Typer(name="cache", rich_markup_mode=None)
+app.add_typer(cache)
+
+
+@cache.callback(invoke_without_command=True)
+def group(context: typer.Context) -> None:
+    """Look after the trees that are kept on this machine."""
+    if context.invoked_subcommand is None:
+        usage(context)
+
+
+@cache.command("list", cls=Verb)
+def list_(as_json: Json = False) -> None:
+    """List the trees in the cache, the one used last first."""
+    from git_coderepo.runner.cache_upkeep import cached_trees
+
+    here = _cache()
+    found = cached_trees(here) if here is not None else []
+    if as_json:
+        output.json_data([_document(tree) for tree in found])
+    else:
+        show(found)
+
+
+@cache.command("prune", cls=Verb)
+def prune(
+    max_size: Annotated[
+        str | None, typer.Option("--max-size", metavar="SIZE", help="Leave no more than that: 500m, 20g.")
+    ] = None,
+    older_than: Annotated[
+        str | None, typer.Option("--older-than", metavar="AGE", help="Remove what was not used for: 12h, 7d, 2w, 1y.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would be removed.")] = False,
+) -> None:
+    """Remove trees from the cache, those unused longest first.
+
+    Those that something wrote into go in any case; one that is in use never does.
+    """
+    from git_coderepo.record.prune import required_age
+    from git_coderepo.runner.cache_upkeep import prune_cache
+    from git_coderepo.settings import size_of
+
+    size = None if max_size is None else size_of(max_size, "--max-size")
+    age = None if older_than is None else required_age(older_than)
+    here = _cache()
+    if here is None:
+        output.line("nothing to remove")
+        return
+    pruned = prune_cache(here, max_size=size, older_than=age, dry_run=dry_run, now=time.time())
+    show_pruned(pruned, dry_run=dry_run)
+
+
+def _cache() -> Cache | None:
+    from git_coderepo.git import Git
+    from git_coderepo.runner.cache import Cache as Place
+    from git_coderepo.runner.cacheplace import known_cache_place
+    from git_coderepo.runner.order import runner_settings
+
+    place = known_cache_place(runner_settings(Git()))
+    return None if place is None else Place(place, notify=output.say)
+
+
+def _document(tree: CachedTree) -> dict[str, object]:
+    used = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(tree.used))
+    return {"key": tree.key, "directory": tree.directory, "size": tree.size, "usedOn": used, "good": tree.good}
+
+
+def show(found: list[CachedTree]) -> None:
+    """One line a tree, and what all of them take."""
+    from git_coderepo.record.refusals import shown_size
+
+    for tree in found:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(tree.used))
+        note = "" if tree.good else "  (written into)"
+        output.line(f"{tree.key}  {shown_size(tree.size):>10}  used {used}{note}")
+    output.line(f"{output.count(len(found), 'tree')}, {shown_size(sum(tree.size for tree in found))}")
+
+
+def show_pruned(pruned: Evicted, *, dry_run: bool) -> None:
+    """What went, or would go."""
+    from git_coderepo.record.refusals import shown_size
+
+    for tree in pruned.in_use:
+        output.say(f"in use, and kept: {tree.key}")
+    if not pruned.gone:
+        output.line("nothing to remove")
+        return
+    if dry_run:
+        for tree in pruned.gone:
+            output.line(f"tree {tree.key}")
+    size = shown_size(sum(tree.size for tree in pruned.gone))
+    output.line(f"{'would remove' if dry_run else 'removed'} {output.count(len(pruned.gone), 'tree')}, {size}")

@@ -1,0 +1,84 @@
+"""`git coderepo exec RUN [--] COMMAND…`: a command in the code of a run, on any machine."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.app import Verb, app
+from git_coderepo.cli.fetch import ended_by_signals, progress_shown
+from git_coderepo.cli.options import CodeRepository
+from git_coderepo.cli.run import say_not_run
+from git_coderepo.errors import UsageError
+
+
+@app.command("exec", cls=Verb, context_settings={"allow_interspersed_args": False})
+def exec_(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A manifest's path, -, a recorded run, or NAME@COMMIT[:PATH].")
+    ],
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="COMMAND...", help="The command and its arguments.", show_default=False),
+    ] = None,
+    copy: Annotated[
+        str | None, typer.Option("--copy", metavar="DIR", help="Run in a copy that may be written to, and stays.")
+    ] = None,
+    directory: Annotated[
+        str | None, typer.Option("--directory", metavar="PATH", help="Where in the code, if not where the run was.")
+    ] = None,
+    overlay: Annotated[
+        str | None, typer.Option("--overlay", metavar="FILE", help="The overlay, where it is apart.")
+    ] = None,
+    receipt: Annotated[str | None, typer.Option("--receipt", metavar="FILE", help="Write the receipt there.")] = None,
+    code_repository: CodeRepository = None,
+) -> None:
+    """Fetch the code of a run, and run a command in it.
+
+    The code is kept in the cache, where nothing may write to it. The status is the command's; 125 where the code could
+    not be had: then nothing was started. 126 and 127 as env(1), 128+N for a signal.
+    """
+    from git_coderepo.git import Git
+    from git_coderepo.record.process import execute
+    from git_coderepo.runner.cache import Cache
+    from git_coderepo.runner.cached import CacheRules, cached_tree, fetch_with_cache
+    from git_coderepo.runner.cacheplace import cache_place
+    from git_coderepo.runner.execution import execution_environment, manifest_file, working_directory
+    from git_coderepo.runner.order import fetch_order, runner_settings
+
+    if command and command[0] == "--":
+        command = command[1:]  # behind RUN it is left to us
+    if not command:
+        raise UsageError("no command to run", hints=[f"git coderepo exec {run} -- python train.py"])
+    order = fetch_order(run, overlay=overlay, code_repository=code_repository)
+    wanted, manifest = order.wanted, order.manifest
+    if wanted.base is not None:
+        wanted.base.platform.notify = output.say
+    settings = runner_settings(Git())
+    descriptors = []
+    with ExitStack() as stack:
+        with ended_by_signals(), progress_shown(False) as progress:
+            if copy is not None:
+                made = fetch_with_cache(wanted, copy, settings, fill=True, notify=output.say, progress=progress)
+                tree = os.path.abspath(copy)
+            else:
+                cache = Cache(cache_place(settings, notify=output.say), notify=output.say)
+                entry, made = cached_tree(wanted, cache, CacheRules.of(settings), progress=progress)
+                stack.enter_context(entry)
+                tree = entry.tree
+                descriptors.append(entry.descriptor)  # whatever outlives us goes on holding the tree
+        if receipt is not None:
+            made.write(receipt)
+        recorded = manifest.run.directory if manifest is not None else b"."
+        start = recorded if directory is None else os.fsencode(directory)
+        here = working_directory(tree, start, make=copy is not None)
+        told = execution_environment(order, tree, here, stack.enter_context(manifest_file(order)), os.environ)
+        if copy is None:
+            told["PYTHONDONTWRITEBYTECODE"] = "1"
+        status, _ = execute([os.fsencode(word) for word in command], told, directory=here, descriptors=descriptors)
+    say_not_run(command[0], status)
+    raise typer.Exit(status)

@@ -1,0 +1,203 @@
+"""What a path's attributes make of its blob in a work tree, and back again, as git does where nothing is configured.
+
+Kinds and order: https://git-scm.com/docs/gitattributes ("Checking-out and checking-in"); what that leaves open was
+tried out with `git checkout` and `git hash-object --path`, to which the tests hold this module. Without configuration
+lines end in LF, and no filter has a command: `filter=…` never changes anything here.
+"""
+
+from __future__ import annotations
+
+from git_coderepo.encodings import Encoding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from git_coderepo.attributes import Value
+
+# Only these can change what is checked out, and beside them these what is checked in.
+CHANGING = frozenset((b"eol", b"ident", b"working-tree-encoding", b"filter"))
+CLEANING = CHANGING | {b"text", b"crlf"}
+
+_PRINTABLE_CONTROLS = b"\b\t\x1b\x0c"
+_NEITHER = bytes(byte for byte in range(0x20) if byte not in b"\r\n" + _PRINTABLE_CONTROLS) + b"\x7f"
+_ID = b"$Id"
+
+
+class Conversion:
+    """What is asked for one path.
+
+    `lines`: None, `lf` or `crlf`; `auto`: only where the contents look like text. `driver` is the name of a filter.
+    """
+
+    __slots__ = ("_is_streamed", "auto", "driver", "encoding", "ident", "lines")
+
+    def __init__(self, attributes: Mapping[bytes, Value]) -> None:
+        text = attributes.get(b"text")
+        if text not in (True, False, b"input", b"auto"):
+            text = attributes.get(b"crlf")
+        eol = attributes.get(b"eol")
+        self.lines: bytes | None = b"lf" if text in (True, b"input", b"auto") else None
+        if text is not False and eol in (b"lf", b"crlf"):
+            assert isinstance(eol, bytes)
+            self.lines = eol
+        self.auto = text == b"auto"
+        self.ident = attributes.get(b"ident") is True
+        wanted = attributes.get(b"working-tree-encoding", b"")
+        self.encoding = Encoding(wanted) if wanted != b"" else None
+        if self.encoding is not None and self.encoding.is_utf8:
+            self.encoding = None
+        # git reads the whole file before it writes it, where it has to look at it or iconv has to.
+        self._is_streamed = self.encoding is None and not (self.auto and eol != b"lf")
+        driver = attributes.get(b"filter")
+        self.driver = driver if isinstance(driver, bytes) else None
+
+    @property
+    def changes(self) -> bool:
+        """Whether a checkout could give the file other bytes than the blob has."""
+        return self.lines == b"crlf" or self.ident or self.encoding is not None
+
+    @property
+    def cleans(self) -> bool:
+        """Whether a check-in could give the blob other bytes than the file has."""
+        return self.changes or self.lines is not None
+
+    def checked_out(self, blob: bytes, id: str, changed: list[str] | None = None) -> bytes:
+        """The file that git makes of a blob, whose id is given in hex; `changed` gets the attributes that took effect.
+
+        Raises UnicodeError where the blob cannot be put into the encoding, or that is not known here.
+        """
+        steps: list[tuple[str, bytes]] = []
+        contents = blob
+        if self.ident:
+            expand = _expanded_in_passing if self._is_streamed else _expanded
+            contents = expand(contents, b" ".join((b":", id.encode(), b"$")))
+            steps.append(("ident", contents))
+        if self.lines == b"crlf" and not (self.auto and _is_mixed_or_binary(contents)):
+            contents = _with_crlf(contents)
+            steps.append(("eol", contents))
+        if self.encoding is not None and contents:
+            contents = self.encoding.encoded(contents)
+            steps.append(("working-tree-encoding", contents))
+        if changed is not None:
+            before = blob
+            for name, after in steps:
+                if after != before:
+                    changed.append(name)
+                before = after
+        return contents
+
+    def checked_in(self, contents: bytes) -> bytes:
+        """The blob that git makes of a file. Raises UnicodeError where git would refuse the file, or says nothing."""
+        if self.encoding is not None and contents:
+            contents = self.encoding.decoded(contents)
+        if self.lines is not None and not (self.auto and _is_binary(contents)):
+            contents = contents.replace(b"\r\n", b"\n")
+        return _contracted(contents) if self.ident else contents
+
+
+def _with_crlf(contents: bytes) -> bytes:
+    return contents.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") if b"\n" in contents else contents
+
+
+def _is_mixed_or_binary(contents: bytes) -> bool:
+    return b"\r" in contents or _is_binary(contents)
+
+
+def _is_binary(contents: bytes) -> bool:
+    """git's guess: a lone CR, a NUL, or more than one control character for each 128 others."""
+    if b"\0" in contents or contents.count(b"\r") != contents.count(b"\r\n"):
+        return True
+    odd = len(contents) - len(contents.translate(None, _NEITHER))
+    printable = len(contents) - odd - contents.count(b"\r") - contents.count(b"\n")
+    if contents.endswith(b"\x1a"):
+        odd -= 1
+    return printable >> 7 < odd
+
+
+def _expanded(contents: bytes, expansion: bytes) -> bytes:
+    """`$Id$` and `$Id: …$` with the blob's id, as git does where it has read the whole file."""
+    pieces = []
+    at = 0
+    while (dollar := contents.find(b"$", at)) >= 0:
+        pieces.append(contents[at : dollar + 1])
+        at = dollar + 1
+        if contents[at : at + 2] != b"Id":
+            continue
+        if contents[at + 2 : at + 3] == b"$":
+            at += 3
+        elif contents[at + 2 : at + 3] == b":":
+            end = contents.find(b"$", at + 3)
+            if end < 0:
+                break
+            inside = contents[at + 3 : end]
+            # A line's end, or a space within: it is some other system's.
+            if b"\n" in inside or 0 <= inside.find(b" ", 1) < len(inside) - 1:
+                continue
+            at = end + 1
+        else:
+            continue
+        pieces.append(b"Id" + expansion)
+    pieces.append(contents[at:])
+    return b"".join(pieces)
+
+
+def _expanded_in_passing(contents: bytes, expansion: bytes) -> bytes:
+    """`$Id$` and `$Id: …$` with the blob's id, as git does while it writes."""
+    pieces = []
+    at = 0
+    while (dollar := contents.find(b"$", at)) >= 0:
+        pieces.append(contents[at:dollar])
+        at = dollar
+        same = 1
+        while same < 3 and contents[at + same : at + same + 1] == _ID[same : same + 1]:
+            same += 1
+        end = at + same  # of what was read of `$Id`, and now the byte after it
+        following = contents[end : end + 1]
+        if same == 3 and following == b"$":
+            pieces.append(_ID + expansion)
+            at = end + 1
+        elif same == 3 and following == b":":
+            ends = [found for found in (contents.find(b"$", end), contents.find(b"\n", end)) if found >= 0]
+            stop = min(ends, default=-1)
+            if stop < 0:
+                break
+            whole = contents[at : stop + 1]
+            is_ours = whole.endswith(b"$") and not _is_foreign(whole)
+            pieces.append(_ID + expansion if is_ours else whole)
+            at = stop + 1
+        else:
+            # The byte that ended the likeness is passed by: a dollar there begins nothing.
+            step = same + (2 if same == 3 and following == b"\0" else 1)
+            pieces.append(contents[at : at + step])
+            at += step
+    pieces.append(contents[at:])
+    return b"".join(pieces)
+
+
+def _is_foreign(keyword: bytes) -> bool:
+    text = keyword.partition(b"\0")[0]
+    if not text.startswith(b"$Id: "):
+        return False
+    rest = text[5:]
+    return any(byte in b" \t\r\n" and rest[at + 1 : at + 2] != b"$" for at, byte in enumerate(rest))
+
+
+def _contracted(contents: bytes) -> bytes:
+    """`$Id: …$` in one line as `$Id$`."""
+    pieces = []
+    at = 0
+    while (dollar := contents.find(b"$", at)) >= 0:
+        pieces.append(contents[at : dollar + 1])
+        at = dollar + 1
+        if contents[at : at + 3] != b"Id:":
+            continue
+        end = contents.find(b"$", at + 3)
+        if end < 0:
+            break
+        if b"\n" in contents[at + 3 : end]:
+            continue
+        pieces.append(b"Id$")
+        at = end + 1
+    pieces.append(contents[at:])
+    return b"".join(pieces)

@@ -1,0 +1,212 @@
+"""Submodules: each one that has a work tree here is a snapshot of its own, made by the same code as its superproject's.
+
+What proves what: the superproject's tree id proves each gitlink, that is the id of a commit. The manifest records the
+tree of each submodule's work tree beside it, and that id proves its files; a clean submodule's tree is the one that
+git reads from that very commit, looked up here when the manifest is written. On a runner the manifest is what is
+trusted for it: only a fetch by git has the commit itself at hand.
+"""
+
+from __future__ import annotations
+
+import os
+
+from git_coderepo.checkout.survey import Surveying
+from git_coderepo.errors import CodeRepoError, NotReproducible, TooLarge
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from git_coderepo.checkout.layout import Layout
+    from git_coderepo.git import Git
+    from git_coderepo.record.snapshot import Request, Snapshot
+
+# A manifest may be nested so deep that some twenty fit into each other.
+_DEEPEST = 16
+# So many are asked ahead: five processes each.
+_AHEAD = 8
+
+
+class Submodule:
+    """A gitlink of the snapshot: its raw `path`, its `commit` in hex; `snapshot` is None where it has no work tree."""
+
+    __slots__ = ("commit", "path", "snapshot")
+
+    def __init__(self, path: bytes, commit: str, snapshot: Snapshot | None = None) -> None:
+        self.path = path
+        self.commit = commit
+        self.snapshot = snapshot
+
+
+class Within:
+    """Where a submodule's snapshot is taken: in the snapshot `outer`, at a raw `path`; `started` has asked already."""
+
+    __slots__ = ("outer", "path", "started")
+
+    def __init__(self, outer: Snapshot, path: bytes, started: Surveying | None) -> None:
+        self.outer = outer
+        self.path = path
+        self.started = started
+
+    @property
+    def depth(self) -> int:
+        """1 in a submodule of the checkout, one more in each that lies in another."""
+        return 1 + (self.outer.within.depth if self.outer.within is not None else 0)
+
+    def refuse_elsewhere(self, layout: Layout) -> None:
+        """git looks for a repository in the folders above, too, where there is none: that would be another one."""
+        assert self.outer.layout is not None
+        if not os.path.samefile(layout.toplevel, self.outer.layout.toplevel + b"/" + self.path):
+            raise NotReproducible(
+                "its '.git' is that of another work tree", hints=["git config core.worktree"], waived_as="submodule"
+            )
+
+
+class Surveys:
+    """The submodules that have a work tree, looked at all at once while their superproject is being looked at."""
+
+    __slots__ = ("_git", "_started", "_toplevel", "_waiting")
+
+    def __init__(self, git: Git, layout: Layout, paths: Iterable[bytes]) -> None:
+        self._git = git
+        self._toplevel = layout.toplevel
+        self._waiting = [path for path in sorted(set(paths)) if os.path.lexists(self._place(path) + b"/.git")]
+        self._started: dict[bytes, Surveying] = {}
+        self._start()
+
+    def of(self, path: bytes) -> Surveying | None:
+        """The survey of one, None where none was begun; others begin in its place."""
+        found = self._started.pop(path, None)
+        self._start()
+        return found
+
+    def end(self) -> None:
+        """Whoever asked is gone."""
+        while self._started:
+            self._started.popitem()[1].end()
+
+    def _start(self) -> None:
+        while self._waiting and len(self._started) < _AHEAD:
+            path = self._waiting.pop(0)
+            self._started[path] = Surveying(self._git.submodule(self._place(path)), whole=True)
+
+    def _place(self, path: bytes) -> bytes:
+        return self._toplevel + b"/" + path
+
+
+def take_submodules(snapshot: Snapshot, links: Sequence[tuple[bytes, str]], request: Request) -> list[Submodule]:
+    """The submodules of a snapshot whose tree has these gitlinks (raw path, commit in hex), with all in them.
+
+    Raises what `take_snapshot` does, with the submodule's name, and NotReproducible for one that cannot be told.
+    """
+    found = []
+    for path, commit in links:
+        each = Submodule(path, commit)
+        with snapshot.waiving():
+            each.snapshot = _taken(snapshot, path, commit, request)
+        found.append(each)
+    return found
+
+
+def below(path: bytes, include: Sequence[bytes], layout: Layout) -> tuple[bytes, ...]:
+    """Those of the paths that were asked for by name which lie in the submodule at `path`, made absolute."""
+    root = os.path.normpath(layout.toplevel + b"/" + path)
+    absolute = (os.path.normpath(os.path.join(layout.toplevel, layout.prefix, each)) for each in include)
+    return tuple(each for each in absolute if each == root or each.startswith(root + b"/"))
+
+
+def snapshots_in(snapshot: Snapshot, prefix: bytes = b"") -> Iterator[tuple[bytes, Snapshot]]:
+    """(raw path with a final slash, snapshot) of each submodule that is recorded, however deep."""
+    for each in snapshot.submodules:
+        if each.snapshot is not None:
+            yield prefix + each.path + b"/", each.snapshot
+            yield from snapshots_in(each.snapshot, prefix + each.path + b"/")
+
+
+def omitted(snapshot: Snapshot) -> list[tuple[bytes, str]]:
+    """(raw path from the checkout's root, reason) of all that was left out, in submodules, too."""
+    found = list(snapshot.omitted)
+    for place, inner in snapshots_in(snapshot):
+        found += [(place + path, reason) for path, reason in inner.omitted]
+    return found
+
+
+def unreproducible(snapshot: Snapshot) -> list[NotReproducible]:
+    """Why no runner can get it back, its submodules included."""
+    found = list(snapshot.unreproducible)
+    for _, inner in snapshots_in(snapshot):
+        found += inner.unreproducible
+    return found
+
+
+def _taken(snapshot: Snapshot, path: bytes, commit: str, request: Request) -> Snapshot | None:
+    from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
+
+    layout = snapshot.layout
+    assert layout is not None
+    place = layout.toplevel + b"/" + path
+    started = snapshot.surveys.of(path) if snapshot.surveys is not None else None
+    if request.rev is not None:
+        if layout.toplevel == layout.git_dir or not os.path.lexists(place + b"/.git"):
+            return None  # a bare repository has no work tree in which to look
+    elif not _holds_anything(place):
+        return None
+    inner = Snapshot(snapshot.git.submodule(place), within=Within(snapshot, path, started))
+    try:
+        assert inner.within is not None
+        if inner.within.depth > _DEEPEST:
+            raise NotReproducible(f"submodules are nested more than {_DEEPEST} deep")
+        if not os.path.lexists(place + b"/.git"):
+            raise NotReproducible(
+                "it holds files, and its '.git' is gone: git does not look at them",
+                hints=[f"move '{os.fsdecode(path)}' away, and then: git submodule update --init '{os.fsdecode(path)}'"],
+                waived_as="submodule",
+            )
+        wanted = Request(
+            rev=commit if request.rev is not None else None,
+            check=request.check,
+            include=below(path, request.include, layout),
+            here=request.here,
+            notify=request.notify,
+            allow_unreproducible=request.allow_unreproducible,
+        )
+        take_snapshot(inner.git, wanted, into=inner)
+        if inner.head is None:
+            raise NotReproducible(
+                "it has no commit yet, so that nothing can name it", hints=["git commit"], waived_as="submodule"
+            )
+        if inner.head.commit.hex != commit:
+            raise NotReproducible(
+                f"its HEAD went from {commit[:12]} to {inner.head.commit.hex[:12]} meanwhile",
+                hints=["another git command is at work in it: try again"],
+            )
+    except TooLarge:
+        raise  # it speaks of all together
+    except CodeRepoError as error:
+        raise _named(error, path) from None
+    return inner
+
+
+def _named(error: CodeRepoError, path: bytes) -> CodeRepoError:
+    """The same error, said of the submodule in which it arose; git's commands in its hints are for there."""
+    name = os.fsdecode(path)
+    error.message = f"in the submodule '{name}': {error.message}"
+    error.args = (error.message,)
+    error.hints = tuple(_said_there(text, name) for text in error.hints)
+    return error
+
+
+def _said_there(hint: str, name: str) -> str:
+    start = "git " if hint.startswith("git ") else ": git "
+    before, found, after = hint.partition(start)
+    if not found or after.startswith("submodule update") or "--allow-unreproducible" in hint:
+        return hint
+    return f"{before}{found}-C '{name}' {after}"
+
+
+def _holds_anything(path: bytes) -> bool:
+    try:
+        with os.scandir(path) as found:
+            return next(found, None) is not None
+    except (FileNotFoundError, NotADirectoryError):
+        return False

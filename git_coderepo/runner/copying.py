@@ -1,0 +1,122 @@
+"""A tree copied from one directory to another, without a byte being copied where the file system can share them."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import tempfile
+
+from git_coderepo.errors import CodeRepoError
+from git_coderepo.runner.directories import Directories, unusable
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# ioctl_ficlone(2): a new file that shares the blocks of another until one of them is written to.
+_FICLONE = 0x40049409
+_PIECE = 1 << 20
+
+
+class NoClones(CodeRepoError):
+    """The two directories are on no file system that can share blocks."""
+
+
+def copy_tree(source: str, target: str, *, clones_only: bool = False) -> None:
+    """Copy what is below `source` into `target`, which is empty: directories, files with their exec bit, links.
+
+    Files get the modes 666 or 777 less the umask and the present time, and are never hard links: who writes into the
+    copy writes into nothing else. With `clones_only` blocks are shared or NoClones is raised. Raises TargetUnusable.
+    """
+    clone = True
+    with Directories(source) as sources, Directories(target) as targets:
+        pending = [b""]
+        while pending:
+            here = pending.pop()
+            try:
+                reading, writing = sources.open(here), targets.make(here)
+                with os.scandir(reading) as items:
+                    for item in items:
+                        name = os.fsencode(item.name)
+                        if item.is_dir(follow_symlinks=False):
+                            pending.append(here + b"/" + name if here else name)
+                        elif item.is_symlink():
+                            os.symlink(os.readlink(name, dir_fd=reading), name, dir_fd=writing)
+                        else:
+                            clone = _copy_file(name, reading, writing, clone=clone, clones_only=clones_only)
+            except OSError as error:
+                raise unusable(error, here or target) from None
+
+
+def can_share_blocks(one: str, other: str) -> bool:
+    """Whether files in the directory `one` can be cloned into `other`: on one file system that does such things."""
+    if os.stat(one).st_dev != os.stat(other).st_dev:
+        return False
+    with tempfile.TemporaryFile(dir=other) as source, tempfile.TemporaryFile(dir=other) as target:
+        source.write(b"?")
+        source.flush()
+        try:
+            fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
+        except OSError:
+            return False
+    return True
+
+
+def _copy_file(name: bytes, reading: int, writing: int, *, clone: bool, clones_only: bool) -> bool:
+    """Copy one file; whether the next one is worth a try to share its blocks."""
+    source = os.open(name, _READ, dir_fd=reading)
+    try:
+        facts = os.fstat(source)
+        target = os.open(name, _CREATE, 0o777 if stat.S_IMODE(facts.st_mode) & 0o100 else 0o666, dir_fd=writing)
+        try:
+            if clone and facts.st_size:
+                try:
+                    fcntl.ioctl(target, _FICLONE, source)
+                    return True
+                except OSError as error:
+                    if clones_only:
+                        raise NoClones("the file system cannot share blocks") from error
+                    clone = False
+            _copy_bytes(source, target)
+        finally:
+            os.close(target)
+    finally:
+        os.close(source)
+    return clone
+
+
+def _copy_bytes(source: int, target: int) -> None:
+    try:
+        while os.copy_file_range(source, target, 1 << 30):
+            pass
+        return
+    except AttributeError:
+        pass  # not on this system
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM):
+            raise
+    while piece := os.read(source, _PIECE):
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(target, view) :]
+
+
+def make_read_only(directory: str) -> None:
+    """Take the right to write away from all that is below `directory`, and from itself. Raises TargetUnusable."""
+    with Directories(directory) as directories:
+        pending = [b""]
+        while pending:
+            here = pending.pop()
+            try:
+                opened = directories.open(here)
+                with os.scandir(opened) as items:
+                    for item in items:
+                        name = os.fsencode(item.name)
+                        if item.is_dir(follow_symlinks=False):
+                            pending.append(here + b"/" + name if here else name)
+                        elif not item.is_symlink():
+                            mode = item.stat(follow_symlinks=False).st_mode
+                            os.chmod(name, stat.S_IMODE(mode) & ~0o222, dir_fd=opened)
+                os.fchmod(opened, stat.S_IMODE(os.fstat(opened).st_mode) & ~0o222)
+            except OSError as error:
+                raise unusable(error, here or directory) from None

@@ -1,0 +1,79 @@
+"""A rehearsal: a runner's fetch, in a process that has nothing of the user's but what a runner will have."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from git_coderepo.record.document import Record
+from git_coderepo.record.keep import write_manifest
+
+# What is a fact of the network or of the machine, and no credential and no preference of the user's.
+_KEPT = (
+    "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy",
+    "https_proxy", "all_proxy", "no_proxy", "CODEREPO_ALLOW_PROTOCOL", "CODEREPO_ALLOW_SOURCE", "CODEREPO_MAX_WAIT",
+    "GIT_EXEC_PATH", "LD_LIBRARY_PATH",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """How it went: the `receipt` (plain values, see its schema) where it succeeded, else what the runner would say.
+
+    `status` is the exit status of that fetch, `words` its lines on standard error.
+    """
+
+    status: int
+    words: tuple[str, ...]
+    receipt: Mapping[str, Any] | None
+
+    def document(self) -> dict[str, object]:
+        """The same as plain values."""
+        return {"status": self.status, "says": list(self.words), "receipt": self.receipt}
+
+
+def rehearse(
+    record: Record, environment: Mapping[str, str], *, credentials: str | None, without_git: bool
+) -> Rehearsal:
+    """Fetch the code of a manifest into a scratch directory, as a runner with an empty HOME would.
+
+    There is no keyring, no agent, no configuration of the user's and no cache; `credentials` is the file that
+    CODEREPO_CREDENTIALS_FILE will name there. All that was fetched is gone again at the end. Raises OSError.
+    """
+    with tempfile.TemporaryDirectory(prefix="git-coderepo-") as scratch:
+        for name in ("home", "empty"):
+            os.mkdir(os.path.join(scratch, name))
+        manifest, receipt = os.path.join(scratch, "run.json"), os.path.join(scratch, "receipt.json")
+        write_manifest(record, os.fsencode(manifest))
+        told = {name: value for name, value in environment.items() if name in _KEPT}
+        told.update(
+            HOME=os.path.join(scratch, "home"),
+            XDG_CONFIG_HOME=os.path.join(scratch, "home"),
+            CODEREPO_CACHE_DIR=os.path.join(scratch, "cache"),
+            GIT_CONFIG_NOSYSTEM="1",
+            GIT_TERMINAL_PROMPT="0",
+            # ssh takes the HOME of passwd(5), not the environment's: name what it may use.
+            GIT_SSH_COMMAND="ssh -F /dev/null -o BatchMode=yes -o IdentityFile=none -o UserKnownHostsFile=/dev/null",
+            PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring",
+        )
+        if credentials is not None:
+            told["CODEREPO_CREDENTIALS_FILE"] = os.path.abspath(credentials)
+        if without_git:
+            told["PATH"] = os.path.join(scratch, "empty")
+        command = [sys.executable, "-m", "git_coderepo", "fetch", "--quiet", "--receipt", receipt, manifest, "code"]
+        done = subprocess.run(
+            command, env=told, cwd=scratch, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+        words = done.stderr.decode("utf-8", "replace").replace(scratch + "/", "").splitlines()
+        proved = None
+        if done.returncode == 0:
+            with open(receipt, encoding="utf-8") as file:
+                proved = json.load(file)
+    return Rehearsal(done.returncode, tuple(words), proved)

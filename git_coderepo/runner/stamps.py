@@ -1,0 +1,54 @@
+"""Whether a directory is as it was left: told by a look at every path, or by all of its contents."""
+
+from __future__ import annotations
+
+import os
+import stat
+from hashlib import sha256
+
+from git_coderepo.runner.directories import Directories, unusable
+from git_coderepo.runner.verify import rehash
+
+
+def stamp(directory: str) -> str:
+    """A digest (sha256, hex) over every path below `directory`: its name, mode, size, times and inode.
+
+    The times are those of its contents and of anything at all (mtime, ctime), in nanoseconds. Of a directory, whose own
+    times a rename changes, its mode and the names in it count. Raises TargetUnusable for what cannot be looked at.
+    """
+    digest = sha256()
+    with Directories(directory) as directories:
+        pending = [b""]
+        while pending:
+            here = pending.pop()
+            try:
+                rows, below = _looked_at(directories.open(here))
+            except OSError as error:
+                raise unusable(error, here or directory, "read") from None
+            digest.update(b"%d\0%b\0" % (len(rows), here))
+            digest.update(b"\0".join(sorted(rows)))
+            pending += [here + b"/" + name if here else name for name in sorted(below)]
+    return digest.hexdigest()
+
+
+def contents_id(directory: str) -> str:
+    """The id (hex) of the tree that the files of a directory make as they lie there, converted or not, by sha256.
+
+    It is the tree id of a run only where nothing was converted. Raises TargetUnusable for what cannot be read.
+    """
+    return rehash(directory, "sha256", {}).tree("sha256").hex
+
+
+def _looked_at(directory: int) -> tuple[list[bytes], list[bytes]]:
+    rows, below = [], []
+    with os.scandir(directory) as items:
+        for item in items:
+            name = os.fsencode(item.name)
+            facts = item.stat(follow_symlinks=False)
+            if stat.S_ISDIR(facts.st_mode):
+                below.append(name)
+                rows.append(b"%b\0%o" % (name, facts.st_mode))
+            else:
+                numbers = (facts.st_mode, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)
+                rows.append(b"%b\0%o %d %d %d %d" % (name, *numbers))
+    return rows, below

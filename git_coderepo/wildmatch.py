@@ -1,0 +1,262 @@
+"""The patterns of `.gitattributes` on raw bytes, as git matches them (its wildmatch, case sensitive).
+
+Rules: "PATTERN FORMAT" in https://git-scm.com/docs/gitignore, as https://git-scm.com/docs/gitattributes restricts it;
+the tests hold them to git. A path's length times a pattern's bounds the work, whatever the pattern.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+
+_SPECIAL = frozenset(b"*?[\\")
+_SLASH = ord("/")
+_ALL = frozenset(range(256))
+_NO_SLASH = _ALL - {_SLASH}
+_DIGITS = frozenset(b"0123456789")
+_LOWER = frozenset(b"abcdefghijklmnopqrstuvwxyz")
+_UPPER = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_PRINTABLE = frozenset(range(0x20, 0x7F))
+_SPACE = frozenset(b" \t\r\n")
+_CLASSES = {
+    b"alnum": _LOWER | _UPPER | _DIGITS,
+    b"alpha": _LOWER | _UPPER,
+    b"blank": frozenset(b" \t"),
+    b"cntrl": frozenset(range(0x20)) | {0x7F},
+    b"digit": _DIGITS,
+    b"graph": _PRINTABLE - _SPACE,
+    b"lower": _LOWER,
+    b"print": _PRINTABLE,
+    b"punct": _PRINTABLE - _SPACE - _LOWER - _UPPER - _DIGITS,
+    b"space": _SPACE,
+    b"upper": _UPPER,
+    b"xdigit": frozenset(b"0123456789abcdefABCDEF"),
+}
+
+# Beside a set of bytes, one of which has to stand here:
+_STAR = "*"  # any bytes but slashes
+_ANYTHING = "**"  # any bytes
+_DIRECTORIES = "**/"  # nothing, or any bytes and a slash
+
+# Above this many steps, which a regular expression could need, the automaton is used.
+_STEPS = 1 << 17
+
+if TYPE_CHECKING:
+    _Token = frozenset[int] | str
+
+
+class Pattern:
+    """A pattern of the `.gitattributes` in `directory` (b"" is the root); it may be no negative one and end in no `/`.
+
+    A pattern with a slash is matched from its directory, one without against a path's last part. `plain` is what fits
+    alone, None where that may be several: (whether it is a path from the root, that path or a last part).
+    """
+
+    __slots__ = ("_automaton", "_base", "_expression", "_is_path", "_prefix", "_stars", "_suffix", "_tokens", "plain")
+
+    def __init__(self, directory: bytes, pattern: bytes) -> None:
+        self._is_path = b"/" in pattern
+        self._base = len(directory) + 1 if directory else 0
+        pattern = pattern.removeprefix(b"/")
+        plain = 0
+        while plain < len(pattern) and pattern[plain] not in _SPECIAL:
+            plain += 1
+        self._prefix = pattern[:plain]
+        # Git takes a plain beginning off first: `a**/b` is `a`, then `**/b`.
+        tokens = _tokens(pattern[plain:], self._is_path)
+        suffix = b""
+        while tokens and isinstance(last := tokens[-1], frozenset) and len(last) == 1:
+            suffix = bytes(last) + suffix
+            tokens.pop()
+        self._suffix = suffix
+        self.plain: tuple[bool, bytes] | None = None
+        if tokens is not None and not tokens:
+            root = directory + b"/" if self._is_path and directory else b""
+            self.plain = (self._is_path, root + self._prefix + suffix)
+        self._tokens = tokens
+        self._stars = 0 if tokens is None else sum(isinstance(token, str) for token in tokens)
+        self._expression: re.Pattern[bytes] | None = None
+        self._automaton: _Automaton | None = None
+
+    def matches(self, path: bytes, name: bytes) -> bool:
+        """Whether a file's path from the root, below the pattern's directory, fits; `name` is its last part."""
+        tokens = self._tokens
+        if tokens is None:
+            return False
+        text = path[self._base :] if self._is_path else name
+        start = len(self._prefix)
+        end = len(text) - len(self._suffix)
+        if end < start or not text.startswith(self._prefix) or not text.endswith(self._suffix):
+            return False
+        if not tokens:
+            return start == end
+        if len(tokens) == 1:
+            if tokens[0] is _ANYTHING:
+                return True
+            if tokens[0] is _STAR:
+                return b"/" not in text[start:end]
+        return self._matches(text[start:end])
+
+    def _matches(self, text: bytes) -> bool:
+        assert self._tokens is not None
+        # A regular expression goes back to each star; where that could be for ever, it is not asked.
+        if (len(text) + 1) ** min(self._stars, 50) > _STEPS:
+            if self._automaton is None:
+                self._automaton = _Automaton(self._tokens)
+            return self._automaton.accepts(text)
+        if self._expression is None:
+            self._expression = _expression(self._tokens)
+        return self._expression.fullmatch(text) is not None
+
+
+def _tokens(pattern: bytes, is_path: bool) -> list[_Token] | None:
+    """A pattern in parts; None for one that fits nothing. Without `is_path` there is no slash in what is matched."""
+    tokens: list[_Token] = []
+    at = 0
+    while at < len(pattern):
+        byte = pattern[at]
+        if byte == ord("*"):
+            start = at
+            while pattern[at : at + 1] == b"*":
+                at += 1
+            rest = pattern[at : at + 2]
+            begins = start == 0 or pattern[start - 1] == _SLASH
+            if not is_path:
+                tokens.append(_ANYTHING)
+            elif at - start < 2 or not begins or not (rest[:1] in (b"", b"/") or rest == b"\\/"):
+                tokens.append(_STAR)
+            elif rest[:1] == b"/":
+                tokens.append(_DIRECTORIES)
+                at += 1
+            else:
+                tokens.append(_ANYTHING)
+        elif byte == ord("?"):
+            tokens.append(_NO_SLASH)
+            at += 1
+        elif byte == ord("["):
+            found = _bracket(pattern, at + 1)
+            if found is None:
+                return None
+            allowed, at = found
+            tokens.append(allowed - {_SLASH})
+        elif byte == ord("\\"):
+            if at + 1 >= len(pattern):
+                return None
+            tokens.append(frozenset((pattern[at + 1],)))
+            at += 2
+        else:
+            tokens.append(frozenset((byte,)))
+            at += 1
+    return tokens
+
+
+def _bracket(pattern: bytes, at: int) -> tuple[frozenset[int], int] | None:
+    """The bytes that a `[…]` allows, whose contents begin at `at`, and where it ends; None for one that is broken."""
+    negated = pattern[at : at + 1] in (b"!", b"^")
+    at += negated
+    allowed: set[int] = set()
+    previous = 0  # where a range could begin
+    first = True
+    while first or pattern[at : at + 1] != b"]":
+        first = False
+        if at >= len(pattern):
+            return None
+        byte = pattern[at]
+        following = pattern[at + 1 : at + 2]
+        if byte == ord("\\"):
+            if not following:
+                return None
+            byte = following[0]
+            allowed.add(byte)
+            at += 2
+        elif byte == ord("-") and previous and following not in (b"", b"]"):
+            at += 1
+            if following == b"\\":
+                at += 1
+                if at >= len(pattern):
+                    return None
+            allowed.update(range(previous, pattern[at] + 1))
+            at += 1
+            byte = 0
+        elif byte == ord("[") and following == b":":
+            end = pattern.find(b"]", at + 2)
+            if end < 0:
+                return None
+            if end - at - 3 < 0 or pattern[end - 1] != ord(":"):
+                allowed.add(byte)
+                at += 1
+            else:
+                members = _CLASSES.get(pattern[at + 2 : end - 1])
+                if members is None:
+                    return None
+                allowed |= members
+                at = end + 1
+                byte = 0
+        else:
+            allowed.add(byte)
+            at += 1
+        previous = byte
+    return _ALL - allowed if negated else frozenset(allowed), at + 1
+
+
+def _expression(tokens: list[_Token]) -> re.Pattern[bytes]:
+    import re
+
+    parts = {_STAR: b"[^/]*", _ANYTHING: b".*", _DIRECTORIES: b"(?:.*/)?"}
+    text = b""
+    for token in tokens:
+        if isinstance(token, str):
+            text += parts[token]
+        elif not token:
+            text += b"(?!)"
+        else:
+            text += b"[" + b"".join(b"\\x%02x" % byte for byte in sorted(token)) + b"]"
+    return re.compile(text, re.DOTALL)
+
+
+class _Automaton:
+    """A pattern as a set of states, one bit each: bit i is on where the tokens before i fit all that was read."""
+
+    __slots__ = ("_end", "_forward", "_loops", "_loops_at_slash", "_next", "_over")
+
+    def __init__(self, tokens: list[_Token]) -> None:
+        self._next = [0] * 256
+        self._loops = self._loops_at_slash = 0
+        self._forward = self._over = 0
+        at = 0
+        for token in tokens:
+            if token is _DIRECTORIES:
+                # Three states: nothing read, within, before the slash; from the first one the next token, too.
+                self._over |= 1 << at
+                self._forward |= 3 << at
+                self._loops |= 2 << at
+                self._loops_at_slash |= 2 << at
+                self._next[_SLASH] |= 4 << at
+                at += 2
+            elif isinstance(token, str):
+                self._forward |= 1 << at
+                self._loops |= 1 << at
+                if token is _ANYTHING:
+                    self._loops_at_slash |= 1 << at
+            else:
+                for byte in token:
+                    self._next[byte] |= 1 << at
+            at += 1
+        self._end = 1 << at
+
+    def accepts(self, text: bytes) -> bool:
+        states = self._closed(1)
+        for byte in text:
+            loops = self._loops_at_slash if byte == _SLASH else self._loops
+            states = self._closed((states & loops) | (states & self._next[byte]) << 1)
+            if not states:
+                return False
+        return bool(states & self._end)
+
+    def _closed(self, states: int) -> int:
+        while True:
+            more = states | (states & self._forward) << 1 | (states & self._over) << 3
+            if more == states:
+                return states
+            states = more
