@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.attributes import attribute_files, wants_lfs
+from git_coderepo.checkout.attributes import attribute_contents, attribute_files, wants_lfs
 from git_coderepo.checkout.overlay import blob_sizes, disk_size, largest_folders
 from git_coderepo.checkout.screening import excluded, refuse_token, secret_by_name
 from git_coderepo.errors import NotReproducible, TooLarge, UnsafeTree
 from git_coderepo.git import read_blobs
+from git_coderepo.objects import SYMLINK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -225,6 +226,8 @@ def absent(sending: Sequence[Difference], error: ObjectMissing) -> NotReproducib
 # The code points that HFS+ leaves out of a name begin so in UTF-8.
 _PASSED_OVER = (b"\xe2\x80", b"\xe2\x81", b"\xef\xbb\xbf")
 
+_GITS_OWN = frozenset((b".gitattributes", b".gitignore", b".gitkeep", b".github", b".gitlab-ci.yml", b".gitmodules"))
+
 
 def refuse_names(sending: Sequence[Difference]) -> None:
     """Stop at a path that no runner writes: `.git` as some system spells it, which git takes here.
@@ -235,6 +238,12 @@ def refuse_names(sending: Sequence[Difference]) -> None:
         path = row.path.lower()
         if not (b"git" in path or any(mark in path for mark in _PASSED_OVER)):
             continue
+        if (
+            row.mode != SYMLINK
+            and path.isascii()
+            and all(b"git" not in part or part in _GITS_OWN for part in path.split(b"/"))
+        ):
+            continue  # what most checkouts have: the check itself costs the hook the import of `re`
         from git_coderepo.paths import check_path
 
         try:
@@ -273,13 +282,12 @@ def refuse_source(source: CodeSource) -> None:
         )
 
 
-def refuse_lfs(git: Git, listing: bytes) -> None:
+def refuse_lfs(git: Git, layout: Layout, listing: bytes) -> None:
     """Stop where a path of the tree whose `ls-tree -r -z` is `listing` is a pointer of Git LFS."""
     files = attribute_files(listing)
     if not files:
         return
-    contents = [source.read(size) for _, size, source in read_blobs(git, [id for _, id in files])]
-    if not wants_lfs(contents):
+    if not wants_lfs(attribute_contents(git, layout.toplevel, files)):
         return
     rows = [row.partition(b"\t") for row in listing.split(b"\0") if row.startswith((b"100644 ", b"100755 "))]
     ids = [facts.split(b" ")[2].decode() for facts, _, _ in rows]
