@@ -1,4 +1,4 @@
-"""`python -m bench`: measure, print, and write `bench/results.md`."""
+"""`python -m bench`: measure, print, and write `bench/results.md`, each part in the place of its last figures."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench.hooks import commit_table, pre_run_table
 from bench.records import MONTHS, records_table
 from bench.tables import ROUND_TRIP, cores, fetch_table, start_table, status_table
 from git_coderepo import __version__
 from tests.support.environment import clean_environment
 
 HERE = Path(__file__).parent
-PARTS = ("start", "status", "fetch", "records")
+RESULTS = HERE / "results.md"
+PARTS = ("start", "commit", "pre-run", "status", "fetch", "records")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=9, help="counted rounds of each command")
-    parser.add_argument("--output", type=Path, help="where the tables go; with --only nowhere unless it is named")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="where the tables go (default: %(default)s)")
     parser.add_argument("--only", choices=PARTS, action="append", help="measure only this; may be given several times")
     arguments = parser.parse_args()
     # An installed program has its bytecode; a checkout may not.
@@ -31,59 +33,90 @@ def main() -> None:
     scratch = Path(tempfile.mkdtemp(prefix="coderepo-bench-"))
     try:
         environment = clean_environment(scratch / "home")
-        lines = []
-        for line in _report(scratch, environment, arguments.rounds, arguments.only or PARTS):
-            print(line, flush=True)
-            lines.append(line)
-        output = arguments.output or (None if arguments.only else HERE / "results.md")
-        if output is not None:
-            output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        for part in arguments.only or PARTS:
+            lines = []
+            for line in _report(part, scratch, environment, arguments.rounds):
+                print(line, flush=True)
+                lines.append(line)
+            put(arguments.output, part, lines)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _report(scratch: Path, environment: dict[str, str], rounds: int, parts: Sequence[str]) -> Iterator[str]:
-    yield "# What it costs"
-    yield ""
-    yield (
-        "Whole processes, start-up included, in turns; medians, and medians of the ratios within each round. "
-        f"Written by `python -m bench`: {', '.join(parts)}; {rounds} rounds."
-    )
-    yield ""
+def put(path: Path, part: str, lines: Sequence[str]) -> None:
+    """Put a part's tables into the file in the place of the ones that it has of it; nothing else there changes."""
+    try:
+        sections = split(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        sections = {}
+    sections[part] = "\n".join(lines).strip("\n")
+    whole = [_TITLE, *(_BEGIN.format(name) + "\n" + sections[name] for name in PARTS if name in sections)]
+    path.write_text("\n\n".join(whole) + "\n", encoding="utf-8")
+
+
+_BEGIN = "<!-- python -m bench --only {} -->"
+_TITLE = """# What it costs
+
+Whole processes, start-up included, in turns; medians, and medians of the ratios within each round. Each part is what
+`python -m bench --only PART` wrote last."""
+
+
+def split(text: str) -> dict[str, str]:
+    """The parts of a file that `put` wrote, by their names."""
+    found: dict[str, str] = {}
+    for piece in text.split(_BEGIN.partition("{}")[0])[1:]:
+        name, _, rest = piece.partition(_BEGIN.partition("{}")[2])
+        found[name] = rest.strip("\n")
+    return found
+
+
+def _report(part: str, scratch: Path, environment: dict[str, str], rounds: int) -> Iterator[str]:
+    if part == "start":
+        yield from _section("Starting", scratch, rounds * 2)
+        yield from start_table(scratch, environment, rounds)
+    elif part == "commit":
+        words = "A repository of ten files; each way has a repository of its own."
+        yield from _section("git's hooks", scratch, rounds * 2, words)
+        yield from commit_table(scratch, environment, rounds)
+    elif part == "pre-run":
+        words = (
+            "From `git hook run pre-run` to the synced manifest, with tree, base, repository and overlay in it. First: "
+            "no private index and no overlay is kept. The ten changes: five edits, three new files, a deletion, a mode."
+        )
+        yield from _section("The pre-run hook", scratch, rounds, words)
+        yield from pre_run_table(scratch, environment, rounds)
+    elif part == "status":
+        words = "Dirty: five edits, three new files, a deletion, a mode. A snapshot has tree, base and overlay in it."
+        yield from _section("Looking at a checkout", scratch, rounds, words)
+        yield from status_table(scratch, environment, rounds)
+    elif part == "records":
+        words = f"Runs of {MONTHS} months, a file each; the index is made by the first question that needs it."
+        yield from _section("Looking back", scratch, rounds, words)
+        yield from records_table(scratch, environment, rounds)
+    else:
+        words = "One server for all, on this machine, over https; the archive is made once and served from memory."
+        for latency, name in ((ROUND_TRIP, "30 ms a round trip"), (0.0, "without delay")):
+            yield from _section(f"Getting it back, {name}", scratch, rounds, words)
+            yield from fetch_table(scratch, environment, rounds, latency)
+            yield ""
+
+
+def _section(title: str, scratch: Path, rounds: int, words: str = "") -> Iterator[str]:
+    """A part's heading: what was measured, and on what."""
     git = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     curl = subprocess.run(["curl", "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    yield f"## {title}"
+    yield ""
+    if words:
+        yield words
+        yield ""
     yield (
-        f"{cores()} cores ({platform.machine()}, {platform.system()} {platform.release()}), "
+        f"{rounds} rounds; {cores()} cores ({platform.machine()}, {platform.system()} {platform.release()}), "
         f"Python {platform.python_version()}, {git}, curl {curl}, git-coderepo {__version__}; "
         f"files on {_file_system(scratch)} (TMPDIR says where)."
     )
     yield ""
-    if "start" in parts:
-        yield "## Starting"
-        yield ""
-        yield from start_table(scratch, environment, rounds)
-        yield ""
-    if "status" in parts:
-        yield "## Looking at a checkout"
-        yield ""
-        yield "Dirty: five edits, three new files, a deletion, a mode. A snapshot has tree, base and overlay in it."
-        yield ""
-        yield from status_table(scratch, environment, rounds)
-        yield ""
-    for latency, words in ((ROUND_TRIP, "30 ms a round trip"), (0.0, "without delay")) if "fetch" in parts else ():
-        yield f"## Getting it back, {words}"
-        yield ""
-        yield "One server for all, on this machine, over https; the archive is made once and served from memory."
-        yield ""
-        yield from fetch_table(scratch, environment, rounds, latency)
-        yield ""
-    if "records" in parts:
-        yield "## Looking back"
-        yield ""
-        yield f"Runs of {MONTHS} months, a file each; the index is made by the first question that needs it."
-        yield ""
-        yield from records_table(scratch, environment, rounds)
-        yield ""
 
 
 def _file_system(path: Path) -> str:

@@ -34,9 +34,15 @@ class Timing:
     def median(self) -> float:
         return statistics.median(self.seconds)
 
-    def ratio_to(self, other: Timing) -> float:
-        """The median of the ratios, round by round."""
-        return statistics.median(mine / theirs for mine, theirs in zip(self.seconds, other.seconds, strict=True))
+    def ratio_to(self, *others: Timing) -> float:
+        """The median of the ratios, round by round, to the sum of the others."""
+        rounds = zip(self.seconds, *(other.seconds for other in others), strict=True)
+        ratios: list[float] = [mine / sum(theirs) for mine, *theirs in rounds]
+        return statistics.median(ratios)
+
+    def over(self, other: Timing) -> float:
+        """The median of the differences in seconds, round by round."""
+        return statistics.median(mine - theirs for mine, theirs in zip(self.seconds, other.seconds, strict=True))
 
 
 def in_turns(contestants: Sequence[Contestant], rounds: int) -> list[Timing]:
@@ -57,7 +63,7 @@ _MEASURE = """
 import os, sys
 pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
 _, status, usage = os.wait4(pid, 0)
-print(usage.ru_maxrss)
+print("\\n%d" % usage.ru_maxrss)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
 

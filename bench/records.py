@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import calendar
 import json
+import multiprocessing
 import os
 import random
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.measure import Contestant, Timing, in_turns
 from bench.repositories import make_repository
+from bench.tables import cores
 from git_coderepo.record.document import uuid7
 
 COUNTS = (1_000, 1_000_000)
@@ -65,36 +67,52 @@ def records_table(scratch: Path, environment: Mapping[str, str], rounds: int) ->
 def write_records(directory: Path, template: bytes, count: int) -> tuple[list[str], str]:
     """`count` manifests like `template`, spread over the last MONTHS months; (ids in order, a commit).
 
-    Every commit has `count / 5,000` runs, at least one.
+    Every commit has `count / 5,000` runs, at least one. A process for each core writes them, and nothing is synced.
     """
     chance = random.Random(count)
     present = time.time()
     year, month, *_ = time.gmtime(present)
-    beginnings = []
-    for back in range(MONTHS - 1, -1, -1):
-        number = year * 12 + month - 1 - back
-        beginnings.append((number // 12, number % 12 + 1))
-    parts = _parts(template)
     commits = [f"{chance.getrandbits(160):040x}" for _ in range(min(_COMMITS, count))]
-    ids: list[str] = []
-    for at, (year, month) in enumerate(beginnings):
-        folder = os.open(_made(directory / f"{year:04}-{month:02}"), os.O_RDONLY)
-        start = calendar.timegm((year, month, 1, 0, 0, 0))
-        end = min(start + 27 * 86400, present - 60)
-        share = count * (at + 1) // MONTHS - count * at // MONTHS
-        for number in range(share):
-            now = start + (end - start) * number / share
-            id = uuid7(now)
-            created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
-            tree = f"{chance.getrandbits(160):040x}"
-            data = parts % (id, created, f"run {len(ids)}", commits[len(ids) % len(commits)], tree, tree)
-            file = os.open(f"{id}.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
-            os.write(file, data.encode())
-            os.close(file)
-            ids.append(id)
-        os.close(folder)
-        os.utime(directory / f"{year:04}-{month:02}", (end, end))
+    months = []
+    for at in range(MONTHS):
+        number = year * 12 + month - 1 - (MONTHS - 1 - at)
+        first, end = count * at // MONTHS, count * (at + 1) // MONTHS
+        months.append((directory, (number // 12, number % 12 + 1), first, end, present, template, commits))
+    with multiprocessing.get_context("fork").Pool(cores()) as pool:
+        ids = [id for month_ids in pool.starmap(_write_month, months) for id in month_ids]
     return ids, commits[0]
+
+
+def _write_month(
+    directory: Path,
+    month: tuple[int, int],
+    first: int,
+    end: int,
+    present: float,
+    template: bytes,
+    commits: Sequence[str],
+) -> list[str]:
+    """The runs of one month, numbered from `first` on; their ids in order."""
+    chance = random.Random(first)
+    parts = _parts(template)
+    start = calendar.timegm((*month, 1, 0, 0, 0))
+    last = min(start + 27 * 86400, present - 60)
+    place = _made(directory / "{:04}-{:02}".format(*month))
+    folder = os.open(place, os.O_RDONLY)
+    ids: list[str] = []
+    for number in range(first, end):
+        now = start + (last - start) * (number - first) / (end - first)
+        id = uuid7(now)
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+        tree = f"{chance.getrandbits(160):040x}"
+        data = parts % (id, created, f"run {number}", commits[number % len(commits)], tree, tree)
+        file = os.open(f"{id}.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
+        os.write(file, data.encode())
+        os.close(file)
+        ids.append(id)
+    os.close(folder)
+    os.utime(place, (last, last))
+    return ids
 
 
 def _parts(template: bytes) -> str:

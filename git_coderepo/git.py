@@ -258,8 +258,8 @@ class Stream:
 def read_blobs(git: Git, ids: Sequence[str]) -> Iterator[tuple[str, int, BinaryIO]]:
     """Each object's id, size in bytes, and a file from which exactly that many bytes are to be read.
 
-    `git cat-file --batch`: https://git-scm.com/docs/git-cat-file#_batch_output. Raises GitFailed for an object
-    that is missing: a hash is present only when git finds its object (P1).
+    `git cat-file --batch`: https://git-scm.com/docs/git-cat-file#_batch_output. Raises ObjectMissing for
+    one that is missing: a hash is present only when git finds its object (P1).
     """
     if not ids:
         return

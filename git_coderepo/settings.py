@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # `--show-scope` comes with git 2.26; `--null` ends a scope and an entry with NUL, a name with a newline.
 READ_ARGUMENTS = (
     "config", "--null", "--show-scope", "--get-regexp",
-    r"^(coderepo|remote|branch|url|core|credential|extensions|submodule|filter|color|advice|index|lfs)\.",
+    r"^(attr|coderepo|remote|branch|url|core|credential|extensions|submodule|filter|color|advice|index|lfs)\.",
 )  # fmt: skip
 
 # The scope of what a team's file says; see `checkout.team`.

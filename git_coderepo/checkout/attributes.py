@@ -5,10 +5,19 @@ Attributes: https://git-scm.com/docs/gitattributes; what `git archive` does with
 
 from __future__ import annotations
 
+import os
+import stat
+
+from git_coderepo.git import read_blobs
+from git_coderepo.objects import ObjectId, blob_id
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from git_coderepo.git import Git
+
+_LARGEST = 1 << 20
 _ATTRIBUTES_NAME = b".gitattributes\0"
 
 
@@ -24,6 +33,29 @@ def attribute_files(listing: bytes) -> list[tuple[bytes, str]]:
         if path.rpartition(b"/")[2] == b".gitattributes" and kind == b"blob" and mode != b"120000":
             found.append((path, id.decode()))
     return found
+
+
+def attribute_contents(git: Git, toplevel: bytes, files: Sequence[tuple[bytes, str]]) -> list[bytes]:
+    """The contents of these files (path, blob id), in their order.
+
+    The work tree mostly has them: what hashes to the id is the blob, and no process need be asked for it.
+    """
+    known = {id: contents for path, id in files if (contents := _file_of(toplevel + b"/" + path, id)) is not None}
+    missing = sorted({id for _, id in files}.difference(known))
+    known.update((id, source.read(size)) for id, size, source in read_blobs(git, missing))
+    return [known[id] for _, id in files]
+
+
+def _file_of(path: bytes, id: str) -> bytes | None:
+    """The contents of a file in the work tree where they are this blob's, byte for byte."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with open(descriptor, "rb") as file:
+        contents = file.read(_LARGEST + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+    same = len(contents) <= _LARGEST and blob_id(contents, ObjectId(id).object_format).hex() == id
+    return contents if same else None
 
 
 def gitlinks(listing: bytes) -> list[tuple[bytes, str]]:

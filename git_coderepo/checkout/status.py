@@ -27,13 +27,17 @@ class Change:
     """One path that differs: `path` raw from the root, `index` and `worktree` git's letters (`.` for none).
 
     `index` is `?` for an untracked path and `u` for an unmerged one; `submodule` is true for a gitlink; `marked` for
-    a path that git was told not to look at.
+    a path that git was told not to look at. `entry` is what the index has there, `100644 ID`, b"" where it has nothing
+    or no one thing.
     """
 
-    __slots__ = ("index", "marked", "path", "submodule", "worktree")
+    __slots__ = ("entry", "index", "marked", "path", "submodule", "worktree")
 
-    def __init__(self, path: bytes, index: str, worktree: str, submodule: bool, *, marked: bool = False) -> None:
+    def __init__(
+        self, path: bytes, index: str, worktree: str, submodule: bool, *, marked: bool = False, entry: bytes = b""
+    ) -> None:
         self.path = path
+        self.entry = entry
         self.index = index
         self.marked = marked
         self.worktree = worktree
@@ -156,7 +160,9 @@ def parse_status(output: bytes) -> Status:
             # 1 XY sub mH mI mW hH hI path
             fields = record.split(b" ", 8)
             letters = fields[1].decode()
-            changes.append(Change(fields[8], letters[0], letters[1], fields[2] != b"N..."))
+            # An intent to add has no contents in the index (id 0), nor has what is staged as deleted (mode 0).
+            entry = fields[4] + b" " + fields[7] if fields[4].strip(b"0") and fields[7].strip(b"0") else b""
+            changes.append(Change(fields[8], letters[0], letters[1], fields[2] != b"N...", entry=entry))
         elif kind == b"u ":
             # u XY sub m1 m2 m3 mW h1 h2 h3 path
             fields = record.split(b" ", 10)

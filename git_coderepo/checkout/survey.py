@@ -71,25 +71,28 @@ class Survey:
 class Surveying:
     """A survey under way: all questions are asked, and the answers come while others are asked elsewhere.
 
-    `scope` as for `survey`; what is `whole` has none, whatever the settings say: a submodule.
+    `scope` as for `survey`; what is `whole` has none, whatever the settings say: a submodule. `layout` is known as soon
+    as that question is answered.
     """
 
-    __slots__ = ("_layout", "_listing", "_scope", "_settings", "_status", "_walk", "git", "whole")
+    __slots__ = ("_layout", "_listing", "_scope", "_settings", "_status", "_walk", "git", "layout", "whole")
 
     def __init__(self, git: Git, scope: Sequence[bytes] = (), *, whole: bool = False) -> None:
         self.git = git
         self.whole = whole
+        self.layout: Layout | None = None
         self._scope = scope
-        self._layout = start_layout(git)
+        # What takes longest comes first.
         self._status = start_status(git) if not scope else None
-        self._settings = git.start(*READ_ARGUMENTS)
         self._listing = git.start("ls-tree", "-r", "-z", "--full-tree", "HEAD")
+        self._layout = start_layout(git)
+        self._settings = git.start(*READ_ARGUMENTS)
         self._walk = start_walk(git, GUESS)
 
     def read(self, notify: Callable[[str], None], include: Callable[[Layout], Sequence[bytes]]) -> Survey | None:
         """The answers; None where HEAD moved between them. Raises NotACheckout, GitFailed, NotReproducible."""
         git = self.git
-        layout = read_layout(self._layout, git)
+        layout = self.layout = read_layout(self._layout, git)
         team_process = start_team(git, layout.toplevel)
         settings = with_team(Settings.parse(self._settings.checked(1), git.environment), team_process, notify)
         limit = () if self.whole else scope_of(layout, settings, self._scope)

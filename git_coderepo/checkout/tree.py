@@ -7,6 +7,7 @@ import os
 import stat
 
 from git_coderepo.checkout.scope import inside, pathspecs, read_part
+from git_coderepo.checkout.seed import Found, conditions, give_back, is_possible, read_seed, seed_path, write_seed
 from git_coderepo.checkout.status import filter_failure
 from git_coderepo.errors import CodeRepoError, GitFailed, NotReproducible
 from git_coderepo.objects import ObjectId
@@ -16,21 +17,36 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from git_coderepo.checkout.layout import Layout
+    from git_coderepo.checkout.seed import Seed
     from git_coderepo.checkout.status import Change
     from git_coderepo.checkout.store import Store
     from git_coderepo.git import Git
+    from git_coderepo.settings import Settings
+
+# So many bytes of paths are given to a command as its arguments.
+_ARGUMENTS = 32 << 10
 
 
 class PrivateIndex:
     """A copy of the user's index that git may write to; a context manager, at whose end it is gone.
 
-    The user's index is only read. `looked_at` limits what matters; see `scope`.
+    The user's index is only read. With a seed it is a copy of that one. `looked_at` limits what matters; see `scope`.
     """
 
-    __slots__ = ("git", "layout", "looked_at", "path", "there")
+    __slots__ = ("git", "layout", "looked_at", "path", "seed", "seed_path", "there")
 
-    def __init__(self, git: Git, layout: Layout, store: Store, looked_at: tuple[bytes, ...] = ()) -> None:
+    def __init__(
+        self,
+        git: Git,
+        layout: Layout,
+        store: Store,
+        looked_at: tuple[bytes, ...] = (),
+        *,
+        seed: Seed | None = None,
+    ) -> None:
         store.prepare()
+        self.seed = seed
+        self.seed_path = seed_path(layout, store)
         self.layout = layout
         self.looked_at = looked_at
         self.there = False
@@ -38,7 +54,11 @@ class PrivateIndex:
         self.git = store.git(git).with_environment(GIT_INDEX_FILE=os.fsdecode(self.path))
 
     def __enter__(self) -> PrivateIndex:
-        self.there = _copy_index(self.layout.index, self.path)
+        if self.seed is None:
+            self.there = _copy_index(self.layout.index, self.path)
+        else:
+            _write_index(self.path, self.seed.data, self.seed.modified)
+            self.there = True
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -48,23 +68,40 @@ class PrivateIndex:
             except FileNotFoundError:
                 pass
 
-    def take(self, changes: Sequence[Change], *, keep: bool = True) -> None:
-        """Bring each of `changes` to what is on the disk now. Raises NotReproducible for what git cannot read.
+    def take(
+        self,
+        changes: Sequence[Change],
+        *,
+        keep: bool = True,
+        found: Found | None = None,
+        again: Sequence[Change] = (),
+    ) -> None:
+        """Bring each of `changes` to what is on the disk now; those of `again` get the user's entry before that.
 
+        `found` is a look at them that was had already. Raises NotReproducible for what git cannot read.
         Without `keep` their contents are hashed, and not kept in our store: what travels nowhere need not fill it.
         """
         self.unmark([change.path for change in changes if change.marked])
-        gone, there = _paths_to_update(self.layout, changes)
-        if gone:
+        found = found if found is not None else Found(self.layout, changes)
+        gone, there = _paths_to_update(found)
+        removal: list[bytes | str] = [*give_back(again)]
+        if gone and (not there or sum(map(len, gone)) > _ARGUMENTS):
             # `--remove` would look at them, and stop at one below a directory that became a link.
             self.git.run("update-index", "-z", "--force-remove", "--stdin", stdin=b"\0".join(gone) + b"\0")
+        elif gone:
+            # One process for both: options count for the paths that follow them. `./`, as a name may begin with `-`.
+            removal += ["--force-remove", *(b"./" + path for path in gone), "--no-force-remove"]
         if not there:
             return
         hashed = [] if keep else ["--info-only"]
         self.there = True
         update = self.git.start(
-            "update-index", *hashed, "-z", "--add", "--remove", "--replace", "--stdin", stdin=b"\0".join(there) + b"\0"
-        ).finish()
+            "update-index", *hashed, *removal, "-z", "--add", "--remove", "--replace", "--stdin",
+            stdin=b"\0".join(there) + b"\0",
+        )  # fmt: skip
+        import hashlib  # noqa: F401  # the overlay wants it next: it is loaded while git is at work
+
+        update.finish()
         if update.status != 0:
             raise _unreadable(self.layout, there, update.failure())
         if b"Ignoring path " in update.stderr:
@@ -120,6 +157,7 @@ def write_snapshot_tree(
     layout: Layout,
     store: Store,
     changes: Sequence[Change],
+    settings: Settings | None = None,
     *,
     looked_at: tuple[bytes, ...] = (),
     without: Sequence[bytes] = (),
@@ -127,13 +165,40 @@ def write_snapshot_tree(
 ) -> ObjectId:
     """The tree id of the work tree: the index as it is, and each of `changes` as it is on the disk now.
 
-    Of what is `looked_at` alone, where that is limited. The paths `without` are left out; `keep` as for
-    `PrivateIndex.take`. Raises NotReproducible for a path that git cannot read or filter.
+    With `settings` the last private index may be the seed of this one, and this one is kept as the next one's; without
+    them everything is hashed anew. Of what is `looked_at` alone, where that is limited. The paths `without` are left
+    out; `keep` as for `PrivateIndex.take`. Raises NotReproducible for a path that git cannot read or filter.
     """
-    with PrivateIndex(git, layout, store, looked_at) as index:
-        index.drop(without)
-        index.take(changes, keep=keep)
-        return index.write_tree(keep=keep)
+    found = Found(layout, changes)
+    # A seed is a whole index, with all its objects.
+    if settings is None or looked_at or without or not keep or not is_possible(layout, found):
+        with PrivateIndex(git, layout, store, looked_at) as index:
+            index.drop(without)
+            index.take(changes, keep=keep, found=found)
+            return index.write_tree(keep=keep)
+    seed = read_seed(seed_path(layout, store))
+    again = seed.restored(found) if seed is not None else None
+    if seed is not None and again is not None and sum(len(change.path) for change in again) <= _ARGUMENTS:
+        try:
+            if seed.conditions == conditions(layout, settings, seed.paths()):
+                return _grown(PrivateIndex(git, layout, store, seed=seed), settings, found, again)
+        except (GitFailed, NotReproducible):
+            pass  # an object that is gone, for example: with a fresh copy it is written again, or the reason told
+    return _grown(PrivateIndex(git, layout, store), settings, found)
+
+
+def _grown(private: PrivateIndex, settings: Settings, found: Found, again: Sequence[Change] = ()) -> ObjectId:
+    """The tree; the private index is kept where nothing that counts changed while it was made."""
+    layout, seed = private.layout, private.seed
+    paths = [path for path, facts in found.facts.items() if facts is not None]
+    before = conditions(layout, settings, paths)
+    with private as index:
+        index.take(found.changes, found=found, again=again)
+        tree = index.write_tree()
+        is_news = seed is None or again or found.rows() != seed.rows
+        if is_news and before is not None and before == conditions(layout, settings, paths):
+            write_seed(index.seed_path, before, found, index.path)
+        return tree
 
 
 _NO_FILE = "it is neither a file nor a link"
@@ -174,15 +239,15 @@ def hidden_changes(
     ]
 
 
-def _paths_to_update(layout: Layout, changes: Sequence[Change]) -> tuple[list[bytes], list[bytes]]:
+def _paths_to_update(found: Found) -> tuple[list[bytes], list[bytes]]:
     """(deletions, the rest): a file that became a directory must go before its children come."""
     gone: list[bytes] = []
     there: list[bytes] = []
-    for change in changes:
+    for change in found.changes:
         if change.worktree == ".":
             continue
         # Below a directory that became a link, something else may stand under the name that is gone.
-        is_there = change.worktree != "D" and os.path.lexists(layout.toplevel + b"/" + change.path)
+        is_there = change.worktree != "D" and found.facts[change.path] is not None
         (there if is_there else gone).append(change.path)
     return gone, there
 
@@ -190,23 +255,22 @@ def _paths_to_update(layout: Layout, changes: Sequence[Change]) -> tuple[list[by
 def _copy_index(source: bytes, target: bytes) -> bool:
     """Copy the index with its time to the nanosecond: git tells a racy entry by it. False where there is none."""
     try:
-        reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        with open(source, "rb", buffering=0) as file:
+            data, facts = file.read(), os.fstat(file.fileno())
     except FileNotFoundError:
         return False  # nothing was ever added
-    try:
-        writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            while piece := os.read(reading, 1 << 20):
-                view = memoryview(piece)
-                while view:
-                    view = view[os.write(writing, view) :]
-            facts = os.fstat(reading)
-            os.utime(writing, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-        finally:
-            os.close(writing)
-    finally:
-        os.close(reading)
+    _write_index(target, memoryview(data), facts.st_mtime_ns)
     return True
+
+
+def _write_index(target: bytes, data: memoryview, modified: int) -> None:
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+        os.utime(descriptor, ns=(modified, modified))
+    finally:
+        os.close(descriptor)
 
 
 def unreadable_paths(layout: Layout, paths: Sequence[bytes]) -> list[tuple[bytes, str]]:

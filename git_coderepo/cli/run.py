@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -26,6 +27,9 @@ def run(
     outputs: Annotated[
         list[str] | None, typer.Option("--output", metavar="PATH", help="Keep the digests of what it produced there.")
     ] = None,
+    frozen: Annotated[
+        bool, typer.Option("--frozen", help="Run in a read-only copy of the snapshot: edit on meanwhile.")
+    ] = False,
     no_command: Annotated[bool, typer.Option("--no-command", help="Do not record the command.")] = False,
     include: Annotated[
         list[str] | None, typer.Option("--include", metavar="PATH", help="Take an ignored path along.")
@@ -43,6 +47,7 @@ def run(
     from git_coderepo.record.recording import RunRequest
     from git_coderepo.record.run import run_recorded
     from git_coderepo.record.snapshot import Request
+    from git_coderepo.runner.frozen import frozen_place
 
     if not command:
         raise UsageError("no command to run", hints=["git coderepo run -- python train.py"])
@@ -67,6 +72,7 @@ def run(
         outputs=[os.fsencode(path) for path in outputs or ()],
         say=output.say,
         ask=output.ask if output.has_terminal() else None,
+        place=partial(frozen_place, notify=output.say) if frozen else None,
     )
     say_not_run(command[0], finished.status)
     for path in finished.edited:

@@ -179,7 +179,7 @@ def _in_folder(where: bytes, event: str, renews: bool) -> Hook:
 
 def _age(block: texts.Block, renews: bool) -> str:
     """Whether the text is the one that `hooks install` would write now."""
-    now = texts.block(block.event, block.program or b"", snapshot=renews).of_kind(block.kind)
+    now = texts.block(block.event, block.program or b"", snapshot=renews, launcher=block.launcher).of_kind(block.kind)
     return INSTALLED if now.text == block.text else OUTDATED
 
 

@@ -1,4 +1,7 @@
-"""The pre-run hook: record the run, strictly and quickly, with little of the standard library and nothing else."""
+"""The pre-run hook: record the run, strictly and quickly, with little of the standard library and nothing else.
+
+Git's answers take longer than anything else: it is asked before the rest of the program is even imported.
+"""
 
 from __future__ import annotations
 
@@ -6,44 +9,65 @@ import os
 import sys
 import time
 
-from git_coderepo.errors import CodeRepoError
+from git_coderepo.checkout.survey import Surveying
+from git_coderepo.errors import CodeRepoError, SourceNotAllowed
 from git_coderepo.git import Git
-from git_coderepo.record.document import write_record
-from git_coderepo.record.runs import Runs
-from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from git_coderepo.record.document import Record
+    from git_coderepo.record.snapshot import Snapshot
+
+ONLY_THE_WHOLE_PROGRAM = 126  # as sh(1) says of what cannot be executed: the hook goes on to the next one
 
 
-def pre_run() -> int:
+def pre_run(*, whole: bool = True) -> int:
     """What `git hook run pre-run` does; gives the hook's exit status: 0 recorded, 1 not.
 
     Nothing is done within a run that is recorded already: CODEREPO_RUN_ID is set there. The old `current.json` goes
-    first, so that a run which could not be recorded is not taken for the one before it.
+    first, so that a run which could not be recorded is not taken for the one before it. Without `whole` the
+    interpreter knows no installed packages; ONLY_THE_WHOLE_PROGRAM is then the answer where a class of somebody's own
+    is asked for, and nothing was done.
     """
     if os.environ.get("CODEREPO_RUN_ID"):
         return 0
-    git = Git()
-    snapshot = Snapshot(git)
+    started = None
     try:
-        take_snapshot(git, Request(notify=_say, publishes=True), into=snapshot)
-        assert snapshot.layout is not None
-        # git runs hooks at the work tree's root, and says in GIT_PREFIX where it was started itself.
-        snapshot.layout.prefix = snapshot.layout.prefix or os.fsencode(os.environ.get("GIT_PREFIX", ""))
-        record_run(snapshot, say=_say, out=os.environ.get("CODEREPO_OUT"))
+        started = Surveying(Git())
+        if not _record(started, whole=whole):
+            return ONLY_THE_WHOLE_PROGRAM
     except CodeRepoError as error:
-        _forget(snapshot)
+        _forget(started)
+        if not whole and isinstance(error, SourceNotAllowed):
+            return ONLY_THE_WHOLE_PROGRAM  # a submodule's own settings name a class
         _say("\n".join([f"fatal: {error.message}", *(f"hint: {text}" for text in error.hints)]))
         return 1
     except OSError as error:
-        _forget(snapshot)
+        _forget(started)
         _say(f"fatal: the run cannot be recorded: {error}")
         return 1
     return 0
+
+
+def _record(started: Surveying, *, whole: bool) -> bool:
+    """Whether it was done; False where a custom class is needed that this interpreter may not find."""
+    # What is needed whatever git answers.
+    from git_coderepo.checkout.survey import survey
+    from git_coderepo.record import document, runs, source  # noqa: F401
+    from git_coderepo.record.snapshot import Request, take_snapshot
+    from git_coderepo.registrations import build  # noqa: F401
+
+    found = survey(started.git, _say, started=started)
+    if not whole and any(entry.section == "coderepo" and entry.name == "source" for entry in found.settings.entries):
+        return False
+    snapshot = take_snapshot(started.git, Request(notify=_say, publishes=True), found=found)
+    assert snapshot.layout is not None
+    # git runs hooks at the work tree's root, and says in GIT_PREFIX where it was started itself.
+    snapshot.layout.prefix = snapshot.layout.prefix or os.fsencode(os.environ.get("GIT_PREFIX", ""))
+    record_run(snapshot, say=_say, out=os.environ.get("CODEREPO_OUT"))
+    return True
 
 
 def record_run(
@@ -59,6 +83,8 @@ def record_run(
     `say` hears why it is not published where the settings ask for that. Raises CodeRepoError, OSError: then
     `current.json` is gone.
     """
+    from git_coderepo.record.runs import Runs
+
     assert snapshot.layout is not None
     runs = Runs(snapshot.layout)
     runs.remove_current()
@@ -78,6 +104,8 @@ def _recorded(
     """The manifest; published first where the settings say `auto`: a launcher has no other moment for it."""
     assert snapshot.settings is not None
     if snapshot.settings.text("publish") in (None, "never"):
+        from git_coderepo.record.document import write_record
+
         return write_record(snapshot, now=time.time(), git_version=None, command=command, build_key=build_key)
     from git_coderepo.record.publish import recorded
 
@@ -89,6 +117,8 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-def _forget(snapshot: Snapshot) -> None:
-    if snapshot.layout is not None:
-        Runs(snapshot.layout).remove_current()
+def _forget(started: Surveying | None) -> None:
+    if started is not None and started.layout is not None:
+        from git_coderepo.record.runs import Runs
+
+        Runs(started.layout).remove_current()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from git_coderepo.checkout.attributes import attribute_files, wants_lfs
-from git_coderepo.git import read_blobs
+from git_coderepo.checkout.attributes import attribute_contents, attribute_files, wants_lfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,12 +12,12 @@ if TYPE_CHECKING:
     from git_coderepo.record.snapshot import Snapshot
 
 
-def lfs_attributes(git: Git, listing: bytes) -> Attributes | None:
+def lfs_attributes(git: Git, toplevel: bytes, listing: bytes) -> Attributes | None:
     """The attributes of the tree whose `ls-tree -r -z` is `listing`; None where they give nothing to Git LFS."""
     files = attribute_files(listing)
     if not files:
         return None
-    contents = [source.read(size) for _, size, source in read_blobs(git, [id for _, id in files])]
+    contents = attribute_contents(git, toplevel, files)
     if not wants_lfs(contents):
         return None
     from git_coderepo.attributes import Attributes

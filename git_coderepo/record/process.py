@@ -5,6 +5,16 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a command runs, if not here: in a directory, with more variables, and open descriptors that it inherits."""
+
+    directory: str | None = None
+    variables: Mapping[str, str | None] = field(default_factory=dict)
+    descriptors: tuple[int, ...] = ()
 
 
 def execute(

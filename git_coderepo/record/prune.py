@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from git_coderepo.checkout.kept import notes_folder
 from git_coderepo.checkout.store import Store
 from git_coderepo.errors import UsageError
 from git_coderepo.git import Git
@@ -24,7 +25,8 @@ from git_coderepo.record.result import Result, state_of
 from git_coderepo.record.runs import Runs
 
 YOUNG = 3600.0
-# A private index belongs to a running command, and a run on another host may still go on: nobody runs for so long.
+# A private index belongs to a running command, a seed to a worktree that is in use, and a run on another host may still
+# go on: nothing of it is so old.
 _FORGOTTEN = 30 * 86400.0
 # So many loose objects are worth a pack.
 _MANY = 500
@@ -92,7 +94,7 @@ def prune(runs: Runs, store: Store, git: Git, request: PruneRequest, *, now: flo
     needs = _needs(runs, frozenset(going))
     overlays = objects = size = 0
     if not needs.unreadable:
-        overlays, freed = _prune_overlays(runs, needs, request, now)
+        overlays, freed = _prune_overlays(runs, store, needs, request, now)
         objects, freed_objects = _prune_objects(store, git, needs, request, now)
         size = freed + freed_objects + _prune_lfs(store, request, now)
     if not request.dry_run:
@@ -146,7 +148,7 @@ def _note(code: Any, trees: set[str], overlays: set[str]) -> None:
             _note(submodule["code"], trees, overlays)
 
 
-def _prune_overlays(runs: Runs, needs: _Needs, request: PruneRequest, now: float) -> tuple[int, int]:
+def _prune_overlays(runs: Runs, store: Store, needs: _Needs, request: PruneRequest, now: float) -> tuple[int, int]:
     """(how many, bytes)."""
     count = size = 0
     for name in _names(runs.overlays):
@@ -155,6 +157,9 @@ def _prune_overlays(runs: Runs, needs: _Needs, request: PruneRequest, now: float
             freed = _remove_old(runs.overlays + b"/" + name, now - YOUNG, dry_run=request.dry_run)
             count += freed is not None
             size += freed or 0
+    for note in _names(notes_folder(store)):
+        # Which overlay it names is of no matter: without its file a note is passed over, and one that is used is young.
+        _remove_old(notes_folder(store) + b"/" + note, now - YOUNG, dry_run=request.dry_run)
     return count, size
 
 
@@ -289,7 +294,7 @@ def _remove_leftovers(store: Store, now: float) -> None:
             if name.endswith(b".tmp"):
                 _remove_old(folder + b"/" + name, now - YOUNG, dry_run=False)
     for name in _names(store.directory):
-        if name.startswith(b"index."):
+        if name.startswith((b"index.", b"seed")):
             _remove_leftover_index(store.directory + b"/" + name, now - _FORGOTTEN)
 
 

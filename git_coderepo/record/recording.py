@@ -137,12 +137,20 @@ class Recording:
                 found[name] = os.environ[name]
         return changed(found, self.variables)
 
-    def end(self, status: int, died_of: str | None = None, outputs: Sequence[tuple[bytes, bytes]] = ()) -> Finished:
+    def end(
+        self,
+        status: int,
+        died_of: str | None = None,
+        outputs: Sequence[tuple[bytes, bytes]] = (),
+        *,
+        elsewhere: bool = False,
+    ) -> Finished:
         """Write down how it ended: `status` as a shell sees it, the signal's name, (path to record, path to read)s.
 
-        Raises CodeRepoError where that cannot be written, OSError for an output that cannot be read.
+        Of a run that was `elsewhere` nothing was edited, whatever happened in the checkout meanwhile. Raises
+        CodeRepoError where that cannot be written, OSError for an output that cannot be read.
         """
-        edited, produced = self._watch.changed(), self._watch.new()
+        edited, produced = ([], []) if elsewhere else (self._watch.changed(), self._watch.new())
         self._ending.end(status, died_of, edited, produced, outputs)
         return Finished(self.record.id, status, tuple(edited), tuple(produced))
 

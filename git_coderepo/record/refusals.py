@@ -8,6 +8,7 @@ from git_coderepo.checkout.overlay import disk_size, largest_folders
 from git_coderepo.checkout.screening import excluded, refuse_token, secret_by_name
 from git_coderepo.errors import NotReproducible, TooLarge, UnsafeTree
 from git_coderepo.git import read_blobs
+from git_coderepo.objects import SYMLINK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -224,6 +225,8 @@ def absent(sending: Sequence[Difference], error: ObjectMissing) -> NotReproducib
 # The code points that HFS+ leaves out of a name begin so in UTF-8.
 _PASSED_OVER = (b"\xe2\x80", b"\xe2\x81", b"\xef\xbb\xbf")
 
+_GITS_OWN = frozenset((b".gitattributes", b".gitignore", b".gitkeep", b".github", b".gitlab-ci.yml", b".gitmodules"))
+
 
 def refuse_names(sending: Sequence[Difference]) -> None:
     """Stop at a path that no runner writes: `.git` as some system spells it, which git takes here.
@@ -234,6 +237,12 @@ def refuse_names(sending: Sequence[Difference]) -> None:
         path = row.path.lower()
         if not (b"git" in path or any(mark in path for mark in _PASSED_OVER)):
             continue
+        if (
+            row.mode != SYMLINK
+            and path.isascii()
+            and all(b"git" not in part or part in _GITS_OWN for part in path.split(b"/"))
+        ):
+            continue  # what most checkouts have: the check itself costs the hook the import of `re`
         from git_coderepo.paths import check_path
 
         try:

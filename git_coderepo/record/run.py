@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from git_coderepo.record.process import execute
-from git_coderepo.record.recording import Finished, Recording, RunRequest
+from git_coderepo.errors import CodeRepoError
+from git_coderepo.record.process import Place, execute
+from git_coderepo.record.recording import Finished, Recording, RunRequest, changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from git_coderepo.git import Git
+
+
+# As env(1) ends where it could not start anything.
+NOT_STARTED = 125
 
 
 def run_recorded(
@@ -21,13 +28,22 @@ def run_recorded(
     outputs: Sequence[bytes] = (),
     say: Callable[[str], None],
     ask: Callable[[str], bool] | None = None,
+    place: Callable[[Recording], AbstractContextManager[Place]] | None = None,
 ) -> Finished:
     """Record a run, run `command` in it, and write down how it ended; `outputs` are paths whose digests are kept.
 
     `say` hears what the user should know before the command starts; `ask` puts a question to them, None where there is
-    no terminal. Raises CodeRepoError where it could not be
-    recorded or a check failed: then nothing was started.
+    no terminal. `place` makes the place where the command runs, None: here. Raises CodeRepoError where it could not be
+    recorded, a check failed, or there is no such place: then nothing was started.
     """
-    with Recording(git, request, say=say, ask=ask) as running:
-        status, died_of = execute(command, running.environment)
-        return running.end(status, died_of, [(path, path) for path in outputs])
+    with Recording(git, request, say=say, ask=ask) as running, ExitStack() as stack:
+        where = Place()
+        if place is not None:
+            try:
+                where = stack.enter_context(place(running))
+            except CodeRepoError:
+                running.end(NOT_STARTED, elsewhere=True)
+                raise
+        environment = changed(running.environment, where.variables)
+        status, died_of = execute(command, environment, directory=where.directory, descriptors=where.descriptors)
+        return running.end(status, died_of, [(path, path) for path in outputs], elsewhere=place is not None)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.attributes import alters_archive, attribute_files, gitlinks
+from git_coderepo.checkout.attributes import alters_archive, attribute_contents, attribute_files, gitlinks
 from git_coderepo.checkout.base import Base
 from git_coderepo.checkout.case import hidden_twins
+from git_coderepo.checkout.kept import find_kept, keep
 from git_coderepo.checkout.layout import read_layout, start_layout
+from git_coderepo.checkout.listing import patched
 from git_coderepo.checkout.overlay import (
     blob_sizes,
     build_overlay,
@@ -27,11 +29,11 @@ from git_coderepo.checkout.survey import embedded_repositories, survey
 from git_coderepo.checkout.team import start_team_of, with_team
 from git_coderepo.checkout.tree import hidden_changes, unreadable_paths, write_snapshot_tree
 from git_coderepo.errors import NotReproducible, ObjectMissing
-from git_coderepo.git import read_blobs
 from git_coderepo.objects import ObjectId, empty_tree_id
 from git_coderepo.platforms.base import silent
 from git_coderepo.record.lfs import lfs_attributes, unpushed_objects
 from git_coderepo.record.refusals import (
+    OVERLAY_LIMIT,
     absent,
     included,
     is_excluded,
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from git_coderepo.checkout.overlay import Difference, Overlay
     from git_coderepo.checkout.scope import Part
     from git_coderepo.checkout.status import Change, Status
+    from git_coderepo.checkout.survey import Survey
     from git_coderepo.git import Git
     from git_coderepo.record.source import CodeSource
     from git_coderepo.record.submodules import Submodule, Surveys, Within
@@ -92,9 +95,10 @@ class Snapshot:
     """
 
     __slots__ = (
-        "archive", "base", "base_part", "base_tree", "dirty", "git", "head", "keeps_contents", "layout", "lenient",
-        "lfs", "lfs_attributes", "looked_at", "omitted", "overlay", "oversize", "part", "scope", "settings", "source",
-        "status", "store", "submodules", "surveys", "taken", "travels", "tree", "unreproducible", "weights", "within",
+        "archive", "base", "base_part", "base_tree", "compared", "dirty", "git", "head", "keeps_contents", "layout",
+        "lenient", "lfs", "lfs_attributes", "looked_at", "omitted", "overlay", "oversize", "part", "scope", "settings",
+        "source", "status", "store", "submodules", "surveys", "taken", "travels", "tree", "unreproducible", "weights",
+        "within",
     )  # fmt: skip
 
     def __init__(self, git: Git, *, within: Within | None = None) -> None:
@@ -117,6 +121,7 @@ class Snapshot:
         self.submodules: list[Submodule] = []
         self.taken: list[Change] = []
         self.travels: list[Difference] = []
+        self.compared: dict[tuple[ObjectId | None, ObjectId], list[Difference]] = {}
         self.overlay: Overlay | None = None
         self.oversize: NotReproducible | None = None
         self.lfs: LfsObjects | None = None
@@ -256,17 +261,18 @@ class Request:
         self.publishes = publishes
 
 
-def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None) -> Snapshot:
+def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None, found: Survey | None = None) -> Snapshot:
     """The snapshot of the checkout that `git` stands in, or of `request.rev`.
 
-    `into` is filled as far as it goes, for a caller that wants to show it after an error. Raises NotReproducible
-    with the reason and the line that cures it; RegistrationError, NotACheckout, GitFailed.
+    `into` is filled as far as it goes, for a caller that wants to show it after an error; `found` is the look at the
+    checkout of a caller that had one already. Raises NotReproducible with the reason and the line that cures it;
+    RegistrationError, NotACheckout, GitFailed.
     """
     snapshot = into if into is not None else Snapshot(git)
     snapshot.lenient = request.allow_unreproducible
     try:
         if request.rev is None:
-            _look_at_work_tree(snapshot, request)
+            _look_at_work_tree(snapshot, request, found)
         else:
             _look_at_commit(snapshot, request.rev, request)
         _build(snapshot, request)
@@ -276,20 +282,21 @@ def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None) -
     return snapshot
 
 
-def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
+def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | None) -> None:
     from git_coderepo.record.source import choose_source, stand_in
 
     def include(layout: Layout) -> list[bytes]:
         return [change.path for change in included(layout, request.include)]
 
-    git, within = snapshot.git, snapshot.within
-    if within is not None:
-        assert within.outer.store is not None
-        git = git.with_settings(within.outer.store.lfs_setting)
-    elif request.store_directory is not None:
-        git = git.with_settings(("lfs.storage", os.fsdecode(request.store_directory) + "/lfs"))
-    started = within.started if within is not None else None
-    found = survey(git, request.notify, scope=request.scope, include=include, started=started)
+    if found is None:
+        git, within = snapshot.git, snapshot.within
+        if within is not None:
+            assert within.outer.store is not None
+            git = git.with_settings(within.outer.store.lfs_setting)
+        elif request.store_directory is not None:
+            git = git.with_settings(("lfs.storage", os.fsdecode(request.store_directory) + "/lfs"))
+        started = within.started if within is not None else None
+        found = survey(git, request.notify, scope=request.scope, include=include, started=started)
     snapshot.scope, snapshot.looked_at = found.scope, found.looked_at
     layout, status = found.layout, found.status
     snapshot.status = status
@@ -348,13 +355,14 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request) -> None:
     if wanted or any(change.index != "." for change in status.changes if not change.untracked):
         snapshot.tree = _write_tree(snapshot, layout, store)
         snapshot.dirty = snapshot.tree != head_tree
-        listing = snapshot.git_with_store.run("ls-tree", "-r", "-z", "--full-tree", snapshot.tree.hex)
+        listing = patched(found.listing, _compared(snapshot, head_tree, snapshot.tree))
     elif head_tree is not None:
         snapshot.tree = head_tree
     else:
         snapshot.tree = empty_tree_id(layout.object_format)
     if snapshot.keeps_contents:
-        snapshot.lfs_attributes = lfs_attributes(snapshot.git_with_store, _here(snapshot, snapshot.tree, listing))
+        git = snapshot.git_with_store
+        snapshot.lfs_attributes = lfs_attributes(git, layout.toplevel, _here(snapshot, snapshot.tree, listing))
     _read_base_tree(snapshot, found.listing)
     _look_at_part(snapshot)
     _take_submodules(snapshot, listing, request)
@@ -400,7 +408,9 @@ def _write_tree(snapshot: Snapshot, layout: Layout, store: Store) -> ObjectId:
     """The tree of the work tree; a path that cannot be read is left out of it, and named, where that is allowed."""
     keep = snapshot.keeps_contents
     with snapshot.waiving():
-        return write_snapshot_tree(snapshot.git, layout, store, snapshot.taken, looked_at=snapshot.looked_at, keep=keep)
+        return write_snapshot_tree(
+            snapshot.git, layout, store, snapshot.taken, snapshot.settings, looked_at=snapshot.looked_at, keep=keep
+        )
     unreadable = [path for path, _ in unreadable_paths(layout, [change.path for change in snapshot.taken])]
     snapshot.omitted += [(path, UNREADABLE) for path in unreadable]
     snapshot.taken = [change for change in snapshot.taken if change.path not in unreadable]
@@ -449,7 +459,8 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
         with snapshot.waiving():
             refuse_source(snapshot.source)
         find_served_base(snapshot, snapshot.head, request, guessed_walk=None)
-    snapshot.lfs_attributes = lfs_attributes(snapshot.git_with_store, _here(snapshot, tree, listing))
+    here = _here(snapshot, tree, listing)
+    snapshot.lfs_attributes = lfs_attributes(snapshot.git_with_store, layout.toplevel, here)
     _read_base_tree(snapshot, listing)
     _look_at_part(snapshot)
     _take_submodules(snapshot, listing, request)
@@ -476,11 +487,11 @@ def _read_base_tree(snapshot: Snapshot, head_listing: bytes) -> None:
     files = attribute_files(listing)
     if not files:
         return
+    assert snapshot.layout is not None
     if len(attribute_files(_here(snapshot, snapshot.base_tree, listing))) < len(files):
         snapshot.archive = "altered"  # a partial clone does not know; git is asked then, which is never wrong
         return
-    blobs = read_blobs(snapshot.git, [id for _, id in files])
-    if alters_archive([source.read(size) for _, size, source in blobs]):
+    if alters_archive(attribute_contents(snapshot.git, snapshot.layout.toplevel, files)):
         snapshot.archive = "altered"
 
 
@@ -495,19 +506,26 @@ def _build(snapshot: Snapshot, request: Request) -> None:
     snapshot.store.prepare()
     if snapshot.base_part is None and snapshot.tree == empty_tree_id(snapshot.layout.object_format):
         return
-    snapshot.travels = differences(git, snapshot.base_part, snapshot.tree)
+    snapshot.travels = _compared(snapshot, snapshot.base_part, snapshot.tree)
     sending = travelling(snapshot.travels)
     refuse_names(sending)
     if not snapshot.keeps_contents:
         return
-    try:
-        sizes = blob_sizes(git, [difference.id for difference in sending]) if sending else []
-    except ObjectMissing as error:
-        raise absent(sending, error) from error
     settings, source = snapshot.settings, snapshot.source
     unpushed: list[Unpushed] = []
     with snapshot.waiving():
-        unpushed = unpushed_objects(snapshot)
+        try:
+            unpushed = unpushed_objects(snapshot)
+        except ObjectMissing as error:
+            raise absent(sending, error) from error
+    scan = settings.flag("secretScan", True)
+    # Else all checkouts are judged by their sum, or the overlay together with what Git LFS keeps.
+    alone = snapshot.within is None and snapshot.surveys is None and not unpushed
+    kept = find_kept(snapshot.store, snapshot.base_part, snapshot.tree, screened=scan) if alone else None
+    if kept is not None and kept.contents <= settings.size("overlayLimit", OVERLAY_LIMIT):
+        snapshot.overlay = kept.overlay
+        return
+    sizes = _sizes(snapshot, sending) if sending else []
     with snapshot.waiving():
         named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
         objects = [(each.path, each.pointer.size) for each in unpushed]
@@ -525,16 +543,44 @@ def _build(snapshot: Snapshot, request: Request) -> None:
             "not on the platform",
             lambda limit: refuse_unserved(settings, named + objects, source, limit=limit),
         )
-        scan = settings.flag("secretScan", True)
         screen = refuse_token if scan else _let_pass
         if unpushed:
             from git_coderepo.checkout.lfs import pack
 
             snapshot.lfs = pack(unpushed, screen)
         if snapshot.oversize is None:
-            snapshot.overlay = build_overlay(git, snapshot.travels, screen)
+            overlay = snapshot.overlay = build_overlay(git, snapshot.travels, screen)
+            keep(snapshot.store, snapshot.base_part, snapshot.tree, overlay, screened=scan, contents=sum(sizes))
         elif scan:
             refuse_tokens(git, sending)
+
+
+def _sizes(snapshot: Snapshot, sending: Sequence[Difference]) -> list[int]:
+    """The sizes of the blobs that travel; one of the last private index that is gone is made again.
+
+    Raises NotReproducible for what a partial clone lacks.
+    """
+    assert snapshot.layout is not None and snapshot.store is not None
+    ids = [difference.id for difference in sending]
+    try:
+        return blob_sizes(snapshot.git_with_store, ids)
+    except ObjectMissing as error:
+        taken = {change.path for change in snapshot.taken} if not snapshot.looked_at else frozenset()
+        if not any(difference.id == error.id and difference.path in taken for difference in sending):
+            raise absent(sending, error) from error
+    write_snapshot_tree(snapshot.git, snapshot.layout, snapshot.store, snapshot.taken)
+    try:
+        return blob_sizes(snapshot.git_with_store, ids)
+    except ObjectMissing as error:
+        raise absent(sending, error) from error
+
+
+def _compared(snapshot: Snapshot, old: ObjectId | None, new: ObjectId) -> list[Difference]:
+    """What differs between two trees; asked once where base and HEAD are the same."""
+    known = snapshot.compared.get((old, new))
+    if known is None:
+        known = snapshot.compared[old, new] = differences(snapshot.git_with_store, old, new)
+    return known
 
 
 def _let_pass(path: bytes, contents: bytes) -> None:

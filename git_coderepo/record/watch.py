@@ -41,10 +41,10 @@ class Watch:
         """The untracked paths that were not there when the snapshot was taken."""
         found = []
         for place, each in self._snapshots:
-            assert each.status is not None and each.layout is not None
+            assert each.status is not None and each.layout is not None and each.store is not None
             before = {change.path for change in each.status.changes if change.untracked}
             # From the root: who runs in this very process may stand elsewhere by now.
-            git = each.git.at(each.layout.toplevel)
+            git = each.git.at(each.layout.toplevel).with_settings(each.store.lfs_setting)
             now = read_status(start_status(git, pathspecs(each.looked_at))).changes
             found += [place + change.path for change in now if change.untracked and change.path not in before]
         return found

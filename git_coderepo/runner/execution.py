@@ -59,12 +59,10 @@ def execution_environment(
     Variables of trackers that are set already stay as they are.
     """
     wanted, manifest = order.wanted, order.manifest
-    paths = [directory, tree] if directory != tree else [tree]
-    inherited = environment.get("PYTHONPATH")
     found = {
         **environment,
         "CODEREPO_TREE": wanted.tree.hex,
-        "PYTHONPATH": os.pathsep.join([*paths, *([inherited] if inherited else [])]),
+        "PYTHONPATH": python_path(tree, directory, environment),
     }
     for name in ("CODEREPO_RUN_ID", "CODEREPO_MANIFEST", "CODEREPO_MANIFEST_JSON", "CODEREPO_COMMIT"):
         found.pop(name, None)  # another run's, where a run starts a run
@@ -85,6 +83,13 @@ def execution_environment(
         if url is not None:
             found.setdefault("WANDB_GIT_REMOTE_URL", url)
     return found
+
+
+def python_path(tree: str, directory: str, environment: Mapping[str, str]) -> str:
+    """PYTHONPATH, by which modules are found where the run was started, and in the root of its code."""
+    paths = [directory, tree] if directory != tree else [tree]
+    inherited = environment.get("PYTHONPATH")
+    return os.pathsep.join([*paths, *([inherited] if inherited else [])])
 
 
 def _shown(remote: Remote) -> str | None:

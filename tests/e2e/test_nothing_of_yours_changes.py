@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.support import World, contents, world
+from tests.e2e.support import PROJECT, World, contents, world
 
 OURS = (".git/coderepo",)
+KEYRING = {"PYTHON_KEYRING_BACKEND": "tests.support.keyring_backend.FileKeyring", "PYTHONPATH": str(PROJECT)}
 
 
 @pytest.fixture
@@ -169,3 +170,89 @@ def test_old_runs_outlive_their_registration(place: World) -> None:
     subprocess.run(["rm", "-rf", place.checkout.path], check=True)
     place.runner.run("fetch", manifest, "code")
     assert place.runner.tree("code") == expected
+
+
+# --- no verb is forgotten -------------------------------------------------------------------------------------
+
+# Each verb as a user would say it here, in an order in which each has what it needs.
+LOOKING = (
+    "status", "status --check --json", "snapshot -o ../run.json", "run --name first -- true", "run --frozen -- true",
+    "run --no-command --output train.py -- sh -c true", "hook pre-run", "log", "log --json --dirty",
+    "log --produced train.py",
+    "show @{-1}", "diff @{-1} .", "build-key --explain", "fetch ../run.json ../code", "fetch --cache @{-1} ../kept",
+    "exec ../run.json -- true", "verify ../run.json ../code", "validate ../run.json", "cache list",
+    "cache prune --max-size 0", "list", "describe", "secret list", "hooks status", "publish", "log --remote",
+    "prune --keep 1", "publish --delete --force", "demo", "demo --here", "help", "completion bash",
+)  # fmt: skip
+# These are there to write, each into one file; what they write is what they say.
+WRITING = {"register", "update", "remove", "login", "logout", "secret set", "secret remove", "ignore", "hooks install",
+           "hooks uninstall"}  # fmt: skip
+
+
+def test_every_verb_is_looked_at_here() -> None:
+    from git_coderepo.cli.surface import verbs
+
+    said = {" ".join(words) for line in LOOKING for words in (line.split()[:1], line.split()[:2])}
+    missing = {" ".join(verb.words) for verb in verbs()} - said - WRITING
+    assert missing == set()
+
+
+def test_no_verb_that_looks_or_records_changes_anything(place: World) -> None:
+    place.checkout.git("remote", "set-url", "origin", place.url)
+    place.user.program.env["CODEREPO_CACHE_DIR"] = str(place.root / "cache")
+    place.checkout.write("Dockerfile", "FROM python:3.12\n")
+    before = contents(place.checkout.path, without=OURS)
+    settings = contents(place.user.home, without=("my checkout", "run.json", "code", "kept", "tmp"))
+    for line in LOOKING:
+        place.user.run(*line.split(), cwd=place.checkout.path)
+        assert contents(place.checkout.path, without=OURS) == before, line
+    now = contents(place.user.home, without=("my checkout", "run.json", "code", "kept", "tmp"))
+    assert {path: facts for path, facts in now.items() if path in settings} == settings
+    assert not place.user.path("hook-ran").exists(), "nobody's hook was started"
+
+
+def test_login_and_secret_change_the_lines_that_they_announce_and_no_other(place: World) -> None:
+    place.user.program.env.update(KEYRING)
+    config = place.user.home / ".gitconfig"
+    text = config.read_text() if config.exists() else ""
+    config.write_text(text + "# mine\n[mine]\n\tkept =   as it is   ; really\n")
+    text = config.read_text()
+    before = contents(place.checkout.path, without=OURS)
+
+    def added() -> list[str]:
+        now = config.read_text()
+        assert now.startswith(text)
+        assert contents(place.checkout.path, without=OURS) == before
+        return [line.strip() for line in now[len(text) :].splitlines()]
+
+    place.user.run("login", "--host", "git.corp", "--token", "-", cwd=place.checkout.path, input=b"t0k3n-of-mine")
+    assert added() == ["[coderepo]", "keyringEntry = https://git.corp"]
+    place.user.run("logout", "--host", "git.corp", cwd=place.checkout.path)
+    assert added() == []
+    place.user.run("secret", "set", "corp", "--key=-", cwd=place.checkout.path, input=b"value")
+    assert added() == ["[coderepo]", "secret = corp.key"]
+    place.user.run("secret", "remove", "corp", cwd=place.checkout.path)
+    assert added() == []
+    assert config.read_text() == text
+
+
+def test_ignore_adds_the_lines_that_it_announces(place: World) -> None:
+    place.checkout.write("my outputs/big.bin", "x")
+    exclude = place.checkout.path / ".git/info/exclude"
+    text = exclude.read_text() if exclude.exists() else ""
+    before = contents(place.checkout.path, without=(*OURS, ".git/info"))
+    said = place.user.run("ignore", "my outputs/", cwd=place.checkout.path).text
+    announced = [line.removeprefix("ignored: ") for line in said.splitlines()]
+    assert exclude.read_text() == text + "".join(f"{line}\n" for line in announced)
+    assert contents(place.checkout.path, without=(*OURS, ".git/info")) == before
+
+
+def test_hooks_are_a_pair(place: World) -> None:
+    before = contents(place.checkout.path, without=OURS)
+    place.user.run("hooks", "install", cwd=place.checkout.path)
+    assert contents(place.checkout.path, without=OURS) != before
+    place.user.run("hooks", "uninstall", cwd=place.checkout.path)
+    now = contents(place.checkout.path, without=OURS)
+    assert {path: (facts[0], facts[3]) for path, facts in now.items()} == {
+        path: (facts[0], facts[3]) for path, facts in before.items()
+    }

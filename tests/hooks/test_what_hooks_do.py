@@ -274,7 +274,7 @@ def forget_the_program(hooks: Hooks, tmp_path: Path, leaving: str | None = None)
     hooks.install()
     for event in texts.EVENTS:
         now = texts.block(event, texts.this_program(), snapshot=False)
-        gone = texts.block(event, program, snapshot=False)
+        gone = texts.block(event, program, snapshot=False, launcher=(program + b"/python", program + b"/lean.py"))
         if IN_CONFIGURATION:
             hooks.repo.git("config", f"hook.coderepo-{event}.command", gone.text)
         else:

@@ -1,0 +1,100 @@
+"""Overlays that are kept by their pair of trees, so that the same one is not built, compressed and screened again.
+
+`trees/<base tree>-<snapshot tree>` beside the folder of overlays says which file it is. Small ones are not worth it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from git_coderepo import __version__
+from git_coderepo.checkout.overlay import Overlay
+from git_coderepo.checkout.store import write_whole
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.checkout.store import Store
+    from git_coderepo.objects import ObjectId
+
+_WORTH_IT = 64 << 10
+# What is screened for changes with the program: an overlay that another one kept is screened anew.
+_MAGIC = b"git-coderepo overlay 1 " + __version__.encode()
+
+
+class Kept:
+    """An overlay that was there already, and the size in bytes of all contents in it."""
+
+    __slots__ = ("contents", "overlay")
+
+    def __init__(self, overlay: Overlay, contents: int) -> None:
+        self.overlay = overlay
+        self.contents = contents
+
+
+def find_kept(store: Store, base_tree: ObjectId | None, snapshot_tree: ObjectId, *, screened: bool) -> Kept | None:
+    """The overlay between these trees; with `screened` only one that was searched for tokens. Raises nothing."""
+    try:
+        with open(_note(store, base_tree, snapshot_tree), "rb") as file:
+            lines = file.read().split(b"\n", 3)
+        if len(lines) != 4 or lines[0] != _MAGIC or (screened and lines[1] != b"screened"):
+            return None
+        tar_sha256, sha256, size, files, contents = lines[2].split(b" ")
+        path = store.overlays + b"/" + sha256 + b".tar.gz"
+        os.utime(path)  # `prune` touches nothing that was just used
+        data = _mapped(path, int(size))
+    except (OSError, ValueError):
+        return None
+    if data is None:
+        return None
+    deleted = lines[3].split(b"\0")[:-1]
+    return Kept(Overlay(data, tar_sha256.decode(), sha256.decode(), int(files), deleted), int(contents))
+
+
+def keep(
+    store: Store,
+    base_tree: ObjectId | None,
+    snapshot_tree: ObjectId,
+    overlay: Overlay,
+    *,
+    screened: bool,
+    contents: int,
+) -> None:
+    """Keep an overlay that is large enough, the file first and then the note of it. Raises OSError."""
+    if len(overlay.data) < _WORTH_IT:
+        return
+    path = store.overlays + b"/" + overlay.sha256.encode() + b".tar.gz"
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        write_whole(path, overlay.data)
+    numbers = f"{overlay.tar_sha256} {overlay.sha256} {len(overlay.data)} {overlay.files} {contents}".encode()
+    deleted = b"".join(name + b"\0" for name in overlay.deleted)
+    note = _note(store, base_tree, snapshot_tree)
+    os.makedirs(os.path.dirname(note), exist_ok=True)
+    write_whole(note, b"\n".join((_MAGIC, b"screened" if screened else b"as it is", numbers, deleted)))
+
+
+def notes_folder(store: Store) -> bytes:
+    """Where the notes lie."""
+    return store.directory + b"/trees"
+
+
+def _note(store: Store, base_tree: ObjectId | None, snapshot_tree: ObjectId) -> bytes:
+    base = b"none" if base_tree is None else base_tree.hex.encode()
+    return notes_folder(store) + b"/" + base + b"-" + snapshot_tree.hex.encode()
+
+
+def _mapped(path: bytes, size: int) -> bytes | None:
+    """The contents of a file, read when they are looked at; None where it has another size.
+
+    It is a view, which whoever measures, cuts, hashes or writes takes as the bytes that it shows.
+    """
+    import mmap
+
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if os.fstat(descriptor).st_size != size or not size:
+            return None
+        return memoryview(mmap.mmap(descriptor, size, access=mmap.ACCESS_READ))  # type: ignore[return-value]
+    finally:
+        os.close(descriptor)
