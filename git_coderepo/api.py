@@ -14,7 +14,8 @@ from git_coderepo.record.inherited import own_command
 from git_coderepo.record.inprocess import ActiveRun
 from git_coderepo.record.keep import keep_beside
 from git_coderepo.record.recording import RunRequest
-from git_coderepo.record.snapshot import Request, take_snapshot
+from git_coderepo.record.snapshot import Request
+from git_coderepo.record.taking import take_snapshot
 from git_coderepo.runner.fetch import fetch as materialise
 from git_coderepo.runner.order import FetchOrder, directory_named, fetch_order, order_by_manifest, runner_settings
 from git_coderepo.runner.receipt import Receipt

@@ -62,7 +62,8 @@ class CodeRepoRunContext:
         from git_coderepo.record.hook import record_run
         from git_coderepo.record.inherited import own_command
         from git_coderepo.record.runs import Runs
-        from git_coderepo.record.snapshot import Request, take_snapshot
+        from git_coderepo.record.snapshot import Request
+        from git_coderepo.record.taking import take_snapshot
 
         snapshot = take_snapshot(Git(), Request(publishes=True))
         assert snapshot.layout is not None and snapshot.tree is not None

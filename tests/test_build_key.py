@@ -16,7 +16,8 @@ from git_coderepo.git import Git
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.record.build_key import BuildKey, build_key
 from git_coderepo.record.dockerfile import Instruction, bases, copied, instructions
-from git_coderepo.record.snapshot import Request, take_snapshot
+from git_coderepo.record.snapshot import Request
+from git_coderepo.record.taking import take_snapshot
 from tests.support.program import Program
 from tests.support.repo import Repo
 

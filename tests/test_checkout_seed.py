@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from git_coderepo.errors import CodeRepoError, NotReproducible
 from git_coderepo.git import Git
-from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
+from git_coderepo.record.snapshot import Request, Snapshot
+from git_coderepo.record.taking import take_snapshot
 from tests.support.edits import FEW_PATHS, apply, edits
 from tests.support.environment import clean_environment
 from tests.support.program import Program
@@ -448,7 +449,8 @@ def test_run_after_run_whatever_is_edited_the_tree_is_gits(
 _WRITER = """
 import sys
 from git_coderepo.git import Git
-from git_coderepo.record.snapshot import Request, take_snapshot
+from git_coderepo.record.snapshot import Request
+from git_coderepo.record.taking import take_snapshot
 while True:
     taken = take_snapshot(Git(sys.argv[1]), Request(here=True))
     print(taken.tree.hex, flush=True)

@@ -18,7 +18,8 @@ from git_coderepo.checkout.survey import survey
 from git_coderepo.errors import NotReproducible
 from git_coderepo.git import Git
 from git_coderepo.objects import TreeEntry, tree_id
-from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
+from git_coderepo.record.snapshot import Request, Snapshot
+from git_coderepo.record.taking import take_snapshot
 from git_coderepo.runner.overlay import read_overlay
 from tests.support.edits import FEW_PATHS, apply, edits
 from tests.support.environment import clean_environment

@@ -23,7 +23,8 @@ LEAN = (
     "git_coderepo.checkout", "git_coderepo.platforms",
     "git_coderepo.registrations.config", "git_coderepo.registrations.inference",
     "git_coderepo.manifest.writer",
-    "git_coderepo.record.snapshot", "git_coderepo.record.document", "git_coderepo.record.refusals",
+    "git_coderepo.record.snapshot", "git_coderepo.record.taking", "git_coderepo.record.document",
+    "git_coderepo.record.refusals",
     "git_coderepo.record.source", "git_coderepo.record.keep", "git_coderepo.record.runs", "git_coderepo.record.hook",
     "git_coderepo.record.command", "git_coderepo.record.served", "git_coderepo.record.submodules",
 )  # fmt: skip
@@ -132,7 +133,8 @@ def test_the_snapshot_of_a_clean_checkout_loads_little(tmp_path: Path) -> None:
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from git_coderepo.git import Git\n"
         "from git_coderepo.record.document import write_record\n"
-        "from git_coderepo.record.snapshot import Request, take_snapshot\n"
+        "from git_coderepo.record.snapshot import Request\n"
+        "from git_coderepo.record.taking import take_snapshot\n"
         "data = write_record(take_snapshot(Git(), Request()), now=0.0, git_version='2').data\n"
         "assert b'\"github\"' in data\n"
         "print('\\n'.join(sys.modules))"

@@ -15,7 +15,8 @@ from git_coderepo.checkout.status import read_status, start_status
 from git_coderepo.errors import InvalidManifest, NotReproducible
 from git_coderepo.git import Git
 from git_coderepo.manifest.model import Remote, Repository
-from git_coderepo.record.snapshot import Request, take_snapshot
+from git_coderepo.record.snapshot import Request
+from git_coderepo.record.taking import take_snapshot
 from git_coderepo.registrations.build import from_manifest
 from git_coderepo.registrations.credentials import users_chain
 from git_coderepo.settings import Settings

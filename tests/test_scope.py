@@ -18,7 +18,8 @@ from git_coderepo.git import Git
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.objects import DIRECTORY, TreeEntry, tree_id, tree_objects
 from git_coderepo.record.document import write_record
-from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
+from git_coderepo.record.snapshot import Request, Snapshot
+from git_coderepo.record.taking import take_snapshot
 from git_coderepo.runner.overlay import read_overlay
 from tests.support.edits import FEW_PATHS, apply, edits
 from tests.support.environment import clean_environment

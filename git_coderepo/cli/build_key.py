@@ -40,7 +40,8 @@ def build_key(
     """
     from git_coderepo.git import Git, check_version
     from git_coderepo.record.build_key import build_key as key_of
-    from git_coderepo.record.snapshot import Request, take_snapshot
+    from git_coderepo.record.snapshot import Request
+    from git_coderepo.record.taking import take_snapshot
 
     git = Git()
     check_version(git)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from git_coderepo.manifest.model import Code
     from git_coderepo.record.document import Record
     from git_coderepo.record.snapshot import Snapshot
-    from git_coderepo.runner.fetch import Wanted
+    from git_coderepo.runner.wanted import Wanted
 
 _WEIGHTS = bytes(range(256)) * 8
 
@@ -126,8 +126,9 @@ def _demo_here(scratch: str) -> None:
     from git_coderepo.manifest.model import Manifest
     from git_coderepo.record.document import write_record
     from git_coderepo.record.refusals import shown_size
-    from git_coderepo.record.snapshot import Request, take_snapshot
+    from git_coderepo.record.snapshot import Request
     from git_coderepo.record.submodules import omitted, snapshots_in
+    from git_coderepo.record.taking import take_snapshot
     from git_coderepo.runner.fetch import fetch
     from git_coderepo.runner.verification import verify_directory
 
@@ -170,7 +171,7 @@ def _demo_here(scratch: str) -> None:
 def _wanted_here(code: Code, taken: Snapshot, record: Record, environment: Mapping[str, str]) -> Wanted:
     """What the manifest asks for, of the checkout's own repository and of those of its submodules."""
     from git_coderepo.platforms.git import GitRemote
-    from git_coderepo.runner.fetch import WantedSubmodule, wanted_by_code
+    from git_coderepo.runner.wanted import WantedSubmodule, wanted_by_code
 
     assert taken.source is not None
     platform = GitRemote("here", {})

@@ -91,8 +91,9 @@ class Side:
         """A run, or for `.` what of `scope` is in the checkout. Raises what reading or looking raises."""
         from git_coderepo.errors import CodeRepoError
         from git_coderepo.record.history import named_run
-        from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
+        from git_coderepo.record.snapshot import Request, Snapshot
         from git_coderepo.record.submodules import snapshots_in
+        from git_coderepo.record.taking import take_snapshot
 
         side = cls()
         if word == ".":

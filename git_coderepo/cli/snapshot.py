@@ -38,8 +38,9 @@ def snapshot(
     from git_coderepo.record.build_key import build_key
     from git_coderepo.record.document import write_record
     from git_coderepo.record.keep import keep_beside, write_manifest
-    from git_coderepo.record.snapshot import Request, take_snapshot
+    from git_coderepo.record.snapshot import Request
     from git_coderepo.record.submodules import omitted, snapshots_in
+    from git_coderepo.record.taking import take_snapshot
 
     git = Git()
     git_version = check_version(git)

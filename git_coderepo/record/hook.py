@@ -56,7 +56,8 @@ def _record(started: Surveying, *, whole: bool) -> bool:
     # What is needed whatever git answers.
     from git_coderepo.checkout.survey import survey
     from git_coderepo.record import document, runs, source  # noqa: F401
-    from git_coderepo.record.snapshot import Request, take_snapshot
+    from git_coderepo.record.snapshot import Request
+    from git_coderepo.record.taking import take_snapshot
     from git_coderepo.registrations import build  # noqa: F401
 
     found = survey(started.git, _say, started=started)

@@ -18,8 +18,9 @@ from git_coderepo.record.ending import Ending
 from git_coderepo.record.keep import write_manifest
 from git_coderepo.record.publish import recorded
 from git_coderepo.record.runs import Runs
-from git_coderepo.record.snapshot import Request, take_snapshot
+from git_coderepo.record.snapshot import Request
 from git_coderepo.record.submodules import omitted, unreproducible
+from git_coderepo.record.taking import take_snapshot
 from git_coderepo.record.watch import Watch
 
 if TYPE_CHECKING:

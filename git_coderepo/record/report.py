@@ -10,8 +10,9 @@ from git_coderepo.errors import CodeRepoError, CredentialError, NotReproducible,
 from git_coderepo.git import Git, check_version
 from git_coderepo.manifest.writer import path_value
 from git_coderepo.record.document import Record, carriers, repository_document, write_record
-from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
+from git_coderepo.record.snapshot import Request, Snapshot
 from git_coderepo.record.submodules import Submodule, omitted, snapshots_in
+from git_coderepo.record.taking import take_snapshot
 
 # Reasons that are the answer of `status`; anything else is an error of the command itself.
 _ANSWERS = (NotReproducible, PlatformError, CredentialError, RegistrationError)

@@ -140,7 +140,8 @@ def unreproducible(snapshot: Snapshot) -> list[NotReproducible]:
 
 
 def _taken(snapshot: Snapshot, path: bytes, commit: str, request: Request) -> Snapshot | None:
-    from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
+    from git_coderepo.record.snapshot import Request, Snapshot
+    from git_coderepo.record.taking import take_snapshot
 
     layout = snapshot.layout
     assert layout is not None

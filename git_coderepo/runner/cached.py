@@ -15,11 +15,12 @@ from git_coderepo.git import Git
 from git_coderepo.runner.cache import Cache, Entry
 from git_coderepo.runner.cacheplace import cache_place, known_cache_place, other_parts
 from git_coderepo.runner.copying import NoClones, can_share_blocks, copy_tree
-from git_coderepo.runner.fetch import Wanted, fetch
+from git_coderepo.runner.fetch import fetch
 from git_coderepo.runner.receipt import Receipt
 from git_coderepo.runner.stamps import contents_id
 from git_coderepo.runner.target import Target
 from git_coderepo.runner.verification import verify_directory
+from git_coderepo.runner.wanted import Wanted
 from git_coderepo.settings import Settings
 
 TRUST = ("own", "ask", "any")

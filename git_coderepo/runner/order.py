@@ -21,10 +21,10 @@ from git_coderepo.record.source import CodeSource, source_here
 from git_coderepo.registrations.build import build, from_manifest
 from git_coderepo.registrations.config import Registration, inferred, registrations
 from git_coderepo.registrations.credentials import users_chain
-from git_coderepo.runner.fetch import Wanted, WantedSubmodule, wanted_by_code, wanted_by_commit, wanted_by_manifest
 from git_coderepo.runner.local import Here, LocalTree, find_local
 from git_coderepo.runner.published import find_published
 from git_coderepo.runner.submodules import check_submodule, said_of
+from git_coderepo.runner.wanted import Wanted, WantedSubmodule, wanted_by_code, wanted_by_commit, wanted_by_manifest
 from git_coderepo.settings import Settings
 from git_coderepo.urls import RemoteURL, resolve_remote
 

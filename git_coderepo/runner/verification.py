@@ -15,13 +15,13 @@ from git_coderepo.objects import EXECUTABLE, FILE, GITLINK, ObjectId, TreeEntry,
 from git_coderepo.runner.conversion import stored
 from git_coderepo.runner.directories import Directories, Root, unusable
 from git_coderepo.runner.entries import Entry
-from git_coderepo.runner.fetch import Wanted
 from git_coderepo.runner.lfs import by_pointers, lfs_paths
 from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.local import Here
 from git_coderepo.runner.part import below, tree_of_entries
 from git_coderepo.runner.scratch import Scratch, tree_rows
 from git_coderepo.runner.verify import Differences, compare, rehash
+from git_coderepo.runner.wanted import Wanted
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.git import Git
 from git_coderepo.record.document import Record, write_record
 from git_coderepo.record.runs import Runs
-from git_coderepo.record.snapshot import Request, take_snapshot
+from git_coderepo.record.snapshot import Request
+from git_coderepo.record.taking import take_snapshot
 from tests.support.repo import Repo
 
 

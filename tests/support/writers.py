@@ -15,7 +15,8 @@ import time
 from git_coderepo.git import Git
 from git_coderepo.record.document import write_record
 from git_coderepo.record.runs import Runs
-from git_coderepo.record.snapshot import Request, Snapshot, take_snapshot
+from git_coderepo.record.snapshot import Request, Snapshot
+from git_coderepo.record.taking import take_snapshot
 
 
 def write_on(snapshot: Snapshot, runs: Runs, announced: int) -> None:

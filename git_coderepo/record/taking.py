@@ -1,0 +1,384 @@
+"""The snapshot, written once: the hook and the verbs run this code and nothing else.
+
+It looks at the checkout, finds the base, writes the snapshot's tree into a store of our own, builds the overlay,
+and says what stops a run before it starts.
+"""
+
+from __future__ import annotations
+
+import os
+
+from git_coderepo.checkout.attributes import alters_archive, attribute_contents, attribute_files, gitlinks
+from git_coderepo.checkout.base import Base
+from git_coderepo.checkout.case import hidden_twins
+from git_coderepo.checkout.kept import find_kept, keep
+from git_coderepo.checkout.layout import read_layout, start_layout
+from git_coderepo.checkout.listing import patched
+from git_coderepo.checkout.overlay import (
+    blob_sizes,
+    build_overlay,
+    differences,
+    disk_size,
+    travelling,
+)
+from git_coderepo.checkout.partial import rows_here
+from git_coderepo.checkout.scope import looked_at, rows_inside, scope_of
+from git_coderepo.checkout.screening import refuse_token
+from git_coderepo.checkout.store import Store
+from git_coderepo.checkout.survey import embedded_repositories, survey
+from git_coderepo.checkout.team import start_team_of, with_team
+from git_coderepo.checkout.tree import hidden_changes, unreadable_paths, write_snapshot_tree
+from git_coderepo.errors import NotReproducible, ObjectMissing
+from git_coderepo.objects import ObjectId, empty_tree_id
+from git_coderepo.record.lfs import lfs_attributes, unpushed_objects
+from git_coderepo.record.refusals import (
+    OVERLAY_LIMIT,
+    absent,
+    included,
+    is_excluded,
+    refuse_changed,
+    refuse_names,
+    refuse_source,
+    refuse_tokens,
+    refuse_unserved,
+    screened,
+)
+from git_coderepo.record.served import find_served_base
+from git_coderepo.record.snapshot import UNREADABLE, Head, Request, Snapshot
+from git_coderepo.settings import Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from git_coderepo.checkout.layout import Layout
+    from git_coderepo.checkout.lfs import Unpushed
+    from git_coderepo.checkout.overlay import Difference
+    from git_coderepo.checkout.survey import Survey
+    from git_coderepo.git import Git
+
+
+def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None, found: Survey | None = None) -> Snapshot:
+    """The snapshot of the checkout that `git` stands in, or of `request.rev`.
+
+    `into` is filled as far as it goes, for a caller that wants to show it after an error; `found` is the look at the
+    checkout of a caller that had one already. Raises NotReproducible with the reason and the line that cures it;
+    RegistrationError, NotACheckout, GitFailed.
+    """
+    snapshot = into if into is not None else Snapshot(git)
+    snapshot.lenient = request.allow_unreproducible
+    try:
+        if request.rev is None:
+            _look_at_work_tree(snapshot, request, found)
+        else:
+            _look_at_commit(snapshot, request.rev, request)
+        _build(snapshot, request)
+    finally:
+        if snapshot.surveys is not None:
+            snapshot.surveys.end()
+    return snapshot
+
+
+def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | None) -> None:
+    from git_coderepo.record.source import choose_source, stand_in
+
+    def include(layout: Layout) -> list[bytes]:
+        return [change.path for change in included(layout, request.include)]
+
+    if found is None:
+        git, within = snapshot.git, snapshot.within
+        if within is not None:
+            assert within.outer.store is not None
+            git = git.with_settings(within.outer.store.lfs_setting)
+        elif request.store_directory is not None:
+            git = git.with_settings(("lfs.storage", os.fsdecode(request.store_directory) + "/lfs"))
+        started = within.started if within is not None else None
+        found = survey(git, request.notify, scope=request.scope, include=include, started=started)
+    snapshot.scope, snapshot.looked_at = found.scope, found.looked_at
+    layout, status = found.layout, found.status
+    snapshot.status = status
+    snapshot.stand_in(layout, found.settings, request.store_directory)
+    settings, store = snapshot.settings, snapshot.store
+    assert settings is not None and store is not None
+    links = [path for path, _ in gitlinks(found.listing)] + [each.path for each in status.changes if each.submodule]
+    if links:
+        from git_coderepo.record.submodules import Surveys
+
+        snapshot.surveys = Surveys(snapshot.git.with_settings(store.lfs_setting), layout, links)
+    if layout.head is not None and layout.head_tree is not None:
+        snapshot.head = Head(layout.head, layout.head_tree, status.branch)
+    if request.here:
+        snapshot.source = stand_in(found)
+        snapshot.base = Base(snapshot.head.commit, "platform", 0) if snapshot.head is not None else None
+    else:
+        snapshot.source = choose_source(found, request.code_repository)
+    if snapshot.source is not None:
+        with snapshot.waiving():
+            refuse_source(snapshot.source)
+    if snapshot.head is not None and snapshot.source is not None and snapshot.base is None:
+        find_served_base(snapshot, snapshot.head, request, guessed_walk=found.guessed_walk)
+
+    status.changes += hidden_twins(snapshot.git, layout, settings, status, found.looked_at)
+    for path in embedded_repositories(status):
+        if is_excluded(path, settings):
+            continue
+        with snapshot.waiving():
+            raise NotReproducible(
+                f"'{os.fsdecode(path)}' is a Git repository of its own inside this one, and no submodule",
+                hints=[
+                    f"git submodule add ./{os.fsdecode(path)}",
+                    f"or leave it out: git coderepo ignore '{os.fsdecode(path)}'",
+                ],
+                waived_as="repository-inside",
+            )
+    if found.marked:
+        status.changes += hidden_changes(snapshot.git, layout, store, found.marked, found.looked_at)
+    wanted = screened(status.changes, settings, snapshot.omitted)
+    wanted += included(layout, request.include, links)
+    snapshot.taken = wanted
+    with snapshot.waiving() as too_large:
+        sizes = [(change.path, disk_size(layout.toplevel + b"/" + change.path)) for change in wanted]
+        snapshot.refuse_large(
+            request,
+            sizes,
+            "changed",
+            lambda limit: refuse_changed(layout, settings, wanted, found.listing, limit=limit),
+        )
+    snapshot.keeps_contents = not too_large.noted
+    listing = found.listing
+    head_tree = snapshot.head.tree if snapshot.head is not None else None
+    if head_tree is not None and found.looked_at:
+        head_tree = snapshot.part_of(head_tree.hex, found.looked_at).tree
+    if wanted or any(change.index != "." for change in status.changes if not change.untracked):
+        snapshot.tree = _write_tree(snapshot, layout, store)
+        snapshot.dirty = snapshot.tree != head_tree
+        listing = patched(found.listing, _compared(snapshot, head_tree, snapshot.tree))
+    elif head_tree is not None:
+        snapshot.tree = head_tree
+    else:
+        snapshot.tree = empty_tree_id(layout.object_format)
+    if snapshot.keeps_contents:
+        git = snapshot.git_with_store
+        snapshot.lfs_attributes = lfs_attributes(git, layout.toplevel, _here(snapshot, snapshot.tree, listing))
+    _read_base_tree(snapshot, found.listing)
+    _look_at_part(snapshot)
+    _take_submodules(snapshot, listing, request)
+
+
+def _look_at_part(snapshot: Snapshot) -> None:
+    """What of snapshot and base is in the scope. Raises NotReproducible for a path of it that is nowhere."""
+    snapshot.base_part = snapshot.base_tree
+    if not snapshot.scope:
+        return
+    assert snapshot.tree is not None and snapshot.layout is not None
+    snapshot.part = snapshot.part_of(snapshot.tree.hex, snapshot.looked_at)
+    known = set(snapshot.part.rows)
+    if snapshot.base_tree is not None:
+        base = snapshot.part_of(snapshot.base_tree.hex, snapshot.scope)
+        known.update(base.rows)
+        snapshot.base_part = base.tree
+        if not base.rows:
+            snapshot.base = snapshot.base_tree = snapshot.base_part = None  # there is nothing to ask the platform for
+    for path in snapshot.scope:
+        outer = _repository_above(snapshot.layout.toplevel, path) if path not in known else None
+        if outer is not None:
+            raise NotReproducible(
+                f"'{os.fsdecode(path)}' is inside the submodule '{os.fsdecode(outer)}', which is looked at as a whole",
+                hints=[f"--subdirectory '{os.fsdecode(outer)}'"],
+            )
+        if path not in known and not os.path.lexists(snapshot.layout.toplevel + b"/" + path):
+            raise NotReproducible(
+                f"'{os.fsdecode(path)}' is to be looked at, and there is no such path",
+                hints=["look at --subdirectory, and at: git config --get-all coderepo.scope"],
+            )
+
+
+def _repository_above(toplevel: bytes, path: bytes) -> bytes | None:
+    """The directory above a path, below the root, that is a repository of its own."""
+    while path := path.rpartition(b"/")[0]:
+        if os.path.lexists(toplevel + b"/" + path + b"/.git"):
+            return path
+    return None
+
+
+def _write_tree(snapshot: Snapshot, layout: Layout, store: Store) -> ObjectId:
+    """The tree of the work tree; a path that cannot be read is left out of it, and named, where that is allowed."""
+    keep = snapshot.keeps_contents
+    with snapshot.waiving():
+        return write_snapshot_tree(
+            snapshot.git, layout, store, snapshot.taken, snapshot.settings, looked_at=snapshot.looked_at, keep=keep
+        )
+    unreadable = [path for path, _ in unreadable_paths(layout, [change.path for change in snapshot.taken])]
+    snapshot.omitted += [(path, UNREADABLE) for path in unreadable]
+    snapshot.taken = [change for change in snapshot.taken if change.path not in unreadable]
+    return write_snapshot_tree(
+        snapshot.git, layout, store, snapshot.taken, looked_at=snapshot.looked_at, without=unreadable, keep=keep
+    )
+
+
+def _take_submodules(snapshot: Snapshot, listing: bytes, request: Request) -> None:
+    """What the gitlinks of the snapshot's tree lead to; a dirty submodule makes the whole of it dirty."""
+    links = gitlinks(listing)
+    if links:
+        from git_coderepo.record.submodules import take_submodules
+
+        snapshot.submodules = take_submodules(snapshot, links, request)
+        if any(each.snapshot is not None and each.snapshot.dirty for each in snapshot.submodules):
+            snapshot.dirty = True
+
+
+def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
+    """A commit as it is: nothing of the work tree matters, so a bare repository will do."""
+    from git_coderepo.record.source import choose_source_of
+
+    git = snapshot.git
+    layout = read_layout(start_layout(git), git, bare_allowed=True)
+    found = git.start("rev-parse", "--verify", "--end-of-options", f"{rev}^{{commit}}").finish()
+    if found.status != 0:
+        hint = "git log --oneline --all" if snapshot.within is None else "git fetch"
+        raise NotReproducible(f"'{rev}' names no commit here", hints=[hint])
+    commit = ObjectId(found.stdout.decode().strip())
+    name = git.line("rev-parse", "--symbolic-full-name", "--end-of-options", rev)
+    branch = name.splitlines()[-1] if name else ""
+    tree = ObjectId(git.line("rev-parse", "--verify", f"{commit}^{{tree}}"))
+    snapshot.head = Head(commit, tree, branch.removeprefix("refs/heads/") if branch.startswith("refs/heads/") else None)
+    snapshot.tree = tree
+    listing = git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)
+    settings = with_team(Settings.read(git), start_team_of(git, listing), request.notify)
+    snapshot.stand_in(layout, settings, request.store_directory)
+    snapshot.scope = scope_of(layout, settings, request.scope) if snapshot.within is None else ()
+    snapshot.looked_at = looked_at(snapshot.scope)
+    if snapshot.scope:
+        listing = rows_inside(listing, snapshot.looked_at)
+        snapshot.tree = snapshot.part_of(tree.hex, snapshot.looked_at).tree
+    snapshot.source = choose_source_of(git, settings, layout, request.code_repository)
+    if snapshot.source is not None:
+        with snapshot.waiving():
+            refuse_source(snapshot.source)
+        find_served_base(snapshot, snapshot.head, request, guessed_walk=None)
+    here = _here(snapshot, tree, listing)
+    snapshot.lfs_attributes = lfs_attributes(snapshot.git_with_store, layout.toplevel, here)
+    _read_base_tree(snapshot, listing)
+    _look_at_part(snapshot)
+    _take_submodules(snapshot, listing, request)
+
+
+def _here(snapshot: Snapshot, tree: ObjectId, listing: bytes) -> bytes:
+    """The rows of a tree's listing whose objects are here; only a partial clone lacks some."""
+    if not attribute_files(listing):
+        return listing
+    assert snapshot.settings is not None
+    return rows_here(snapshot.git_with_store, snapshot.settings, tree.hex, listing)
+
+
+def _read_base_tree(snapshot: Snapshot, head_listing: bytes) -> None:
+    """The base's tree, and whether an archive of it is what the tree is."""
+    if snapshot.base is None or snapshot.head is None:
+        return
+    if snapshot.base.commit == snapshot.head.commit:
+        snapshot.base_tree, listing = snapshot.head.tree, head_listing
+    else:
+        listed = snapshot.git.start("ls-tree", "-r", "-z", "--full-tree", snapshot.base.commit.hex)
+        snapshot.base_tree = ObjectId(snapshot.git.line("rev-parse", "--verify", f"{snapshot.base.commit}^{{tree}}"))
+        listing = rows_inside(listed.checked(), snapshot.looked_at)
+    files = attribute_files(listing)
+    if not files:
+        return
+    assert snapshot.layout is not None
+    if len(attribute_files(_here(snapshot, snapshot.base_tree, listing))) < len(files):
+        snapshot.archive = "altered"  # a partial clone does not know; git is asked then, which is never wrong
+        return
+    if alters_archive(attribute_contents(snapshot.git, snapshot.layout.toplevel, files)):
+        snapshot.archive = "altered"
+
+
+def _build(snapshot: Snapshot, request: Request) -> None:
+    """What travels, and the overlay that carries it."""
+    assert snapshot.tree is not None and snapshot.layout is not None and snapshot.settings is not None
+    snapshot.oversize = None  # what is changed may be on the platform all the same
+    if snapshot.base_part == snapshot.tree:
+        return
+    git = snapshot.git_with_store
+    assert snapshot.store is not None
+    snapshot.store.prepare()
+    if snapshot.base_part is None and snapshot.tree == empty_tree_id(snapshot.layout.object_format):
+        return
+    snapshot.travels = _compared(snapshot, snapshot.base_part, snapshot.tree)
+    sending = travelling(snapshot.travels)
+    refuse_names(sending)
+    if not snapshot.keeps_contents:
+        return
+    settings, source = snapshot.settings, snapshot.source
+    unpushed: list[Unpushed] = []
+    with snapshot.waiving():
+        try:
+            unpushed = unpushed_objects(snapshot)
+        except ObjectMissing as error:
+            raise absent(sending, error) from error
+    scan = settings.flag("secretScan", True)
+    # Else all checkouts are judged by their sum, or the overlay together with what Git LFS keeps.
+    alone = snapshot.within is None and snapshot.surveys is None and not unpushed
+    kept = find_kept(snapshot.store, snapshot.base_part, snapshot.tree, screened=scan) if alone else None
+    if kept is not None and kept.contents <= settings.size("overlayLimit", OVERLAY_LIMIT):
+        snapshot.overlay = kept.overlay
+        return
+    sizes = _sizes(snapshot, sending) if sending else []
+    with snapshot.waiving():
+        named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
+        objects = [(each.path, each.pointer.size) for each in unpushed]
+        if objects:
+            snapshot.refuse_large(
+                request,
+                objects,
+                "kept in Git LFS",
+                lambda limit: refuse_unserved(settings, objects, source, limit=limit),
+                publishable=False,
+            )
+        snapshot.refuse_large(
+            request,
+            named + objects,
+            "not on the platform",
+            lambda limit: refuse_unserved(settings, named + objects, source, limit=limit),
+        )
+        screen = refuse_token if scan else _let_pass
+        if unpushed:
+            from git_coderepo.checkout.lfs import pack
+
+            snapshot.lfs = pack(unpushed, screen)
+        if snapshot.oversize is None:
+            overlay = snapshot.overlay = build_overlay(git, snapshot.travels, screen)
+            keep(snapshot.store, snapshot.base_part, snapshot.tree, overlay, screened=scan, contents=sum(sizes))
+        elif scan:
+            refuse_tokens(git, sending)
+
+
+def _sizes(snapshot: Snapshot, sending: Sequence[Difference]) -> list[int]:
+    """The sizes of the blobs that travel; one of the last private index that is gone is made again.
+
+    Raises NotReproducible for what a partial clone lacks.
+    """
+    assert snapshot.layout is not None and snapshot.store is not None
+    ids = [difference.id for difference in sending]
+    try:
+        return blob_sizes(snapshot.git_with_store, ids)
+    except ObjectMissing as error:
+        taken = {change.path for change in snapshot.taken} if not snapshot.looked_at else frozenset()
+        if not any(difference.id == error.id and difference.path in taken for difference in sending):
+            raise absent(sending, error) from error
+    write_snapshot_tree(snapshot.git, snapshot.layout, snapshot.store, snapshot.taken)
+    try:
+        return blob_sizes(snapshot.git_with_store, ids)
+    except ObjectMissing as error:
+        raise absent(sending, error) from error
+
+
+def _compared(snapshot: Snapshot, old: ObjectId | None, new: ObjectId) -> list[Difference]:
+    """What differs between two trees; asked once where base and HEAD are the same."""
+    known = snapshot.compared.get((old, new))
+    if known is None:
+        known = snapshot.compared[old, new] = differences(snapshot.git_with_store, old, new)
+    return known
+
+
+def _let_pass(path: bytes, contents: bytes) -> None:
+    return None

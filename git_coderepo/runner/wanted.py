@@ -1,0 +1,253 @@
+"""What is to be materialised, whatever named it: a manifest, its part, or a commit of a code repository."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from git_coderepo.checkout.scope import common_directory
+from git_coderepo.errors import (
+    CodeRepoError,
+    GitNotFound,
+    MethodUnavailable,
+    NotReproducible,
+    OverlayMissing,
+)
+from git_coderepo.manifest.model import Code, Manifest
+from git_coderepo.objects import ObjectId
+from git_coderepo.platforms.base import BaseCodeRepository
+from git_coderepo.record.publication import reference_of
+from git_coderepo.runner.lfs import LfsSources
+from git_coderepo.runner.limits import Limits
+from git_coderepo.runner.local import LocalTree
+from git_coderepo.runner.methods import (
+    BaseRequest,
+    PublishedRequest,
+)
+from git_coderepo.runner.overlay import OverlayReader, read_overlay
+from git_coderepo.runner.scratch import Scratch
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be materialised, whatever named it: a manifest, or a commit of a code repository.
+
+    `tree` is what must come out; `base` None means that the overlay is everything; `gitlinks` are the snapshot's
+    (path to raw commit id), None where the commit itself tells them; those that are no `submodules` stay empty. `local`
+    is what of it is at hand without the platform; then `problem` may say why nothing else could bring it. `published`
+    is where all of it may be, should the base, or the overlay, be gone. Of the base only the `scope` is taken (none:
+    all). Where `keep` names a directory, the whole is proved, and that directory stays, with the submodules in it;
+    `keep_tree` is its tree, where that is known already. `lfs`: where the contents behind the pointers of Git LFS may
+    come from, those of the submodules apart.
+    """
+
+    tree: ObjectId
+    tree_by: str
+    base: BaseRequest | None
+    submodules: tuple[WantedSubmodule, ...] = ()
+    archive_exact: bool = True
+    overlay: bytes | None = None
+    overlay_tar_sha256: str = ""
+    overlay_sha256: str = ""
+    deleted: tuple[bytes, ...] = ()
+    gitlinks: Mapping[bytes, bytes] | None = None
+    receipt: Mapping[str, object] = field(default_factory=dict)
+    local: LocalTree | None = None
+    problem: CodeRepoError | None = None
+    published: PublishedRequest | None = None
+    scope: tuple[bytes, ...] = ()
+    keep: bytes = b""
+    keep_tree: ObjectId | None = None
+    lfs: LfsSources = field(default_factory=LfsSources)
+
+    def open_overlay(self, limits: Limits | None = None) -> OverlayReader | None:
+        """The overlay's entries, its digests already checked; None where nothing travels."""
+        if self.overlay is None:
+            return None
+        return read_overlay(self.overlay, tar_sha256=self.overlay_tar_sha256, sha256=self.overlay_sha256, limits=limits)
+
+    def platforms(self) -> Iterator[BaseCodeRepository]:
+        """Those that may be asked, for the submodules too."""
+        for each in (self.base, self.published):
+            if each is not None:
+                yield each.platform
+        for submodule in self.submodules:
+            yield from submodule.wanted.platforms()
+
+
+@dataclass(frozen=True)
+class WantedSubmodule:
+    """A submodule with all in it: its raw `path` from its superproject's root, and the commit that is the gitlink."""
+
+    path: bytes
+    commit: ObjectId
+    wanted: Wanted
+
+
+def wanted_by_manifest(
+    manifest: Manifest,
+    platform: BaseCodeRepository | None,
+    *,
+    overlay: bytes | None,
+    environment: Mapping[str, str],
+    lfs: bytes | None = None,
+    local: LocalTree | None = None,
+    problem: CodeRepoError | None = None,
+    commit: ObjectId | None = None,
+    submodules: tuple[WantedSubmodule, ...] = (),
+    keep: bytes = b"",
+) -> Wanted:
+    """What a manifest asks for; see `wanted_by_code`, which raises the same errors."""
+    wanted = wanted_by_code(
+        manifest.code,
+        platform,
+        overlay=overlay,
+        environment=environment,
+        lfs=lfs,
+        local=local,
+        problem=problem,
+        reference=reference_of(manifest.run.id),
+        commit=commit,
+        submodules=submodules,
+        keep=keep,
+    )
+    return replace(wanted, receipt={**wanted.receipt, "manifest_digest": manifest.digest, "run_id": manifest.run.id})
+
+
+def wanted_by_code(
+    code: Code,
+    platform: BaseCodeRepository | None,
+    *,
+    overlay: bytes | None,
+    environment: Mapping[str, str],
+    lfs: bytes | None = None,
+    lfs_folders: tuple[bytes, ...] = (),
+    local: LocalTree | None = None,
+    problem: CodeRepoError | None = None,
+    reference: str | None = None,
+    commit: ObjectId | None = None,
+    submodules: tuple[WantedSubmodule, ...] = (),
+    keep: bytes = b"",
+) -> Wanted:
+    """What the `code` of a manifest, or of a submodule in one, asks for.
+
+    `overlay` is its gzip where that is not inside, `lfs` that of its Git LFS objects, `lfs_folders` where others lie
+    here (raw paths), `local` what is at hand of it, `problem` why there is no platform, where `local` may do without
+    one, and `submodules` what its own submodules ask for. `reference` is where it may have been published, `commit` the
+    published one, which has all of it, where that is known from elsewhere than the manifest. `keep` is the directory
+    that is wanted of it, b"" for all. Raises OverlayMissing, NotReproducible.
+    """
+    base = None
+    published = None
+    reference = code.snapshot_ref or reference
+    if code.overlay is None and commit is None:
+        commit = code.snapshot_commit
+    if platform is not None and problem is None and reference is not None:
+        published = PublishedRequest(platform, reference, code.object_format, environment)
+    if commit is not None and problem is None:
+        if platform is None:
+            raise NotReproducible("the manifest names a published commit, but no repository that has it")
+        base = BaseRequest(
+            platform=platform,
+            commit=commit,
+            tree=code.snapshot_tree,
+            object_format=code.object_format,
+            reference=reference,
+            special={each.path: (each.mode, each.target) for each in code.special or ()},
+            environment=environment,
+        )
+    elif code.base is not None and problem is None:
+        if platform is None:
+            raise NotReproducible("the manifest has a base, but no repository that serves it")
+        base = BaseRequest(
+            platform=platform,
+            commit=code.base.commit,
+            tree=code.base.tree if code.scope is None else None,
+            object_format=code.object_format,
+            branch=code.head.branch if code.head is not None else None,
+            scope=code.scope or (),
+            asked=code.subdirectory.path if code.subdirectory.path != b"." else common_directory(code.scope or ()),
+            special={each.path: (each.mode, each.target) for each in code.special or ()},
+            environment=environment,
+        )
+    carried = code.overlay if commit is None else None
+    data = overlay
+    if carried is not None and data is None:
+        data = carried.data
+        if data is None:
+            missing = OverlayMissing(
+                f"the overlay '{carried.sha256}.tar.gz' is not in the manifest and not beside it",
+                hints=["copy it into the manifest's folder, or name it: --overlay FILE"],
+            )
+            if local is None and published is None:
+                raise missing
+            problem = missing
+    return Wanted(
+        tree=code.snapshot_tree,
+        tree_by="manifest",
+        base=base,
+        archive_exact=code.base is None or code.base.archive == "exact",
+        local=local,
+        problem=problem,
+        published=published,
+        scope=code.scope or () if commit is None else (),
+        keep=keep,
+        keep_tree=code.subdirectory.tree if keep == code.subdirectory.path else None,
+        overlay=data if carried is not None else None,
+        overlay_tar_sha256=carried.tar_sha256 if carried is not None else "",
+        overlay_sha256=carried.sha256 if carried is not None else "",
+        deleted=carried.deleted if carried is not None else (),
+        submodules=submodules,
+        gitlinks={each.path: each.commit.raw for each in code.submodules},
+        lfs=LfsSources(
+            data=(code.lfs.data or lfs) if code.lfs is not None else None,
+            tar_sha256=code.lfs.tar_sha256 if code.lfs is not None else "",
+            sha256=code.lfs.sha256 if code.lfs is not None else "",
+            folders=lfs_folders,
+            platform=platform,
+            branch=code.head.branch if code.head is not None else None,
+            environment=environment,
+        ),
+        receipt={
+            "subdirectory": keep or b".",
+            "commit": code.head.commit if code.head is not None else None,
+            "overlay_files": carried.files if carried is not None else None,
+            "overlay_deleted": len(carried.deleted) if carried is not None else 0,
+        },
+    )
+
+
+def wanted_by_commit(
+    platform: BaseCodeRepository, commit: ObjectId, part: bytes, *, environment: Mapping[str, str]
+) -> Wanted:
+    """What `NAME@COMMIT[:PATH]` asks for: the tree is read from the commit itself, by git.
+
+    Without git it is what the platform says of the commit. Raises CommitMissing, MethodUnavailable, PlatformErrors.
+    """
+    try:
+        with Scratch(commit.object_format, environment) as scratch:
+            scratch.fetch_commit(platform, commit, only="blob:none" if part else "tree:0")
+            tree, tree_by = scratch.tree_of(commit, part), "commit"
+    except (GitNotFound, MethodUnavailable):
+        answer = None if part else platform.commit_tree(commit)
+        if answer is None:
+            raise MethodUnavailable(
+                f"nothing can tell the tree of the commit {commit}: here is no git, and the platform does not say",
+                hints=["install git, or fetch by a run manifest, which holds the tree"],
+            ) from None
+        tree, tree_by = answer, "platform"
+    base = BaseRequest(
+        platform=platform,
+        commit=commit,
+        tree=tree,
+        object_format=commit.object_format,
+        part=part,
+        environment=environment,
+    )
+    return Wanted(
+        tree=tree,
+        tree_by=tree_by,
+        base=base,
+        lfs=LfsSources(platform=platform, environment=environment),
+        receipt={"commit": commit, "subdirectory": part or b"."},
+    )
