@@ -57,7 +57,7 @@ def ident(stage: Stage) -> Wanted:
     return wanted
 
 
-@case(GROUP, "working-tree-encoding", ready=False)
+@case(GROUP, "working-tree-encoding")
 def encoding(stage: Stage) -> Wanted:
     text = "café\n"
     wanted = with_attributes(

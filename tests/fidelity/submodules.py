@@ -47,17 +47,17 @@ def recorded(place: World, tree: str | None = None) -> Wanted:
     return Wanted(place, place.checkout, tree, files_of(place, place.checkout))
 
 
-@case(GROUP, "a submodule", ready=False)
+@case(GROUP, "a submodule")
 def plain(stage: Stage) -> Wanted:
     return recorded(with_submodule(stage))
 
 
-@case(GROUP, "a relative URL", ready=False)
+@case(GROUP, "a relative URL")
 def relative(stage: Stage) -> Wanted:
     return recorded(with_submodule(stage, url="../common.git"))
 
 
-@case(GROUP, "a dirty submodule", ready=False)
+@case(GROUP, "a dirty submodule")
 def dirty(stage: Stage) -> Wanted:
     place = with_submodule(stage)
     library(place).write("lib.py", "x = 2\n")
@@ -65,7 +65,7 @@ def dirty(stage: Stage) -> Wanted:
     return recorded(place)
 
 
-@case(GROUP, "an unpushed submodule", ready=False)
+@case(GROUP, "an unpushed submodule")
 def unpushed(stage: Stage) -> Wanted:
     place = with_submodule(stage)
     library(place).write("lib.py", "x = 3\n")
@@ -88,14 +88,14 @@ def never_updated(stage: Stage) -> Wanted:
     return recorded(place)
 
 
-@case(GROUP, "a renamed path", ready=False)
+@case(GROUP, "a renamed path")
 def renamed(stage: Stage) -> Wanted:
     place = with_submodule(stage)
     place.checkout.git("mv", "libs/common", "libs/shared")
     return recorded(place)
 
 
-@case(GROUP, "a URL that differs from the submodule's remote", ready=False)
+@case(GROUP, "a URL that differs from the submodule's remote")
 def other_url(stage: Stage) -> Wanted:
     place = with_submodule(stage)
     place.checkout.git("config", "--file", ".gitmodules", "submodule.common.url", "https://example.org/gone.git")
