@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.overlay import disk_size, largest_folders
+from git_coderepo.checkout.overlay import largest_folders
 from git_coderepo.checkout.screening import excluded, refuse_token, secret_by_name
 from git_coderepo.errors import NotReproducible, TooLarge, UnsafeTree
 from git_coderepo.git import read_blobs
@@ -12,7 +12,7 @@ from git_coderepo.objects import SYMLINK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.overlay import Difference
@@ -33,11 +33,12 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[bytes, str]]) -> list[Change]:
     """The changes that belong to the snapshot; what is left out is added to `omitted` with its reason."""
     untracked_rule = settings.choice("untracked", ("include", "ignore", "refuse"), "include")
+    is_excluded = exclusion(settings)
     wanted = []
     staged = any(change.index not in ".?" for change in changes)
     for change in changes:
         if change.untracked:
-            left_out = is_excluded(change.path, settings)
+            left_out = is_excluded(change.path)
             if untracked_rule == "refuse" and not left_out:
                 raise NotReproducible(
                     f"'{os.fsdecode(change.path)}' is untracked, and 'coderepo.untracked' is 'refuse'",
@@ -68,12 +69,16 @@ def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[
     return wanted
 
 
-def is_excluded(path: bytes, settings: Settings) -> bool:
-    """Whether `coderepo.exclude` names this raw path, here or, from its own root, in a superproject."""
+def exclusion(settings: Settings) -> Callable[[bytes], bool]:
+    """Whether `coderepo.exclude` names a raw path, here or, from its own root, in a superproject."""
     patterns = settings.texts("exclude")
-    if patterns and excluded(path, patterns):
-        return True
-    return settings.outer is not None and is_excluded(settings.path + b"/" + path, settings.outer)
+    outer = exclusion(settings.outer) if settings.outer is not None else None
+    inside = settings.path + b"/"
+
+    def is_excluded(path: bytes) -> bool:
+        return bool(patterns and excluded(path, patterns)) or (outer is not None and outer(inside + path))
+
+    return is_excluded
 
 
 def included(layout: Layout, include: Sequence[bytes], submodules: Sequence[bytes] = ()) -> list[Change]:
@@ -101,13 +106,17 @@ def included(layout: Layout, include: Sequence[bytes], submodules: Sequence[byte
 
 
 def refuse_changed(
-    layout: Layout, settings: Settings, changes: Sequence[Change], listing: bytes, *, limit: str = "overlayLimit"
+    settings: Settings,
+    changes: Sequence[Change],
+    sizes: Sequence[tuple[bytes, int]],
+    listing: bytes,
+    *,
+    limit: str = "overlayLimit",
 ) -> None:
     """Stop before anything is read where what changed here is above the limit, `overlayLimit` or `publishLimit`.
 
-    `listing` is HEAD's `ls-tree -r -z`.
+    `sizes` are the (path, bytes) of the changes on the disk, `listing` is HEAD's `ls-tree -r -z`.
     """
-    sizes = [(change.path, disk_size(layout.toplevel + b"/" + change.path)) for change in changes]
     untracked = {change.path for change in changes if change.untracked}
 
     def word(folder: bytes) -> str:

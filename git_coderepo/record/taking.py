@@ -34,8 +34,8 @@ from git_coderepo.record.lfs import lfs_attributes, unpushed_objects
 from git_coderepo.record.refusals import (
     OVERLAY_LIMIT,
     absent,
+    exclusion,
     included,
-    is_excluded,
     refuse_changed,
     refuse_names,
     refuse_source,
@@ -119,8 +119,9 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
         find_served_base(snapshot, snapshot.head, request, guessed_walk=found.guessed_walk)
 
     status.changes += hidden_twins(snapshot.git, layout, settings, status, found.looked_at)
+    is_excluded = exclusion(settings)
     for path in embedded_repositories(status):
-        if is_excluded(path, settings):
+        if is_excluded(path):
             continue
         with snapshot.waiving():
             raise NotReproducible(
@@ -142,7 +143,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
             request,
             sizes,
             "changed",
-            lambda limit: refuse_changed(layout, settings, wanted, found.listing, limit=limit),
+            lambda limit: refuse_changed(settings, wanted, sizes, found.listing, limit=limit),
         )
     snapshot.keeps_contents = not too_large.noted
     listing = found.listing
