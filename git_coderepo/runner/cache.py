@@ -132,7 +132,10 @@ class Cache:
         except TargetUnusable as error:
             self.notify(f"warning: the cache: {error.message}")
         self.notify("warning: a tree in the cache was written into: it is fetched again")
-        os.unlink(path)
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass  # another process found it as well
         return False
 
     @contextmanager
