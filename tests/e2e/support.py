@@ -315,6 +315,14 @@ def problems(machine: Machine, path: Path) -> list[str]:
     return [] if result.status == 0 else result.text.splitlines()
 
 
+def remove(path: Path) -> None:
+    """Remove what a test left at `path`, a directory or a file, if there is anything."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def until(condition: Callable[[], bool]) -> None:
     """Wait until something has happened; a minute at most."""
     deadline = time.monotonic() + 60

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import Machine, World, load, until, world
+from tests.e2e.support import Machine, World, load, remove, until, world
 from tests.forge import Slow, Stall
 
 FILES = {f"part {n}/file {m}.bin": os.urandom(2000) for n in range(10) for m in range(20)}
@@ -36,7 +36,7 @@ def place(hosted: World, tmp_path: Path) -> Iterator[World]:
     yield hosted
     hosted.forge.behave()
     for path in hosted.runner.home.glob("code*"):
-        shutil.rmtree(path)
+        remove(path)
 
 
 def start(place: World, number: int, *, fetch: bool) -> subprocess.Popen[bytes]:

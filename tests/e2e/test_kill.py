@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import World, world
+from tests.e2e.support import World, remove, world
 from tests.forge import Slow, Stall
 
 FILES = {f"part {n}/file {m}.bin": os.urandom(3000) for n in range(10) for m in range(20)}
@@ -31,8 +31,7 @@ def place(hosted: World) -> Iterator[World]:
     yield hosted
     hosted.forge.behave()
     for path in [hosted.runner.home / "code", *Path(hosted.runner.env["TMPDIR"]).iterdir()]:
-        if path.exists():
-            shutil.rmtree(path)
+        remove(path)
 
 
 def started(place: World, *arguments: str, until: Callable[[], bool]) -> subprocess.Popen[bytes]:

@@ -6,7 +6,6 @@ P3: a URL is built from parsed parts, never "stripped". Z9: nothing prints a tok
 from __future__ import annotations
 
 import os
-import shutil
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.support import PROJECT, Machine, ProcessWatch, World, altered, forms, holding, lines, load, world
+from tests.e2e.support import PROJECT, Machine, ProcessWatch, World, altered, forms, holding, lines, load, remove, world
 from tests.forge import Redirect, Status
 from tests.support.program import Result
 
@@ -52,7 +51,7 @@ def place(hosted: World) -> Iterator[World]:
     hosted.checkout.git("checkout", "--quiet", "--", ".")
     for machine, names in kept.items():
         for name in set(os.listdir(machine.home)) - names:
-            _remove(machine.home / name)
+            remove(machine.home / name)
     hosted.forge.forget_requests()
     hosted.forge.behave()
 
@@ -179,13 +178,6 @@ def test_no_token_in_what_git_is_told_to_say(place: World, way: Callable[[World]
         assert not any(form in result.stdout + result.stderr for form in forms(place.token)), result.errors
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
 def test_a_token_typed_as_an_option_warns(place: World) -> None:
     checkout: dict[str, Any] = {"cwd": place.checkout.path, "env": KEYRING}
     said = place.user.run("register", "typed", "--token", place.token, **checkout)
@@ -251,7 +243,7 @@ def test_a_manifest_that_leads_elsewhere_gets_no_token(place: World) -> None:
         assert not any(form in done.stdout + done.stderr for form in forms(place.token)), said
         assert place.forge.evil_url not in place.forge.origins_that_saw(place.token), said
         asked += done.status != 0
-        _remove(place.runner.home / "code")
+        remove(place.runner.home / "code")
     assert asked > 0, "the foreign host was asked, and gave nothing"
     assert place.forge.requests(listener="evil"), "the foreign host was asked"
 
@@ -260,7 +252,7 @@ def test_a_manifest_that_leads_elsewhere_gets_no_token(place: World) -> None:
     for name, spoilt in elsewhere(place, manifest):
         place.runner.run("fetch", spoilt, "code", env=helper, check=False)
         assert place.forge.evil_url not in place.forge.origins_that_saw(place.token), name
-        _remove(place.runner.home / "code")
+        remove(place.runner.home / "code")
 
 
 @pytest.mark.parametrize("kind", ["access", "link", "archive", "git/refs"])
