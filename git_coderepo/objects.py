@@ -21,6 +21,7 @@ DIRECTORY = 0o040000
 MODES = frozenset((FILE, EXECUTABLE, SYMLINK, GITLINK))
 
 _HEX_LENGTHS = {40: "sha1", 64: "sha256"}
+ID_LENGTHS = {"sha1": 20, "sha256": 32}  # raw, by object format
 _HEX_DIGITS = frozenset("0123456789abcdef")
 
 

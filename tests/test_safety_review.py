@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.checkout.marks import may_have_marks
+from git_coderepo.checkout.indexfile import may_have_marks
 from git_coderepo.checkout.status import read_status, start_status
 from git_coderepo.errors import InvalidManifest, NotReproducible
 from git_coderepo.git import Git

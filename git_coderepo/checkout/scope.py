@@ -132,7 +132,7 @@ def read_part(git: Git, tree: str, scope: Sequence[bytes], object_format: str) -
         mode, _, id = facts.split(b" ")
         rows[path] = (int(mode, 8), bytes.fromhex(id.decode()))
     part = assemble(rows, object_format)
-    _write(git, part)
+    write_part(git, part)
     return part
 
 
@@ -164,7 +164,7 @@ def assemble(rows: Mapping[bytes, Row], object_format: str) -> Part:
     raise AssertionError("the root comes last")
 
 
-def _write(git: Git, part: Part) -> None:
+def write_part(git: Git, part: Part) -> None:
     """Have the part's tree objects in the store; what they name need not be here."""
     if not part.objects[b""]:
         return  # git knows the empty tree without having it

@@ -1,9 +1,8 @@
 """The last private index, kept as the seed of the next one: what it hashed need not be hashed again.
 
-It is used only where nothing could have made another tree of it: the user's index is the same one, every path that
-was dirty then is dirty now in the same way, and attributes, filters and settings that decide what git stores are the
-same. A path that changed since gets its entry of the user's index back first, as what git makes of a file may hang on
-it. On any doubt a fresh copy serves.
+Its entries are used only where git would make the same of the files again: the user's index is the same one, and so are
+the attributes, filters and settings that decide what git stores. A path that changed since has the user's entry, as
+what git makes of a file may hang on it. On any doubt a fresh one serves.
 
 One file: a line of numbers, what must be so again, the rows of the paths, and the index as git wrote it.
 """
@@ -13,6 +12,9 @@ from __future__ import annotations
 import os
 import stat
 import time
+
+from git_coderepo.checkout.indexfile import entries_of
+from git_coderepo.objects import ID_LENGTHS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from git_coderepo.settings import Settings
 
 _TICK = 20_000_000
-_MAGIC = b"git-coderepo seed 1"
+_MAGIC = b"git-coderepo seed 2"
 # So many bytes of attributes are compared; who has more does without a seed.
 _ATTRIBUTES = 256 << 10
 
@@ -71,26 +73,57 @@ class Seed:
         """The paths that were on the disk."""
         return [path for path, row in self.rows.items() if len(row) > 2]
 
-    def restored(self, found: Found) -> list[Change] | None:
-        """The paths that changed since, whose entries must be the user's again; None: a fresh copy is called for."""
+    def entries(self, found: Found, id_length: int) -> dict[bytes, bytes]:
+        """The entries of the paths that are the same files still, see `indexfile`."""
+        entries = entries_of(bytes(self.data), id_length) or {}
         now = found.rows()
-        changes = {change.path: change for change in found.changes}
-        again = []
+        same = {}
         for path, row in self.rows.items():
-            if path not in now or now[path][:2] != row[:2]:
-                return None
-            facts = found.facts[path]
-            if now[path] == row and (facts is None or self._is_settled(facts.st_mtime_ns)):
-                continue
-            change = changes[path]
-            if not change.untracked and not change.entry:
-                return None  # unmerged, or added in name only: there is no one entry to give back
-            again.append(change)
-        return again
+            facts = found.facts.get(path)
+            if facts is not None and path in entries and now[path] == row and self._is_settled(facts.st_mtime_ns):
+                same[path] = entries[path]
+        return same
 
     def _is_settled(self, modified: int) -> bool:
         # A file system that keeps whole seconds, or every other one, says so with each of its times.
         return modified < self.settled - (0 if modified % 1_000_000_000 else 2_000_000_000)
+
+
+class Memory:
+    """The seed of the last private index for the paths that are `found` now, and the place of the next one.
+
+    `entries` are those of the files that are the same still, see `indexfile`; with them the index counts as written at
+    `modified`. Where it cannot be told what git would make of the files there are none, and none are kept.
+    """
+
+    __slots__ = ("_before", "_found", "_layout", "_path", "_paths", "_rows", "_settings", "entries", "modified")
+
+    def __init__(self, layout: Layout, store: Store, settings: Settings, found: Found) -> None:
+        self._layout = layout
+        self._settings = settings
+        self._found = found
+        self._path = seed_path(layout, store)
+        self._paths = [path for path, facts in found.facts.items() if facts is not None]
+        self._before = conditions(layout, settings, self._paths)
+        seed = read_seed(self._path)
+        self._rows = seed.rows if seed is not None else {}
+        self.modified = 0
+        self.entries: dict[bytes, bytes] = {}
+        if seed is not None and self._before is not None and self._is_as_before(seed):
+            self.modified = seed.modified
+            self.entries = seed.entries(found, ID_LENGTHS[layout.object_format])
+
+    def _is_as_before(self, seed: Seed) -> bool:
+        same_paths = seed.rows.keys() == self._found.facts.keys() and set(seed.paths()) == set(self._paths)
+        now = self._before if same_paths else conditions(self._layout, self._settings, seed.paths())
+        return now == seed.conditions
+
+    def keep(self, index: bytes) -> None:
+        """Keep the private index at this path, where nothing that counts changed while it was made; raises OSError."""
+        if self._before is None or (len(self.entries) == len(self._paths) and self._found.rows() == self._rows):
+            return
+        if self._before == conditions(self._layout, self._settings, self._paths):
+            write_seed(self._path, self._before, self._found, index)
 
 
 def seed_path(layout: Layout, store: Store) -> bytes:
@@ -172,18 +205,6 @@ def write_seed(path: bytes, wanted: bytes, found: Found, index: bytes) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
-
-
-def give_back(changes: Iterable[Change]) -> list[bytes]:
-    """The options of `git update-index` that put the user's entries of these paths in the place of ours."""
-    words = []
-    for change in changes:
-        if change.untracked:
-            words += [b"--force-remove", b"./" + change.path, b"--no-force-remove"]
-        else:
-            mode, id = change.entry.split(b" ")
-            words += [b"--add", b"--replace", b"--cacheinfo", b"%s,%s,%s" % (mode, id, change.path)]
-    return words
 
 
 def _look(path: bytes) -> os.stat_result | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from git_coderepo.checkout.base import GUESS, start_walk
+from git_coderepo.checkout.indexfile import IndexFile
 from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.marks import marked_paths
 from git_coderepo.checkout.scope import inside, looked_at, pathspecs, rows_inside, scope_of
 from git_coderepo.checkout.status import read_status, start_status
 from git_coderepo.checkout.team import start_team, with_team
 from git_coderepo.errors import CodeRepoError
+from git_coderepo.objects import ID_LENGTHS
 from git_coderepo.settings import READ_ARGUMENTS, Settings
 
 TYPE_CHECKING = False
@@ -24,10 +26,12 @@ _ATTEMPTS = 3
 
 
 class Survey:
-    """The answers; `listing` is `ls-tree -r -z` of HEAD, `guessed_walk` the walk to the base of the usual remote.
+    """The answers; `guessed_walk` is the walk to the base of the usual remote.
 
-    `marked` are the raw paths of which git was told not to look at them, see `marked_paths`. Where there is a `scope`
-    (see `scope.scope_of`), listing, status and marked are those of what is `looked_at` alone.
+    `listing` has the rows of `ls-tree -r -z` of HEAD that say what becomes of others, those of attributes files and
+    submodules, and may have all the rest. `marked` are the raw paths of which git was told not to look at them, see
+    `marked_paths`. Where there is a `scope` (see `scope.scope_of`), listing, status and marked are those of what is
+    `looked_at` alone.
     """
 
     __slots__ = ("git", "guessed_walk", "layout", "listing", "looked_at", "marked", "scope", "settings", "status")
@@ -84,7 +88,7 @@ class Surveying:
         self._scope = scope
         # What takes longest comes first.
         self._status = start_status(git) if not scope else None
-        self._listing = git.start("ls-tree", "-r", "-z", "--full-tree", "HEAD")
+        self._listing: Process | None = None
         self._layout = start_layout(git)
         self._settings = git.start(*READ_ARGUMENTS)
         self._walk = start_walk(git, GUESS)
@@ -101,13 +105,20 @@ class Surveying:
             if self._status is not None:
                 self._status.kill()  # it has just begun
             self._status = start_status(git, pathspecs(looked))
-        marked = marked_paths(git, layout)  # while git looks at the work tree
+        # While git looks at the work tree.
+        index = _read_index(layout)
+        rows: bytes | None = b""
+        if layout.head_tree is not None:
+            rows = index.rows_of(layout.head_tree.raw) if index is not None else None
+            if rows is None:
+                self._listing = git.start("ls-tree", "-r", "-z", "--full-tree", layout.head_tree.hex)
+        marked = marked_paths(git, layout) if index is not None and index.has_marks else []
         status = read_status(self._status)
-        self._listing.finish()
         self._walk.finish()
         if status.head != layout.head:
+            self.end()
             return None
-        listing = self._listing.checked() if layout.head is not None else b""
+        listing = self._listing.checked() if self._listing is not None else rows or b""
         marked = [path for path in marked if inside(looked)(path)]
         listing = rows_inside(listing, looked)
         return Survey(git, layout, status, settings, listing, self._walk, marked, limit, looked)
@@ -117,6 +128,15 @@ class Surveying:
         for process in (self._layout, self._status, self._settings, self._listing, self._walk):
             if process is not None:
                 process.kill()
+
+
+def _read_index(layout: Layout) -> IndexFile | None:
+    """The user's index; None where nothing was ever added."""
+    try:
+        with open(layout.index, "rb") as file:
+            return IndexFile(file.read(), ID_LENGTHS[layout.object_format])
+    except FileNotFoundError:
+        return None
 
 
 def survey(

@@ -1,4 +1,4 @@
-"""The snapshot's tree: a private copy of the index, brought up to the work tree, written as a tree of our own store."""
+"""A private index: the user's, or a small one, brought up to the work tree by git, with its objects in our store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import stat
 
 from git_coderepo.checkout.scope import inside, pathspecs, read_part
-from git_coderepo.checkout.seed import Found, conditions, give_back, is_possible, read_seed, seed_path, write_seed
+from git_coderepo.checkout.seed import Found
 from git_coderepo.checkout.status import filter_failure
 from git_coderepo.errors import CodeRepoError, GitFailed, NotReproducible
 from git_coderepo.objects import ObjectId
@@ -17,23 +17,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from git_coderepo.checkout.layout import Layout
-    from git_coderepo.checkout.seed import Seed
     from git_coderepo.checkout.status import Change
     from git_coderepo.checkout.store import Store
     from git_coderepo.git import Git
-    from git_coderepo.settings import Settings
 
 # So many bytes of paths are given to a command as its arguments.
 _ARGUMENTS = 32 << 10
 
 
 class PrivateIndex:
-    """A copy of the user's index that git may write to; a context manager, at whose end it is gone.
+    """An index that git may write to; a context manager, at whose end it is gone.
 
-    The user's index is only read. With a seed it is a copy of that one. `looked_at` limits what matters; see `scope`.
+    It is a copy of the user's, which is only read, or has the bytes `data` and was written at `modified`, nanoseconds
+    since 1970. `looked_at` limits what matters; see `scope`.
     """
 
-    __slots__ = ("git", "layout", "looked_at", "path", "seed", "seed_path", "there")
+    __slots__ = ("_data", "_modified", "git", "layout", "looked_at", "path", "there")
 
     def __init__(
         self,
@@ -42,11 +41,12 @@ class PrivateIndex:
         store: Store,
         looked_at: tuple[bytes, ...] = (),
         *,
-        seed: Seed | None = None,
+        data: bytes | None = None,
+        modified: int = 0,
     ) -> None:
         store.prepare()
-        self.seed = seed
-        self.seed_path = seed_path(layout, store)
+        self._data = data
+        self._modified = modified
         self.layout = layout
         self.looked_at = looked_at
         self.there = False
@@ -54,10 +54,10 @@ class PrivateIndex:
         self.git = store.git(git).with_environment(GIT_INDEX_FILE=os.fsdecode(self.path))
 
     def __enter__(self) -> PrivateIndex:
-        if self.seed is None:
+        if self._data is None:
             self.there = _copy_index(self.layout.index, self.path)
         else:
-            _write_index(self.path, self.seed.data, self.seed.modified)
+            _write_index(self.path, memoryview(self._data), self._modified)
             self.there = True
         return self
 
@@ -68,15 +68,8 @@ class PrivateIndex:
             except FileNotFoundError:
                 pass
 
-    def take(
-        self,
-        changes: Sequence[Change],
-        *,
-        keep: bool = True,
-        found: Found | None = None,
-        again: Sequence[Change] = (),
-    ) -> None:
-        """Bring each of `changes` to what is on the disk now; those of `again` get the user's entry before that.
+    def take(self, changes: Sequence[Change], *, keep: bool = True, found: Found | None = None) -> None:
+        """Bring each of `changes` to what is on the disk now.
 
         `found` is a look at them that was had already. Raises NotReproducible for what git cannot read.
         Without `keep` their contents are hashed, and not kept in our store: what travels nowhere need not fill it.
@@ -84,13 +77,13 @@ class PrivateIndex:
         self.unmark([change.path for change in changes if change.marked])
         found = found if found is not None else Found(self.layout, changes)
         gone, there = _paths_to_update(found)
-        removal: list[bytes | str] = [*give_back(again)]
+        removal: list[bytes | str] = []
         if gone and (not there or sum(map(len, gone)) > _ARGUMENTS):
             # `--remove` would look at them, and stop at one below a directory that became a link.
             self.git.run("update-index", "-z", "--force-remove", "--stdin", stdin=b"\0".join(gone) + b"\0")
         elif gone:
             # One process for both: options count for the paths that follow them. `./`, as a name may begin with `-`.
-            removal += ["--force-remove", *(b"./" + path for path in gone), "--no-force-remove"]
+            removal = ["--force-remove", *(b"./" + path for path in gone), "--no-force-remove"]
         if not there:
             return
         hashed = [] if keep else ["--info-only"]
@@ -150,55 +143,6 @@ class PrivateIndex:
             "diff-files", "-z", "--name-only", "--ignore-submodules=dirty", *pathspecs(self.looked_at)
         )
         return sorted(path for path in output.split(b"\0") if path)
-
-
-def write_snapshot_tree(
-    git: Git,
-    layout: Layout,
-    store: Store,
-    changes: Sequence[Change],
-    settings: Settings | None = None,
-    *,
-    looked_at: tuple[bytes, ...] = (),
-    without: Sequence[bytes] = (),
-    keep: bool = True,
-) -> ObjectId:
-    """The tree id of the work tree: the index as it is, and each of `changes` as it is on the disk now.
-
-    With `settings` the last private index may be the seed of this one, and this one is kept as the next one's; without
-    them everything is hashed anew. Of what is `looked_at` alone, where that is limited. The paths `without` are left
-    out; `keep` as for `PrivateIndex.take`. Raises NotReproducible for a path that git cannot read or filter.
-    """
-    found = Found(layout, changes)
-    # A seed is a whole index, with all its objects.
-    if settings is None or looked_at or without or not keep or not is_possible(layout, found):
-        with PrivateIndex(git, layout, store, looked_at) as index:
-            index.drop(without)
-            index.take(changes, keep=keep, found=found)
-            return index.write_tree(keep=keep)
-    seed = read_seed(seed_path(layout, store))
-    again = seed.restored(found) if seed is not None else None
-    if seed is not None and again is not None and sum(len(change.path) for change in again) <= _ARGUMENTS:
-        try:
-            if seed.conditions == conditions(layout, settings, seed.paths()):
-                return _grown(PrivateIndex(git, layout, store, seed=seed), settings, found, again)
-        except (GitFailed, NotReproducible):
-            pass  # an object that is gone, for example: with a fresh copy it is written again, or the reason told
-    return _grown(PrivateIndex(git, layout, store), settings, found)
-
-
-def _grown(private: PrivateIndex, settings: Settings, found: Found, again: Sequence[Change] = ()) -> ObjectId:
-    """The tree; the private index is kept where nothing that counts changed while it was made."""
-    layout, seed = private.layout, private.seed
-    paths = [path for path, facts in found.facts.items() if facts is not None]
-    before = conditions(layout, settings, paths)
-    with private as index:
-        index.take(found.changes, found=found, again=again)
-        tree = index.write_tree()
-        is_news = seed is None or again or found.rows() != seed.rows
-        if is_news and before is not None and before == conditions(layout, settings, paths):
-            write_seed(index.seed_path, before, found, index.path)
-        return tree
 
 
 _NO_FILE = "it is neither a file nor a link"

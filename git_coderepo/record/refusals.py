@@ -109,13 +109,14 @@ def refuse_changed(
     settings: Settings,
     changes: Sequence[Change],
     sizes: Sequence[tuple[bytes, int]],
-    listing: bytes,
+    is_tracked: Callable[[bytes], bool],
     *,
     limit: str = "overlayLimit",
 ) -> None:
     """Stop before anything is read where what changed here is above the limit, `overlayLimit` or `publishLimit`.
 
-    `sizes` are the (path, bytes) of the changes on the disk, `listing` is HEAD's `ls-tree -r -z`.
+    `sizes` are the (path, bytes) of the changes on the disk, `is_tracked` says whether HEAD
+    has anything at a raw path.
     """
     untracked = {change.path for change in changes if change.untracked}
 
@@ -128,7 +129,7 @@ def refuse_changed(
         return
     heaviest = named[0][0]
     # `ignore` does nothing for what git tracks: only a folder without any such is worth naming.
-    while heaviest.endswith(b"/") and (word(heaviest) != "untracked" or b"\t" + heaviest in listing):
+    while heaviest.endswith(b"/") and (word(heaviest) != "untracked" or is_tracked(heaviest)):
         heaviest = largest_folders(sizes, below=heaviest, count=1)[0][0]
     ignorable = heaviest in untracked or heaviest.endswith(b"/")
     _refuse_large(

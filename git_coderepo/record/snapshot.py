@@ -156,6 +156,12 @@ class Snapshot:
         assert self.store is not None
         return self.store.git(self.git)
 
+    def is_in_head(self, path: bytes) -> bool:
+        """Whether HEAD has anything at a raw path, which may end in `/`."""
+        return self.head is not None and self.git.succeeds(
+            "rev-parse", "--verify", "--quiet", b"%s:%s" % (self.head.tree.hex.encode(), path.rstrip(b"/"))
+        )
+
     def part_of(self, tree: str, scope: tuple[bytes, ...]) -> Part:
         """What of a tree (or commit) is in a scope, its tree objects written into our store."""
         assert self.store is not None and self.layout is not None

@@ -24,10 +24,11 @@ from git_coderepo.checkout.overlay import (
 from git_coderepo.checkout.partial import rows_here
 from git_coderepo.checkout.scope import looked_at, rows_inside, scope_of
 from git_coderepo.checkout.screening import refuse_token
+from git_coderepo.checkout.snapshot_tree import HeadTree, edit_head_tree, write_snapshot_tree
 from git_coderepo.checkout.store import Store
 from git_coderepo.checkout.survey import embedded_repositories, survey
 from git_coderepo.checkout.team import start_team_of, with_team
-from git_coderepo.checkout.tree import hidden_changes, unreadable_paths, write_snapshot_tree
+from git_coderepo.checkout.tree import hidden_changes, unreadable_paths
 from git_coderepo.errors import NotReproducible, ObjectMissing
 from git_coderepo.objects import ObjectId, empty_tree_id
 from git_coderepo.record.lfs import lfs_attributes, unpushed_objects
@@ -143,7 +144,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
             request,
             sizes,
             "changed",
-            lambda limit: refuse_changed(settings, wanted, sizes, found.listing, limit=limit),
+            lambda limit: refuse_changed(settings, wanted, sizes, snapshot.is_in_head, limit=limit),
         )
     snapshot.keeps_contents = not too_large.noted
     listing = found.listing
@@ -151,7 +152,8 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
     if head_tree is not None and found.looked_at:
         head_tree = snapshot.part_of(head_tree.hex, found.looked_at).tree
     if wanted or any(change.index != "." for change in status.changes if not change.untracked):
-        snapshot.tree = _write_tree(snapshot, layout, store)
+        known = HeadTree(head_tree, found.listing, status.changes)
+        snapshot.tree = _write_tree(snapshot, layout, store, known)
         snapshot.dirty = snapshot.tree != head_tree
         listing = patched(found.listing, _compared(snapshot, head_tree, snapshot.tree))
     elif head_tree is not None:
@@ -202,13 +204,19 @@ def _repository_above(toplevel: bytes, path: bytes) -> bytes | None:
     return None
 
 
-def _write_tree(snapshot: Snapshot, layout: Layout, store: Store) -> ObjectId:
+def _write_tree(snapshot: Snapshot, layout: Layout, store: Store, head: HeadTree) -> ObjectId:
     """The tree of the work tree; a path that cannot be read is left out of it, and named, where that is allowed."""
-    keep = snapshot.keeps_contents
+    keep, settings = snapshot.keeps_contents, snapshot.settings
+    assert settings is not None
     with snapshot.waiving():
-        return write_snapshot_tree(
-            snapshot.git, layout, store, snapshot.taken, snapshot.settings, looked_at=snapshot.looked_at, keep=keep
-        )
+        if not snapshot.looked_at:
+            edited = edit_head_tree(snapshot.git, layout, store, head, snapshot.taken, settings, keep=keep)
+            if edited is not None:
+                tree, found = edited
+                if found is not None:
+                    snapshot.compared[head.tree, tree] = found
+                return tree
+        return write_snapshot_tree(snapshot.git, layout, store, snapshot.taken, looked_at=snapshot.looked_at, keep=keep)
     unreadable = [path for path, _ in unreadable_paths(layout, [change.path for change in snapshot.taken])]
     snapshot.omitted += [(path, UNREADABLE) for path in unreadable]
     snapshot.taken = [change for change in snapshot.taken if change.path not in unreadable]

@@ -1,0 +1,131 @@
+"""A tree with some of its paths changed: only the directories above them are read, and made anew.
+
+https://git-scm.com/docs/git-cat-file#_batch_output; the format of a tree object: see `scope.assemble`.
+"""
+
+from __future__ import annotations
+
+from git_coderepo.checkout.overlay import Difference
+from git_coderepo.checkout.scope import assemble, write_part
+from git_coderepo.errors import ObjectMissing
+from git_coderepo.objects import DIRECTORY, ObjectId
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from git_coderepo.checkout.scope import Row
+    from git_coderepo.git import Git
+
+
+class Directories:
+    """The directories of a tree (None: the one without entries) that are above some paths, asked for at once."""
+
+    __slots__ = ("_asked", "_git", "_id_length", "_process", "_tree", "above")
+
+    def __init__(self, git: Git, tree: ObjectId | None, paths: Iterable[bytes]) -> None:
+        self._git = git
+        self._tree = tree
+        self._id_length = 0
+        self._process = None
+        above = {b""}
+        for path in paths:
+            directory = path.rpartition(b"/")[0]
+            while directory not in above:
+                above.add(directory)
+                directory = directory.rpartition(b"/")[0]
+        self.above = above
+        self._asked: list[bytes] = []
+        if tree is not None:
+            self._id_length = len(tree.raw)
+            self._asked = sorted(above)
+            names = b"".join(self._name(directory) + b"\n" for directory in self._asked)
+            self._process = git.start("cat-file", "--batch", "--buffer", stdin=names)
+
+    def read(self) -> dict[bytes, Row]:
+        """What is in them by its path, but for the directories that are among them; to be asked once.
+
+        Raises ObjectMissing where one of them is not here, as in a partial clone; GitFailed.
+        """
+        if self._process is None:
+            return {}
+        output = self._process.checked()
+        rows: dict[bytes, Row] = {}
+        expected = {b""}
+        at = 0
+        for directory in self._asked:
+            end = output.index(b"\n", at)
+            words = output[at:end].split(b" ")
+            at = end + 1
+            if words[-1] == b"missing":
+                if directory in expected:
+                    raise ObjectMissing(self._name(directory).decode("utf-8", "replace"), stderr=output[:end])
+                continue
+            size = int(words[2])
+            if words[1] == b"tree":
+                expected.update(self._take(rows, directory, output[at : at + size]))
+            at += size + 1
+        return rows
+
+    def _name(self, directory: bytes) -> bytes:
+        """What `cat-file` finds a directory by: its path below the tree, which may hold no line break; else its id."""
+        assert self._tree is not None
+        name = b"%s:%s" % (self._tree.hex.encode(), directory)
+        if b"\n" not in directory:
+            return name
+        found = self._git.start("rev-parse", "--verify", "--quiet", name).finish()
+        return found.stdout.strip() if found.status == 0 else b"0" * len(self._tree.hex)
+
+    def _take(self, rows: dict[bytes, Row], directory: bytes, contents: bytes) -> list[bytes]:
+        """Put the entries of a directory into `rows`; gives those that are asked for themselves."""
+        prefix = directory and directory + b"/"
+        within = []
+        at, length = 0, self._id_length
+        while at < len(contents):
+            end = contents.index(0, at)
+            mode, _, name = contents[at:end].partition(b" ")
+            path = prefix + name
+            if mode == b"40000" and path in self.above:
+                within.append(path)
+            else:
+                rows[path] = (int(mode, 8), contents[end + 1 : end + 1 + length])
+            at = end + 1 + length
+        return within
+
+
+def edited_tree(
+    git: Git, directories: Directories, edits: Mapping[bytes, Row | None], object_format: str
+) -> tuple[ObjectId, list[Difference] | None]:
+    """The tree of `directories` with `edits`: by raw path, the mode and raw id that it has then, None where it is gone.
+
+    With it what differs, in git's order, as `overlay.differences` gives it; None where git is to be asked. The new tree
+    objects are in `git`'s store. Raises as `Directories.read`.
+    """
+    rows = directories.read()
+    found: list[Difference] | None = []
+    before = {path: rows.get(path) for path in sorted(edits)}
+    for path, old in before.items():
+        new = edits[path]
+        if old is not None and old[0] == DIRECTORY:
+            if new is None:
+                continue  # what is in it is gone by itself, if it is
+            found = None
+        if new is None:
+            rows.pop(path, None)
+        else:
+            rows[path] = new
+        if found is not None and new != old:
+            mode, id = (0, "") if new is None else (new[0], new[1].hex())
+            found.append(Difference(path, 0 if old is None else old[0], mode, id))
+    # What git was told not to look at stands in nobody's way: a file there takes the place of a directory, and the
+    # other way round.
+    for directory in [path for path in directories.above if path in rows]:
+        if edits.get(directory) is not None:
+            rows = {path: row for path, row in rows.items() if not path.startswith(directory + b"/")}
+            found = None
+        elif any(new is not None and path.startswith(directory + b"/") for path, new in edits.items()):
+            del rows[directory]
+            found = None
+    part = assemble(rows, object_format)
+    write_part(git, part)
+    return part.tree, found
