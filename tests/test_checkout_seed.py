@@ -75,20 +75,25 @@ def dirty(repo: Repo) -> Repo:
 
 
 def test_a_second_run_hashes_nothing_again(dirty: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The private index is not even written again: git finds each file as the seed has it."""
-    copies: list[bytes] = []
-    unlink = os.unlink
+    """git is not even asked: each file is the one that the seed has; one that was edited is asked about alone."""
+    started: list[tuple[Any, ...]] = []
+    start = Git.start
 
-    def noted(path: Any, **more: Any) -> None:
-        if b"index." in os.fsencode(path) and not os.fsencode(path).endswith((b".lock", b".tmp")):
-            with open(path, "rb") as file:
-                copies.append(file.read())
-        unlink(path, **more)
+    def noted(self: Git, *arguments: Any, stdin: bytes | None = None) -> Any:
+        started.append(arguments)
+        return start(self, *arguments, stdin=stdin)
 
-    monkeypatch.setattr(os, "unlink", noted)
+    monkeypatch.setattr(Git, "start", noted)
+    before = seed_of(dirty).read_bytes()
     check(dirty)
-    (copy,) = [each for each in copies if each.startswith(b"DIRC")]
-    assert seed_of(dirty).read_bytes().endswith(copy)
+    assert not [words for words in started if words[0] in ("update-index", "mktree")]
+    assert seed_of(dirty).read_bytes() == before
+    objects = dirty.git_dir() / "coderepo" / "objects"
+    there = {path.name for path in objects.rglob("*")}
+    dirty.write(b"new/-dash", "edited\n")
+    check(dirty)
+    assert len([words for words in started if words[0] == "update-index"]) == 1
+    assert len({path.name for path in objects.rglob("*")} - there) >= 3  # the blob, and the two trees above it
 
 
 def edit(repo: Repo) -> None:
@@ -385,7 +390,7 @@ def test_a_seed_that_a_crash_damaged_is_none(dirty: Repo, damage: str) -> None:
             "zeroes": data[:300] + bytes(len(data) - 300),
             "other": data.replace(b"tracked/sp ace", b"tracked/sp-ace"),
             "empty": b"",
-            "numbers": b"git-coderepo seed 1 x y z 1 2 3\n" + data,
+            "numbers": b"git-coderepo seed 2 x y z 1 2\n" + data,
         }[damage]
     )
     edit(dirty)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from git_coderepo.checkout.scope import Row
+    from git_coderepo.checkout.store import Store
     from git_coderepo.git import Git
 
 
@@ -94,12 +95,12 @@ class Directories:
 
 
 def edited_tree(
-    git: Git, directories: Directories, edits: Mapping[bytes, Row | None], object_format: str
+    git: Git, store: Store, directories: Directories, edits: Mapping[bytes, Row | None], object_format: str
 ) -> tuple[ObjectId, list[Difference] | None]:
     """The tree of `directories` with `edits`: by raw path, the mode and raw id that it has then, None where it is gone.
 
     With it what differs, in git's order, as `overlay.differences` gives it; None where git is to be asked. The new tree
-    objects are in `git`'s store. Raises as `Directories.read`.
+    objects are in `store`. Raises as `Directories.read`.
     """
     rows = directories.read()
     found: list[Difference] | None = []
@@ -127,5 +128,6 @@ def edited_tree(
             del rows[directory]
             found = None
     part = assemble(rows, object_format)
-    write_part(git, part)
+    if not store.has_made(part.tree):
+        write_part(store.git(git), part)
     return part.tree, found

@@ -9,6 +9,7 @@ from git_coderepo.objects import GITLINK, hasher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping
 
     from git_coderepo.checkout.scope import Row
@@ -20,6 +21,8 @@ _SKIP_WORKTREE = 0x40  # in the first byte of its extended flags
 _STAT = 40  # bytes of what lstat(2) told, and the mode, before an entry's id
 _MODE = slice(24, 28)
 _HEADER = 12
+_WORD = 0xFFFFFFFF  # of a number git keeps so much
+_SECOND = 1_000_000_000
 _ATTRIBUTES_NAME = b".gitattributes\0"
 # More of them are better listed by git.
 _FEW = 64
@@ -109,6 +112,15 @@ def small_index(entries: Mapping[bytes, bytes], object_format: str) -> bytes:
 def entry_of(mode: int, id: bytes) -> bytes:
     """An entry of `small_index`, of a file that git has not looked at yet: it will."""
     return bytes(24) + mode.to_bytes(4, "big") + bytes(_STAT - 28) + id
+
+
+def is_of(entry: bytes, facts: os.stat_result) -> bool:
+    """Whether git looked at this very file when it made the entry, and nothing was written to it since."""
+    words = (facts.st_ctime_ns // _SECOND << 32 | facts.st_ctime_ns % _SECOND) << 64
+    words |= facts.st_mtime_ns // _SECOND << 32 | facts.st_mtime_ns % _SECOND
+    words = words << 64 | (facts.st_dev & _WORD) << 32 | facts.st_ino & _WORD
+    owner = (facts.st_uid & _WORD) << 64 | (facts.st_gid & _WORD) << 32 | facts.st_size & _WORD
+    return int.from_bytes(entry[:24], "big") == words and int.from_bytes(entry[28:_STAT], "big") == owner
 
 
 def row_of(entry: bytes) -> Row:

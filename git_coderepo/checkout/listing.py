@@ -34,6 +34,11 @@ def patched(listing: bytes, found: Sequence[Difference]) -> bytes:
     return b"".join(pieces)
 
 
+def telling(found: Sequence[Difference]) -> list[Difference]:
+    """The differences that may say what becomes of other paths: attributes files and submodules, here or gone."""
+    return [each for each in found if GITLINK in (each.mode, each.old_mode) or each.path.endswith(b".gitattributes")]
+
+
 def _row(difference: Difference) -> bytes:
     kind = b"commit" if difference.mode == GITLINK else b"blob"
     return b"%06o %s %s\t%s" % (difference.mode, kind, difference.id.encode(), difference.path)

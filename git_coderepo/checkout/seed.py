@@ -4,7 +4,7 @@ Its entries are used only where git would make the same of the files again: the 
 the attributes, filters and settings that decide what git stores. A path that changed since has the user's entry, as
 what git makes of a file may hang on it. On any doubt a fresh one serves.
 
-One file: a line of numbers, what must be so again, the rows of the paths, and the index as git wrote it.
+One file: a line of numbers, what must be so again, and the index as git wrote it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import os
 import stat
 import time
 
-from git_coderepo.checkout.indexfile import entries_of
+from git_coderepo.checkout.indexfile import entries_of, is_of
 from git_coderepo.objects import ID_LENGTHS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence, Set
 
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.status import Change
@@ -34,96 +34,111 @@ _ATTRIBUTES = 256 << 10
 class Found:
     """The paths to be taken as they lie on the disk: `facts` has what lstat(2) says of each, None where it is gone."""
 
-    __slots__ = ("_rows", "changes", "facts", "looked")
+    __slots__ = ("changes", "facts", "looked")
 
     def __init__(self, layout: Layout, changes: Sequence[Change]) -> None:
         self.changes = changes
         self.looked = time.monotonic_ns()
-        self._rows: dict[bytes, bytes] = {}
         self.facts: dict[bytes, os.stat_result | None] = {}
+        top = layout.toplevel + b"/"
         for change in changes:
-            self.facts[change.path] = _look(layout.toplevel + b"/" + change.path)
+            self.facts[change.path] = _look(top + change.path)
 
-    def rows(self) -> dict[bytes, bytes]:
-        """Each path with the way in which it is dirty, and all that tells whether it is the same file."""
-        if not self._rows:
-            self._rows = {change.path: _row(change, self.facts[change.path]) for change in self.changes}
-        return self._rows
+    def sizes(self) -> list[tuple[bytes, int]]:
+        """Each path with its size in bytes, 0 for what is gone, and for a submodule."""
+        return [
+            (path, 0 if facts is None or stat.S_ISDIR(facts.st_mode) else facts.st_size)
+            for path, facts in self.facts.items()
+        ]
 
+    def gone_and_there(self) -> tuple[list[bytes], list[bytes]]:
+        """The paths that are gone, and those that git is to look at; what is as the index has it is neither.
 
-class Seed:
-    """A private index of before: `data`, written at `modified`, of the paths `rows` (see `Found.rows`).
-
-    `conditions` are those of its time, see `conditions`. Files that are younger than `settled` may have changed without
-    a sign (racy-git(7) in Git's documentation). Times are of the file system, in nanoseconds.
-    """
-
-    __slots__ = ("conditions", "data", "modified", "rows", "settled")
-
-    def __init__(
-        self, data: memoryview, modified: int, settled: int, rows: dict[bytes, bytes], conditions: bytes
-    ) -> None:
-        self.data = data
-        self.modified = modified
-        self.settled = settled
-        self.rows = rows
-        self.conditions = conditions
-
-    def paths(self) -> list[bytes]:
-        """The paths that were on the disk."""
-        return [path for path, row in self.rows.items() if len(row) > 2]
-
-    def entries(self, found: Found, id_length: int) -> dict[bytes, bytes]:
-        """The entries of the paths that are the same files still, see `indexfile`."""
-        entries = entries_of(bytes(self.data), id_length) or {}
-        now = found.rows()
-        same = {}
-        for path, row in self.rows.items():
-            facts = found.facts.get(path)
-            if facts is not None and path in entries and now[path] == row and self._is_settled(facts.st_mtime_ns):
-                same[path] = entries[path]
-        return same
-
-    def _is_settled(self, modified: int) -> bool:
-        # A file system that keeps whole seconds, or every other one, says so with each of its times.
-        return modified < self.settled - (0 if modified % 1_000_000_000 else 2_000_000_000)
+        Below a directory that became a link something else may stand under the name that is gone.
+        """
+        gone: list[bytes] = []
+        there: list[bytes] = []
+        for change in self.changes:
+            if change.worktree != ".":
+                is_there = change.worktree != "D" and self.facts[change.path] is not None
+                (there if is_there else gone).append(change.path)
+        return gone, there
 
 
 class Memory:
-    """The seed of the last private index for the paths that are `found` now, and the place of the next one.
+    """What the last private index has of the paths that are `found` now, and the place of the next one.
 
-    `entries` are those of the files that are the same still, see `indexfile`; with them the index counts as written at
-    `modified`. Where it cannot be told what git would make of the files there are none, and none are kept.
+    `entries` are those of the user's index, by raw path, see `indexfile`; where a file is the same still, the one that
+    was made of it stands in their place, and what is gone has none. They `are_made` where there is nothing to hash. An
+    index of them counts as written at `modified`.
     """
 
-    __slots__ = ("_before", "_found", "_layout", "_path", "_paths", "_rows", "_settings", "entries", "modified")
+    __slots__ = ("_before", "_found", "_layout", "_names", "_path", "_settings", "are_made", "entries", "modified")
 
-    def __init__(self, layout: Layout, store: Store, settings: Settings, found: Found) -> None:
+    def __init__(
+        self, layout: Layout, store: Store, settings: Settings, found: Found, entries: Mapping[bytes, bytes]
+    ) -> None:
         self._layout = layout
         self._settings = settings
         self._found = found
         self._path = seed_path(layout, store)
-        self._paths = [path for path, facts in found.facts.items() if facts is not None]
-        self._before = conditions(layout, settings, self._paths)
-        seed = read_seed(self._path)
-        self._rows = seed.rows if seed is not None else {}
+        gone, there = found.gone_and_there()
+        left_out = frozenset(gone)
+        self.entries = {path: entry for path, entry in entries.items() if path not in left_out}
         self.modified = 0
-        self.entries: dict[bytes, bytes] = {}
-        if seed is not None and self._before is not None and self._is_as_before(seed):
-            self.modified = seed.modified
-            self.entries = seed.entries(found, ID_LENGTHS[layout.object_format])
+        self._names = self.entries.keys() | frozenset(there)
+        self._before = conditions(layout, settings, self._names)
+        reused: dict[bytes, bytes] = {}
+        seed = read_seed(self._path) if self._before is not None else None
+        if seed is not None:
+            known = seed.entries(ID_LENGTHS[layout.object_format])
+            if seed.conditions == self._conditions(known.keys()):
+                self.modified = seed.modified
+                facts = found.facts
+                reused = {path: known[path] for path in there if path in known and seed.has(known[path], facts[path])}
+        self.entries.update(reused)
+        self.are_made = len(reused) == len(there)
 
-    def _is_as_before(self, seed: Seed) -> bool:
-        same_paths = seed.rows.keys() == self._found.facts.keys() and set(seed.paths()) == set(self._paths)
-        now = self._before if same_paths else conditions(self._layout, self._settings, seed.paths())
-        return now == seed.conditions
+    def _conditions(self, names: Set[bytes]) -> bytes | None:
+        return self._before if names == self._names else conditions(self._layout, self._settings, names)
 
-    def keep(self, index: bytes) -> None:
-        """Keep the private index at this path, where nothing that counts changed while it was made; raises OSError."""
-        if self._before is None or (len(self.entries) == len(self._paths) and self._found.rows() == self._rows):
+    def keep(self, index: bytes, entries: Mapping[bytes, bytes]) -> None:
+        """Keep the private index at the path `index`, which has these entries now; raises OSError.
+
+        Not where something that counts changed while it was made.
+        """
+        if self._before is None or entries.keys() != self._names:
             return
-        if self._before == conditions(self._layout, self._settings, self._paths):
+        if self._before == conditions(self._layout, self._settings, self._names):
             write_seed(self._path, self._before, self._found, index)
+
+
+class Seed:
+    """A private index of before: `data`, written at `modified`, under `conditions`, see there.
+
+    Files that are younger than `settled` may have changed without a sign (racy-git(7) in Git's documentation). Times
+    are of the file system, in nanoseconds.
+    """
+
+    __slots__ = ("conditions", "data", "modified", "settled")
+
+    def __init__(self, data: memoryview, modified: int, settled: int, conditions: bytes) -> None:
+        self.data = data
+        self.modified = modified
+        self.settled = settled
+        self.conditions = conditions
+
+    def entries(self, id_length: int) -> dict[bytes, bytes]:
+        """Its entries, see `indexfile`."""
+        return entries_of(bytes(self.data), id_length) or {}
+
+    def has(self, entry: bytes, facts: os.stat_result | None) -> bool:
+        """Whether one of its entries was made of this file, to which nothing was written since."""
+        if facts is None or not is_of(entry, facts):
+            return False
+        # A file system that keeps whole seconds, or every other one, says so with each of its times.
+        doubt = 0 if facts.st_mtime_ns % 1_000_000_000 else 2_000_000_000
+        return facts.st_mtime_ns < self.settled - doubt
 
 
 def seed_path(layout: Layout, store: Store) -> bytes:
@@ -163,18 +178,16 @@ def read_seed(path: bytes) -> Seed | None:
     try:
         with open(path, "rb") as file:
             line = file.readline(200).split(b" ")
-            if b" ".join(line[:3]) != _MAGIC or len(line) != 9:
+            if b" ".join(line[:3]) != _MAGIC or len(line) != 8:
                 return None
-            same, rows_size, data_size, modified, settled, checksum = map(int, line[3:])
+            same, data_size, modified, settled, checksum = map(int, line[3:])
             rest = file.read()
     except (FileNotFoundError, ValueError):
         return None
     view = memoryview(rest)
-    if len(view) != same + rows_size + data_size or zlib.crc32(view) != checksum:
+    if len(view) != same + data_size or zlib.crc32(view) != checksum:
         return None  # cut off by a machine that went down
-    fields = rest[same : same + rows_size].split(b"\0")
-    rows = dict(zip(fields[1::2], fields[0::2], strict=False))
-    return Seed(view[same + rows_size :], modified, settled, rows, rest[:same])
+    return Seed(view[same:], modified, settled, rest[:same])
 
 
 def write_seed(path: bytes, wanted: bytes, found: Found, index: bytes) -> None:
@@ -187,19 +200,17 @@ def write_seed(path: bytes, wanted: bytes, found: Found, index: bytes) -> None:
     with open(index, "rb") as file:
         data = file.read()
         modified = os.fstat(file.fileno()).st_mtime_ns
-    listed = b"".join(b"%s\0%s\0" % (row, path) for path, row in found.rows().items())
     # From the first look at the files on they may have changed; the clock of files stands still for up to 10 ms.
     settled = modified - (time.monotonic_ns() - found.looked) - _TICK
-    checksum = zlib.crc32(data, zlib.crc32(listed, zlib.crc32(wanted)))
-    numbers = (len(wanted), len(listed), len(data), modified, settled, checksum)
+    checksum = zlib.crc32(data, zlib.crc32(wanted))
+    numbers = (len(wanted), len(data), modified, settled, checksum)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     temporary = b"%s.%d.%s.tmp" % (path, os.getpid(), os.urandom(4).hex().encode())
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open(descriptor, "wb") as file:
-            file.write(_MAGIC + b" %d %d %d %d %d %d\n" % numbers)
+            file.write(_MAGIC + b" %d %d %d %d %d\n" % numbers)
             file.write(wanted)
-            file.write(listed)
             file.write(data)
         os.rename(temporary, path)
     except BaseException:
@@ -212,15 +223,6 @@ def _look(path: bytes) -> os.stat_result | None:
         return os.lstat(path)
     except OSError:
         return None
-
-
-def _row(change: Change, facts: os.stat_result | None) -> bytes:
-    letters = (change.index + change.worktree).encode()
-    if facts is None:
-        return letters
-    return b"%s %o %d %d %d %d %d" % (
-        letters, facts.st_mode, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino, facts.st_dev,
-    )  # fmt: skip
 
 
 def _identity(layout: Layout) -> bytes | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from git_coderepo.checkout.attributes import attribute_files
 from git_coderepo.checkout.edited import Directories, edited_tree
-from git_coderepo.checkout.indexfile import entries_of, entry_of, row_of, small_index
+from git_coderepo.checkout.indexfile import entry_of, row_of, small_index
 from git_coderepo.checkout.seed import Found, Memory, is_possible
 from git_coderepo.checkout.tree import PrivateIndex
 from git_coderepo.errors import GitFailed, ObjectMissing
-from git_coderepo.objects import FILE, ID_LENGTHS
+from git_coderepo.objects import FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,37 +59,38 @@ def write_snapshot_tree(
 
 
 def edit_head_tree(
-    git: Git, layout: Layout, store: Store, head: HeadTree, changes: Sequence[Change], settings: Settings, *, keep: bool
+    git: Git, layout: Layout, store: Store, head: HeadTree, found: Found, settings: Settings, *, keep: bool
 ) -> tuple[ObjectId, list[Difference] | None] | None:
     """The same tree for the price of what is changed, with what differs from HEAD's, None where git is to be asked.
 
     What was hashed for the last one need not be hashed again, see `seed`. None in place of both where only the whole
     index will do. Raises NotReproducible as `write_snapshot_tree`.
     """
-    if any(change.marked or change.unmerged for change in (*head.changes, *changes)):
+    if any(change.marked or change.index == "u" for change in (*head.changes, *found.changes)):
         return None
     store.prepare()
-    git = store.git(git)
-    tracked = [change for change in head.changes if not change.untracked]
-    touched = {change.path for change in tracked}.union(change.path for change in changes)
-    directories = Directories(git, head.tree, touched)
-    found = Found(layout, changes)
-    memory = Memory(layout, store, settings, found) if keep and is_possible(layout, found) else None
+    format = layout.object_format
+    tracked = [change for change in head.changes if change.index != "?"]
+    touched = {change.path for change in tracked}.union(found.facts)
+    directories = Directories(store.git(git), head.tree, touched)
     entries = _entries_of_user(head.listing, tracked)
-    if memory is not None:
-        entries.update(memory.entries)
-    data = small_index(entries, layout.object_format)
-    with PrivateIndex(git, layout, store, data=data, modified=memory.modified if memory is not None else 0) as index:
-        index.take(changes, keep=keep, found=found)
-        with open(index.path, "rb") as file:
-            after = entries_of(file.read(), ID_LENGTHS[layout.object_format])
-        if after is None:
-            return None
-        if memory is not None:
-            memory.keep(index.path)
-    edits = {path: row_of(after[path]) if path in after else None for path in touched}
+    memory = None
+    if keep and is_possible(layout, found):
+        memory = Memory(layout, store, settings, found, entries)
+        entries = memory.entries
+    if memory is None or not memory.are_made:
+        data, modified = small_index(entries, format), memory.modified if memory is not None else 0
+        with PrivateIndex(git, layout, store, data=data, modified=modified) as index:
+            index.take(found.changes, keep=keep, found=found)
+            taken = index.entries()
+            if taken is None:
+                return None
+            entries = taken
+            if memory is not None:
+                memory.keep(index.path, entries)
+    edits = {path: row_of(entries[path]) if path in entries else None for path in touched}
     try:
-        return edited_tree(git, directories, edits, layout.object_format)
+        return edited_tree(git, store, directories, edits, format)
     except (ObjectMissing, GitFailed):
         return None  # a partial clone may lack a tree of HEAD; the whole index needs none
 

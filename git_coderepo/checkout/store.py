@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.git import Git
+    from git_coderepo.objects import ObjectId
 
 
 class Store:
@@ -54,6 +55,10 @@ class Store:
         except FileNotFoundError:
             pass
         write_whole(alternates, wanted)
+
+    def has_made(self, tree: ObjectId) -> bool:
+        """Whether a tree object was written here, and with it all below it: whoever writes one writes it last."""
+        return os.path.exists(b"%s/%s/%s" % (self.objects, tree.hex[:2].encode(), tree.hex[2:].encode()))
 
     def git(self, git: Git) -> Git:
         """git that reads the user's objects and ours, and writes only ours, without spending time on compression."""

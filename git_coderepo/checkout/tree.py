@@ -6,11 +6,12 @@ import errno
 import os
 import stat
 
+from git_coderepo.checkout.indexfile import entries_of
 from git_coderepo.checkout.scope import inside, pathspecs, read_part
 from git_coderepo.checkout.seed import Found
 from git_coderepo.checkout.status import filter_failure
 from git_coderepo.errors import CodeRepoError, GitFailed, NotReproducible
-from git_coderepo.objects import ObjectId
+from git_coderepo.objects import ID_LENGTHS, ObjectId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class PrivateIndex:
         """
         self.unmark([change.path for change in changes if change.marked])
         found = found if found is not None else Found(self.layout, changes)
-        gone, there = _paths_to_update(found)
+        gone, there = found.gone_and_there()
         removal: list[bytes | str] = []
         if gone and (not there or sum(map(len, gone)) > _ARGUMENTS):
             # `--remove` would look at them, and stop at one below a directory that became a link.
@@ -125,6 +126,11 @@ class PrivateIndex:
         self.drop([path for path in sorted(unmerged) if not holds(path)])
         whole = self.git.line("write-tree", "--missing-ok")
         return read_part(self.git, whole, self.looked_at, self.layout.object_format).tree
+
+    def entries(self) -> dict[bytes, bytes] | None:
+        """What it holds, where it is small: see `indexfile.entries_of`."""
+        with open(self.path, "rb") as file:
+            return entries_of(file.read(), ID_LENGTHS[self.layout.object_format])
 
     def changed(self) -> list[bytes]:
         """The paths it holds that are other on the disk now, raw and sorted; other paths are no matter.
@@ -181,19 +187,6 @@ def hidden_changes(
         for path in marked
         if path in changed
     ]
-
-
-def _paths_to_update(found: Found) -> tuple[list[bytes], list[bytes]]:
-    """(deletions, the rest): a file that became a directory must go before its children come."""
-    gone: list[bytes] = []
-    there: list[bytes] = []
-    for change in found.changes:
-        if change.worktree == ".":
-            continue
-        # Below a directory that became a link, something else may stand under the name that is gone.
-        is_there = change.worktree != "D" and found.facts[change.path] is not None
-        (there if is_there else gone).append(change.path)
-    return gone, there
 
 
 def _copy_index(source: bytes, target: bytes) -> bool:

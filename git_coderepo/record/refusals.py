@@ -243,6 +243,9 @@ def refuse_names(sending: Sequence[Difference]) -> None:
 
     Only what travels is looked at: the platforms take no such path either.
     """
+    names = b"\0".join([row.path for row in sending]).lower()
+    if b"git" not in names and not any(mark in names for mark in _PASSED_OVER):
+        return
     for row in sending:
         path = row.path.lower()
         if not (b"git" in path or any(mark in path for mark in _PASSED_OVER)):

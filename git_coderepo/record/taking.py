@@ -13,17 +13,17 @@ from git_coderepo.checkout.base import Base
 from git_coderepo.checkout.case import hidden_twins
 from git_coderepo.checkout.kept import find_kept, keep
 from git_coderepo.checkout.layout import read_layout, start_layout
-from git_coderepo.checkout.listing import patched
+from git_coderepo.checkout.listing import patched, telling
 from git_coderepo.checkout.overlay import (
     blob_sizes,
     build_overlay,
     differences,
-    disk_size,
     travelling,
 )
 from git_coderepo.checkout.partial import rows_here
 from git_coderepo.checkout.scope import looked_at, rows_inside, scope_of
 from git_coderepo.checkout.screening import refuse_token
+from git_coderepo.checkout.seed import Found
 from git_coderepo.checkout.snapshot_tree import HeadTree, edit_head_tree, write_snapshot_tree
 from git_coderepo.checkout.store import Store
 from git_coderepo.checkout.survey import embedded_repositories, survey
@@ -139,7 +139,8 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
     wanted += included(layout, request.include, links)
     snapshot.taken = wanted
     with snapshot.waiving() as too_large:
-        sizes = [(change.path, disk_size(layout.toplevel + b"/" + change.path)) for change in wanted]
+        on_disk = Found(layout, wanted)
+        sizes = on_disk.sizes()
         snapshot.refuse_large(
             request,
             sizes,
@@ -153,9 +154,9 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
         head_tree = snapshot.part_of(head_tree.hex, found.looked_at).tree
     if wanted or any(change.index != "." for change in status.changes if not change.untracked):
         known = HeadTree(head_tree, found.listing, status.changes)
-        snapshot.tree = _write_tree(snapshot, layout, store, known)
+        snapshot.tree = _write_tree(snapshot, layout, store, known, on_disk)
         snapshot.dirty = snapshot.tree != head_tree
-        listing = patched(found.listing, _compared(snapshot, head_tree, snapshot.tree))
+        listing = patched(found.listing, telling(_compared(snapshot, head_tree, snapshot.tree)))
     elif head_tree is not None:
         snapshot.tree = head_tree
     else:
@@ -204,13 +205,13 @@ def _repository_above(toplevel: bytes, path: bytes) -> bytes | None:
     return None
 
 
-def _write_tree(snapshot: Snapshot, layout: Layout, store: Store, head: HeadTree) -> ObjectId:
+def _write_tree(snapshot: Snapshot, layout: Layout, store: Store, head: HeadTree, on_disk: Found) -> ObjectId:
     """The tree of the work tree; a path that cannot be read is left out of it, and named, where that is allowed."""
     keep, settings = snapshot.keeps_contents, snapshot.settings
     assert settings is not None
     with snapshot.waiving():
         if not snapshot.looked_at:
-            edited = edit_head_tree(snapshot.git, layout, store, head, snapshot.taken, settings, keep=keep)
+            edited = edit_head_tree(snapshot.git, layout, store, head, on_disk, settings, keep=keep)
             if edited is not None:
                 tree, found = edited
                 if found is not None:
