@@ -11,7 +11,7 @@ from git_coderepo.objects import ObjectId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.git import Git, Process
@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 
 
 class Base:
-    """`commit`, and `known_by`, the fact that says the platform has it; `unpushed` counts HEAD's commits after it."""
+    """`commit`, and `known_by`, the fact that says the platform has it; `unpushed` counts HEAD's commits after it.
 
-    __slots__ = ("commit", "known_by", "unpushed")
+    `tree` is the commit's, None where it was not asked for yet.
+    """
 
-    def __init__(self, commit: ObjectId, known_by: str, unpushed: int) -> None:
+    __slots__ = ("commit", "known_by", "tree", "unpushed")
+
+    def __init__(self, commit: ObjectId, known_by: str, unpushed: int, tree: ObjectId | None = None) -> None:
         self.commit = commit
         self.known_by = known_by
+        self.tree = tree
         self.unpushed = unpushed
 
 
@@ -38,7 +42,7 @@ def start_walk(
     git: Git, served: Sequence[str], *, start: str = "HEAD", commits: Iterable[ObjectId] = (), first_parent: bool = True
 ) -> Process:
     """List the commits of `start` that neither `served` (arguments of rev-list) nor `commits` reach, and their end."""
-    arguments = ["--boundary", "--ignore-missing", "--stdin"]
+    arguments = ["--boundary", "--ignore-missing", "--stdin", "--format=%T"]
     if first_parent:
         arguments.append("--first-parent")
     lines = [start, *(f"^{commit}" for commit in commits)]
@@ -82,7 +86,7 @@ def find_base(
     boundary is the remote's, `fetched_from` is the remote whose FETCH_HEAD counts.
     """
     tracked = _read_walk(walk, served)
-    if tracked is not None and tracked[1] == 0:
+    if tracked is not None and tracked.before == 0:
         return Base(head, "remote-tracking", 0)
     more: dict[ObjectId, str] = {}
     if ci_commit is not None:
@@ -95,27 +99,45 @@ def find_base(
         return Base(head, more[head], 0)
     if more:
         nearer = _read_walk(start_walk(git, served, start=head.hex, commits=more), [*served, "more"])
-        if nearer is not None and nearer[1] == 0:
+        if nearer is not None and nearer.before == 0:
             return Base(head, "fetch-head", 0)
-        if nearer is not None and nearer[0] is not None and (tracked is None or nearer[0] != tracked[0]):
-            return Base(nearer[0], more.get(nearer[0], "fetch-head"), nearer[1])
-    if tracked is not None and tracked[0] is not None:
-        return Base(tracked[0], "remote-tracking", tracked[1])
+        if nearer is not None and nearer.first is not None and (tracked is None or nearer.first != tracked.first):
+            return nearer.base(more, "fetch-head")
+    if tracked is not None and tracked.first is not None:
+        return tracked.base({}, "remote-tracking")
     everywhere = start_walk(git, served, start=head.hex, commits=more, first_parent=False)
     elsewhere = _read_walk(everywhere, [*served, *map(str, more)])
-    if elsewhere is not None and elsewhere[0] is not None:
-        return Base(elsewhere[0], more.get(elsewhere[0], "remote-tracking"), elsewhere[1])
+    if elsewhere is not None and elsewhere.first is not None:
+        return elsewhere.base(more, "remote-tracking")
     return None
 
 
-def _read_walk(walk: Process | None, served: Sequence[object]) -> tuple[ObjectId | None, int] | None:
-    """(the first commit that is served, the number of commits before it); None where nothing is known to be served."""
+class _Walk:
+    """What a walk came to: the `first` commit that is served, its `tree`, and the number of commits `before` it."""
+
+    __slots__ = ("before", "first", "tree")
+
+    def __init__(self, first: ObjectId | None, tree: ObjectId | None, before: int) -> None:
+        self.first = first
+        self.tree = tree
+        self.before = before
+
+    def base(self, known_by: Mapping[ObjectId, str], otherwise: str) -> Base:
+        assert self.first is not None
+        return Base(self.first, known_by.get(self.first, otherwise), self.before, self.tree)
+
+
+def _read_walk(walk: Process | None, served: Sequence[object]) -> _Walk | None:
+    """The answer; None where nothing is known to be served. Lines in turn: `commit ID` or `commit -ID`, its tree."""
     if walk is None or not served:
         return None
-    lines = walk.checked().split()
-    boundary = [line for line in lines if line.startswith(b"-")]
-    first = ObjectId(boundary[0][1:].decode()) if boundary else None
-    return first, len(lines) - len(boundary)
+    lines = walk.checked().split(b"\n")[:-1]
+    commits = [line.removeprefix(b"commit ") for line in lines[::2]]
+    at = next((number for number, commit in enumerate(commits) if commit.startswith(b"-")), None)
+    if at is None:
+        return _Walk(None, None, len(commits))
+    before = sum(not commit.startswith(b"-") for commit in commits)
+    return _Walk(ObjectId(commits[at][1:].decode()), ObjectId(lines[2 * at + 1].decode()), before)
 
 
 def _shallow_boundary(layout: Layout) -> list[ObjectId]:

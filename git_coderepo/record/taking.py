@@ -164,7 +164,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
     if snapshot.keeps_contents:
         git = snapshot.git_with_store
         snapshot.lfs_attributes = lfs_attributes(git, layout.toplevel, _here(snapshot, snapshot.tree, listing))
-    _read_base_tree(snapshot, found.listing)
+    _read_base_tree(snapshot, listing, head_listing=found.listing)
     _look_at_part(snapshot)
     _take_submodules(snapshot, listing, request)
 
@@ -268,7 +268,7 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
         find_served_base(snapshot, snapshot.head, request, guessed_walk=None)
     here = _here(snapshot, tree, listing)
     snapshot.lfs_attributes = lfs_attributes(snapshot.git_with_store, layout.toplevel, here)
-    _read_base_tree(snapshot, listing)
+    _read_base_tree(snapshot, listing, head_listing=listing)
     _look_at_part(snapshot)
     _take_submodules(snapshot, listing, request)
 
@@ -281,16 +281,21 @@ def _here(snapshot: Snapshot, tree: ObjectId, listing: bytes) -> bytes:
     return rows_here(snapshot.git_with_store, snapshot.settings, tree.hex, listing)
 
 
-def _read_base_tree(snapshot: Snapshot, head_listing: bytes) -> None:
-    """The base's tree, and whether an archive of it is what the tree is."""
-    if snapshot.base is None or snapshot.head is None:
+def _read_base_tree(snapshot: Snapshot, listing: bytes, *, head_listing: bytes) -> None:
+    """The base's tree, and whether an archive of it is what the tree is; `listing` is the snapshot's."""
+    base, head = snapshot.base, snapshot.head
+    if base is None or head is None:
         return
-    if snapshot.base.commit == snapshot.head.commit:
-        snapshot.base_tree, listing = snapshot.head.tree, head_listing
+    if base.commit == head.commit:
+        snapshot.base_tree, listing = head.tree, head_listing
     else:
-        listed = snapshot.git.start("ls-tree", "-r", "-z", "--full-tree", snapshot.base.commit.hex)
-        snapshot.base_tree = ObjectId(snapshot.git.line("rev-parse", "--verify", f"{snapshot.base.commit}^{{tree}}"))
-        listing = rows_inside(listed.checked(), snapshot.looked_at)
+        tree = base.tree or ObjectId(snapshot.git.line("rev-parse", "--verify", f"{base.commit}^{{tree}}"))
+        snapshot.base_tree = tree
+        assert snapshot.tree is not None
+        # Where none of what differs says what becomes of other paths, the snapshot's rows are as good as the base's.
+        if snapshot.looked_at or (tree != snapshot.tree and telling(_compared(snapshot, tree, snapshot.tree))):
+            listed = snapshot.git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)
+            listing = rows_inside(listed, snapshot.looked_at)
     files = attribute_files(listing)
     if not files:
         return

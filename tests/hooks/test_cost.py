@@ -83,6 +83,22 @@ def test_a_dirty_one_costs_ten(pushed: Hooks, tmp_path: Path) -> None:
     assert len(started) <= 10, started
 
 
+def test_a_dirty_one_with_commits_that_are_not_pushed_costs_ten(pushed: Hooks, tmp_path: Path) -> None:
+    pushed.repo.write("sub/file 9", "committed, not pushed")
+    pushed.repo.commit()
+    ten_small_changes(pushed)
+    started = git_processes(pushed, tmp_path)
+    assert len(started) <= 10, started
+
+
+def test_a_teams_file_costs_one_more(pushed: Hooks, tmp_path: Path) -> None:
+    pushed.repo.write(".coderepo", "[coderepo]\n\toverlayLimit = 1m\n")
+    pushed.repo.commit()
+    pushed.repo.git("update-ref", "refs/remotes/origin/main", "HEAD")
+    started = git_processes(pushed, tmp_path)
+    assert len(started) <= 5, started
+
+
 @pytest.mark.parametrize("state", ["clean", "dirty"])
 @pytest.mark.parametrize("remote", ["https://github.com/acme/widgets.git", "https://git.corp/x.git", None])
 def test_what_the_hook_loads(pushed: Hooks, state: str, remote: str | None) -> None:
