@@ -1,0 +1,73 @@
+"""Reading ahead: while one thread writes files, another receives and inflates the next ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+
+# Blocks that wait at most: some MiB, so that memory stays what it was.
+_MOST = 8
+_PATIENCE = 0.05  # seconds between two looks at whether anybody still wants what is read
+
+
+class Ahead:
+    """Takes blocks in a thread of its own, a few ahead of whoever asks for them; a context manager.
+
+    `abandon` is called at the end where the thread may still be waiting for data: it makes that wait end, from another
+    thread.
+    """
+
+    def __init__(self, abandon: Callable[[], None]) -> None:
+        self._abandon = abandon
+        self._unwanted = Event()
+        self._queue: Queue[bytes | BaseException | None] = Queue(_MOST)
+        self._thread: Thread | None = None
+
+    def blocks(self, source: Iterator[bytes]) -> Iterator[bytes]:
+        """The blocks of `source`, in their order; raises what `source` raises, in its place. To be called once."""
+        self._thread = Thread(target=self._take, args=(source,), name="git-coderepo-ahead", daemon=True)
+        self._thread.start()
+        return self._given()
+
+    def _given(self) -> Iterator[bytes]:
+        while True:
+            block = self._queue.get()
+            if block is None:
+                return
+            if isinstance(block, BaseException):
+                raise block
+            yield block
+
+    def _take(self, source: Iterator[bytes]) -> None:
+        try:
+            for block in source:
+                self._put(block)
+                if self._unwanted.is_set():
+                    return
+            self._put(None)
+        except BaseException as error:
+            self._put(error)  # told where the block would have come
+
+    def _put(self, block: bytes | BaseException | None) -> None:
+        while not self._unwanted.is_set():
+            try:
+                self._queue.put(block, timeout=_PATIENCE)
+                return
+            except Full:
+                pass
+
+    def __enter__(self) -> Ahead:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._unwanted.set()
+        if self._thread is None:
+            return
+        if self._thread.is_alive():
+            self._abandon()
+        while self._thread.is_alive():
+            try:
+                self._queue.get(timeout=_PATIENCE)
+            except Empty:
+                self._thread.join(_PATIENCE)
