@@ -9,25 +9,46 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from bench.executing import EXEC_SIZES, exec_table
+from bench.fetching import FETCH_SIZES, LARGE, LARGE_ROUNDS, ROUND_TRIP, fetch_table, large_table
 from bench.hooks import commit_table, pre_run_table
 from bench.records import MONTHS, records_table
-from bench.tables import ROUND_TRIP, cores, fetch_table, start_table, status_table
+from bench.tables import STATUS_SIZES, cores, start_table, status_table
 from git_coderepo import __version__
 from tests.support.environment import clean_environment
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.md"
-PARTS = ("start", "commit", "pre-run", "status", "fetch", "records")
+PARTS = ("start", "commit", "pre-run", "status", "fetch", "exec", "records")
+FEWEST = {"fetch": 15, "exec": 15}  # rounds, where none are asked for; ROUNDS of the others
+ROUNDS = 9
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How much is measured: `rounds` of each command, `sizes` in files (None: as each part has it), `large` bytes."""
+
+    rounds: int | None
+    sizes: Sequence[int] | None
+    large: int
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9, help="counted rounds of each command")
+    parser.add_argument("--rounds", type=int, help="counted rounds of each command (default: 9; fetch and exec: 15)")
+    parser.add_argument(
+        "--sizes", type=_numbers, metavar="FILES,...", help="sizes of the repositories of status, fetch and exec"
+    )
+    parser.add_argument(
+        "--large", type=int, default=LARGE, metavar="BYTES", help="fetch's large file; 0: none (default: %(default)s)"
+    )
     parser.add_argument("--output", type=Path, default=RESULTS, help="where the tables go (default: %(default)s)")
     parser.add_argument("--only", choices=PARTS, action="append", help="measure only this; may be given several times")
     arguments = parser.parse_args()
+    wanted = Wanted(arguments.rounds, arguments.sizes, arguments.large)
     # An installed program has its bytecode; a checkout may not.
     compileall.compile_dir(HERE.parent / "git_coderepo", quiet=1)
     scratch = Path(tempfile.mkdtemp(prefix="coderepo-bench-"))
@@ -36,12 +57,16 @@ def main() -> None:
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         for part in arguments.only or PARTS:
             lines = []
-            for line in _report(part, scratch, environment, arguments.rounds):
+            for line in _report(part, scratch, environment, wanted):
                 print(line, flush=True)
                 lines.append(line)
             put(arguments.output, part, lines)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in text.split(","))
 
 
 def put(path: Path, part: str, lines: Sequence[str]) -> None:
@@ -71,7 +96,8 @@ def split(text: str) -> dict[str, str]:
     return found
 
 
-def _report(part: str, scratch: Path, environment: dict[str, str], rounds: int) -> Iterator[str]:
+def _report(part: str, scratch: Path, environment: dict[str, str], wanted: Wanted) -> Iterator[str]:
+    rounds = wanted.rounds if wanted.rounds is not None else FEWEST.get(part, ROUNDS)
     if part == "start":
         yield from _section("Starting", scratch, rounds * 2)
         yield from start_table(scratch, environment, rounds)
@@ -89,17 +115,33 @@ def _report(part: str, scratch: Path, environment: dict[str, str], rounds: int) 
     elif part == "status":
         words = "Dirty: five edits, three new files, a deletion, a mode. A snapshot has tree, base and overlay in it."
         yield from _section("Looking at a checkout", scratch, rounds, words)
-        yield from status_table(scratch, environment, rounds)
+        yield from status_table(scratch, environment, rounds, wanted.sizes or STATUS_SIZES)
     elif part == "records":
         words = f"Runs of {MONTHS} months, a file each; the index is made by the first question that needs it."
         yield from _section("Looking back", scratch, rounds, words)
         yield from records_table(scratch, environment, rounds)
+    elif part == "exec":
+        words = (
+            "The tree is in the cache, and `true` runs in it, read-only, as it lies there; git makes a work tree of "
+            "the same commit from its own objects. Start-up: `exec` of a run of one file, in the cache as well."
+        )
+        yield from _section("Running in it", scratch, rounds, words)
+        yield from exec_table(scratch, environment, rounds, wanted.sizes or EXEC_SIZES)
     else:
-        words = "One server for all, on this machine, over https; the archive is made once and served from memory."
+        words = (
+            "One server for all, on this machine, over https; the archive is made once and served from memory. The "
+            "fifth and sixth figure: from the first request that the server saw until DIR is there with all its files; "
+            "ours appears then, the others' when they end. Peak: the largest process."
+        )
         for latency, name in ((ROUND_TRIP, "30 ms a round trip"), (0.0, "without delay")):
             yield from _section(f"Getting it back, {name}", scratch, rounds, words)
-            yield from fetch_table(scratch, environment, rounds, latency)
+            yield from fetch_table(scratch, environment, rounds, latency, wanted.sizes or FETCH_SIZES)
             yield ""
+        if wanted.large:
+            words = "A random KiB again and again, so that its archive is small: the figure that matters is the memory."
+            few = min(rounds, LARGE_ROUNDS)
+            yield from _section("Getting one large file back, without delay", scratch, few, words)
+            yield from large_table(scratch, environment, few, wanted.large)
 
 
 def _section(title: str, scratch: Path, rounds: int, words: str = "") -> Iterator[str]:

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Contestant:
-    """A command by its `name` in the table; `before` prepares each run, untimed."""
+    """A command by its `name` in the table; `before` prepares each run, untimed; `after` follows each counted one."""
 
     name: str
     command: Sequence[str]
     directory: str
     environment: Mapping[str, str]
     before: Callable[[], None] = field(default=lambda: None)
+    after: Callable[[], None] = field(default=lambda: None)
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def in_turns(contestants: Sequence[Contestant], rounds: int) -> list[Timing]:
         for contestant, timing in zip(contestants, timings, strict=True):
             contestant.before()
             timing.seconds.append(_run(contestant.command, contestant)[0])
+            contestant.after()
     return timings
 
 

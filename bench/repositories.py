@@ -35,6 +35,18 @@ def make_repository(path: Path, files: int, environment: Mapping[str, str], *, s
     _git(path, environment, "update-index", "--refresh")
 
 
+def make_large_repository(path: Path, size: int, environment: Mapping[str, str]) -> None:
+    """One file of `size` bytes: a random KiB again and again, of which gzip makes a hundredth and takes no minute."""
+    make_repository(path, 1, environment)
+    block = random.Random(size).randbytes(1024) * 1024
+    with open(path / "large.bin", "wb") as file:
+        for at in range(0, size, len(block)):
+            file.write(block[: size - at])
+    _git(path, environment, "add", "--all")
+    _git(path, environment, "commit", "--quiet", "--message", "a large file")
+    _git(path, environment, "push", "--quiet", "origin", "HEAD")
+
+
 def make_dirty(path: Path) -> None:
     """Ten small changes: five edits, three new files, a deletion, a mode."""
     files = sorted(path.glob("package*/module*/file*.py"))

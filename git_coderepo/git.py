@@ -297,8 +297,11 @@ def failure(argv: Sequence[Argument], status: int, stderr: bytes) -> CodeRepoErr
 
 def _failed_filter(lines: Sequence[str]) -> CodeRepoError | None:
     """git's "fatal: PATH: clean filter 'NAME' failed", which ends it where `filter.NAME.required` is set."""
-    for line in lines:
-        path, is_filter, rest = line.removeprefix("fatal: ").rpartition(": clean filter '")
+    begin = 0
+    for number, line in enumerate(lines):
+        begin = number if line.startswith("fatal: ") else begin
+        words = "\n".join(lines[begin : number + 1])  # a path may hold line breaks
+        path, is_filter, rest = words.removeprefix("fatal: ").rpartition(": clean filter '")
         name, failed, _ = rest.rpartition("' failed")
         if is_filter and failed:
             why = next((word.replace("error", "", 1) for word in lines if word.startswith("error: ")), "")

@@ -16,7 +16,7 @@ from git_coderepo.objects import EXECUTABLE, FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from git_coderepo.attributes import Attributes
     from git_coderepo.checkout.layout import Layout
@@ -108,6 +108,50 @@ def has_lfs(attributes: Attributes, path: bytes) -> bool:
     return attributes.of(path).get(b"filter") == b"lfs"
 
 
+def read_pointers(git: Git, rows: Sequence[Difference]) -> tuple[list[tuple[Difference, Pointer]], list[Difference]]:
+    """(those rows whose blobs are pointers, with these; those with other contents); an empty blob is neither.
+
+    Raises NotReproducible for a pointer that cannot be used, ObjectMissing.
+    """
+    sizes = blob_sizes(git, [row.id for row in rows])
+    small = [row for row, size in zip(rows, sizes, strict=True) if size < POINTER_BYTES]
+    plain = [row for row, size in zip(rows, sizes, strict=True) if size >= POINTER_BYTES]
+    pointers = []
+    for row, (_, size, source) in zip(small, read_blobs(git, [row.id for row in small]), strict=True):
+        try:
+            pointer = read_pointer(source.read(size), row.path)
+        except LfsPointerUnusable as error:
+            raise NotReproducible(error.message, hints=error.hints, waived_as="lfs") from None
+        if pointer is not None:
+            pointers.append((row, pointer))
+        elif size:
+            plain.append(row)
+    return pointers, plain
+
+
+def find_here(
+    layout: Layout, store: Store, settings: Settings, refused: Mapping[str, tuple[bytes, Pointer, str]]
+) -> list[Unpushed]:
+    """The objects that the server was asked for and does not give, where they lie here.
+
+    `refused` has, by oid, the raw path, the pointer and the server's reason. Raises NotReproducible for one that is
+    not here either.
+    """
+    places = object_folders(layout, store, settings)
+    found = []
+    for path, pointer, why in refused.values():
+        file = _object_file(places, pointer, layout.toplevel + b"/" + path)
+        if file is None:
+            raise NotReproducible(
+                f"'{os.fsdecode(path)}' is kept in Git LFS, the platform does not give it ({why}), and its contents "
+                "are not here",
+                hints=["git lfs push --all REMOTE, where they are"],
+                waived_as="lfs",
+            )
+        found.append(Unpushed(path, pointer, file))
+    return found
+
+
 def find_unpushed(
     git: Git,
     layout: Layout,
@@ -118,37 +162,28 @@ def find_unpushed(
     *,
     edited: frozenset[bytes],
     base_listing: Callable[[], bytes],
+    notify: Callable[[str], None],
 ) -> list[Unpushed]:
     """The objects that what travels (`found`) names and the base does not, each once; sorted by oid.
 
     `edited` are the paths that are not as HEAD has them; `base_listing` gives `ls-tree -r -z` of the base's tree, b""
-    without one. Raises NotReproducible for an object that is not here either, and for an edited file that git-lfs
-    would have made a pointer of, were it here.
+    without one. `notify` hears of edited files that git-lfs would have made pointers of, were it here: without it git
+    takes their contents into the tree, and so does the snapshot. Raises NotReproducible for an object that is not here
+    either.
     """
     rows = [row for row in travelling(found) if row.mode in (FILE, EXECUTABLE) and has_lfs(attributes, row.path)]
     if not rows:
         return []
-    sizes = blob_sizes(git, [row.id for row in rows])
-    small = [row for row, size in zip(rows, sizes, strict=True) if size < POINTER_BYTES]
-    pointers: list[tuple[Difference, Pointer]] = []
-    plain = [row for row, size in zip(rows, sizes, strict=True) if size >= POINTER_BYTES]
-    for row, (_, size, source) in zip(small, read_blobs(git, [row.id for row in small]), strict=True):
-        try:
-            pointer = read_pointer(source.read(size), row.path)
-        except LfsPointerUnusable as error:
-            raise NotReproducible(error.message, hints=error.hints, waived_as="lfs") from None
-        if pointer is not None:
-            pointers.append((row, pointer))
-        elif size:
-            plain.append(row)
+    pointers, plain = read_pointers(git, rows)
     if not any(settings.value("filter", name, "lfs") for name in ("clean", "process")):
-        for row in plain:
-            if row.path in edited:
-                raise NotReproducible(
-                    f"'{os.fsdecode(row.path)}' belongs into Git LFS, and git-lfs is not set up here",
-                    hints=["install git-lfs, then: git lfs install"],
-                    waived_as="lfs",
-                )
+        raw = sorted(row.path for row in plain if row.path in edited)
+        if raw:
+            inside = b"" if settings.outer is None else settings.path + b"/"
+            more = f" and {len(raw) - 1} more" if len(raw) > 1 else ""
+            notify(
+                f"warning: '{os.fsdecode(inside + raw[0])}'{more} would be in Git LFS, and git-lfs is not set up here: "
+                "as with git itself, what the tree holds are the contents, and they travel with the run"
+            )
     known = base_listing() if pointers else b""
     places = object_folders(layout, store, settings)
     missing: dict[str, Unpushed] = {}

@@ -105,11 +105,13 @@ TRAVELS = (
     "empty. The superproject's tree id proves the commit of each submodule; the tree of its files is recorded beside "
     "it, and is what `fetch` and `verify` hold them to.",
     "The tree holds Git LFS's pointers. Contents that no pointer of the base names travel with the run, in a tar of "
-    "their own beside the overlay, under the same limits. On a runner, once the tree is proved, the pointers that its "
-    "own `.gitattributes` give to Git LFS become files: from what travelled, from the repository that one stands in, "
-    "from the LFS server, each by its sha256; a submodule's from its own platform's. `--no-lfs` leaves them as they "
-    "are, and passes the cache by. A server that a tracked `.lfsconfig` names on another host than the remote's is "
-    "sent no credential.",
+    "their own beside the overlay, under the same limits; with `--check` the LFS server is asked for the others, and "
+    "what it does not give travels as well, or is named where it is not here either. Where git-lfs is not set up, git "
+    "takes the contents of a changed file into the tree, and so does the snapshot, with a warning. On a runner, once "
+    "the tree is proved, the pointers that its own `.gitattributes` give to Git LFS become files: from what "
+    "travelled, from the repository that one stands in, from the LFS server, each by its sha256; a submodule's from "
+    "its own platform's. `--no-lfs` leaves them as they are, and passes the cache by. A server that a tracked "
+    "`.lfsconfig` names on another host than the remote's is sent no credential.",
 )
 
 PUBLISHED = (

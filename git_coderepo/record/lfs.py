@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
 from git_coderepo.checkout.attributes import attribute_contents, attribute_files, wants_lfs
+from git_coderepo.checkout.overlay import Difference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from git_coderepo.attributes import Attributes
-    from git_coderepo.checkout.lfs import Unpushed
+    from git_coderepo.checkout.lfs import Pointer, Unpushed
     from git_coderepo.git import Git
-    from git_coderepo.record.snapshot import Snapshot
+    from git_coderepo.record.snapshot import Request, Snapshot
+    from git_coderepo.record.source import CodeSource
 
 
 def lfs_attributes(git: Git, toplevel: bytes, listing: bytes) -> Attributes | None:
@@ -25,18 +31,21 @@ def lfs_attributes(git: Git, toplevel: bytes, listing: bytes) -> Attributes | No
     return Attributes({path.rpartition(b"/")[0]: text for (path, _), text in zip(files, contents, strict=True)})
 
 
-def unpushed_objects(snapshot: Snapshot) -> list[Unpushed]:
-    """The objects of Git LFS that the server may not have; see `checkout.lfs.find_unpushed`, which says what it raises.
+def unpushed_objects(
+    snapshot: Snapshot, refused: Mapping[str, tuple[bytes, Pointer, str]], notify: Callable[[str], None]
+) -> list[Unpushed]:
+    """The objects of Git LFS that the server may not have; see `checkout.lfs.find_unpushed`, which says what it raises
+    and what `notify` hears. `refused` is what `refused_objects` found.
 
     The differences of the snapshot are known already.
     """
     if snapshot.lfs_attributes is None:
         return []
-    from git_coderepo.checkout.lfs import find_unpushed
+    from git_coderepo.checkout.lfs import find_here, find_unpushed
 
     assert snapshot.layout is not None and snapshot.store is not None and snapshot.settings is not None
     git, base = snapshot.git_with_store, snapshot.base_tree
-    return find_unpushed(
+    found = find_unpushed(
         git,
         snapshot.layout,
         snapshot.store,
@@ -44,5 +53,80 @@ def unpushed_objects(snapshot: Snapshot) -> list[Unpushed]:
         snapshot.travels,
         snapshot.lfs_attributes,
         edited=frozenset(change.path for change in snapshot.status.changes) if snapshot.status else frozenset(),
+        notify=notify,
         base_listing=lambda: b"" if base is None else git.run("ls-tree", "-r", "-z", "--full-tree", base.hex),
     )
+    if not refused:
+        return found
+    known = {each.pointer.oid for each in found}
+    others = {oid: facts for oid, facts in refused.items() if oid not in known}
+    found += find_here(snapshot.layout, snapshot.store, snapshot.settings, others)
+    return sorted(found, key=lambda each: each.pointer.oid)
+
+
+def refused_objects(snapshot: Snapshot, request: Request) -> dict[str, tuple[bytes, Pointer, str]]:
+    """By oid, what the base's tree and the snapshot's name and the LFS server does not give when it is asked:
+    (raw path, pointer, the server's reason). Nothing where it is not to be asked.
+
+    Raises NotReproducible for a pointer that cannot be used, and what asking raises (`LfsServer.actions`).
+    """
+    attributes, base, settings = snapshot.lfs_attributes, snapshot.base_tree, snapshot.settings
+    if not request.check or attributes is None or base is None or snapshot.source is None:
+        return {}
+    from git_coderepo.checkout.lfs import has_lfs, read_pointers
+    from git_coderepo.checkout.partial import rows_here
+
+    assert snapshot.tree is not None and settings is not None
+    git = snapshot.git_with_store
+    base_listing = git.run("ls-tree", "-r", "-z", "--full-tree", base.hex)
+    known = {row.partition(b"\t")[0][12:] for row in base_listing.split(b"\0")}  # ids of blobs
+    listing = git.run("ls-tree", "-r", "-z", "--full-tree", snapshot.tree.hex)
+    lfsconfig, rows = None, []
+    for row in rows_here(git, settings, snapshot.tree.hex, listing).split(b"\0"):
+        facts, _, path = row.partition(b"\t")
+        if not facts.startswith(b"100"):
+            continue
+        id = facts[12:].decode()
+        if path == b".lfsconfig":
+            lfsconfig = git.run("cat-file", "blob", id)
+        elif facts[12:] in known and has_lfs(attributes, path):
+            rows.append(Difference(path, 0, int(facts[:6], 8), id))
+    pointers = {pointer.oid: (row.path, pointer) for row, pointer in read_pointers(git, rows)[0]} if rows else {}
+    branch = snapshot.head.branch if snapshot.head is not None else None
+    reasons = _asked(snapshot.source, [pointer for _, pointer in pointers.values()], lfsconfig, branch, request.notify)
+    return {oid: (*pointers[oid], why) for oid, why in reasons.items()}
+
+
+def _asked(
+    source: CodeSource,
+    pointers: Sequence[Pointer],
+    lfsconfig: bytes | None,
+    branch: str | None,
+    notify: Callable[[str], None],
+) -> dict[str, str]:
+    """By oid, why the LFS server of the platform does not give an object."""
+    if not pointers:
+        return {}
+    from git_coderepo.checkout.lfs import object_path
+    from git_coderepo.errors import LfsObjectMissing
+    from git_coderepo.platforms.lfs import BATCH, LfsServer
+
+    platform = source.platform()
+    platform.notify = notify
+    try:
+        server = LfsServer(platform, lfsconfig=lfsconfig, branch=branch, environment=source.git.environment)
+    except LfsObjectMissing as error:
+        return {each.oid: error.message for each in pointers}
+    reasons: dict[str, str] = {}
+    try:
+        if server.folder is not None:
+            lacking = [each for each in pointers if not os.path.isfile(object_path(server.folder, each.oid))]
+            return {each.oid: "it is not there" for each in lacking}
+        for start in range(0, len(pointers), BATCH):
+            answers = server.actions(pointers[start : start + BATCH])
+            reasons.update((oid, answer) for oid, answer in answers.items() if isinstance(answer, str))
+    except LfsObjectMissing as error:
+        return {each.oid: error.message for each in pointers}
+    finally:
+        server.close()
+    return reasons

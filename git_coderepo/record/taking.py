@@ -31,7 +31,7 @@ from git_coderepo.checkout.team import start_team_of, with_team
 from git_coderepo.checkout.tree import hidden_changes, unreadable_paths
 from git_coderepo.errors import NotReproducible, ObjectMissing
 from git_coderepo.objects import ObjectId, empty_tree_id
-from git_coderepo.record.lfs import lfs_attributes, unpushed_objects
+from git_coderepo.record.lfs import lfs_attributes, refused_objects, unpushed_objects
 from git_coderepo.record.refusals import (
     OVERLAY_LIMIT,
     absent,
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from git_coderepo.checkout.layout import Layout
-    from git_coderepo.checkout.lfs import Unpushed
+    from git_coderepo.checkout.lfs import Pointer, Unpushed
     from git_coderepo.checkout.overlay import Difference
     from git_coderepo.checkout.survey import Survey
     from git_coderepo.git import Git
@@ -311,7 +311,11 @@ def _build(snapshot: Snapshot, request: Request) -> None:
     """What travels, and the overlay that carries it."""
     assert snapshot.tree is not None and snapshot.layout is not None and snapshot.settings is not None
     snapshot.oversize = None  # what is changed may be on the platform all the same
-    if snapshot.base_part == snapshot.tree:
+    refused: dict[str, tuple[bytes, Pointer, str]] = {}
+    if snapshot.keeps_contents:
+        with snapshot.waiving():
+            refused = refused_objects(snapshot, request)
+    if snapshot.base_part == snapshot.tree and not refused:
         return
     git = snapshot.git_with_store
     assert snapshot.store is not None
@@ -327,7 +331,7 @@ def _build(snapshot: Snapshot, request: Request) -> None:
     unpushed: list[Unpushed] = []
     with snapshot.waiving():
         try:
-            unpushed = unpushed_objects(snapshot)
+            unpushed = unpushed_objects(snapshot, refused, request.notify)
         except ObjectMissing as error:
             raise absent(sending, error) from error
     scan = settings.flag("secretScan", True)
@@ -360,6 +364,8 @@ def _build(snapshot: Snapshot, request: Request) -> None:
             from git_coderepo.checkout.lfs import pack
 
             snapshot.lfs = pack(unpushed, screen)
+        if snapshot.base_part == snapshot.tree:
+            return  # nothing travels but what the LFS server does not give
         if snapshot.oversize is None:
             overlay = snapshot.overlay = build_overlay(git, snapshot.travels, screen)
             keep(snapshot.store, snapshot.base_part, snapshot.tree, overlay, screened=scan, contents=sum(sizes))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import os
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import pytest
 
 from tests.e2e.support import World, altered, load, problems, refused, world
 from tests.forge import Cut, Garbled, Hangup, Html, Redirect, RetryAfter, RewrittenTar, Status
+from tests.forge.archives import with_lfs_contents
 from tests.forge.lfs import object_path, pointer, put
 from tests.support.program import Result
 
@@ -427,13 +426,64 @@ def test_what_is_too_large_to_travel_is_refused_with_its_folder(local: World) ->
 
 
 def test_git_lfs_that_is_not_set_up_is_named(local: World) -> None:
-    local.checkout.write("data/raw.bin", b"not a pointer" * 100)
-    says = "'data/raw.bin' belongs into Git LFS, and git-lfs is not set up here"
-    refused(local.user, "snapshot", status=128, says=says, hint="git lfs install", cwd=local.checkout.path)
-    local.checkout.commit("it is in the tree itself")
-    code = target(local)
-    local.runner.run("fetch", local.manifest(), code)
-    assert (code / "data" / "raw.bin").read_bytes() == b"not a pointer" * 100
+    """git takes the contents into the tree then, and so does the snapshot: it is what ran, and it comes back."""
+    raw = b"not a pointer" * 100
+    local.checkout.write("data/raw.bin", raw)
+    local.checkout.write("data/weights.bin", raw)  # a pointer in HEAD
+    says = "warning: 'data/raw.bin' and 1 more would be in Git LFS, and git-lfs is not set up here"
+    assert says in local.user.run("status", "--exit-code", cwd=local.checkout.path).errors
+    for committed in (False, True):
+        tree = local.checkout.tree()
+        manifest, code = local.manifest(), target(local)
+        assert load(manifest)["code"]["snapshot"]["tree"] == tree
+        local.runner.run("fetch", manifest, code)
+        assert (code / "data" / "raw.bin").read_bytes() == raw == (code / "data" / "weights.bin").read_bytes()
+        assert (code / "data" / "the same.bin").read_bytes() == WEIGHTS
+        local.runner.run("verify", "--strict", manifest, code)
+        (code / "data" / "raw.bin").write_bytes(raw + b"!")
+        assert local.runner.run("verify", manifest, code, check=False).text == "changed: data/raw.bin\n"
+        if not committed:
+            local.checkout.commit("it is in the tree itself")
+
+
+def test_check_asks_the_lfs_server_and_what_it_lacks_travels_or_is_named(each: World) -> None:
+    """A clean checkout whose objects somebody pushed with `--no-verify`, or that were cleaned up since."""
+    repo, oid = each.checkout, pointer(ODD).split(b"sha256:")[1][:64].decode()
+    each.forge.lfs.refused[oid] = (404, "Object does not exist on the server")
+    asked = ("snapshot", "--check")
+    says = "'-odd \\xe9\\n.bin' is kept in Git LFS, the platform does not give it (the server does not have it"
+    said = refused(each.user, *asked, status=128, says=says, hint="git lfs push --all REMOTE", cwd=repo.path)
+    assert each.forge.lfs.asked == [3] and "travel" not in said.errors
+    status = each.user.run("status", "--check", "--exit-code", cwd=repo.path, check=False)
+    assert status.status == 1 and "reproducible  no: '-odd" in status.text, status.text
+    each.user.run("status", "--exit-code", cwd=repo.path)  # nobody was asked: it is taken to be there
+    keep(each, ODD)
+    manifest = each.manifest("--check")
+    code = load(manifest)["code"]
+    assert problems(each.runner, manifest) == []
+    assert (code["overlay"], code["dirty"], [one["oid"] for one in code["lfs"]["objects"]]) == (None, False, [oid])
+    assert fetched(each, manifest)["lfs"]["travelled"] == 1
+    repo.write("data/new.bin", keep(each, NEW))  # together with what was never pushed
+    repo.write("data/again.bin", pointer(ODD))
+    manifest, there = each.manifest("--check", name="dirty.json"), target(each)
+    assert len(load(manifest)["code"]["lfs"]["objects"]) == 2 and load(manifest)["code"]["overlay"]["files"] == 2
+    each.runner.run("fetch", manifest, there)
+    assert (there / "data" / "again.bin").read_bytes() == ODD and (there / "data" / "new.bin").read_bytes() == NEW
+    (repo.git_dir() / "lfs" / "objects" / oid[:2] / oid[2:4] / oid).unlink()  # the next story has it on the server
+
+
+def test_check_where_the_server_is_a_folder_or_has_no_lfs(local: World, gitlab: World) -> None:
+    lost = object_path(local.repository, pointer(TOOL).split(b"sha256:")[1][:64].decode())
+    lost.rename(lost.with_suffix(".away"))
+    try:
+        says = "'tool.sh' is kept in Git LFS, the platform does not give it (it is not there)"
+        refused(local.user, "snapshot", "--check", status=128, says=says, hint="push", cwd=local.checkout.path)
+    finally:
+        lost.with_suffix(".away").rename(lost)
+    local.manifest("--check")
+    gitlab.forge.misbehave("lfs/batch", Status(404), times=None)
+    says = "has no Git LFS for this repository"
+    refused(gitlab.user, "snapshot", "--check", status=128, says=says, hint="push", cwd=gitlab.checkout.path)
 
 
 def test_a_recorded_run_comes_back_from_the_checkout_itself(local: World) -> None:
@@ -453,22 +503,8 @@ def test_a_recorded_run_comes_back_from_the_checkout_itself(local: World) -> Non
 
 
 def with_contents(tar: bytes) -> bytes:
-    """What GitLab, and GitHub where it is set so, make of an archive: LFS's contents in the place of pointers."""
-    made = io.BytesIO()
     given = {pointer(contents): contents for contents in CONTENTS.values() if contents}
-    options: Any = {"errors": "surrogateescape", "format": tarfile.PAX_FORMAT}
-    with (
-        tarfile.open(fileobj=io.BytesIO(tar), **options) as old,
-        tarfile.open(fileobj=made, mode="w", pax_headers=old.pax_headers, **options) as new,
-    ):
-        for member in old:
-            file = old.extractfile(member) if member.isreg() else None
-            data = file.read() if file is not None else b""
-            if not member.name.endswith("no lfs.dat"):
-                data = given.get(data, data)
-            member.size = len(data)
-            new.addfile(member, io.BytesIO(data))
-    return made.getvalue()
+    return with_lfs_contents(tar, given, but="no lfs.dat")
 
 
 @pytest.mark.parametrize("platform", ["github", "gitlab"])

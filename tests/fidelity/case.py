@@ -62,20 +62,22 @@ class Stage:
         self.platform = platform
         self.worlds: list[World] = []
 
-    def world(self, **options: Any) -> World:
+    def world(self, *, platform: str = "", **options: Any) -> World:
         """A repository on the platform, and a checkout of it on a machine that knows what kind of host it is.
 
-        `options` are those of `World`.
+        `platform` is another one than the row's; `options` are those of `World`.
         """
-        made = World(self.root / f"world {len(self.worlds) + 1}", self.platform, **options)
+        made = World(self.root / f"world {len(self.worlds) + 1}", platform or self.platform, **options)
         self.worlds.append(made)
-        made.checkout.git("config", "--global", f"coderepo.{made.forge.url}/.type", self.platform)
+        made.checkout.git("config", "--global", f"coderepo.{made.forge.url}/.type", made.platform)
         return made
 
 
 @dataclass(frozen=True)
 class Case:
     """A row: `group` and `name` as the table has them; `slow` runs in `make test-all` only.
+
+    `needs` is a program without which the case cannot be made; then it is not played, and its cells stay as they are.
 
     `ready` is false for what the program does not do yet: it is in no table, and played only when it is named.
     """
@@ -85,6 +87,12 @@ class Case:
     make: Callable[[Stage], Wanted]
     slow: bool
     ready: bool
+    needs: str
+
+    @property
+    def lacks(self) -> str:
+        """Why it cannot be played on this machine; empty where it can."""
+        return f"{self.needs} is not installed" if self.needs and shutil.which(self.needs) is None else ""
 
     @property
     def slug(self) -> str:
@@ -113,11 +121,11 @@ def files_of(place: World, checkout: Repo) -> str:
 Make = Callable[[Stage], Wanted]
 
 
-def case(group: str, name: str, *, slow: bool = False, ready: bool = True) -> Callable[[Make], None]:
+def case(group: str, name: str, *, slow: bool = False, ready: bool = True, needs: str = "") -> Callable[[Make], None]:
     """Enter a function into the table."""
 
     def enter(make: Make) -> None:
-        CASES.append(Case(group, name, make, slow, ready))
+        CASES.append(Case(group, name, make, slow, ready, needs))
 
     return enter
 

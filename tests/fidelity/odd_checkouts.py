@@ -252,9 +252,39 @@ def unmerged(place: World, *words: str) -> Wanted:
     return Wanted(place, repo)
 
 
+@case(GROUP, "merge in progress")
+def merge_without_conflict(stage: Stage) -> Wanted:
+    """Everything is merged, and not committed."""
+    place = stage.world(files=PARTS)
+    repo = place.checkout
+    repo.git("checkout", "--quiet", "-b", "theirs")
+    repo.write("docs/theirs.txt", "theirs\n")
+    repo.commit("theirs")
+    repo.git("checkout", "--quiet", "main")
+    repo.write("docs/ours.txt", "ours\n")
+    repo.commit("ours")
+    repo.git("merge", "--quiet", "--no-commit", "theirs")
+    assert (repo.git_dir() / "MERGE_HEAD").exists()
+    return Wanted(place, edited(place))
+
+
 @case(GROUP, "merge in progress, unmerged paths")
 def merge(stage: Stage) -> Wanted:
     return unmerged(two_minds(stage), "merge", "theirs")
+
+
+@case(GROUP, "unmerged paths of a stash")
+def stash(stage: Stage) -> Wanted:
+    """Nothing is in progress, and the index has three versions all the same."""
+    place = stage.world(files=PARTS)
+    repo = place.checkout
+    repo.write("train.py", "lr = stashed\n")
+    repo.write("core/model.py", "layers = stashed\n")
+    repo.git("stash", "--quiet")
+    repo.write("train.py", "lr = committed\n")
+    repo.remove("core/model.py")
+    repo.commit("meanwhile")
+    return unmerged(place, "stash", "pop")
 
 
 @case(GROUP, "rebase in progress")

@@ -23,7 +23,8 @@ def rendered(cells: Mapping[tuple[str, str], str]) -> str:
         "Made by `make fidelity`. Each row is a checkout that `tests/fidelity/` makes with real git, records, and",
         "fetches on another machine from a platform of this kind, with the checkout out of reach.",
         "",
-        "- same tree: `git write-tree` of what came is what git makes of the original.",
+        "- same tree: `git write-tree` of what came is what git makes of the original. What Git LFS keeps is compared",
+        "  by sha256, and then cleaned back to pointers.",
         "- refused before the run: nothing was recorded, and these words said why.",
     ]
     group = ""

@@ -16,6 +16,8 @@ def plays() -> list[ParameterSet]:
         for at, platform in enumerate(PLATFORMS):
             slow = row.slow or at != number % len(PLATFORMS)
             marks = [pytest.mark.slow] if slow else []
+            if row.lacks:
+                marks.append(pytest.mark.skip(reason=row.lacks))
             found.append(pytest.param(row, platform, id=f"{row.slug}-{platform}", marks=marks))
     return found
 

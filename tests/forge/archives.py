@@ -6,8 +6,9 @@ import gzip
 import io
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.forge.http import PIECE
 
@@ -50,6 +51,27 @@ def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 def rewritten(data: bytes, rewrite: Rewrite) -> bytes:
     """The tar.gz with its tar replaced; its gzip checksums are right again."""
     return gzip.compress(rewrite(gzip.decompress(data)), compresslevel=1, mtime=0)
+
+
+def with_lfs_contents(tar: bytes, given: Mapping[bytes, bytes], *, but: str | None = None) -> bytes:
+    """What GitLab, and GitHub where it is set so, make of an archive: LFS's contents in the place of pointers.
+
+    `given` are contents by pointer; a file whose name ends with `but` stays as it is.
+    """
+    made = io.BytesIO()
+    options: Any = {"errors": "surrogateescape", "format": tarfile.PAX_FORMAT}
+    with (
+        tarfile.open(fileobj=io.BytesIO(tar), **options) as old,
+        tarfile.open(fileobj=made, mode="w", pax_headers=old.pax_headers, **options) as new,
+    ):
+        for member in old:
+            file = old.extractfile(member) if member.isreg() else None
+            data = file.read() if file is not None else b""
+            if but is None or not member.name.endswith(but):
+                data = given.get(data, data)
+            member.size = len(data)
+            new.addfile(member, io.BytesIO(data))
+    return made.getvalue()
 
 
 def flipped(tar: bytes, name: str | None = None) -> bytes:

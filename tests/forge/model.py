@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -60,7 +61,10 @@ class Repository:
 
 @dataclass
 class Recorded:
-    """A request that arrived: `headers` in lower case with the credential as sent, `status` of the answer."""
+    """A request that arrived: `headers` in lower case with the credential as sent, `status` of the answer.
+
+    `at` is when it was read, in seconds since the epoch.
+    """
 
     listener: str
     origin: str
@@ -72,6 +76,7 @@ class Recorded:
     kind: str
     repository: str | None
     status: int = 0
+    at: float = field(default_factory=time.time)
 
     def carries(self, secret: str) -> bool:
         """Whether the secret is in the target, in a header, or in the Basic credential."""
