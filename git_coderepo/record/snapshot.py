@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from git_coderepo.checkout.base import Base
+from git_coderepo.checkout.overlay import differences
 from git_coderepo.checkout.scope import read_part
 from git_coderepo.checkout.store import Store
 from git_coderepo.errors import NotReproducible
@@ -155,6 +156,13 @@ class Snapshot:
         """git that finds the snapshot's objects."""
         assert self.store is not None
         return self.store.git(self.git)
+
+    def differences(self, old: ObjectId | None, new: ObjectId) -> list[Difference]:
+        """What differs between two trees; asked once where base and HEAD are the same."""
+        known = self.compared.get((old, new))
+        if known is None:
+            known = self.compared[old, new] = differences(self.git_with_store, old, new)
+        return known
 
     def is_in_head(self, path: bytes) -> bool:
         """Whether HEAD has anything at a raw path, which may end in `/`."""

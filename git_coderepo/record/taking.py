@@ -11,50 +11,34 @@ import os
 from git_coderepo.checkout.attributes import alters_archive, attribute_contents, attribute_files, gitlinks
 from git_coderepo.checkout.base import Base
 from git_coderepo.checkout.case import hidden_twins
-from git_coderepo.checkout.kept import find_kept, keep
 from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.listing import patched, telling
-from git_coderepo.checkout.overlay import (
-    blob_sizes,
-    build_overlay,
-    differences,
-    travelling,
-)
 from git_coderepo.checkout.partial import rows_here
 from git_coderepo.checkout.scope import looked_at, rows_inside, scope_of
-from git_coderepo.checkout.screening import refuse_token
 from git_coderepo.checkout.seed import Found
 from git_coderepo.checkout.snapshot_tree import HeadTree, edit_head_tree, write_snapshot_tree
 from git_coderepo.checkout.store import Store
 from git_coderepo.checkout.survey import embedded_repositories, survey
 from git_coderepo.checkout.team import start_team_of, with_team
 from git_coderepo.checkout.tree import hidden_changes, unreadable_paths
-from git_coderepo.errors import NotReproducible, ObjectMissing
+from git_coderepo.errors import NotReproducible
 from git_coderepo.objects import ObjectId, empty_tree_id
-from git_coderepo.record.lfs import lfs_attributes, refused_objects, unpushed_objects
+from git_coderepo.record.lfs import lfs_attributes
 from git_coderepo.record.refusals import (
-    OVERLAY_LIMIT,
-    absent,
     exclusion,
     included,
     refuse_changed,
-    refuse_names,
     refuse_source,
-    refuse_tokens,
-    refuse_unserved,
     screened,
 )
 from git_coderepo.record.served import find_served_base
 from git_coderepo.record.snapshot import UNREADABLE, Head, Request, Snapshot
+from git_coderepo.record.travelling import build
 from git_coderepo.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from git_coderepo.checkout.layout import Layout
-    from git_coderepo.checkout.lfs import Pointer, Unpushed
-    from git_coderepo.checkout.overlay import Difference
     from git_coderepo.checkout.survey import Survey
     from git_coderepo.git import Git
 
@@ -73,7 +57,7 @@ def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None, f
             _look_at_work_tree(snapshot, request, found)
         else:
             _look_at_commit(snapshot, request.rev, request)
-        _build(snapshot, request)
+        build(snapshot, request)
     finally:
         if snapshot.surveys is not None:
             snapshot.surveys.end()
@@ -156,7 +140,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
         known = HeadTree(head_tree, found.listing, status.changes)
         snapshot.tree = _write_tree(snapshot, layout, store, known, on_disk)
         snapshot.dirty = snapshot.tree != head_tree
-        listing = patched(found.listing, telling(_compared(snapshot, head_tree, snapshot.tree)))
+        listing = patched(found.listing, telling(snapshot.differences(head_tree, snapshot.tree)))
     elif head_tree is not None:
         snapshot.tree = head_tree
     else:
@@ -293,7 +277,7 @@ def _read_base_tree(snapshot: Snapshot, listing: bytes, *, head_listing: bytes) 
         snapshot.base_tree = tree
         assert snapshot.tree is not None
         # Where none of what differs says what becomes of other paths, the snapshot's rows are as good as the base's.
-        if snapshot.looked_at or (tree != snapshot.tree and telling(_compared(snapshot, tree, snapshot.tree))):
+        if snapshot.looked_at or (tree != snapshot.tree and telling(snapshot.differences(tree, snapshot.tree))):
             listed = snapshot.git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)
             listing = rows_inside(listed, snapshot.looked_at)
     files = attribute_files(listing)
@@ -305,101 +289,3 @@ def _read_base_tree(snapshot: Snapshot, listing: bytes, *, head_listing: bytes) 
         return
     if alters_archive(attribute_contents(snapshot.git, snapshot.layout.toplevel, files)):
         snapshot.archive = "altered"
-
-
-def _build(snapshot: Snapshot, request: Request) -> None:
-    """What travels, and the overlay that carries it."""
-    assert snapshot.tree is not None and snapshot.layout is not None and snapshot.settings is not None
-    snapshot.oversize = None  # what is changed may be on the platform all the same
-    refused: dict[str, tuple[bytes, Pointer, str]] = {}
-    if snapshot.keeps_contents:
-        with snapshot.waiving():
-            refused = refused_objects(snapshot, request)
-    if snapshot.base_part == snapshot.tree and not refused:
-        return
-    git = snapshot.git_with_store
-    assert snapshot.store is not None
-    snapshot.store.prepare()
-    if snapshot.base_part is None and snapshot.tree == empty_tree_id(snapshot.layout.object_format):
-        return
-    snapshot.travels = _compared(snapshot, snapshot.base_part, snapshot.tree)
-    sending = travelling(snapshot.travels)
-    refuse_names(sending)
-    if not snapshot.keeps_contents:
-        return
-    settings, source = snapshot.settings, snapshot.source
-    unpushed: list[Unpushed] = []
-    with snapshot.waiving():
-        try:
-            unpushed = unpushed_objects(snapshot, refused, request.notify)
-        except ObjectMissing as error:
-            raise absent(sending, error) from error
-    scan = settings.flag("secretScan", True)
-    # Else all checkouts are judged by their sum, or the overlay together with what Git LFS keeps.
-    alone = snapshot.within is None and snapshot.surveys is None and not unpushed
-    kept = find_kept(snapshot.store, snapshot.base_part, snapshot.tree, screened=scan) if alone else None
-    if kept is not None and kept.contents <= settings.size("overlayLimit", OVERLAY_LIMIT):
-        snapshot.overlay = kept.overlay
-        return
-    sizes = _sizes(snapshot, sending) if sending else []
-    with snapshot.waiving():
-        named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
-        objects = [(each.path, each.pointer.size) for each in unpushed]
-        if objects:
-            snapshot.refuse_large(
-                request,
-                objects,
-                "kept in Git LFS",
-                lambda limit: refuse_unserved(settings, objects, source, limit=limit),
-                publishable=False,
-            )
-        snapshot.refuse_large(
-            request,
-            named + objects,
-            "not on the platform",
-            lambda limit: refuse_unserved(settings, named + objects, source, limit=limit),
-        )
-        screen = refuse_token if scan else _let_pass
-        if unpushed:
-            from git_coderepo.checkout.lfs import pack
-
-            snapshot.lfs = pack(unpushed, screen)
-        if snapshot.base_part == snapshot.tree:
-            return  # nothing travels but what the LFS server does not give
-        if snapshot.oversize is None:
-            overlay = snapshot.overlay = build_overlay(git, snapshot.travels, screen)
-            keep(snapshot.store, snapshot.base_part, snapshot.tree, overlay, screened=scan, contents=sum(sizes))
-        elif scan:
-            refuse_tokens(git, sending)
-
-
-def _sizes(snapshot: Snapshot, sending: Sequence[Difference]) -> list[int]:
-    """The sizes of the blobs that travel; one of the last private index that is gone is made again.
-
-    Raises NotReproducible for what a partial clone lacks.
-    """
-    assert snapshot.layout is not None and snapshot.store is not None
-    ids = [difference.id for difference in sending]
-    try:
-        return blob_sizes(snapshot.git_with_store, ids)
-    except ObjectMissing as error:
-        taken = {change.path for change in snapshot.taken} if not snapshot.looked_at else frozenset()
-        if not any(difference.id == error.id and difference.path in taken for difference in sending):
-            raise absent(sending, error) from error
-    write_snapshot_tree(snapshot.git, snapshot.layout, snapshot.store, snapshot.taken)
-    try:
-        return blob_sizes(snapshot.git_with_store, ids)
-    except ObjectMissing as error:
-        raise absent(sending, error) from error
-
-
-def _compared(snapshot: Snapshot, old: ObjectId | None, new: ObjectId) -> list[Difference]:
-    """What differs between two trees; asked once where base and HEAD are the same."""
-    known = snapshot.compared.get((old, new))
-    if known is None:
-        known = snapshot.compared[old, new] = differences(snapshot.git_with_store, old, new)
-    return known
-
-
-def _let_pass(path: bytes, contents: bytes) -> None:
-    return None
