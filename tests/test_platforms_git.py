@@ -24,8 +24,8 @@ from git_coderepo.errors import (
     RegistrationError,
     RepositoryMissing,
     ScopeMissing,
+    ServerFailed,
     TokenRefused,
-    UnexpectedAnswer,
 )
 from git_coderepo.git import Git
 from git_coderepo.objects import EXECUTABLE, FILE, SYMLINK, ObjectId
@@ -409,7 +409,7 @@ UNREAD = "\nfatal: Could not read from remote repository."
         (f"{UNABLE}The requested URL returned error: 403", HTTPS, True, ScopeMissing),
         (f"{UNABLE}The requested URL returned error: 403", HTTPS, False, CredentialMissing),
         (f"{UNABLE}The requested URL returned error: 429", HTTPS, True, RateLimited),
-        (f"{UNABLE}The requested URL returned error: 502", HTTPS, True, UnexpectedAnswer),
+        (f"{UNABLE}The requested URL returned error: 502", HTTPS, True, ServerFailed),
         (f"remote: Repository not found.\nfatal: repository '{HTTPS}/' not found", HTTPS, True, RepositoryMissing),
         ("ERROR: Repository not found." + UNREAD, SSH, False, RepositoryMissing),
         ("remote: The project you were looking for could not be found or you", HTTPS, True, RepositoryMissing),

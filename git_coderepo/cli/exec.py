@@ -56,8 +56,8 @@ def exec_(
         raise UsageError("no command to run", hints=[f"git coderepo exec {run} -- python train.py"])
     order = fetch_order(run, overlay=overlay, code_repository=code_repository)
     wanted, manifest = order.wanted, order.manifest
-    if wanted.base is not None:
-        wanted.base.platform.notify = output.say
+    for platform in wanted.platforms():
+        platform.notify = output.say
     settings = runner_settings(Git())
     descriptors = []
     with ExitStack() as stack:

@@ -11,6 +11,7 @@ import os
 from git_coderepo.errors import (
     CodeRepoError,
     CommitMissing,
+    ConnectionBroken,
     CredentialError,
     CredentialMissing,
     DownloadDamaged,
@@ -21,6 +22,7 @@ from git_coderepo.errors import (
     RateLimited,
     RepositoryMissing,
     ScopeMissing,
+    ServerFailed,
     TokenRefused,
     UnexpectedAnswer,
 )
@@ -167,7 +169,14 @@ def ssh_without_questions(git: Git) -> dict[str, str]:
 
 
 def ask(repository: BaseCodeRepository, git: Git, *arguments: str, stdin: bytes | None = None) -> bytes:
-    """Run a git command against a repository's git URL, which stands for `{url}`; failures explained."""
+    """Run a git command against a repository's git URL, which stands for `{url}`; failures explained.
+
+    What broke off or failed on the other side is tried again, and a limit waited for, which git tells no time of.
+    """
+    import time
+
+    from git_coderepo.platforms.patience import TRIES, shown_seconds
+
     text = repository.git_url()
     if text is None:
         raise MethodUnavailable(f"git cannot fetch '{repository.name}'")
@@ -177,17 +186,36 @@ def ask(repository: BaseCodeRepository, git: Git, *arguments: str, stdin: bytes 
     credential = credential_for(url, repository.credentials)
     reach = prepared(git, url, credential, repository.git_credential_user(), repository.protocols)
     words = [url.url() if word == "{url}" else word for word in arguments]
-    process = reach.start(*words, stdin=stdin).finish()
     origin = url.origin()
-    if process.status == 0:
-        if credential is not None and origin is not None:
-            repository.credentials.accepted(origin, credential_path(url), credential)
-        return process.stdout
-    failure = process.failure()
-    error = explain(failure, url, credential) if isinstance(failure, GitFailed) else failure
+    failures, waited = 0, 0.0
+    while True:
+        process = reach.start(*words, stdin=stdin).finish()
+        if process.status == 0:
+            if credential is not None and origin is not None:
+                repository.credentials.accepted(origin, credential_path(url), credential)
+            return process.stdout
+        failure = process.failure()
+        error = explain(failure, url, credential) if isinstance(failure, GitFailed) else failure
+        failures += 1
+        delay = _delay_before_next(error, failures)
+        limited = isinstance(error, RateLimited)
+        if delay is None or (waited + delay > repository.max_wait if limited else failures >= TRIES):
+            break
+        repository.notify(f"warning: {error.message}: asking again in {shown_seconds(delay)}")
+        time.sleep(delay)
+        waited += delay if limited else 0
     if isinstance(error, TokenRefused) and credential is not None and origin is not None:
         repository.credentials.refused(origin, credential_path(url), credential)
     raise error
+
+
+def _delay_before_next(error: CodeRepoError, failures: int) -> float | None:
+    """The seconds after which the same question may get another answer; None where it would not."""
+    from git_coderepo.platforms.patience import pause, spread
+
+    if isinstance(error, RateLimited):
+        return spread(float(1 << failures))
+    return pause(failures) if isinstance(error, ServerFailed | DownloadDamaged | ConnectionBroken) else None
 
 
 def check_access(repository: BaseCodeRepository, git: Git | None = None) -> None:
@@ -239,6 +267,7 @@ _CERTIFICATE = (
     "ssl certificate problem", "certificate verification failed", "server verification failed", "certificate signer",
     "no alternative certificate", "ssl: certificate", "unable to get local issuer", "error setting certificate",
 )  # fmt: skip
+_WRONG_TIME = ("certificate has expired", "not yet valid", "not yet activated", "certificate expired")
 _NO_AUTHORITIES = ("problem with the ssl ca cert", "error setting certificate")
 _NO_GIT_SERVER = ("not valid: is this a git repository", "invalid content type", "invalid server response")
 _REDIRECTED = ("redirects followed", "unable to update url base from redirection")
@@ -282,9 +311,13 @@ def explain(failure: GitFailed, url: RemoteURL, credential: Credential | None) -
             f"cannot reach {place}: unknown host name", hints=["look at the spelling and at the network"]
         )
     if said(_CERTIFICATE) or said(_NO_AUTHORITIES):
-        from git_coderepo.platforms.unreachable import CERTIFICATE_HINTS
+        from git_coderepo.platforms.unreachable import CERTIFICATE_HINTS, CLOCK_HINTS
 
-        return HostUnreachable(f"cannot trust {place}: its certificate does not verify", hints=CERTIFICATE_HINTS)
+        # GnuTLS, with which Debian builds git, does not say why.
+        clock = said(_WRONG_TIME)
+        hints = CLOCK_HINTS if clock else [*CERTIFICATE_HINTS, *CLOCK_HINTS]
+        why = ": it is not valid now" if clock else ""
+        return HostUnreachable(f"cannot trust {place}: its certificate does not verify{why}", hints=hints)
     if said(_TIMED_OUT):
         return HostUnreachable(f"cannot reach {place}: timed out", hints=["look at the network, or set HTTPS_PROXY"])
     if said(_REFUSED):
@@ -329,14 +362,20 @@ def explain(failure: GitFailed, url: RemoteURL, credential: Credential | None) -
             f"{place} redirects git elsewhere, or in a circle", hints=["look at the URL of the remote"]
         )
     if said(_RESET):
-        return HostUnreachable(f"{place} closed the connection without an answer", hints=["try again"])
+        return ConnectionBroken(f"{place} closed the connection without an answer", hints=["try again"])
     if said(_CUT_OFF):
         return DownloadDamaged(f"the download from {place} broke off", hints=["try again"])
     if said(_NO_REPOSITORY):
         unseen = "" if url.transport in ("local", "file") else ", or this credential may not see it"
         return RepositoryMissing(f"no repository {_repository(url)} on {place}{unseen}", hints=["look at the spelling"])
-    if "returned error: 5" in words:
-        return UnexpectedAnswer(f"{place} answered with an error of its own", hints=["try again later"])
+    status = words.partition("returned error: ")[2][:3]
+    if status.isascii() and status.isdigit():
+        if status.startswith("5"):
+            return ServerFailed(f"{place} answered git with the status {status}", hints=["try again later"])
+        return UnexpectedAnswer(
+            f"{place} answered git with the status {status}",
+            hints=["look whether a proxy stands in between, and at the URL of the remote"],
+        )
     return failure
 
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
     from git_coderepo.credential import Credential
-    from git_coderepo.platforms.http import Authorize, Http, Response
+    from git_coderepo.platforms.http import Authorize, Http
+    from git_coderepo.platforms.response import Response
 
 _TENANTS = ".ghe.com"  # data residency: https://SUB.ghe.com with its API at https://api.SUB.ghe.com
 
