@@ -262,7 +262,8 @@ def serves_commit(repository: BaseCodeRepository, commit: ObjectId) -> bool:
 
 _UNKNOWN_NAME = ("could not resolve host", "name or service not known", "name resolution", "nodename nor servname")
 _REFUSED = ("connection refused", "failed to connect", "couldn't connect", "no route to host", "network is unreachable")
-_TIMED_OUT = ("timed out", "timeout was reached", "operation too slow")
+_TIMED_OUT = ("timed out", "timeout was reached")
+_NO_ROOM = ("no space left on device", "disk quota exceeded")
 _CERTIFICATE = (
     "ssl certificate problem", "certificate verification failed", "server verification failed", "certificate signer",
     "no alternative certificate", "ssl: certificate", "unable to get local issuer", "error setting certificate",
@@ -318,6 +319,15 @@ def explain(failure: GitFailed, url: RemoteURL, credential: Credential | None) -
         hints = CLOCK_HINTS if clock else [*CERTIFICATE_HINTS, *CLOCK_HINTS]
         why = ": it is not valid now" if clock else ""
         return HostUnreachable(f"cannot trust {place}: its certificate does not verify{why}", hints=hints)
+    if said(_NO_ROOM):
+        return CodeRepoError(
+            "git cannot keep what it fetches: there is no space left on the device",
+            hints=["free some space, or name another place for temporary files: TMPDIR=/path/to/directory"],
+        )
+    if "operation too slow" in words:
+        return DownloadDamaged(
+            f"the download from {place} broke off: no more data came", hints=["try again", "look at the network"]
+        )
     if said(_TIMED_OUT):
         return HostUnreachable(f"cannot reach {place}: timed out", hints=["look at the network, or set HTTPS_PROXY"])
     if said(_REFUSED):
