@@ -30,7 +30,8 @@ from git_coderepo.errors import (
 from git_coderepo.git import Git
 from git_coderepo.objects import EXECUTABLE, FILE, SYMLINK, ObjectId
 from git_coderepo.platforms.git import GitRemote
-from git_coderepo.platforms.git_transport import allowed_protocols, explain, transport
+from git_coderepo.platforms.git_transport import allowed_protocols, transport
+from git_coderepo.platforms.git_words import explain
 from git_coderepo.platforms.github import GitHub
 from git_coderepo.platforms.gitlab import GitLab
 from git_coderepo.testing import CodeRepositoryTests

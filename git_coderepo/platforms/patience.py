@@ -36,12 +36,15 @@ def shown_seconds(seconds: float) -> str:
     return "1 second" if whole == 1 else f"{whole} seconds"
 
 
+def max_wait_hint(seconds: float) -> str:
+    """What to type so that so long is waited."""
+    whole = -int(-seconds // 1)
+    return f"git config coderepo.maxWait {whole}, or CODEREPO_MAX_WAIT={whole} where there is no checkout"
+
+
 def limited(response: Response, delay: float, waited: float) -> RateLimited:
     """Asked to wait `delay` seconds, after `waited` were waited: too long."""
-    whole = -int(-(delay + waited) // 1)
-    hints = []
-    if whole < 7200:
-        hints = [f"git config coderepo.maxWait {whole}, or CODEREPO_MAX_WAIT={whole} where there is no checkout"]
+    hints = [max_wait_hint(delay + waited)] if delay + waited < 7200 else []
     if response.credential is None:
         hints.append(f"a token raises the limit: git coderepo login --host {response.origin.host}")
     after = f", after {shown_seconds(waited)} of waiting" if waited else ""

@@ -14,7 +14,9 @@ from git_coderepo.errors import (
     GitNotFound,
     MethodUnavailable,
     OverlayMissing,
+    ScopeMissing,
     TargetUnusable,
+    TokenRefused,
     TreeDiffers,
 )
 from git_coderepo.git import Git, version
@@ -38,7 +40,7 @@ from git_coderepo.runner.receipt import Fallback, Receipt, SubmoduleReceipt
 from git_coderepo.runner.submodules import SubmodulePlace, said_of
 from git_coderepo.runner.target import Target
 from git_coderepo.runner.wanted import Wanted, WantedSubmodule
-from git_coderepo.runner.ways import best, order, tried
+from git_coderepo.runner.ways import order, tried
 from git_coderepo.runner.writer import TreeWriter, WrittenTree
 
 Method = Callable[[BaseRequest], AbstractContextManager[Delivery]]
@@ -224,7 +226,7 @@ def _materialise(
             used = name
             break
         if not used:
-            raise best(errors, fallbacks)
+            raise _best(errors, fallbacks)
     inside = []
     left = written.left
     for each in wanted.submodules:
@@ -321,6 +323,20 @@ def _once(
         return _write(replace(wanted, overlay=None, deleted=()), directory, source, limits, progress)
     assert wanted.base is not None
     return _write(wanted, directory, METHODS[name](replace(wanted.base, limits=limits)), limits, progress)
+
+
+def _best(errors: list[CodeRepoError], fallbacks: list[Fallback]) -> CodeRepoError:
+    """The error that says most: the last one, with what the ways before it said as hints.
+
+    Where an API names the missing scope, and git says of the same token only that it is refused, the API's word.
+    """
+    best = errors[-1]
+    if isinstance(best, TokenRefused):
+        best = next((error for error in errors if isinstance(error, ScopeMissing)), best)
+    if best is errors[-1]:
+        earlier = [f"before that, {each.method}: {each.reason}" for each in fallbacks if each.reason != best.message]
+        best.hints = (*best.hints, *earlier)
+    return best
 
 
 def _write(

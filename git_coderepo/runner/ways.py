@@ -1,4 +1,4 @@
-"""The ways to a base: in which order, how often each is tried, and what is said where none led there."""
+"""The ways to a base: in which order they are tried, and how often each."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from git_coderepo.errors import CodeRepoError, DownloadDamaged, RateLimited, ScopeMissing, TokenRefused
+from git_coderepo.errors import DownloadDamaged, RateLimited
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.patience import TRIES, pause
-from git_coderepo.runner.receipt import Fallback
 from git_coderepo.runner.wanted import Wanted
 
 Result = TypeVar("Result")
@@ -45,26 +44,12 @@ def tried(name: str, coming: list[str], platform: BaseCodeRepository, attempt: C
             return attempt()
         except RateLimited as error:
             if hurried:
-                platform.notify(f"warning: {error.message}: git is asked meanwhile")
+                platform.notify(f"warning: {error.message}; git is asked meanwhile")
                 coming.append(name)
             raise
         except DownloadDamaged as error:
             failures += 1
             if failures == TRIES:
                 raise
-            platform.notify(f"warning: {error.message}: beginning anew")
+            platform.notify(f"warning: {error.message}; beginning anew")
         time.sleep(pause(failures))
-
-
-def best(errors: list[CodeRepoError], fallbacks: list[Fallback]) -> CodeRepoError:
-    """The error that says most: the last one, with what the ways before it said as hints.
-
-    Where an API names the missing scope, and git says of the same token only that it is refused, the API's word.
-    """
-    last = errors[-1]
-    if isinstance(last, TokenRefused):
-        last = next((error for error in errors if isinstance(error, ScopeMissing)), last)
-    if last is errors[-1]:
-        earlier = [f"before that, {each.method}: {each.reason}" for each in fallbacks if each.reason != last.message]
-        last.hints = (*last.hints, *earlier)
-    return last

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -67,7 +68,7 @@ class Stage:
         self.place.checkout.write("train.py", "lr = 0.2\n")
         self.tree = self.place.checkout.tree()
         self.place.manifest()
-        self.place.checkout.write("large.bin", os.urandom(200_000))
+        self.place.checkout.write("large.bin", random.Random(1).randbytes(200_000))
         self.place.manifest(name="large.json")
         self.place.checkout.remove("large.bin")
         (self.home / "disk").mkdir()
@@ -86,6 +87,12 @@ class Stage:
     def everywhere(self, misbehaviour: Misbehaviour, *, times: int | None = None) -> Wrong:
         """Whatever is asked is answered so; `times` counts the answers."""
         self.place.forge.misbehave("*", misbehaviour, times=times)
+        return Wrong()
+
+    def at_home(self, misbehaviour: Misbehaviour) -> Wrong:
+        """Whatever is asked of the platform itself is answered so, and what is asked of others is not."""
+        for kind in ("meta", "access", "commit", "link", *CODE, "git/refs"):
+            self.place.forge.misbehave(kind, misbehaviour, times=None)
         return Wrong()
 
     def code(self, misbehaviour: Misbehaviour, *, times: int | None = None) -> Wrong:
@@ -218,8 +225,10 @@ def play(fault: Fault, verb: str, on: Stage) -> Cell:
         mark = uuid.uuid4().hex
         wrong.env["PLAYED"] = mark
         said = on.run(wrong)
-        reads = [_shown(line, on) for line in said.errors.splitlines() if not line.startswith("left: ")]
+        reads = [_shown(line, on) for line in said.errors.splitlines() if line and not line.startswith("left: ")]
         left = [line.removeprefix("left: ") for line in said.errors.splitlines() if line.startswith("left: ")]
+        strangers = on.place.forge.origins_that_saw(on.place.token) - {on.place.forge.url}
+        assert not strangers, f"the token was sent to {strangers}"
         assert "Traceback" not in said.errors and "unexpected" not in said.errors, said.errors
         if said.status == 0:
             reads.append(f"(the recorded tree, by {on.received()})")
@@ -283,6 +292,7 @@ def _shown(text: str, on: Stage) -> str:
     ):
         text = text.replace(what, name)
     text = re.sub(r"127\.0\.0\.1:\d+", "HOST", text)
+    text = re.sub(r"\b[0-9a-f]{64}\b", "DIGEST", text)
     text = re.sub(r"\b[0-9a-f]{40}\b", "TREE", text)
     text = re.sub(r"(coderepo-(?:[a-z]+-)?)\d+-[0-9a-f]{16}", r"\1N", text)
     text = re.sub(r"\b\d+ bytes\b", "N bytes", text)

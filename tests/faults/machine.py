@@ -97,7 +97,7 @@ def faults() -> Iterator[Fault]:
     group = "The disk"
     yield Fault(group, "full", _mounted("size=96k"), mounts=True)
     yield Fault(group, "no inode left", _mounted("size=8m,nr_inodes=8"), mounts=True)
-    yield Fault(group, "read-only", _mounted("size=8m", mode="ro"), mounts=True)
+    yield Fault(group, "read-only", _mounted("size=8m", mode="ro", manifest="run.json"), mounts=True)
     yield Fault(group, "full where temporary files go", _no_temporary_room, mounts=True)
 
     group = "The clock"

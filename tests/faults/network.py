@@ -113,8 +113,8 @@ def faults() -> Iterator[Fault]:
     yield Fault(group, "HTML with status 200 in place of the code", _code(Html()))
 
     group = "Redirects"
-    yield Fault(group, "to another host, that asks for a credential", _everywhere(Redirect("evil")))
-    yield Fault(group, "to http", _everywhere(Redirect("http")))
+    yield Fault(group, "to another host, that asks for a credential", lambda on: on.at_home(Redirect("evil")))
+    yield Fault(group, "to http", lambda on: on.at_home(Redirect("http")))
     yield Fault(group, "in a loop", _everywhere(Redirect("loop")))
 
     group = "Refusals"
