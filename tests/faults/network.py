@@ -67,6 +67,12 @@ def _five_a_minute(on: Stage) -> Wrong:
     return Wrong(afterwards=lambda left: [path for path in left if not path.startswith("somebody's")])
 
 
+def _secondary(on: Stage) -> Wrong:
+    body = b'{"message": "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}'
+    on.place.forge.misbehave("link", Status(403, body), times=None)
+    return Wrong()
+
+
 def _everywhere(misbehaviour: Misbehaviour, times: int | None = None, **env: str) -> Callable[[Stage], Wrong]:
     def make(on: Stage) -> Wrong:
         on.everywhere(misbehaviour, times=times)
@@ -134,6 +140,7 @@ def faults() -> Iterator[Fault]:
     yield Fault(group, "429, longer than coderepo.maxWait", _everywhere(RetryAfter(600), CODEREPO_MAX_WAIT="2"))
     yield Fault(group, "429, never ending", _everywhere(RetryAfter(1), CODEREPO_MAX_WAIT="3"), slow=True)
     yield Fault(group, "GitLab's five archives a minute", _five_a_minute, ("gitlab",))
+    yield Fault(group, "GitHub's secondary limit, that names no time", _secondary, ("github",))
 
     group = "The clock"
     for hours, word in ((1, "ahead"), (-1, "behind")):
