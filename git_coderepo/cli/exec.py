@@ -71,6 +71,8 @@ def exec_(
                 stack.enter_context(entry)
                 tree = entry.tree
                 descriptors.append(entry.descriptor)  # whatever outlives us goes on holding the tree
+        for each in made.fallbacks:
+            output.warn(f"by {each.method}: {each.reason}")
         if receipt is not None:
             made.write(receipt)
         recorded = manifest.run.directory if manifest is not None else b"."

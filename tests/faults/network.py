@@ -143,10 +143,10 @@ def faults() -> Iterator[Fault]:
     yield Fault(group, "GitHub's secondary limit, that names no time", _secondary, ("github",))
 
     group = "The clock"
-    for hours, word in ((1, "ahead"), (-1, "behind")):
+    for hours, word in ((-1, "ahead of"), (1, "behind")):
         late = _everywhere(RetryAfter(1, as_date=True, clock=3600 * hours), 1)
-        yield Fault(group, f"an hour {word} of the platform's: Retry-After as a date", late, HOSTED)
-        yield Fault(group, f"an hour {word} of the platform's: a reset time", _reset_time(1, 3600 * hours), HOSTED)
+        yield Fault(group, f"an hour {word} the platform's: Retry-After as a date", late, HOSTED)
+        yield Fault(group, f"an hour {word} the platform's: a reset time", _reset_time(1, 3600 * hours), HOSTED)
 
 
 assert set(HOSTED) < set(PLATFORMS)
