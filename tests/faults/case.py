@@ -183,8 +183,7 @@ class Stage:
 class Fault:
     """A row: `group` and `name` as the table has them, and what makes it happen.
 
-    `slow` are the verbs and platforms that `make test-all` alone plays, all of them for True; `mounts` says that only
-    one who may mount can play it.
+    `slow` is played in `make test-all` only; `mounts` says that only one who may mount can play it.
     """
 
     group: str

@@ -127,9 +127,11 @@ def faults() -> Iterator[Fault]:
     asks = (("WWW-Authenticate", 'Basic realm="code"'),)
     yield Fault(group, "401", _everywhere(Status(401, b'{"message": "401 Unauthorized"}', asks)))
     for status in (403, 404, 406, 409, 422):
-        yield Fault(group, str(status), _everywhere(Status(status, b'{"message": "no"}')))
+        yield Fault(group, str(status), _everywhere(Status(status, b'{"message": "no"}')), slow=status > 406)
     for status in (500, 502, 503):
-        yield from _both(group, str(status), lambda times, status=status: _everywhere(Status(status), times))  # type: ignore[misc]
+        yield from _both(
+            group, str(status), lambda times, status=status: _everywhere(Status(status), times), slow=status > 500
+        )  # type: ignore[misc]
 
     group = "Limits"
     yield Fault(group, "429, Retry-After in seconds", _everywhere(RetryAfter(1), 1))
@@ -146,7 +148,9 @@ def faults() -> Iterator[Fault]:
     for hours, word in ((-1, "ahead of"), (1, "behind")):
         late = _everywhere(RetryAfter(1, as_date=True, clock=3600 * hours), 1)
         yield Fault(group, f"an hour {word} the platform's: Retry-After as a date", late, HOSTED)
-        yield Fault(group, f"an hour {word} the platform's: a reset time", _reset_time(1, 3600 * hours), HOSTED)
+        yield Fault(
+            group, f"an hour {word} the platform's: a reset time", _reset_time(1, 3600 * hours), HOSTED, slow=True
+        )
 
 
 assert set(HOSTED) < set(PLATFORMS)
