@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-all fidelity property git-newest lint bench man clean
+.PHONY: demo test test-all fidelity faults property git-newest lint bench man clean
 
 $(VENV)/installed: pyproject.toml man/git-coderepo.1
 	$(PYTHON) -m venv $(VENV)
@@ -23,6 +23,10 @@ test-all: $(VENV)/installed
 # Every kind of checkout on every platform, there and back: tests/fidelity/README.md is written anew; ROWS=odd for some.
 fidelity: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.fidelity $(ROWS)
+
+# Every fault on the way to a runner, on every platform: tests/faults/README.md is written anew; ROWS=stalled for some.
+faults: $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.faults $(ROWS)
 
 # Random trees and edits, there and back: make property EXAMPLES=20000 SEED=1
 property: $(VENV)/installed

@@ -150,6 +150,10 @@ class HostUnreachable(PlatformError):
     """No connection: unknown name, refused, timed out, a certificate that does not verify."""
 
 
+class ConnectionBroken(HostUnreachable):
+    """The other side hung up before it had answered: the next time it may not."""
+
+
 class RepositoryMissing(PlatformError):
     """The platform knows no such repository, or hides it from this credential."""
 
@@ -164,6 +168,10 @@ class RateLimited(PlatformError):
 
 class UnexpectedAnswer(PlatformError):
     """An answer that the platform's documentation does not describe: HTML, a wrong type, broken JSON."""
+
+
+class ServerFailed(UnexpectedAnswer):
+    """The platform says that something went wrong on its own side (5xx): the next time it may not."""
 
 
 class PushRefused(PlatformError):

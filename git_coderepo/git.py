@@ -38,12 +38,21 @@ _SIGPIPE = 13  # Linux and macOS; the `signal` module costs more to import than 
 
 
 class Process:
-    """A started git command; `finish()` waits for it, `stdout` and `stderr` hold what it wrote."""
+    """A started git command; `finish()` waits for it, `stdout` and `stderr` hold what it wrote.
+
+    `before` are words of a program that makes itself that command.
+    """
 
     __slots__ = ("_err", "_out", "_pid", "argv", "status", "stderr", "stdout")
 
     def __init__(
-        self, argv: list[Argument], environment: Mapping[str, str], *, stdin: bytes | None, pipe: bool
+        self,
+        argv: list[Argument],
+        environment: Mapping[str, str],
+        *,
+        stdin: bytes | None,
+        pipe: bool,
+        before: Sequence[Argument] = (),
     ) -> None:
         self.argv = argv
         self.status: int | None = None
@@ -66,8 +75,9 @@ class Process:
         if is_on():
             trace("run " + shown(argv))
         try:
-            program = _program(argv[0], environment)
-            self._pid = os.posix_spawnp(program, argv, environment, file_actions=actions, setsigdef=(_SIGPIPE,))
+            words = [*before, *argv]
+            program = _program(words[0], environment)
+            self._pid = os.posix_spawnp(program, words, environment, file_actions=actions, setsigdef=(_SIGPIPE,))
         except FileNotFoundError:
             os.close(self._out)
             os.close(self._err)
@@ -214,9 +224,10 @@ class Git:
         argv += arguments
         return argv
 
-    def start(self, *arguments: Argument, stdin: bytes | None = None) -> Process:
+    def start(self, *arguments: Argument, stdin: bytes | None = None, before: Sequence[Argument] = ()) -> Process:
         """Start a command and go on; see Process."""
-        return Process(self.command(*arguments), self._whole_environment, stdin=stdin, pipe=False)
+        argv = self.command(*arguments)
+        return Process(argv, self._whole_environment, stdin=stdin, pipe=False, before=before)
 
     def run(self, *arguments: Argument, stdin: bytes | None = None) -> bytes:
         """What a command printed; raises GitFailed unless it ended with 0."""

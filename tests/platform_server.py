@@ -155,8 +155,10 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             self._git(path, query, body)
 
         def _send(self, answer: Answer) -> None:
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
+            self.log_request(answer.status)
+            self.send_response_only(answer.status)
+            usual = {"Server": self.version_string(), "Date": self.date_time_string()}
+            for name, value in {**usual, **answer.headers}.items():
                 self.send_header(name, value)
             if answer.chunked:
                 self.send_header("Transfer-Encoding", "chunked")

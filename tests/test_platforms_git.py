@@ -24,13 +24,14 @@ from git_coderepo.errors import (
     RegistrationError,
     RepositoryMissing,
     ScopeMissing,
+    ServerFailed,
     TokenRefused,
-    UnexpectedAnswer,
 )
 from git_coderepo.git import Git
 from git_coderepo.objects import EXECUTABLE, FILE, SYMLINK, ObjectId
 from git_coderepo.platforms.git import GitRemote
-from git_coderepo.platforms.git_transport import allowed_protocols, explain, transport
+from git_coderepo.platforms.git_transport import allowed_protocols, transport
+from git_coderepo.platforms.git_words import explain
 from git_coderepo.platforms.github import GitHub
 from git_coderepo.platforms.gitlab import GitLab
 from git_coderepo.testing import CodeRepositoryTests
@@ -409,7 +410,7 @@ UNREAD = "\nfatal: Could not read from remote repository."
         (f"{UNABLE}The requested URL returned error: 403", HTTPS, True, ScopeMissing),
         (f"{UNABLE}The requested URL returned error: 403", HTTPS, False, CredentialMissing),
         (f"{UNABLE}The requested URL returned error: 429", HTTPS, True, RateLimited),
-        (f"{UNABLE}The requested URL returned error: 502", HTTPS, True, UnexpectedAnswer),
+        (f"{UNABLE}The requested URL returned error: 502", HTTPS, True, ServerFailed),
         (f"remote: Repository not found.\nfatal: repository '{HTTPS}/' not found", HTTPS, True, RepositoryMissing),
         ("ERROR: Repository not found." + UNREAD, SSH, False, RepositoryMissing),
         ("remote: The project you were looking for could not be found or you", HTTPS, True, RepositoryMissing),

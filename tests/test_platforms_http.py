@@ -254,7 +254,28 @@ def test_a_limit_longer_than_allowed_ends_at_once(server: Server, http: Http) ->
     with pytest.raises(RateLimited) as raised:
         http.get(f"{server.url}/x")
     assert "1800 seconds" in raised.value.message
-    assert raised.value.hints == ("git config coderepo.maxWait 1800",)
+    (hint,) = raised.value.hints
+    assert hint == "git config coderepo.maxWait 1800, or CODEREPO_MAX_WAIT=1800 where there is no checkout"
+
+
+@pytest.mark.parametrize("hours", [-24, 24])
+def test_the_clock_of_a_limit_is_the_servers_own(server: Server, tokens: Tokens, hours: int) -> None:
+    """A clock that is wrong, here or there, makes no limit a day longer, and none that is over at once."""
+    there = time.time() + 3600 * hours
+    for named in ({"Retry_After": formatdate(there + 40, usegmt=True)}, {"RateLimit_Reset": str(int(there) + 40)}):
+        answer = json_answer("{}", 429, Date=formatdate(there, usegmt=True), RateLimit_Remaining="0", **named)
+        server.answers["/x"] = answer
+        http = Http(tokens, max_wait=3)
+        with pytest.raises(RateLimited, match=r"in (39|40|41) seconds"):
+            http.get(f"{server.url}/x")
+        http.close()
+
+
+def test_a_limit_that_never_ends_is_given_up(server: Server, http: Http) -> None:
+    server.answers["/x"] = json_answer("{}", 429, Retry_After="0")
+    with pytest.raises(RateLimited, match="after 3 seconds of waiting"):
+        http.get(f"{server.url}/x")
+    assert len(server.requests) < 8, "each time it is left alone for longer"
 
 
 def test_without_a_token_the_hint_is_to_get_one(stranger: Server, http: Http) -> None:

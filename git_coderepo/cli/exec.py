@@ -56,8 +56,8 @@ def exec_(
         raise UsageError("no command to run", hints=[f"git coderepo exec {run} -- python train.py"])
     order = fetch_order(run, overlay=overlay, code_repository=code_repository)
     wanted, manifest = order.wanted, order.manifest
-    if wanted.base is not None:
-        wanted.base.platform.notify = output.say
+    for platform in wanted.platforms():
+        platform.notify = output.say
     settings = runner_settings(Git())
     descriptors = []
     with ExitStack() as stack:
@@ -71,6 +71,8 @@ def exec_(
                 stack.enter_context(entry)
                 tree = entry.tree
                 descriptors.append(entry.descriptor)  # whatever outlives us goes on holding the tree
+        for each in made.fallbacks:
+            output.warn(f"by {each.method}: {each.reason}")
         if receipt is not None:
             made.write(receipt)
         recorded = manifest.run.directory if manifest is not None else b"."

@@ -244,6 +244,8 @@ OTHERS_ENVIRONMENT = (
     ("GIT_ADVICE", "`0` switches all hints off."),
     ("GIT_SSL_CAINFO, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE", "The file of certificate authorities to "
      "trust; the first that is set counts."),
+    ("GIT_HTTP_LOW_SPEED_TIME", "After how many seconds without data a server is given up; by default after `60` where "
+     "its API is asked, `120` where git is."),
     ("HTTPS_PROXY, NO_PROXY", "The proxy, as git and requests read them."),
 )  # fmt: skip
 

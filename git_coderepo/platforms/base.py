@@ -136,6 +136,10 @@ class BaseCodeRepository(ABC):
     # Who hears what a person should know while it works, and how long a rate limit is waited for, in seconds.
     notify: Callable[[str], None] = staticmethod(silent)
     max_wait: float = 60
+    # Whether archives have a limit of their own, which git does not share; and for how long it is waited for where that
+    # differs from any other limit.
+    limits_archives: ClassVar[bool] = False
+    archive_wait: float | None = None
     # The protocols that git may use: those of rule 3 on a runner, None for what the user's own git allows.
     protocols: frozenset[str] | None = None
 

@@ -16,7 +16,8 @@ from git_coderepo.errors import (
     ScopeMissing,
 )
 from git_coderepo.git import LOCAL_ENVIRONMENT, Git
-from git_coderepo.platforms.git_transport import credential_for, explain, prepared
+from git_coderepo.platforms.git_transport import credential_for, prepared
+from git_coderepo.platforms.git_words import explain
 from git_coderepo.trace import redact
 from git_coderepo.urls import RemoteURL
 
@@ -38,7 +39,7 @@ def push(repository: BaseCodeRepository, git: Git, refspec: str, *, url: RemoteU
 
     `git` stands in the user's repository, and says in its environment where else objects are. `url` is where the user's
     own git pushes to, None: the code repository's git URL. No remote is named, so that no tracking reference moves.
-    Raises PushRefused, MethodUnavailable, CredentialError, and what `git_transport.explain` makes of git's words.
+    Raises PushRefused, MethodUnavailable, CredentialError, and what `git_words.explain` makes of git's words.
     """
     if url is None:
         text = repository.git_url()

@@ -11,20 +11,18 @@ import os
 from git_coderepo.errors import (
     CodeRepoError,
     CommitMissing,
+    ConnectionBroken,
     CredentialError,
-    CredentialMissing,
     DownloadDamaged,
     GitFailed,
-    HostUnreachable,
     MethodUnavailable,
     ProtocolNotAllowed,
     RateLimited,
-    RepositoryMissing,
-    ScopeMissing,
+    ServerFailed,
     TokenRefused,
-    UnexpectedAnswer,
 )
 from git_coderepo.git import Git
+from git_coderepo.platforms.git_words import explain
 from git_coderepo.urls import RemoteURL
 
 TYPE_CHECKING = False
@@ -167,7 +165,14 @@ def ssh_without_questions(git: Git) -> dict[str, str]:
 
 
 def ask(repository: BaseCodeRepository, git: Git, *arguments: str, stdin: bytes | None = None) -> bytes:
-    """Run a git command against a repository's git URL, which stands for `{url}`; failures explained."""
+    """Run a git command against a repository's git URL, which stands for `{url}`; failures explained.
+
+    What broke off or failed on the other side is tried again, and a limit waited for, which git tells no time of.
+    """
+    import time
+
+    from git_coderepo.platforms.patience import TRIES, max_wait_hint, shown_seconds
+
     text = repository.git_url()
     if text is None:
         raise MethodUnavailable(f"git cannot fetch '{repository.name}'")
@@ -177,17 +182,55 @@ def ask(repository: BaseCodeRepository, git: Git, *arguments: str, stdin: bytes 
     credential = credential_for(url, repository.credentials)
     reach = prepared(git, url, credential, repository.git_credential_user(), repository.protocols)
     words = [url.url() if word == "{url}" else word for word in arguments]
-    process = reach.start(*words, stdin=stdin).finish()
     origin = url.origin()
-    if process.status == 0:
-        if credential is not None and origin is not None:
-            repository.credentials.accepted(origin, credential_path(url), credential)
-        return process.stdout
-    failure = process.failure()
-    error = explain(failure, url, credential) if isinstance(failure, GitFailed) else failure
+    bound = _bound_to_us(reach)
+    failures, waited = 0, 0.0
+    while True:
+        process = reach.start(*words, stdin=stdin, before=bound).finish()
+        if process.status == 0:
+            if credential is not None and origin is not None:
+                repository.credentials.accepted(origin, credential_path(url), credential)
+            return process.stdout
+        failure = process.failure()
+        error = explain(failure, url, credential) if isinstance(failure, GitFailed) else failure
+        failures += 1
+        delay = _delay_before_next(error, failures)
+        limited = isinstance(error, RateLimited)
+        if limited and delay is not None and waited + delay > repository.max_wait:
+            error.hints = (max_wait_hint(waited + delay),)
+            break
+        if delay is None or (failures >= TRIES and not limited):
+            break
+        repository.notify(f"warning: {error.message}; asking again in {shown_seconds(delay)}")
+        time.sleep(delay)
+        waited += delay if limited else 0
     if isinstance(error, TokenRefused) and credential is not None and origin is not None:
         repository.credentials.refused(origin, credential_path(url), credential)
     raise error
+
+
+def _bound_to_us(git: Git) -> tuple[str, ...]:
+    """The words that have the system end a command when we are killed: it would go on waiting for the server.
+
+    None where the system has no setpriv(1) that can (util-linux, Linux alone), or no git.
+    """
+    import shutil
+
+    path = git.environment.get("PATH")
+    words = ("setpriv", "--pdeathsig", "TERM")  # prctl(2), PR_SET_PDEATHSIG
+    if any(shutil.which(name, path=path) is None for name in ("git", "setpriv")):
+        return ()
+    asked = git.start("--version", before=words).finish()
+    return words if asked.status == 0 else ()
+
+
+def _delay_before_next(error: CodeRepoError, failures: int) -> float | None:
+    """The seconds after which the same question may get another answer; None where it would not."""
+    from git_coderepo.platforms.patience import pause, spread
+
+    if isinstance(error, RateLimited):
+        return spread(float(1 << failures))
+    return pause(failures) if isinstance(error, ServerFailed | DownloadDamaged | ConnectionBroken) else None
 
 
 def check_access(repository: BaseCodeRepository, git: Git | None = None) -> None:
@@ -228,117 +271,3 @@ def serves_commit(repository: BaseCodeRepository, commit: ObjectId) -> bool:
         except CommitMissing:
             return False
     return True
-
-
-# --- git's words for what went wrong ---------------------------------------------------------------
-
-_UNKNOWN_NAME = ("could not resolve host", "name or service not known", "name resolution", "nodename nor servname")
-_REFUSED = ("connection refused", "failed to connect", "couldn't connect", "no route to host", "network is unreachable")
-_TIMED_OUT = ("timed out", "timeout was reached", "operation too slow")
-_CERTIFICATE = (
-    "ssl certificate problem", "certificate verification failed", "server verification failed", "certificate signer",
-    "no alternative certificate", "ssl: certificate", "unable to get local issuer", "error setting certificate",
-)  # fmt: skip
-_NO_AUTHORITIES = ("problem with the ssl ca cert", "error setting certificate")
-_NO_GIT_SERVER = ("not valid: is this a git repository", "invalid content type", "invalid server response")
-_REDIRECTED = ("redirects followed", "unable to update url base from redirection")
-_RESET = ("connection reset", "empty reply from server", "recv failure", "send failure")
-_NO_COMMIT = ("not our ref", "couldn't find remote ref", "unadvertised object", "no such remote ref")
-_NO_ANSWER_TO_QUESTION = ("could not read username", "could not read password", "terminal prompts disabled")
-_UNAUTHORIZED = ("authentication failed", "access denied", "invalid username or", "returned error: 401")
-_NO_REPOSITORY = (
-    "returned error: 404", "not found", "could not be found", "does not appear to be a git repository",
-    "does not exist", "no such file or directory", "no such repository",
-)  # fmt: skip
-_CUT_OFF = (
-    "early eof",
-    "unexpected disconnect",
-    "hung up unexpectedly",
-    "rpc failed",
-    "invalid index-pack",
-    "transfer closed",
-)
-
-
-def explain(failure: GitFailed, url: RemoteURL, credential: Credential | None) -> CodeRepoError:
-    """What a failed git command means: unreachable, refused, missing; `failure` itself where its words are unknown.
-
-    `credential` is what git was given by us, None where it used the user's own means.
-    """
-    words = failure.stderr.decode("utf-8", "replace").lower()
-
-    def said(phrases: tuple[str, ...]) -> bool:
-        return any(phrase in words for phrase in phrases)
-
-    origin = url.origin() if url.transport in ("https", "http") else None
-    place = f"'{origin}'" if origin is not None else f"'{url.host or url.path}'"
-    log_in = (
-        f"git coderepo login --host {str(origin).partition('://')[2]}" if origin is not None else f"ssh -T {url.host}"
-    )
-    if "host key verification failed" in words:
-        return HostUnreachable(f"cannot trust {place}: its ssh host key is not known", hints=[log_in])
-    if said(_UNKNOWN_NAME):
-        return HostUnreachable(
-            f"cannot reach {place}: unknown host name", hints=["look at the spelling and at the network"]
-        )
-    if said(_CERTIFICATE) or said(_NO_AUTHORITIES):
-        from git_coderepo.platforms.unreachable import CERTIFICATE_HINTS
-
-        return HostUnreachable(f"cannot trust {place}: its certificate does not verify", hints=CERTIFICATE_HINTS)
-    if said(_TIMED_OUT):
-        return HostUnreachable(f"cannot reach {place}: timed out", hints=["look at the network, or set HTTPS_PROXY"])
-    if said(_REFUSED):
-        return HostUnreachable(f"cannot reach {place}: connection refused", hints=["look at the host and the port"])
-    if "disabled in libcurl" in words:
-        return ProtocolNotAllowed(
-            f"{place} redirects git to a protocol that is not allowed here", hints=["look at the URL of the remote"]
-        )
-    if "transport '" in words and "not allowed" in words:
-        return ProtocolNotAllowed(f"git may not use '{url.transport}' here", hints=["look at CODEREPO_ALLOW_PROTOCOL"])
-    if "permission denied (" in words:
-        return CredentialMissing(
-            f"{place} took none of your ssh keys", hints=[log_in, "ssh-add -l lists the keys at hand"]
-        )
-    if "returned error: 429" in words:
-        return RateLimited(f"{place} limits requests and asks to come back later", hints=["try again later"])
-    if said(_NO_ANSWER_TO_QUESTION):
-        return CredentialMissing(f"{place} wants a credential and none was found", hints=[log_in])
-    if "returned error: 403" in words:
-        if credential is None:
-            return CredentialMissing(f"{place} wants a credential and none was found", hints=[log_in])
-        return ScopeMissing(
-            f"the token from {credential.source} may not read {_repository(url)} on {place}", hints=[log_in]
-        )
-    if said(_UNAUTHORIZED):
-        source = (
-            f"the token from {credential.source}" if credential is not None else "what git's credential helper gave"
-        )
-        return TokenRefused(f"{place} refused {source}", hints=[log_in])
-    if said(_NO_COMMIT):
-        return CommitMissing(
-            f"{place} has no such commit in {_repository(url)}",
-            hints=["it was never pushed there, or its branch was deleted or rewritten: push it again"],
-        )
-    if said(_NO_GIT_SERVER):
-        return UnexpectedAnswer(
-            f"{place} does not answer as a git server",
-            hints=["look whether a proxy or a login page stands in between, and at the URL of the remote"],
-        )
-    if said(_REDIRECTED):
-        return UnexpectedAnswer(
-            f"{place} redirects git elsewhere, or in a circle", hints=["look at the URL of the remote"]
-        )
-    if said(_RESET):
-        return HostUnreachable(f"{place} closed the connection without an answer", hints=["try again"])
-    if said(_CUT_OFF):
-        return DownloadDamaged(f"the download from {place} broke off", hints=["try again"])
-    if said(_NO_REPOSITORY):
-        unseen = "" if url.transport in ("local", "file") else ", or this credential may not see it"
-        return RepositoryMissing(f"no repository {_repository(url)} on {place}{unseen}", hints=["look at the spelling"])
-    if "returned error: 5" in words:
-        return UnexpectedAnswer(f"{place} answered with an error of its own", hints=["try again later"])
-    return failure
-
-
-def _repository(url: RemoteURL) -> str:
-    return f"'{(url.path or '').strip('/') if url.host else url.path}'"

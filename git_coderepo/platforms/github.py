@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from git_coderepo.errors import UnexpectedAnswer
+from git_coderepo.errors import CodeRepoError, RateLimited, UnexpectedAnswer
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import CIVariables, Option, TokenVariable
 from git_coderepo.platforms.hosted import HostedRepository, Site, quoted
@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
     from git_coderepo.credential import Credential
-    from git_coderepo.platforms.http import Authorize, Http, Response
+    from git_coderepo.platforms.http import Authorize, Http
+    from git_coderepo.platforms.response import Response
 
+_LONGEST_REFUSAL = 1 << 16  # bytes
 _TENANTS = ".ghe.com"  # data residency: https://SUB.ghe.com with its API at https://api.SUB.ghe.com
 
 
@@ -130,6 +132,16 @@ class GitHub(HostedRepository):
         if not isinstance(sha, str):
             raise UnexpectedAnswer(f"'{self.api_origin()}' told no tree of the commit '{commit}'")
         return ObjectId(sha)
+
+    def refusal(self, response: Response) -> CodeRepoError:
+        # A secondary limit may name no time:
+        # https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
+        if response.status == 403 and b"rate limit" in response.download().read(_LONGEST_REFUSAL).lower():
+            response.close()
+            return RateLimited(
+                f"'{response.origin}' limits requests and does not say for how long", hints=["try again in a minute"]
+            )
+        return super().refusal(response)
 
     def scope_hints(self, response: Response) -> list[str]:
         # https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api: single sign-on

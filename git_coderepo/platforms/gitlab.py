@@ -45,6 +45,8 @@ class GitLab(HostedRepository):
         "Preferences, Access tokens: choose the scopes 'read_api' and 'read_repository' "  # noqa: S105
         "(https://gitlab.com/-/user_settings/personal_access_tokens)"
     )
+    # Five a minute: https://docs.gitlab.com/administration/settings/import_export_rate_limits/
+    limits_archives: ClassVar = True
     headers: ClassVar = {"Accept": "application/json, application/gzip, application/octet-stream;q=0.9"}
 
     @property

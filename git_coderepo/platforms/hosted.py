@@ -12,6 +12,7 @@ from git_coderepo.errors import (
     RegistrationError,
     RepositoryMissing,
     ScopeMissing,
+    ServerFailed,
     TokenRefused,
     UnexpectedAnswer,
 )
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
     from git_coderepo.context import LocalRepositoryContext
     from git_coderepo.credential import Credential
-    from git_coderepo.platforms.http import Authorize, Http, Response
+    from git_coderepo.platforms.http import Authorize, Http
+    from git_coderepo.platforms.response import Response
 
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
@@ -275,7 +277,8 @@ class HostedRepository(BaseCodeRepository):
         headers = dict(self.headers)
         if expects_archive:
             headers["Accept-Encoding"] = "identity"
-        return self._http.get(url, headers, authorize=authorize)
+        max_wait = self.archive_wait if expects_archive else None
+        return self._http.get(url, headers, authorize=authorize, max_wait=max_wait)
 
     def _credential_path(self, origin: Origin, url_path: str) -> str:
         api = Origin.parse(self.api_url)
@@ -332,8 +335,12 @@ class HostedRepository(BaseCodeRepository):
                 "may not see it",
                 hints=["look at the spelling", f"what the token needs: {self.scopes}"],
             )
-        hints = ["try again later"] if status >= 500 else []
-        return UnexpectedAnswer(f"'{origin}' answered {status}, which its documentation does not describe", hints=hints)
+        if status >= 500:
+            return ServerFailed(f"'{origin}' answered {status}: it has a problem of its own", hints=["try again later"])
+        return UnexpectedAnswer(
+            f"'{origin}' answered {status}, which its documentation does not describe",
+            hints=["look whether a proxy stands in between, and at the URL of the API"],
+        )
 
     def scope_hints(self, response: Response) -> list[str]:
         """What to do about a 403."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.errors import HostUnreachable, InvalidRemoteURL, ProtocolNotAllowed, RateLimited, UnexpectedAnswer
+from git_coderepo.errors import HostUnreachable, InvalidRemoteURL, ProtocolNotAllowed, UnexpectedAnswer
 from git_coderepo.platforms.base import silent
+from git_coderepo.platforms.response import Response
 from git_coderepo.trace import trace
 
 TYPE_CHECKING = False
@@ -19,15 +20,12 @@ if TYPE_CHECKING:
     import requests
 
     from git_coderepo.credential import Credential, CredentialSource
-    from git_coderepo.platforms.download import Download
     from git_coderepo.urls import Origin
 
     Authorize = Callable[[Credential], tuple[str, str]]
 
-CONNECT_TIMEOUT, READ_TIMEOUT = 10, 60  # seconds
+CONNECT_TIMEOUT, READ_TIMEOUT = 10, 60  # seconds; git's own variable names another for the second
 MOST_REDIRECTS = 5
-MOST_WAITS = 10
-MOST_JSON = 8 << 20  # bytes
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 
@@ -62,91 +60,6 @@ def check_protocol(origin: Origin, environment: Mapping[str, str]) -> None:
 def bearer(credential: Credential) -> tuple[str, str]:
     """RFC 6750."""
     return "Authorization", f"Bearer {credential.secret.reveal()}"
-
-
-class Response:
-    """An answer whose body is still to be read: `status`, `headers` (any case), `origin`.
-
-    `credential` is the one that went with the request, None without; `asked` the origin and path it was found for.
-    """
-
-    __slots__ = ("_answer", "asked", "credential", "headers", "origin", "status", "url")
-
-    def __init__(
-        self,
-        answer: requests.Response,
-        url: str,
-        origin: Origin,
-        credential: Credential | None,
-        asked: tuple[Origin, str] | None,
-    ) -> None:
-        self._answer = answer
-        self.url = url
-        self.origin = origin
-        self.credential = credential
-        self.asked = asked
-        self.status = answer.status_code
-        self.headers: Mapping[str, str] = answer.headers
-
-    @property
-    def content_type(self) -> str:
-        """`application/json`, without parameters; "" where the answer names none."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-    def json(self) -> dict[str, object]:
-        """The object in the body; raises UnexpectedAnswer for anything else, of whatever status."""
-        import json
-
-        if "json" not in self.content_type:
-            self.close()
-            raise _not_the_api(self, "JSON")
-        body = self.download().read(MOST_JSON + 1)
-        self.close()
-        try:
-            value = json.loads(body) if len(body) <= MOST_JSON else None
-        except ValueError:
-            value = None
-        if not isinstance(value, dict):
-            raise UnexpectedAnswer(f"'{self.origin}' answered with JSON that its API does not describe")
-        return value
-
-    def download(self, *, raw: bool = False) -> Download:
-        """The body as a file, decoded unless `raw`."""
-        from git_coderepo.platforms.download import Download
-
-        return Download(self._answer.raw, str(self.origin), raw=raw)
-
-    def archive(self) -> Download:
-        """The body, once its type and first bytes say that it is a gzip archive; raises UnexpectedAnswer."""
-        kind, _, subtype = self.content_type.partition("/")
-        trusted = kind in ("", "binary") or (
-            kind == "application" and not subtype.endswith(("json", "xml", "javascript"))
-        )
-        if not trusted:
-            self.close()
-            raise _not_the_api(self, "an archive")
-        download = self.download(raw=True)
-        try:
-            is_gzip = download.peek(2) == b"\x1f\x8b"  # RFC 1952, section 2.3.1
-        except BaseException:
-            download.close()
-            raise
-        if not is_gzip:
-            download.close()
-            raise UnexpectedAnswer(f"'{self.origin}' answered with something else than a gzip archive")
-        return download
-
-    def close(self) -> None:
-        self._answer.close()
-
-
-def _not_the_api(response: Response, wanted: str) -> UnexpectedAnswer:
-    kind = response.content_type
-    shown = f"'{kind}'" if kind.isprintable() and kind else "no type"
-    return UnexpectedAnswer(
-        f"'{response.origin}' answered {response.status} with {shown} where {wanted} was asked for",
-        hints=["look whether a proxy or a login page stands in between, and at the URL of the API"],
-    )
 
 
 class Http:
@@ -190,19 +103,22 @@ class Http:
         *,
         authorize: Authorize | None = None,
         bound: Mapping[str, str] | None = None,
+        max_wait: float | None = None,
     ) -> Response:
         """The answer to a GET, of whatever status, redirects followed and rate limits waited for.
 
-        `bound` are headers that may hold a secret of this origin's: a redirect to another one drops them.
+        `bound` are headers that may hold a secret of this origin's: a redirect to another one drops them. `max_wait`
+        are the seconds for which a limit is waited for, None for those of this object.
         Raises HostUnreachable, RateLimited, ProtocolNotAllowed, UnexpectedAnswer.
         """
-        return self._ask(url, headers or {}, authorize or self._authorize, bound or {}, None)
+        most = self._max_wait if max_wait is None else max_wait
+        return self._ask(url, headers or {}, authorize or self._authorize, bound or {}, None, most)
 
     def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, bound: Mapping[str, str] | None = None
     ) -> Response:
         """The answer to a POST that only asks: it may be sent twice, and a redirect sends it on. As `get` otherwise."""
-        return self._ask(url, headers, self._authorize, bound or {}, body)
+        return self._ask(url, headers, self._authorize, bound or {}, body, self._max_wait)
 
     def open(self) -> None:
         """Have the session that requests share: before threads are started that ask at the same time."""
@@ -216,28 +132,26 @@ class Http:
         authorize: Authorize,
         bound: Mapping[str, str],
         body: bytes | None,
+        max_wait: float,
     ) -> Response:
         import time
 
-        waited = delay = 0.0
-        for attempt in range(MOST_WAITS):
+        from git_coderepo.platforms.patience import asked_delay, limited, shown_seconds, spread
+
+        waited = 0.0
+        attempt = 0
+        while True:
             response = self._follow(url, headers, authorize, bound, body)
-            asked = asked_delay(response, attempt, time.time())
-            if asked is None:
+            delay = asked_delay(response, attempt, time.time())
+            if delay is None:
                 return response
-            delay = asked
             response.close()
-            if waited + delay > self._max_wait:
-                break
-            self._notify(f"'{response.origin}' asks to wait {delay:.0f} seconds")
-            time.sleep(delay)
+            if waited + delay > max_wait:
+                raise limited(response, delay, waited)
+            self._notify(f"'{response.origin}' asks to wait {shown_seconds(delay)}")
+            time.sleep(spread(delay))
             waited += delay
-        hints = [f"git config coderepo.maxWait {delay + waited:.0f}"] if delay + waited < 7200 else []
-        if response.credential is None:
-            hints.append(f"a token raises the limit: git coderepo login --host {response.origin.host}")
-        raise RateLimited(
-            f"'{response.origin}' limits requests and asks to come back in {delay:.0f} seconds", hints=hints
-        )
+            attempt += 1
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
@@ -319,7 +233,7 @@ class Http:
                 headers=sent,
                 stream=True,
                 allow_redirects=False,
-                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                timeout=(CONNECT_TIMEOUT, self._silence()),
                 verify=ca_bundle(self._environment) or True,
                 proxies=get_environ_proxies(url),
             )
@@ -334,6 +248,11 @@ class Http:
             return Response(answer, url, origin, credential, asked)
         # Raised here, outside the handler: the original error holds the request with its headers.
         raise failure
+
+    def _silence(self) -> float:
+        """For how many seconds a server may say nothing."""
+        named = self._environment.get("GIT_HTTP_LOW_SPEED_TIME", "")
+        return float(named) if named.isascii() and named.isdigit() and int(named) > 0 else READ_TIMEOUT
 
     def _find(self, origin: Origin, url: str) -> tuple[Credential | None, tuple[Origin, str] | None]:
         from urllib.parse import urlsplit
@@ -364,6 +283,11 @@ def _new_session() -> requests.Session:
     from urllib3.util import Retry
 
     from git_coderepo import __version__
+    from git_coderepo.platforms.patience import pause
+
+    class Jittered(Retry):
+        def get_backoff_time(self) -> float:
+            return pause(len(self.history))
 
     session = requests.Session()
     # Without it requests would read ~/.netrc and send what it finds there; proxies and CA files are given per call.
@@ -371,7 +295,7 @@ def _new_session() -> requests.Session:
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers.clear()
     session.headers.update({"User-Agent": f"git-coderepo/{__version__}", "Accept-Encoding": "gzip"})
-    retry = Retry(
+    retry = Jittered(
         total=3,
         connect=2,
         read=1,
@@ -380,8 +304,6 @@ def _new_session() -> requests.Session:
         redirect=False,
         status_forcelist=(500, 502, 503, 504),
         allowed_methods=("GET", "POST"),  # see `Http.post`
-        backoff_factor=0.25,
-        backoff_jitter=0.25,
         respect_retry_after_header=False,  # limits are waited for by `get`, which knows how long it may
         raise_on_status=False,
     )
@@ -401,42 +323,3 @@ def _origin_of_redirect(url: str, *, before: Origin) -> Origin:
         return Origin.parse(url)
     except (InvalidRemoteURL, ValueError):
         raise UnexpectedAnswer(f"'{before}' redirects to something that is no URL of a server") from None
-
-
-# --- rate limits ---------------------------------------------------------------------------------
-
-
-def asked_delay(response: Response, attempt: int, now: float) -> float | None:
-    """For how many seconds a server asks to be left alone; None where the answer is not about a limit.
-
-    `Retry-After`: RFC 9110, section 10.2.3. `x-ratelimit-reset`: GitHub, seconds since the epoch. `RateLimit-Reset`:
-    GitLab, the same; the IETF draft of that name counts from now.
-    """
-    headers = response.headers
-    exhausted = headers.get("x-ratelimit-remaining") == "0" or headers.get("ratelimit-remaining") == "0"
-    retry_after = headers.get("retry-after")
-    if response.status not in (429, 403, 503) or (response.status != 429 and retry_after is None and not exhausted):
-        return None
-    if response.status == 503 and retry_after is None:
-        return None
-    if retry_after is not None:
-        delay = _seconds(retry_after, now)
-    else:
-        reset = headers.get("x-ratelimit-reset") or headers.get("ratelimit-reset") or ""
-        delay = None if not reset.isascii() or not reset.isdigit() else float(reset)
-        if delay is not None and delay > 1e8:
-            delay -= now
-    if delay is None:
-        delay = float(1 << attempt)
-    return max(delay, 0.2)
-
-
-def _seconds(retry_after: str, now: float) -> float | None:
-    from email.utils import parsedate_to_datetime
-
-    if retry_after.isascii() and retry_after.isdigit():
-        return float(retry_after)
-    try:
-        return parsedate_to_datetime(retry_after).timestamp() - now
-    except ValueError:
-        return None

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from git_coderepo.checkout.lfs import Pointer
     from git_coderepo.credential import Credential
     from git_coderepo.platforms.base import BaseCodeRepository
-    from git_coderepo.platforms.http import Authorize, Response
+    from git_coderepo.platforms.http import Authorize
+    from git_coderepo.platforms.response import Response
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 # Objects in one question: what git-lfs itself asks for.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from git_coderepo.errors import HostUnreachable, UnexpectedAnswer
+from git_coderepo.errors import ConnectionBroken, HostUnreachable, UnexpectedAnswer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.urls import Origin
 
 CERTIFICATE_HINTS = ("GIT_SSL_CAINFO=/path/to/authority.pem names the certificate authority to trust, for git as well",)
+
+CLOCK_HINTS = ("look at this machine's clock (date -u), and at the certificate's dates",)
+_TIMES = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
 
 
 def unreachable(origin: Origin, error: Exception) -> HostUnreachable | UnexpectedAnswer:
@@ -36,9 +39,9 @@ def unreachable(origin: Origin, error: Exception) -> HostUnreachable | Unexpecte
     certificate = caused_by(ssl.SSLCertVerificationError)
     if isinstance(certificate, ssl.SSLCertVerificationError):
         reason = certificate.verify_message.rstrip(".")
-        return HostUnreachable(
-            f"cannot trust {name}: its certificate does not verify: {reason}", hints=CERTIFICATE_HINTS
-        )
+        told = certificate.verify_code in _TIMES
+        hints = CLOCK_HINTS if told else CERTIFICATE_HINTS
+        return HostUnreachable(f"cannot trust {name}: its certificate does not verify: {reason}", hints=hints)
     if caused_by(ssl.SSLError, urllib3.SSLError):
         return HostUnreachable(f"cannot reach {name}: no TLS connection", hints=["does it speak https at this port?"])
     if caused_by(urllib3.NameResolutionError, socket.gaierror):
@@ -53,7 +56,7 @@ def unreachable(origin: Origin, error: Exception) -> HostUnreachable | Unexpecte
     ):
         return HostUnreachable(f"cannot reach {name}: timed out", hints=["look at the network, or set HTTPS_PROXY"])
     if caused_by(http.client.HTTPException, ConnectionResetError, urllib3.ProtocolError):
-        return HostUnreachable(f"'{origin}' closed the connection without an answer", hints=["try again"])
+        return ConnectionBroken(f"'{origin}' closed the connection without an answer", hints=["try again"])
     system = caused_by(OSError)
     return HostUnreachable(f"cannot reach {name}: {_words(system)}", hints=["look at the network"])
 

@@ -83,15 +83,19 @@ class Cache:
             entry = self.find(key)
             if entry is not None:
                 return entry
-            with self._filling(key) as folder:
-                assert folder is not None
-                entry = self.find(key)
-                if entry is not None:
-                    return entry
-                self._made(folder, make)
-                entry = self.find(key)
-                if entry is not None:
-                    return entry
+            try:
+                with self._filling(key) as folder:
+                    assert folder is not None
+                    entry = self.find(key)
+                    if entry is not None:
+                        return entry
+                    self._made(folder, make)
+                    entry = self.find(key)
+                    if entry is not None:
+                        return entry
+            except BaseException:
+                self._tidy(key)
+                raise
             # Evicted in the very moment in which it came: once more.
 
     def trees(self, key: str) -> list[str]:
@@ -186,6 +190,13 @@ class Cache:
                     os.rmdir(folder)
                 except OSError:
                     pass  # somebody begins anew
+
+    def _tidy(self, key: str) -> None:
+        """As `clear`, after an error that says more than what may fail here."""
+        try:
+            self.clear(key)
+        except (OSError, TargetUnusable):
+            pass  # the next one that fills or prunes it comes by here
 
     def _remove_leftovers(self, folder: str) -> None:
         """With the lock in hand, whatever is being filled is being filled by nobody."""

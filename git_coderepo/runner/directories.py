@@ -33,16 +33,40 @@ _WORDS = {
     errno.ENFILE: "too many files are open on this machine",
 }
 
+_HINTS = {
+    errno.ENOSPC: ["free some space, or name a directory on another file system"],
+    errno.EDQUOT: ["free some space, or name a directory on another file system"],
+    errno.EROFS: ["name a directory that can be written to"],
+    errno.EACCES: ["name a directory that can be written to"],
+}
 
-def unusable(error: OSError, path: str | bytes | os.PathLike[str], verb: str = "write") -> TargetUnusable:
-    """What the operating system's refusal to `verb` `path` means, in a user's words."""
+
+def unusable(
+    error: OSError, path: str | bytes | os.PathLike[str], verb: str = "write", *, where: int | None = None
+) -> TargetUnusable:
+    """What the operating system's refusal to `verb` `path` means, in a user's words.
+
+    `where` is a descriptor on the file system where that was; without it `path` leads there from the working directory.
+    """
     reason = _WORDS.get(error.errno or 0) or (error.strerror or str(error)).lower()
-    hints = (
-        ["free some space, or name a directory on another file system"]
-        if error.errno in (errno.ENOSPC, errno.EDQUOT)
-        else []
-    )
+    hints = _HINTS.get(error.errno or 0, [])
+    if error.errno == errno.ENOSPC and _has_no_inode(path if where is None else where):
+        reason = "the file system has no inode left for another file"
+        hints = ["remove some files (df -i shows how many there may be), or name a directory on another file system"]
     return TargetUnusable(f"cannot {verb} {quoted(os.fsencode(path))}: {reason}", hints=hints)
+
+
+def _has_no_inode(place: Root) -> bool:
+    """Whether the file system that holds `place`, or would, counts inodes and has none left."""
+    if not isinstance(place, int):
+        place = os.fsencode(place)
+        while place and not os.path.isdir(place):
+            place = os.path.dirname(place)
+    try:
+        found = os.statvfs(place or b".") if not isinstance(place, int) else os.statvfs(place)
+    except OSError:
+        return False
+    return found.f_files > 0 and found.f_favail == 0 and found.f_bavail > 0
 
 
 class Directories:

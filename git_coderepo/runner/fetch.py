@@ -40,6 +40,7 @@ from git_coderepo.runner.receipt import Fallback, Receipt, SubmoduleReceipt
 from git_coderepo.runner.submodules import SubmodulePlace, said_of
 from git_coderepo.runner.target import Target
 from git_coderepo.runner.wanted import Wanted, WantedSubmodule
+from git_coderepo.runner.ways import order, tried
 from git_coderepo.runner.writer import TreeWriter, WrittenTree
 
 Method = Callable[[BaseRequest], AbstractContextManager[Delivery]]
@@ -201,12 +202,13 @@ def _materialise(
         used = "overlay"
     else:
         used = ""
-        for name in _order(wanted, method):
+        ways = list(order(wanted, method))
+        while ways:
+            name = ways.pop(0)
             if name == "published" and method == "auto" and not any(isinstance(each, _GONE) for each in errors):
                 continue
             try:
-                directory = fresh()
-                written, received = _by(name, wanted, directory, limits, progress)
+                directory, (written, received) = _by(name, ways, wanted, fresh, limits, progress)
             except TargetUnusable:
                 raise  # by any other way, too, it would end there
             except CodeRepoError as error:
@@ -277,19 +279,6 @@ def _below(part: bytes, conversions: Iterable[Converted]) -> Iterator[Converted]
         yield replace(each, left=[path[start:] for path in each.left])
 
 
-def _order(wanted: Wanted, method: str) -> tuple[str, ...]:
-    if method != "auto":
-        return (method,)
-    order: tuple[str, ...] = ("archive", "git") if wanted.archive_exact else ("git", "archive")
-    if wanted.base is not None and wanted.base.platform.needs_special:
-        order = (*order, "files")
-    if wanted.problem is not None:
-        order = order[:1]  # it is the same, whatever is tried
-    if wanted.published is not None:
-        order = (*order, "published")
-    return ("local", *order) if wanted.local is not None else order
-
-
 def _without_overlay(wanted: Wanted, used: str) -> Mapping[str, object]:
     """What the receipt says where the whole tree came in one."""
     if used != "published" and (used != "local" or wanted.local is None or not wanted.local.whole):
@@ -298,6 +287,25 @@ def _without_overlay(wanted: Wanted, used: str) -> Mapping[str, object]:
 
 
 def _by(
+    name: str,
+    coming: list[str],
+    wanted: Wanted,
+    fresh: Callable[[], Root],
+    limits: Limits,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[Root, tuple[WrittenTree, int]]:
+    """The tree by one method, before those in `coming` are tried, and the directory that `fresh` gave for it."""
+    if wanted.problem is not None and name not in ("local", "published"):
+        raise wanted.problem
+
+    def attempt() -> tuple[Root, tuple[WrittenTree, int]]:
+        directory = fresh()
+        return directory, _once(name, wanted, directory, limits, progress)
+
+    return attempt() if wanted.base is None else tried(name, coming, wanted.base.platform, attempt)
+
+
+def _once(
     name: str, wanted: Wanted, directory: Root, limits: Limits, progress: Callable[[int, int], None] | None
 ) -> tuple[WrittenTree, int]:
     """One attempt by a method."""
@@ -313,8 +321,6 @@ def _by(
             raise MethodUnavailable("nothing says where the run may have been published")
         source = published_method(wanted.published)
         return _write(replace(wanted, overlay=None, deleted=()), directory, source, limits, progress)
-    if wanted.problem is not None:
-        raise wanted.problem
     assert wanted.base is not None
     return _write(wanted, directory, METHODS[name](replace(wanted.base, limits=limits)), limits, progress)
 

@@ -46,7 +46,7 @@ class PublishedRun:
 def list_published(platform: BaseCodeRepository, git: Git, prefix: str = "") -> list[Published]:
     """The runs that are published on a platform, newest first; their ids begin with `prefix` (hex digits and dashes).
 
-    Raises what `git_transport.explain` makes of git's words.
+    Raises what `git_words.explain` makes of git's words.
     """
     rows = ask(platform, git, "ls-remote", "--quiet", "--", "{url}", f"{NAMESPACE}{prefix}*").splitlines()
     found = [_ROW.fullmatch(row) for row in rows]

@@ -87,7 +87,7 @@ class Scratch:
 
         By its id; else the `reference` that leads to it alone, if there is one; else the recorded branch, ever deeper;
         else all branches and tags. Raises CommitMissing,
-        MethodUnavailable, and what `git_transport.explain` makes of git's words.
+        MethodUnavailable, and what `git_words.explain` makes of git's words.
         """
         less = ["--filter=" + only] if only else []
         attempts = [[*less, "--depth=1", "--", "{url}", commit.hex]]
@@ -113,7 +113,7 @@ class Scratch:
     def fetch_reference(self, platform: BaseCodeRepository, reference: str) -> ObjectId:
         """Bring what a reference leads to, without what came before it; gives the commit.
 
-        Raises CommitMissing where there is no such reference, and what `git_transport.explain` makes of git's words.
+        Raises CommitMissing where there is no such reference, and what `git_words.explain` makes of git's words.
         """
         ask(platform, self.git, *_FETCH, "--depth=1", "--", "{url}", f"{reference}:refs/fetched")
         return ObjectId(self.git.line("rev-parse", "--verify", "refs/fetched^{commit}"))

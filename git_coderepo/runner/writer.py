@@ -162,7 +162,7 @@ class TreeWriter:
             except FileExistsError:
                 raise collision(self._listing, path) from None
             except OSError as error:
-                raise unusable(error, path) from None
+                raise unusable(error, path, where=self._directories.root) from None
         try:
             if not isinstance(contents, bytes):
                 siblings[name] = packed + self._stream(entry, file)
@@ -251,7 +251,7 @@ class TreeWriter:
             except FileExistsError:
                 raise collision(listing, path) from None
             except OSError as error:
-                raise unusable(error, path) from None
+                raise unusable(error, path, where=self._directories.root) from None
         for directory, entries in listing.directories.items():
             for name, packed in entries.items():
                 if packed.startswith(_PACKED_GITLINK):
@@ -263,7 +263,7 @@ class TreeWriter:
                     except FileExistsError:
                         raise collision(listing, path) from None
                     except OSError as error:
-                        raise unusable(error, path) from None
+                        raise unusable(error, path, where=self._directories.root) from None
         read_back(self._directories, listing)
         return WrittenTree(
             entries=listing,

@@ -323,9 +323,9 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until something has happened; a minute at most."""
-    deadline = time.monotonic() + 60
+def until(condition: Callable[[], bool], *, seconds: float = 60) -> None:
+    """Wait until something has happened; a minute at most, or so many `seconds`."""
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it does not happen"
         time.sleep(0.02)

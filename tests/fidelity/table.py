@@ -32,7 +32,7 @@ def rendered(cells: Mapping[tuple[str, str], str]) -> str:
         if row.group != group:
             group = row.group
             text += ["", f"## {group}", "", f"| | {' | '.join(PLATFORMS)} |", f"|---{'|---' * len(PLATFORMS)}|"]
-        text.append(f"| {' | '.join([row.name, *(_escaped(cells[row.slug, platform]) for platform in PLATFORMS)])} |")
+        text.append(f"| {' | '.join([row.name, *(escaped(cells[row.slug, platform]) for platform in PLATFORMS)])} |")
     return "\n".join(text) + "\n"
 
 
@@ -52,5 +52,6 @@ def written() -> dict[tuple[str, str], str]:
     return cells
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """A text as a cell of a Markdown table."""
     return text.replace("|", "\\|")

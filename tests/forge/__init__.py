@@ -21,11 +21,13 @@ from tests.forge.misbehaviour import (
     MissingEntry,
     OtherCommit,
     Redirect,
+    Reset,
     RetryAfter,
     RewrittenTar,
     Slow,
     Stall,
     Status,
+    Typed,
     WrongByte,
 )
 from tests.forge.model import Recorded, Repository
@@ -47,11 +49,13 @@ __all__ = [
     "Recorded",
     "Redirect",
     "Repository",
+    "Reset",
     "RetryAfter",
     "RewrittenTar",
     "Slow",
     "Stall",
     "Status",
+    "Typed",
     "WrongByte",
     "closed_port",
 ]

@@ -47,7 +47,7 @@ class Response:
 
     `framing` says how the end of the body is told: `length` (Content-Length), `chunked`, `close` (end of connection).
     `declared` is the Content-Length to claim, `unterminated` drops the connection where the end should be told,
-    `reset` sends nothing at all but a TCP reset.
+    `reset` with a TCP reset; without a body nothing at all is sent before it.
     """
 
     status: int
@@ -228,7 +228,8 @@ def _send(connection: socket.socket, response: Response, head_only: bool) -> boo
     """Sends an answer; whether the connection can be used again."""
     if response.reset:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        return False
+        if response.body == b"":
+            return False
     bodiless = response.status in (204, 304)
     headers = dict(response.headers)
     headers.setdefault("Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime()))

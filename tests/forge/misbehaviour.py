@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Protocol
 
 from tests.forge import archives
@@ -103,6 +104,25 @@ class Hangup:
 
 
 @dataclass(frozen=True)
+class Reset:
+    """The first `after` bytes of the body, then a TCP reset; none at all where there is no more to send."""
+
+    after: int
+
+    def answer(self, forge: Forge, request: Request, proceed: Proceed) -> Response:
+        response = proceed()
+        whole = response.content()
+
+        def body() -> Iterator[bytes]:
+            yield whole[: self.after]
+            # A reset takes with it what the other side has not read yet.
+            forge.server.closing.wait(0.5)
+
+        started = body() if len(whole) > self.after else b""
+        return response.with_body(started, framing="length", declared=len(whole), unterminated=True, reset=True)
+
+
+@dataclass(frozen=True)
 class Status:
     """An answer with this status, and JSON for a body."""
 
@@ -121,31 +141,46 @@ class RetryAfter:
 
     seconds: int = 1
     status: int = 429
+    as_date: bool = False  # RFC 9110, section 10.2.3, allows both
+    clock: int = 0  # the seconds by which the server's clock is ahead
 
     def answer(self, forge: Forge, request: Request, proceed: Proceed) -> Response:
         body = (
             b'{"message": "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}'
         )
-        headers = {"Content-Type": "application/json; charset=utf-8", "Retry-After": str(self.seconds)}
+        now = time.time() + self.clock
+        until = formatdate(now + self.seconds, usegmt=True) if self.as_date else str(self.seconds)
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            "Date": formatdate(now, usegmt=True),
+            "Retry-After": until,
+        }
         return Response(self.status, headers, body)
 
 
 @dataclass(frozen=True)
 class LimitReset:
-    """GitHub's primary limit: 403 or 429, `x-ratelimit-remaining: 0`, and when it ends in seconds since 1970."""
+    """GitHub's primary limit: 403 or 429, `x-ratelimit-remaining: 0`, and when it ends in seconds since 1970.
+
+    GitLab's has the same names without `x-`: https://docs.gitlab.com/administration/settings/user_and_ip_rate_limits/
+    """
 
     seconds: int = 1
     status: int = 403
+    clock: int = 0  # the seconds by which the server's clock is ahead
+    prefix: str = "x-ratelimit"
 
     def answer(self, forge: Forge, request: Request, proceed: Proceed) -> Response:
+        now = int(time.time()) + self.clock
         headers = {
             "Content-Type": "application/json; charset=utf-8",
-            "x-ratelimit-limit": "60",
-            "x-ratelimit-remaining": "0",
-            "x-ratelimit-used": "60",
-            "x-ratelimit-reset": str(int(time.time()) + self.seconds),
-            "x-ratelimit-resource": "core",
+            "Date": formatdate(now, usegmt=True),
+            f"{self.prefix}-limit": "60",
+            f"{self.prefix}-remaining": "0",
+            f"{self.prefix}-reset": str(now + self.seconds),
         }
+        if self.prefix == "x-ratelimit":
+            headers.update({"x-ratelimit-used": "60", "x-ratelimit-resource": "core"})
         return Response(self.status, headers, b'{"message": "API rate limit exceeded for 127.0.0.1."}')
 
 
@@ -158,6 +193,18 @@ class Html:
     def answer(self, forge: Forge, request: Request, proceed: Proceed) -> Response:
         page = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Please sign in.</body></html>\n"
         return Response(self.status, {"Content-Type": "text/html; charset=utf-8"}, page)
+
+
+@dataclass(frozen=True)
+class Typed:
+    """The proper answer, under another content type."""
+
+    content_type: str
+
+    def answer(self, forge: Forge, request: Request, proceed: Proceed) -> Response:
+        response = proceed()
+        response.headers["Content-Type"] = self.content_type
+        return response
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
@@ -151,6 +152,12 @@ class Forge:
         if platform == "gitlab":
             return f"{self.url}{self.gitlab_root}/api/v4"
         return self._origin("web") + self.api_prefix if self.api_prefix else self._origin("api")
+
+    def certify(self, not_before: datetime | None = None, not_after: datetime | None = None) -> None:
+        """Show a certificate that is valid between these times from now on; one that is valid now without them."""
+        for listener in self.server.listeners.values():
+            if listener.tls is not None:
+                listener.tls = _server_context(not_before, not_after)
 
     @property
     def env(self) -> dict[str, str]:
@@ -374,7 +381,8 @@ def _authority() -> trustme.CA:
 
 
 @functools.cache
-def _server_context() -> ssl.SSLContext:
+def _server_context(not_before: datetime | None = None, not_after: datetime | None = None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _authority().issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    shown = _authority().issue_cert("127.0.0.1", "localhost", not_before=not_before, not_after=not_after)
+    shown.configure_cert(context)
     return context

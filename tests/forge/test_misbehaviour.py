@@ -5,10 +5,13 @@ from __future__ import annotations
 import gzip
 import time
 import zlib
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 
 import pytest
 import requests
+import urllib3
 
 from tests.forge import (
     BrokenGzip,
@@ -23,11 +26,13 @@ from tests.forge import (
     OtherCommit,
     Redirect,
     Repository,
+    Reset,
     RetryAfter,
     RewrittenTar,
     Slow,
     Stall,
     Status,
+    Typed,
     WrongByte,
     closed_port,
 )
@@ -156,3 +161,34 @@ def test_a_commit_that_housekeeping_removed_is_gone(forge, github, code, client)
     github.prune()
     assert client.github(f"/repos/acme/widgets/git/commits/{head}", token).status_code == 404
     assert client.github(f"/repos/acme/widgets/tarball/{head}", token).status_code == 404
+
+
+def test_a_reset_comes_after_what_was_sent(forge, archive_url, token, client):
+    forge.misbehave("archive", Reset(after=100))
+    named = {"Authorization": f"Bearer {token}"}
+    with client.session.get(archive_url, headers=named, stream=True, verify=str(forge.ca_file)) as answer:
+        assert answer.status_code == 200
+        assert len(answer.raw.read(100)) == 100
+        with pytest.raises(urllib3.exceptions.ProtocolError, match="broken"):
+            answer.raw.read(1)
+    assert client.get(archive_url, token).status_code == 200
+
+
+def test_another_content_type_and_another_clock(forge, archive_url, token, client):
+    forge.misbehave("archive", Typed("text/plain"))
+    forge.misbehave("archive", RetryAfter(5, as_date=True, clock=86400))
+    forge.misbehave("archive", LimitReset(5, clock=-86400, prefix="ratelimit"))
+    typed, dated, reset = (client.get(archive_url, token) for _ in range(3))
+    assert typed.headers["content-type"] == "text/plain" and typed.content.startswith(b"\x1f\x8b")
+    then, until = (parsedate_to_datetime(dated.headers[name]) for name in ("date", "retry-after"))
+    assert (until - then).total_seconds() == 5 and then.timestamp() > time.time() + 80000
+    assert int(reset.headers["ratelimit-reset"]) < time.time() - 80000 and "x-ratelimit-reset" not in reset.headers
+
+
+def test_a_certificate_of_another_time(forge, archive_url, token, client):
+    forge.certify(datetime(2019, 1, 1), datetime(2020, 1, 1))
+    client.session.close()
+    with pytest.raises(requests.exceptions.SSLError, match="expired"):
+        client.get(archive_url, token)
+    forge.certify()
+    assert client.get(archive_url, token).status_code == 200

@@ -1,0 +1,168 @@
+"""git's words for what went wrong on the way to another repository, and what they mean."""
+
+from __future__ import annotations
+
+from git_coderepo.errors import (
+    CodeRepoError,
+    CommitMissing,
+    ConnectionBroken,
+    CredentialMissing,
+    DownloadDamaged,
+    GitFailed,
+    HostUnreachable,
+    ProtocolNotAllowed,
+    RateLimited,
+    RepositoryMissing,
+    ScopeMissing,
+    ServerFailed,
+    TokenRefused,
+    UnexpectedAnswer,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.credential import Credential
+    from git_coderepo.urls import RemoteURL
+
+_UNKNOWN_NAME = ("could not resolve host", "name or service not known", "name resolution", "nodename nor servname")
+_REFUSED = ("connection refused", "failed to connect", "couldn't connect", "no route to host", "network is unreachable")
+_TIMED_OUT = ("timed out", "timeout was reached")
+_NO_ROOM = ("no space left on device", "disk quota exceeded")
+_CERTIFICATE = (
+    "ssl certificate problem", "certificate verification failed", "server verification failed", "certificate signer",
+    "no alternative certificate", "ssl: certificate", "unable to get local issuer", "error setting certificate",
+)  # fmt: skip
+_WRONG_TIME = ("certificate has expired", "not yet valid", "not yet activated", "certificate expired")
+_NO_AUTHORITIES = ("problem with the ssl ca cert", "error setting certificate")
+_NO_GIT_SERVER = (
+    "not valid: is this a git repository",
+    "invalid content type",
+    "invalid server response",
+    "bad line length",
+)
+_REDIRECTED = ("redirects followed", "unable to update url base from redirection", "returned error: 30")
+_RESET = ("connection reset", "empty reply from server", "recv failure", "send failure")
+_NO_COMMIT = ("not our ref", "couldn't find remote ref", "unadvertised object", "no such remote ref")
+_NO_ANSWER_TO_QUESTION = ("could not read username", "could not read password", "terminal prompts disabled")
+_UNAUTHORIZED = ("authentication failed", "access denied", "invalid username or", "returned error: 401")
+_NO_REPOSITORY = (
+    "returned error: 404", "not found", "could not be found", "does not appear to be a git repository",
+    "does not exist", "no such file or directory", "no such repository",
+)  # fmt: skip
+_CUT_OFF = (
+    "early eof",
+    "unexpected disconnect",
+    "hung up unexpectedly",
+    "rpc failed",
+    "invalid index-pack",
+    "transfer closed",
+)
+
+
+def explain(failure: GitFailed, url: RemoteURL, credential: Credential | None) -> CodeRepoError:
+    """What a failed git command means: unreachable, refused, missing; `failure` itself where its words are unknown.
+
+    `credential` is what git was given by us, None where it used the user's own means.
+    """
+    words = failure.stderr.decode("utf-8", "replace").lower()
+
+    def said(phrases: tuple[str, ...]) -> bool:
+        return any(phrase in words for phrase in phrases)
+
+    origin = url.origin() if url.transport in ("https", "http") else None
+    place = f"'{origin}'" if origin is not None else f"'{url.host or url.path}'"
+    log_in = (
+        f"git coderepo login --host {str(origin).partition('://')[2]}" if origin is not None else f"ssh -T {url.host}"
+    )
+    if "host key verification failed" in words:
+        return HostUnreachable(f"cannot trust {place}: its ssh host key is not known", hints=[log_in])
+    if said(_UNKNOWN_NAME):
+        return HostUnreachable(
+            f"cannot reach {place}: unknown host name", hints=["look at the spelling and at the network"]
+        )
+    if said(_CERTIFICATE) or said(_NO_AUTHORITIES):
+        from git_coderepo.platforms.unreachable import CERTIFICATE_HINTS, CLOCK_HINTS
+
+        # GnuTLS, with which Debian builds git, does not say why.
+        clock = said(_WRONG_TIME)
+        hints = CLOCK_HINTS if clock else [*CERTIFICATE_HINTS, *CLOCK_HINTS]
+        why = ": it is not valid now" if clock else ""
+        return HostUnreachable(f"cannot trust {place}: its certificate does not verify{why}", hints=hints)
+    if said(_NO_ROOM):
+        return CodeRepoError(
+            "git cannot keep what it fetches: there is no space left on the device",
+            hints=["free some space, or name another place for temporary files: TMPDIR=/path/to/directory"],
+        )
+    if "operation too slow" in words:
+        return DownloadDamaged(
+            f"the download from {place} broke off: no more data came", hints=["try again", "look at the network"]
+        )
+    if said(_TIMED_OUT):
+        return HostUnreachable(f"cannot reach {place}: timed out", hints=["look at the network, or set HTTPS_PROXY"])
+    if said(_REFUSED):
+        return HostUnreachable(f"cannot reach {place}: connection refused", hints=["look at the host and the port"])
+    if "disabled in libcurl" in words:
+        return ProtocolNotAllowed(
+            f"{place} redirects git to a protocol that is not allowed here", hints=["look at the URL of the remote"]
+        )
+    if "transport '" in words and "not allowed" in words:
+        return ProtocolNotAllowed(f"git may not use '{url.transport}' here", hints=["look at CODEREPO_ALLOW_PROTOCOL"])
+    if "permission denied (" in words:
+        return CredentialMissing(
+            f"{place} took none of your ssh keys", hints=[log_in, "ssh-add -l lists the keys at hand"]
+        )
+    if "returned error: 429" in words:
+        return RateLimited(f"{place} limits requests and asks to come back later", hints=["try again later"])
+    asking = words.partition("could not read username for '")[2].partition("'")[0].rpartition("@")[2]
+    if asking and origin is not None and asking.rpartition("//")[2] != str(origin).rpartition("//")[2]:
+        return CredentialMissing(
+            f"{place} redirects git to '{asking}', which wants a credential, and none was found",
+            hints=["look at the URL of the remote"],
+        )
+    if said(_NO_ANSWER_TO_QUESTION):
+        return CredentialMissing(f"{place} wants a credential and none was found", hints=[log_in])
+    if "returned error: 403" in words:
+        if credential is None:
+            return CredentialMissing(f"{place} wants a credential and none was found", hints=[log_in])
+        return ScopeMissing(
+            f"the token from {credential.source} may not read {_repository(url)} on {place}", hints=[log_in]
+        )
+    if said(_UNAUTHORIZED):
+        source = (
+            f"the token from {credential.source}" if credential is not None else "what git's credential helper gave"
+        )
+        return TokenRefused(f"{place} refused {source}", hints=[log_in])
+    if said(_NO_COMMIT):
+        return CommitMissing(
+            f"{place} has no such commit in {_repository(url)}",
+            hints=["it was never pushed there, or its branch was deleted or rewritten: push it again"],
+        )
+    if said(_NO_GIT_SERVER):
+        return UnexpectedAnswer(
+            f"{place} does not answer as a git server",
+            hints=["look whether a proxy or a login page stands in between, and at the URL of the remote"],
+        )
+    if said(_REDIRECTED):
+        return UnexpectedAnswer(
+            f"{place} redirects git elsewhere, or in a circle", hints=["look at the URL of the remote"]
+        )
+    status = words.partition("returned error: ")[2][:3]
+    if status.isascii() and status.isdigit() and status != "404":
+        if status.startswith("5"):
+            return ServerFailed(f"{place} answered git with the status {status}", hints=["try again later"])
+        return UnexpectedAnswer(
+            f"{place} answered git with the status {status}",
+            hints=["look whether a proxy stands in between, and at the URL of the remote"],
+        )
+    if said(_CUT_OFF):
+        return DownloadDamaged(f"the download from {place} broke off", hints=["try again"])
+    if said(_RESET):
+        return ConnectionBroken(f"{place} closed the connection without an answer", hints=["try again"])
+    if said(_NO_REPOSITORY):
+        unseen = "" if url.transport in ("local", "file") else ", or this credential may not see it"
+        return RepositoryMissing(f"no repository {_repository(url)} on {place}{unseen}", hints=["look at the spelling"])
+    return failure
+
+
+def _repository(url: RemoteURL) -> str:
+    return f"'{(url.path or '').strip('/') if url.host else url.path}'"
