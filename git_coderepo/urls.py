@@ -136,9 +136,10 @@ class RemoteURL:
             return self.path if self.path.startswith(scheme + "://") else f"{scheme}::{self.path}"
         user = None if self.user is None or self.transport != "ssh" else self.user
         if self.transport == "ssh" and self.path[:1] not in ("/", "~"):
-            # Relative to the home directory: only the scp-like form says that. Brackets take a port.
+            # Relative to the home directory: only the scp-like form says that. Brackets take a port, and keep a host
+            # of that name from being git's former protocol.
             host = self.host
-            if self.port is not None or ":" in host or self.path.startswith(":"):
+            if self.port is not None or ":" in host or self.path.startswith(":") or (host == "rsync" and user is None):
                 host = f"[{host}]" if self.port is None else f"[{host}:{self.port}]"
             return f"{host}:{self.path}" if user is None else f"{user}@{host}:{self.path}"
         authority = authority_of(self.host, self.port)
