@@ -225,7 +225,7 @@ def from_manifest(
         api = built.api_origin()
     except RegistrationError as error:
         reason = f"the options that the manifest has for '{repository.type}' make no sense: {error.message}"
-        raise InvalidManifest(reason, hints=error.hints) from None
+        raise RegistrationError(reason, hints=error.hints) from None
     if api is not None:
         check_protocol(api, settings.environment)
     return built
