@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-all fidelity faults property git-newest lint bench man clean
+.PHONY: demo test test-all fidelity faults property hostile fuzz git-newest lint bench man clean
 
 $(VENV)/installed: pyproject.toml man/git-coderepo.1
 	$(PYTHON) -m venv $(VENV)
@@ -31,6 +31,17 @@ faults: $(VENV)/installed
 # Random trees and edits, there and back: make property EXAMPLES=20000 SEED=1
 property: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.fidelity.random_trees $(EXAMPLES) $(SEED)
+
+# Everything that somebody may have tampered with, refused: tests/hostile/README.md is written anew.
+hostile: $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.hostile
+
+# One reader fuzzed, guided by coverage, until a finding or the time is over: make fuzz TARGET=tar SECONDS=600
+TARGET ?= tar
+SECONDS ?= 60
+fuzz: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz $(TARGET) $(SECONDS)
 
 # Debian unstable's git, fetched into a cache: TEST_GIT="$$(make -s git-newest)" make test
 git-newest:

@@ -29,6 +29,8 @@ _NTFS_END = re.compile(rb"[. ]*(?:\Z|:)")
 
 # Longer than any system takes in one call (4,096), far shorter than what costs time.
 _MOST_BYTES = 1 << 14
+# git's own measure, from 2.43 on (`core.maxTreeDepth`).
+_MOST_LEVELS = 2048
 _MOST_HOPS = 40  # as many as Linux follows
 _MOST_STEPS = 20_000_000
 
@@ -37,12 +39,14 @@ def check_path(path: bytes, mode: int = FILE) -> None:
     """Raise UnsafeTree unless `path` (raw bytes from the root, parted by `/`) may be written below a target.
 
     Refused: empty and absolute paths, `.`, `..` and empty segments, NUL, `.git` in any spelling that HFS+ or NTFS
-    takes for it, and a symbolic link (`mode` 0o120000) in the place of `.gitmodules`.
+    takes for it, a symbolic link (`mode` 0o120000) in the place of `.gitmodules`, more than 2,048 levels.
     """
-    if _ORDINARY.fullmatch(path) and len(path) <= _MOST_BYTES:
+    if len(path) < 2 * _MOST_LEVELS and _ORDINARY.fullmatch(path):
         return
     if len(path) > _MOST_BYTES:
         raise UnsafeTree(f"a path is longer than {_MOST_BYTES} bytes: {quoted(path)}")
+    if path.count(b"/") >= _MOST_LEVELS:
+        raise UnsafeTree(f"a path has more than {_MOST_LEVELS} levels: {quoted(path)}")
     if b"\0" in path:
         raise UnsafeTree(f"the path {quoted(path)} holds a NUL byte")
     if not path or path.startswith(b"/"):

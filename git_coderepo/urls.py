@@ -6,7 +6,18 @@ How the text is read stands in `urltext`. No message and no `repr` holds what ma
 from __future__ import annotations
 
 from git_coderepo.errors import InvalidRemoteURL
-from git_coderepo.urltext import SSH_SCHEMES, WEB, authority_of, encoded, first_of, lower, read_url, safe, split_host
+from git_coderepo.urltext import (
+    SSH_SCHEMES,
+    WEB,
+    authority_of,
+    encoded,
+    first_of,
+    is_known_scheme,
+    lower,
+    read_url,
+    safe,
+    split_host,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -133,12 +144,15 @@ class RemoteURL:
             return "file://" + encoded(self.path)
         scheme = self.transport.removeprefix("helper:")
         if self.host is None:
-            return self.path if self.path.startswith(scheme + "://") else f"{scheme}::{self.path}"
+            is_whole = self.path.startswith(scheme + "://") and not is_known_scheme(scheme)
+            return self.path if is_whole else f"{scheme}::{self.path}"
         user = None if self.user is None or self.transport != "ssh" else self.user
         if self.transport == "ssh" and self.path[:1] not in ("/", "~"):
-            # Relative to the home directory: only the scp-like form says that. Brackets take a port.
+            # Relative to the home directory: only the scp-like form says that. Brackets take a port, and tell a host
+            # from git's former protocol and from a drive of Windows.
             host = self.host
-            if self.port is not None or ":" in host or self.path.startswith(":"):
+            is_misread = user is None and (host == "rsync" or len(host) == 1)
+            if self.port is not None or ":" in host or self.path.startswith(":") or is_misread:
                 host = f"[{host}]" if self.port is None else f"[{host}:{self.port}]"
             return f"{host}:{self.path}" if user is None else f"{user}@{host}:{self.path}"
         authority = authority_of(self.host, self.port)

@@ -127,6 +127,8 @@ def _over_network(transport: str, rest: str, separator: str) -> Parts:
         path = path[1:]  # ssh://host/~user/x asks for ~user/x
     if path.startswith("-"):
         raise InvalidRemoteURL("a remote URL whose path starts with a dash")
+    if "@[" in path:
+        raise InvalidRemoteURL("git itself misreads a path with '@[' in it")  # written otherwise, it is a host to git
     if not path.strip("/"):
         raise InvalidRemoteURL("a remote URL without a repository in it")
     destination, port = split_destination(rest[:where])
@@ -168,6 +170,11 @@ def _opaque(helper: str, address: str) -> Parts:
         repository = address.rpartition("://")[2].rpartition("@")[2] or None
     path = None if secret else address
     return f"helper:{helper}", None, None, None, path, (None, repository), secret
+
+
+def is_known_scheme(scheme: str) -> bool:
+    """Whether `SCHEME://…` is read in parts here, and not left whole to a remote helper."""
+    return scheme in SSH_SCHEMES or scheme.lower() in WEB or scheme in ("git", "file", "git+https", "git+http")
 
 
 # --- parts -------------------------------------------------------------------------------------

@@ -259,11 +259,11 @@ def link_without_target(document):
         ),
         (
             lambda m: m["code"]["special"].append({"path": "run.sh", "mode": "100755"}),
-            "code.special[3]: the path b'run.sh' is named twice",
+            "code.special[3]: the path 'run.sh' is named twice",
         ),
         (
             lambda m: m["code"]["overlay"]["deleted"].append({"base64": "b2xkLnB5"}),
-            "code.overlay.deleted[2]: the path b'old.py' is named twice",
+            "code.overlay.deleted[2]: the path 'old.py' is named twice",
         ),
         (lambda m: m["code"].update(base=None), "code.overlay.deleted: there is no base to delete from"),
         (lambda m: m["code"]["overlay"].update(size=1), "code.overlay.data: 59 bytes, not the recorded 1"),
@@ -371,8 +371,8 @@ def test_a_part_of_a_real_repository_proves_itself(part):
     ("change", "line"),
     [
         ({"path": "services"}, "proof: 2 tree objects for 1 parts of the path"),
-        ({"path": "services/tr"}, "proof[1]: has no directory b'tr'"),
-        ({"path": "services/trä"}, "proof[1]: has no directory b'tr\\xc3\\xa4'"),
+        ({"path": "services/tr"}, "proof[1]: has no directory 'tr'"),
+        ({"path": "services/trä"}, "proof[1]: has no directory 'trä'"),
         ({"path": "."}, "proof: 2 tree objects for 0 parts of the path"),
         ({"path": ".", "proof": []}, "tree: is not the tree "),
         ({"tree": "0" * 40}, "tree: is not the tree "),

@@ -424,7 +424,7 @@ def test_limits_hold_for_whoever_sends_the_entries(target: Path):
     with pytest.raises(UnsafeTree, match="10 bytes"):
         write(target, entry(b"x", b"123456"), entry(b"y", b"123456"), limits=Limits(bytes=10))
     with pytest.raises(UnsafeTree, match="names"):
-        write(target, *[entry(b"d%d/" % n + b"a/" * 8000 + b"a", mode=DIRECTORY) for n in range(20)])
+        write(target, *[entry(b"d%d/" % n + b"a/" * 2000 + b"a", mode=DIRECTORY) for n in range(60)])
 
 
 # --- file systems that cannot hold the tree -------------------------------------------------------

@@ -103,6 +103,7 @@ def test_every_known_url_is_read_as_the_table_says(entry, repo):
         "hg::--config=x",
         "-path",
         "/srv/q@[r]/repo",  # git looks for ]/repo
+        "git@[h]:q@[r]/repo",
         "/srv/repo\u0085",
         "file://host",
         "/srv/\ud800",
@@ -254,9 +255,12 @@ def test_what_is_no_origin_is_refused(text):
         (("ssh", "h", 2222, None, "~jane/r"), "ssh://h:2222/~jane/r"),
         (("ssh", "::1", None, None, "o/r"), "[::1]:o/r"),
         (("ssh", "h", None, None, ":x"), "[h]::x"),
+        (("ssh", "rsync", None, None, "o/r"), "[rsync]:o/r"),  # without brackets, git's former protocol
+        (("ssh", "c", None, None, "o/r"), "[c]:o/r"),  # without, a drive of Windows
         (("file", None, None, None, "/srv/a b"), "file:///srv/a%20b"),
         (("local", None, None, None, "/srv/a b"), "/srv/a b"),
         (("helper:hg", None, None, None, "https://h/r"), "hg::https://h/r"),
+        (("helper:http", None, None, None, "http://h/r"), "http::http://h/r"),
         (("helper:git+https", "h", None, None, "/o/r@v1"), "git+https://h/o/r%40v1"),
     ],
 )

@@ -122,7 +122,7 @@ class Side:
         overlay = code.overlay
         data = overlay.data if overlay is not None else None
         if overlay is not None and data is None:
-            beside = find_overlay(overlay.sha256, folder, here.git)
+            beside = find_overlay(overlay.sha256, overlay.size, folder, here.git)
             data = beside[0] if beside is not None else None
         restore_tree(code, repository, data, here.store.git(here.git), run=run)
         self.parts.append((path, code.snapshot_tree))

@@ -70,7 +70,7 @@ def published(word: str, git: Git, code_repository: str | None) -> str:
     overlay = manifest.code.overlay
     data = overlay.data if overlay is not None else None
     if overlay is not None and data is None:
-        beside = find_overlay(overlay.sha256, found.folder, git)
+        beside = find_overlay(overlay.sha256, overlay.size, found.folder, git)
         data = beside[0] if beside is not None else None
     ours = store.git(git)
     restore_tree(manifest.code, manifest.repository, data, ours, run=manifest.run.id)

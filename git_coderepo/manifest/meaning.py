@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from git_coderepo.errors import InvalidManifest
 from git_coderepo.manifest.shape import A_PATH
 from git_coderepo.objects import ObjectId, hasher
+from git_coderepo.paths import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,7 +71,7 @@ def _check_paths(
         if (b"\0" in path or not _UNSAFE_PARTS.isdisjoint(path.split(b"/"))) and not (root_allowed and path == b"."):
             raise InvalidManifest(f"{inner}: not {A_PATH}")
         if unique and path in seen:
-            raise InvalidManifest(f"{inner}: the path {path[:80]!r} is named twice")
+            raise InvalidManifest(f"{inner}: the path {quoted(path)} is named twice")
         seen.add(path)
 
 
@@ -122,7 +123,7 @@ def _check_subdirectory(place: str, subdirectory: Subdirectory, code: Code) -> N
             raise InvalidManifest(f"{place}.proof[{index}]: is not the tree {tree}")
         tree = _directory_in(contents, name, digest.digest_size)
         if tree is None:
-            raise InvalidManifest(f"{place}.proof[{index}]: has no directory {name[:80]!r}")
+            raise InvalidManifest(f"{place}.proof[{index}]: has no directory {quoted(name)}")
     if tree != subdirectory.tree:
         raise InvalidManifest(f"{place}.tree: is not the tree {tree}, to which the proof leads")
 

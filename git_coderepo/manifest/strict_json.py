@@ -30,6 +30,8 @@ def document_of(data: bytes) -> object:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise InvalidManifest(f"not UTF-8 at byte {error.start}") from None
+    if text.startswith("\ufeff"):
+        raise InvalidManifest("not JSON: it begins with a byte order mark")
     if _depth(data) > DEPTH_LIMIT:
         raise InvalidManifest(f"nested more than {DEPTH_LIMIT} levels deep")
     try:

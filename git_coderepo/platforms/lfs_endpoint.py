@@ -142,7 +142,7 @@ def _authenticated(remote: RemoteURL, environment: Mapping[str, str]) -> Endpoin
         if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
             raise ValueError
         url = _web_url(href) if href else None
-    except (ValueError, AttributeError, TypeError, CodeRepoError):
+    except (ValueError, AttributeError, TypeError, RecursionError, CodeRepoError):
         raise UnexpectedAnswer(f"'{remote.host}' answered 'git-lfs-authenticate' with something else") from None
     if url is None:
         url = _below(f"{Origin('https', remote.host)}/{(remote.path or '').strip('/')}")

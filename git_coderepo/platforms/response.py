@@ -57,7 +57,7 @@ class Response:
         self.close()
         try:
             value = json.loads(body) if len(body) <= MOST_JSON else None
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
             raise UnexpectedAnswer(f"'{self.origin}' answered with JSON that its API does not describe")

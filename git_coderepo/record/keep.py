@@ -35,11 +35,12 @@ def overlay_name(sha256: str) -> bytes:
     return sha256.encode() + b".tar.gz"
 
 
-def find_overlay(sha256: str, folder: bytes | None, git: Git) -> tuple[bytes, bytes] | None:
-    """(contents, path) of an overlay, or of the tar of Git LFS objects, by its digest.
+def find_overlay(sha256: str, size: int, folder: bytes | None, git: Git) -> tuple[bytes, bytes] | None:
+    """(contents, path) of an overlay, or of the tar of Git LFS objects, by its digest and its `size` in bytes.
 
     It is beside the manifest in `folder`, in the record that `folder` belongs to, or in this checkout's; None where it
-    is in none of them. The contents are not checked: whoever uses them does that.
+    is in none of them. The contents are not checked: whoever uses them does that. Raises DownloadDamaged, before it is
+    read, for what is no file of that size.
     """
     from git_coderepo.errors import CodeRepoError
 
@@ -55,8 +56,29 @@ def find_overlay(sha256: str, folder: bytes | None, git: Git) -> tuple[bytes, by
     for each in folders:
         path = os.path.join(each, name)
         try:
-            with open(path, "rb") as file:
-                return file.read(), path
+            return _read_whole(path, size), path
         except FileNotFoundError:
             continue
     return None
+
+
+def _read_whole(path: bytes, size: int) -> bytes:
+    from stat import S_ISREG
+
+    from git_coderepo.errors import DownloadDamaged
+
+    # Whoever opens a pipe without that may wait for ever.
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        facts = os.fstat(file)
+        name = os.fsdecode(path)
+        if not S_ISREG(facts.st_mode):
+            raise DownloadDamaged(f"'{name}', which travels with the run, is no file")
+        if facts.st_size != size:
+            raise DownloadDamaged(
+                f"'{name}', which travels with the run, has {facts.st_size} bytes, not the recorded {size}"
+            )
+        with open(file, "rb", closefd=False) as opened:
+            return opened.read()
+    finally:
+        os.close(file)

@@ -219,9 +219,13 @@ def from_manifest(
         )
 
     confined = credentials.confined(is_named) if isinstance(credentials, Chain) else credentials
-    built = build(registration, remote, confined, settings=settings)
-    built.protocols = allowed
-    api = built.api_origin()
+    try:
+        built = build(registration, remote, confined, settings=settings)
+        built.protocols = allowed
+        api = built.api_origin()
+    except RegistrationError as error:
+        reason = f"the options that the manifest has for '{repository.type}' make no sense: {error.message}"
+        raise RegistrationError(reason, hints=error.hints) from None
     if api is not None:
         check_protocol(api, settings.environment)
     return built

@@ -16,13 +16,12 @@ from git_coderepo.errors import UnsafeTree
 from git_coderepo.objects import EXECUTABLE, FILE, blob_id
 from git_coderepo.paths import quoted
 from git_coderepo.runner.directories import Directories, Root, unusable
+from git_coderepo.runner.limits import ATTRIBUTES_BYTES
 from git_coderepo.runner.listing import Listing
 
 # A larger file is left as it is, and named: it would be held in memory several times.
 LARGEST = 256 << 20
 _ATTRIBUTES = b".gitattributes"
-# Files of attributes in a tree, all together.
-_ATTRIBUTES_BYTES = 16 << 20
 _FILES = frozenset((b"%06o" % FILE, b"%06o" % EXECUTABLE))
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _REWRITE = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -157,13 +156,13 @@ def _asked(
 
 def _attributes(directories: Directories, tree: Listing, among: Container[bytes] | None) -> Attributes:
     files = {}
-    left = _ATTRIBUTES_BYTES
+    left = ATTRIBUTES_BYTES
     for directory, entries in tree.directories.items():
         path = directory + b"/" + _ATTRIBUTES if directory else _ATTRIBUTES
         if entries.get(_ATTRIBUTES, b"")[:6] in _FILES and (among is None or path in among):
             contents = _read(directories, path, left)
             if contents is None:
-                raise UnsafeTree(f"the tree has more than {_ATTRIBUTES_BYTES >> 20} MiB of attributes")
+                raise UnsafeTree(f"the tree has more than {ATTRIBUTES_BYTES >> 20} MiB of attributes")
             left -= len(contents)
             files[directory] = contents
     return Attributes(files)

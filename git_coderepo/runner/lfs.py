@@ -23,6 +23,7 @@ from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.lfs import BATCH, Action, LfsServer
 from git_coderepo.runner.directories import Directories, Root, unusable
 from git_coderepo.runner.lfs_download import Download, Stopped, write_piece
+from git_coderepo.runner.limits import ATTRIBUTES_BYTES
 from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.overlay import read_overlay
 
@@ -104,14 +105,14 @@ class LfsPaths:
 
 
 def lfs_paths(directory: Root, listing: Listing) -> LfsPaths:
-    """Which files of the tree in `directory`, which `listing` lists, are in LFS. Raises TargetUnusable."""
+    """Which files of the tree in `directory`, which `listing` lists, are in LFS. Raises TargetUnusable, UnsafeTree."""
     try:
         with Directories(directory) as root:
             attributes = _attributes(root, listing)
             if attributes is None:
                 return LfsPaths()
             packed = listing.directories[b""].get(b".lfsconfig", b"")
-            lfsconfig = _contents(root, b".lfsconfig") if packed[:6] in _PLAIN else None
+            lfsconfig = _contents(root, b".lfsconfig", ATTRIBUTES_BYTES) if packed[:6] in _PLAIN else None
     except OSError as error:
         raise unusable(error, _name(directory), "read") from None
     found = []
@@ -125,9 +126,12 @@ def lfs_paths(directory: Root, listing: Listing) -> LfsPaths:
 
 def _attributes(root: Directories, listing: Listing) -> Attributes | None:
     files = {}
+    left = ATTRIBUTES_BYTES
     for directory, entries in listing.directories.items():
         if entries.get(b".gitattributes", b"")[:6] in _PLAIN:
-            files[directory] = _contents(root, (directory + b"/" if directory else b"") + b".gitattributes")
+            contents = _contents(root, (directory + b"/" if directory else b"") + b".gitattributes", left)
+            left -= len(contents)
+            files[directory] = contents
     if not any(b"lfs" in contents for contents in files.values()):
         return None
     return Attributes(files).only(frozenset((b"filter",)))
@@ -174,10 +178,13 @@ def _small(root: Directories, path: bytes) -> bytes | None:
     return contents if len(contents) < POINTER_BYTES else None
 
 
-def _contents(root: Directories, path: bytes) -> bytes:
+def _contents(root: Directories, path: bytes, most: int) -> bytes:
     directory, _, name = path.rpartition(b"/")
     with os.fdopen(os.open(name, _READ, dir_fd=root.open(directory)), "rb") as file:
-        return file.read()
+        contents = file.read(most + 1)
+    if len(contents) > most:
+        raise UnsafeTree(f"{quoted(path)} makes more than {ATTRIBUTES_BYTES >> 20} MiB of attributes or settings")
+    return contents
 
 
 def _pointer_to(root: Directories, path: bytes) -> Pointer:

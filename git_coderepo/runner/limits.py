@@ -15,5 +15,7 @@ class Limits:
 
 # What no setting raises: each bounds the memory that a hostile archive can make us hold.
 EXTENDED_HEADER_BYTES = 1 << 20
-LINK_TARGET_BYTES = 64 << 20
-NAME_BYTES = 256 << 20
+LINK_TARGET_BYTES = 32 << 20
+NAME_BYTES = 96 << 20
+# What a tree's files of attributes, or its `.lfsconfig`, may hold.
+ATTRIBUTES_BYTES = 16 << 20

@@ -292,7 +292,7 @@ class _Beside:
         if found is None and tar.data is not None:
             return tar.data
         if found is None:
-            found = find_overlay(tar.sha256, self._folder, self._git)
+            found = find_overlay(tar.sha256, tar.size, self._folder, self._git)
         if found is None:
             return None
         paths.append(found[1])

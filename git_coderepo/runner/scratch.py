@@ -18,6 +18,8 @@ from git_coderepo.runner.limits import NAME_BYTES, Limits
 
 # A server that serves only tips (protocol v0) is asked for its branches, deeper each time.
 _DEPTHS = (1, 50, 1000)
+# `git help check-ref-format`: a manifest that names such a branch was not written by us.
+_NOT_IN_REFERENCES = frozenset(map(chr, range(0x21))) | frozenset("\x7f~^:?*[\\")
 # A user may have told git to look into no bare repository that is found by its place alone.
 _ANY_BARE = ("safe.bareRepository", "all")
 # What a killed process left under this name goes when the next one comes.
@@ -93,7 +95,7 @@ class Scratch:
         attempts = [[*less, "--depth=1", "--", "{url}", commit.hex]]
         if reference is not None:
             attempts.append(["--depth=1", "--", "{url}", reference])
-        elif branch is not None:
+        elif branch is not None and _NOT_IN_REFERENCES.isdisjoint(branch) and ".." not in branch:
             attempts += [[f"--depth={depth}", "--", "{url}", f"refs/heads/{branch}"] for depth in _DEPTHS]
         if reference is None:
             attempts.append(["--", "{url}", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"])

@@ -149,9 +149,8 @@ class TarReader(Iterator[Entry]):
             check_path(path)
             return Entry(path, mode, size, self._contents(size))
         if kind not in b"25":
-            raise UnsafeTree(
-                f"{quoted(path)} is {_REFUSED.get(kind, f'an entry of the unknown type {kind!r}')} in the archive"
-            )
+            what = _REFUSED.get(kind) or f"an entry of the unknown type {quoted(kind)}"
+            raise UnsafeTree(f"{quoted(path)} is {what} in the archive")
         if size:
             raise DownloadDamaged(f"{quoted(path)} in the archive is no file, but has contents")
         if kind == b"5":
@@ -187,7 +186,7 @@ class TarReader(Iterator[Entry]):
             if key == b"comment":
                 self.comment = value
             elif key in (b"path", b"linkpath", b"size") or key.startswith(b"GNU.sparse"):
-                raise UnsafeTree(f"the archive gives all its entries one {key.decode()!r}")
+                raise UnsafeTree(f"the archive gives all its entries one {quoted(key)}")
 
     # --- bytes -----------------------------------------------------------------------------------
 
@@ -288,7 +287,8 @@ def _pieces(stream: Readable) -> Iterator[bytes]:
         try:
             block = inflater.decompress(data, _INFLATE)
         except zlib.error as error:
-            raise DownloadDamaged(f"the archive is damaged: {error}") from None
+            reason = str(error).rpartition(": ")[2]  # of "Error -3 while decompressing data: incorrect data check"
+            raise DownloadDamaged(f"the archive is damaged: {reason}") from None
         if block:
             yield block
         if inflater.eof:

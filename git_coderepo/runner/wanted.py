@@ -9,6 +9,7 @@ from git_coderepo.checkout.scope import common_directory
 from git_coderepo.errors import (
     CodeRepoError,
     GitNotFound,
+    InvalidManifest,
     MethodUnavailable,
     NotReproducible,
     OverlayMissing,
@@ -49,6 +50,7 @@ class Wanted:
     overlay: bytes | None = None
     overlay_tar_sha256: str = ""
     overlay_sha256: str = ""
+    overlay_files: int | None = None
     deleted: tuple[bytes, ...] = ()
     gitlinks: Mapping[bytes, bytes] | None = None
     receipt: Mapping[str, object] = field(default_factory=dict)
@@ -61,10 +63,18 @@ class Wanted:
     lfs: LfsSources = field(default_factory=LfsSources)
 
     def open_overlay(self, limits: Limits | None = None) -> OverlayReader | None:
-        """The overlay's entries, its digests already checked; None where nothing travels."""
+        """The overlay's entries, its digests already checked; None where nothing travels.
+
+        Raises InvalidManifest where they are not as many as is recorded, and what `read_overlay` raises.
+        """
         if self.overlay is None:
             return None
-        return read_overlay(self.overlay, tar_sha256=self.overlay_tar_sha256, sha256=self.overlay_sha256, limits=limits)
+        opened = read_overlay(
+            self.overlay, tar_sha256=self.overlay_tar_sha256, sha256=self.overlay_sha256, limits=limits
+        )
+        if self.overlay_files not in (None, len(opened.paths)):
+            raise InvalidManifest(f"the overlay has {len(opened.paths)} files, not the recorded {self.overlay_files}")
+        return opened
 
     def platforms(self) -> Iterator[BaseCodeRepository]:
         """Those that may be asked, for the submodules too."""
@@ -196,6 +206,7 @@ def wanted_by_code(
         overlay=data if carried is not None else None,
         overlay_tar_sha256=carried.tar_sha256 if carried is not None else "",
         overlay_sha256=carried.sha256 if carried is not None else "",
+        overlay_files=carried.files if carried is not None else None,
         deleted=carried.deleted if carried is not None else (),
         submodules=submodules,
         gitlinks={each.path: each.commit.raw for each in code.submodules},

@@ -1,0 +1,1 @@
+"""Archives, overlays and manifests that try something, each named for what it tries; see `README.md`."""
