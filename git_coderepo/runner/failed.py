@@ -24,6 +24,8 @@ def without_git(error: CodeRepoError, wanted: Wanted, *, insisted: bool) -> Code
     """
     if not isinstance(error, GitNotFound):
         return error
+    if insisted:
+        return GitNotFound("git was asked for, and there is no 'git' on PATH", hints=["--method auto", _INSTALL])
     platform = wanted.base.platform if wanted.base is not None else None
     kind = platform.type if platform is not None else "git"
     if not wanted.archive_exact:
@@ -32,8 +34,6 @@ def without_git(error: CodeRepoError, wanted: Wanted, *, insisted: bool) -> Code
             "and there is no 'git' on PATH",
             hints=[_INSTALL, "a tree without these attributes needs none"],
         )
-    if insisted:
-        return GitNotFound("git was asked for, and there is no 'git' on PATH", hints=["--method auto", _INSTALL])
     return GitNotFound(
         f"git is needed: the platform '{kind}' gives no archives, and there is no 'git' on PATH",
         hints=[_INSTALL, "code that is recorded from 'github' or 'gitlab' needs none: register it so"],

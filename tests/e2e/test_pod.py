@@ -130,8 +130,10 @@ def test_the_rehearsal_says_so_beforehand(place: World, cluster: Cluster, pyz: P
     credentials.write_text(f"{place.forge.url} x-access-token @{cluster.token}\n")
     with Proxy() as proxy:
         rehearsed = subprocess.run(
-            [sys.executable, "-I", "-S", pyz, "status", "--as-runner", "--no-git", "--credentials", credentials]
-            + ["--json", "--exit-code"],
+            [
+                *(sys.executable, "-I", "-S", str(pyz), "status", "--as-runner", "--no-git"),
+                *("--credentials", str(credentials), "--json", "--exit-code"),
+            ],
             env={**place.user.env, "HTTPS_PROXY": proxy.address}, cwd=place.checkout.path,
             capture_output=True, check=False,
         )  # fmt: skip
