@@ -114,7 +114,9 @@ def prepared(
         # A server that says nothing more for so long is not waited for any longer.
         settings += [("http.lowSpeedLimit", "1"), ("http.lowSpeedTime", "120")]
     if url.transport in ("https", "http"):
-        environment.update(_trusted_authorities(base, url))
+        if not environment.get("GIT_SSL_CAINFO"):
+            environment.pop("GIT_SSL_CAINFO", None)  # an empty one is none for the API; git would look for no file
+            environment.update(_trusted_authorities(base, url))
     elif url.transport == "ssh" and not _has_terminal():
         environment.update(ssh_without_questions(base))
     if credential is not None:
@@ -136,7 +138,7 @@ def _trusted_authorities(git: Git, url: RemoteURL) -> dict[str, str]:
     from git_coderepo.platforms.way import ca_bundle
 
     bundle = ca_bundle(git.environment)
-    if bundle is None or "GIT_SSL_CAINFO" in git.environment or not os.path.isfile(bundle):
+    if bundle is None or not os.path.isfile(bundle):
         return {}
     is_set = git.succeeds("config", "--get-urlmatch", "http.sslCAInfo", str(url.origin()))
     return {} if is_set else {"GIT_SSL_CAINFO": bundle}
@@ -235,6 +237,8 @@ def serves_commit(repository: BaseCodeRepository, commit: ObjectId) -> bool:
 
 _UNKNOWN_NAME = ("could not resolve host", "name or service not known", "name resolution", "nodename nor servname")
 _REFUSED = ("connection refused", "failed to connect", "couldn't connect", "no route to host", "network is unreachable")
+# Of curl before and since 8: a proxy that does not let one through, or that is not known.
+_PROXY = ("connect tunnel failed", "from proxy after connect", "could not resolve proxy", "proxy connect aborted")
 _TIMED_OUT = ("timed out", "timeout was reached", "operation too slow")
 _CERTIFICATE = (
     "ssl certificate problem", "certificate verification failed", "server verification failed", "certificate signer",
@@ -278,6 +282,10 @@ def explain(failure: GitFailed, url: RemoteURL, credential: Credential | None) -
     )
     if "host key verification failed" in words:
         return HostUnreachable(f"cannot trust {place}: its ssh host key is not known", hints=[log_in])
+    if said(_PROXY):
+        from git_coderepo.platforms.unreachable import PROXY_HINTS
+
+        return HostUnreachable(f"cannot reach {place} through the proxy", hints=PROXY_HINTS)
     if said(_UNKNOWN_NAME):
         return HostUnreachable(
             f"cannot reach {place}: unknown host name", hints=["look at the spelling and at the network"]

@@ -17,6 +17,7 @@ import pytest
 from tests.e2e.support import World, load, world
 from tests.support.pod import UID, Ended, Pod, why_no_pod
 from tests.support.proxy import Proxy
+from tests.support.pyz import built
 
 PROXY = "http://127.0.0.1:3128"
 
@@ -35,12 +36,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture(scope="module")
 def pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `make runner` builds."""
-    path = tmp_path_factory.mktemp("app") / "git-coderepo.pyz"
-    done = subprocess.run(
-        [sys.executable, "-m", "pyz", path], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return path
+    return built(tmp_path_factory)
 
 
 class Cluster:
