@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -114,6 +115,16 @@ def test_it_starts_with_any_python_since_3_10(pyz: Path, python: str) -> None:
     fetched = bare(python, pyz, "fetch", f"https://127.0.0.1:9/acme/widgets.git@{'a' * 40}", "/proc/code")
     assert fetched.returncode == 128
     assert "unexpected" not in fetched.stderr
+
+
+def test_git_finds_it_under_the_name_that_an_image_gives_it(pyz: Path, tmp_path: Path) -> None:
+    """Copied as the README's Dockerfile does, without its suffix."""
+    shutil.copy(pyz, tmp_path / "git-coderepo")
+    env = {"PATH": os.pathsep.join([str(tmp_path), os.environ["PATH"]]), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        ["git", "coderepo", "--version"], env=env, cwd="/", capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == (f"git-coderepo {git_coderepo.__version__}\n", "")
 
 
 def test_what_starts_the_program_again_starts_the_file(pyz: Path, tmp_path: Path) -> None:

@@ -241,8 +241,11 @@ OTHERS_ENVIRONMENT = (
     ("GIT_TRACE", "`1` shows each command and request with secrets redacted, as `--verbose` does."),
     ("GIT_ADVICE", "`0` switches all hints off."),
     ("GIT_SSL_CAINFO, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE", "The file of certificate authorities to "
-     "trust; the first that is set counts."),
-    ("HTTPS_PROXY, NO_PROXY", "The proxy, as git and requests read them."),
+     "trust, for git and the API alike; the first that is set counts. After the first of them git's `http.sslCAInfo` "
+     "does; without any the system's authorities are trusted."),
+    ("HTTPS_PROXY, NO_PROXY", "The proxy, for git and the API alike. git's `http.proxy` and `http.URL.proxy` count "
+     "before it, for both."),
+    ("TMPDIR", "Where temporary files lie, `/tmp` without it. Fetching an archive needs none; git does."),
 )  # fmt: skip
 
 FILES = (
