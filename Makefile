@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-all fidelity faults property hostile fuzz git-newest lint bench man clean
+.PHONY: demo test test-all fidelity faults property hostile fuzz git-newest lint bench man runner clean
 
 $(VENV)/installed: pyproject.toml man/git-coderepo.1
 	$(PYTHON) -m venv $(VENV)
@@ -59,5 +59,9 @@ bench: $(VENV)/installed
 man: $(VENV)/installed
 	$(BIN)/python -m git_coderepo.cli.manual
 
+# One file for a machine that has a Python and nothing else.
+runner: $(VENV)/installed
+	$(BIN)/python -m pyz git-coderepo.pyz
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf git-coderepo.pyz $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -190,6 +190,10 @@ class MethodUnavailable(PlatformError):
     """A way of downloading that this platform or this machine does not have."""
 
 
+class GitUnusable(MethodUnavailable):
+    """There is a `git`, and no place on this machine where it could work."""
+
+
 # --- manifest and runner -----------------------------------------------------------------------
 
 

@@ -181,7 +181,7 @@ def without(document: Any, place: Place) -> Any:
     return replaced(document, place[:-1], container)
 
 
-LATER_FIELDS = [{"later": None}, {"later": "{{x.y}}"}, {"later": [{"{{x.y}}": 1}]}]
+LATER_FIELDS: list[Any] = [{"later": None}, {"later": "{{x.y}}"}, {"later": [{"{{x.y}}": 1}]}]
 
 FULL = full_document()
 # Only with the submodules, and of what is in them only what their object format changes: the rest is tried above it.
@@ -221,9 +221,9 @@ def test_reader_and_schema_agree_on_what_is_no_manifest_at_all(value):
 
 
 @st.composite
-def damaged(draw: st.DrawFn) -> Any:
-    """A document as the writer writes it, to which one to three things were done."""
-    document = draw(documents(submodules=1))
+def damaged(draw: st.DrawFn, whole: st.SearchStrategy[Any] | None = None) -> Any:
+    """A document as the writer writes it (one of `whole`), to which one to three things were done."""
+    document = draw(documents(submodules=1) if whole is None else whole)
     for _ in range(draw(st.integers(1, 3))):
         possible = [place for place in places(document) if place]
         if not possible:

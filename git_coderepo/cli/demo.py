@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.errors import CodeRepoError
+from git_coderepo.itself import own_command
 
 if TYPE_CHECKING:
     from git_coderepo.manifest.model import Code
@@ -52,7 +52,7 @@ class _Stage:
         """Show a command, run it, show what it printed; raises CodeRepoError unless it ends as expected."""
         output.line("$ " + shlex.join(command))
         # The program that shows this runs: `git coderepo` may not be on PATH where it was started by its full name.
-        argv = [sys.executable, "-m", "git_coderepo", *command[2:]] if command[:2] == ("git", "coderepo") else command
+        argv = [*own_command(), *command[2:]] if command[:2] == ("git", "coderepo") else command
         done = subprocess.run(
             argv,
             cwd=self.directory,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from git_coderepo.cli.fetch import ended_by_signals, progress_shown
 from git_coderepo.cli.options import CodeRepository
 from git_coderepo.cli.run import say_not_run
 from git_coderepo.errors import UsageError
+
+if TYPE_CHECKING:
+    from git_coderepo.settings import Settings
 
 
 @app.command("exec", cls=Verb, context_settings={"allow_interspersed_args": False})
@@ -59,14 +62,16 @@ def exec_(
     for platform in wanted.platforms():
         platform.notify = output.say
     settings = runner_settings(Git())
-    descriptors = []
+    descriptors, place = [], None
     with ExitStack() as stack:
         with ended_by_signals(), progress_shown(False) as progress:
             if copy is not None:
-                made = fetch_with_cache(wanted, copy, settings, fill=True, notify=output.say, progress=progress)
+                fill = _has_cache(settings)
+                made = fetch_with_cache(wanted, copy, settings, fill=fill, notify=output.say, progress=progress)
                 tree = os.path.abspath(copy)
             else:
-                cache = Cache(cache_place(settings, notify=output.say), notify=output.say)
+                place = cache_place(settings, notify=output.say)
+                cache = Cache(place, notify=output.say)
                 entry, made = cached_tree(wanted, cache, CacheRules.of(settings), progress=progress)
                 stack.enter_context(entry)
                 tree = entry.tree
@@ -78,9 +83,22 @@ def exec_(
         recorded = manifest.run.directory if manifest is not None else b"."
         start = recorded if directory is None else os.fsencode(directory)
         here = working_directory(tree, start, make=copy is not None)
-        told = execution_environment(order, tree, here, stack.enter_context(manifest_file(order)), os.environ)
+        told = execution_environment(order, tree, here, stack.enter_context(manifest_file(order, place)), os.environ)
         if copy is None:
             told["PYTHONDONTWRITEBYTECODE"] = "1"
         status, _ = execute([os.fsencode(word) for word in command], told, directory=here, descriptors=descriptors)
     say_not_run(command[0], status)
     raise typer.Exit(status)
+
+
+def _has_cache(settings: Settings) -> bool:
+    """Whether a copy can come out of the cache; where there is no place for one, it is said, and it comes straight."""
+    from git_coderepo.errors import TargetUnusable
+    from git_coderepo.runner.cacheplace import cache_place
+
+    try:
+        cache_place(settings, notify=lambda _: None)
+    except TargetUnusable as error:
+        output.warn(error.message)
+        return False
+    return True

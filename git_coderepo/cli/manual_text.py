@@ -243,10 +243,13 @@ OTHERS_ENVIRONMENT = (
     ("GIT_TRACE", "`1` shows each command and request with secrets redacted, as `--verbose` does."),
     ("GIT_ADVICE", "`0` switches all hints off."),
     ("GIT_SSL_CAINFO, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE", "The file of certificate authorities to "
-     "trust; the first that is set counts."),
+     "trust, for git and the API alike; the first that is set counts. After the first of them git's `http.sslCAInfo` "
+     "does; without any the system's authorities are trusted."),
     ("GIT_HTTP_LOW_SPEED_TIME", "After how many seconds without data a server is given up; by default after `60` where "
      "its API is asked, `120` where git is."),
-    ("HTTPS_PROXY, NO_PROXY", "The proxy, as git and requests read them."),
+    ("HTTPS_PROXY, NO_PROXY", "The proxy, for git and the API alike. git's `http.proxy` and `http.URL.proxy` count "
+     "before it, for both."),
+    ("TMPDIR", "Where temporary files lie, `/tmp` without it. Fetching an archive needs none; git does."),
 )  # fmt: skip
 
 FILES = (

@@ -18,9 +18,9 @@ def validate(
 ) -> None:
     """Say whether a run manifest or a receipt is valid.
 
-    Every reason why it is not is listed.
+    Every reason why it is not is listed; the first one where jsonschema is not installed.
     """
-    from git_coderepo.manifest.validate import problems
+    from git_coderepo.manifest.validate import finds_every_reason, problems
 
     found = problems(_contents(file))
     if not found:
@@ -28,7 +28,8 @@ def validate(
         return
     for problem in found:
         output.line(problem)
-    raise NegativeAnswer(f"'{file}' is not valid")
+    hints = [] if finds_every_reason() else ["that is the first reason; to find them all, jsonschema must be installed"]
+    raise NegativeAnswer(f"'{file}' is not valid", hints=hints)
 
 
 def _contents(file: str) -> bytes:

@@ -42,6 +42,9 @@ from git_coderepo.manifest.shape import (
     path,
     system_text,
     text,
+    time,
+    uuid7,
+    version,
 )
 
 if TYPE_CHECKING:
@@ -51,18 +54,7 @@ if TYPE_CHECKING:
 _NO_REFERENCE = "not free of '{{', which begins a reference to a secret"
 MANIFEST_SCHEMA = "urn:git-coderepo:run-manifest:1"
 
-_version = text("a version 1.x", "1[.](0|[1-9][0-9]*)", maximum=16)
 _any_version = text("a version", "[0-9]+[.][0-9]+", maximum=16)
-_uuid7 = text(
-    "a UUID of version 7, in lower case",
-    "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
-    maximum=36,
-)
-_time = text(
-    "a time such as 2026-11-23T07:00:00Z",
-    "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z",
-    maximum=20,
-)
 _slug = text("a word of a-z, 0-9 and '-'", "[a-z][a-z0-9]*(-[a-z0-9]+)*", maximum=64)
 _transport = text(
     "a transport that is known", "https|http|ssh|git|ftps|ftp|file|local|helper:[A-Za-z0-9][A-Za-z0-9+._-]*", maximum=64
@@ -96,22 +88,22 @@ def _check_version(root: Node) -> None:
     """First of all: a manifest of another major version has the right to look like nothing that follows."""
     if not isinstance(root.value, dict) or "manifestVersion" not in root.value:
         raise InvalidManifest("not a run manifest: it has no 'manifestVersion'")
-    version = root.field("manifestVersion", _any_version)
-    if not version.startswith("1."):
+    found = root.field("manifestVersion", _any_version)
+    if not found.startswith("1."):
         raise InvalidManifest(
-            f"manifestVersion: {version} is another major version, this program reads 1.x",
+            f"manifestVersion: {found} is another major version, this program reads 1.x",
             hints=["pipx upgrade git-coderepo"],
         )
-    root.field("manifestVersion", _version)
+    root.field("manifestVersion", version)
     root.field("$schema", one_of(MANIFEST_SCHEMA))
 
 
 def _run(node: Node) -> Run:
     return Run(
-        id=node.field("id", _uuid7),
-        created_on=node.field("createdOn", _time),
+        id=node.field("id", uuid7),
+        created_on=node.field("createdOn", time),
         name=node.field("name", nullable(_line)),
-        parent=node.field("parent", nullable(_uuid7)),
+        parent=node.field("parent", nullable(uuid7)),
         command=node.field("command", nullable(list_of(argument, minimum=1))),
         directory=node.field("directory", directory),
     )

@@ -1,7 +1,7 @@
 """Small readers of JSON values, from which the reader of a document is put together.
 
 A `Read[T]` takes a Node, a value with its place, and gives a T, or raises InvalidManifest with one line that names the
-place. Each does what the definition of its name in `schema/run-manifest-1.json` says; a test holds the two together.
+place. Each does what the definition of its name in `schema/` says; a test holds the two together.
 """
 
 from __future__ import annotations
@@ -100,6 +100,19 @@ def text(what: str, pattern: str, *, minimum: int = 1, maximum: int = PATH_LENGT
 
 def line(what: str = "a line of text", *, maximum: int = 1024) -> Read[str]:
     return text(what, r"[^\x00-\x1f\x7f]+", maximum=maximum)
+
+
+version = text("a version 1.x", "1[.](0|[1-9][0-9]*)", maximum=16)
+uuid7 = text(
+    "a UUID of version 7, in lower case",
+    "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
+    maximum=36,
+)
+time = text(
+    "a time such as 2026-11-23T07:00:00Z",
+    "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z",
+    maximum=20,
+)
 
 
 def one_of(*words: str) -> Read[str]:

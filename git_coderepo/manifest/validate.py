@@ -1,4 +1,8 @@
-"""What `validate` says of a manifest or a receipt, through the schema as any other program would read it."""
+"""What `validate` says of a manifest or a receipt, through the schema as any other program would read it.
+
+Where jsonschema is not installed, as in `git-coderepo.pyz`, the typed readers say it: the same answer, and of the
+reasons against a document the first.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from git_coderepo.errors import InvalidManifest
 from git_coderepo.manifest.model import Manifest
+from git_coderepo.manifest.reader import read
+from git_coderepo.manifest.receipt_reader import check_receipt
 from git_coderepo.manifest.shape import member_place
 from git_coderepo.manifest.strict_json import document_of
 
@@ -41,11 +47,16 @@ def schema(name: str) -> dict[str, object]:
 
 
 def validator(schema: dict[str, object]) -> Validator:
-    """A validator for a schema of draft 2020-12; it never fetches anything."""
+    """A validator for a schema of draft 2020-12; it never fetches anything. Raises ImportError without jsonschema."""
     from jsonschema import Draft202012Validator
     from referencing import Registry
 
     return Draft202012Validator(schema, registry=Registry())
+
+
+def finds_every_reason() -> bool:
+    """Whether jsonschema is here, and all that is wrong with a document is told at once."""
+    return _shipped_validator(MANIFEST) is not None
 
 
 def problems(data: bytes) -> list[str]:
@@ -74,7 +85,10 @@ def receipt_problems(data: bytes) -> list[str]:
 
 def shape_problems(document: Any, name: str = MANIFEST) -> list[str]:
     """Where a document has not the shape that the schema of that name demands; at most 100 lines."""
-    errors = _shipped_validator(name).iter_errors(document)
+    shipped = _shipped_validator(name)
+    if shipped is None:
+        return _first_problem(document, name)
+    errors = shipped.iter_errors(document)
     # One line for a place: what a place should be is said once, however many keywords say so.
     lines: dict[str, str] = {}
     for error in islice(errors, 10 * _MOST):
@@ -84,9 +98,24 @@ def shape_problems(document: Any, name: str = MANIFEST) -> list[str]:
     return found if len(found) <= _MOST else [*found[:_MOST], f"and {len(found) - _MOST} more, at least"]
 
 
+def _first_problem(document: Any, name: str) -> list[str]:
+    """What the typed reader says of it."""
+    try:
+        if name == RECEIPT:
+            check_receipt(document)
+        else:
+            read(document, b"")
+    except InvalidManifest as error:
+        return [error.message]
+    return []
+
+
 @cache
-def _shipped_validator(name: str) -> Validator:
-    return validator(schema(name))
+def _shipped_validator(name: str) -> Validator | None:
+    try:
+        return validator(schema(name))
+    except ImportError:
+        return None
 
 
 def _told(error: ValidationError) -> Iterator[tuple[str, str]]:

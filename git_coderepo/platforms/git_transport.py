@@ -112,7 +112,9 @@ def prepared(
         # A server that says nothing more for so long is not waited for any longer.
         settings += [("http.lowSpeedLimit", "1"), ("http.lowSpeedTime", "120")]
     if url.transport in ("https", "http"):
-        environment.update(_trusted_authorities(base))
+        if not environment.get("GIT_SSL_CAINFO"):
+            environment.pop("GIT_SSL_CAINFO", None)  # an empty one is none for the API; git would look for no file
+            environment.update(_trusted_authorities(base, url))
     elif url.transport == "ssh" and not _has_terminal():
         environment.update(ssh_without_questions(base))
     if credential is not None:
@@ -129,14 +131,15 @@ def prepared(
     return Git(base.directory, environment=environment, settings=settings)
 
 
-def _trusted_authorities(git: Git) -> dict[str, str]:
+def _trusted_authorities(git: Git, url: RemoteURL) -> dict[str, str]:
     """GIT_SSL_CAINFO where only the API's names for it are set: one setting serves both."""
-    from git_coderepo.platforms.http import ca_bundle
+    from git_coderepo.platforms.way import ca_bundle
 
     bundle = ca_bundle(git.environment)
-    if bundle is None or "GIT_SSL_CAINFO" in git.environment or not os.path.isfile(bundle):
+    if bundle is None or not os.path.isfile(bundle):
         return {}
-    return {} if git.succeeds("config", "--get", "http.sslCAInfo") else {"GIT_SSL_CAINFO": bundle}
+    is_set = git.succeeds("config", "--get-urlmatch", "http.sslCAInfo", str(url.origin()))
+    return {} if is_set else {"GIT_SSL_CAINFO": bundle}
 
 
 def _has_terminal() -> bool:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _UNKNOWN_NAME = ("could not resolve host", "name or service not known", "name resolution", "nodename nor servname")
 _REFUSED = ("connection refused", "failed to connect", "couldn't connect", "no route to host", "network is unreachable")
+# Of curl before and since 8: a proxy that does not let one through, or that is not known.
+_PROXY = ("connect tunnel failed", "from proxy after connect", "could not resolve proxy", "proxy connect aborted")
 _TIMED_OUT = ("timed out", "timeout was reached")
 _NO_ROOM = ("no space left on device", "disk quota exceeded")
 _CERTIFICATE = (
@@ -76,6 +78,10 @@ def explain(failure: GitFailed, url: RemoteURL, credential: Credential | None) -
     )
     if "host key verification failed" in words:
         return HostUnreachable(f"cannot trust {place}: its ssh host key is not known", hints=[log_in])
+    if said(_PROXY):
+        from git_coderepo.platforms.unreachable import PROXY_HINTS
+
+        return HostUnreachable(f"cannot reach {place} through the proxy", hints=PROXY_HINTS)
     if said(_UNKNOWN_NAME):
         return HostUnreachable(
             f"cannot reach {place}: unknown host name", hints=["look at the spelling and at the network"]

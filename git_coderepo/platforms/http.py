@@ -11,6 +11,7 @@ import os
 from git_coderepo.errors import HostUnreachable, InvalidRemoteURL, ProtocolNotAllowed, UnexpectedAnswer
 from git_coderepo.platforms.base import silent
 from git_coderepo.platforms.response import Response
+from git_coderepo.platforms.way import Way
 from git_coderepo.trace import trace
 
 TYPE_CHECKING = False
@@ -28,14 +29,6 @@ CONNECT_TIMEOUT, READ_TIMEOUT = 10, 60  # seconds; git's own variable names anot
 MOST_REDIRECTS = 5
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
-
-# One setting for git and the API; git's own name comes first.
-CA_VARIABLES = ("GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-
-
-def ca_bundle(environment: Mapping[str, str]) -> str | None:
-    """The file with the certificate authorities to trust, None for the system's own."""
-    return next((path for name in CA_VARIABLES if (path := environment.get(name))), None)
 
 
 def allowed_by_environment(environment: Mapping[str, str]) -> frozenset[str]:
@@ -72,7 +65,7 @@ class Http:
 
     __slots__ = (
         "_accepted", "_authorize", "_credential_origin", "_credential_path", "_credentials", "_environment",
-        "_max_wait", "_notify", "_session",
+        "_max_wait", "_notify", "_session", "_way",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +86,7 @@ class Http:
         self._notify = notify
         self._max_wait = max_wait
         self._environment = os.environ if environment is None else environment
+        self._way = Way(self._environment)
         self._session: requests.Session | None = None
         self._accepted: set[tuple[str, str]] = set()
 
@@ -208,7 +202,6 @@ class Http:
     ) -> Response:
         """One request; `authorize` None sends no credential. `instead_of` is returned where there is no credential."""
         import requests
-        from requests.utils import get_environ_proxies
 
         from git_coderepo.platforms.unreachable import unreachable, untrusted
 
@@ -234,8 +227,8 @@ class Http:
                 stream=True,
                 allow_redirects=False,
                 timeout=(CONNECT_TIMEOUT, self._silence()),
-                verify=ca_bundle(self._environment) or True,
-                proxies=get_environ_proxies(url),
+                verify=self._way.authorities(origin),
+                proxies=self._way.proxies(url, origin),
             )
         except requests.RequestException as error:
             failure = unreachable(origin, error)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from git_coderepo.urls import Origin
 
 CERTIFICATE_HINTS = ("GIT_SSL_CAINFO=/path/to/authority.pem names the certificate authority to trust, for git as well",)
+PROXY_HINTS = ("look at HTTPS_PROXY and git's http.proxy; NO_PROXY names hosts to be reached without",)
 
 CLOCK_HINTS = ("look at this machine's clock (date -u), and at the certificate's dates",)
 _TIMES = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
@@ -34,7 +35,11 @@ def unreachable(origin: Origin, error: Exception) -> HostUnreachable | Unexpecte
     if caused_by(urllib3.ProxyError, requests.exceptions.InvalidProxyURL):
         return HostUnreachable(
             f"cannot reach {name} through the proxy",
-            hints=["look at HTTPS_PROXY; NO_PROXY names hosts to be reached without"],
+            hints=PROXY_HINTS,
+        )
+    if isinstance(error, requests.exceptions.InvalidSchema):  # what requests says of SOCKS without PySocks
+        return HostUnreachable(
+            f"cannot reach {name}: the proxy does not speak http", hints=["name one that does: HTTPS_PROXY=http://…"]
         )
     certificate = caused_by(ssl.SSLCertVerificationError)
     if isinstance(certificate, ssl.SSLCertVerificationError):

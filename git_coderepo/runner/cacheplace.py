@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from collections.abc import Callable
 
 from git_coderepo.errors import CodeRepoError, TargetUnusable
 from git_coderepo.paths import quoted
+from git_coderepo.runner.temporary import temporary_place
 from git_coderepo.settings import Settings
 
 # The number changes with the form of what is below.
@@ -29,8 +29,9 @@ def cache_place(settings: Settings, *, notify: Callable[[str], None]) -> str:
             reasons.append(f"{quoted(os.fsencode(directory))} ({(error.strerror or str(error)).lower()})")
             if named:
                 notify(f"warning: the cache cannot be in {reasons[-1]}")
+    tried = f": not {', not '.join(reasons)}" if reasons else ""
     raise TargetUnusable(
-        f"there is no place for a cache: not {', not '.join(reasons)}",
+        f"there is no place for a cache{tried}",
         hints=["name a directory that can be written to: CODEREPO_CACHE_DIR"],
     )
 
@@ -65,10 +66,16 @@ def _candidates(settings: Settings) -> list[tuple[str, int, bool]]:
         found.append((expanded, 0o755, True))
     from platformdirs import user_cache_path
 
-    users = str(user_cache_path("git-coderepo"))
-    if os.path.isabs(users) and users.count("/") > 1:  # without a HOME it is `~/…` or `/.cache`, which is nowhere
+    try:
+        users = str(user_cache_path("git-coderepo"))
+    except RuntimeError:
+        users = ""  # neither a HOME nor an entry in passwd(5), say newer releases of platformdirs
+    if os.path.isabs(users) and users.count("/") > 1:  # and older ones `~/…`; with `/` as HOME it is `/.cache/…`
         found.append((users, 0o700, False))
-    return [*found, (os.path.join(tempfile.gettempdir(), f"git-coderepo-{os.geteuid()}"), 0o700, False)]
+    temporary = temporary_place()
+    if temporary is not None:
+        found.append((os.path.join(temporary, f"git-coderepo-{os.geteuid()}"), 0o700, False))
+    return found
 
 
 def _own_part(directory: str, mode: int) -> str:

@@ -13,6 +13,7 @@ from git_coderepo.manifest.model import Remote
 from git_coderepo.paths import quoted
 from git_coderepo.record.recording import VARIABLE_LIMIT
 from git_coderepo.runner.order import FetchOrder
+from git_coderepo.runner.temporary import temporary_directory, temporary_place
 from git_coderepo.urls import RemoteURL
 
 
@@ -37,15 +38,17 @@ def working_directory(tree: str, wanted: bytes, *, make: bool) -> str:
 
 
 @contextmanager
-def manifest_file(order: FetchOrder) -> Iterator[str | None]:
+def manifest_file(order: FetchOrder, otherwise: str | None = None) -> Iterator[str | None]:
     """The absolute path of a file that holds the manifest, None where there is none.
 
-    One that came through a pipe lies in a file for temporary things, which goes at the end.
+    One that came through a pipe lies in a file for temporary things, which goes at the end; where the machine has no
+    place for such, in the directory `otherwise`. Raises TargetUnusable.
     """
     if order.manifest is None or order.manifest_path is not None:
         yield None if order.manifest_path is None else os.path.abspath(os.fsdecode(order.manifest_path))
         return
-    with tempfile.TemporaryDirectory(prefix="git-coderepo-") as folder:
+    place = temporary_place() or otherwise or temporary_directory()
+    with tempfile.TemporaryDirectory(prefix=".git-coderepo-", dir=place) as folder:
         path = os.path.join(folder, "manifest.json")
         write_whole(os.fsencode(path), order.manifest.data)
         yield path

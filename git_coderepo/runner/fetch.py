@@ -12,17 +12,17 @@ from git_coderepo.errors import (
     CodeRepoError,
     CommitMissing,
     GitNotFound,
+    GitUnusable,
     MethodUnavailable,
     OverlayMissing,
-    ScopeMissing,
     TargetUnusable,
-    TokenRefused,
     TreeDiffers,
 )
 from git_coderepo.git import Git, version
 from git_coderepo.objects import ObjectId
 from git_coderepo.runner.conversion import Converted, archive_attributes, convert, restore
 from git_coderepo.runner.directories import Root
+from git_coderepo.runner.failed import best_error, without_git
 from git_coderepo.runner.lfs import LfsPaths, LfsReport, by_pointers, fill, lfs_paths, summed
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.listing import Listing
@@ -211,13 +211,14 @@ def _materialise(
                 directory, (written, received) = _by(name, ways, wanted, fresh, limits, progress)
             except TargetUnusable:
                 raise  # by any other way, too, it would end there
-            except CodeRepoError as error:
+            except CodeRepoError as failed:
+                error = without_git(failed, wanted, insisted=method != "auto") if name == "git" else failed
                 if method != "auto":
                     if name == "archive" and not error.hints:
                         error.hints = ("--method git brings it another way",)
-                    raise
+                    raise error from None
                 if name == "published":
-                    errors[-1].hints = (*errors[-1].hints, f"nor was it published: {error.message}")
+                    errors[-1].hints = (*errors[-1].hints, _not_published(error))
                     continue
                 errors.append(error)
                 if not isinstance(error, MethodUnavailable):
@@ -226,7 +227,7 @@ def _materialise(
             used = name
             break
         if not used:
-            raise _best(errors, fallbacks)
+            raise best_error(errors, fallbacks)
     inside = []
     left = written.left
     for each in wanted.submodules:
@@ -247,6 +248,12 @@ def _materialise(
     if filled is not None:
         left = replace(left, bytes=left.bytes - filled.written)
     return replace(made, left=left, lfs=filled, conversions=convert(directory, written.entries))
+
+
+def _not_published(error: CodeRepoError) -> str:
+    if isinstance(error, GitNotFound | GitUnusable):
+        return "whether it was published only git could tell, which cannot be asked here"
+    return f"nor was it published: {error.message}"
 
 
 def _filled(
@@ -323,20 +330,6 @@ def _once(
         return _write(replace(wanted, overlay=None, deleted=()), directory, source, limits, progress)
     assert wanted.base is not None
     return _write(wanted, directory, METHODS[name](replace(wanted.base, limits=limits)), limits, progress)
-
-
-def _best(errors: list[CodeRepoError], fallbacks: list[Fallback]) -> CodeRepoError:
-    """The error that says most: the last one, with what the ways before it said as hints.
-
-    Where an API names the missing scope, and git says of the same token only that it is refused, the API's word.
-    """
-    best = errors[-1]
-    if isinstance(best, TokenRefused):
-        best = next((error for error in errors if isinstance(error, ScopeMissing)), best)
-    if best is errors[-1]:
-        earlier = [f"before that, {each.method}: {each.reason}" for each in fallbacks if each.reason != best.message]
-        best.hints = (*best.hints, *earlier)
-    return best
 
 
 def _write(

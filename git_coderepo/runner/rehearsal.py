@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from git_coderepo.itself import own_command
 from git_coderepo.record.document import Record
 from git_coderepo.record.keep import write_manifest
 
@@ -67,7 +67,7 @@ def rehearse(
             told["CODEREPO_CREDENTIALS_FILE"] = os.path.abspath(credentials)
         if without_git:
             told["PATH"] = os.path.join(scratch, "empty")
-        command = [sys.executable, "-m", "git_coderepo", "fetch", "--quiet", "--receipt", receipt, manifest, "code"]
+        command = [*own_command(), "fetch", "--quiet", "--receipt", receipt, manifest, "code"]
         done = subprocess.run(
             command, env=told, cwd=scratch, stdin=subprocess.DEVNULL, capture_output=True, check=False
         )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 
 from git_coderepo.checkout.scope import pathspecs
-from git_coderepo.errors import CodeRepoError, CommitMissing, UnsafeTree
+from git_coderepo.errors import CodeRepoError, CommitMissing, GitUnusable, TargetUnusable, UnsafeTree
 from git_coderepo.git import Git
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
@@ -15,6 +14,7 @@ from git_coderepo.platforms.git_transport import ask
 from git_coderepo.runner.directories import OPEN_DIRECTORY
 from git_coderepo.runner.leftovers import hold, sweep
 from git_coderepo.runner.limits import NAME_BYTES, Limits
+from git_coderepo.runner.temporary import temporary_directory
 
 # A server that serves only tips (protocol v0) is asked for its branches, deeper each time.
 _DEPTHS = (1, 50, 1000)
@@ -27,6 +27,15 @@ _PREFIX = "git-coderepo-scratch-"
 _FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
 
 
+def _place(environment: Mapping[str, str]) -> str:
+    """Where a scratch repository can lie; raises GitNotFound, GitUnusable where there is no such place."""
+    try:
+        return temporary_directory()
+    except TargetUnusable as error:
+        Git(environment=environment).run("version")  # without a git there is nothing to make room for
+        raise GitUnusable(f"git cannot work here: {error.message}", hints=error.hints) from None
+
+
 class Scratch:
     """A context manager; `git` reads its objects, whatever the caller's environment says of other repositories."""
 
@@ -36,7 +45,7 @@ class Scratch:
         self.directory = ""
 
     def __enter__(self) -> Scratch:
-        place = tempfile.gettempdir()
+        place = _place(self.environment)
         self._parent = os.open(place, OPEN_DIRECTORY)
         try:
             sweep(self._parent, _PREFIX)

@@ -9,15 +9,26 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from git_coderepo.errors import CodeRepoError, TargetUnusable, TreeDiffers
+from git_coderepo.errors import CodeRepoError, GitNotFound, GitUnusable, MethodUnavailable, TargetUnusable, TreeDiffers
 from git_coderepo.git import Git
-from git_coderepo.objects import EXECUTABLE, FILE, GITLINK, ObjectId, TreeEntry, blob_hasher, empty_tree_id, tree_id
+from git_coderepo.objects import (
+    EXECUTABLE,
+    FILE,
+    GITLINK,
+    SYMLINK,
+    ObjectId,
+    TreeEntry,
+    blob_hasher,
+    empty_tree_id,
+    tree_id,
+)
 from git_coderepo.runner.conversion import stored
 from git_coderepo.runner.directories import Directories, Root, unusable
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.lfs import by_pointers, lfs_paths
 from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.local import Here
+from git_coderepo.runner.methods import BaseRequest, archive_method
 from git_coderepo.runner.part import below, tree_of_entries
 from git_coderepo.runner.scratch import Scratch, tree_rows
 from git_coderepo.runner.verify import Differences, compare, rehash
@@ -218,11 +229,13 @@ def listing_of(wanted: Wanted, here: Here | None) -> Mapping[bytes, tuple[int, b
     entries: dict[bytes, tuple[int, bytes]] = {}
     request = wanted.base
     if request is not None:
-        with Scratch(request.object_format, request.environment) as scratch:
-            scratch.fetch_commit(request.platform, request.commit, branch=request.branch, only="blob:none")
-            name = f"{request.commit}:{os.fsdecode(request.part)}" if request.part else request.commit.hex
-            rows = tree_rows(scratch.git, name, request.limits, request.scope)
-            entries = dict(_parsed(b"\0".join(rows)))
+        try:
+            entries = _listing_by_git(request)
+        except (GitNotFound, GitUnusable) as error:
+            try:
+                entries = _listing_by_archive(request)
+            except MethodUnavailable:
+                raise error from None
     for path in wanted.deleted:
         entries.pop(path, None)
     if wanted.gitlinks is not None:
@@ -234,6 +247,22 @@ def listing_of(wanted: Wanted, here: Here | None) -> Mapping[bytes, tuple[int, b
     if found != wanted.tree:
         raise TreeDiffers(f"the platform and the overlay make the tree {found}, not {wanted.tree}")
     return entries
+
+
+def _listing_by_git(request: BaseRequest) -> dict[bytes, tuple[int, bytes]]:
+    """The trees of the base, and no contents."""
+    with Scratch(request.object_format, request.environment) as scratch:
+        scratch.fetch_commit(request.platform, request.commit, branch=request.branch, only="blob:none")
+        name = f"{request.commit}:{os.fsdecode(request.part)}" if request.part else request.commit.hex
+        rows = tree_rows(scratch.git, name, request.limits, request.scope)
+        return dict(_parsed(b"\0".join(rows)))
+
+
+def _listing_by_archive(request: BaseRequest) -> dict[bytes, tuple[int, bytes]]:
+    """The same where no git can be asked: the base's archive, hashed as it comes in; it knows of no submodule."""
+    with archive_method(request) as delivery:
+        files = (entry for entry in delivery.entries if entry.mode in (FILE, EXECUTABLE, SYMLINK))
+        return {entry.path: (entry.mode, _blob(entry, request.object_format)) for entry in files}
 
 
 def _parsed(listing: bytes) -> Mapping[bytes, tuple[int, bytes]]:

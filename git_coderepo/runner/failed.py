@@ -1,0 +1,59 @@
+"""Every way failed: which of the errors says most, and for what a git would have been needed."""
+
+from __future__ import annotations
+
+from git_coderepo.errors import (
+    CodeRepoError,
+    GitNotFound,
+    GitUnusable,
+    MethodUnavailable,
+    ScopeMissing,
+    TokenRefused,
+    TreeDiffers,
+)
+from git_coderepo.runner.receipt import Fallback
+from git_coderepo.runner.wanted import Wanted
+
+_INSTALL = "install git 2.34 or newer, or add it to PATH"
+
+
+def without_git(error: CodeRepoError, wanted: Wanted, *, insisted: bool) -> CodeRepoError:
+    """An error of the method `git`; where there is no git, in words that say for what it is needed here.
+
+    `insisted`: no other method is to be tried.
+    """
+    if not isinstance(error, GitNotFound):
+        return error
+    if insisted:
+        return GitNotFound("git was asked for, and there is no 'git' on PATH", hints=["--method auto", _INSTALL])
+    platform = wanted.base.platform if wanted.base is not None else None
+    kind = platform.type if platform is not None else "git"
+    if not wanted.archive_exact:
+        return GitNotFound(
+            "git is needed: the attributes of this tree (export-ignore, export-subst and the like) alter its archives, "
+            "and there is no 'git' on PATH",
+            hints=[_INSTALL, "a tree without these attributes needs none"],
+        )
+    return GitNotFound(
+        f"git is needed: the platform '{kind}' gives no archives, and there is no 'git' on PATH",
+        hints=[_INSTALL, "code that is recorded from 'github' or 'gitlab' needs none: register it so"],
+    )
+
+
+def best_error(errors: list[CodeRepoError], fallbacks: list[Fallback]) -> CodeRepoError:
+    """The error that says most: the last one, with what the ways before it said as hints.
+
+    Where an API names the missing scope, and git says of the same token only that it is refused, the API's word. Where
+    git could not be asked, the word of whoever was; unless what came was altered, for which git is the cure.
+    """
+    best = errors[-1]
+    if isinstance(best, TokenRefused):
+        best = next((error for error in errors if isinstance(error, ScopeMissing)), best)
+    not_asked = next((error for error in errors if isinstance(error, GitNotFound | GitUnusable)), None)
+    if not_asked is not None:
+        said = [error for error in errors if not isinstance(error, GitNotFound | MethodUnavailable | TreeDiffers)]
+        best = said[-1] if said else not_asked
+    if best is errors[-1]:
+        earlier = [f"before that, {each.method}: {each.reason}" for each in fallbacks if each.reason != best.message]
+        best.hints = (*best.hints, *earlier)
+    return best
