@@ -28,8 +28,9 @@ from git_coderepo.objects import ObjectId
 from git_coderepo.settings import Settings
 from git_coderepo.trace import trace
 
-# Which package speaks to which store; fsspec comes with each.
-_PACKAGES = {"s3": "s3fs", "gs": "gcsfs"}
+# What speaks to which store; fsspec comes with each. Of gcsfs the plain class: the one that it registers asks by gRPC
+# first what kind of bucket it is, and waits a minute for an answer.
+_CLASSES = {"s3": ("s3fs.core", "S3FileSystem"), "gs": ("gcsfs.core", "GCSFileSystem")}
 # What is asked of a bucket at once: few requests, and little memory.
 _BLOCK = 4 << 20
 _PIECE = 1 << 20
@@ -55,7 +56,7 @@ class SharedStore:
         if not text:
             return None
         scheme, separator, rest = text.partition("://")
-        known = separator and (scheme == "file" or scheme in _PACKAGES)
+        known = separator and (scheme == "file" or scheme in _CLASSES)
         bucket = rest.partition("/")[0]
         if not known or (bucket != "" if scheme == "file" else bucket in ("", ".", "..") or "@" in bucket):
             raise UsageError(
@@ -85,8 +86,8 @@ class SharedStore:
     def put(self, tree: ObjectId, pack: Callable[[Written], None]) -> int:
         """Write what `pack` writes into the file that it gets, under a tree's id; gives its size in bytes.
 
-        It is there whole or not at all, in the place of what was there. It is read back, and taken away again where
-        its sha256 is another. What `pack` raises is raised; then nothing was written.
+        It is there whole or not at all, in the place of what was there. It is read back; raises StoreDamaged where its
+        sha256 is another. What `pack` raises is raised; then nothing was written.
         """
         written = Written()
 
@@ -102,9 +103,11 @@ class SharedStore:
             while piece := file.read(_PIECE):
                 read.update(piece)
         if read.digest() != written.sha256.digest():
-            with self._said("cannot be written to"):
-                self._place.remove(_key(tree))
-            raise StoreDamaged(f"the store '{self.url}' gave back other bytes than it was given: they are gone again")
+            # Somebody else's, packed by another zlib, may be as good: it is not for us to take it away.
+            raise StoreDamaged(
+                f"the store '{self.url}' gave back other bytes than it was given",
+                hints=["git coderepo publish --store proves what is there"],
+            )
         return written.size
 
     @property
@@ -189,8 +192,6 @@ class _Place(Protocol):
 
     def put(self, key: str, fill: Callable[[BinaryIO], None]) -> None: ...
 
-    def remove(self, key: str) -> None: ...
-
 
 class _Directory:
     """A directory that is there, perhaps of several users and machines: who may read it may read what is in it."""
@@ -240,9 +241,6 @@ class _Directory:
             os.unlink(temporary)
             raise
 
-    def remove(self, key: str) -> None:
-        os.unlink(self._path(key))
-
     def _sweep(self, folder: str) -> None:
         """Take away what a killed process left long ago, where that is ours to do."""
         before = time.time() - _ABANDONED
@@ -259,16 +257,23 @@ class _Bucket:
     """A bucket, or what is below a prefix in it, by fsspec; an object there is written whole or not at all."""
 
     def __init__(self, scheme: str, path: str) -> None:
-        package = _PACKAGES[scheme]
+        import logging
+        from importlib import import_module
+
+        module, name = _CLASSES[scheme]
+        package = module.partition(".")[0]
         try:
             import fsspec
 
-            kind = fsspec.get_filesystem_class(scheme)
+            kind = getattr(import_module(module), name)
         except ImportError:
             raise StoreUnavailable(
                 f"the store '{scheme}://{path}' needs the package '{package}', which is not installed here",
                 hints=[f"pip install {package}, where git-coderepo is; it is its extra '{scheme}'"],
             ) from None
+        for each in (package, "fsspec", "asyncio"):
+            # What they log would go to standard error where nobody set up logging: we say what went wrong.
+            logging.getLogger(each).addHandler(logging.NullHandler())
         options: dict[str, Any] = {}
         if scheme == "s3":
             # The package tries again itself: five times five tries would take minutes.
@@ -300,6 +305,3 @@ class _Bucket:
             fill(file)  # type: ignore[arg-type]
             file.flush()
             self._fs.put_file(file.name, self._path(key))
-
-    def remove(self, key: str) -> None:
-        self._fs.rm_file(self._path(key))

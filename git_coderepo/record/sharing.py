@@ -35,7 +35,7 @@ def share_snapshot(snapshot: Snapshot, store: SharedStore, say: Callable[[str], 
         except CodeRepoError as error:
             name = f"the submodule '{os.fsdecode(place[:-1])}': " if place else ""
             say(f"warning: not in the store: {name}{error.message}")
-            for text in (*error.hints, "the run is none the worse for it: its runners ask the platform"):
+            for text in (*error.hints, "the run is none the worse for it: its runners do without"):
                 say(f"hint: {text}")
             if isinstance(error, StoreRefused):
                 return  # it would be the same for the others
