@@ -194,6 +194,25 @@ class GitUnusable(MethodUnavailable):
     """There is a `git`, and no place on this machine where it could work."""
 
 
+# --- the shared store --------------------------------------------------------------------------
+
+
+class StoreUnavailable(CodeRepoError):
+    """The shared store does not give or take what was asked of it: unreachable, not there, a package missing."""
+
+
+class StoreMissing(StoreUnavailable):
+    """The shared store does not have the tree."""
+
+
+class StoreDamaged(StoreUnavailable):
+    """What the shared store has under a tree's id is not that tree."""
+
+
+class StoreRefused(CredentialError):
+    """The shared store wants other credentials than it was given, or does not allow what was asked."""
+
+
 # --- manifest and runner -----------------------------------------------------------------------
 
 

@@ -116,7 +116,7 @@ def test_bash_completes_registered_names(bash: Complete) -> None:
 
 def test_bash_completes_words_of_which_one_is_wanted(bash: Complete) -> None:
     assert bash("git coderepo register --type git") == ["github", "gitlab", "git"]
-    assert bash("git coderepo fetch --method ") == ["auto", "local", "archive", "git", "files", "published"]
+    assert bash("git coderepo fetch --method ") == ["auto", "local", "store", "archive", "git", "files", "published"]
     assert bash("git coderepo completion ") == list(SHELLS)
     assert bash("git coderepo secret ") == ["set", "list", "remove"]
     assert bash("git coderepo secret list --j") == ["--json"]

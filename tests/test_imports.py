@@ -88,7 +88,7 @@ def test_a_public_name_is_imported_when_it_is_used() -> None:
 
 
 # Each is imported inside the function that needs it: none of them may stand at the top of a module.
-LAZY = frozenset(("requests", "urllib3", "keyring", "rich", "jsonschema", "git", "platformdirs"))
+LAZY = frozenset(("requests", "urllib3", "keyring", "rich", "jsonschema", "git", "platformdirs", "fsspec"))
 # typer and printing live in cli/; pytest in the tests that authors of platforms run.
 HOMES = {"typer": ("cli",), "pytest": ("testing.py",)}
 

@@ -98,11 +98,11 @@ def build_overlay(git: Git, found: Sequence[Difference], screen: Callable[[bytes
 
 
 class Packer:
-    """A gzip'd tar in the making, of some `count` members."""
+    """A gzip'd tar in the making, of some `count` members; what is ready is kept, or handed to `write`."""
 
-    __slots__ = ("_compressor", "_digest", "_pieces", "_tar_digest")
+    __slots__ = ("_compressor", "_digest", "_pieces", "_tar_digest", "_write")
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, write: Callable[[bytes], object] | None = None) -> None:
         import hashlib
         import zlib
 
@@ -110,6 +110,7 @@ class Packer:
         # wbits 31: a gzip frame whose header holds no time and no name (RFC 1952).
         self._compressor = zlib.compressobj(6 if count < 1000 else 1, zlib.DEFLATED, 31)
         self._pieces: list[bytes] = []
+        self._write = self._pieces.append if write is None else write
 
     def add_link(self, path: bytes, target: bytes) -> None:
         """A symbolic link."""
@@ -118,13 +119,17 @@ class Packer:
     def add_file(self, path: bytes, contents: bytes, mode: int) -> None:
         """A file."""
         size = len(contents)
+        self.add_pieces(path, size, (contents[at : at + _PIECE] for at in range(0, size, _PIECE)), mode)
+
+    def add_pieces(self, path: bytes, size: int, pieces: Iterable[bytes], mode: int) -> None:
+        """A file of which these are the contents, `size` bytes together."""
         self._put(b"".join(tar_header(path, size, mode)))
-        for at in range(0, size, _PIECE):
-            self._put(contents[at : at + _PIECE])
+        for piece in pieces:
+            self._put(piece)
         self._put(bytes(-size % _BLOCK))
 
     def finish(self) -> tuple[bytes, str, str]:
-        """(the gzip, the sha256 of the tar inside, its own sha256), digests in hex; once."""
+        """(the gzip as far as it was kept, the sha256 of the tar inside, its own sha256), digests in hex; once."""
         self._put(bytes(2 * _BLOCK))
         self._keep(self._compressor.flush())
         return b"".join(self._pieces), self._tar_digest.hexdigest(), self._digest.hexdigest()
@@ -136,7 +141,7 @@ class Packer:
     def _keep(self, packed: bytes) -> None:
         if packed:
             self._digest.update(packed)
-            self._pieces.append(packed)
+            self._write(packed)
 
 
 def tar_header(path: bytes, size: int, mode: int, *, link: bytes | None = None) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
-from git_coderepo.cli.fetch import ended_by_signals, progress_shown
+from git_coderepo.cli.fetch import ended_by_signals, progress_shown, show_fallbacks
 from git_coderepo.cli.options import CodeRepository
 from git_coderepo.cli.run import say_not_run
 from git_coderepo.errors import UsageError
@@ -76,8 +76,7 @@ def exec_(
                 stack.enter_context(entry)
                 tree = entry.tree
                 descriptors.append(entry.descriptor)  # whatever outlives us goes on holding the tree
-        for each in made.fallbacks:
-            output.warn(f"by {each.method}: {each.reason}")
+        show_fallbacks(made)
         if receipt is not None:
             made.write(receipt)
         recorded = manifest.run.directory if manifest is not None else b"."

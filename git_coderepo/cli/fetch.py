@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from git_coderepo.runner.receipt import Receipt
 
 _SHOWN = 5
-METHODS = ("auto", "local", "archive", "git", "files", "published")
+METHODS = ("auto", "local", "store", "archive", "git", "files", "published")
 
 
 @app.command(cls=Verb)
@@ -28,7 +28,8 @@ def fetch(
     ],
     directory: Annotated[str, typer.Argument(metavar="DIR", help="Where to: absent, empty, or an empty mount point.")],
     method: Annotated[
-        str, typer.Option("--method", metavar="METHOD", help="One of: auto, local, archive, git, files, published.")
+        str,
+        typer.Option("--method", metavar="METHOD", help=f"One of: {', '.join(METHODS)}."),
     ] = "auto",
     overlay: Annotated[
         list[str] | None,
@@ -94,8 +95,7 @@ def show(receipt: Receipt, directory: str) -> None:
     from git_coderepo.record.refusals import shown_size
     from git_coderepo.runner.conversion import why_left
 
-    for each in receipt.fallbacks:
-        output.warn(f"by {each.method}: {each.reason}")
+    show_fallbacks(receipt)
     for path in receipt.outside_links:
         output.warn(f"the symbolic link '{os.fsdecode(path)}' leads out of the tree")
     for converted in receipt.conversions:
@@ -113,8 +113,6 @@ def show(receipt: Receipt, directory: str) -> None:
     output.line(f"{directory}: tree {receipt.tree}, verified")
     for inner in receipt.submodules:
         name = os.fsdecode(inner.path)
-        for fallback in inner.fallbacks:
-            output.warn(f"'{name}' by {fallback.method}: {fallback.reason}")
         if inner.tree is not None:
             files = output.count(inner.files, "file")
             output.line(f"{os.path.join(directory, name)}: tree {inner.tree}, verified; {files} by {inner.method}")
@@ -122,6 +120,15 @@ def show(receipt: Receipt, directory: str) -> None:
     if receipt.lfs is not None and receipt.lfs.state == "fetched":
         travelled += f", {receipt.lfs.files} of Git LFS"
     output.line(f"{output.count(receipt.files, 'file')}{travelled}, by {receipt.method}{came}, {seconds:.2f} s")
+
+
+def show_fallbacks(receipt: Receipt) -> None:
+    """What was tried in vain, and why."""
+    for each in receipt.fallbacks:
+        output.warn(f"by {each.method}: {each.reason}")
+    for inner in receipt.submodules:
+        for each in inner.fallbacks:
+            output.warn(f"'{os.fsdecode(inner.path)}' by {each.method}: {each.reason}")
 
 
 @contextmanager

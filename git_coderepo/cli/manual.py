@@ -57,6 +57,8 @@ def _page() -> Iterator[str]:
     yield from _paragraphs(text.TRAVELS)
     yield '.SH "PUBLISHED RUNS"'
     yield from _paragraphs(text.PUBLISHED)
+    yield '.SH "SHARED STORE"'
+    yield from _paragraphs(text.STORE)
     yield '.SH "ON A RUNNER"'
     yield from _paragraphs(text.UNTRUSTED)
     yield '.SH "LARGE REPOSITORIES"'

@@ -41,9 +41,10 @@ METHODS = (
      "runs"),
     ("files", "the last resort of a custom class that has nothing better: its `download_files`"),
     ("published", "the reference of a run that was published; by itself only where the base or the overlay is gone"),
+    ("store", "the shared store, where the whole snapshot lies under its tree id; see SHARED STORE"),
     ("local", "the objects of the repository one stands in and those that snapshots left there; no platform is asked"),
-    ("auto", "the default: local where all of it is at hand and no `--code-repository` is named, then archive, then "
-     "git, where an archive is not the tree (export-ignore and the like) git "
+    ("auto", "the default: local where all of it is at hand and no `--code-repository` is named, then the shared store "
+     "if one is set, then archive, then git, where an archive is not the tree (export-ignore and the like) git "
      "first; the receipt names what was tried in vain"),
 )  # fmt: skip
 
@@ -130,6 +131,27 @@ PUBLISHED = (
     "the code.",
 )
 
+STORE = (
+    "Where many runners start at once, `coderepo.store` names a place that they ask before the platform: "
+    "`file:///DIRECTORY`, `s3://BUCKET[/PREFIX]` or `gs://BUCKET[/PREFIX]`. It is a setting of the launcher and of "
+    "each runner, there mostly as `CODEREPO_STORE`; no manifest and no tracked `.coderepo` file sets it. `run` before "
+    "its command starts, `snapshot -o` and `publish --store` put a snapshot there, whole, under its tree id, with "
+    "each of its submodules; what is there already is not written again. Each blob is held against its id as it is "
+    "packed, and what was stored is read back. The pre-run hook puts nothing there: a launcher that uses it calls "
+    "`git coderepo publish --store`. Where that fails it is said, and the run goes on.",
+    "`fetch` and `exec` look into the cache, then into the store, then ask the platform. The tree id is computed from "
+    "what the store gave, as ever: one that has not the tree, has something else in its place, refuses or does not "
+    "answer is named, and the platform is asked. From the store no overlay is needed. What Git LFS keeps does not lie "
+    "there. `NAME@COMMIT` and `--code-repository` pass the store by. `publish --store` proves what is there, and "
+    "writes it anew where it is damaged; what is no longer wanted may be removed at any time. Whoever may read the "
+    "store may read the code: its own permissions decide, not the platform's.",
+    "A directory must be there, and may be shared by users and machines: what is put into it may be read by whoever "
+    "may read the directory. Buckets need the Python package s3fs or gcsfs (the extras `s3` and `gs`), and "
+    "credentials where these look for them: `AWS_*` and `FSSPEC_S3_*` variables, `~/.aws`, the machine's role. A "
+    "runner reads objects and may list them; a launcher writes them too. The objects are `sha1/AB/TREE.tar.gz`, or "
+    "`sha256/…`.",
+)
+
 LARGE = (
     "In a repository of many projects a run needs some paths only. `--subdirectory PATH` of `run`, `snapshot` and "
     "`status`, or `coderepo.scope`, limits what is looked at: a colleague's edits, a broken submodule, an unreadable "
@@ -183,6 +205,7 @@ SETTINGS = (
     ("cacheTrust", "own|ask|any", "Whose trees in a shared cache are used: this user's own; others', too, once the "
      "platform said that it would serve the code; or whatever verifies (default `own`)."),
     ("publish", "never|ask|auto", "Whether a run is published when it is recorded (default `never`)."),
+    ("store", "URL", "The shared store, which runners ask before the platform; see SHARED STORE."),
     ("publishLimit", "SIZE", "Up to which size what the base lacks is published (default `1g`)."),
     ("maxWait", "SECONDS", "How long to wait for a platform that asks to come back later (default `60`)."),
 )  # fmt: skip

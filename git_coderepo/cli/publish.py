@@ -1,7 +1,8 @@
-"""`git coderepo publish [RUN...]`: pin a run's code on the platform, or let go of it."""
+"""`git coderepo publish [RUN...]`: pin a run's code on the platform, or let go of it; or put it into the store."""
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,8 @@ from git_coderepo.cli.show import RUN_HELP
 from git_coderepo.errors import CodeRepoError, UnknownRun, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.git import Git
     from git_coderepo.manifest.model import Manifest
@@ -32,6 +35,9 @@ def publish_(
     force: Annotated[
         bool, typer.Option("--force", help="With --delete, also where nothing else has the code.")
     ] = False,
+    store: Annotated[
+        bool, typer.Option("--store", help="Into the shared store (coderepo.store), not to the platform.")
+    ] = False,
     code_repository: CodeRepository = None,
 ) -> None:
     """Push a run's code to its platform, as a commit of its own.
@@ -40,13 +46,21 @@ def publish_(
     it, with the manifest. No branch and no tag is made. What a token's shape is in, and more than
     `coderepo.publishLimit`, is refused. Once published, no cleaning up of branches loses the code, and any clone can
     `log --remote` the run and `fetch` it by its id.
+
+    With `--store` its code goes into the shared store of `coderepo.store` instead, where nothing is but what is right:
+    what is there already is proved, and written anew if it is damaged.
     """
     from git_coderepo.git import Git
 
     if force and not delete:
         raise UsageError("'--force' goes with '--delete'")
+    if store and (delete or code_repository is not None):
+        raise UsageError("'--store' goes with no other option: several runs may have one tree there")
     for word in runs or ["@{-1}"]:
-        if delete:
+        if store:
+            for text in stored(word, Git()):
+                output.line(text)
+        elif delete:
             output.line(unpublished(word, Git(), code_repository, force=force))
         else:
             output.line(published(word, Git(), code_repository))
@@ -79,6 +93,31 @@ def published(word: str, git: Git, code_repository: str | None) -> str:
     return (
         f"published {manifest.run.id}: commit {commit}, {reference_of(manifest.run.id)} on '{source.registration.name}'"
     )
+
+
+def stored(word: str, git: Git) -> Iterator[str]:
+    """Put a run's code into the shared store; gives a line for each tree, its submodules' too."""
+    from git_coderepo.record.history import named_run
+    from git_coderepo.record.refusals import shown_size
+    from git_coderepo.record.shared_store import SharedStore
+    from git_coderepo.runner.local import Here
+    from git_coderepo.runner.stored import store_run
+
+    found = named_run(word, git)
+    settings, _ = _here(git)
+    shared = SharedStore.of(settings)
+    if shared is None:
+        raise UsageError(
+            "no shared store is set", hints=["git config coderepo.store file:///DIRECTORY", "or s3://BUCKET/PREFIX"]
+        )
+    here = Here.of(git)
+    assert here is not None  # `_here` would have raised
+    scan = settings.flag("secretScan", True)
+    for each in store_run(found.manifest, shared, here, folder=found.folder, scan=scan):
+        place = f" '{os.fsdecode(each.path)}'" if each.path else ""
+        how = "was there, and is right" if each.size is None else f"{shown_size(each.size)} written"
+        again = ", in the place of something else" if each.damaged else ""
+        yield f"{found.manifest.run.id}{place}: tree {each.tree} in '{shared.url}', {how}{again}"
 
 
 def unpublished(word: str, git: Git, code_repository: str | None, *, force: bool) -> str:

@@ -32,12 +32,15 @@ def snapshot(
 ) -> None:
     """Print the run manifest of what would run now.
 
-    No run is recorded. What is left out of the snapshot is named.
+    No run is recorded. What is left out of the snapshot is named. With `-o` the code goes into the shared store, too,
+    where `coderepo.store` names one.
     """
     from git_coderepo.git import Git, check_version
     from git_coderepo.record.build_key import build_key
     from git_coderepo.record.document import write_record
     from git_coderepo.record.keep import keep_beside, write_manifest
+    from git_coderepo.record.shared_store import SharedStore
+    from git_coderepo.record.sharing import share_snapshot
     from git_coderepo.record.snapshot import Request
     from git_coderepo.record.submodules import omitted, snapshots_in
     from git_coderepo.record.taking import take_snapshot
@@ -54,6 +57,8 @@ def snapshot(
         include=[os.fsencode(path) for path in include or ()],
     )
     taken = take_snapshot(git, request)
+    assert taken.settings is not None
+    store = SharedStore.of(taken.settings) if file is not None else None
     key = build_key(taken)
     record = write_record(
         taken, now=time.time(), git_version=git_version, build_key=None if key is None else key.digest
@@ -61,6 +66,8 @@ def snapshot(
     keep_beside(taken, record)
     if file is not None:
         write_manifest(record, os.fsencode(file))
+        if store is not None:
+            share_snapshot(taken, store, output.say)
     else:
         output.data(record.data)
         if record.beside:

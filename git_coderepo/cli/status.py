@@ -13,7 +13,7 @@ from git_coderepo.cli.options import Check, CodeRepository, Json, Subdirectories
 from git_coderepo.errors import UsageError
 
 if TYPE_CHECKING:
-    from git_coderepo.record.report import Report
+    from git_coderepo.record.report import InStore, Report
     from git_coderepo.record.snapshot import Snapshot
     from git_coderepo.runner.rehearsal import Rehearsal
 
@@ -108,6 +108,8 @@ def show(report: Report) -> None:
     rows += submodule_rows(taken)
     if report.record is not None:
         rows.append(("carried by", ", ".join(report.carriers(report.record))))
+    if report.store is not None:
+        rows.append(("store", _store(report.store)))
     rows += [("left out", f"{os.fsdecode(path)} ({reason})") for path, reason in omitted(taken)]
     rows += [
         ("not executable", f"{os.fsdecode(path)} for a runner: core.fileMode is false") for path in report.ignored_modes
@@ -153,6 +155,14 @@ def submodule_rows(taken: Snapshot, prefix: bytes = b"") -> list[tuple[str, str]
         rows.append(("submodule", f"{name} at {each.commit[:12]}, {dirt(inner)}; {place}{travels}"))
         rows += submodule_rows(inner, prefix + each.path + b"/")
     return rows
+
+
+def _store(found: InStore) -> str:
+    if found.problem is not None:
+        return found.problem.message
+    if found.has is None:
+        return found.url
+    return f"{found.url} has it" if found.has else f"{found.url} does not have it yet: a run puts it there"
 
 
 def _repository(report: Report) -> str:

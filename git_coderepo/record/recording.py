@@ -18,6 +18,8 @@ from git_coderepo.record.ending import Ending
 from git_coderepo.record.keep import write_manifest
 from git_coderepo.record.publish import recorded
 from git_coderepo.record.runs import Runs
+from git_coderepo.record.shared_store import SharedStore
+from git_coderepo.record.sharing import share_snapshot
 from git_coderepo.record.snapshot import Request
 from git_coderepo.record.submodules import omitted, unreproducible
 from git_coderepo.record.taking import take_snapshot
@@ -91,7 +93,8 @@ class Recording:
         git, request = self.git, self.request
         git_version = check_version(git)
         self.snapshot = snapshot = take_snapshot(git, request.snapshot)
-        assert snapshot.layout is not None
+        assert snapshot.layout is not None and snapshot.settings is not None
+        store = SharedStore.of(snapshot.settings)
         runs = Runs(snapshot.layout)
         key = build_key(snapshot)
         self.record = record = recorded(
@@ -116,6 +119,8 @@ class Recording:
             write_manifest(record, request.manifest)
         self.variables = run_variables(record, snapshot, path)
         _check(git, self.environment, self._watch)
+        if store is not None:
+            share_snapshot(snapshot, store, self._say)
         self._ending = Ending(runs.result_path_of(record.id), record.id, time.time())
         self._ending.begin()
 

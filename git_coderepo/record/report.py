@@ -10,6 +10,7 @@ from git_coderepo.errors import CodeRepoError, CredentialError, NotReproducible,
 from git_coderepo.git import Git, check_version
 from git_coderepo.manifest.writer import path_value
 from git_coderepo.record.document import Record, carriers, repository_document, write_record
+from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.record.snapshot import Request, Snapshot
 from git_coderepo.record.submodules import Submodule, omitted, snapshots_in
 from git_coderepo.record.taking import take_snapshot
@@ -19,12 +20,32 @@ _ANSWERS = (NotReproducible, PlatformError, CredentialError, RegistrationError)
 
 
 @dataclass(frozen=True)
+class InStore:
+    """The shared store at `url`, and whether it has the snapshot, submodules included: None where it was not asked.
+
+    `problem` is why it could not be asked.
+    """
+
+    url: str
+    has: bool | None = None
+    problem: CodeRepoError | None = None
+
+    def document(self) -> dict[str, object]:
+        """As plain values."""
+        return {"url": self.url, "has": self.has, "problem": None if self.problem is None else self.problem.message}
+
+
+@dataclass(frozen=True)
 class Report:
-    """The snapshot as far as it went; `record` is None where `problem` says why it cannot be recorded."""
+    """The snapshot as far as it went; `record` is None where `problem` says why it cannot be recorded.
+
+    `store` is None where no shared store is set, or nothing could be recorded.
+    """
 
     snapshot: Snapshot
     record: Record | None
     problem: CodeRepoError | None
+    store: InStore | None = None
 
     @property
     def reproducible(self) -> bool:
@@ -89,6 +110,7 @@ class Report:
             },
             "overlay": self._overlay(taken),
             "lfs": self._lfs(taken),
+            "store": None if self.store is None else self.store.document(),
             "carriers": [] if self.record is None else self.carriers(self.record),
             "submodules": [self._submodule(each) for each in taken.submodules],
             "omitted": [{"path": path_value(path), "reason": reason} for path, reason in omitted(taken)],
@@ -158,4 +180,16 @@ def make_report(git: Git, request: Request) -> Report:
         record = write_record(snapshot, now=time.time(), git_version=git_version)
     except _ANSWERS as problem:
         return Report(snapshot, None, problem)
-    return Report(snapshot, record, None)
+    return Report(snapshot, record, None, _in_store(snapshot, ask=request.check))
+
+
+def _in_store(snapshot: Snapshot, *, ask: bool) -> InStore | None:
+    assert snapshot.settings is not None
+    store = SharedStore.of(snapshot.settings)
+    if store is None or not ask:
+        return None if store is None else InStore(store.url)
+    trees = [each.tree for each in (snapshot, *(inner for _, inner in snapshots_in(snapshot)))]
+    try:
+        return InStore(store.url, all(store.has(tree) for tree in trees if tree is not None))
+    except CodeRepoError as problem:
+        return InStore(store.url, problem=problem)

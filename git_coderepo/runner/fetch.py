@@ -34,6 +34,8 @@ from git_coderepo.runner.methods import (
     files_method,
     git_method,
     published_method,
+    store_method,
+    told_of_store,
 )
 from git_coderepo.runner.part import keep_part
 from git_coderepo.runner.receipt import Fallback, Receipt, SubmoduleReceipt
@@ -288,7 +290,7 @@ def _below(part: bytes, conversions: Iterable[Converted]) -> Iterator[Converted]
 
 def _without_overlay(wanted: Wanted, used: str) -> Mapping[str, object]:
     """What the receipt says where the whole tree came in one."""
-    if used != "published" and (used != "local" or wanted.local is None or not wanted.local.whole):
+    if used not in ("published", "store") and (used != "local" or wanted.local is None or not wanted.local.whole):
         return {}
     return {"overlay_files": None, "overlay_deleted": 0}
 
@@ -323,6 +325,12 @@ def _once(
         if local.whole:
             wanted = replace(wanted, overlay=None, deleted=())
         return _write(wanted, directory, local_method(local, () if local.whole else wanted.scope), limits, progress)
+    if name == "store":
+        if wanted.store is None:
+            raise MethodUnavailable("no shared store is set", hints=["CODEREPO_STORE, or coderepo.store, names it"])
+        source = store_method(wanted.store, wanted.tree, limits)
+        with told_of_store(wanted.store, wanted.tree):
+            return _write(replace(wanted, overlay=None, deleted=()), directory, source, limits, progress)
     if name == "published":
         if wanted.published is None:
             raise MethodUnavailable("nothing says where the run may have been published")

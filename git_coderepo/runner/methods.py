@@ -14,14 +14,24 @@ from functools import partial
 from typing import BinaryIO
 
 from git_coderepo.checkout.scope import inside
-from git_coderepo.errors import CodeRepoError, CommitMissing, GitFailed, MethodUnavailable
+from git_coderepo.errors import (
+    CodeRepoError,
+    CommitMissing,
+    DownloadDamaged,
+    GitFailed,
+    MethodUnavailable,
+    StoreDamaged,
+    TreeDiffers,
+    UnsafeTree,
+)
 from git_coderepo.git import Git, read_blobs
 from git_coderepo.objects import EXECUTABLE, FILE, GITLINK, SYMLINK, ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
+from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.scratch import Scratch, tree_rows
-from git_coderepo.runner.tar import TarReader
+from git_coderepo.runner.tar import Readable, TarReader
 
 # Blobs above this size are handed on in pieces.
 _WHOLE = 1 << 20
@@ -134,6 +144,26 @@ def published_method(request: PublishedRequest) -> Iterator[Delivery]:
 
 
 @contextmanager
+def store_method(store: SharedStore, tree: ObjectId, limits: Limits) -> Iterator[Delivery]:
+    """The whole snapshot, by its tree's id in the shared store: one archive, read as it streams in."""
+    with store.open(tree) as stream:
+        counted = _Counted(stream)
+        yield Delivery(TarReader(counted, top_directory=False, limits=limits), lambda: counted.received)
+
+
+@contextmanager
+def told_of_store(store: SharedStore, tree: ObjectId) -> Iterator[None]:
+    """A block that makes a tree of what a store gave: raises StoreDamaged where that is not the tree."""
+    try:
+        yield
+    except (TreeDiffers, DownloadDamaged, UnsafeTree) as error:
+        raise StoreDamaged(
+            f"what the store '{store.url}' has for the tree {tree} is not that tree: {error.message}",
+            hints=["git coderepo publish --store RUN, where the code is, puts it there anew"],
+        ) from error
+
+
+@contextmanager
 def files_method(request: BaseRequest) -> Iterator[Delivery]:
     """A custom class's `download_files` into a scratch directory, completed with the modes and links it loses."""
     import tempfile
@@ -157,7 +187,7 @@ def files_method(request: BaseRequest) -> Iterator[Delivery]:
 class _Counted:
     """A stream that knows how many bytes were read from it."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Readable) -> None:
         self._read = stream.read
         self.received = 0
 

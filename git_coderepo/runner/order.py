@@ -17,6 +17,7 @@ from git_coderepo.record.history import is_id_prefix, named_run
 from git_coderepo.record.keep import find_overlay
 from git_coderepo.record.publication import reference_of
 from git_coderepo.record.refusals import refuse_unreproducible
+from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.record.source import CodeSource, source_here
 from git_coderepo.registrations.build import build, from_manifest
 from git_coderepo.registrations.config import Registration, inferred, registrations
@@ -141,6 +142,7 @@ def _order_by_published(
         raise unknown
     # From where it was found, whatever its manifest says of a repository.
     beside = _Beside(found.manifest, (), None, git)
+    store = SharedStore.of(settings)
     wanted = wanted_by_manifest(
         found.manifest,
         platform,
@@ -148,7 +150,8 @@ def _order_by_published(
         environment=git.environment,
         commit=found.commit,
         lfs=beside.lfs_of(found.manifest.code),
-        submodules=_submodules(found.manifest.code, beside, None, git, settings),
+        store=store,
+        submodules=_submodules(found.manifest.code, beside, None, git, settings, store),
         keep=keep,
     )
     return FetchOrder(wanted, found.manifest, tuple(beside.paths), lfs_paths=tuple(beside.lfs_paths))
@@ -166,15 +169,17 @@ def order_by_manifest(
 ) -> FetchOrder:
     """The order for a manifest that was read from `folder` (None: from nowhere), or for its directory `keep` alone.
 
-    What is at hand where `git` stands comes first, unless a code repository is named. Raises NotReproducible for a
-    run that was recorded as such.
+    What is at hand where `git` stands comes first, then the shared store, unless a code repository is named. Raises
+    NotReproducible for a run that was recorded as such.
     """
     refuse_unreproducible(manifest.code, manifest.run.id)
     beside = _Beside(manifest, [overlay] if isinstance(overlay, str) else overlay or (), folder, git)
     chosen = _platform_named(code_repository, git, settings) if code_repository is not None else None
     here = Here.of(git) if chosen is None else None
+    store = SharedStore.of(settings) if chosen is None else None
+    reference = reference_of(manifest.run.id)
     wanted = _wanted(
-        manifest.code, manifest.repository, chosen, beside, here, git, settings, reference_of(manifest.run.id), keep
+        manifest.code, manifest.repository, chosen, beside, here, git, settings, store, reference=reference, keep=keep
     )
     wanted = replace(wanted, receipt={**wanted.receipt, "manifest_digest": manifest.digest, "run_id": manifest.run.id})
     return FetchOrder(wanted, manifest, tuple(beside.paths), lfs_paths=tuple(beside.lfs_paths))
@@ -188,13 +193,15 @@ def _wanted(
     here: Here | None,
     git: Git,
     settings: Settings,
+    store: SharedStore | None,
+    *,
     reference: str | None = None,
     keep: bytes = b"",
 ) -> Wanted:
     """What a `code` and those of its submodules ask for, each of its own platform and with a credential for that one.
 
-    A `platform` that is given stands in for the recorded one; what is at hand is then not looked for. `reference` is
-    where a run may have been published; a submodule never is.
+    A `platform` that is given stands in for the recorded one; what is at hand is then not looked for. `store` may have
+    the trees of all of them. `reference` is where a run may have been published; a submodule never is.
     """
     data = beside.overlay_of(code)
     local: LocalTree | None = None
@@ -205,7 +212,7 @@ def _wanted(
             if repository is not None:
                 platform = from_manifest(repository, users_chain(settings, git), settings)
         except CodeRepoError as error:
-            if local is None:
+            if local is None and store is None:
                 raise
             problem = error
     return wanted_by_code(
@@ -218,13 +225,14 @@ def _wanted(
         local=local,
         problem=problem,
         reference=reference,
-        submodules=_submodules(code, beside, here, git, settings),
+        store=store,
+        submodules=_submodules(code, beside, here, git, settings, store),
         keep=keep,
     )
 
 
 def _submodules(
-    code: Code, beside: _Beside, here: Here | None, git: Git, settings: Settings
+    code: Code, beside: _Beside, here: Here | None, git: Git, settings: Settings, store: SharedStore | None
 ) -> tuple[WantedSubmodule, ...]:
     """What those submodules ask for that were recorded with a work tree."""
     found = []
@@ -234,7 +242,7 @@ def _submodules(
         inner = check_submodule(each, code)
         at_hand = here.submodule(each.path) if here is not None else None
         try:
-            wanted = _wanted(inner, each.repository, None, beside, at_hand, git, settings)
+            wanted = _wanted(inner, each.repository, None, beside, at_hand, git, settings, store)
         except CodeRepoError as error:
             raise said_of(error, each.path) from None
         found.append(WantedSubmodule(each.path, each.commit, wanted))

@@ -18,6 +18,7 @@ from git_coderepo.manifest.model import Code, Manifest
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.record.publication import reference_of
+from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.runner.lfs import LfsSources
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.local import LocalTree
@@ -33,13 +34,13 @@ from git_coderepo.runner.scratch import Scratch
 class Wanted:
     """What is to be materialised, whatever named it: a manifest, or a commit of a code repository.
 
-    `tree` is what must come out; `base` None means that the overlay is everything; `gitlinks` are the snapshot's
-    (path to raw commit id), None where the commit itself tells them; those that are no `submodules` stay empty. `local`
-    is what of it is at hand without the platform; then `problem` may say why nothing else could bring it. `published`
-    is where all of it may be, should the base, or the overlay, be gone. Of the base only the `scope` is taken (none:
-    all). Where `keep` names a directory, the whole is proved, and that directory stays, with the submodules in it;
-    `keep_tree` is its tree, where that is known already. `lfs`: where the contents behind the pointers of Git LFS may
-    come from, those of the submodules apart.
+    `tree` is what must come out; `base` None means that the overlay is everything; `gitlinks` are the snapshot's (path
+    to raw commit id), None where the commit itself tells them; those that are no `submodules` stay empty. `local` is
+    what of it is at hand without the platform; then `problem` may say why nothing else could bring it. `published` is
+    where all of it may be, should the base, or the overlay, be gone, and `store` where it may be to begin with. Of the
+    base only the `scope` is taken (none: all). Where `keep` names a directory, the whole is proved, and that directory
+    stays, with the submodules in it; `keep_tree` is its tree, where that is known already. `lfs`: where the contents
+    behind the pointers of Git LFS may come from, those of the submodules apart.
     """
 
     tree: ObjectId
@@ -57,6 +58,7 @@ class Wanted:
     local: LocalTree | None = None
     problem: CodeRepoError | None = None
     published: PublishedRequest | None = None
+    store: SharedStore | None = None
     scope: tuple[bytes, ...] = ()
     keep: bytes = b""
     keep_tree: ObjectId | None = None
@@ -104,6 +106,7 @@ def wanted_by_manifest(
     local: LocalTree | None = None,
     problem: CodeRepoError | None = None,
     commit: ObjectId | None = None,
+    store: SharedStore | None = None,
     submodules: tuple[WantedSubmodule, ...] = (),
     keep: bytes = b"",
 ) -> Wanted:
@@ -118,6 +121,7 @@ def wanted_by_manifest(
         problem=problem,
         reference=reference_of(manifest.run.id),
         commit=commit,
+        store=store,
         submodules=submodules,
         keep=keep,
     )
@@ -136,16 +140,18 @@ def wanted_by_code(
     problem: CodeRepoError | None = None,
     reference: str | None = None,
     commit: ObjectId | None = None,
+    store: SharedStore | None = None,
     submodules: tuple[WantedSubmodule, ...] = (),
     keep: bytes = b"",
 ) -> Wanted:
     """What the `code` of a manifest, or of a submodule in one, asks for.
 
     `overlay` is its gzip where that is not inside, `lfs` that of its Git LFS objects, `lfs_folders` where others lie
-    here (raw paths), `local` what is at hand of it, `problem` why there is no platform, where `local` may do without
-    one, and `submodules` what its own submodules ask for. `reference` is where it may have been published, `commit` the
-    published one, which has all of it, where that is known from elsewhere than the manifest. `keep` is the directory
-    that is wanted of it, b"" for all. Raises OverlayMissing, NotReproducible.
+    here (raw paths), `local` what is at hand of it, `problem` why there is no platform, where `local` or `store` may do
+    without one, and `submodules` what its own submodules ask for. `reference` is where it may have been published,
+    `commit` the published one, which has all of it, where that is known from elsewhere than the manifest; `store` is
+    asked before any platform. `keep` is the directory that is wanted of it, b"" for all. Raises OverlayMissing,
+    NotReproducible.
     """
     base = None
     published = None
@@ -189,7 +195,7 @@ def wanted_by_code(
                 f"the overlay '{carried.sha256}.tar.gz' is not in the manifest and not beside it",
                 hints=["copy it into the manifest's folder, or name it: --overlay FILE"],
             )
-            if local is None and published is None:
+            if local is None and published is None and store is None:
                 raise missing
             problem = missing
     return Wanted(
@@ -200,6 +206,7 @@ def wanted_by_code(
         local=local,
         problem=problem,
         published=published,
+        store=store,
         scope=code.scope or () if commit is None else (),
         keep=keep,
         keep_tree=code.subdirectory.tree if keep == code.subdirectory.path else None,

@@ -25,6 +25,8 @@ def order(wanted: Wanted, method: str) -> tuple[str, ...]:
         found = found[:1]  # it is the same, whatever is tried
     if wanted.published is not None:
         found = (*found, "published")
+    if wanted.store is not None:
+        found = ("store", *found)
     return ("local", *found) if wanted.local is not None else found
 
 
