@@ -74,6 +74,13 @@ class Download:
     def readable(self) -> bool:
         return True
 
+    def abandon(self) -> None:
+        """Have another thread that waits for data in `read` wait no longer; what comes of it is an error there."""
+        try:
+            self._body.shutdown()
+        except (OSError, RuntimeError, ValueError):
+            pass  # the connection is gone already, and nobody can wait for it
+
     def close(self) -> None:
         """Close the connection: it may hold the rest of the body."""
         self.closed = True

@@ -28,6 +28,7 @@ from git_coderepo.git import Git, read_blobs
 from git_coderepo.objects import EXECUTABLE, FILE, GITLINK, SYMLINK, ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.record.shared_store import SharedStore
+from git_coderepo.runner.ahead import Ahead
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.scratch import Scratch, tree_rows
@@ -86,9 +87,9 @@ def archive_method(request: BaseRequest) -> Iterator[Delivery]:
     archive = request.platform.open_archive(request.commit, request.part or request.asked)
     if archive is None:
         raise MethodUnavailable(f"the platform '{request.platform.type}' gives no archive here")
-    with archive:
+    with archive, _reading_ahead(archive.stream) as ahead:
         counted = _Counted(archive.stream)
-        reader = TarReader(counted, top_directory=archive.top_directory, limits=request.limits)
+        reader = TarReader(counted, top_directory=archive.top_directory, limits=request.limits, ahead=ahead)
         entries: Iterator[Entry] = reader
         if request.part and archive.path != request.part:
             entries = _below(reader, request.part)
@@ -98,6 +99,17 @@ def archive_method(request: BaseRequest) -> Iterator[Delivery]:
             holds = inside(request.scope)
             entries = (entry for entry in reader if holds(entry.path))
         yield Delivery(entries, lambda: counted.received)
+
+
+@contextmanager
+def _reading_ahead(stream: BinaryIO) -> Iterator[Callable[[Iterator[bytes]], Iterator[bytes]]]:
+    """In another thread where that can be told to stop: a custom class's stream may know no such thing."""
+    abandon = getattr(stream, "abandon", None)
+    if abandon is None:
+        yield iter
+        return
+    with Ahead(abandon) as ahead:
+        yield ahead.blocks
 
 
 @contextmanager

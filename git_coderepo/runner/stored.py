@@ -60,7 +60,7 @@ def _store_code(
     ours = here.store.git(here.git)
     data = code.overlay.data if code.overlay is not None else None
     if code.overlay is not None and data is None:
-        found = find_overlay(code.overlay.sha256, folder, here.git)
+        found = find_overlay(code.overlay.sha256, code.overlay.size, folder, here.git)
         data = found[0] if found is not None else None
     restore_tree(code, repository, data, ours, run=run)
     if scan:

@@ -57,7 +57,7 @@ def entries(stream: Readable, *, top_directory: bool, limits: Limits | None = No
 
 
 class TarReader(Iterator[Entry]):
-    """Reads an archive from `stream` (only `read(n)` is called) once, in bounded memory.
+    """Reads an archive from `stream` (only `read(n)` is called) once, in bounded memory; `ahead` may do so in a thread.
 
     `top_directory`: all paths stand below one directory, which is taken off. `comment` holds the global pax comment,
     in which `git archive` writes the commit's id, as soon as the first entry was read; None without one. Paths are
@@ -75,13 +75,14 @@ class TarReader(Iterator[Entry]):
         top_directory: bool,
         limits: Limits | None = None,
         digest: Digest | None = None,
+        ahead: Callable[[Iterator[bytes]], Iterator[bytes]] = iter,
     ) -> None:
         self.comment: bytes | None = None
         self._limits = limits or Limits()
         self._strips = top_directory
         self._top = b""
         self._count = 0
-        self._blocks = _inflated(stream, self._limits.bytes, digest)
+        self._blocks = ahead(_inflated(stream, self._limits.bytes, digest))
         self._buffer = b""
         self._position = 0
         # Contents and padding of the entry given last that were not read yet.

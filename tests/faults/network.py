@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from tests.faults.case import PLATFORMS, Fault, Stage, Wrong
 from tests.forge import (
@@ -129,9 +130,7 @@ def faults() -> Iterator[Fault]:
     for status in (403, 404, 406, 409, 422):
         yield Fault(group, str(status), _everywhere(Status(status, b'{"message": "no"}')), slow=status > 406)
     for status in (500, 502, 503):
-        yield from _both(
-            group, str(status), lambda times, status=status: _everywhere(Status(status), times), slow=status > 500
-        )  # type: ignore[misc]
+        yield from _both(group, str(status), partial(_everywhere, Status(status)), slow=status > 500)
 
     group = "Limits"
     yield Fault(group, "429, Retry-After in seconds", _everywhere(RetryAfter(1), 1))
