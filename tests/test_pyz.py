@@ -11,6 +11,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,12 +39,21 @@ def pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built(tmp_path_factory)
 
 
-def pythons() -> list[str]:
-    """The interpreters of this machine: the one that tests, and what pyenv has beside it."""
-    found = {os.path.realpath(getattr(sys, "_base_executable", sys.executable))}
-    for path in Path.home().glob(".pyenv/versions/*/bin/python"):
-        found.add(os.path.realpath(path))
-    return sorted(found)
+def pythons() -> list[Any]:
+    """The interpreters of this machine: the one that tests, and what pyenv has beside it.
+
+    Those between the oldest that may run it and the one that tests are tried by `make test-all`.
+    """
+    ours = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+    found = {ours, *(os.path.realpath(path) for path in Path.home().glob(".pyenv/versions/*/bin/python"))}
+    return [
+        pytest.param(
+            path,
+            id=os.path.basename(path),
+            marks=[] if path == ours or _is_old(path) or path.endswith("3.10") else [pytest.mark.slow],
+        )
+        for path in sorted(found)
+    ]
 
 
 def bare(python: str, *words: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -100,7 +110,7 @@ def test_every_module_of_ours_can_be_loaded_from_it_and_nothing_from_elsewhere(p
     assert [file for file in files if not file.startswith((str(pyz), standard))] == []
 
 
-@pytest.mark.parametrize("python", pythons(), ids=os.path.basename)
+@pytest.mark.parametrize("python", pythons())
 def test_it_starts_with_any_python_since_3_10(pyz: Path, python: str) -> None:
     shown = bare(python, pyz, "--version")
     if shown.returncode == 128:
