@@ -20,7 +20,7 @@ from git_coderepo.runner.limits import ATTRIBUTES_BYTES
 from git_coderepo.runner.listing import Listing
 
 # A larger file is left as it is, and named: it would be held in memory several times.
-LARGEST = 256 << 20
+LARGEST = 32 << 20
 _ATTRIBUTES = b".gitattributes"
 _FILES = frozenset((b"%06o" % FILE, b"%06o" % EXECUTABLE))
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
