@@ -171,8 +171,9 @@ def test_no_token_in_what_git_is_told_to_say(place: World, way: Callable[[World]
     said = [place.user.run("register", "mine", *options, input=standard_input, **checkout)]
     said += [place.user.run("snapshot", "-o", "../run.json", **checkout)]
     for kind in ("none", "git/refs", "git/upload-pack"):
-        place.forge.misbehave(kind, Status(500))
+        place.forge.misbehave(kind, Status(500), times=None)  # once would be asked again
         said += [place.user.run("fetch", "--method", "git", "run.json", f"code {kind[4:]}", env=env, check=False)]
+        place.forge.behave()
     assert [result.status for result in said] == [0, 0, 0, 128, 128]
     for result in said:
         assert not any(form in result.stdout + result.stderr for form in forms(place.token)), result.errors
