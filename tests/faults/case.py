@@ -270,7 +270,7 @@ def _running(mark: str) -> dict[int, str]:
         return not found
 
     try:
-        until(all_gone, seconds=5)
+        until(all_gone, seconds=30)
     except AssertionError:
         for number in found:
             os.kill(number, signal.SIGKILL)

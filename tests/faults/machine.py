@@ -88,7 +88,8 @@ def _ended(number: signal.Signals) -> Callable[[Stage], Wrong]:
             tops = sorted({path for path in left if not any(_below(path, other) for other in left if other != path)})
             return [f"'{path}', until the next one comes" for path in tops if path != NOTHING]
 
-        return Wrong(meanwhile=blow, afterwards=afterwards)
+        # Where git dies before it knows its own child, that one waits for the silent server until it gives that up.
+        return Wrong(meanwhile=blow, afterwards=afterwards, env={"GIT_HTTP_LOW_SPEED_TIME": "8"})
 
     return make
 
