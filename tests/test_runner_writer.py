@@ -516,7 +516,7 @@ def test_the_system_s_refusals_are_said_in_words(target: Path):
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts a small file system")
-@pytest.mark.parametrize(("options", "reason"), [("size=1m", "no space left"), ("nr_inodes=40", "no space left")])
+@pytest.mark.parametrize(("options", "reason"), [("size=1m", "no space left"), ("nr_inodes=40", "no inode left")])
 def test_a_full_disk_is_said_in_words(tmp_path: Path, options: str, reason: str):
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -304,7 +304,7 @@ def _by(
     progress: Callable[[int, int], None] | None,
 ) -> tuple[Root, tuple[WrittenTree, int]]:
     """The tree by one method, before those in `coming` are tried, and the directory that `fresh` gave for it."""
-    if wanted.problem is not None and name not in ("local", "published"):
+    if wanted.problem is not None and name not in ("local", "published", "store"):
         raise wanted.problem
 
     def attempt() -> tuple[Root, tuple[WrittenTree, int]]:
