@@ -30,12 +30,11 @@ class Ahead:
 
         Where no thread can be had (a container that may have no more of them) they are read when they are asked for.
         """
-        thread = Thread(target=self._take, args=(source,), name="git-coderepo-ahead", daemon=True)
+        thread = self._thread = Thread(target=self._take, args=(source,), name="git-coderepo-ahead", daemon=True)
         try:
             thread.start()
         except RuntimeError:
             return source
-        self._thread = thread
         return self._given(thread)
 
     def _given(self, thread: Thread) -> Iterator[bytes]:
