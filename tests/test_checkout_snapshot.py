@@ -258,6 +258,25 @@ def test_what_a_tool_of_long_ago_wrote_into_a_tree_is_written_anew_as_git_writes
     assert [row.path for row in taken.travels] == ([b"d/a", b"d/run"] if gone else [b"d/a"])
 
 
+@pytest.mark.parametrize("committed", [False, True], ids=["new", "in the place of a file"])
+def test_a_directory_named_gitattributes_is_a_directory(repo: Repo, committed: bool) -> None:
+    repo.write("d/a.txt", "1\r\n")
+    if committed:
+        repo.write(".gitattributes", "*.txt text\n")
+        repo.write("d/.gitattributes", "*.txt -text\n")
+    repo.commit()
+    for path in (".gitattributes", "d/.gitattributes"):
+        if committed:
+            repo.remove(path)
+        repo.write(path + "/file", "1")
+    repo.write("d/a.txt", "2\r\n")
+    repo.write("b.txt", "2\r\n")
+    check_tree(repo)
+    check_tree(repo)
+    repo.git("add", "-A")
+    check_tree(repo)
+
+
 def test_a_repository_in_the_place_of_a_file_is_refused_until_it_is_added(repo: Repo, env: dict[str, str]) -> None:
     """The index has a file there, so that git does not call it untracked; without a word it was missing in the run."""
     repo.write("s", "1")

@@ -279,10 +279,11 @@ def _attributes(layout: Layout, settings: Settings, paths: Iterable[bytes]) -> l
             continue
         except OSError:
             return None
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > left:
+            os.close(descriptor)
+            return None
         with open(descriptor, "rb") as opened:
-            facts = os.fstat(descriptor)
-            if not stat.S_ISREG(facts.st_mode) or facts.st_size > left:
-                return None
             contents = opened.read()
         left -= len(contents)
         found += [file, contents]
