@@ -323,6 +323,26 @@ def test_a_filter_whose_program_changed_is_asked_again(dirty: Repo, tmp_path: Pa
     assert check(dirty).tree != first
 
 
+@pytest.mark.parametrize("set_by", ["setting", "environment"])
+def test_attributes_of_a_tree_that_may_be_another_one_today_are_asked_for_again(dirty: Repo, set_by: str) -> None:
+    """`attr.tree` may name a branch, and that moves without a sign in the index or in the settings (git 2.43)."""
+    dirty.write("new/crlf", "a\r\nb\r\n")
+    if set_by == "setting":
+        dirty.git("config", "attr.tree", "refs/heads/rules")
+    else:
+        dirty.env["GIT_ATTR_SOURCE"] = "refs/heads/rules"
+    plain = dirty.line("commit-tree", "-m", "c", "HEAD^{tree}")
+    dirty.git("update-ref", "refs/heads/rules", plain)
+    settle(dirty)
+    before = seed_of(dirty).read_bytes()
+    check(dirty)
+    blob = dirty.git("hash-object", "-w", "--stdin", input=b"* text\n").decode().strip()
+    rules = dirty.git("mktree", input=b"100644 blob %s\t.gitattributes\n" % blob.encode()).decode().strip()
+    dirty.git("update-ref", "refs/heads/rules", dirty.line("commit-tree", "-m", "c", rules))
+    check(dirty)
+    assert seed_of(dirty).read_bytes() == before  # no seed is made of what was hashed under such rules
+
+
 def test_line_ends_hang_on_what_the_index_has_and_not_on_what_the_last_run_had(repo: Repo) -> None:
     """With `text=auto` a file whose blob has CRLF keeps them; the blob of the last run must not stand in for it."""
     repo.write("a.txt", "1\r\n2\r\n")

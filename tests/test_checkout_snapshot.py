@@ -202,6 +202,103 @@ def test_a_repository_inside_is_refused_by_name(repo: Repo, env: dict[str, str])
     assert take_snapshot(git, Request(here=True)).overlay is None
 
 
+def check_tree(repo: Repo) -> Snapshot:
+    """The tree is git's, and so is what is said to differ from HEAD's."""
+    taken = take_snapshot(Git(str(repo.path), environment=repo.env), Request(here=True))
+    assert taken.tree is not None and taken.tree.hex == repo.tree()
+    for (old, new), found in taken.compared.items():
+        wanted = differences(taken.git_with_store, old, new)
+        assert [(row.path, row.old_mode, row.mode, row.id) for row in found] == [
+            (row.path, row.old_mode, row.mode, row.id) for row in wanted
+        ]
+    check_overlay(taken)
+    return taken
+
+
+def test_a_directory_named_like_a_revision_is_a_directory(repo: Repo) -> None:
+    """git takes `TREE:docs/v1-2-g1a2b3c4` for what `git describe` gives, and takes a CR off the end of a line."""
+    repo.write("a", "1")
+    commit = repo.commit()[:8].encode()
+    folders = [
+        b"docs/v1-2-g" + commit, b"d\r", b"x~1", b"x^{tree}", b"@{1}", b"a:b", b"new\nline", b"new-g" + commit + b"\n",
+        b"-z", b"\xff", b" sp ace ", b"n" * 250,
+    ]  # fmt: skip
+    for folder in folders:
+        repo.write(folder + b"/edited", "1")
+        repo.write(folder + b"/as it was", "1")
+    repo.commit()
+    for folder in folders:
+        repo.write(folder + b"/edited", "2")
+        repo.write(folder + b"/below/new", "2")
+    taken = check_tree(repo)
+    assert len(taken.travels) == 2 * len(folders)
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["edited", "gone"])
+def test_what_a_tool_of_long_ago_wrote_into_a_tree_is_written_anew_as_git_writes_it(repo: Repo, gone: bool) -> None:
+    """Group-writable modes, a directory's mode with a leading zero, and directories without files."""
+    repo.write("a", "1")
+    repo.commit()
+    blob = bytes.fromhex(repo.line("rev-parse", "HEAD:a"))
+
+    def tree(*rows: tuple[bytes, bytes]) -> bytes:
+        data = b"".join(name + b"\0" + id for name, id in rows)
+        made = repo.git("hash-object", "-w", "-t", "tree", "--literally", "--stdin", input=data)
+        return bytes.fromhex(made.decode())
+
+    empty = tree()
+    inner = tree((b"100664 a", blob), (b"40000 nothing", empty), (b"100775 run", blob))
+    outer = tree((b"100664 a", blob), (b"040000 d", inner), (b"40000 nothing", empty))
+    repo.git("reset", "-q", "--hard", repo.line("commit-tree", "-m", "c", outer.hex()))
+    if gone:
+        repo.remove("d")
+    else:
+        repo.write("d/a", "2")
+    taken = check_tree(repo)
+    assert [row.path for row in taken.travels] == ([b"d/a", b"d/run"] if gone else [b"d/a"])
+
+
+@pytest.mark.parametrize("committed", [False, True], ids=["new", "in the place of a file"])
+def test_a_directory_named_gitattributes_is_a_directory(repo: Repo, committed: bool) -> None:
+    repo.write("d/a.txt", "1\r\n")
+    if committed:
+        repo.write(".gitattributes", "*.txt text\n")
+        repo.write("d/.gitattributes", "*.txt -text\n")
+    repo.commit()
+    for path in (".gitattributes", "d/.gitattributes"):
+        if committed:
+            repo.remove(path)
+        repo.write(path + "/file", "1")
+    repo.write("d/a.txt", "2\r\n")
+    repo.write("b.txt", "2\r\n")
+    check_tree(repo)
+    check_tree(repo)
+    repo.git("add", "-A")
+    check_tree(repo)
+
+
+def test_a_repository_in_the_place_of_a_file_is_refused_until_it_is_added(repo: Repo, env: dict[str, str]) -> None:
+    """The index has a file there, so that git does not call it untracked; without a word it was missing in the run."""
+    repo.write("s", "1")
+    repo.commit()
+    repo.remove("s")
+    inner = Repo.init(repo.path / "s", env)
+    inner.write("b", "2")
+    inner.commit()
+    git = Git(str(repo.path), environment=repo.env)
+    repo.git("config", "coderepo.exclude", "s")  # what is tracked is not left out
+    with pytest.raises(NotReproducible, match="'s/' is a Git repository of its own") as refused:
+        take_snapshot(git, Request(here=True))
+    assert refused.value.hints[0] == "git add 's'"
+    lenient = take_snapshot(git, Request(here=True, allow_unreproducible=True))
+    assert lenient.omitted == [(b"s", "repository-inside")]
+    assert [error.waived_as for error in lenient.unreproducible] == ["repository-inside"]
+    repo.git("add", "s")
+    added = take_snapshot(git, Request(here=True))
+    assert added.tree is not None and added.tree.hex == repo.tree()
+    assert [each.path for each in added.submodules] == [b"s"]
+
+
 def test_conflicts_and_intent_to_add_are_recorded_as_they_stand_on_the_disk(repo: Repo) -> None:
     repo.write("a", "base\n")
     repo.commit()

@@ -79,3 +79,22 @@ def test_where_nothing_was_asked_for_nothing_is_abandoned() -> None:
     with Ahead(never):
         pass
     assert threads() == []
+
+
+def test_where_no_thread_can_be_had_all_is_read_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container may have no more threads than it has."""
+
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with Ahead(never) as ahead:
+        assert list(ahead.blocks(iter([b"1", b"2"]))) == [b"1", b"2"]
+
+
+def test_a_thread_that_is_gone_without_a_word_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has no memory for a block may have none to say so, either."""
+    monkeypatch.setattr(Ahead, "_put", lambda self, block: None)
+    with pytest.raises(MemoryError), Ahead(never) as ahead:
+        list(ahead.blocks(iter([b"1"])))
+    assert threads() == []

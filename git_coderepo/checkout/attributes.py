@@ -52,8 +52,11 @@ def _file_of(path: bytes, id: str) -> bytes | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)  # a directory, say, that Python makes no file of
+        return None
     with open(descriptor, "rb") as file:
-        contents = file.read(_LARGEST + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+        contents = file.read(_LARGEST + 1)
     same = len(contents) <= _LARGEST and blob_id(contents, ObjectId(id).object_format).hex() == id
     return contents if same else None
 

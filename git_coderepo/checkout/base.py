@@ -42,7 +42,8 @@ def start_walk(
     git: Git, served: Sequence[str], *, start: str = "HEAD", commits: Iterable[ObjectId] = (), first_parent: bool = True
 ) -> Process:
     """List the commits of `start` that neither `served` (arguments of rev-list) nor `commits` reach, and their end."""
-    arguments = ["--boundary", "--ignore-missing", "--stdin", "--format=%T"]
+    # A log may be written in UTF-16, and all that has a format with it.
+    arguments = ["--boundary", "--ignore-missing", "--stdin", "--format=%T", "--encoding=UTF-8"]
     if first_parent:
         arguments.append("--first-parent")
     lines = [start, *(f"^{commit}" for commit in commits)]

@@ -5,10 +5,12 @@ https://git-scm.com/docs/git-cat-file#_batch_output; the format of a tree object
 
 from __future__ import annotations
 
+import stat
+
 from git_coderepo.checkout.overlay import Difference
 from git_coderepo.checkout.scope import assemble, write_part
 from git_coderepo.errors import ObjectMissing
-from git_coderepo.objects import DIRECTORY, ObjectId
+from git_coderepo.objects import DIRECTORY, EXECUTABLE, FILE, MODES, ObjectId, empty_tree_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,15 +21,19 @@ if TYPE_CHECKING:
     from git_coderepo.git import Git
 
 
+_MODES = {b"%o" % mode: mode for mode in (*MODES, DIRECTORY)}
+
+
 class Directories:
     """The directories of a tree (None: the one without entries) that are above some paths, asked for at once."""
 
-    __slots__ = ("_asked", "_git", "_id_length", "_process", "_tree", "above")
+    __slots__ = ("_asked", "_empty", "_git", "_id_length", "_process", "_tree", "above")
 
     def __init__(self, git: Git, tree: ObjectId | None, paths: Iterable[bytes]) -> None:
         self._git = git
         self._tree = tree
         self._id_length = 0
+        self._empty = b""
         self._process = None
         above = {b""}
         for path in paths:
@@ -39,6 +45,7 @@ class Directories:
         self._asked: list[bytes] = []
         if tree is not None:
             self._id_length = len(tree.raw)
+            self._empty = empty_tree_id(tree.object_format).raw
             self._asked = sorted(above)
             names = b"".join(self._name(directory) + b"\n" for directory in self._asked)
             self._process = git.start("cat-file", "--batch", "--buffer", stdin=names)
@@ -69,29 +76,45 @@ class Directories:
         return rows
 
     def _name(self, directory: bytes) -> bytes:
-        """What `cat-file` finds a directory by: its path below the tree, which may hold no line break; else its id."""
+        """What `cat-file` finds a directory by: its path below the tree, which may hold no line break; else its id.
+
+        Without the final slash git takes `v1-2-g1a2b3c4` for what `git describe` gives, a commit, and loses a final CR.
+        """
         assert self._tree is not None
-        name = b"%s:%s" % (self._tree.hex.encode(), directory)
+        name = b"%s:%s" % (self._tree.hex.encode(), directory and directory + b"/")
         if b"\n" not in directory:
             return name
         found = self._git.start("rev-parse", "--verify", "--quiet", name).finish()
         return found.stdout.strip() if found.status == 0 else b"0" * len(self._tree.hex)
 
     def _take(self, rows: dict[bytes, Row], directory: bytes, contents: bytes) -> list[bytes]:
-        """Put the entries of a directory into `rows`; gives those that are asked for themselves."""
+        """Put the entries of a directory into `rows`; gives those that are asked for themselves.
+
+        As git's index has them: a tree of long ago may have other modes (100664, 040000), or directories without files.
+        """
         prefix = directory and directory + b"/"
         within = []
         at, length = 0, self._id_length
         while at < len(contents):
             end = contents.index(0, at)
-            mode, _, name = contents[at:end].partition(b" ")
+            octal, _, name = contents[at:end].partition(b" ")
             path = prefix + name
-            if mode == b"40000" and path in self.above:
+            mode, id = _MODES.get(octal) or _canonical(int(octal, 8)), contents[end + 1 : end + 1 + length]
+            if mode != DIRECTORY:
+                rows[path] = (mode, id)
+            elif path in self.above:
                 within.append(path)
-            else:
-                rows[path] = (int(mode, 8), contents[end + 1 : end + 1 + length])
+            elif id != self._empty:
+                rows[path] = (mode, id)
             at = end + 1 + length
         return within
+
+
+def _canonical(mode: int) -> int:
+    """The mode that git's index has for one of a tree: of a file's only the owner's execute bit counts."""
+    if stat.S_ISREG(mode):
+        return EXECUTABLE if mode & 0o100 else FILE
+    return stat.S_IFMT(mode)
 
 
 def edited_tree(

@@ -156,16 +156,19 @@ def is_possible(layout: Layout, found: Found) -> bool:
 
 def conditions(layout: Layout, settings: Settings, paths: Iterable[bytes]) -> bytes | None:
     """All that decides what git stores of these paths, beside the files themselves; None where that cannot be told."""
+    environment = settings.environment
+    # Attributes of a tree (git 2.43) may be those of a branch, which moves.
+    if environment.get("GIT_ATTR_SOURCE") or settings.value("attr", "tree"):
+        return None
     identity, attributes = _identity(layout), _attributes(layout, settings, paths)
     # What another program makes of a file today nobody knows without asking it.
     if identity is None or attributes is None or any(map(_names_a_filter, attributes)):
         return None
-    environment = settings.environment
-    words = [f"{name}={environment.get(name)}" for name in ("GIT_ATTR_SOURCE", "GIT_ATTR_NOSYSTEM")]
+    words = [f"GIT_ATTR_NOSYSTEM={environment.get('GIT_ATTR_NOSYSTEM')}"]
     words += [
         f"{entry.section}.{entry.subsection}.{entry.name}={entry.value}"
         for entry in settings.entries
-        if entry.section in ("attr", "core", "extensions", "filter", "index")
+        if entry.section in ("core", "extensions", "filter", "index")
     ]
     parts = [identity, layout.toplevel, *(os.fsencode(word) for word in words), *attributes]
     return b"".join(b"%d:%s" % (len(part), part) for part in parts)
@@ -276,10 +279,11 @@ def _attributes(layout: Layout, settings: Settings, paths: Iterable[bytes]) -> l
             continue
         except OSError:
             return None
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > left:
+            os.close(descriptor)
+            return None
         with open(descriptor, "rb") as opened:
-            facts = os.fstat(descriptor)
-            if not stat.S_ISREG(facts.st_mode) or facts.st_size > left:
-                return None
             contents = opened.read()
         left -= len(contents)
         found += [file, contents]

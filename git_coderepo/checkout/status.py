@@ -48,6 +48,11 @@ class Change:
         return self.index == "?"
 
     @property
+    def is_repository(self) -> bool:
+        """Whether a repository of its own stands on the disk where the index has a file or a link."""
+        return self.submodule and self.worktree == "T" and not self.entry.startswith(b"160000 ")
+
+    @property
     def unmerged(self) -> bool:
         return self.index == "u"
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from git_coderepo.checkout.layout import Layout
-    from git_coderepo.checkout.status import Status
+    from git_coderepo.checkout.status import Change, Status
     from git_coderepo.git import Git, Process
     from git_coderepo.urls import RemoteURL
 
@@ -162,6 +162,11 @@ def survey(
     raise CodeRepoError("HEAD keeps moving: another git command is at work in this checkout")
 
 
-def embedded_repositories(found: Status) -> list[bytes]:
-    """Untracked directories that are repositories of their own: git names them with a final slash."""
-    return [change.path for change in found.changes if change.untracked and change.path.endswith(b"/")]
+def embedded_repositories(found: Status) -> list[Change]:
+    """The directories that are repositories of their own, and no submodules.
+
+    git names the untracked ones with a final slash; one may stand where the index has a file.
+    """
+    return [
+        change for change in found.changes if change.is_repository or (change.untracked and change.path.endswith(b"/"))
+    ]

@@ -78,8 +78,8 @@ class Download:
         """Have another thread that waits for data in `read` wait no longer; what comes of it is an error there."""
         try:
             self._body.shutdown()
-        except (OSError, RuntimeError, ValueError):
-            pass  # the connection is gone already, and nobody can wait for it
+        except (OSError, RuntimeError, TypeError, ValueError):
+            pass  # the connection is gone already, or is just being closed, and nobody can wait for it
 
     def close(self) -> None:
         """Close the connection: it may hold the rest of the body."""

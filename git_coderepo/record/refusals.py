@@ -61,6 +61,8 @@ def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[
             if reason is not None:
                 omitted.append((change.path.rstrip(b"/"), reason))
                 continue
+        if change.is_repository:
+            omitted.append((change.path, "repository-inside"))  # the file that was there is gone
         if change.worktree != ".":
             wanted.append(change)
     # What is left out makes nothing dirty: the tree is HEAD's all the same.

@@ -105,16 +105,15 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
 
     status.changes += hidden_twins(snapshot.git, layout, settings, status, found.looked_at)
     is_excluded = exclusion(settings)
-    for path in embedded_repositories(status):
-        if is_excluded(path):
+    for change in embedded_repositories(status):
+        if change.untracked and is_excluded(change.path):
             continue
+        name = os.fsdecode(change.path.rstrip(b"/"))
+        cures = [f"git submodule add ./{name}/", f"or leave it out: git coderepo ignore '{name}/'"]
         with snapshot.waiving():
             raise NotReproducible(
-                f"'{os.fsdecode(path)}' is a Git repository of its own inside this one, and no submodule",
-                hints=[
-                    f"git submodule add ./{os.fsdecode(path)}",
-                    f"or leave it out: git coderepo ignore '{os.fsdecode(path)}'",
-                ],
+                f"'{name}/' is a Git repository of its own inside this one, and no submodule",
+                hints=cures if change.untracked else [f"git add '{name}'", "or move it away"],
                 waived_as="repository-inside",
             )
     if found.marked:

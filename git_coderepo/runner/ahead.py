@@ -9,6 +9,7 @@ from threading import Event, Thread
 # Blocks that wait at most: some MiB, so that memory stays what it was.
 _MOST = 8
 _PATIENCE = 0.05  # seconds between two looks at whether anybody still wants what is read
+_LOOK = 1.0  # seconds until one who waits for data looks whether it is still being read
 
 
 class Ahead:
@@ -25,14 +26,26 @@ class Ahead:
         self._thread: Thread | None = None
 
     def blocks(self, source: Iterator[bytes]) -> Iterator[bytes]:
-        """The blocks of `source`, in their order; raises what `source` raises, in its place. To be called once."""
-        self._thread = Thread(target=self._take, args=(source,), name="git-coderepo-ahead", daemon=True)
-        self._thread.start()
-        return self._given()
+        """The blocks of `source`, in their order; raises what `source` raises, in its place. To be called once.
 
-    def _given(self) -> Iterator[bytes]:
+        Where no thread can be had (a container that may have no more of them) they are read when they are asked for.
+        """
+        thread = self._thread = Thread(target=self._take, args=(source,), name="git-coderepo-ahead", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return source
+        return self._given(thread)
+
+    def _given(self, thread: Thread) -> Iterator[bytes]:
         while True:
-            block = self._queue.get()
+            try:
+                block = self._queue.get(timeout=_LOOK)
+            except Empty:
+                # One that died for want of memory may have had none to say so.
+                if not thread.is_alive() and self._queue.empty():
+                    raise MemoryError("the thread that reads ahead is gone") from None
+                continue
             if block is None:
                 return
             if isinstance(block, BaseException):

@@ -136,7 +136,7 @@ def _fetched(
     scratch.fetch_commit(
         request.platform, request.commit, reference=request.reference, branch=request.branch, only=only
     )
-    name = f"{request.commit}:{os.fsdecode(request.part)}" if request.part else request.commit.hex
+    name = f"{request.commit}:{os.fsdecode(request.part)}/" if request.part else request.commit.hex
     wanted, gitlinks = listed_tree(scratch.git, name, request.limits, request.scope)
     if part_only:
         scratch.fetch_blobs(request.platform, sorted({id for _, _, id in wanted}))

@@ -142,9 +142,9 @@ class Scratch:
         CodeRepoError where the commit has no such directory, GitFailed.
         """
         if part:
-            found = self.git.start(
-                "rev-parse", "--verify", "--end-of-options", f"{commit}:{os.fsdecode(part)}"
-            ).finish()
+            # A final slash, as `v1-2-g1a2b3c4` alone would be the commit that `git describe` means by it.
+            name = f"{commit}:{os.fsdecode(part)}/"
+            found = self.git.start("rev-parse", "--verify", "--end-of-options", name).finish()
             id = found.stdout.strip().decode()
             # A file's blob is not here: only trees were asked for.
             if found.status != 0 or self.git.start("cat-file", "-t", id).finish().stdout != b"tree\n":

@@ -253,7 +253,7 @@ def _listing_by_git(request: BaseRequest) -> dict[bytes, tuple[int, bytes]]:
     """The trees of the base, and no contents."""
     with Scratch(request.object_format, request.environment) as scratch:
         scratch.fetch_commit(request.platform, request.commit, branch=request.branch, only="blob:none")
-        name = f"{request.commit}:{os.fsdecode(request.part)}" if request.part else request.commit.hex
+        name = f"{request.commit}:{os.fsdecode(request.part)}/" if request.part else request.commit.hex
         rows = tree_rows(scratch.git, name, request.limits, request.scope)
         return dict(_parsed(b"\0".join(rows)))
 
