@@ -81,7 +81,7 @@ def test_the_examples_are_valid_for_schema_and_reader(document):
     assert Manifest.parse(data).data == data
 
 
-@settings(UNTIMED, max_examples=100)
+@settings(UNTIMED, max_examples=50)
 @given(documents())
 def test_whatever_the_writer_can_write_schema_and_reader_take(document):
     data = encode(document)
@@ -253,7 +253,7 @@ def damaged(draw: st.DrawFn, whole: st.SearchStrategy[Any] | None = None) -> Any
     return document
 
 
-@settings(UNTIMED, max_examples=250)
+@settings(UNTIMED, max_examples=100)
 @given(damaged())
 def test_reader_and_schema_agree_on_a_damaged_document(document):
     assert reader_takes(document) == OPEN.is_valid(document)

@@ -477,6 +477,7 @@ def test_a_hundred_runners_ask_no_platform(bucket: Shared) -> None:
     runners(bucket, 100, 10)
 
 
+@pytest.mark.slow
 def test_what_is_wrong_in_a_bucket_is_found_out(bucket: Shared, server: S3Server) -> None:
     bucket.place.checkout.write("large.bin", b"small\n")
     bucket.launch()
@@ -496,6 +497,7 @@ def test_what_is_wrong_in_a_bucket_is_found_out(bucket: Shared, server: S3Server
     assert server.ask("GET", f"/code/{key}") == right
 
 
+@pytest.mark.slow
 def test_a_server_that_refuses_that_is_not_there_and_a_bucket_that_is_not(bucket: Shared, server: S3Server) -> None:
     bucket.place.checkout.write("large.bin", b"small\n")
     bucket.launch()
@@ -517,6 +519,7 @@ def test_a_server_that_refuses_that_is_not_there_and_a_bucket_that_is_not(bucket
             assert [each.startswith("not in the store: ") for each in lines(run, "warning")] == [True], run.errors
 
 
+@pytest.mark.slow
 def test_the_key_to_a_bucket_is_seen_nowhere(bucket: Shared, server: S3Server) -> None:
     user = bucket.place.user
     said = [bucket.launch().errors, bucket.poor.run("--verbose", "fetch", "run.json", "code").errors]
