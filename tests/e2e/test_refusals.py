@@ -164,8 +164,6 @@ WRONG_ARCHIVES: dict[str, tuple[Misbehaviour, str]] = {
 ON_GITLAB = ("cut off", "a wrong byte", "a page with status 200", "a circle of redirects")
 # Each is begun anew three times: those that end as another one does wait in `make test-all`.
 MUCH_THE_SAME = (
-    "cut off, chunked", "cut off, nothing announced", "a gzip with a wrong bit", "a redirect to plain http",
-)  # fmt: skip
     "cut off, chunked",
     "cut off, nothing announced",
     "a gzip with a wrong bit",
