@@ -75,19 +75,21 @@ class Survey:
 class Surveying:
     """A survey under way: all questions are asked, and the answers come while others are asked elsewhere.
 
-    `scope` as for `survey`; what is `whole` has none, whatever the settings say: a submodule. `layout` is known as soon
-    as that question is answered.
+    `scope` as for `survey`; what is `whole` has none, whatever the settings say: a submodule. `status` was asked for
+    already, of everything. `layout` is known as soon as that question is answered.
     """
 
     __slots__ = ("_layout", "_listing", "_scope", "_settings", "_status", "_walk", "git", "layout", "whole")
 
-    def __init__(self, git: Git, scope: Sequence[bytes] = (), *, whole: bool = False) -> None:
+    def __init__(
+        self, git: Git, scope: Sequence[bytes] = (), *, whole: bool = False, status: Process | None = None
+    ) -> None:
         self.git = git
         self.whole = whole
         self.layout: Layout | None = None
         self._scope = scope
         # What takes longest comes first.
-        self._status = start_status(git) if not scope else None
+        self._status = status or (start_status(git) if not scope else None)
         self._listing: Process | None = None
         self._layout = start_layout(git)
         self._settings = git.start(*READ_ARGUMENTS)

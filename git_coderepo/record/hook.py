@@ -9,7 +9,7 @@ import os
 import sys
 import time
 
-from git_coderepo.checkout.survey import Surveying
+from git_coderepo.checkout.status import start_status
 from git_coderepo.errors import CodeRepoError, SourceNotAllowed
 from git_coderepo.git import Git
 
@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from git_coderepo.checkout.survey import Surveying
     from git_coderepo.record.document import Record
     from git_coderepo.record.snapshot import Snapshot
 
@@ -35,7 +36,11 @@ def pre_run(*, whole: bool = True) -> int:
         return 0
     started = None
     try:
-        started = Surveying(Git())
+        git = Git()
+        status = start_status(git)
+        from git_coderepo.checkout.survey import Surveying
+
+        started = Surveying(git, status=status)
         if not _record(started, whole=whole):
             return ONLY_THE_WHOLE_PROGRAM
     except CodeRepoError as error:
