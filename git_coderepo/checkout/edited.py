@@ -8,7 +8,7 @@ from __future__ import annotations
 import stat
 
 from git_coderepo.checkout.overlay import Difference
-from git_coderepo.checkout.scope import assemble, write_part
+from git_coderepo.checkout.scope import assemble, directories_above, write_part
 from git_coderepo.errors import ObjectMissing
 from git_coderepo.objects import DIRECTORY, EXECUTABLE, FILE, MODES, ObjectId, empty_tree_id
 
@@ -35,18 +35,12 @@ class Directories:
         self._id_length = 0
         self._empty = b""
         self._process = None
-        above = {b""}
-        for path in paths:
-            directory = path.rpartition(b"/")[0]
-            while directory not in above:
-                above.add(directory)
-                directory = directory.rpartition(b"/")[0]
-        self.above = above
+        self.above = directories_above(paths)
         self._asked: list[bytes] = []
         if tree is not None:
             self._id_length = len(tree.raw)
             self._empty = empty_tree_id(tree.object_format).raw
-            self._asked = sorted(above)
+            self._asked = sorted(self.above)
             names = b"".join(self._name(directory) + b"\n" for directory in self._asked)
             self._process = git.start("cat-file", "--batch", "--buffer", stdin=names)
 
@@ -74,6 +68,11 @@ class Directories:
                 expected.update(self._take(rows, directory, output[at : at + size]))
             at += size + 1
         return rows
+
+    def end(self) -> None:
+        """Nobody wants the answer any more; nothing where it was read."""
+        if self._process is not None:
+            self._process.kill()
 
     def _name(self, directory: bytes) -> bytes:
         """What `cat-file` finds a directory by: its path below the tree, which may hold no line break; else its id.

@@ -77,6 +77,17 @@ def normalised(paths: Iterable[bytes]) -> tuple[bytes, ...]:
     return tuple(found)
 
 
+def directories_above(paths: Iterable[bytes]) -> set[bytes]:
+    """Every directory above these paths, the root (b"") among them."""
+    above = {b""}
+    for path in paths:
+        directory = path.rpartition(b"/")[0]
+        while directory not in above:
+            above.add(directory)
+            directory = directory.rpartition(b"/")[0]
+    return above
+
+
 def is_inside(path: bytes, scope: Sequence[bytes]) -> bool:
     """Whether a path is one of the scope, or below one."""
     return any(path == each or path.startswith(each + b"/") for each in scope)

@@ -14,6 +14,7 @@ import stat
 import time
 
 from git_coderepo.checkout.indexfile import entries_of, is_of
+from git_coderepo.checkout.scope import directories_above
 from git_coderepo.objects import ID_LENGTHS
 
 TYPE_CHECKING = False
@@ -253,12 +254,7 @@ def _attributes(layout: Layout, settings: Settings, paths: Iterable[bytes]) -> l
     https://git-scm.com/docs/gitattributes#_description. Where a folder has no file git reads the index's, which is the
     same one.
     """
-    folders = {b""}
-    for path in paths:
-        folder = path.rpartition(b"/")[0]
-        while folder not in folders:
-            folders.add(folder)
-            folder = folder.rpartition(b"/")[0]
+    folders = directories_above(paths)
     home, named = settings.environment.get("HOME", ""), settings.value("core", "attributesFile")
     if named is None:
         of_the_user = (settings.environment.get("XDG_CONFIG_HOME") or home + "/.config") + "/git/attributes"

@@ -73,26 +73,28 @@ def edit_head_tree(
     tracked = [change for change in head.changes if change.index != "?"]
     touched = {change.path for change in tracked}.union(found.facts)
     directories = Directories(store.git(git), head.tree, touched)
-    entries = _entries_of_user(head.listing, tracked)
-    memory = None
-    if keep and is_possible(layout, found):
-        memory = Memory(layout, store, settings, found, entries)
-        entries = memory.entries
-    if memory is None or not memory.are_made:
-        data, modified = small_index(entries, format), memory.modified if memory is not None else 0
-        with PrivateIndex(git, layout, store, data=data, modified=modified) as index:
-            index.take(found.changes, keep=keep, found=found)
-            taken = index.entries()
-            if taken is None:
-                return None
-            entries = taken
-            if memory is not None:
-                memory.keep(index.path, entries)
-    edits = {path: row_of(entries[path]) if path in entries else None for path in touched}
     try:
+        entries = _entries_of_user(head.listing, tracked)
+        memory = None
+        if keep and is_possible(layout, found):
+            memory = Memory(layout, store, settings, found, entries)
+            entries = memory.entries
+        if memory is None or not memory.are_made:
+            data, modified = small_index(entries, format), memory.modified if memory is not None else 0
+            with PrivateIndex(git, layout, store, data=data, modified=modified) as index:
+                index.take(found.changes, keep=keep, found=found)
+                taken = index.entries()
+                if taken is None:
+                    return None
+                entries = taken
+                if memory is not None:
+                    memory.keep(index.path, entries)
+        edits = {path: row_of(entries[path]) if path in entries else None for path in touched}
         return edited_tree(git, store, directories, edits, format)
     except (ObjectMissing, GitFailed):
         return None  # a partial clone may lack a tree of HEAD; the whole index needs none
+    finally:
+        directories.end()
 
 
 def _entries_of_user(listing: bytes, tracked: Sequence[Change]) -> dict[bytes, bytes]:
