@@ -98,15 +98,30 @@ def may_have_marks(data: bytes, id_length: int) -> bool:
 
 def small_index(entries: Mapping[bytes, bytes], object_format: str) -> bytes:
     """The bytes of an index that holds these: by raw path, see `entry_of` and `entries_of`."""
+    return sealed(index_of(entries), object_format)
+
+
+def index_of(entries: Mapping[bytes, bytes]) -> bytes:
+    """The same without its end: extensions may follow, and then it is `sealed`."""
     pieces = [b"DIRC\0\0\0\2%b" % len(entries).to_bytes(4, "big")]
     for path in sorted(entries):
         flags = min(len(path), 0xFFF).to_bytes(2, "big")
         length = len(entries[path]) + 2 + len(path)
         pieces += [entries[path], flags, path, bytes(8 - length % 8)]
+    return b"".join(pieces)
+
+
+def sealed(index: bytes, object_format: str) -> bytes:
+    """An index with its checksum."""
     digest = hasher(object_format)
-    for piece in pieces:
-        digest.update(piece)
-    return b"".join([*pieces, digest.digest()])
+    digest.update(index)
+    return index + digest.digest()
+
+
+def newest_second(entries: Mapping[bytes, bytes]) -> int:
+    """The latest time of a change, to the file or its inode, in seconds since 1970, among these entries."""
+    newest = max((max(entry[:4], entry[8:12]) for entry in entries.values()), default=bytes(4))
+    return int.from_bytes(newest, "big")
 
 
 def entry_of(mode: int, id: bytes) -> bytes:

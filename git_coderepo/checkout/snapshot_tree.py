@@ -5,7 +5,7 @@ from __future__ import annotations
 from git_coderepo.checkout.attributes import attribute_files
 from git_coderepo.checkout.edited import Directories, edited_tree
 from git_coderepo.checkout.indexfile import entry_of, row_of, small_index
-from git_coderepo.checkout.seed import Found, Memory, is_possible
+from git_coderepo.checkout.seed import Memory, is_possible
 from git_coderepo.checkout.tree import PrivateIndex
 from git_coderepo.errors import GitFailed, ObjectMissing
 from git_coderepo.objects import FILE
@@ -14,8 +14,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from git_coderepo.checkout.found import Found
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.overlay import Difference
+    from git_coderepo.checkout.seedfile import Last
     from git_coderepo.checkout.status import Change
     from git_coderepo.checkout.store import Store
     from git_coderepo.git import Git
@@ -58,13 +60,35 @@ def write_snapshot_tree(
         return index.write_tree(keep=keep)
 
 
+class Edited:
+    """A tree that was made of HEAD's: `differences` are those between the two, None where git is to be asked.
+
+    `memory` is what the files were hashed with, None where nothing of it may be kept; `entries` what they are now.
+    """
+
+    __slots__ = ("_entries", "_memory", "differences", "tree")
+
+    def __init__(
+        self, tree: ObjectId, differences: list[Difference] | None, memory: Memory | None, entries: dict[bytes, bytes]
+    ) -> None:
+        self.tree = tree
+        self.differences = differences
+        self._memory = memory
+        self._entries = entries
+
+    def keep(self, last: Last | None) -> None:
+        """Keep what was hashed for the next snapshot; `last` is this one, where it may serve again as a whole."""
+        if self._memory is not None:
+            self._memory.keep(self._entries, last)
+
+
 def edit_head_tree(
     git: Git, layout: Layout, store: Store, head: HeadTree, found: Found, settings: Settings, *, keep: bool
-) -> tuple[ObjectId, list[Difference] | None] | None:
-    """The same tree for the price of what is changed, with what differs from HEAD's, None where git is to be asked.
+) -> Edited | None:
+    """The same tree for the price of what is changed; None where only the whole index will do.
 
-    What was hashed for the last one need not be hashed again, see `seed`. None in place of both where only the whole
-    index will do. Raises NotReproducible as `write_snapshot_tree`.
+    What was hashed for the last one need not be hashed again, see `seed`. Raises NotReproducible as
+    `write_snapshot_tree`.
     """
     if any(change.marked or change.index == "u" for change in (*head.changes, *found.changes)):
         return None
@@ -87,10 +111,9 @@ def edit_head_tree(
                 if taken is None:
                     return None
                 entries = taken
-                if memory is not None:
-                    memory.keep(index.path, entries)
         edits = {path: row_of(entries[path]) if path in entries else None for path in touched}
-        return edited_tree(git, store, directories, edits, format)
+        tree, differences = edited_tree(git, store, directories, edits, format)
+        return Edited(tree, differences, memory, entries)
     except (ObjectMissing, GitFailed):
         return None  # a partial clone may lack a tree of HEAD; the whole index needs none
     finally:

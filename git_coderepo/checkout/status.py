@@ -58,27 +58,56 @@ class Change:
 
 
 class Status:
-    """HEAD's commit (None: unborn), branch (None: detached), its upstream (`origin/main`, None) and what differs."""
+    """HEAD's commit (None: unborn), branch (None: detached), its upstream (`origin/main`, None) and what differs.
 
-    __slots__ = ("branch", "changes", "head", "upstream")
+    `said` are the command's bytes; `changes` are taken from them when they are looked at, as there may be thousands.
+    `counts` are the paths staged, unstaged and untracked.
+    """
 
-    def __init__(self, head: ObjectId | None, branch: str | None, upstream: str | None, changes: list[Change]) -> None:
-        self.head = head
+    __slots__ = ("_at", "_changes", "_counts", "branch", "head", "said", "upstream")
+
+    def __init__(self, head: ObjectId | None, branch: str | None, upstream: str | None, said: bytes, at: int) -> None:
         self.branch = branch
+        self.head = head
         self.upstream = upstream
-        self.changes = changes
+        self.said = said
+        self._at = at
+        self._changes: list[Change] | None = None
+        self._counts: tuple[int, int, int] | None = None
+
+    @property
+    def changes(self) -> list[Change]:
+        if self._changes is None:
+            self._changes = _changes(self.said[self._at :])
+        return self._changes
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        if self._counts is None:
+            staged = unstaged = untracked = 0
+            for change in self.changes:
+                untracked += change.untracked
+                staged += change.index not in ".?u"
+                unstaged += change.unmerged or (change.worktree != "." and not change.untracked)
+            self._counts = staged, unstaged, untracked
+        return self._counts
+
+    @counts.setter
+    def counts(self, counts: tuple[int, int, int]) -> None:
+        """Who knows them spares the look at each path."""
+        self._counts = counts
 
     @property
     def staged(self) -> int:
-        return sum(1 for change in self.changes if change.index not in ".?u")
+        return self.counts[0]
 
     @property
     def unstaged(self) -> int:
-        return sum(1 for change in self.changes if change.unmerged or (change.worktree != "." and not change.untracked))
+        return self.counts[1]
 
     @property
     def untracked(self) -> int:
-        return sum(1 for change in self.changes if change.untracked)
+        return self.counts[2]
 
 
 def start_status(git: Git, pathspecs: Sequence[bytes] = ()) -> Process:
@@ -152,12 +181,28 @@ def _refuse_unseen(words: bytes) -> None:
 
 
 def parse_status(output: bytes) -> Status:
-    """The state from the command's bytes."""
+    """The state from the command's bytes: what begins with `#` comes first."""
     head: ObjectId | None = None
     branch: str | None = None
     upstream: str | None = None
-    changes: list[Change] = []
-    for record in output.split(b"\0"):
+    at = 0
+    while output.startswith(b"# ", at):
+        end = output.index(b"\0", at)
+        _, name, value = output[at:end].split(b" ", 2)
+        text = value.decode("utf-8", "surrogateescape")
+        if name == b"branch.oid":
+            head = None if text == "(initial)" else ObjectId(text)
+        elif name == b"branch.head":
+            branch = None if text == "(detached)" else text
+        elif name == b"branch.upstream":
+            upstream = text
+        at = end + 1
+    return Status(head, branch, upstream, output, at)
+
+
+def _changes(records: bytes) -> list[Change]:
+    changes = []
+    for record in records.split(b"\0"):
         kind = record[:2]
         if kind == b"? ":
             changes.append(Change(record[2:], "?", "?", False))
@@ -172,13 +217,4 @@ def parse_status(output: bytes) -> Status:
             # u XY sub m1 m2 m3 mW h1 h2 h3 path
             fields = record.split(b" ", 10)
             changes.append(Change(fields[10], "u", "u", fields[2] != b"N..."))
-        elif kind == b"# ":
-            _, name, value = record.split(b" ", 2)
-            text = value.decode("utf-8", "surrogateescape")
-            if name == b"branch.oid":
-                head = None if text == "(initial)" else ObjectId(text)
-            elif name == b"branch.head":
-                branch = None if text == "(detached)" else text
-            elif name == b"branch.upstream":
-                upstream = text
-    return Status(head, branch, upstream, changes)
+    return changes

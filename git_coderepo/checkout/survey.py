@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from git_coderepo.checkout.again import Again
 from git_coderepo.checkout.base import GUESS, start_walk
 from git_coderepo.checkout.indexfile import IndexFile
 from git_coderepo.checkout.layout import read_layout, start_layout
@@ -29,12 +30,14 @@ class Survey:
     """The answers; `guessed_walk` is the walk to the base of the usual remote.
 
     `listing` has the rows of `ls-tree -r -z` of HEAD that say what becomes of others, those of attributes files and
-    submodules, and may have all the rest. `marked` are the raw paths of which git was told not to look at them, see
-    `marked_paths`. Where there is a `scope` (see `scope.scope_of`), listing, status and marked are those of what is
-    `looked_at` alone.
+    submodules, and may have all the rest. `again` asks whether the last snapshot is today's, None where that is not
+    for this survey to say. `marked` are the raw paths of which git was told not to look at them, see `marked_paths`.
+    Where there is a `scope` (see `scope.scope_of`), listing, status and marked are those of what is `looked_at` alone.
     """
 
-    __slots__ = ("git", "guessed_walk", "layout", "listing", "looked_at", "marked", "scope", "settings", "status")
+    __slots__ = (
+        "again", "git", "guessed_walk", "layout", "listing", "looked_at", "marked", "scope", "settings", "status",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -47,7 +50,9 @@ class Survey:
         marked: list[bytes],
         scope: tuple[bytes, ...],
         looked_at: tuple[bytes, ...],
+        again: Again | None,
     ) -> None:
+        self.again = again
         self.git = git
         self.layout = layout
         self.status = status
@@ -79,7 +84,7 @@ class Surveying:
     already, of everything. `layout` is known as soon as that question is answered.
     """
 
-    __slots__ = ("_layout", "_listing", "_scope", "_settings", "_status", "_walk", "git", "layout", "whole")
+    __slots__ = ("_again", "_layout", "_listing", "_scope", "_settings", "_status", "_walk", "git", "layout", "whole")
 
     def __init__(
         self, git: Git, scope: Sequence[bytes] = (), *, whole: bool = False, status: Process | None = None
@@ -88,6 +93,7 @@ class Surveying:
         self.whole = whole
         self.layout: Layout | None = None
         self._scope = scope
+        self._again: Again | None = None
         # What takes longest comes first.
         self._status = status or (start_status(git) if not scope else None)
         self._listing: Process | None = None
@@ -95,10 +101,18 @@ class Surveying:
         self._settings = git.start(*READ_ARGUMENTS)
         self._walk = start_walk(git, GUESS)
 
+    def locate(self) -> Layout:
+        """Where this is, as soon as git has said that; what lies there is asked for next. Raises NotACheckout."""
+        if self.layout is None:
+            self.layout = read_layout(self._layout, self.git)
+            if not self.whole:
+                self._again = Again(self.git, self.layout)
+        return self.layout
+
     def read(self, notify: Callable[[str], None], include: Callable[[Layout], Sequence[bytes]]) -> Survey | None:
         """The answers; None where HEAD moved between them. Raises NotACheckout, GitFailed, NotReproducible."""
         git = self.git
-        layout = self.layout = read_layout(self._layout, git)
+        layout = self.locate()
         team_process = start_team(git, layout.toplevel)
         settings = with_team(Settings.parse(self._settings.checked(1), git.environment), team_process, notify)
         limit = () if self.whole else scope_of(layout, settings, self._scope)
@@ -123,10 +137,12 @@ class Surveying:
         listing = self._listing.checked() if self._listing is not None else rows or b""
         marked = [path for path in marked if inside(looked)(path)]
         listing = rows_inside(listing, looked)
-        return Survey(git, layout, status, settings, listing, self._walk, marked, limit, looked)
+        return Survey(git, layout, status, settings, listing, self._walk, marked, limit, looked, self._again)
 
     def end(self) -> None:
         """Nobody wants the answers any more."""
+        if self._again is not None:
+            self._again.end()
         for process in (self._layout, self._status, self._settings, self._listing, self._walk):
             if process is not None:
                 process.kill()

@@ -6,9 +6,9 @@ import errno
 import os
 import stat
 
+from git_coderepo.checkout.found import Found
 from git_coderepo.checkout.indexfile import entries_of
 from git_coderepo.checkout.scope import inside, pathspecs, read_part
-from git_coderepo.checkout.seed import Found
 from git_coderepo.checkout.status import filter_failure
 from git_coderepo.errors import CodeRepoError, GitFailed, NotReproducible
 from git_coderepo.objects import ID_LENGTHS, ObjectId

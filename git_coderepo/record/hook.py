@@ -60,6 +60,8 @@ def _record(started: Surveying, *, whole: bool) -> bool:
     """Whether it was done; False where a custom class is needed that this interpreter may not find."""
     # What is needed whatever git answers.
     from git_coderepo.checkout.survey import survey
+
+    started.locate()  # git looks at the files of the last snapshot while the rest is imported
     from git_coderepo.record import document, runs, source  # noqa: F401
     from git_coderepo.record.snapshot import Request
     from git_coderepo.record.taking import take_snapshot

@@ -71,6 +71,12 @@ def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[
     return wanted
 
 
+def deciding(settings: Settings) -> bytes:
+    """What the settings say of which changes belong to a snapshot, and of how much they may be: bytes to compare."""
+    names = ("dirty", "exclude", "overlayLimit", "publish", "publishLimit", "untracked")
+    return repr([settings.texts(name) for name in names]).encode()
+
+
 def exclusion(settings: Settings) -> Callable[[bytes], bool]:
     """Whether `coderepo.exclude` names a raw path, here or, from its own root, in a superproject."""
     patterns = settings.texts("exclude")

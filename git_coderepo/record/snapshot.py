@@ -9,7 +9,7 @@ from git_coderepo.checkout.store import Store
 from git_coderepo.errors import NotReproducible
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import silent
-from git_coderepo.record.refusals import refuse_together
+from git_coderepo.record.refusals import refuse_together, screened
 from git_coderepo.settings import Settings
 
 TYPE_CHECKING = False
@@ -45,9 +45,8 @@ class Head:
 class Snapshot:
     """What would run, as far as it is known: filled from top to bottom, so that `status` can show where it stopped.
 
-    `omitted` holds (raw path, reason), `submodules` each gitlink; `taken` is what of the work tree is not as in the
-    index; `base_tree` is None without a base, `overlay` when nothing travels; `travels` are the differences between the
-    two. `oversize` is why no overlay was made of what only publishing can carry.
+    `omitted` holds (raw path, reason), `submodules` each gitlink; `base_tree` is None without a base, `overlay` when
+    nothing travels. `oversize` is why no overlay was made of what only publishing can carry.
     `unreproducible` holds why no runner can get it back, where `lenient` lets it be recorded as such; without
     `keeps_contents` what changed was hashed, and kept nowhere. Where there is a `scope` (see `checkout.scope`),
     `base_part` is what of the base's tree is in it, else that tree; `part` the snapshot's tree. `lfs` are the objects
@@ -58,10 +57,9 @@ class Snapshot:
     """
 
     __slots__ = (
-        "archive", "base", "base_part", "base_tree", "compared", "dirty", "git", "head", "keeps_contents", "layout",
-        "lenient", "lfs", "lfs_attributes", "looked_at", "omitted", "overlay", "oversize", "part", "scope", "settings",
-        "source", "status", "store", "submodules", "surveys", "taken", "travels", "tree", "unreproducible", "weights",
-        "within",
+        "_taken", "archive", "base", "base_part", "base_tree", "compared", "dirty", "git", "head", "keeps_contents",
+        "layout", "lenient", "lfs", "lfs_attributes", "looked_at", "omitted", "overlay", "oversize", "part", "scope", "settings",
+        "source", "status", "store", "submodules", "surveys", "tree", "unreproducible", "weights", "within",
     )  # fmt: skip
 
     def __init__(self, git: Git, *, within: Within | None = None) -> None:
@@ -82,8 +80,7 @@ class Snapshot:
         self.archive = "exact"
         self.omitted: list[tuple[bytes, str]] = []
         self.submodules: list[Submodule] = []
-        self.taken: list[Change] = []
-        self.travels: list[Difference] = []
+        self._taken: list[Change] | None = None
         self.compared: dict[tuple[ObjectId | None, ObjectId], list[Difference]] = {}
         self.overlay: Overlay | None = None
         self.oversize: NotReproducible | None = None
@@ -150,6 +147,25 @@ class Snapshot:
                 raise
             refuse("publishLimit")
             self.oversize = error
+
+    @property
+    def taken(self) -> list[Change]:
+        """What of the work tree is not as in the index; of a snapshot that served again, gone through now."""
+        if self._taken is None:
+            assert self.settings is not None
+            self._taken = screened(self.status.changes, self.settings, []) if self.status is not None else []
+        return self._taken
+
+    @taken.setter
+    def taken(self, changes: list[Change]) -> None:
+        self._taken = changes
+
+    @property
+    def travels(self) -> list[Difference]:
+        """The differences between the two trees, what the platform has and what is to come out."""
+        if self.tree is None or self.tree == self.base_part:
+            return []
+        return self.differences(self.base_part, self.tree)
 
     @property
     def git_with_store(self) -> Git:

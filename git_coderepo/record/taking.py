@@ -11,11 +11,12 @@ import os
 from git_coderepo.checkout.attributes import alters_archive, attribute_contents, attribute_files, gitlinks
 from git_coderepo.checkout.base import Base
 from git_coderepo.checkout.case import hidden_twins
+from git_coderepo.checkout.found import Found
 from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.listing import patched, telling
 from git_coderepo.checkout.partial import rows_here
 from git_coderepo.checkout.scope import looked_at, rows_inside, scope_of
-from git_coderepo.checkout.seed import Found
+from git_coderepo.checkout.seedfile import Last
 from git_coderepo.checkout.snapshot_tree import HeadTree, edit_head_tree, write_snapshot_tree
 from git_coderepo.checkout.store import Store
 from git_coderepo.checkout.survey import embedded_repositories, survey
@@ -25,6 +26,7 @@ from git_coderepo.errors import NotReproducible
 from git_coderepo.objects import ObjectId, empty_tree_id
 from git_coderepo.record.lfs import lfs_attributes
 from git_coderepo.record.refusals import (
+    deciding,
     exclusion,
     included,
     refuse_changed,
@@ -39,6 +41,7 @@ from git_coderepo.settings import Settings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.checkout.layout import Layout
+    from git_coderepo.checkout.snapshot_tree import Edited
     from git_coderepo.checkout.survey import Survey
     from git_coderepo.git import Git
 
@@ -85,7 +88,10 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
     snapshot.stand_in(layout, found.settings, request.store_directory)
     settings, store = snapshot.settings, snapshot.store
     assert settings is not None and store is not None
-    links = [path for path, _ in gitlinks(found.listing)] + [each.path for each in status.changes if each.submodule]
+    last = _last(snapshot, request, found)
+    links = [path for path, _ in gitlinks(found.listing)]
+    if last is None:
+        links += [each.path for each in status.changes if each.submodule]
     if links:
         from git_coderepo.record.submodules import Surveys
 
@@ -102,8 +108,54 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
             refuse_source(snapshot.source)
     if snapshot.head is not None and snapshot.source is not None and snapshot.base is None:
         find_served_base(snapshot, snapshot.head, request, guessed_walk=found.guessed_walk)
+    if last is not None:
+        snapshot.tree, status.counts = last.tree, last.counts
+        snapshot.omitted += last.omitted
+        snapshot.dirty = snapshot.head is None or last.tree != snapshot.head.tree
+        listing = found.listing
+    else:
+        listing = _look_at_changes(snapshot, request, found, links)
+    if snapshot.keeps_contents:
+        git = snapshot.git_with_store
+        assert snapshot.tree is not None
+        snapshot.lfs_attributes = lfs_attributes(git, layout.toplevel, _here(snapshot, snapshot.tree, listing))
+    _read_base_tree(snapshot, listing, head_listing=found.listing)
+    _look_at_part(snapshot)
+    _take_submodules(snapshot, listing, request)
 
-    status.changes += hidden_twins(snapshot.git, layout, settings, status, found.looked_at)
+
+def _last(snapshot: Snapshot, request: Request, found: Survey) -> Last | None:
+    """The last snapshot, where this one is the same."""
+    if found.again is None or snapshot.settings is None:
+        return None
+    if not _may_serve_again(snapshot, request, found):
+        found.again.end()
+        return None
+    return found.again.answer(found.status.said, deciding(snapshot.settings), snapshot.settings)
+
+
+def _may_serve_again(snapshot: Snapshot, request: Request, found: Survey) -> bool:
+    """Whether nothing makes this snapshot but what `checkout.again` knows of."""
+    return not (
+        snapshot.within is not None
+        or snapshot.lenient
+        or found.looked_at
+        or found.marked
+        or request.include
+        or request.store_directory is not None
+        or found.settings.git_flag("core", "ignoreCase", False)
+        or gitlinks(found.listing)
+    )
+
+
+def _look_at_changes(snapshot: Snapshot, request: Request, found: Survey, links: list[bytes]) -> bytes:
+    """Take each path that is other than HEAD's; gives the rows of the snapshot's tree that say what becomes of others.
+
+    `links` are the paths of submodules. Raises NotReproducible for what stops a run.
+    """
+    layout, status, settings, store = found.layout, found.status, snapshot.settings, snapshot.store
+    assert settings is not None and store is not None
+    status.changes.extend(hidden_twins(snapshot.git, layout, settings, status, found.looked_at))
     is_excluded = exclusion(settings)
     for change in embedded_repositories(status):
         if change.untracked and is_excluded(change.path):
@@ -117,7 +169,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
                 waived_as="repository-inside",
             )
     if found.marked:
-        status.changes += hidden_changes(snapshot.git, layout, store, found.marked, found.looked_at)
+        status.changes.extend(hidden_changes(snapshot.git, layout, store, found.marked, found.looked_at))
     wanted = screened(status.changes, settings, snapshot.omitted)
     wanted += included(layout, request.include, links)
     snapshot.taken = wanted
@@ -131,25 +183,22 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
             lambda limit: refuse_changed(settings, wanted, sizes, snapshot.is_in_head, limit=limit),
         )
     snapshot.keeps_contents = not too_large.noted
-    listing = found.listing
     head_tree = snapshot.head.tree if snapshot.head is not None else None
     if head_tree is not None and found.looked_at:
         head_tree = snapshot.part_of(head_tree.hex, found.looked_at).tree
     if wanted or any(change.index != "." for change in status.changes if not change.untracked):
         known = HeadTree(head_tree, found.listing, status.changes)
-        snapshot.tree = _write_tree(snapshot, layout, store, known, on_disk)
+        edited = _write_tree(snapshot, layout, store, known, on_disk)
+        assert snapshot.tree is not None
         snapshot.dirty = snapshot.tree != head_tree
         listing = patched(found.listing, telling(snapshot.differences(head_tree, snapshot.tree)))
-    elif head_tree is not None:
-        snapshot.tree = head_tree
-    else:
-        snapshot.tree = empty_tree_id(layout.object_format)
-    if snapshot.keeps_contents:
-        git = snapshot.git_with_store
-        snapshot.lfs_attributes = lfs_attributes(git, layout.toplevel, _here(snapshot, snapshot.tree, listing))
-    _read_base_tree(snapshot, listing, head_listing=found.listing)
-    _look_at_part(snapshot)
-    _take_submodules(snapshot, listing, request)
+        if edited is not None:
+            whole = listing == found.listing and snapshot.oversize is None
+            last = Last(status.said, deciding(settings), snapshot.tree, snapshot.omitted, status.counts)
+            edited.keep(last if whole and _may_serve_again(snapshot, request, found) else None)
+        return listing
+    snapshot.tree = head_tree if head_tree is not None else empty_tree_id(layout.object_format)
+    return found.listing
 
 
 def _look_at_part(snapshot: Snapshot) -> None:
@@ -188,25 +237,32 @@ def _repository_above(toplevel: bytes, path: bytes) -> bytes | None:
     return None
 
 
-def _write_tree(snapshot: Snapshot, layout: Layout, store: Store, head: HeadTree, on_disk: Found) -> ObjectId:
-    """The tree of the work tree; a path that cannot be read is left out of it, and named, where that is allowed."""
+def _write_tree(snapshot: Snapshot, layout: Layout, store: Store, head: HeadTree, on_disk: Found) -> Edited | None:
+    """The tree of the work tree, and how it was made of HEAD's where it was.
+
+    A path that cannot be read is left out of it, and named, where that is allowed.
+    """
     keep, settings = snapshot.keeps_contents, snapshot.settings
     assert settings is not None
     with snapshot.waiving():
         if not snapshot.looked_at:
             edited = edit_head_tree(snapshot.git, layout, store, head, on_disk, settings, keep=keep)
             if edited is not None:
-                tree, found = edited
-                if found is not None:
-                    snapshot.compared[head.tree, tree] = found
-                return tree
-        return write_snapshot_tree(snapshot.git, layout, store, snapshot.taken, looked_at=snapshot.looked_at, keep=keep)
+                snapshot.tree = edited.tree
+                if edited.differences is not None:
+                    snapshot.compared[head.tree, edited.tree] = edited.differences
+                return edited
+        snapshot.tree = write_snapshot_tree(
+            snapshot.git, layout, store, snapshot.taken, looked_at=snapshot.looked_at, keep=keep
+        )
+        return None
     unreadable = [path for path, _ in unreadable_paths(layout, [change.path for change in snapshot.taken])]
     snapshot.omitted += [(path, UNREADABLE) for path in unreadable]
     snapshot.taken = [change for change in snapshot.taken if change.path not in unreadable]
-    return write_snapshot_tree(
+    snapshot.tree = write_snapshot_tree(
         snapshot.git, layout, store, snapshot.taken, looked_at=snapshot.looked_at, without=unreadable, keep=keep
     )
+    return None
 
 
 def _take_submodules(snapshot: Snapshot, listing: bytes, request: Request) -> None:

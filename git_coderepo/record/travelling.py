@@ -35,7 +35,8 @@ def build(snapshot: Snapshot, request: Request) -> None:
     snapshot.store.prepare()
     if snapshot.base_part is None and snapshot.tree == empty_tree_id(snapshot.layout.object_format):
         return
-    snapshot.travels = snapshot.differences(snapshot.base_part, snapshot.tree)
+    if snapshot.lfs_attributes is None and _find_kept(snapshot):
+        return  # made of the same trees, its names and contents were looked at
     sending = travelling(snapshot.travels)
     refuse_names(sending)
     if not snapshot.keeps_contents:
@@ -47,13 +48,9 @@ def build(snapshot: Snapshot, request: Request) -> None:
             unpushed = unpushed_objects(snapshot, refused, request.notify)
         except ObjectMissing as error:
             raise absent(sending, error) from error
-    scan = settings.flag("secretScan", True)
-    # Else all checkouts are judged by their sum, or the overlay together with what Git LFS keeps.
-    alone = snapshot.within is None and snapshot.surveys is None and not unpushed
-    kept = find_kept(snapshot.store, snapshot.base_part, snapshot.tree, screened=scan) if alone else None
-    if kept is not None and kept.contents <= settings.size("overlayLimit", OVERLAY_LIMIT):
-        snapshot.overlay = kept.overlay
+    if snapshot.lfs_attributes is not None and not unpushed and _find_kept(snapshot):
         return
+    scan = settings.flag("secretScan", True)
     sizes = _sizes(snapshot, sending) if sending else []
     with snapshot.waiving():
         named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
@@ -84,6 +81,20 @@ def build(snapshot: Snapshot, request: Request) -> None:
             keep(snapshot.store, snapshot.base_part, snapshot.tree, overlay, screened=scan, contents=sum(sizes))
         elif scan:
             refuse_tokens(git, sending)
+
+
+def _find_kept(snapshot: Snapshot) -> bool:
+    """Whether the overlay that was made of the same two trees is here still, and serves."""
+    settings, store = snapshot.settings, snapshot.store
+    assert settings is not None and store is not None and snapshot.tree is not None
+    # Else all checkouts are judged by their sum, or the overlay together with what Git LFS keeps.
+    if snapshot.within is not None or snapshot.surveys is not None or not snapshot.keeps_contents:
+        return False
+    kept = find_kept(store, snapshot.base_part, snapshot.tree, screened=settings.flag("secretScan", True))
+    if kept is None or kept.contents > settings.size("overlayLimit", OVERLAY_LIMIT):
+        return False
+    snapshot.overlay = kept.overlay
+    return True
 
 
 def _sizes(snapshot: Snapshot, sending: Sequence[Difference]) -> list[int]:
