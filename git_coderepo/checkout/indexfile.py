@@ -118,10 +118,17 @@ def sealed(index: bytes, object_format: str) -> bytes:
     return index + digest.digest()
 
 
-def newest_second(entries: Mapping[bytes, bytes]) -> int:
-    """The latest time of a change, to the file or its inode, in seconds since 1970, among these entries."""
-    newest = max((max(entry[:4], entry[8:12]) for entry in entries.values()), default=bytes(4))
-    return int.from_bytes(newest, "big")
+def settled_second(entries: Mapping[bytes, bytes]) -> int:
+    """The second since 1970 from which on a write to one of these files shows in the whole seconds of its times.
+
+    A file system that keeps whole seconds, or every other one, is told by times without a fraction.
+    """
+    latest = 0
+    for entry in entries.values():
+        for at in (0, 8):  # of the last change to the inode, and to the contents
+            second, fraction = int.from_bytes(entry[at : at + 4], "big"), entry[at + 4 : at + 8]
+            latest = max(latest, second + (1 if any(fraction) else 3))
+    return latest
 
 
 def entry_of(mode: int, id: bytes) -> bytes:

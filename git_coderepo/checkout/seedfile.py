@@ -10,7 +10,7 @@ import os
 import time
 
 from git_coderepo import __version__
-from git_coderepo.checkout.indexfile import entries_of, index_of, is_of, newest_second, sealed
+from git_coderepo.checkout.indexfile import entries_of, index_of, is_of, sealed, settled_second
 from git_coderepo.errors import InvalidObjectId
 from git_coderepo.objects import ObjectId
 
@@ -32,7 +32,7 @@ class Last:
     """The snapshot that was made of a seed's files, and what made it beside them and the seed's conditions.
 
     `said` is what `git status` said, `deciding` the settings that decide what belongs to a snapshot (see
-    `refusals.deciding`). `omitted` are (raw path, reason), `counts` the paths staged, unstaged and untracked.
+    `rules.deciding`). `omitted` are (raw path, reason), `counts` the paths staged, unstaged and untracked.
     """
 
     __slots__ = ("counts", "deciding", "omitted", "said", "tree")
@@ -153,8 +153,8 @@ def write_seed(
         with open(descriptor, "wb") as file:
             # From the first look on the files may have changed; the clock of files stands still for up to 10 ms.
             settled = os.fstat(file.fileno()).st_mtime_ns - (time.monotonic_ns() - found.looked) - _TICK
-            # Of times git compares whole seconds, and some file systems keep no more.
-            if last is not None and newest_second(entries) + 2 >= settled // _SECOND:
+            # Of times git compares whole seconds.
+            if last is not None and settled // _SECOND < settled_second(entries):
                 last = None
             parts = [_MAGIC, b"%d" % settled, conditions, b"\0".join(folders), *(last.packed() if last else ())]
             file.write(_with_extension(index_of(entries), parts, object_format))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from git_coderepo.checkout.overlay import largest_folders
+from git_coderepo.checkout.rules import dirty_rule, overlay_limit, publish_limit, untracked_rule
 from git_coderepo.checkout.screening import excluded, refuse_token, secret_by_name
 from git_coderepo.errors import NotReproducible, TooLarge, UnsafeTree
 from git_coderepo.git import read_blobs
@@ -23,23 +24,20 @@ if TYPE_CHECKING:
     from git_coderepo.record.source import CodeSource
     from git_coderepo.settings import Settings
 
-OVERLAY_LIMIT = 100 << 20
-# GitHub takes no push above 2 GiB, and a run should not wait for one: half of that.
-PUBLISH_LIMIT = 1 << 30
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md#the-pointer
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[bytes, str]]) -> list[Change]:
     """The changes that belong to the snapshot; what is left out is added to `omitted` with its reason."""
-    untracked_rule = settings.choice("untracked", ("include", "ignore", "refuse"), "include")
+    rule = untracked_rule(settings)
     is_excluded = exclusion(settings)
     wanted = []
     staged = any(change.index not in ".?" for change in changes)
     for change in changes:
         if change.untracked:
             left_out = is_excluded(change.path)
-            if untracked_rule == "refuse" and not left_out:
+            if rule == "refuse" and not left_out:
                 raise NotReproducible(
                     f"'{os.fsdecode(change.path)}' is untracked, and 'coderepo.untracked' is 'refuse'",
                     hints=[
@@ -49,7 +47,7 @@ def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[
                 )
             reason = (
                 "untracked-ignored-by-setting"
-                if untracked_rule == "ignore"
+                if rule == "ignore"
                 else "secret-name"
                 if secret_by_name(change.path)
                 else "excluded"
@@ -66,15 +64,9 @@ def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[
         if change.worktree != ".":
             wanted.append(change)
     # What is left out makes nothing dirty: the tree is HEAD's all the same.
-    if (wanted or staged) and settings.choice("dirty", ("allow", "refuse"), "allow") == "refuse":
+    if (wanted or staged) and dirty_rule(settings) == "refuse":
         raise NotReproducible("the checkout is dirty, and 'coderepo.dirty' is 'refuse'", hints=["git commit"])
     return wanted
-
-
-def deciding(settings: Settings) -> bytes:
-    """What the settings say of which changes belong to a snapshot, and of how much they may be: bytes to compare."""
-    names = ("dirty", "exclude", "overlayLimit", "publish", "publishLimit", "untracked")
-    return repr([settings.texts(name) for name in names]).encode()
 
 
 def exclusion(settings: Settings) -> Callable[[bytes], bool]:
@@ -205,9 +197,7 @@ def _above_limit(
 
 
 def _most(settings: Settings, limit: str) -> int:
-    if limit == "publishLimit":
-        return settings.size("publishLimit", PUBLISH_LIMIT)
-    return settings.size("overlayLimit", OVERLAY_LIMIT)
+    return publish_limit(settings) if limit == "publishLimit" else overlay_limit(settings)
 
 
 def _refuse_large(
@@ -272,34 +262,6 @@ def refuse_names(sending: Sequence[Difference]) -> None:
             raise NotReproducible(
                 f"no runner writes such a path: {error.message}", hints=["leave it out: git coderepo ignore PATH"]
             ) from error
-
-
-def refuse_source(source: CodeSource) -> None:
-    """Stop where no runner could use the remote: it speaks what a runner may not, or cannot be written down."""
-    remote = source.remote
-    if remote is None:
-        return
-    texts = [remote.host, remote.user, remote.path, *source.registration.options.values()]
-    if any("{{" in text for text in texts if text is not None):
-        raise NotReproducible(
-            "the remote's URL holds '{{', which a manifest may not", hints=["git remote set-url REMOTE URL"]
-        )
-    if source.registration.type != "git":
-        return
-    transport = remote.transport or ""
-    if remote.path is None or transport.startswith("helper:"):
-        raise NotReproducible(
-            f"the remote '{source.remote_name}' needs the remote helper '{transport.removeprefix('helper:')}', "
-            "and a runner uses https and ssh alone",
-            hints=["git coderepo register --remote REMOTE, with one that has an https or ssh URL"],
-            waived_as="remote",
-        )
-    if transport == "http" and remote.host not in ("127.0.0.1", "localhost", "::1"):
-        raise NotReproducible(
-            f"the remote '{source.remote_name}' is not encrypted, and a runner does not use it",
-            hints=[f"git remote set-url {source.remote_name} https://{remote.host}{remote.path}"],
-            waived_as="remote",
-        )
 
 
 def refuse_unreproducible(code: Code, run: str) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from git_coderepo.checkout.base import Base
-from git_coderepo.checkout.overlay import differences
-from git_coderepo.checkout.scope import read_part
 from git_coderepo.checkout.store import Store
 from git_coderepo.errors import NotReproducible
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import silent
-from git_coderepo.record.refusals import refuse_together, screened
 from git_coderepo.settings import Settings
 
 TYPE_CHECKING = False
@@ -58,8 +55,8 @@ class Snapshot:
 
     __slots__ = (
         "_taken", "archive", "base", "base_part", "base_tree", "compared", "dirty", "git", "head", "keeps_contents",
-        "layout", "lenient", "lfs", "lfs_attributes", "looked_at", "omitted", "overlay", "oversize", "part", "scope", "settings",
-        "source", "status", "store", "submodules", "surveys", "tree", "unreproducible", "weights", "within",
+        "layout", "lenient", "lfs", "lfs_attributes", "looked_at", "omitted", "overlay", "oversize", "part", "scope",
+        "settings", "source", "status", "store", "submodules", "surveys", "tree", "unreproducible", "weights", "within",
     )  # fmt: skip
 
     def __init__(self, git: Git, *, within: Within | None = None) -> None:
@@ -130,6 +127,8 @@ class Snapshot:
         travel may still be published, where that is what the caller and the settings want, and where publishing carries
         it (`publishable`). Raises NotReproducible.
         """
+        from git_coderepo.record.refusals import refuse_together
+
         settings = self.settings
         assert settings is not None
         together = self.weights.setdefault(word, [])
@@ -152,6 +151,8 @@ class Snapshot:
     def taken(self) -> list[Change]:
         """What of the work tree is not as in the index; of a snapshot that served again, gone through now."""
         if self._taken is None:
+            from git_coderepo.record.refusals import screened
+
             assert self.settings is not None
             self._taken = screened(self.status.changes, self.settings, []) if self.status is not None else []
         return self._taken
@@ -177,6 +178,8 @@ class Snapshot:
         """What differs between two trees; asked once where base and HEAD are the same."""
         known = self.compared.get((old, new))
         if known is None:
+            from git_coderepo.checkout.overlay import differences
+
             known = self.compared[old, new] = differences(self.git_with_store, old, new)
         return known
 
@@ -189,6 +192,8 @@ class Snapshot:
     def part_of(self, tree: str, scope: tuple[bytes, ...]) -> Part:
         """What of a tree (or commit) is in a scope, its tree objects written into our store."""
         assert self.store is not None and self.layout is not None
+        from git_coderepo.checkout.scope import read_part
+
         self.store.prepare()
         return read_part(self.git_with_store, tree, scope, self.layout.object_format)
 

@@ -6,7 +6,7 @@ import os
 
 from git_coderepo.checkout.layout import checkout_directory, read_layout, start_layout
 from git_coderepo.checkout.team import team_settings
-from git_coderepo.errors import RegistrationError
+from git_coderepo.errors import NotReproducible, RegistrationError
 from git_coderepo.registrations.config import choose
 from git_coderepo.settings import Settings
 from git_coderepo.trace import trace
@@ -51,7 +51,7 @@ class CodeSource:
 
     def platform(self) -> BaseCodeRepository:
         """The platform itself, with the user's credentials at hand."""
-        from git_coderepo.registrations.credentials import users_chain
+        from git_coderepo.registrations.credentials.users import users_chain
 
         return self._built(users_chain(self.settings, self.git))
 
@@ -114,3 +114,31 @@ def absolute(url: RemoteURL, layout: Layout) -> RemoteURL:
         return url
     path = os.path.normpath(os.path.join(os.fsdecode(layout.toplevel), url.path))
     return RemoteURL.from_parts("local", None, None, None, path)
+
+
+def refuse_source(source: CodeSource) -> None:
+    """Stop where no runner could use the remote: it speaks what a runner may not, or cannot be written down."""
+    remote = source.remote
+    if remote is None:
+        return
+    texts = [remote.host, remote.user, remote.path, *source.registration.options.values()]
+    if any("{{" in text for text in texts if text is not None):
+        raise NotReproducible(
+            "the remote's URL holds '{{', which a manifest may not", hints=["git remote set-url REMOTE URL"]
+        )
+    if source.registration.type != "git":
+        return
+    transport = remote.transport or ""
+    if remote.path is None or transport.startswith("helper:"):
+        raise NotReproducible(
+            f"the remote '{source.remote_name}' needs the remote helper '{transport.removeprefix('helper:')}', "
+            "and a runner uses https and ssh alone",
+            hints=["git coderepo register --remote REMOTE, with one that has an https or ssh URL"],
+            waived_as="remote",
+        )
+    if transport == "http" and remote.host not in ("127.0.0.1", "localhost", "::1"):
+        raise NotReproducible(
+            f"the remote '{source.remote_name}' is not encrypted, and a runner does not use it",
+            hints=[f"git remote set-url {source.remote_name} https://{remote.host}{remote.path}"],
+            waived_as="remote",
+        )

@@ -10,38 +10,22 @@ import os
 
 from git_coderepo.checkout.attributes import alters_archive, attribute_contents, attribute_files, gitlinks
 from git_coderepo.checkout.base import Base
-from git_coderepo.checkout.case import hidden_twins
-from git_coderepo.checkout.found import Found
 from git_coderepo.checkout.layout import read_layout, start_layout
-from git_coderepo.checkout.listing import patched, telling
-from git_coderepo.checkout.partial import rows_here
+from git_coderepo.checkout.rules import deciding
 from git_coderepo.checkout.scope import looked_at, rows_inside, scope_of
-from git_coderepo.checkout.seedfile import Last
-from git_coderepo.checkout.snapshot_tree import HeadTree, edit_head_tree, write_snapshot_tree
-from git_coderepo.checkout.store import Store
-from git_coderepo.checkout.survey import embedded_repositories, survey
+from git_coderepo.checkout.survey import survey
 from git_coderepo.checkout.team import start_team_of, with_team
-from git_coderepo.checkout.tree import hidden_changes, unreadable_paths
 from git_coderepo.errors import NotReproducible
 from git_coderepo.objects import ObjectId, empty_tree_id
 from git_coderepo.record.lfs import lfs_attributes
-from git_coderepo.record.refusals import (
-    deciding,
-    exclusion,
-    included,
-    refuse_changed,
-    refuse_source,
-    screened,
-)
 from git_coderepo.record.served import find_served_base
-from git_coderepo.record.snapshot import UNREADABLE, Head, Request, Snapshot
-from git_coderepo.record.travelling import build
+from git_coderepo.record.snapshot import Head, Request, Snapshot
+from git_coderepo.record.source import choose_source, choose_source_of, refuse_source, stand_in
 from git_coderepo.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.checkout.layout import Layout
-    from git_coderepo.checkout.snapshot_tree import Edited
     from git_coderepo.checkout.survey import Survey
     from git_coderepo.git import Git
 
@@ -60,7 +44,11 @@ def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None, f
             _look_at_work_tree(snapshot, request, found)
         else:
             _look_at_commit(snapshot, request.rev, request)
-        build(snapshot, request)
+        snapshot.oversize = None  # what is changed may be on the platform all the same
+        if snapshot.base_part != snapshot.tree or request.check:
+            from git_coderepo.record.travelling import build
+
+            build(snapshot, request)
     finally:
         if snapshot.surveys is not None:
             snapshot.surveys.end()
@@ -68,9 +56,9 @@ def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None, f
 
 
 def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | None) -> None:
-    from git_coderepo.record.source import choose_source, stand_in
-
     def include(layout: Layout) -> list[bytes]:
+        from git_coderepo.record.refusals import included
+
         return [change.path for change in included(layout, request.include)]
 
     if found is None:
@@ -88,7 +76,12 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
     snapshot.stand_in(layout, found.settings, request.store_directory)
     settings, store = snapshot.settings, snapshot.store
     assert settings is not None and store is not None
-    last = _last(snapshot, request, found)
+    decided, last = deciding(settings), None
+    may_serve_again = _may_serve_again(snapshot, request, found)
+    if found.again is not None and may_serve_again:
+        last = found.again.answer(status.said, decided, settings)
+    elif found.again is not None:
+        found.again.end()
     links = [path for path, _ in gitlinks(found.listing)]
     if last is None:
         links += [each.path for each in status.changes if each.submodule]
@@ -113,8 +106,13 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
         snapshot.omitted += last.omitted
         snapshot.dirty = snapshot.head is None or last.tree != snapshot.head.tree
         listing = found.listing
+    elif status.changes or not may_serve_again:
+        from git_coderepo.record.changes import take_changes
+
+        listing = take_changes(snapshot, request, found, links, decided if may_serve_again else None)
     else:
-        listing = _look_at_changes(snapshot, request, found, links)
+        snapshot.tree = snapshot.head.tree if snapshot.head is not None else empty_tree_id(layout.object_format)
+        listing = found.listing
     if snapshot.keeps_contents:
         git = snapshot.git_with_store
         assert snapshot.tree is not None
@@ -122,16 +120,6 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
     _read_base_tree(snapshot, listing, head_listing=found.listing)
     _look_at_part(snapshot)
     _take_submodules(snapshot, listing, request)
-
-
-def _last(snapshot: Snapshot, request: Request, found: Survey) -> Last | None:
-    """The last snapshot, where this one is the same."""
-    if found.again is None or snapshot.settings is None:
-        return None
-    if not _may_serve_again(snapshot, request, found):
-        found.again.end()
-        return None
-    return found.again.answer(found.status.said, deciding(snapshot.settings), snapshot.settings)
 
 
 def _may_serve_again(snapshot: Snapshot, request: Request, found: Survey) -> bool:
@@ -146,59 +134,6 @@ def _may_serve_again(snapshot: Snapshot, request: Request, found: Survey) -> boo
         or found.settings.git_flag("core", "ignoreCase", False)
         or gitlinks(found.listing)
     )
-
-
-def _look_at_changes(snapshot: Snapshot, request: Request, found: Survey, links: list[bytes]) -> bytes:
-    """Take each path that is other than HEAD's; gives the rows of the snapshot's tree that say what becomes of others.
-
-    `links` are the paths of submodules. Raises NotReproducible for what stops a run.
-    """
-    layout, status, settings, store = found.layout, found.status, snapshot.settings, snapshot.store
-    assert settings is not None and store is not None
-    status.changes.extend(hidden_twins(snapshot.git, layout, settings, status, found.looked_at))
-    is_excluded = exclusion(settings)
-    for change in embedded_repositories(status):
-        if change.untracked and is_excluded(change.path):
-            continue
-        name = os.fsdecode(change.path.rstrip(b"/"))
-        cures = [f"git submodule add ./{name}/", f"or leave it out: git coderepo ignore '{name}/'"]
-        with snapshot.waiving():
-            raise NotReproducible(
-                f"'{name}/' is a Git repository of its own inside this one, and no submodule",
-                hints=cures if change.untracked else [f"git add '{name}'", "or move it away"],
-                waived_as="repository-inside",
-            )
-    if found.marked:
-        status.changes.extend(hidden_changes(snapshot.git, layout, store, found.marked, found.looked_at))
-    wanted = screened(status.changes, settings, snapshot.omitted)
-    wanted += included(layout, request.include, links)
-    snapshot.taken = wanted
-    with snapshot.waiving() as too_large:
-        on_disk = Found(layout, wanted)
-        sizes = on_disk.sizes()
-        snapshot.refuse_large(
-            request,
-            sizes,
-            "changed",
-            lambda limit: refuse_changed(settings, wanted, sizes, snapshot.is_in_head, limit=limit),
-        )
-    snapshot.keeps_contents = not too_large.noted
-    head_tree = snapshot.head.tree if snapshot.head is not None else None
-    if head_tree is not None and found.looked_at:
-        head_tree = snapshot.part_of(head_tree.hex, found.looked_at).tree
-    if wanted or any(change.index != "." for change in status.changes if not change.untracked):
-        known = HeadTree(head_tree, found.listing, status.changes)
-        edited = _write_tree(snapshot, layout, store, known, on_disk)
-        assert snapshot.tree is not None
-        snapshot.dirty = snapshot.tree != head_tree
-        listing = patched(found.listing, telling(snapshot.differences(head_tree, snapshot.tree)))
-        if edited is not None:
-            whole = listing == found.listing and snapshot.oversize is None
-            last = Last(status.said, deciding(settings), snapshot.tree, snapshot.omitted, status.counts)
-            edited.keep(last if whole and _may_serve_again(snapshot, request, found) else None)
-        return listing
-    snapshot.tree = head_tree if head_tree is not None else empty_tree_id(layout.object_format)
-    return found.listing
 
 
 def _look_at_part(snapshot: Snapshot) -> None:
@@ -237,34 +172,6 @@ def _repository_above(toplevel: bytes, path: bytes) -> bytes | None:
     return None
 
 
-def _write_tree(snapshot: Snapshot, layout: Layout, store: Store, head: HeadTree, on_disk: Found) -> Edited | None:
-    """The tree of the work tree, and how it was made of HEAD's where it was.
-
-    A path that cannot be read is left out of it, and named, where that is allowed.
-    """
-    keep, settings = snapshot.keeps_contents, snapshot.settings
-    assert settings is not None
-    with snapshot.waiving():
-        if not snapshot.looked_at:
-            edited = edit_head_tree(snapshot.git, layout, store, head, on_disk, settings, keep=keep)
-            if edited is not None:
-                snapshot.tree = edited.tree
-                if edited.differences is not None:
-                    snapshot.compared[head.tree, edited.tree] = edited.differences
-                return edited
-        snapshot.tree = write_snapshot_tree(
-            snapshot.git, layout, store, snapshot.taken, looked_at=snapshot.looked_at, keep=keep
-        )
-        return None
-    unreadable = [path for path, _ in unreadable_paths(layout, [change.path for change in snapshot.taken])]
-    snapshot.omitted += [(path, UNREADABLE) for path in unreadable]
-    snapshot.taken = [change for change in snapshot.taken if change.path not in unreadable]
-    snapshot.tree = write_snapshot_tree(
-        snapshot.git, layout, store, snapshot.taken, looked_at=snapshot.looked_at, without=unreadable, keep=keep
-    )
-    return None
-
-
 def _take_submodules(snapshot: Snapshot, listing: bytes, request: Request) -> None:
     """What the gitlinks of the snapshot's tree lead to; a dirty submodule makes the whole of it dirty."""
     links = gitlinks(listing)
@@ -278,8 +185,6 @@ def _take_submodules(snapshot: Snapshot, listing: bytes, request: Request) -> No
 
 def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
     """A commit as it is: nothing of the work tree matters, so a bare repository will do."""
-    from git_coderepo.record.source import choose_source_of
-
     git = snapshot.git
     layout = read_layout(start_layout(git), git, bare_allowed=True)
     found = git.start("rev-parse", "--verify", "--end-of-options", f"{rev}^{{commit}}").finish()
@@ -317,6 +222,8 @@ def _here(snapshot: Snapshot, tree: ObjectId, listing: bytes) -> bytes:
     if not attribute_files(listing):
         return listing
     assert snapshot.settings is not None
+    from git_coderepo.checkout.partial import rows_here
+
     return rows_here(snapshot.git_with_store, snapshot.settings, tree.hex, listing)
 
 
@@ -331,6 +238,8 @@ def _read_base_tree(snapshot: Snapshot, listing: bytes, *, head_listing: bytes) 
         tree = base.tree or ObjectId(snapshot.git.line("rev-parse", "--verify", f"{base.commit}^{{tree}}"))
         snapshot.base_tree = tree
         assert snapshot.tree is not None
+        from git_coderepo.checkout.listing import telling
+
         # Where none of what differs says what becomes of other paths, the snapshot's rows are as good as the base's.
         if snapshot.looked_at or (tree != snapshot.tree and telling(snapshot.differences(tree, snapshot.tree))):
             listed = snapshot.git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)

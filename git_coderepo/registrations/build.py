@@ -15,7 +15,6 @@ from git_coderepo.registrations.credentials.chain import Chain
 from git_coderepo.registrations.credentials.option import OptionCredentials
 from git_coderepo.registrations.inference import host_rules, rule_for
 from git_coderepo.registrations.options import is_secret, parse_reference, python_name, with_defaults
-from git_coderepo.registrations.secrets import resolve
 from git_coderepo.registrations.sources import check_source
 from git_coderepo.trace import trace
 from git_coderepo.urls import RemoteURL
@@ -130,6 +129,8 @@ def _made(
 def _reader(value: Secret | str) -> Callable[[], Secret]:
     if isinstance(value, Secret):
         return lambda: value
+    from git_coderepo.registrations.secrets import resolve
+
     return lambda: resolve(value)
 
 

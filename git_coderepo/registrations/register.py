@@ -24,7 +24,8 @@ from git_coderepo.registrations import edit
 from git_coderepo.registrations.build import build, class_of, credential_home
 from git_coderepo.registrations.config import Registration, inferred
 from git_coderepo.registrations.config import registration as registration_of
-from git_coderepo.registrations.credentials import keyring, users_chain
+from git_coderepo.registrations.credentials import keyring
+from git_coderepo.registrations.credentials.users import users_chain
 from git_coderepo.registrations.describe import credential_source
 from git_coderepo.registrations.inference import likely_remote
 from git_coderepo.registrations.options import parse_options

@@ -21,7 +21,7 @@ from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.record.source import CodeSource, source_here
 from git_coderepo.registrations.build import build, from_manifest
 from git_coderepo.registrations.config import Registration, inferred, registrations
-from git_coderepo.registrations.credentials import users_chain
+from git_coderepo.registrations.credentials.users import users_chain
 from git_coderepo.runner.local import Here, LocalTree, find_local
 from git_coderepo.runner.published import find_published
 from git_coderepo.runner.submodules import check_submodule, said_of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ HEAVY = {
     "typer", "click", "pydantic", "rich", "git", "keyring", "requests", "urllib3", "jsonschema", "platformdirs", "json",
     "subprocess", "re", "typing", "dataclasses", "pathlib", "tempfile", "site", "importlib.metadata",
 }  # fmt: skip
+
+
+TWO_LINKS = {"git_coderepo.registrations.credentials.chain", "git_coderepo.registrations.credentials.option"}
 
 
 @pytest.fixture
@@ -91,6 +95,22 @@ def test_a_dirty_one_with_commits_that_are_not_pushed_costs_ten(pushed: Hooks, t
     assert len(started) <= 10, started
 
 
+def test_hundreds_of_new_files_cost_ten_and_five_where_none_was_written_to(pushed: Hooks, tmp_path: Path) -> None:
+    for number in range(600):
+        pushed.repo.write(f"outputs/metric {number}", f"{number}\n")
+    pushed.repo.write("weights.bin", os.urandom(200_000))
+    ten_small_changes(pushed)
+    started = git_processes(pushed, tmp_path)
+    assert len(started) <= 10, started
+    time.sleep(1.1)  # git tells times by whole seconds
+    git_processes(pushed, tmp_path)
+    started = git_processes(pushed, tmp_path)
+    assert len(started) <= 5, started
+    pushed.repo.write("outputs/metric 7", "edited")
+    started = git_processes(pushed, tmp_path)
+    assert len(started) <= 10, started
+
+
 def test_a_teams_file_costs_one_more(pushed: Hooks, tmp_path: Path) -> None:
     pushed.repo.write(".coderepo", "[coderepo]\n\toverlayLimit = 1m\n")
     pushed.repo.commit()
@@ -117,6 +137,10 @@ def test_what_the_hook_loads(pushed: Hooks, state: str, remote: str | None) -> N
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert "git_coderepo.record.hook" in loaded and pushed.current.exists()
     assert loaded & HEAVY == set()
+    # Nobody is asked for a token, and a clean checkout has nothing to pack.
+    assert not {name for name in loaded if name.startswith("git_coderepo.registrations.credentials.")} - TWO_LINKS
+    if state == "clean" and remote is not None:
+        assert not loaded & {f"git_coderepo.record.{name}" for name in ("changes", "packing", "refusals")}
     assert not {name for name in loaded if name.split(".")[0] in ("importlib", "rich", "git")} & HEAVY
 
 

@@ -120,8 +120,8 @@ class Repo:
     def git_dir(self) -> Path:
         return Path(self.line("rev-parse", "--absolute-git-dir"))
 
-    def tree(self) -> str:
-        """The tree id that `git add -A` and `git write-tree` would give now.
+    def tree(self, *without: str) -> str:
+        """The tree id that `git add -A` and `git write-tree` would give now; the paths `without` are left out.
 
         Works on a copy of the index and writes objects to a folder of its own: the repository stays as it is.
         """
@@ -138,7 +138,7 @@ class Repo:
                 "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(objects),
             }
             os.mkdir(env["GIT_OBJECT_DIRECTORY"])
-            run_git("add", "-A", cwd=self.path, env=env)
+            run_git("add", "-A", "--", ".", *(f":(exclude,literal){path}" for path in without), cwd=self.path, env=env)
             return run_git("write-tree", cwd=self.path, env=env).decode().strip()
 
 

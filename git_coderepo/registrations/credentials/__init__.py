@@ -3,36 +3,3 @@
 The links, first one first: an option of the registration, the environment, a host rule, the keyring, git's own
 credential helpers, none. Each link is one file.
 """
-
-from __future__ import annotations
-
-from git_coderepo.credential import NoCredentials
-from git_coderepo.registrations.credentials.chain import Chain
-from git_coderepo.registrations.credentials.environment import EnvironmentCredentials
-from git_coderepo.registrations.credentials.git import GitCredentials
-from git_coderepo.registrations.credentials.host_rule import HostRuleCredentials
-from git_coderepo.registrations.credentials.keyring import KeyringCredentials
-from git_coderepo.registrations.inference import host_rules
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from git_coderepo.git import Git
-    from git_coderepo.settings import Settings
-
-
-def users_chain(settings: Settings, git: Git, *, interactive: bool = False) -> Chain:
-    """The sources that this user or runner has; `git` asks its helpers where it stands.
-
-    `interactive` allows git to ask on the terminal or through its askpass program.
-    """
-    rules = host_rules(settings)
-    return Chain(
-        [
-            EnvironmentCredentials(settings),
-            HostRuleCredentials(rules),
-            KeyringCredentials(settings),
-            GitCredentials(git, rules, interactive=interactive),
-            NoCredentials(),
-        ],
-        rules=rules,
-    )

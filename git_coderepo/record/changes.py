@@ -1,0 +1,110 @@
+"""What of the work tree is other than HEAD's: which of it belongs to the snapshot, and the tree that it makes."""
+
+from __future__ import annotations
+
+import os
+
+from git_coderepo.checkout.case import hidden_twins
+from git_coderepo.checkout.found import Found
+from git_coderepo.checkout.listing import patched, telling
+from git_coderepo.checkout.seedfile import Last
+from git_coderepo.checkout.snapshot_tree import HeadTree, edit_head_tree, write_snapshot_tree
+from git_coderepo.checkout.survey import embedded_repositories
+from git_coderepo.checkout.tree import hidden_changes, unreadable_paths
+from git_coderepo.errors import NotReproducible
+from git_coderepo.objects import empty_tree_id
+from git_coderepo.record.refusals import exclusion, included, refuse_changed, screened
+from git_coderepo.record.snapshot import UNREADABLE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.checkout.layout import Layout
+    from git_coderepo.checkout.snapshot_tree import Edited
+    from git_coderepo.checkout.store import Store
+    from git_coderepo.checkout.survey import Survey
+    from git_coderepo.record.snapshot import Request, Snapshot
+
+
+def take_changes(
+    snapshot: Snapshot, request: Request, found: Survey, links: list[bytes], decided: bytes | None
+) -> bytes:
+    """Take each path that is other than HEAD's; gives the rows of the snapshot's tree that say what becomes of others.
+
+    `links` are the paths of submodules; `decided` as in `Last.deciding`, None where this snapshot may not serve again.
+    Raises NotReproducible for what stops a run.
+    """
+    layout, status, settings, store = found.layout, found.status, snapshot.settings, snapshot.store
+    assert settings is not None and store is not None
+    status.changes.extend(hidden_twins(snapshot.git, layout, settings, status, found.looked_at))
+    is_excluded = exclusion(settings)
+    for change in embedded_repositories(status):
+        if change.untracked and is_excluded(change.path):
+            continue
+        name = os.fsdecode(change.path.rstrip(b"/"))
+        cures = [f"git submodule add ./{name}/", f"or leave it out: git coderepo ignore '{name}/'"]
+        with snapshot.waiving():
+            raise NotReproducible(
+                f"'{name}/' is a Git repository of its own inside this one, and no submodule",
+                hints=cures if change.untracked else [f"git add '{name}'", "or move it away"],
+                waived_as="repository-inside",
+            )
+    if found.marked:
+        status.changes.extend(hidden_changes(snapshot.git, layout, store, found.marked, found.looked_at))
+    wanted = screened(status.changes, settings, snapshot.omitted)
+    wanted += included(layout, request.include, links)
+    snapshot.taken = wanted
+    with snapshot.waiving() as too_large:
+        on_disk = Found(layout, wanted)
+        sizes = on_disk.sizes()
+        snapshot.refuse_large(
+            request,
+            sizes,
+            "changed",
+            lambda limit: refuse_changed(settings, wanted, sizes, snapshot.is_in_head, limit=limit),
+        )
+    snapshot.keeps_contents = not too_large.noted
+    head_tree = snapshot.head.tree if snapshot.head is not None else None
+    if head_tree is not None and found.looked_at:
+        head_tree = snapshot.part_of(head_tree.hex, found.looked_at).tree
+    if wanted or any(change.index != "." for change in status.changes if not change.untracked):
+        known = HeadTree(head_tree, found.listing, status.changes)
+        edited = _write_tree(snapshot, layout, store, known, on_disk)
+        assert snapshot.tree is not None
+        snapshot.dirty = snapshot.tree != head_tree
+        listing = patched(found.listing, telling(snapshot.differences(head_tree, snapshot.tree)))
+        if edited is not None:
+            last = None
+            if decided is not None and listing == found.listing and snapshot.oversize is None:
+                last = Last(status.said, decided, snapshot.tree, snapshot.omitted, status.counts)
+            edited.keep(last)
+        return listing
+    snapshot.tree = head_tree if head_tree is not None else empty_tree_id(layout.object_format)
+    return found.listing
+
+
+def _write_tree(snapshot: Snapshot, layout: Layout, store: Store, head: HeadTree, on_disk: Found) -> Edited | None:
+    """The tree of the work tree, and how it was made of HEAD's where it was.
+
+    A path that cannot be read is left out of it, and named, where that is allowed.
+    """
+    keep, settings = snapshot.keeps_contents, snapshot.settings
+    assert settings is not None
+    with snapshot.waiving():
+        if not snapshot.looked_at:
+            edited = edit_head_tree(snapshot.git, layout, store, head, on_disk, settings, keep=keep)
+            if edited is not None:
+                snapshot.tree = edited.tree
+                if edited.differences is not None:
+                    snapshot.compared[head.tree, edited.tree] = edited.differences
+                return edited
+        snapshot.tree = write_snapshot_tree(
+            snapshot.git, layout, store, snapshot.taken, looked_at=snapshot.looked_at, keep=keep
+        )
+        return None
+    unreadable = [path for path, _ in unreadable_paths(layout, [change.path for change in snapshot.taken])]
+    snapshot.omitted += [(path, UNREADABLE) for path in unreadable]
+    snapshot.taken = [change for change in snapshot.taken if change.path not in unreadable]
+    snapshot.tree = write_snapshot_tree(
+        snapshot.git, layout, store, snapshot.taken, looked_at=snapshot.looked_at, without=unreadable, keep=keep
+    )
+    return None

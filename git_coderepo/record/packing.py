@@ -1,0 +1,97 @@
+"""The overlay of what travels with a run, made now; what is too large for it, or lost, stops the run."""
+
+from __future__ import annotations
+
+from git_coderepo.checkout.kept import keep
+from git_coderepo.checkout.overlay import blob_sizes, build_overlay, travelling
+from git_coderepo.checkout.screening import refuse_token
+from git_coderepo.checkout.snapshot_tree import write_snapshot_tree
+from git_coderepo.errors import ObjectMissing
+from git_coderepo.record.lfs import unpushed_objects
+from git_coderepo.record.refusals import absent, refuse_names, refuse_tokens, refuse_unserved
+from git_coderepo.record.travelling import find_overlay
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from git_coderepo.checkout.lfs import Pointer, Unpushed
+    from git_coderepo.checkout.overlay import Difference
+    from git_coderepo.record.snapshot import Request, Snapshot
+
+
+def pack_overlay(snapshot: Snapshot, request: Request, refused: Mapping[str, tuple[bytes, Pointer, str]]) -> None:
+    """Measure and screen what travels, and make the overlay; `refused` is what `refused_objects` found.
+
+    Raises NotReproducible.
+    """
+    assert snapshot.store is not None and snapshot.settings is not None and snapshot.tree is not None
+    git = snapshot.git_with_store
+    sending = travelling(snapshot.travels)
+    refuse_names(sending)
+    if not snapshot.keeps_contents:
+        return
+    settings, source = snapshot.settings, snapshot.source
+    unpushed: list[Unpushed] = []
+    with snapshot.waiving():
+        try:
+            unpushed = unpushed_objects(snapshot, refused, request.notify)
+        except ObjectMissing as error:
+            raise absent(sending, error) from error
+    if snapshot.lfs_attributes is not None and not unpushed and find_overlay(snapshot):
+        return
+    scan = settings.flag("secretScan", True)
+    sizes = _sizes(snapshot, sending) if sending else []
+    with snapshot.waiving():
+        named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
+        objects = [(each.path, each.pointer.size) for each in unpushed]
+        if objects:
+            snapshot.refuse_large(
+                request,
+                objects,
+                "kept in Git LFS",
+                lambda limit: refuse_unserved(settings, objects, source, limit=limit),
+                publishable=False,
+            )
+        snapshot.refuse_large(
+            request,
+            named + objects,
+            "not on the platform",
+            lambda limit: refuse_unserved(settings, named + objects, source, limit=limit),
+        )
+        screen = refuse_token if scan else _let_pass
+        if unpushed:
+            from git_coderepo.checkout.lfs import pack
+
+            snapshot.lfs = pack(unpushed, screen)
+        if snapshot.base_part == snapshot.tree:
+            return  # nothing travels but what the LFS server does not give
+        if snapshot.oversize is None:
+            overlay = snapshot.overlay = build_overlay(git, snapshot.travels, screen)
+            keep(snapshot.store, snapshot.base_part, snapshot.tree, overlay, screened=scan, contents=sum(sizes))
+        elif scan:
+            refuse_tokens(git, sending)
+
+
+def _sizes(snapshot: Snapshot, sending: Sequence[Difference]) -> list[int]:
+    """The sizes of the blobs that travel; one of the last private index that is gone is made again.
+
+    Raises NotReproducible for what a partial clone lacks.
+    """
+    assert snapshot.layout is not None and snapshot.store is not None
+    ids = [difference.id for difference in sending]
+    try:
+        return blob_sizes(snapshot.git_with_store, ids)
+    except ObjectMissing as error:
+        taken = {change.path for change in snapshot.taken} if not snapshot.looked_at else frozenset()
+        if not any(difference.id == error.id and difference.path in taken for difference in sending):
+            raise absent(sending, error) from error
+    write_snapshot_tree(snapshot.git, snapshot.layout, snapshot.store, snapshot.taken)
+    try:
+        return blob_sizes(snapshot.git_with_store, ids)
+    except ObjectMissing as error:
+        raise absent(sending, error) from error
+
+
+def _let_pass(path: bytes, contents: bytes) -> None:
+    return None
