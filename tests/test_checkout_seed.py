@@ -523,7 +523,7 @@ def test_a_large_overlay_is_built_once_for_a_pair_of_trees(dirty: Repo, monkeypa
     (note,) = notes(dirty)
     assert first.overlay is not None and first.head is not None and first.tree is not None
     assert note.name == f"{first.head.tree}-{first.tree}"
-    import git_coderepo.record.travelling as module
+    import git_coderepo.record.packing as module
 
     def never(*_: object) -> None:
         raise AssertionError("it is built again")

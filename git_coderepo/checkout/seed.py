@@ -39,7 +39,7 @@ class Memory:
     """
 
     __slots__ = (
-        "_before", "_folders", "_found", "_layout", "_path", "_seed", "_settings", "_there", "are_made",
+        "_before", "_folders", "_found", "_layout", "_path", "_settings", "_there", "are_made",
         "entries", "modified",
     )  # fmt: skip
 
@@ -58,7 +58,6 @@ class Memory:
         seed = read_seed(self._path, ID_LENGTHS[layout.object_format]) if self._before is not None else None
         if seed is not None and seed.conditions != self._conditions(seed.folders):
             seed = None
-        self._seed = seed
         self.modified = 0
         reused: dict[bytes, bytes] = {}
         if seed is not None:
