@@ -156,7 +156,7 @@ def filter_failure(stderr: bytes) -> NotReproducible | None:
     """What git says where a clean filter that is a process, as git-lfs, has no program; None for other words.
 
     Which of them is chance: of git and of the shell that finds none, either may be the first to notice. Where git
-    comes as far as to name the path, `git.failure` has the words for it.
+    comes as far as to name the path, `failure` has the words for it.
     """
     lines = stderr.decode("utf-8", "replace").splitlines()
     if not any(word in line for line in lines for word in _FILTER_WORDS):

@@ -1,0 +1,53 @@
+"""What a git command that failed means, in words for people."""
+
+from __future__ import annotations
+
+import os
+
+from git_coderepo.errors import CodeRepoError, GitFailed, NotACheckout, NotReproducible, ObjectMissing
+from git_coderepo.trace import redact
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def failure(argv: Sequence[str | bytes], status: int, stderr: bytes) -> CodeRepoError:
+    """The error for a git command that failed: its last words, or a known reason in words of our own."""
+    words = redact(stderr.decode("utf-8", "replace").strip())
+    lines = [line for line in words.splitlines() if line.strip()]
+    fatal = next((line for line in lines if line.startswith(("fatal: ", "error: "))), lines[-1] if lines else "")
+    if "not a git repository" in fatal or "must be run in a work tree" in fatal:
+        return NotACheckout(fatal.removeprefix("fatal: "))
+    if "detected dubious ownership" in fatal:
+        command = next((line.strip() for line in lines if "safe.directory" in line and "git config" in line), None)
+        return NotACheckout(fatal.removeprefix("fatal: "), hints=[command] if command else [])
+    if filtered := _failed_filter(lines):
+        return filtered
+    promised = next((line for line in lines if line.endswith(" from promisor remote")), None)
+    if promised is not None:
+        return ObjectMissing(promised.removesuffix(" from promisor remote").rpartition(" ")[2], stderr=stderr)
+    name = next((os.fsdecode(word) for word in argv[1:] if _is_subcommand(argv, word)), "")
+    reason = fatal.removeprefix("fatal: ").removeprefix("error: ") or f"exit status {status}"
+    return GitFailed(f"'git {name}' failed: {reason}", status=status, stderr=stderr)
+
+
+def _failed_filter(lines: Sequence[str]) -> CodeRepoError | None:
+    """git's "fatal: PATH: clean filter 'NAME' failed", which ends it where `filter.NAME.required` is set."""
+    begin = 0
+    for number, line in enumerate(lines):
+        begin = number if line.startswith("fatal: ") else begin
+        words = "\n".join(lines[begin : number + 1])  # a path may hold line breaks
+        path, is_filter, rest = words.removeprefix("fatal: ").rpartition(": clean filter '")
+        name, failed, _ = rest.rpartition("' failed")
+        if is_filter and failed:
+            why = next((word.replace("error", "", 1) for word in lines if word.startswith("error: ")), "")
+            hint = f"install its command, filter.{name}.clean, or: git config filter.{name}.required false"
+            return NotReproducible(f"'{path}' cannot be recorded: its filter '{name}' failed{why}", hints=[hint])
+    return None
+
+
+def _is_subcommand(argv: Sequence[str | bytes], word: str | bytes) -> bool:
+    text = os.fsdecode(word)
+    before = os.fsdecode(argv[argv.index(word) - 1])
+    return not text.startswith("-") and before not in ("-C", "-c")
