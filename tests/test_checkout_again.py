@@ -307,6 +307,20 @@ def test_objects_that_were_taken_away_are_made_again(many: Repo) -> None:
     check_overlay(check(many))
 
 
+def test_objects_that_were_the_users_and_went_with_gits_own_gc_are_made_again(many: Repo) -> None:
+    """A stash that was popped had the folders of what is untracked: git wrote none of them twice."""
+    many.git("reset", "-q")
+    many.git("stash", "-q", "--include-untracked")
+    shutil.rmtree(many.git_dir() / "coderepo")
+    many.git("stash", "pop", "-q")
+    settle(many)
+    first = facts(check(many))
+    many.git("reflog", "expire", "--expire=all", "--all")
+    many.git("gc", "-q", "--prune=now")
+    assert facts(snapshot(many)) == first
+    check_overlay(check(many))
+
+
 @pytest.mark.slow
 def test_an_overlay_that_was_taken_away_is_made_again(many: Repo) -> None:
     """Of the trees' own objects: some of its blobs are gone as well."""

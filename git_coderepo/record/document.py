@@ -241,13 +241,12 @@ def one_line(text: str) -> str:
 
 def _special(snapshot: Snapshot, tree: ObjectId | None) -> list[dict[str, object]] | None:
     """Every entry that is no plain file, for a platform whose only method loses modes and links."""
-    from git_coderepo.checkout.overlay import differences
     from git_coderepo.git import read_blobs
     from git_coderepo.objects import FILE, GITLINK
 
     if snapshot.source is None or not snapshot.source.platform_class.needs_special or tree is None:
         return None
-    rows = [row for row in differences(snapshot.git_with_store, None, tree) if row.mode not in (FILE, GITLINK)]
+    rows = [row for row in snapshot.differences(None, tree) if row.mode not in (FILE, GITLINK)]
     links = [row for row in rows if row.mode == SYMLINK]
     blobs = read_blobs(snapshot.git_with_store, [row.id for row in links])
     targets = {row.path: source.read(size) for row, (_, size, source) in zip(links, blobs, strict=True)}

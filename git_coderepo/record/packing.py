@@ -5,7 +5,6 @@ from __future__ import annotations
 from git_coderepo.checkout.kept import keep
 from git_coderepo.checkout.overlay import blob_sizes, build_overlay, travelling
 from git_coderepo.checkout.screening import refuse_token
-from git_coderepo.checkout.snapshot_tree import write_snapshot_tree
 from git_coderepo.errors import ObjectMissing
 from git_coderepo.record.lfs import unpushed_objects
 from git_coderepo.record.refusals import absent, refuse_names, refuse_tokens, refuse_unserved
@@ -78,7 +77,6 @@ def _sizes(snapshot: Snapshot, sending: Sequence[Difference]) -> list[int]:
 
     Raises NotReproducible for what a partial clone lacks.
     """
-    assert snapshot.layout is not None and snapshot.store is not None
     ids = [difference.id for difference in sending]
     try:
         return blob_sizes(snapshot.git_with_store, ids)
@@ -86,7 +84,7 @@ def _sizes(snapshot: Snapshot, sending: Sequence[Difference]) -> list[int]:
         taken = {change.path for change in snapshot.taken} if not snapshot.looked_at else frozenset()
         if not any(difference.id == error.id and difference.path in taken for difference in sending):
             raise absent(sending, error) from error
-    write_snapshot_tree(snapshot.git, snapshot.layout, snapshot.store, snapshot.taken)
+    snapshot.make_again()
     try:
         return blob_sizes(snapshot.git_with_store, ids)
     except ObjectMissing as error:

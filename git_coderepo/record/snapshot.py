@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from git_coderepo.checkout.base import Base
 from git_coderepo.checkout.store import Store
-from git_coderepo.errors import NotReproducible
+from git_coderepo.errors import GitFailed, NotReproducible
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import silent
 from git_coderepo.settings import Settings
@@ -180,8 +180,27 @@ class Snapshot:
         if known is None:
             from git_coderepo.checkout.overlay import differences
 
-            known = self.compared[old, new] = differences(self.git_with_store, old, new)
+            try:
+                known = differences(self.git_with_store, old, new)
+            except GitFailed:
+                if new != self.tree or not self.make_again():
+                    raise
+                known = differences(self.git_with_store, old, new)
+            self.compared[old, new] = known
         return known
+
+    def make_again(self) -> bool:
+        """Write the objects of the snapshot's tree anew; whether it came out the same.
+
+        git writes none that the user's store has, and what hangs on nothing there goes with the user's `git gc`.
+        Nothing is done for what no work tree, or a part of one, was made of. Raises as `write_snapshot_tree`.
+        """
+        if self.status is None or self.looked_at:
+            return False
+        assert self.layout is not None and self.store is not None
+        from git_coderepo.checkout.snapshot_tree import write_snapshot_tree
+
+        return write_snapshot_tree(self.git, self.layout, self.store, self.taken) == self.tree
 
     def is_in_head(self, path: bytes) -> bool:
         """Whether HEAD has anything at a raw path, which may end in `/`."""
