@@ -262,6 +262,33 @@ def test_a_setting_that_decides_is_obeyed_at_once(many: Repo, name: str, where: 
         snapshot(many)
 
 
+@pytest.mark.parametrize("trouble", ["setting", "index"])
+def test_a_snapshot_that_cannot_be_taken_leaves_no_process_and_no_file_open(
+    many: Repo, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    """A service may take thousands of them in one process."""
+    words: list[tuple[object, ...]] = []
+    processes: list[Any] = []
+    start = Git.start
+
+    def started(git: Git, *arguments: Any, stdin: bytes | None = None) -> Any:
+        words.append(arguments)
+        processes.append(start(git, *arguments, stdin=stdin))
+        return processes[-1]
+
+    monkeypatch.setattr(Git, "start", started)
+    if trouble == "setting":
+        many.git("config", "coderepo.overlayLimit", "much")
+    else:
+        (many.git_dir() / "index").write_bytes(b"DIRC, and nothing more")
+    before = os.listdir("/dev/fd")
+    with pytest.raises(CodeRepoError):
+        snapshot(many)
+    assert os.listdir("/dev/fd") == before
+    assert ("--no-optional-locks", "diff-files", "--quiet") in words
+    assert [process for process in processes if process.status is None] == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "setting",
@@ -392,6 +419,7 @@ def test_a_seed_of_another_checkout_in_the_place_of_ours_is_told(many: Repo, tmp
     said = read_status(start_status(git)).said
     asked = Again(git, layout)
     assert asked.answer(said, deciding(settings), settings) is not None
+    asked.end()
     asked = Again(git, layout)
     facts = seed_of(many).stat()
     other = seed_of(many).with_name("other")
@@ -399,6 +427,7 @@ def test_a_seed_of_another_checkout_in_the_place_of_ours_is_told(many: Repo, tmp
     os.utime(other, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     os.replace(other, seed_of(many))
     assert asked.answer(said, deciding(settings), settings) is None
+    asked.end()
 
 
 @pytest.mark.slow

@@ -47,8 +47,12 @@ class Again:
         except OSError:
             return
         self._facts = os.fstat(self._file)
-        with open(self._file, "rb", closefd=False) as file:
-            self._seed = parse_seed(file.read(), ID_LENGTHS[layout.object_format])
+        try:
+            with open(self._file, "rb", closefd=False) as file:
+                self._seed = parse_seed(file.read(), ID_LENGTHS[layout.object_format])
+        except OSError:
+            self.end()
+            raise
         if self._seed is None or self._seed.last is None or self._facts.st_mtime_ns != self._seed.settled:
             self.end()
             return
@@ -58,21 +62,18 @@ class Again:
     def answer(self, said: bytes, deciding: bytes, settings: Settings) -> Last | None:
         """The last snapshot, where it is today's: `said` and `deciding` as in `seedfile.Last`. To be asked once."""
         process, seed = self._process, self._seed
-        try:
-            if process is None or seed is None or seed.last is None:
-                return None
-            last = seed.last
-            if (last.said, last.deciding) != (said, deciding) or not self._store.has_made(last.tree):
-                return None
-            if process.finish().status != 0 or not self._is_there():
-                return None
-            # Last, as a file that says what becomes of others may change while git looks at them.
-            return last if conditions(self._layout, settings, seed.folders) == seed.conditions else None
-        finally:
-            self.end()
+        if process is None or seed is None or seed.last is None:
+            return None
+        last = seed.last
+        if (last.said, last.deciding) != (said, deciding) or not self._store.has_made(last.tree):
+            return None
+        if process.finish().status != 0 or not self._is_there():
+            return None
+        # Last, as a file that says what becomes of others may change while git looks at them.
+        return last if conditions(self._layout, settings, seed.folders) == seed.conditions else None
 
     def end(self) -> None:
-        """Nobody wants the answer any more."""
+        """Nobody wants an answer any more; to be called whether there was one or not."""
         if self._process is not None:
             self._process.kill()
         self._process = None

@@ -178,7 +178,12 @@ def survey(
     """
     whole = started is not None and started.whole
     for _ in range(_ATTEMPTS):
-        found = (started or Surveying(git, scope, whole=whole)).read(notify, include)
+        asked = started or Surveying(git, scope, whole=whole)
+        try:
+            found = asked.read(notify, include)
+        except BaseException:
+            asked.end()
+            raise
         if found is not None:
             return found
         started = None

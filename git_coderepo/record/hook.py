@@ -72,6 +72,7 @@ def _record(started: Surveying, *, whole: bool) -> bool:
 
     found = survey(started.git, _say, started=started)
     if not whole and any(entry.section == "coderepo" and entry.name == "source" for entry in found.settings.entries):
+        started.end()
         return False
     snapshot = take_snapshot(started.git, Request(notify=_say, publishes=True), found=found)
     assert snapshot.layout is not None

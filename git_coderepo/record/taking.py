@@ -76,12 +76,14 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
     snapshot.stand_in(layout, found.settings, request.store_directory)
     settings, store = snapshot.settings, snapshot.store
     assert settings is not None and store is not None
-    decided, last = deciding(settings), None
-    may_serve_again = _may_serve_again(snapshot, request, found)
-    if found.again is not None and may_serve_again:
-        last = found.again.answer(status.said, decided, settings)
-    elif found.again is not None:
-        found.again.end()
+    may_serve_again, last = _may_serve_again(snapshot, request, found), None
+    try:
+        decided = deciding(settings)
+        if found.again is not None and may_serve_again:
+            last = found.again.answer(status.said, decided, settings)
+    finally:
+        if found.again is not None:
+            found.again.end()
     links = [path for path, _ in gitlinks(found.listing)]
     if last is None:
         links += [each.path for each in status.changes if each.submodule]
