@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -373,6 +374,48 @@ def test_a_seed_that_was_copied_with_another_time_is_not_trusted_as_a_whole(
 ) -> None:
     """git tells a racy entry by the time of its index."""
     os.utime(seed_of(many))
+    looks = Looks(monkeypatch)
+    check(many)
+    assert looks.count() == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="there is no second file system")
+def test_where_the_files_lie_on_another_file_system_its_clock_may_be_off(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a network share's second a run may see the first half, and our own clock says that it is long over."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        if os.stat(elsewhere).st_dev == os.stat(repo.path).st_dev:
+            pytest.skip("it is the same file system")
+        repo.write("a", "1\n")
+        repo.commit()
+        shutil.move(repo.git_dir(), os.path.join(elsewhere, "there"))
+        repo.write(".git", f"gitdir: {elsewhere}/there\n")
+        for number in range(MANY):
+            repo.write(f"outputs/{number}", f"{number}\n")
+        settle(repo)
+        check(repo)
+        looks = Looks(monkeypatch)
+        check(repo)
+        assert looks.count() == 1
+        assert "update-index" not in looks.words  # the nanoseconds of each path still tell
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clock", ["monotonic_ns", "time_ns"])
+def test_a_machine_that_slept_or_had_its_clock_set_while_it_looked_keeps_nothing_whole(
+    many: Repo, monkeypatch: pytest.MonkeyPatch, clock: str
+) -> None:
+    """What was written just after the look began is younger than what was kept, whichever clock says so."""
+    check(many)
+    many.write("outputs/more", "x")
+    settle(many)
+    real = getattr(time, clock)
+    with monkeypatch.context() as patched:
+        calls = iter(range(1000))
+        patched.setattr(time, clock, lambda: real() + 3600 * 10**9 * next(calls))
+        check(many)
     looks = Looks(monkeypatch)
     check(many)
     assert looks.count() == 1

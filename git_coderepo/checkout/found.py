@@ -17,15 +17,23 @@ if TYPE_CHECKING:
 class Found:
     """The paths to be taken as they lie on the disk: `facts` has what lstat(2) says of each, None where it is gone."""
 
-    __slots__ = ("changes", "facts", "looked")
+    __slots__ = ("_began", "changes", "facts")
 
     def __init__(self, layout: Layout, changes: Sequence[Change]) -> None:
         self.changes = changes
-        self.looked = time.monotonic_ns()
+        self._began = time.monotonic_ns(), time.time_ns()
         self.facts: dict[bytes, os.stat_result | None] = {}
         top = layout.toplevel + b"/"
         for change in changes:
             self.facts[change.path] = _look(top + change.path)
+
+    def age(self) -> int:
+        """The nanoseconds since this look began, at the most: one clock sleeps with the machine, one may be set."""
+        return max(time.monotonic_ns() - self._began[0], time.time_ns() - self._began[1])
+
+    def devices(self) -> set[int]:
+        """The file systems on which the paths lie."""
+        return {facts.st_dev for facts in self.facts.values() if facts is not None}
 
     def sizes(self) -> list[tuple[bytes, int]]:
         """Each path with its size in bytes, 0 for what is gone, and for a submodule."""

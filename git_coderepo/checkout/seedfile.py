@@ -7,7 +7,6 @@ its parts, each after its length in decimal digits and a colon, its own length a
 from __future__ import annotations
 
 import os
-import time
 
 from git_coderepo import __version__
 from git_coderepo.checkout.indexfile import entries_of, index_of, is_of, sealed, settled_second
@@ -152,9 +151,10 @@ def write_seed(
     try:
         with open(descriptor, "wb") as file:
             # From the first look on the files may have changed; the clock of files stands still for up to 10 ms.
-            settled = os.fstat(file.fileno()).st_mtime_ns - (time.monotonic_ns() - found.looked) - _TICK
-            # Of times git compares whole seconds.
-            if last is not None and settled // _SECOND < settled_second(entries):
+            facts = os.fstat(file.fileno())
+            settled = facts.st_mtime_ns - found.age() - _TICK
+            # Of times git compares whole seconds; and another file system may be another machine's, whose clock is off.
+            if last is not None and (settled // _SECOND < settled_second(entries) or found.devices() != {facts.st_dev}):
                 last = None
             parts = [_MAGIC, b"%d" % settled, conditions, b"\0".join(folders), *(last.packed() if last else ())]
             file.write(_with_extension(index_of(entries), parts, object_format))
