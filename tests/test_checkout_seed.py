@@ -323,6 +323,27 @@ def test_a_filter_whose_program_changed_is_asked_again(dirty: Repo, tmp_path: Pa
     assert check(dirty).tree != first
 
 
+def test_a_filter_that_only_a_sparse_checkouts_index_names_is_asked_again(dirty: Repo, tmp_path: Path) -> None:
+    """git takes the attributes from the index where the folder's file is not checked out."""
+    script = tmp_path / "clean"
+    script.write_text("#!/bin/sh\ntr a-z A-Z\n")
+    script.chmod(0o755)
+    dirty.git("config", "filter.mine.clean", str(script))
+    dirty.write("data/.gitattributes", "*.txt filter=mine\n")
+    dirty.write("data/old", "1\n")
+    dirty.commit()
+    dirty.git("sparse-checkout", "set", "--no-cone", "/*", "!/data/")
+    assert not os.path.lexists(dirty.file("data"))
+    dirty.write("data/new.txt", "abc\n")
+    settle(dirty)
+    for command, want in (("tr a-z A-Z", b"ABC\n"), ("rev", b"cba\n")):
+        script.write_text(f"#!/bin/sh\n{command}\n")
+        taken = snapshot(dirty)
+        assert taken.tree is not None
+        name = f"{taken.tree.hex}:data/new.txt"
+        assert taken.git_with_store.run("cat-file", "blob", name) == want
+
+
 @pytest.mark.parametrize("set_by", ["setting", "environment"])
 def test_attributes_of_a_tree_that_may_be_another_one_today_are_asked_for_again(dirty: Repo, set_by: str) -> None:
     """`attr.tree` may name a branch, and that moves without a sign in the index or in the settings (git 2.43)."""

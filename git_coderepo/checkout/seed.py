@@ -54,7 +54,10 @@ class Memory:
         left_out = frozenset(gone)
         self.entries = {path: entry for path, entry in entries.items() if path not in left_out}
         self._folders = sorted(directories_above(self._there))
-        self._before = conditions(layout, settings, self._folders)
+        # Of attributes that the index alone has, in a sparse checkout, nobody looked whether they name a program.
+        names = [name for name in map(_attributes_in, self._folders) if name in self.entries]
+        is_told = all(os.path.lexists(layout.toplevel + b"/" + name) for name in names)
+        self._before = conditions(layout, settings, self._folders) if is_told else None
         seed = read_seed(self._path, ID_LENGTHS[layout.object_format]) if self._before is not None else None
         if seed is not None and seed.conditions != self._conditions(seed.folders):
             seed = None
@@ -155,8 +158,7 @@ def _attributes(layout: Layout, settings: Settings, folders: Iterable[bytes]) ->
         return None
     files = [(os.fsencode(of_the_user), 0), (b"/etc/gitattributes", 0), (layout.common_dir + b"/info/attributes", 0)]
     # git follows no link from a file of the work tree.
-    tree = layout.toplevel + b"/"
-    files += [(tree + (folder and folder + b"/") + b".gitattributes", os.O_NOFOLLOW) for folder in folders]
+    files += [(layout.toplevel + b"/" + _attributes_in(folder), os.O_NOFOLLOW) for folder in folders]
     found = []
     left = _ATTRIBUTES
     for file, flags in files:
@@ -175,6 +177,10 @@ def _attributes(layout: Layout, settings: Settings, folders: Iterable[bytes]) ->
         left -= len(contents)
         found += [file, contents]
     return found
+
+
+def _attributes_in(folder: bytes) -> bytes:
+    return (folder and folder + b"/") + b".gitattributes"
 
 
 def _names_a_filter(attributes: bytes) -> bool:
