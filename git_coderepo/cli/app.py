@@ -31,12 +31,9 @@ class Verbs(TyperGroup):
     """The verbs in the order in which `verbs.py` names them, whichever file was imported first."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        from git_coderepo.cli.verbs import MODULES
+        from git_coderepo.cli.verbs import VERBS
 
-        def place(name: str) -> int:
-            return MODULES.index(self.commands[name].callback.__module__.rpartition(".")[2])
-
-        return sorted(self.commands, key=place)
+        return sorted(self.commands, key=list(VERBS).index)
 
 
 app = typer.Typer(
@@ -85,7 +82,7 @@ def main(arguments: list[str]) -> int:
     from git_coderepo.cli import verbs
 
     try:
-        verbs.load()
+        verbs.load_for(arguments)
         status = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0

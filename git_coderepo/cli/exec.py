@@ -10,9 +10,8 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
-from git_coderepo.cli.fetch import ended_by_signals, progress_shown, show_fallbacks
+from git_coderepo.cli.fetching import ended_by_signals, progress_shown, show_fallbacks
 from git_coderepo.cli.options import CodeRepository
-from git_coderepo.cli.run import say_not_run
 from git_coderepo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def exec_(
         if copy is None:
             told["PYTHONDONTWRITEBYTECODE"] = "1"
         status, _ = execute([os.fsencode(word) for word in command], told, directory=here, descriptors=descriptors)
-    say_not_run(command[0], status)
+    output.say_not_run(command[0], status)
     raise typer.Exit(status)
 
 

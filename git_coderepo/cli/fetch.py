@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
+from git_coderepo.cli.fetching import ended_by_signals, progress_shown, show_fallbacks
 from git_coderepo.cli.options import CodeRepository, Json, Subdirectory
 from git_coderepo.errors import UsageError
 
@@ -120,51 +119,3 @@ def show(receipt: Receipt, directory: str) -> None:
     if receipt.lfs is not None and receipt.lfs.state == "fetched":
         travelled += f", {receipt.lfs.files} of Git LFS"
     output.line(f"{output.count(receipt.files, 'file')}{travelled}, by {receipt.method}{came}, {seconds:.2f} s")
-
-
-def show_fallbacks(receipt: Receipt) -> None:
-    """What was tried in vain, and why."""
-    for each in receipt.fallbacks:
-        output.warn(f"by {each.method}: {each.reason}")
-    for inner in receipt.submodules:
-        for each in inner.fallbacks:
-            output.warn(f"'{os.fsdecode(inner.path)}' by {each.method}: {each.reason}")
-
-
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """A machine that shuts down ends us through the same doors as an error: what we were at is taken away again."""
-    import signal
-
-    def leave(number: int, _: object) -> None:
-        raise SystemExit(128 + number)
-
-    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
-    for number in numbers:
-        signal.signal(number, leave)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)
-
-
-@contextmanager
-def progress_shown(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress line on a terminal, nothing in a pipe."""
-    import sys
-
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.fields[entries]} files"), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("fetch", total=None, entries=0)
-
-        def update(entries: int, received: int) -> None:
-            bar.update(task, completed=received, entries=entries)
-
-        yield update

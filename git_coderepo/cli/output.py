@@ -65,6 +65,13 @@ def fail(error: CodeRepoError) -> int:
     return error.exit_status
 
 
+def say_not_run(program: str, status: int) -> None:
+    """Say why a command did not start, as env(1) does."""
+    if status in (126, 127):
+        word = "found" if status == 127 else "executable"
+        say(f"error: '{program}' is not {word}")
+
+
 def clean(text: str) -> str:
     """The text with what could steer a terminal or is not UTF-8 shown as escapes."""
     if text.isprintable() and text.isascii():

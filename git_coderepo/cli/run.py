@@ -74,14 +74,7 @@ def run(
         ask=output.ask if output.has_terminal() else None,
         place=partial(frozen_place, notify=output.say) if frozen else None,
     )
-    say_not_run(command[0], finished.status)
+    output.say_not_run(command[0], finished.status)
     for path in finished.edited:
         output.warn(f"'{os.fsdecode(path)}' was edited while it ran")
     raise typer.Exit(finished.status)
-
-
-def say_not_run(program: str, status: int) -> None:
-    """Say why a command did not start, as env(1) does."""
-    if status in (126, 127):
-        word = "found" if status == 127 else "executable"
-        output.say(f"error: '{program}' is not {word}")
