@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +11,7 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.register import warn_of_plain_secrets
 from git_coderepo.errors import NegativeAnswer, RegistrationError, UsageError
+from git_coderepo.values import dataclass
 
 if TYPE_CHECKING:
     from git_coderepo.credential import Secret

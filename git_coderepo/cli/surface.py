@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import typer.main
 
 from git_coderepo.cli.app import app
 from git_coderepo.cli.register import PlatformVerb
+from git_coderepo.values import dataclass
 
 
 @dataclass(frozen=True)

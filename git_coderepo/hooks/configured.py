@@ -7,12 +7,12 @@ the one in the hooks folder last: nobody else's is touched.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from git_coderepo.errors import HookRefused
 from git_coderepo.hooks import texts
 from git_coderepo.registrations.edit import config_file, edit_file
+from git_coderepo.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from git_coderepo.checkout.store import write_whole
 from git_coderepo.errors import HookRefused
 from git_coderepo.hooks import texts
+from git_coderepo.values import dataclass
 
 if TYPE_CHECKING:
     from git_coderepo.checkout.layout import Layout

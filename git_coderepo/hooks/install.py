@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from git_coderepo.checkout.layout import Layout, read_layout, start_layout
 from git_coderepo.errors import HookRefused, UsageError
@@ -12,6 +11,7 @@ from git_coderepo.git import Git, check_version, version
 from git_coderepo.hooks import configured, folder, texts
 from git_coderepo.hooks.configured import GLOBAL, LOCAL, WORKTREE
 from git_coderepo.settings import Settings
+from git_coderepo.values import dataclass
 
 # From this git on, hooks can stand in its configuration, and `git hook run` takes a name of ours with an option only.
 CONFIGURED_SINCE = (2, 54)

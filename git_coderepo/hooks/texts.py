@@ -10,11 +10,12 @@ import os
 import re
 import shutil
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 from git_coderepo.errors import CodeRepoError
+from git_coderepo.values import dataclass
 
 PRE_RUN = "pre-run"
 EVENTS = (PRE_RUN, "post-commit", "post-checkout", "post-merge", "post-rewrite")

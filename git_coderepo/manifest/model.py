@@ -6,12 +6,13 @@ Field by field this is `schema/run-manifest-1.json`; None stands where the docum
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from git_coderepo.errors import InvalidManifest
 from git_coderepo.manifest.writer import MANIFEST_LIMIT
+from git_coderepo.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,12 +7,12 @@ takes in: `-r` and `-c` of a requirements file (https://pip.pypa.io/en/stable/re
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from git_coderepo.errors import NotReproducible
 from git_coderepo.objects import DIRECTORY, GITLINK, SYMLINK
+from git_coderepo.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

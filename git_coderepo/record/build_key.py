@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from git_coderepo.errors import NotReproducible, UsageError
@@ -19,6 +18,7 @@ from git_coderepo.record.build_files import BuildFile, Remark, TreeFiles, build_
 from git_coderepo.record.build_remarks import remarks_on
 from git_coderepo.record.dependency_tables import dependency_files, dependency_tables, parse_toml, required_python
 from git_coderepo.record.dockerfile import bases
+from git_coderepo.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

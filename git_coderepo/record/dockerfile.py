@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from git_coderepo.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from git_coderepo.checkout.layout import Layout, read_layout, start_layout
 from git_coderepo.errors import GitNotFound, NotACheckout, UnknownRun
@@ -19,6 +18,7 @@ from git_coderepo.record.index import Filter, Index, bounds, list_month, months_
 from git_coderepo.record.publication import is_published
 from git_coderepo.record.result import Result, state_of
 from git_coderepo.record.runs import Runs
+from git_coderepo.values import dataclass
 
 SHORTEST = 4
 # The first digits of an id, up to the thousandth of a second, tell runs apart that were not started at once.

@@ -12,11 +12,11 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import TypeVar
 
 from git_coderepo.record.result import Result
 from git_coderepo.record.runs import Runs
+from git_coderepo.values import dataclass
 
 _VERSION = 1
 _SCHEMA = """

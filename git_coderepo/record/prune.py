@@ -11,7 +11,6 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from git_coderepo.checkout.kept import notes_folder
@@ -23,6 +22,7 @@ from git_coderepo.record.index import list_month, months_of
 from git_coderepo.record.publication import note_path
 from git_coderepo.record.result import Result, state_of
 from git_coderepo.record.runs import Runs
+from git_coderepo.values import dataclass
 
 YOUNG = 3600.0
 # A private index belongs to a running command, a seed to a worktree that is in use, and a run on another host may still

@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from git_coderepo.errors import NotReproducible
@@ -24,6 +24,7 @@ from git_coderepo.record.snapshot import Request
 from git_coderepo.record.submodules import omitted, unreproducible
 from git_coderepo.record.taking import take_snapshot
 from git_coderepo.record.watch import Watch
+from git_coderepo.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from git_coderepo.checkout.modes import ignored_modes
 from git_coderepo.errors import CodeRepoError, CredentialError, NotReproducible, PlatformError, RegistrationError
@@ -14,6 +13,7 @@ from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.record.snapshot import Request, Snapshot
 from git_coderepo.record.submodules import Submodule, omitted, snapshots_in
 from git_coderepo.record.taking import take_snapshot
+from git_coderepo.values import dataclass
 
 # Reasons that are the answer of `status`; anything else is an error of the command itself.
 _ANSWERS = (NotReproducible, PlatformError, CredentialError, RegistrationError)

@@ -8,8 +8,9 @@ import json
 import os
 import socket
 import time
-from dataclasses import dataclass
 from typing import Any
+
+from git_coderepo.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from git_coderepo.checkout.layout import checkout_directory, read_layout, start_layout
 from git_coderepo.checkout.team import team_settings
@@ -32,6 +31,7 @@ from git_coderepo.registrations.options import parse_options
 from git_coderepo.settings import Settings
 from git_coderepo.trace import trace
 from git_coderepo.urls import RemoteURL, remotes_of
+from git_coderepo.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from git_coderepo.runner.cache import Cache, evict
+from git_coderepo.values import dataclass
 
 
 @dataclass(frozen=True)

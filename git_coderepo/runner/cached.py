@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from typing import Any
@@ -22,6 +22,7 @@ from git_coderepo.runner.target import Target
 from git_coderepo.runner.verification import verify_directory
 from git_coderepo.runner.wanted import Wanted
 from git_coderepo.settings import Settings
+from git_coderepo.values import dataclass
 
 TRUST = ("own", "ask", "any")
 

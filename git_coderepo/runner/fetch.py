@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from git_coderepo.errors import (
@@ -44,6 +44,7 @@ from git_coderepo.runner.target import Target
 from git_coderepo.runner.wanted import Wanted, WantedSubmodule
 from git_coderepo.runner.ways import order, tried
 from git_coderepo.runner.writer import TreeWriter, WrittenTree
+from git_coderepo.values import dataclass
 
 Method = Callable[[BaseRequest], AbstractContextManager[Delivery]]
 # After which of its errors a run is looked for under its own reference.

@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from functools import partial
 
 from git_coderepo.attributes import Attributes
@@ -26,6 +25,7 @@ from git_coderepo.runner.lfs_download import Download, Stopped, write_piece
 from git_coderepo.runner.limits import ATTRIBUTES_BYTES
 from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.overlay import read_overlay
+from git_coderepo.values import dataclass
 
 THREADS = 4
 _PIECE = 1 << 20

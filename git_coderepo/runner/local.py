@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from git_coderepo.checkout.layout import Layout, read_layout, start_layout
 from git_coderepo.checkout.scope import read_part
@@ -20,6 +19,7 @@ from git_coderepo.record.refusals import refuse_unreproducible
 from git_coderepo.runner.methods import Delivery, blob_entries, listed_tree
 from git_coderepo.runner.overlay import read_overlay
 from git_coderepo.urls import RemoteURL
+from git_coderepo.values import dataclass
 
 
 @dataclass(frozen=True)

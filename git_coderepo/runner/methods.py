@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import BinaryIO
 
@@ -33,6 +33,7 @@ from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.scratch import Scratch, tree_rows
 from git_coderepo.runner.tar import Readable, TarReader
+from git_coderepo.values import dataclass
 
 # Blobs above this size are handed on in pieces.
 _WHOLE = 1 << 20
@@ -72,7 +73,7 @@ class PublishedRequest:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Delivery:
     """Entries as they come in, and what is known once they have all come: bytes received, submodules' commits."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 
 from git_coderepo.checkout.lfs import object_folders
@@ -28,6 +28,7 @@ from git_coderepo.runner.submodules import check_submodule, said_of
 from git_coderepo.runner.wanted import Wanted, WantedSubmodule, wanted_by_code, wanted_by_commit, wanted_by_manifest
 from git_coderepo.settings import Settings
 from git_coderepo.urls import RemoteURL, resolve_remote
+from git_coderepo.values import dataclass
 
 _HEX = frozenset("0123456789abcdef")
 

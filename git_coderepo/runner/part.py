@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.objects import SYMLINK, ObjectId, TreeEntry, tree_id
 from git_coderepo.paths import links_that_leave, quoted
 from git_coderepo.runner.directories import OPEN_DIRECTORY, Directories, remove_tree, unusable
+from git_coderepo.values import dataclass
 
 
 @dataclass(frozen=True)

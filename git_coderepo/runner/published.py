@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from git_coderepo.errors import CodeRepoError, InvalidManifest, UnknownRun
 from git_coderepo.git import Git, read_blobs
@@ -18,6 +17,7 @@ from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.git_transport import ask
 from git_coderepo.record.publication import NAMESPACE, read_tag
 from git_coderepo.runner.scratch import Scratch
+from git_coderepo.values import dataclass
 
 _ROW = re.compile(
     rb"([0-9a-f]{40}|[0-9a-f]{64})\t"

@@ -6,13 +6,13 @@ import json
 import os
 import platform
 import time
-from dataclasses import dataclass
 
 from git_coderepo import __version__
 from git_coderepo.manifest.writer import path_value
 from git_coderepo.objects import ObjectId
 from git_coderepo.runner.conversion import Converted
 from git_coderepo.runner.lfs import LfsReport
+from git_coderepo.values import dataclass
 
 RECEIPT_ID = "urn:git-coderepo:receipt:1"
 RECEIPT_VERSION = "1.0"

@@ -7,12 +7,12 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from git_coderepo.itself import own_command
 from git_coderepo.record.document import Record
 from git_coderepo.record.keep import write_manifest
+from git_coderepo.values import dataclass
 
 # What is a fact of the network or of the machine, and no credential and no preference of the user's.
 _KEPT = (

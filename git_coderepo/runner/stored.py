@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from git_coderepo.checkout.overlay import differences, travelling
 from git_coderepo.checkout.scope import read_part
@@ -18,6 +17,7 @@ from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.local import Here, restore_tree
 from git_coderepo.runner.methods import store_method
 from git_coderepo.runner.submodules import check_submodule, said_of
+from git_coderepo.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from git_coderepo.errors import CodeRepoError, GitNotFound, GitUnusable, MethodUnavailable, TargetUnusable, TreeDiffers
 from git_coderepo.git import Git
@@ -33,6 +33,7 @@ from git_coderepo.runner.part import below, tree_of_entries
 from git_coderepo.runner.scratch import Scratch, tree_rows
 from git_coderepo.runner.verify import Differences, compare, rehash
 from git_coderepo.runner.wanted import Wanted
+from git_coderepo.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from git_coderepo.checkout.scope import common_directory
 from git_coderepo.errors import (
@@ -28,6 +28,7 @@ from git_coderepo.runner.methods import (
 )
 from git_coderepo.runner.overlay import OverlayReader, read_overlay
 from git_coderepo.runner.scratch import Scratch
+from git_coderepo.values import dataclass
 
 
 @dataclass(frozen=True)

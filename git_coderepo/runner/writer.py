@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from git_coderepo.errors import DownloadDamaged, InvalidManifest, UnsafeTree
 from git_coderepo.objects import DIRECTORY, EXECUTABLE, FILE, GITLINK, SYMLINK, ObjectId, blob_hasher, blob_id
@@ -14,6 +13,7 @@ from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import LINK_TARGET_BYTES, NAME_BYTES, Limits
 from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.readback import collision, read_back
+from git_coderepo.values import dataclass
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PACKED_MODES = {mode: b"%06o" % mode for mode in (FILE, EXECUTABLE)}
