@@ -56,11 +56,11 @@ def exec_(
         command = command[1:]  # behind RUN it is left to us
     if not command:
         raise UsageError("no command to run", hints=[f"git coderepo exec {run} -- python train.py"])
-    order = fetch_order(run, overlay=overlay, code_repository=code_repository)
+    settings = runner_settings(Git())
+    order = fetch_order(run, overlay=overlay, code_repository=code_repository, settings=settings)
     wanted, manifest = order.wanted, order.manifest
     for platform in wanted.platforms():
         platform.notify = output.say
-    settings = runner_settings(Git())
     descriptors, place = [], None
     with ExitStack() as stack:
         with ended_by_signals(), progress_shown(False) as progress:

@@ -61,7 +61,10 @@ def fetch(
         raise UsageError("--cache and --subdirectory exclude each other: the cache keeps whole trees")
     if cache and not lfs:
         raise UsageError("--cache and --no-lfs exclude each other: the cache keeps whole files")
-    order = fetch_order(run, overlay=overlay, code_repository=code_repository, subdirectory=subdirectory)
+    settings = runner_settings(Git())
+    order = fetch_order(
+        run, overlay=overlay, code_repository=code_repository, subdirectory=subdirectory, settings=settings
+    )
     for path in order.overlay_paths if not quiet else ():
         output.say(f"the overlay comes from '{os.fsdecode(path)}'")
     for path in order.lfs_paths if lfs and not quiet else ():
@@ -73,7 +76,7 @@ def fetch(
             made = fetch_with_cache(
                 order.wanted,
                 directory,
-                runner_settings(Git()),
+                settings,
                 fill=cache,
                 notify=output.say,
                 progress=progress,

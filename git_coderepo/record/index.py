@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from git_coderepo.record.result import Result
 from git_coderepo.record.runs import Runs
 from git_coderepo.values import dataclass
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _VERSION = 1
 _SCHEMA = """
@@ -171,6 +173,8 @@ def with_index(runs: Runs, use: Callable[[Index], Found], *, write: bool = True)
 
     Without `write` an index that is not there is not made: `use` then gets an empty one.
     """
+    import sqlite3
+
     path = path_of_index(runs)
     for _ in range(2):
         try:
@@ -200,6 +204,8 @@ def path_of_index(runs: Runs) -> bytes:
 
 
 def _open(path: bytes, *, write: bool) -> sqlite3.Connection:
+    import sqlite3
+
     if not os.path.isdir(os.path.dirname(path)) or (not write and not os.path.exists(path)):
         return _prepared(sqlite3.connect(":memory:"))
     connection = sqlite3.connect(os.fsdecode(path), timeout=5)
@@ -228,6 +234,8 @@ def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 def _in_memory(path: bytes) -> sqlite3.Connection:
     """A copy of the index as far as it can be read."""
+    import sqlite3
+
     memory = sqlite3.connect(":memory:")
     try:
         uri = "file:" + "".join(f"%{byte:02x}" for byte in path) + "?mode=ro"

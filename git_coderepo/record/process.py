@@ -9,6 +9,9 @@ from dataclasses import field
 
 from git_coderepo.values import dataclass
 
+# Linux takes no longer single string into an environment (MAX_ARG_STRLEN).
+VARIABLE_LIMIT = 120 << 10
+
 
 @dataclass(frozen=True)
 class Place:

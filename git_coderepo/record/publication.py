@@ -8,7 +8,6 @@ tags alone, and neither knows anything of the user: all of it follows from the m
 
 from __future__ import annotations
 
-import calendar
 import json
 import os
 import time
@@ -64,6 +63,8 @@ def _written(git: Git, kind: str, contents: bytes) -> ObjectId:
 
 
 def _seconds(created_on: str) -> int:
+    import calendar
+
     return calendar.timegm(time.strptime(created_on, "%Y-%m-%dT%H:%M:%SZ"))
 
 

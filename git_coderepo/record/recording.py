@@ -16,6 +16,7 @@ from git_coderepo.record.command import redacted
 from git_coderepo.record.document import is_uuid7
 from git_coderepo.record.ending import Ending
 from git_coderepo.record.keep import write_manifest
+from git_coderepo.record.process import VARIABLE_LIMIT
 from git_coderepo.record.publish import recorded
 from git_coderepo.record.runs import Runs
 from git_coderepo.record.shared_store import SharedStore
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from git_coderepo.record.document import Record
     from git_coderepo.record.snapshot import Snapshot
 
-# Linux takes no longer single string into an environment (MAX_ARG_STRLEN).
-VARIABLE_LIMIT = 120 << 10
 PARENT = "CODEREPO_RUN_ID"
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import calendar
 import json
 import os
-import socket
 import time
 from typing import Any
 
@@ -77,6 +75,8 @@ class Result:
             if self.signal is not None:
                 return self.signal
             return "ok" if self.status == 0 else f"exit {self.status}"
+        import socket
+
         if self.host != socket.gethostname():
             return "unfinished"
         return "running" if _is_alive(self.pid, self.started_on) else "killed"
@@ -95,6 +95,8 @@ def state_of(result: Result | None) -> str:
 
 def seconds_of(time_text: str | None) -> float | None:
     """Seconds since the epoch of `YYYY-MM-DDTHH:MM:SSZ`, None for what is not such a text."""
+    import calendar
+
     try:
         return float(calendar.timegm(time.strptime(time_text or "", "%Y-%m-%dT%H:%M:%SZ")))
     except ValueError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from git_coderepo.errors import CodeRepoError, TargetUnusable
 from git_coderepo.paths import quoted
@@ -55,15 +55,14 @@ def other_parts(place: str) -> list[str]:
     return [os.path.join(above, name) for name in names]
 
 
-def _candidates(settings: Settings) -> list[tuple[str, int, bool]]:
+def _candidates(settings: Settings) -> Iterator[tuple[str, int, bool]]:
     """(directory, the mode of a part that is made in it, whether the user named it)."""
-    found = []
     named = settings.text("cacheDir")
     if named:
         expanded = os.path.expanduser(named)
         if not os.path.isabs(expanded):
             raise CodeRepoError(f"'coderepo.cacheDir' is no absolute path: '{named}'")
-        found.append((expanded, 0o755, True))
+        yield expanded, 0o755, True
     from platformdirs import user_cache_path
 
     try:
@@ -71,11 +70,10 @@ def _candidates(settings: Settings) -> list[tuple[str, int, bool]]:
     except RuntimeError:
         users = ""  # neither a HOME nor an entry in passwd(5), say newer releases of platformdirs
     if os.path.isabs(users) and users.count("/") > 1:  # and older ones `~/…`; with `/` as HOME it is `/.cache/…`
-        found.append((users, 0o700, False))
+        yield users, 0o700, False
     temporary = temporary_place()
     if temporary is not None:
-        found.append((os.path.join(temporary, f"git-coderepo-{os.geteuid()}"), 0o700, False))
-    return found
+        yield os.path.join(temporary, f"git-coderepo-{os.geteuid()}"), 0o700, False
 
 
 def _own_part(directory: str, mode: int) -> str:

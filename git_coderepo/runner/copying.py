@@ -6,7 +6,6 @@ import errno
 import fcntl
 import os
 import stat
-import tempfile
 
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.runner.directories import Directories, unusable
@@ -52,6 +51,8 @@ def can_share_blocks(one: str, other: str) -> bool:
     """Whether files in the directory `one` can be cloned into `other`: on one file system that does such things."""
     if os.stat(one).st_dev != os.stat(other).st_dev:
         return False
+    import tempfile
+
     with tempfile.TemporaryFile(dir=other) as source, tempfile.TemporaryFile(dir=other) as target:
         source.write(b"?")
         source.flush()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -11,7 +10,7 @@ from git_coderepo.checkout.store import write_whole
 from git_coderepo.errors import CodeRepoError, TargetUnusable
 from git_coderepo.manifest.model import Remote
 from git_coderepo.paths import quoted
-from git_coderepo.record.recording import VARIABLE_LIMIT
+from git_coderepo.record.process import VARIABLE_LIMIT
 from git_coderepo.runner.order import FetchOrder
 from git_coderepo.runner.temporary import temporary_directory, temporary_place
 from git_coderepo.urls import RemoteURL
@@ -47,6 +46,8 @@ def manifest_file(order: FetchOrder, otherwise: str | None = None) -> Iterator[s
     if order.manifest is None or order.manifest_path is not None:
         yield None if order.manifest_path is None else os.path.abspath(os.fsdecode(order.manifest_path))
         return
+    import tempfile
+
     place = temporary_place() or otherwise or temporary_directory()
     with tempfile.TemporaryDirectory(prefix=".git-coderepo-", dir=place) as folder:
         path = os.path.join(folder, "manifest.json")

@@ -10,8 +10,8 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from functools import partial
+from typing import TYPE_CHECKING
 
 from git_coderepo.attributes import Attributes
 from git_coderepo.checkout.lfs import POINTER_BYTES, Pointer, has_lfs, object_path, read_pointer
@@ -26,6 +26,9 @@ from git_coderepo.runner.limits import ATTRIBUTES_BYTES
 from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.overlay import read_overlay
 from git_coderepo.values import dataclass
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 THREADS = 4
 _PIECE = 1 << 20
@@ -299,6 +302,8 @@ class _Filler:
             server.close()
 
     def _download(self, server: LfsServer, sources: LfsSources, progress: Callable[[int, int], None] | None) -> int:
+        from concurrent.futures import ThreadPoolExecutor, as_completed
+
         server.open()
         stop = threading.Event()
         waiting = list(self.waiting)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -146,6 +145,8 @@ def _where_to_fetch(code: Code, repository: Repository | None) -> list[str]:
 
 def _build(code: Code, overlay: bytes | None, git: Git) -> ObjectId:
     """Write base and overlay as a tree, through an index and files that are gone afterwards."""
+    import tempfile
+
     scratch = tempfile.mkdtemp(prefix="git-coderepo-")
     try:
         index = git.with_environment(GIT_INDEX_FILE=os.path.join(scratch, "index"))

@@ -76,16 +76,18 @@ def fetch_order(
     code_repository: str | None = None,
     subdirectory: str | None = None,
     environment: Mapping[str, str] | None = None,
+    settings: Settings | None = None,
 ) -> FetchOrder:
     """Read RUN: a manifest's path, `-` for standard input, a run of the record, or `NAME@COMMIT[:PATH]`.
 
-    `subdirectory` is the directory that is wanted of it, from the root.
+    `subdirectory` is the directory that is wanted of it, from the root; `settings` are `runner_settings`, where they
+    were read already.
 
     Raises InvalidManifest, UnknownRun, UsageError, RegistrationError, and what asking a platform for a commit's tree
     raises.
     """
     git = Git(environment=environment)
-    settings = runner_settings(git)
+    settings = runner_settings(git) if settings is None else settings
     named = split_commit(run)
     keep = directory_named(subdirectory)
     if named is not None and not os.path.exists(run):

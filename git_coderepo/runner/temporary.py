@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 
 from git_coderepo.errors import TargetUnusable
 
@@ -15,6 +14,8 @@ def temporary_place() -> str | None:
 
     Python falls back to the current directory; ours may be the target, and is not taken unless TMPDIR names it.
     """
+    import tempfile
+
     try:
         place = tempfile.gettempdir()
     except FileNotFoundError:
