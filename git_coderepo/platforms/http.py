@@ -117,7 +117,10 @@ class Http:
     def open(self) -> None:
         """Have the session that requests share: before threads are started that ask at the same time."""
         if self._session is None:
-            self._session = _new_session()
+            asked = self._way.start()  # git answers while the session's libraries are imported
+            session = _new_session()
+            self._way.take(asked)
+            self._session = session
 
     def _ask(
         self,
@@ -201,6 +204,7 @@ class Http:
         instead_of: Response | None = None,
     ) -> Response:
         """One request; `authorize` None sends no credential. `instead_of` is returned where there is no credential."""
+        self.open()
         import requests
 
         from git_coderepo.platforms.unreachable import unreachable, untrusted
@@ -210,7 +214,6 @@ class Http:
             if credential is None:
                 return instead_of
             instead_of.close()
-        self.open()
         assert self._session is not None
         method = "GET" if body is None else "POST"
         sent = dict(headers)

@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from git_coderepo.git import Process
     from git_coderepo.urls import Origin
 
 # One setting for git and the API; git's own name comes first.
@@ -46,11 +47,23 @@ def _is_hashed(name: str) -> bool:
 class Way:
     """What the environment and git's configuration, where there is a git, say of the way to each origin."""
 
-    __slots__ = ("_environment", "_said")
+    __slots__ = ("_environment", "_everything", "_said")
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
+        self._everything: Mapping[str, str] | None = None
         self._said: dict[str, Mapping[str, str]] = {}
+
+    def start(self) -> Process | None:
+        """Ask git for what it says of any origin, which it answers meanwhile; None where there is no git."""
+        try:
+            return Git(environment=self._environment).start("config", "--null", "--get-regexp", r"^http\.")
+        except GitNotFound:
+            return None
+
+    def take(self, asked: Process | None) -> None:
+        """The answer. Raises GitFailed."""
+        self._everything = _by_name(asked)
 
     def authorities(self, origin: Origin) -> str:
         """The file or directory of those to trust: what is named, as git would find it, else the system's.
@@ -79,12 +92,19 @@ class Way:
 
     def _settings(self, origin: Origin) -> Mapping[str, str]:
         """git's `http.*` and `http.URL.*` for the origin, names in lower case."""
+        if self._everything is None:
+            self.take(self.start())
+            assert self._everything is not None
+        if all(name.count(".") < 2 for name in self._everything):
+            return self._everything  # nothing is said of some URLs alone: git need not be asked which are meant
         place = str(origin)
         if place not in self._said:
-            try:
-                asked = Git(environment=self._environment).start("config", "--null", "--get-urlmatch", "http", place)
-                rows = os.fsdecode(asked.checked(1)).split("\0")
-            except GitNotFound:
-                rows = []
-            self._said[place] = {key: value for key, _, value in (row.partition("\n") for row in rows)}
+            git = Git(environment=self._environment)
+            self._said[place] = _by_name(git.start("config", "--null", "--get-urlmatch", "http", place))
         return self._said[place]
+
+
+def _by_name(asked: Process | None) -> Mapping[str, str]:
+    """What a `git config --null` printed; of several values the last one counts."""
+    rows = os.fsdecode(asked.checked(1)).split("\0") if asked is not None else ()
+    return {name: value for name, _, value in (row.partition("\n") for row in rows if row)}
