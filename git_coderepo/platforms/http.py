@@ -17,10 +17,12 @@ from git_coderepo.trace import trace
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
     import requests
 
     from git_coderepo.credential import Credential, CredentialSource
+    from git_coderepo.platforms.authorities import Contexts
     from git_coderepo.urls import Origin
 
     Authorize = Callable[[Credential], tuple[str, str]]
@@ -114,13 +116,26 @@ class Http:
         """The answer to a POST that only asks: it may be sent twice, and a redirect sends it on. As `get` otherwise."""
         return self._ask(url, headers, self._authorize, bound or {}, body, self._max_wait)
 
-    def open(self) -> None:
-        """Have the session that requests share: before threads are started that ask at the same time."""
-        if self._session is None:
-            asked = self._way.start()  # git answers while the session's libraries are imported
-            session = _new_session()
-            self._way.take(asked)
-            self._session = session
+    def open(self, origin: Origin | None = None) -> None:
+        """Have the session that requests share: before threads are started that ask at the same time.
+
+        It begins with the `origin`, if that is known.
+        """
+        if self._session is not None:
+            return
+        asked = self._way.start()
+        from urllib3.util.ssl_ import create_urllib3_context  # takes a while, in which git answers
+
+        from git_coderepo.platforms.authorities import Contexts
+
+        contexts = Contexts(create_urllib3_context)
+        self._way.take(asked)
+        if origin is not None and origin.scheme == "https":
+            try:
+                contexts.begin(self._way.authorities(origin))  # read while the rest is imported
+            except OSError:
+                pass  # met again, and told, when the request is sent
+        self._session = _new_session(contexts)
 
     def _ask(
         self,
@@ -204,7 +219,7 @@ class Http:
         instead_of: Response | None = None,
     ) -> Response:
         """One request; `authorize` None sends no credential. `instead_of` is returned where there is no credential."""
-        self.open()
+        self.open(origin)
         import requests
 
         from git_coderepo.platforms.unreachable import unreachable, untrusted
@@ -271,7 +286,7 @@ class Http:
             self._credentials.accepted(origin, path, response.credential)
 
 
-def _new_session() -> requests.Session:
+def _new_session(contexts: Contexts) -> requests.Session:
     from http.cookiejar import DefaultCookiePolicy
 
     import requests
@@ -284,6 +299,14 @@ def _new_session() -> requests.Session:
     class Jittered(Retry):
         def get_backoff_time(self) -> float:
             return pause(len(self.history))
+
+    class Trusting(HTTPAdapter):
+        def build_connection_pool_key_attributes(
+            self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+        ) -> Any:
+            host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
+            context = contexts.of(verify) if isinstance(verify, str) and host["scheme"] == "https" else None
+            return host, pool if context is None else {**pool, "ssl_context": context}
 
     session = requests.Session()
     # Without it requests would read ~/.netrc and send what it finds there; proxies and CA files are given per call.
@@ -304,7 +327,7 @@ def _new_session() -> requests.Session:
         raise_on_status=False,
     )
     for prefix in ("https://", "http://"):
-        session.mount(prefix, HTTPAdapter(max_retries=retry))
+        session.mount(prefix, Trusting(max_retries=retry))
     return session
 
 
