@@ -120,25 +120,6 @@ def test_a_dependency_is_imported_where_it_is_used(path: Path) -> None:
         assert name not in found or where.startswith(homes)
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_value_is_made_without_compiling_its_methods(path: Path) -> None:
-    """See `values.py`: what is frozen is not made by the library's decorator."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    froze = any(
-        isinstance(call, ast.Call) and any(word.arg == "frozen" for word in call.keywords)
-        for each in ast.walk(tree)
-        if isinstance(each, ast.ClassDef)
-        for call in each.decorator_list
-    )
-    if froze:
-        sources = {
-            each.module
-            for each in ast.walk(tree)
-            if isinstance(each, ast.ImportFrom) and any(alias.name == "dataclass" for alias in each.names)
-        }
-        assert sources == {"git_coderepo.values"}
-
-
 def test_the_snapshot_of_a_clean_checkout_loads_little(tmp_path: Path) -> None:
     """The whole verb, typer apart: what `record` needs to look at a checkout and to write the manifest."""
     from tests.support.environment import clean_environment

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -11,7 +11,6 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.register import warn_of_plain_secrets
 from git_coderepo.errors import NegativeAnswer, RegistrationError, UsageError
-from git_coderepo.values import dataclass
 
 if TYPE_CHECKING:
     from git_coderepo.credential import Secret
@@ -71,8 +70,7 @@ def logout(name: Name = None, host: Host = None) -> None:
     raise NegativeAnswer(f"the keyring has no token for {place}", hints=[f"it has: {known}"] if known else [])
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(NamedTuple):
     """What a token is for; `repository` is None for a host as a whole, which has nothing to try it on."""
 
     origin: Origin

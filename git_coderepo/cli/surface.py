@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer.main
 
 from git_coderepo.cli.app import app
 from git_coderepo.cli.register import PlatformVerb
-from git_coderepo.values import dataclass
 
 
-@dataclass(frozen=True)
-class Parameter:
+class Parameter(NamedTuple):
     """An option (`flags` not empty) or an argument; `metavar` is None for a flag that takes no value."""
 
     flags: tuple[str, ...]
@@ -29,8 +27,7 @@ class Parameter:
         return tuple(said.split(", ")) if said else ()
 
 
-@dataclass(frozen=True)
-class Verb:
+class Verb(NamedTuple):
     """A verb by its words (`("secret", "set")`), its help, and its parameters in the order of their declaration."""
 
     words: tuple[str, ...]

@@ -7,12 +7,11 @@ the one in the hooks folder last: nobody else's is touched.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from git_coderepo.errors import HookRefused
 from git_coderepo.hooks import texts
 from git_coderepo.registrations.edit import config_file, edit_file
-from git_coderepo.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,8 +22,7 @@ LOCAL, WORKTREE, GLOBAL = "local", "worktree", "global"
 _PREFIX = "coderepo-"
 
 
-@dataclass(frozen=True)
-class Configured:
+class Configured(NamedTuple):
     """A section of ours: its block (None for a command that is not ours), its scope, whether it is switched on."""
 
     event: str

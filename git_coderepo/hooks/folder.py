@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from git_coderepo.checkout.store import write_whole
 from git_coderepo.errors import HookRefused
 from git_coderepo.hooks import texts
-from git_coderepo.values import dataclass
 
 if TYPE_CHECKING:
     from git_coderepo.checkout.layout import Layout
@@ -23,8 +22,7 @@ _RUN_BY_THE_OTHER = b".legacy"
 _LEFT_BEHIND = b".old"
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A block of ours, and the script that it stands in."""
 
     path: bytes

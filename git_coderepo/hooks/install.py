@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from git_coderepo.checkout.layout import Layout, read_layout, start_layout
 from git_coderepo.errors import HookRefused, UsageError
@@ -11,7 +12,6 @@ from git_coderepo.git import Git, check_version, version
 from git_coderepo.hooks import configured, folder, texts
 from git_coderepo.hooks.configured import GLOBAL, LOCAL, WORKTREE
 from git_coderepo.settings import Settings
-from git_coderepo.values import dataclass
 
 # From this git on, hooks can stand in its configuration, and `git hook run` takes a name of ours with an option only.
 CONFIGURED_SINCE = (2, 54)
@@ -20,8 +20,7 @@ HOOK_RUN_SINCE = (2, 36)
 INSTALLED, OUTDATED, OFF, BY_HAND, FOREIGN, MISSING = "installed", "outdated", "off", "by hand", "foreign", "missing"
 
 
-@dataclass(frozen=True)
-class Done:
+class Done(NamedTuple):
     """What became of one event: where its hook stands (a configuration file or a script), or why it was refused."""
 
     event: str
@@ -29,8 +28,7 @@ class Done:
     refused: HookRefused | None = None
 
 
-@dataclass(frozen=True)
-class Hook:
+class Hook(NamedTuple):
     """How one event's hook stands: `state` is one of the words above, `program` what it would start."""
 
     event: str
@@ -41,8 +39,7 @@ class Hook:
     program_is_there: bool = True
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(NamedTuple):
     """How the hooks of a checkout stand, and the line by which a launcher calls pre-run."""
 
     git: str

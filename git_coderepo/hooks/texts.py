@@ -10,12 +10,11 @@ import os
 import re
 import shutil
 import sys
-from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 from git_coderepo.errors import CodeRepoError
-from git_coderepo.values import dataclass
 
 PRE_RUN = "pre-run"
 EVENTS = (PRE_RUN, "post-commit", "post-checkout", "post-merge", "post-rewrite")
@@ -36,8 +35,7 @@ _INSTALLED_PROGRAM = re.compile(rb"^\s*for coderepo_program in " + _WORD + rb" g
 _INSTALLED_LAUNCHER = re.compile(rb"^\s*if \[ -x " + _WORD + rb" \] && \[ -f " + _WORD + rb" \]; then$", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(NamedTuple):
     """What stands between our marks, and they; `start` and `end` say where in a script it was found."""
 
     event: str
@@ -62,7 +60,7 @@ class Block:
         """The same, as part of something else."""
         first = b"# >>> git coderepo " + self.event.encode()
         text = self.text.replace(first + b" (" + self.kind + b")", first + b" (" + kind + b")", 1)
-        return replace(self, kind=kind, text=text)
+        return self._replace(kind=kind, text=text)
 
 
 def block(event: str, program: bytes, *, snapshot: bool, launcher: tuple[bytes, bytes] | None = None) -> Block:
@@ -76,7 +74,7 @@ def block(event: str, program: bytes, *, snapshot: bool, launcher: tuple[bytes, 
         script = script.replace(hole, b"'" + value.replace(b"'", b"'\\''") + b"'")
     found = find(script, event)
     assert found is not None, "each text holds one block"
-    return replace(found, start=0, end=0)
+    return found._replace(start=0, end=0)
 
 
 def find(script: bytes, event: str) -> Block | None:

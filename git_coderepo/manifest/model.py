@@ -8,11 +8,10 @@ from __future__ import annotations
 import sys
 from dataclasses import field
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from git_coderepo.errors import InvalidManifest
 from git_coderepo.manifest.writer import MANIFEST_LIMIT
-from git_coderepo.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from git_coderepo.objects import ObjectId
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """`id` and `parent` are UUIDs of version 7, `created_on` is `YYYY-MM-DDTHH:MM:SSZ`.
 
     `directory` is where the command ran: `b"."` for the checkout's root, else a path from there.
@@ -35,8 +33,7 @@ class Run:
     directory: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Remote:
+class Remote(NamedTuple):
     """A remote by its parts; `user` for ssh only, `path` and `host` as `RemoteURL` has them."""
 
     transport: str
@@ -46,8 +43,7 @@ class Remote:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Repository(NamedTuple):
     """What serves the code: a platform's `type`, a custom class's name as `source`, `options` by key (`apiUrl`)."""
 
     name: str
@@ -57,8 +53,7 @@ class Repository:
     options: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """HEAD at that time; `branch` is None when it was detached (text as `os.fsdecode` gives it)."""
 
     commit: ObjectId
@@ -67,8 +62,7 @@ class Head:
     web_url: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(NamedTuple):
     """How many paths were staged, changed and untracked, and how many commits the base lacks (None without a base)."""
 
     staged: int
@@ -77,8 +71,7 @@ class Changes:
     unpushed: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+class Base(NamedTuple):
     """The commit that the platform serves; `archive` is `exact`, or `altered` where attributes change an archive."""
 
     commit: ObjectId
@@ -87,8 +80,7 @@ class Base:
     archive: str
 
 
-@dataclass(frozen=True, slots=True)
-class Overlay:
+class Overlay(NamedTuple):
     """What the base lacks: a gzip tar of `size` bytes with `files` entries, and the paths to delete.
 
     `data` is the gzip itself, None where it is kept beside the manifest as `<sha256>.tar.gz`.
@@ -102,16 +94,14 @@ class Overlay:
     data: bytes | None = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class LfsObject:
+class LfsObject(NamedTuple):
     """An object of Git LFS: `oid` is the sha256 of its contents in hex, `size` their bytes."""
 
     oid: str
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Lfs:
+class Lfs(NamedTuple):
     """The objects of Git LFS that the server is not known to have: a gzip tar of `size` bytes with them by oid.
 
     `data` is the gzip itself, None where it is kept beside the manifest as `<sha256>.tar.gz`.
@@ -124,8 +114,7 @@ class Lfs:
     data: bytes | None = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Special:
+class Special(NamedTuple):
     """A path that is no plain file: `mode` as an integer, `target` the bytes of a symbolic link, else None."""
 
     path: bytes
@@ -133,8 +122,7 @@ class Special:
     target: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Subdirectory:
+class Subdirectory(NamedTuple):
     """The part that the run uses: `b"."` or a path, its tree, and the contents of the tree objects on the way."""
 
     path: bytes
@@ -142,8 +130,7 @@ class Subdirectory:
     proof: tuple[bytes, ...] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Submodule:
+class Submodule(NamedTuple):
     """`commit` is the gitlink's; `state` is `fetched`, or `absent`, and then there is neither repository nor code."""
 
     path: bytes
@@ -153,24 +140,21 @@ class Submodule:
     code: Code | None
 
 
-@dataclass(frozen=True, slots=True)
-class Omitted:
+class Omitted(NamedTuple):
     """An untracked path that was left out, and why, in a word such as `secret-name`."""
 
     path: bytes
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
+class Obstacle(NamedTuple):
     """Why no runner can get the code back: a word such as `too-large`, and the same in a line for people."""
 
     reason: str
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(NamedTuple):
     """The snapshot and all that a runner needs to get it back; all ids are of `object_format`.
 
     `snapshot_ref` and `snapshot_commit` are those of a run that was published before its manifest was written.
@@ -219,16 +203,14 @@ class Code:
         return any(each.code is not None and each.code.dirty for each in self.submodules)
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(NamedTuple):
     """The image's build key and name, where they are known."""
 
     build_key: str | None
     image: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Producer:
+class Producer(NamedTuple):
     """The program that wrote the manifest, and the git that it used: None where a hook had no time to ask."""
 
     name: str
@@ -236,8 +218,7 @@ class Producer:
     git: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """A run manifest; `data` is the text that it was read from, byte for byte."""
 
     run: Run

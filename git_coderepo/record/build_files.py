@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from git_coderepo.errors import NotReproducible
 from git_coderepo.objects import DIRECTORY, GITLINK, SYMLINK
-from git_coderepo.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,8 +28,7 @@ _LINKS = 40
 _INCLUDES = (b"--requirement", b"--constraint", b"-r", b"-c")
 
 
-@dataclass(frozen=True, slots=True)
-class BuildFile:
+class BuildFile(NamedTuple):
     """A file that goes into an image: its raw path from the root, and its bytes as the snapshot has them."""
 
     path: bytes
@@ -46,8 +44,7 @@ class BuildFile:
         return b"dockerfile" in self.name.lower() or b"containerfile" in self.name.lower()
 
 
-@dataclass(frozen=True, slots=True)
-class Remark:
+class Remark(NamedTuple):
     """Something that the key cannot hold: where (raw path, line from 1 or None), and what."""
 
     path: bytes

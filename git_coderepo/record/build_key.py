@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from git_coderepo.errors import NotReproducible, UsageError
 from git_coderepo.manifest.writer import path_value
@@ -18,7 +18,6 @@ from git_coderepo.record.build_files import BuildFile, Remark, TreeFiles, build_
 from git_coderepo.record.build_remarks import remarks_on
 from git_coderepo.record.dependency_tables import dependency_files, dependency_tables, parse_toml, required_python
 from git_coderepo.record.dockerfile import bases
-from git_coderepo.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +30,7 @@ PLATFORM = "linux/amd64"
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(NamedTuple):
     """A file that counts: raw path, hex sha256 of what counts of it, and whether that is its dependency tables only."""
 
     path: bytes
@@ -40,8 +38,7 @@ class Input:
     tables_only: bool
 
 
-@dataclass(frozen=True, slots=True)
-class BuildKey:
+class BuildKey(NamedTuple):
     """`digest` is the key, 64 hex digits; the rest is what it was made of, and `remarks` on what it cannot hold.
 
     `python` is a version or a range as it is written in `python_from` (a raw path; None for the option); `base_images`

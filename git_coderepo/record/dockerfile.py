@@ -8,9 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from typing import TYPE_CHECKING
-
-from git_coderepo.values import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +17,7 @@ _HEREDOC = re.compile(r"<<-?\s*([\"']?)(\w+)\1")
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})")
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(NamedTuple):
     """`line` counts from 1, `word` is in upper case, `rest` as written, lines that are carried on joined."""
 
     line: int
@@ -28,8 +25,7 @@ class Instruction:
     rest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+class Base(NamedTuple):
     """A base image: `written` as it stands after FROM, `image` with the defaults of build arguments, None without."""
 
     line: int

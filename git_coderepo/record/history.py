@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from git_coderepo.checkout.layout import Layout, read_layout, start_layout
 from git_coderepo.errors import GitNotFound, NotACheckout, UnknownRun
@@ -18,7 +19,6 @@ from git_coderepo.record.index import Filter, Index, bounds, list_month, months_
 from git_coderepo.record.publication import is_published
 from git_coderepo.record.result import Result, state_of
 from git_coderepo.record.runs import Runs
-from git_coderepo.values import dataclass
 
 SHORTEST = 4
 # The first digits of an id, up to the thousandth of a second, tell runs apart that were not started at once.
@@ -29,8 +29,7 @@ _CANDIDATES = 5
 _FIRST_PAGE = 100
 
 
-@dataclass(frozen=True)
-class RecordedRun:
+class RecordedRun(NamedTuple):
     """A run as it was written down; `path` is its manifest's, `result` None where none was kept.
 
     One that only the platform has has no path.
@@ -53,8 +52,7 @@ class RecordedRun:
         return state_of(self.result)
 
 
-@dataclass(frozen=True)
-class NamedRun:
+class NamedRun(NamedTuple):
     """What RUN named: a manifest and where it was read from; `path` is None for standard input."""
 
     manifest: Manifest

@@ -11,11 +11,10 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from git_coderepo.record.result import Result
 from git_coderepo.record.runs import Runs
-from git_coderepo.values import dataclass
 
 if TYPE_CHECKING:
     import sqlite3
@@ -41,8 +40,7 @@ _LONG = 10_000
 Found = TypeVar("Found")
 
 
-@dataclass(frozen=True)
-class Filter:
+class Filter(NamedTuple):
     """What `log` asks for; None where nothing is asked. Ids are prefixes in hex, `since` seconds since the epoch.
 
     `name` may be a pattern (`*`, `?`, `[…]`); `produced` is a sha256 in hex.

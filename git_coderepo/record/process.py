@@ -5,9 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import field
-
-from git_coderepo.values import dataclass
+from dataclasses import dataclass, field
 
 # Linux takes no longer single string into an environment (MAX_ARG_STRLEN).
 VARIABLE_LIMIT = 120 << 10

@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from git_coderepo.checkout.kept import notes_folder
 from git_coderepo.checkout.store import Store
@@ -22,7 +22,6 @@ from git_coderepo.record.index import list_month, months_of
 from git_coderepo.record.publication import note_path
 from git_coderepo.record.result import Result, state_of
 from git_coderepo.record.runs import Runs
-from git_coderepo.values import dataclass
 
 YOUNG = 3600.0
 # A private index belongs to a running command, a seed to a worktree that is in use, and a run on another host may still
@@ -35,8 +34,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 864
 _OVERLAY = re.compile(rb"([0-9a-f]{64})\.tar\.gz")
 
 
-@dataclass(frozen=True)
-class PruneRequest:
+class PruneRequest(NamedTuple):
     """Which runs go: those older than `older_than` seconds that are not among the newest `keep`; None asks nothing."""
 
     older_than: float | None = None
@@ -44,8 +42,7 @@ class PruneRequest:
     dry_run: bool = False
 
 
-@dataclass(frozen=True)
-class Pruned:
+class Pruned(NamedTuple):
     """What went, or would go: ids of runs, numbers of overlays and objects, and their bytes together.
 
     `unreadable` are the manifests, raw paths, for whose sake no overlay and no object was touched.
@@ -58,8 +55,7 @@ class Pruned:
     unreadable: tuple[bytes, ...]
 
 
-@dataclass(frozen=True)
-class _Needs:
+class _Needs(NamedTuple):
     """What the kept runs name: trees in hex, sha256 of overlays."""
 
     trees: frozenset[str]

@@ -6,8 +6,8 @@ import os
 import subprocess
 import time
 from contextlib import ExitStack
-from dataclasses import field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from git_coderepo.errors import NotReproducible
 from git_coderepo.git import Git, check_version, version
@@ -25,7 +25,6 @@ from git_coderepo.record.snapshot import Request
 from git_coderepo.record.submodules import omitted, unreproducible
 from git_coderepo.record.taking import take_snapshot
 from git_coderepo.record.watch import Watch
-from git_coderepo.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -46,8 +45,7 @@ class RunRequest:
     manifest: bytes | None = None
 
 
-@dataclass(frozen=True)
-class Finished:
+class Finished(NamedTuple):
     """How it ended: `status` as a shell sees it, `edited` and `produced` raw paths."""
 
     id: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 from git_coderepo.checkout.modes import ignored_modes
 from git_coderepo.errors import CodeRepoError, CredentialError, NotReproducible, PlatformError, RegistrationError
@@ -13,14 +14,12 @@ from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.record.snapshot import Request, Snapshot
 from git_coderepo.record.submodules import Submodule, omitted, snapshots_in
 from git_coderepo.record.taking import take_snapshot
-from git_coderepo.values import dataclass
 
 # Reasons that are the answer of `status`; anything else is an error of the command itself.
 _ANSWERS = (NotReproducible, PlatformError, CredentialError, RegistrationError)
 
 
-@dataclass(frozen=True)
-class InStore:
+class InStore(NamedTuple):
     """The shared store at `url`, and whether it has the snapshot, submodules included: None where it was not asked.
 
     `problem` is why it could not be asked.
@@ -35,8 +34,7 @@ class InStore:
         return {"url": self.url, "has": self.has, "problem": None if self.problem is None else self.problem.message}
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """The snapshot as far as it went; `record` is None where `problem` says why it cannot be recorded.
 
     `store` is None where no shared store is set, or nothing could be recorded.

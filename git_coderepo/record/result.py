@@ -6,13 +6,10 @@ import base64
 import json
 import os
 import time
-from typing import Any
-
-from git_coderepo.values import dataclass
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """A file that the run made and that was asked for by `--output`: raw path, hex sha256, size in bytes."""
 
     path: bytes
@@ -20,8 +17,7 @@ class Output:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """How a run ended: `finished_on` is None while it runs, or for ever where it was killed; `status` as in a shell.
 
     Times are `YYYY-MM-DDTHH:MM:SSZ`, paths raw.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from git_coderepo.checkout.layout import checkout_directory, read_layout, start_layout
 from git_coderepo.checkout.team import team_settings
@@ -31,11 +32,9 @@ from git_coderepo.registrations.options import parse_options
 from git_coderepo.settings import Settings
 from git_coderepo.trace import trace
 from git_coderepo.urls import RemoteURL, remotes_of
-from git_coderepo.values import dataclass
 
 
-@dataclass(frozen=True)
-class Registering:
+class Registering(NamedTuple):
     """What was asked for; `pairs` are the platform's options as they were written."""
 
     name: str | None = None
@@ -48,8 +47,7 @@ class Registering:
     verify: bool = True
 
 
-@dataclass(frozen=True)
-class Registered:
+class Registered(NamedTuple):
     """What was done: the lines written, how it was checked (`api`, `git`, None: not), where a token is kept.
 
     `credential` says in words which source's credential worked; `hints` are what a runner will need.
@@ -101,8 +99,7 @@ def register_repository(git: Git, wanted: Registering, *, standard_input: Callab
     return Registered(registration, remote, lines, checked, credential, kept_at, hints)
 
 
-@dataclass(frozen=True)
-class Updating:
+class Updating(NamedTuple):
     """What is to change; None and empty leave things as they are."""
 
     new_name: str | None = None

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
 from git_coderepo.runner.cache import Cache, evict
-from git_coderepo.values import dataclass
 
 
-@dataclass(frozen=True)
-class CachedTree:
+class CachedTree(NamedTuple):
     """A tree that is kept: its `key`, the bytes it takes on the disk, when it was used last (seconds since the epoch).
 
     `good` is false for one that was written into, and waits for its last user to end.
@@ -22,8 +21,7 @@ class CachedTree:
     good: bool
 
 
-@dataclass(frozen=True)
-class Evicted:
+class Evicted(NamedTuple):
     """What went, or would go, and what would have gone but is in use."""
 
     gone: tuple[CachedTree, ...]

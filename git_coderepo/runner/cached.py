@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from git_coderepo.errors import CodeRepoError, TreeDiffers
 from git_coderepo.git import Git
@@ -22,13 +21,11 @@ from git_coderepo.runner.target import Target
 from git_coderepo.runner.verification import verify_directory
 from git_coderepo.runner.wanted import Wanted
 from git_coderepo.settings import Settings
-from git_coderepo.values import dataclass
 
 TRUST = ("own", "ask", "any")
 
 
-@dataclass(frozen=True)
-class CacheRules:
+class CacheRules(NamedTuple):
     """What the settings say: `trust` is whose trees are used, `fill` whether a fetch keeps what it brings.
 
     `own`: those that this user made, without a question; `ask`: others' too, after the platform said that it would
@@ -168,7 +165,7 @@ def _hit(wanted: Wanted, started: float) -> Receipt:
     receipt = Receipt(
         tree=wanted.tree, tree_by=wanted.tree_by, method="cache", started=started, finished=time.time(), cache_hit=True
     )
-    return replace(receipt, **wanted.receipt)  # type: ignore[arg-type]
+    return receipt._replace(**wanted.receipt)  # type: ignore[arg-type]
 
 
 def _silent(text: str) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from git_coderepo.errors import (
     CodeRepoError,
@@ -44,7 +44,6 @@ from git_coderepo.runner.target import Target
 from git_coderepo.runner.wanted import Wanted, WantedSubmodule
 from git_coderepo.runner.ways import order, tried
 from git_coderepo.runner.writer import TreeWriter, WrittenTree
-from git_coderepo.values import dataclass
 
 Method = Callable[[BaseRequest], AbstractContextManager[Delivery]]
 # After which of its errors a run is looked for under its own reference.
@@ -89,39 +88,36 @@ def fetch(
             inner = (path for each, inside in made.submodules for path in inside.outside_links(each.path + b"/"))
             links = (*kept.outside_links, *(path[start:] for path in inner))
             receipts = tuple(
-                replace(each, path=each.path[start:]) for each in receipts if each.path.startswith(wanted.keep + b"/")
+                each._replace(path=each.path[start:]) for each in receipts if each.path.startswith(wanted.keep + b"/")
             )
             part = made.written.entries.part(wanted.keep)
             in_lfs = made.in_lfs.below(wanted.keep)
-            made = replace(made, lfs=_filled(wanted, place, part, in_lfs, made.written, made.left, progress, lfs))
+            made = made._replace(lfs=_filled(wanted, place, part, in_lfs, made.written, made.left, progress, lfs))
             conversions = (*convert(place, part), *_below(wanted.keep, conversions))
         if proved is not None:
             proved(place)
         target.publish()
     for platform in wanted.platforms():
         platform.close()
-    return replace(
-        Receipt(
-            tree=tree,
-            tree_by=wanted.tree_by,
-            method=made.method,
-            started=started,
-            finished=time.time(),
-            fallbacks=made.fallbacks,
-            files=files,
-            received=made.all_received,
-            outside_links=links,
-            submodules=receipts,
-            lfs=summed(made.all_lfs()),
-            conversions=conversions,
-            git=_git_version(),
-        ),
-        **{**wanted.receipt, **_without_overlay(wanted, made.method)},  # type: ignore[arg-type]
+    receipt = Receipt(
+        tree=tree,
+        tree_by=wanted.tree_by,
+        method=made.method,
+        started=started,
+        finished=time.time(),
+        fallbacks=made.fallbacks,
+        files=files,
+        received=made.all_received,
+        outside_links=links,
+        submodules=receipts,
+        lfs=summed(made.all_lfs()),
+        conversions=conversions,
+        git=_git_version(),
     )
+    return receipt._replace(**{**wanted.receipt, **_without_overlay(wanted, made.method)})  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True)
-class _Made:
+class _Made(NamedTuple):
     """A tree that stands in its directory, proved: how it came, and what stands in its submodules.
 
     `left` is what of the limits is not used up; `in_lfs` are the tree's paths in Git LFS, `lfs` what became of them.
@@ -249,8 +245,8 @@ def _materialise(
         return made  # what stays of it is filled and converted once it stands alone
     filled = _filled(wanted, directory, written.entries, in_lfs, written, left, progress, lfs)
     if filled is not None:
-        left = replace(left, bytes=left.bytes - filled.written)
-    return replace(made, left=left, lfs=filled, conversions=convert(directory, written.entries))
+        left = left._replace(bytes=left.bytes - filled.written)
+    return made._replace(left=left, lfs=filled, conversions=convert(directory, written.entries))
 
 
 def _not_published(error: CodeRepoError) -> str:
@@ -373,7 +369,7 @@ def _write(
         # An archive has what its attributes ask for: those files are hashed again as git would check them in.
         proved = overlay.paths if overlay is not None else frozenset()
         if restore(directory, written.entries, object_format, proved=proved):
-            written = replace(written, tree=written.entries.tree(object_format))
+            written = written._replace(tree=written.entries.tree(object_format))
         elsewise = archive_attributes(directory, written.entries)
         if elsewise:
             hints = [f"its archive is another tree ({', '.join(elsewise)}): --method git brings it, where git is there"]
@@ -382,7 +378,7 @@ def _write(
         pointers = by_pointers(directory, lfs_paths(directory, written.entries).paths, object_format)
         written.entries.put_ids(pointers)
         if pointers:
-            written = replace(written, tree=written.entries.tree(object_format), lfs_contents=len(pointers))
+            written = written._replace(tree=written.entries.tree(object_format), lfs_contents=len(pointers))
     if written.tree != wanted.tree:
         came = "" if request is None or request.tree in (None, base_tree) else " (the base is another one already)"
         raise TreeDiffers(

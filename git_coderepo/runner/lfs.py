@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from git_coderepo.attributes import Attributes
 from git_coderepo.checkout.lfs import POINTER_BYTES, Pointer, has_lfs, object_path, read_pointer
@@ -25,7 +25,6 @@ from git_coderepo.runner.lfs_download import Download, Stopped, write_piece
 from git_coderepo.runner.limits import ATTRIBUTES_BYTES
 from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.overlay import read_overlay
-from git_coderepo.values import dataclass
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -38,8 +37,7 @@ _PLAIN = (b"%06o" % FILE, b"%06o" % EXECUTABLE)
 _NAMED = 5
 
 
-@dataclass(frozen=True)
-class LfsSources:
+class LfsSources(NamedTuple):
     """Where contents may come from: the travelling tar with its digests, folders at hand, the platform's LFS server.
 
     `folders` are raw paths of `lfs/objects`. `platform` None: there is nobody to ask. A `sha256` without `data`: the
@@ -55,8 +53,7 @@ class LfsSources:
     environment: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True)
-class LfsReport:
+class LfsReport(NamedTuple):
     """What became of the tree's LFS paths: `state` is `fetched`, or `pointers` where they were left as they are.
 
     `files` of them hold their contents (or are pointers), `objects` are different ones; `travelled` of these came with
@@ -93,8 +90,7 @@ def summed(reports: Iterable[LfsReport]) -> LfsReport | None:
 # --- which paths ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class LfsPaths:
+class LfsPaths(NamedTuple):
     """What of a tree its own attributes give to LFS: raw `paths` of files, and the contents of the `.lfsconfig`."""
 
     paths: tuple[bytes, ...] = ()

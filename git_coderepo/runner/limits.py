@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from git_coderepo.values import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """`entries`: paths of a tree, directories included; `bytes`: what an archive may inflate to, or files sum up to."""
 
     entries: int = 1_000_000

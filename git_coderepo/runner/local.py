@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from git_coderepo.checkout.layout import Layout, read_layout, start_layout
 from git_coderepo.checkout.scope import read_part
@@ -18,11 +19,9 @@ from git_coderepo.record.refusals import refuse_unreproducible
 from git_coderepo.runner.methods import Delivery, blob_entries, listed_tree
 from git_coderepo.runner.overlay import read_overlay
 from git_coderepo.urls import RemoteURL
-from git_coderepo.values import dataclass
 
 
-@dataclass(frozen=True)
-class LocalTree:
+class LocalTree(NamedTuple):
     """A tree of which every object is at hand for `git`; `whole` if it is the snapshot's, false if it is the base's."""
 
     git: Git
@@ -30,8 +29,7 @@ class LocalTree:
     whole: bool
 
 
-@dataclass(frozen=True)
-class Here:
+class Here(NamedTuple):
     """A repository that is at hand, or one of the submodules with a work tree in it; `store` finds our objects, too."""
 
     git: Git

@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import BinaryIO
 
@@ -33,7 +33,6 @@ from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.scratch import Scratch, tree_rows
 from git_coderepo.runner.tar import Readable, TarReader
-from git_coderepo.values import dataclass
 
 # Blobs above this size are handed on in pieces.
 _WHOLE = 1 << 20

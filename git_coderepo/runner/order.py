@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from typing import NamedTuple
 
 from git_coderepo.checkout.lfs import object_folders
 from git_coderepo.errors import CodeRepoError, GitNotFound, InvalidManifest, RegistrationError, UnknownRun, UsageError
@@ -28,13 +29,11 @@ from git_coderepo.runner.submodules import check_submodule, said_of
 from git_coderepo.runner.wanted import Wanted, WantedSubmodule, wanted_by_code, wanted_by_commit, wanted_by_manifest
 from git_coderepo.settings import Settings
 from git_coderepo.urls import RemoteURL, resolve_remote
-from git_coderepo.values import dataclass
 
 _HEX = frozenset("0123456789abcdef")
 
 
-@dataclass(frozen=True)
-class FetchOrder:
+class FetchOrder(NamedTuple):
     """`wanted` for the runner; `overlay_paths` are the files that overlays were taken from, none for those inside.
 
     `lfs_paths`: the same of the Git LFS objects that travel. `manifest_path` (raw) is the file that the manifest was
@@ -116,7 +115,7 @@ def fetch_order(
         code_repository=code_repository,
         keep=keep,
     )
-    return replace(order, manifest_path=found.path)
+    return order._replace(manifest_path=found.path)
 
 
 def directory_named(text: str | None) -> bytes:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.objects import SYMLINK, ObjectId, TreeEntry, tree_id
 from git_coderepo.paths import links_that_leave, quoted
 from git_coderepo.runner.directories import OPEN_DIRECTORY, Directories, remove_tree, unusable
-from git_coderepo.values import dataclass
 
 
-@dataclass(frozen=True)
-class KeptPart:
+class KeptPart(NamedTuple):
     """What stays: the `tree` id of the directory, its number of `files`, and the links that lead out of it."""
 
     tree: ObjectId

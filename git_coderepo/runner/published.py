@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from git_coderepo.errors import CodeRepoError, InvalidManifest, UnknownRun
 from git_coderepo.git import Git, read_blobs
@@ -17,7 +18,6 @@ from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.git_transport import ask
 from git_coderepo.record.publication import NAMESPACE, read_tag
 from git_coderepo.runner.scratch import Scratch
-from git_coderepo.values import dataclass
 
 _ROW = re.compile(
     rb"([0-9a-f]{40}|[0-9a-f]{64})\t"
@@ -27,16 +27,14 @@ _ROW = re.compile(
 _CANDIDATES = 5
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(NamedTuple):
     """A run by its reference: the `tag` that it names; nothing of it has been looked at."""
 
     id: str
     tag: ObjectId
 
 
-@dataclass(frozen=True)
-class PublishedRun:
+class PublishedRun(NamedTuple):
     """A run's manifest as it was published, and the commit whose tree is its snapshot's."""
 
     manifest: Manifest

@@ -6,28 +6,26 @@ import json
 import os
 import platform
 import time
+from typing import NamedTuple
 
 from git_coderepo import __version__
 from git_coderepo.manifest.writer import path_value
 from git_coderepo.objects import ObjectId
 from git_coderepo.runner.conversion import Converted
 from git_coderepo.runner.lfs import LfsReport
-from git_coderepo.values import dataclass
 
 RECEIPT_ID = "urn:git-coderepo:receipt:1"
 RECEIPT_VERSION = "1.0"
 
 
-@dataclass(frozen=True)
-class Fallback:
+class Fallback(NamedTuple):
     """A method that was tried and did not do, and why, in one line."""
 
     method: str
     reason: str
 
 
-@dataclass(frozen=True)
-class SubmoduleReceipt:
+class SubmoduleReceipt(NamedTuple):
     """A gitlink of what was materialised, its raw `path` from the root; `tree` is None where its directory is empty.
 
     Else `tree` was recomputed and is what the manifest says of the submodule, and the rest is as in Receipt.
@@ -58,8 +56,7 @@ class SubmoduleReceipt:
         }
 
 
-@dataclass(frozen=True)
-class Receipt:
+class Receipt(NamedTuple):
     """`tree` was recomputed from what was written and equals what `tree_by` (manifest, commit, platform) promised.
 
     What is said of files, bytes and the overlay is without the submodules, each of which has its own; `outside_links`

@@ -7,12 +7,11 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from git_coderepo.itself import own_command
 from git_coderepo.record.document import Record
 from git_coderepo.record.keep import write_manifest
-from git_coderepo.values import dataclass
 
 # What is a fact of the network or of the machine, and no credential and no preference of the user's.
 _KEPT = (
@@ -24,8 +23,7 @@ _KEPT = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Rehearsal:
+class Rehearsal(NamedTuple):
     """How it went: the `receipt` (plain values, see its schema) where it succeeded, else what the runner would say.
 
     `status` is the exit status of that fetch, `words` its lines on standard error.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from git_coderepo.checkout.overlay import differences, travelling
 from git_coderepo.checkout.scope import read_part
@@ -17,11 +18,9 @@ from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.local import Here, restore_tree
 from git_coderepo.runner.methods import store_method
 from git_coderepo.runner.submodules import check_submodule, said_of
-from git_coderepo.values import dataclass
 
 
-@dataclass(frozen=True)
-class Stored:
+class Stored(NamedTuple):
     """A tree that is in the store, of the checkout (`path` b"") or of a submodule: `size` bytes were written, if any.
 
     Without `size` it was there already, and every byte of it was proved; `damaged`: what was there was not the tree.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from typing import NamedTuple
 
 from git_coderepo.errors import CodeRepoError, GitNotFound, GitUnusable, MethodUnavailable, TargetUnusable, TreeDiffers
 from git_coderepo.git import Git
@@ -33,11 +33,9 @@ from git_coderepo.runner.part import below, tree_of_entries
 from git_coderepo.runner.scratch import Scratch, tree_rows
 from git_coderepo.runner.verify import Differences, compare, rehash
 from git_coderepo.runner.wanted import Wanted
-from git_coderepo.values import dataclass
 
 
-@dataclass(frozen=True)
-class Verification:
+class Verification(NamedTuple):
     """`found` is the tree of the directory now, `expected` the recorded one; paths are raw, from the root, and sorted.
 
     `unlisted` says why the paths could not be told apart, None where they were. What became of a submodule stands in
@@ -87,8 +85,7 @@ class Verification:
         }
 
 
-@dataclass(frozen=True)
-class VerifiedSubmodule:
+class VerifiedSubmodule(NamedTuple):
     """`expected` is None where its directory has to be empty, `found` where there is nothing in it; `path` is raw."""
 
     path: bytes
@@ -169,7 +166,7 @@ def _verified(wanted: Wanted, directory: Root, here: Here | None) -> Verificatio
             result = _with_submodule(result, path, inner.get(path), directory, at_hand(path))
         elif path in inner:
             submodules = (*result.submodules, VerifiedSubmodule(path, inner[path].tree, None))
-            result = replace(result, submodules=submodules)
+            result = result._replace(submodules=submodules)
     return result
 
 
@@ -211,7 +208,7 @@ def _with_submodule(
         submodules=(
             *outer.submodules,
             verified,
-            *(replace(each, path=path + b"/" + each.path) for each in found.submodules),
+            *(each._replace(path=path + b"/" + each.path) for each in found.submodules),
         ),
     )
 

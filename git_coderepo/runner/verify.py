@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from git_coderepo.objects import EXECUTABLE, FILE, GITLINK, SYMLINK, blob_hasher, blob_id
 from git_coderepo.runner.directories import Directories, Root, unusable
 from git_coderepo.runner.listing import Listing
-from git_coderepo.values import dataclass
 
 # What is neither a file nor a link nor a directory: a pipe, a socket, a device. Never opened.
 SPECIAL = 0
@@ -18,8 +18,7 @@ _IN_ONE_PIECE = 1 << 20
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-@dataclass(frozen=True)
-class Differences:
+class Differences(NamedTuple):
     """Paths, sorted: with other contents or mode, not there, there but not expected."""
 
     changed: tuple[bytes, ...]

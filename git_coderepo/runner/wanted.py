@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from git_coderepo.checkout.scope import common_directory
 from git_coderepo.errors import (
@@ -28,7 +29,6 @@ from git_coderepo.runner.methods import (
 )
 from git_coderepo.runner.overlay import OverlayReader, read_overlay
 from git_coderepo.runner.scratch import Scratch
-from git_coderepo.values import dataclass
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,7 @@ class Wanted:
             yield from submodule.wanted.platforms()
 
 
-@dataclass(frozen=True)
-class WantedSubmodule:
+class WantedSubmodule(NamedTuple):
     """A submodule with all in it: its raw `path` from its superproject's root, and the commit that is the gitlink."""
 
     path: bytes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from git_coderepo.errors import DownloadDamaged, InvalidManifest, UnsafeTree
 from git_coderepo.objects import DIRECTORY, EXECUTABLE, FILE, GITLINK, SYMLINK, ObjectId, blob_hasher, blob_id
@@ -13,7 +14,6 @@ from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import LINK_TARGET_BYTES, NAME_BYTES, Limits
 from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.readback import collision, read_back
-from git_coderepo.values import dataclass
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PACKED_MODES = {mode: b"%06o" % mode for mode in (FILE, EXECUTABLE)}
@@ -21,8 +21,7 @@ _PACKED_LINK = b"%06o" % SYMLINK
 _PACKED_GITLINK = b"%06o" % GITLINK
 
 
-@dataclass(frozen=True)
-class WrittenTree:
+class WrittenTree(NamedTuple):
     """What stands on the disk now.
 
     `entries`: path to (mode, raw id), gitlinks included. `tree`: the id of the tree they make in Git. `files` and
