@@ -13,7 +13,8 @@ from git_coderepo.checkout.store import Store
 from git_coderepo.errors import UsageError
 from git_coderepo.git import Git
 from git_coderepo.record import prune as module
-from git_coderepo.record.history import newest, runs_here
+from git_coderepo.record.history import newest
+from git_coderepo.record.named import runs_here
 from git_coderepo.record.prune import Pruned, PruneRequest, prune, required_age
 from tests.support.records import ENDED, add_run, record_of
 from tests.support.repo import Repo

@@ -14,8 +14,9 @@ import pytest
 from git_coderepo.checkout.store import Store
 from git_coderepo.git import Git
 from git_coderepo.manifest.model import Manifest
-from git_coderepo.record.history import newest, runs_here, select
+from git_coderepo.record.history import newest, select
 from git_coderepo.record.index import Filter
+from git_coderepo.record.named import runs_here
 from git_coderepo.record.prune import PruneRequest, prune
 from tests.support import writers
 from tests.support.repo import Repo

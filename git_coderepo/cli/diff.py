@@ -70,7 +70,7 @@ def diff(
 
 def scope_of_run(word: str, git: Git) -> tuple[bytes, ...]:
     """What alone a run looked at; nothing where that was everything."""
-    from git_coderepo.record.history import named_run
+    from git_coderepo.record.named import named_run
 
     return (() if word == "." else named_run(word, git).manifest.code.scope) or ()
 
@@ -90,7 +90,7 @@ class Side:
     def of(cls, word: str, here: Here, scope: tuple[bytes, ...]) -> Side:
         """A run, or for `.` what of `scope` is in the checkout. Raises what reading or looking raises."""
         from git_coderepo.errors import CodeRepoError
-        from git_coderepo.record.history import named_run
+        from git_coderepo.record.named import named_run
         from git_coderepo.record.snapshot import Request, Snapshot
         from git_coderepo.record.submodules import snapshots_in
         from git_coderepo.record.taking import take_snapshot

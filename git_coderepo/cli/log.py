@@ -62,8 +62,9 @@ def log(
     """
     from git_coderepo.cli.colour import Palette
     from git_coderepo.git import Git
-    from git_coderepo.record.history import committed_as, runs_here
+    from git_coderepo.record.history import committed_as
     from git_coderepo.record.index import Filter
+    from git_coderepo.record.named import runs_here
     from git_coderepo.settings import Settings
 
     git = Git()

@@ -32,7 +32,7 @@ def prune_(
     """
     from git_coderepo.checkout.store import Store
     from git_coderepo.git import Git
-    from git_coderepo.record.history import runs_here
+    from git_coderepo.record.named import runs_here
     from git_coderepo.record.prune import PruneRequest, prune, required_age
 
     request = PruneRequest(None if older_than is None else required_age(older_than), keep, dry_run)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.git import Git
     from git_coderepo.manifest.model import Manifest
-    from git_coderepo.record.history import NamedRun
+    from git_coderepo.record.named import NamedRun
     from git_coderepo.record.source import CodeSource
     from git_coderepo.settings import Settings
 
@@ -69,8 +69,8 @@ def publish_(
 def published(word: str, git: Git, code_repository: str | None) -> str:
     """Publish a run; gives a line that says so."""
     from git_coderepo.checkout.store import Store
-    from git_coderepo.record.history import named_run
     from git_coderepo.record.keep import find_overlay
+    from git_coderepo.record.named import named_run
     from git_coderepo.record.publication import reference_of
     from git_coderepo.record.publish import publish_recorded, source_of
     from git_coderepo.runner.local import restore_tree
@@ -97,7 +97,7 @@ def published(word: str, git: Git, code_repository: str | None) -> str:
 
 def stored(word: str, git: Git) -> Iterator[str]:
     """Put a run's code into the shared store; gives a line for each tree, its submodules' too."""
-    from git_coderepo.record.history import named_run
+    from git_coderepo.record.named import named_run
     from git_coderepo.record.refusals import shown_size
     from git_coderepo.record.shared_store import SharedStore
     from git_coderepo.runner.local import Here
@@ -123,7 +123,7 @@ def stored(word: str, git: Git) -> Iterator[str]:
 def unpublished(word: str, git: Git, code_repository: str | None, *, force: bool) -> str:
     """Take a run's reference away, of one that is recorded here or on the platform; gives a line that says so."""
     from git_coderepo.checkout.store import Store
-    from git_coderepo.record.history import is_id_prefix, named_run
+    from git_coderepo.record.named import is_id_prefix, named_run
     from git_coderepo.record.publication import needs_reference
     from git_coderepo.record.publish import source_of, unpublish
     from git_coderepo.record.source import source_here

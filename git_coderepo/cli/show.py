@@ -25,7 +25,8 @@ def show_(
 ) -> None:
     """Show a run: its code, where that is, and how the run ended."""
     from git_coderepo.git import Git
-    from git_coderepo.record.history import committed_as, named_run, recorded
+    from git_coderepo.record.history import committed_as, recorded
+    from git_coderepo.record.named import named_run
     from git_coderepo.record.publication import is_published, reference_of
 
     git = Git()

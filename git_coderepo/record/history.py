@@ -1,4 +1,4 @@
-"""Looking back: which run a word names, which runs there are, and what each of them was.
+"""Looking back: which runs there are, and what each of them was.
 
 An id (RFC 9562, version 7) begins with its time, so that most questions need the names of one month's folder only.
 Those that look into manifests go to the index.
@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from git_coderepo.checkout.layout import Layout, read_layout, start_layout
-from git_coderepo.errors import GitNotFound, NotACheckout, UnknownRun
+from git_coderepo.errors import UnknownRun
 from git_coderepo.git import Git
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.record.index import Filter, Index, bounds, list_month, months_of, with_index
+from git_coderepo.record.named import NamedRun, is_id_prefix
 from git_coderepo.record.publication import is_published
 from git_coderepo.record.result import Result, state_of
 from git_coderepo.record.runs import Runs
@@ -24,7 +24,6 @@ SHORTEST = 4
 # The first digits of an id, up to the thousandth of a second, tell runs apart that were not started at once.
 _ABBREVIATED = 13
 _NTH_LAST = re.compile(r"@\{-([1-9][0-9]{0,8})\}")
-_PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
 _CANDIDATES = 5
 _FIRST_PAGE = 100
 
@@ -52,51 +51,6 @@ class RecordedRun(NamedTuple):
         return state_of(self.result)
 
 
-class NamedRun(NamedTuple):
-    """What RUN named: a manifest and where it was read from; `path` is None for standard input."""
-
-    manifest: Manifest
-    path: bytes | None
-
-    @property
-    def folder(self) -> bytes | None:
-        """Where an overlay may lie beside it."""
-        return None if self.path is None else os.path.dirname(os.path.abspath(self.path))
-
-
-def runs_here(git: Git) -> tuple[Runs, Layout]:
-    """The record of the repository that `git` stands in, a bare one too. Raises NotACheckout."""
-    layout = read_layout(start_layout(git), git, bare_allowed=True)
-    return Runs(layout), layout
-
-
-def named_run(word: str, git: Git) -> NamedRun:
-    """The manifest that RUN names: `-`, a file's path, or a run of this repository's record.
-
-    Raises InvalidManifest, UnknownRun.
-    """
-    if is_manifest_path(word):
-        return NamedRun(Manifest.load(word), None if word == "-" else os.fsencode(word))
-    try:
-        runs, _ = runs_here(git)
-    except (NotACheckout, GitNotFound):
-        return NamedRun(Manifest.load(word), os.fsencode(word))  # a path, then, even if nothing is there
-    path = runs.path_of(find_run(runs, word))
-    return NamedRun(Manifest.load(os.fsdecode(path)), path)
-
-
-def is_manifest_path(word: str) -> bool:
-    """Whether RUN can only be a path: what looks like one, or a file that is there."""
-    if word == "-" or "/" in word or word.endswith(".json"):
-        return True
-    return os.path.exists(word) and not os.path.isdir(word)
-
-
-def is_id_prefix(word: str) -> bool:
-    """Whether a word can be the beginning of a run's id."""
-    return _PREFIX.fullmatch(word) is not None
-
-
 def find_run(runs: Runs, word: str) -> str:
     """The id of the run that a word names: `@{-N}` for the N-th last, an id or its beginning, or a name's newest run.
 
@@ -109,7 +63,7 @@ def find_run(runs: Runs, word: str) -> str:
             if count == number:
                 return id
         raise UnknownRun(f"there is no run '{word}': so many have not been recorded", hints=["git coderepo log"])
-    found = _by_prefix(runs, word) if _PREFIX.fullmatch(word) else []
+    found = _by_prefix(runs, word) if is_id_prefix(word) else []
     if len(found) == 1:
         return found[0]
     named = select(runs, Filter(name=_literally(word)), limit=1)

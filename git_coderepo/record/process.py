@@ -5,18 +5,18 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 # Linux takes no longer single string into an environment (MAX_ARG_STRLEN).
 VARIABLE_LIMIT = 120 << 10
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a command runs, if not here: in a directory, with more variables, and open descriptors that it inherits."""
 
     directory: str | None = None
-    variables: Mapping[str, str | None] = field(default_factory=dict)
+    variables: Mapping[str, str | None] = MappingProxyType({})
     descriptors: tuple[int, ...] = ()
 
 

@@ -320,21 +320,21 @@ def _once(
         if local is None:
             raise MethodUnavailable("the code of the run is not all here", hints=["--method auto asks the platform"])
         if local.whole:
-            wanted = replace(wanted, overlay=None, deleted=())
+            wanted = wanted._replace(overlay=None, deleted=())
         return _write(wanted, directory, local_method(local, () if local.whole else wanted.scope), limits, progress)
     if name == "store":
         if wanted.store is None:
             raise MethodUnavailable("no shared store is set", hints=["CODEREPO_STORE, or coderepo.store, names it"])
         source = store_method(wanted.store, wanted.tree, limits)
         with told_of_store(wanted.store, wanted.tree):
-            return _write(replace(wanted, overlay=None, deleted=()), directory, source, limits, progress)
+            return _write(wanted._replace(overlay=None, deleted=()), directory, source, limits, progress)
     if name == "published":
         if wanted.published is None:
             raise MethodUnavailable("nothing says where the run may have been published")
         source = published_method(wanted.published)
-        return _write(replace(wanted, overlay=None, deleted=()), directory, source, limits, progress)
+        return _write(wanted._replace(overlay=None, deleted=()), directory, source, limits, progress)
     assert wanted.base is not None
-    return _write(wanted, directory, METHODS[name](replace(wanted.base, limits=limits)), limits, progress)
+    return _write(wanted, directory, METHODS[name](wanted.base._replace(limits=limits)), limits, progress)
 
 
 def _write(

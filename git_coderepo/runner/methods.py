@@ -9,9 +9,9 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
-from typing import BinaryIO
+from types import MappingProxyType
+from typing import BinaryIO, NamedTuple
 
 from git_coderepo.checkout.scope import inside
 from git_coderepo.errors import (
@@ -38,8 +38,7 @@ from git_coderepo.runner.tar import Readable, TarReader
 _WHOLE = 1 << 20
 
 
-@dataclass(frozen=True)
-class BaseRequest:
+class BaseRequest(NamedTuple):
     """Which files are wanted: a commit of a platform, or the directory `part` of it (b"" for all), given from there.
 
     `tree` is the id of the wanted part, None where a commit's own id proves it; `special` maps a path from the root to
@@ -57,28 +56,26 @@ class BaseRequest:
     part: bytes = b""
     scope: tuple[bytes, ...] = ()
     asked: bytes = b""
-    special: Mapping[bytes, tuple[int, bytes | None]] = field(default_factory=dict)
-    limits: Limits = field(default_factory=Limits)
-    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    special: Mapping[bytes, tuple[int, bytes | None]] = MappingProxyType({})
+    limits: Limits = Limits()
+    environment: Mapping[str, str] = os.environ
 
 
-@dataclass(frozen=True)
-class PublishedRequest:
+class PublishedRequest(NamedTuple):
     """Where a run may have been published: the reference of its id on the platform that serves its base."""
 
     platform: BaseCodeRepository
     reference: str
     object_format: str
-    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    environment: Mapping[str, str] = os.environ
 
 
-@dataclass(frozen=True)
-class Delivery:
+class Delivery(NamedTuple):
     """Entries as they come in, and what is known once they have all come: bytes received, submodules' commits."""
 
     entries: Iterator[Entry]
     received: Callable[[], int]
-    gitlinks: Mapping[bytes, bytes] = field(default_factory=dict)
+    gitlinks: Mapping[bytes, bytes] = MappingProxyType({})
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -14,8 +13,8 @@ from git_coderepo.git import Git
 from git_coderepo.manifest.model import Code, Lfs, Manifest, Overlay, Repository
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.record.history import is_id_prefix, named_run
 from git_coderepo.record.keep import find_overlay
+from git_coderepo.record.named import is_id_prefix, named_run
 from git_coderepo.record.publication import reference_of
 from git_coderepo.record.refusals import refuse_unreproducible
 from git_coderepo.record.shared_store import SharedStore
@@ -183,7 +182,7 @@ def order_by_manifest(
     wanted = _wanted(
         manifest.code, manifest.repository, chosen, beside, here, git, settings, store, reference=reference, keep=keep
     )
-    wanted = replace(wanted, receipt={**wanted.receipt, "manifest_digest": manifest.digest, "run_id": manifest.run.id})
+    wanted = wanted._replace(receipt={**wanted.receipt, "manifest_digest": manifest.digest, "run_id": manifest.run.id})
     return FetchOrder(wanted, manifest, tuple(beside.paths), lfs_paths=tuple(beside.lfs_paths))
 
 

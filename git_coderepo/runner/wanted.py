@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 from git_coderepo.checkout.scope import common_directory
@@ -31,8 +31,7 @@ from git_coderepo.runner.overlay import OverlayReader, read_overlay
 from git_coderepo.runner.scratch import Scratch
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What is to be materialised, whatever named it: a manifest, or a commit of a code repository.
 
     `tree` is what must come out; `base` None means that the overlay is everything; `gitlinks` are the snapshot's (path
@@ -55,7 +54,7 @@ class Wanted:
     overlay_files: int | None = None
     deleted: tuple[bytes, ...] = ()
     gitlinks: Mapping[bytes, bytes] | None = None
-    receipt: Mapping[str, object] = field(default_factory=dict)
+    receipt: Mapping[str, object] = MappingProxyType({})
     local: LocalTree | None = None
     problem: CodeRepoError | None = None
     published: PublishedRequest | None = None
@@ -63,7 +62,7 @@ class Wanted:
     scope: tuple[bytes, ...] = ()
     keep: bytes = b""
     keep_tree: ObjectId | None = None
-    lfs: LfsSources = field(default_factory=LfsSources)
+    lfs: LfsSources = LfsSources()
 
     def open_overlay(self, limits: Limits | None = None) -> OverlayReader | None:
         """The overlay's entries, its digests already checked; None where nothing travels.
@@ -125,7 +124,7 @@ def wanted_by_manifest(
         submodules=submodules,
         keep=keep,
     )
-    return replace(wanted, receipt={**wanted.receipt, "manifest_digest": manifest.digest, "run_id": manifest.run.id})
+    return wanted._replace(receipt={**wanted.receipt, "manifest_digest": manifest.digest, "run_id": manifest.run.id})
 
 
 def wanted_by_code(

@@ -1,0 +1,62 @@
+"""RUN, as people name it: a manifest's path, `-`, or a run of the record."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import NamedTuple
+
+from git_coderepo.checkout.layout import Layout, read_layout, start_layout
+from git_coderepo.errors import GitNotFound, NotACheckout
+from git_coderepo.git import Git
+from git_coderepo.manifest.model import Manifest
+from git_coderepo.record.runs import Runs
+
+_PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
+
+
+class NamedRun(NamedTuple):
+    """What RUN named: a manifest and where it was read from; `path` is None for standard input."""
+
+    manifest: Manifest
+    path: bytes | None
+
+    @property
+    def folder(self) -> bytes | None:
+        """Where an overlay may lie beside it."""
+        return None if self.path is None else os.path.dirname(os.path.abspath(self.path))
+
+
+def runs_here(git: Git) -> tuple[Runs, Layout]:
+    """The record of the repository that `git` stands in, a bare one too. Raises NotACheckout."""
+    layout = read_layout(start_layout(git), git, bare_allowed=True)
+    return Runs(layout), layout
+
+
+def named_run(word: str, git: Git) -> NamedRun:
+    """The manifest that RUN names: `-`, a file's path, or a run of this repository's record.
+
+    Raises InvalidManifest, UnknownRun.
+    """
+    if is_manifest_path(word):
+        return NamedRun(Manifest.load(word), None if word == "-" else os.fsencode(word))
+    try:
+        runs, _ = runs_here(git)
+    except (NotACheckout, GitNotFound):
+        return NamedRun(Manifest.load(word), os.fsencode(word))  # a path, then, even if nothing is there
+    from git_coderepo.record.history import find_run
+
+    path = runs.path_of(find_run(runs, word))
+    return NamedRun(Manifest.load(os.fsdecode(path)), path)
+
+
+def is_manifest_path(word: str) -> bool:
+    """Whether RUN can only be a path: what looks like one, or a file that is there."""
+    if word == "-" or "/" in word or word.endswith(".json"):
+        return True
+    return os.path.exists(word) and not os.path.isdir(word)
+
+
+def is_id_prefix(word: str) -> bool:
+    """Whether a word can be the beginning of a run's id."""
+    return _PREFIX.fullmatch(word) is not None
