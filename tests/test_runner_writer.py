@@ -299,9 +299,9 @@ def test_an_overlay_names_each_path_once_and_only_what_it_said_it_would_replace(
         writer.add(entry(b"b", b"1"))
         with pytest.raises(UnsafeTree):
             writer.apply_overlay([entry(b"a", b"2"), entry(b"a", b"3")])
-    (target / "b").unlink()
-    (target / "a").unlink()
-    with TreeWriter(str(target)) as writer:
+    another = target / "another"
+    another.mkdir()
+    with TreeWriter(str(another)) as writer:
         writer.add(entry(b"b", b"1"))
         with pytest.raises(UnsafeTree):
             writer.apply_overlay([entry(b"b", b"2")])
@@ -435,6 +435,7 @@ def test_a_file_system_that_changed_a_name_is_found_out(target: Path):
     composed, decomposed = "café".encode(), "cafe\u0301".encode()
     with TreeWriter(str(target)) as writer:
         writer.add(entry(b"d/" + composed))
+        writer.write_out()
         os.rename(os.fsencode(target) + b"/d/" + composed, os.fsencode(target) + b"/d/" + decomposed)
         with pytest.raises(TargetUnusable, match=r"changes names: 'd/café' became 'd/cafe\\u0301'"):
             writer.finish()
@@ -448,6 +449,7 @@ def test_a_file_system_that_folds_case_is_found_out_when_names_collide(target: P
         mode = SYMLINK if b"link" in second else FILE
         with TreeWriter(str(place)) as writer:
             writer.add(entry(first, b"1"))
+            writer.write_out()
             twin = place / second.split(b"/a")[0].decode()
             if second == b"src/b":
                 twin.parent.mkdir()
@@ -460,6 +462,32 @@ def test_a_file_system_that_folds_case_is_found_out_when_names_collide(target: P
         assert refused.value.message.startswith(f"'{one.decode()}' and '{other.decode()}' are one name")
 
 
+@pytest.mark.parametrize(("first", "second"), [(b"Makefile", b"makefile"), (b"Src/a", b"src/b")])
+def test_names_that_collide_are_told_when_they_are_written_as_late_as_that(target: Path, first: bytes, second: bytes):
+    """Many small files are written together: both names were added when the disk takes them for one."""
+    with TreeWriter(str(target)) as writer:
+        writer.add(entry(first, b"1"))
+        writer.add(entry(second, b"2"))
+        writer.add(entry(b"z", b"3"))
+        (target / os.fsdecode(second.split(b"/")[0])).touch()
+        with pytest.raises(TargetUnusable, match="are one name on the file system of the target"):
+            writer.finish()
+    assert not (target / "z").exists()
+
+
+def test_many_small_files_large_ones_and_empty_ones_are_all_written_in_any_order(target: Path):
+    contents = {b"d%d/file %d" % (n % 7, n): b"%d" % n * (n % 5) for n in range(1000)}
+    contents |= {b"-large %d" % n: bytes([n]) * (n << 18) for n in range(8)}
+    entries = [entry(path, data) for path, data in contents.items()]
+    for each in entries[::100]:
+        each.contents = lambda data=each.contents: iter((data[:1], data[1:]))
+    written = write(target, *sorted(entries, key=lambda each: blob_id(each.path, "sha1")))
+    assert {path: (target / os.fsdecode(path)).read_bytes() for path in contents} == contents
+    assert {path: id for path, (_, id) in written.entries.items()} == {
+        path: blob_id(data, "sha1") for path, data in contents.items()
+    }
+
+
 def test_lost_exec_bits_links_and_names_are_found_out(target: Path):
     def spoiled(name: str, *damage: tuple[str, object]) -> str:
         place = target / name
@@ -468,6 +496,7 @@ def test_lost_exec_bits_links_and_names_are_found_out(target: Path):
             writer.add(entry(b"plain"))
             writer.add(entry(b"d/run", mode=EXECUTABLE))
             writer.add(entry(b"d/gone"))
+            writer.write_out()
             for path, how in damage:
                 if isinstance(how, int):
                     (place / path).chmod(how)

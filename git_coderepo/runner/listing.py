@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from git_coderepo.objects import ObjectId, directory_trees
+from git_coderepo.objects import GITLINK, ObjectId, directory_trees
+
+_PACKED_GITLINK = b"%06o" % GITLINK
 
 
 class Listing(Mapping[bytes, "tuple[int, bytes]"]):
@@ -67,6 +69,15 @@ class Listing(Mapping[bytes, "tuple[int, bytes]"]):
                     directory = directory.rpartition(b"/")[0]
         if len(alive) != len(self.directories):
             self.directories = {path: entries for path, entries in self.directories.items() if path in alive}
+
+    def gitlinks(self) -> dict[bytes, bytes]:
+        """The raw commit of each submodule by its path."""
+        return {
+            directory + b"/" + name if directory else name: packed[6:]
+            for directory, entries in self.directories.items()
+            for name, packed in entries.items()
+            if packed.startswith(_PACKED_GITLINK)
+        }
 
     def subdirectories(self) -> dict[bytes, set[bytes]]:
         """The names of the directories in each directory that has any."""

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import unicodedata
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 from git_coderepo.errors import TargetUnusable
-from git_coderepo.objects import EXECUTABLE, FILE, SYMLINK
+from git_coderepo.objects import EXECUTABLE, FILE, GITLINK, SYMLINK
 from git_coderepo.paths import quoted
 from git_coderepo.runner.directories import Directories, unusable
 from git_coderepo.runner.listing import Listing
 
-_PACKED_FILE = b"%06o" % FILE
 _PACKED_EXECUTABLE = b"%06o" % EXECUTABLE
 _PACKED_LINK = b"%06o" % SYMLINK
+# What is looked at of a mode, and which of it is right: kind and exec bit, of links and directories the kind alone.
+_LOOKED_AT = 0o170100
+_RIGHT = {
+    b"%06o" % FILE: (stat.S_IFREG,),
+    b"%06o" % EXECUTABLE: (stat.S_IFREG | 0o100,),
+    b"%06o" % SYMLINK: (stat.S_IFLNK, stat.S_IFLNK | 0o100),
+    b"%06o" % GITLINK: (stat.S_IFDIR, stat.S_IFDIR | 0o100),
+}
 
 
 def read_back(directories: Directories, listing: Listing) -> None:
     """Hold every name and mode below `directories` to the listing; raises TargetUnusable with the paths that differ."""
     subdirectories = listing.subdirectories()
-    fsencode, is_link, is_file = os.fsencode, stat.S_ISLNK, stat.S_ISREG
+    encoding, errors = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
     for directory in sorted(listing.directories):
         entries = listing.directories[directory]
         below: AbstractSet[bytes] = subdirectories.get(directory, frozenset())
@@ -30,21 +38,14 @@ def read_back(directories: Directories, listing: Listing) -> None:
         try:
             with os.scandir(directories.open(directory)) as items:
                 for item in items:
-                    name = fsencode(item.name)
+                    name = item.name.encode(encoding, errors)
                     found.add(name)
                     packed = entries.get(name)
                     if packed is None:
                         continue  # a directory, or a stranger that the count below finds
                     mode = item.stat(follow_symlinks=False).st_mode
-                    wanted = packed[:6]
-                    if wanted == _PACKED_FILE:
-                        right = is_file(mode) and not mode & 0o100
-                    elif wanted == _PACKED_EXECUTABLE:
-                        right = is_file(mode) and mode & 0o100 != 0
-                    else:
-                        right = is_link(mode) if wanted == _PACKED_LINK else stat.S_ISDIR(mode)
-                    if not right:
-                        raise _wrong_mode(_joined(directory, name), wanted, mode)
+                    if mode & _LOOKED_AT not in _RIGHT[packed[:6]]:
+                        raise _wrong_mode(_joined(directory, name), packed[:6], mode)
         except OSError as error:
             raise unusable(error, directory or "the target") from None
         if len(found) != len(entries) + len(below) or not (found >= below and found >= entries.keys()):

@@ -16,6 +16,10 @@ from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.readback import collision, read_back
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# Files wait until there are so many of them, or so many bytes, and are written one right after the other: a processor
+# that goes back and forth between the kernel and all that is done for an entry is slower at both.
+_MOST_WAITING = 64
+_MOST_WAITING_BYTES = 1 << 20
 _PACKED_MODES = {mode: b"%06o" % mode for mode in (FILE, EXECUTABLE)}
 _PACKED_LINK = b"%06o" % SYMLINK
 _PACKED_GITLINK = b"%06o" % GITLINK
@@ -46,7 +50,8 @@ class TreeWriter:
 
     First the base's entries (`add`, in any order), then `base_tree`, `apply_overlay`, `finish`, each where it is
     wanted. `replaced` names the paths that the overlay replaces or deletes: they are hashed, never written. Files get
-    the modes 666 or 777 less the umask and the time of writing. Symbolic links are made last: nothing goes through one.
+    the modes 666 or 777 less the umask and the time of writing; small ones are written many at a time (`write_out`),
+    so that a disk that does not take one may say so later. Symbolic links are made last: nothing goes through one.
 
     Every method raises UnsafeTree for what safety rule 3 refuses, DownloadDamaged for contents that are not as long
     as they should be, TargetUnusable when the disk or its file system does not take the tree. After an error the
@@ -75,6 +80,8 @@ class TreeWriter:
         self._link_bytes = 0
         self._bytes_seen = 0
         self._bytes_written = 0
+        self._waiting: list[tuple[bytes, bytes, int, bytes]] = []  # directory, name, mode, contents
+        self._bytes_waiting = 0
         self._base_tree: ObjectId | None = None
 
     # --- entries ---------------------------------------------------------------------------------
@@ -110,14 +117,18 @@ class TreeWriter:
                 raise InvalidManifest(f"the overlay deletes {quoted(path)}, which its base does not have")
             if path not in self._replaced and listing[path][0] != GITLINK:
                 raise ValueError(f"{path!r} is deleted, but was not named as replaced")
-        for path in self._replaced.union(deleted):
+        gone = self._replaced.union(deleted)
+        for path in gone:
             listing.discard(path)
-        if gitlinks is not None:
-            for path in [path for path in listing if listing[path][0] == GITLINK]:
+        present = listing.gitlinks()
+        changed = gitlinks is not None and gitlinks != present
+        if changed:
+            for path in present:
                 listing.discard(path)
+        if gone or changed:
+            self._base_tree = None
         listing.prune()
-        self._base_tree = None
-        self._put_gitlinks(gitlinks or {})
+        self._put_gitlinks(gitlinks or {} if changed else {})
         for entry in entries:
             self._take(entry, write=True)
 
@@ -151,31 +162,57 @@ class TreeWriter:
         self._bytes_seen += size
         if self._bytes_seen > self._limits.bytes:
             raise UnsafeTree(f"the tree has more than {self._limits.bytes} bytes")
-        contents = entry.contents
-        file = -1
         if write:
             self._bytes_written += size
+        contents = entry.contents
+        created_as = 0o777 if mode == EXECUTABLE else 0o666
+        if not isinstance(contents, bytes):
+            file = self._create(directory, name, created_as) if write else -1
             try:
-                parent = self._directories.make(directory)
-                file = os.open(name, _CREATE, 0o777 if mode == EXECUTABLE else 0o666, dir_fd=parent)
-            except FileExistsError:
-                raise collision(self._listing, path) from None
-            except OSError as error:
-                raise unusable(error, path, where=self._directories.root) from None
-        try:
-            if not isinstance(contents, bytes):
                 siblings[name] = packed + self._stream(entry, file)
-                return
-            if len(contents) != size:
-                raise DownloadDamaged(f"the contents of {quoted(path)} are not as long as was said")
-            if write and size:
-                _write(file, contents, path)
-        finally:
-            if write:
-                os.close(file)
+            finally:
+                if write:
+                    os.close(file)
+            return
+        if len(contents) != size:
+            raise DownloadDamaged(f"the contents of {quoted(path)} are not as long as was said")
         siblings[name] = packed + blob_id(contents, self._format)
+        if write:
+            self._waiting.append((directory, name, created_as, contents))
+            self._bytes_waiting += size
+            if len(self._waiting) >= _MOST_WAITING or self._bytes_waiting >= _MOST_WAITING_BYTES:
+                self.write_out()
+
+    def write_out(self) -> None:
+        """Write the files that were added so far and still wait for it; `finish` does so as well."""
+        waiting, self._waiting, self._bytes_waiting = self._waiting, [], 0
+        for directory, name, mode, contents in waiting:
+            file = self._create(directory, name, mode)
+            try:
+                if contents:
+                    self._write(file, contents, directory, name)
+            finally:
+                os.close(file)
+
+    def _create(self, directory: bytes, name: bytes, mode: int) -> int:
+        """A descriptor of a new file."""
+        try:
+            return os.open(name, _CREATE, mode, dir_fd=self._directories.make(directory))
+        except FileExistsError:
+            raise collision(self._listing, _joined(directory, name)) from None
+        except OSError as error:
+            raise unusable(error, _joined(directory, name), where=self._directories.root) from None
+
+    def _write(self, file: int, contents: bytes, directory: bytes, name: bytes) -> None:
+        try:
+            written = os.write(file, contents)
+            while written < len(contents):
+                written += os.write(file, memoryview(contents)[written:])
+        except OSError as error:
+            raise unusable(error, _joined(directory, name), where=self._directories.root) from None
 
     def _stream(self, entry: Entry, file: int) -> bytes:
+        directory, _, name = entry.path.rpartition(b"/")
         digest = blob_hasher(entry.size, self._format)
         left = entry.size
         for chunk in entry.chunks():
@@ -184,7 +221,7 @@ class TreeWriter:
                 break
             digest.update(chunk)
             if file >= 0:
-                _write(file, chunk, entry.path)
+                self._write(file, chunk, directory, name)
         if left:
             raise DownloadDamaged(f"the contents of {quoted(entry.path)} are not as long as was said")
         return digest.digest()
@@ -239,10 +276,10 @@ class TreeWriter:
         Raises TargetUnusable, naming the paths, when the file system folds case, changes Unicode, has no exec bit or no
         symbolic links.
         """
+        self.write_out()
         listing = self._listing
         listing.prune()
-        files = len(listing)
-        gitlinks: dict[bytes, bytes] = {}
+        gitlinks = listing.gitlinks()
         for path, target in self._links.items():
             directory, _, name = path.rpartition(b"/")
             try:
@@ -251,23 +288,18 @@ class TreeWriter:
                 raise collision(listing, path) from None
             except OSError as error:
                 raise unusable(error, path, where=self._directories.root) from None
-        for directory, entries in listing.directories.items():
-            for name, packed in entries.items():
-                if packed.startswith(_PACKED_GITLINK):
-                    files -= 1
-                    path = directory + b"/" + name if directory else name
-                    gitlinks[path] = packed[len(_PACKED_GITLINK) :]
-                    try:
-                        self._directories.make(path)
-                    except FileExistsError:
-                        raise collision(listing, path) from None
-                    except OSError as error:
-                        raise unusable(error, path, where=self._directories.root) from None
+        for path in gitlinks:
+            try:
+                self._directories.make(path)
+            except FileExistsError:
+                raise collision(listing, path) from None
+            except OSError as error:
+                raise unusable(error, path, where=self._directories.root) from None
         read_back(self._directories, listing)
         return WrittenTree(
             entries=listing,
             tree=self._base_tree or listing.tree(self._format),
-            files=files,
+            files=len(listing) - len(gitlinks),
             bytes=self._bytes_written + sum(map(len, self._links.values())),
             outside_links=links_that_leave(self._links),
             gitlinks=gitlinks,
@@ -291,10 +323,5 @@ class TreeWriter:
         self.close()
 
 
-def _write(file: int, contents: bytes, path: bytes) -> None:
-    try:
-        written = os.write(file, contents)
-        while written < len(contents):
-            written += os.write(file, memoryview(contents)[written:])
-    except OSError as error:
-        raise unusable(error, path) from None
+def _joined(directory: bytes, name: bytes) -> bytes:
+    return directory + b"/" + name if directory else name
