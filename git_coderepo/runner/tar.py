@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import chain
+from struct import Struct
 from typing import Protocol
 
 from git_coderepo.errors import DownloadDamaged, UnsafeTree
@@ -20,9 +22,14 @@ from git_coderepo.runner.limits import EXTENDED_HEADER_BYTES, Limits
 
 _BLOCK = 512
 _ZEROS = bytes(_BLOCK)
-# What is asked of the stream at once, and the most that one step inflates.
-_READ = 1 << 16
-_INFLATE = 1 << 18
+# What nearly every entry needs of its header: path, mode, size, checksum, type, magic.
+_HEADER = Struct("100s 8s 16x 12s 12x 8s c 100x 6s 249x")
+_POSIX, _GNU = b"ustar\0", b"ustar "
+# What is asked of the stream at once, little at first, so that there is soon something to write, then more: two
+# threads that hand over to each other often wait more than they work. And the most that one step inflates.
+_READ_FIRST = 1 << 15
+_READ = 1 << 18
+_INFLATE = 1 << 20
 # Contents up to this size are handed over in one piece.
 _IN_ONE_PIECE = 1 << 20
 # No archiver makes as many gzip members or extended headers in a row; each costs time without giving a file.
@@ -108,9 +115,9 @@ class TarReader(Iterator[Entry]):
                     raise DownloadDamaged("the archive ends after a header that announces an entry")
                 self._finish()
                 raise StopIteration
-            kind, size = _checked(header)
+            path, mode, kind, size = _checked(header)
             if kind not in b"xgLK":
-                return self._entry(header, kind, size, attributes)
+                return self._entry(header, path, mode, kind, size, attributes)
             extended += 1
             if extended > _MOST_EXTENDED or size > EXTENDED_HEADER_BYTES:
                 raise UnsafeTree("the archive has extended headers without measure")
@@ -126,29 +133,28 @@ class TarReader(Iterator[Entry]):
             else:
                 attributes[b"path" if kind == b"L" else b"linkpath"] = data.rstrip(b"\0")
 
-    def _entry(self, header: bytes, kind: bytes, size: int, attributes: dict[bytes, bytes] | None) -> Entry | None:
-        path = target = None
+    def _entry(
+        self, header: bytes, path: bytes, mode: bytes, kind: bytes, size: int, attributes: dict[bytes, bytes] | None
+    ) -> Entry | None:
+        target = None
+        # GNU's older format keeps other things where POSIX keeps the beginning of a long path.
+        if header[345] and header[257:263] == _POSIX:
+            path = header[345:500].rstrip(b"\0") + b"/" + path
         if attributes is not None:
-            path, target = attributes.get(b"path"), attributes.get(b"linkpath")
+            path, target = attributes.get(b"path", path), attributes.get(b"linkpath")
             stated = attributes.get(b"size")
             if stated is not None:
                 size = _decimal(stated)
             if any(key.startswith(b"GNU.sparse") for key in attributes):
                 kind = b"S"
-        if path is None:
-            path = header[:100].rstrip(b"\0")
-            # GNU's older format keeps other things where POSIX keeps the beginning of a long path.
-            if header[345] and header[257:263] == b"ustar\0":
-                path = header[345:500].rstrip(b"\0") + b"/" + path
         self._count += 1
         if self._count > self._limits.entries:
             raise UnsafeTree(f"the archive has more than {self._limits.entries} entries")
 
         if kind in b"0\0":
             path = self._below_top(path, is_directory=False)
-            mode = EXECUTABLE if _octal(header[100:108]) & 0o100 else FILE
             check_path(path)
-            return Entry(path, mode, size, self._contents(size))
+            return Entry(path, EXECUTABLE if _mode(mode) & 0o100 else FILE, size, self._contents(size))
         if kind not in b"25":
             what = _REFUSED.get(kind) or f"an entry of the unknown type {quoted(kind)}"
             raise UnsafeTree(f"{quoted(path)} is {what} in the archive")
@@ -193,19 +199,22 @@ class TarReader(Iterator[Entry]):
 
     def _take(self, size: int) -> bytes:
         """The next `size` bytes, in one piece."""
-        start = self._position
+        buffer, start = self._buffer, self._position
         end = start + size
-        if end > len(self._buffer):
-            pieces = [self._buffer[start:]]
-            missing = end - len(self._buffer)
-            while missing > 0:
-                block = self._more()
-                pieces.append(block)
-                missing -= len(block)
-            self._buffer = b"".join(pieces)
-            start, end = 0, size
+        if end <= len(buffer):
+            self._position = end
+            return buffer[start:end]
+        pieces = [buffer[start:]]
+        end -= len(buffer)
+        while True:
+            self._buffer = block = self._more()
+            if end <= len(block):
+                break
+            pieces.append(block)
+            end -= len(block)
         self._position = end
-        return self._buffer[start:end]
+        pieces.append(block[:end])
+        return b"".join(pieces)
 
     def _more(self) -> bytes:
         for block in self._blocks:
@@ -245,7 +254,11 @@ class TarReader(Iterator[Entry]):
     def _skip(self) -> None:
         while self._contents_left:
             self._piece()
-        self._take(self._padding_left)
+        end = self._position + self._padding_left
+        if end <= len(self._buffer):
+            self._position = end
+        else:
+            self._take(self._padding_left)
         self._padding_left = 0
 
     def _finish(self) -> None:
@@ -271,16 +284,18 @@ def _inflated(stream: Readable, most: int, digest: Digest | None) -> Iterator[by
 
 
 def _pieces(stream: Readable) -> Iterator[bytes]:
-    data = stream.read(_READ)
+    size = _READ_FIRST
+    data = stream.read(size)
     while len(data) < 2:
-        more = stream.read(_READ)
+        more = stream.read(size)
         if not more:
             raise DownloadDamaged("the archive is cut off" if data else "the archive is empty")
         data += more
     if data[:2] != b"\x1f\x8b":
         while data:
             yield data
-            data = stream.read(_READ)
+            size = min(2 * size, _READ)
+            data = stream.read(size)
         return
     members = 1
     inflater = zlib.decompressobj(wbits=31)
@@ -293,7 +308,7 @@ def _pieces(stream: Readable) -> Iterator[bytes]:
         if block:
             yield block
         if inflater.eof:
-            data = inflater.unused_data or stream.read(_READ)
+            data = inflater.unused_data or stream.read(size)
             if not data:
                 return
             members += 1
@@ -303,25 +318,24 @@ def _pieces(stream: Readable) -> Iterator[bytes]:
             continue
         data = inflater.unconsumed_tail
         if not data and len(block) < _INFLATE:
-            data = stream.read(_READ)
+            size = min(2 * size, _READ)
+            data = stream.read(size)
             if not data:
                 raise DownloadDamaged("the archive is cut off")
 
 
-def _checked(header: bytes) -> tuple[bytes, int]:
-    """Type and size of the entry that a header block describes, when it is one and its checksum is right."""
-    magic = header[257:263]
-    if magic not in (b"ustar\0", b"ustar "):
+def _checked(header: bytes) -> tuple[bytes, bytes, bytes, int]:
+    """Path, mode, type and size that a header block states, when it is one and its checksum is right."""
+    path, mode, length, checksum, kind, magic = _HEADER.unpack(header)
+    if magic not in (_POSIX, _GNU):
         raise DownloadDamaged("what arrived is not a tar archive")
     # The sum of the bytes, the checksum's own field counted as spaces. adler32 gives a sum at C's speed,
     # modulo 65521, which 512 bytes of ASCII do not reach.
     total = (zlib.adler32(header) & 0xFFFF) - 1 if header.isascii() else sum(header)
-    field = header[148:156]
-    if _octal(field) != total - sum(field) + 256:
+    if _octal(checksum) != total - sum(checksum) + 256:
         raise DownloadDamaged("a header of the archive has a wrong checksum")
-    field = header[124:136]
-    size = int.from_bytes(field[1:], "big") if field[0] == 0x80 else _octal(field)
-    return header[156:157], size
+    size = int.from_bytes(length[1:], "big") if length[0] == 0x80 else _octal(length)
+    return path.rstrip(b"\0"), mode, kind, size
 
 
 def _octal(field: bytes) -> int:
@@ -332,6 +346,9 @@ def _octal(field: bytes) -> int:
         return int(digits, 8)
     except ValueError:
         raise DownloadDamaged("a header of the archive has a number that is none") from None
+
+
+_mode = lru_cache(maxsize=64)(_octal)  # an archive has two or three of them
 
 
 def _decimal(digits: bytes) -> int:
