@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 
-# Blocks that wait at most: some MiB, so that memory stays what it was.
-_MOST = 8
+# Blocks of up to 1 MiB that wait at most.
+_MOST = 3
 _PATIENCE = 0.05  # seconds between two looks at whether anybody still wants what is read
 _LOOK = 1.0  # seconds until one who waits for data looks whether it is still being read
 
