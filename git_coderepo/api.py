@@ -17,9 +17,10 @@ from git_coderepo.record.recording import RunRequest
 from git_coderepo.record.snapshot import Request
 from git_coderepo.record.taking import take_snapshot
 from git_coderepo.runner.fetch import fetch as materialise
-from git_coderepo.runner.order import FetchOrder, directory_named, fetch_order, order_by_manifest, runner_settings
+from git_coderepo.runner.order import FetchOrder, directory_named, fetch_order, order_by_manifest
 from git_coderepo.runner.receipt import Receipt
 from git_coderepo.runner.verification import Verification, verify_directory
+from git_coderepo.settings import runner_settings
 
 
 def snapshot(

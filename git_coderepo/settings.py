@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.errors import UsageError
+from git_coderepo.errors import GitNotFound, UsageError
 from git_coderepo.git import Git
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 # `--show-scope` comes with git 2.26; `--null` ends a scope and an entry with NUL, a name with a newline.
 READ_ARGUMENTS = (
@@ -163,6 +163,20 @@ class Settings:
         """A number of bytes as `git config --type=int` reads it: `64k`, `100m`, `1g`."""
         text = self.text(name)
         return default if text is None else size_of(text, f"coderepo.{name}")
+
+
+def start_runner_settings(git: Git) -> Callable[[], Settings]:
+    """git's configuration where there is a git, else the environment alone; what is returned waits for the answer."""
+    try:
+        asked = git.start(*READ_ARGUMENTS)
+    except GitNotFound:
+        return lambda: Settings([], git.environment)
+    return lambda: Settings.parse(asked.checked(1), git.environment)
+
+
+def runner_settings(git: Git) -> Settings:
+    """The same, at once."""
+    return start_runner_settings(git)()
 
 
 def size_of(text: str, subject: str) -> int:

@@ -71,7 +71,7 @@ def _cache() -> Cache | None:
     from git_coderepo.git import Git
     from git_coderepo.runner.cache import Cache as Place
     from git_coderepo.runner.cacheplace import known_cache_place
-    from git_coderepo.runner.order import runner_settings
+    from git_coderepo.settings import runner_settings
 
     place = known_cache_place(runner_settings(Git()))
     return None if place is None else Place(place, notify=output.say)

@@ -44,19 +44,22 @@ def exec_(
     The code is kept in the cache, where nothing may write to it. The status is the command's; 125 where the code could
     not be had: then nothing was started. 126 and 127 as env(1), 128+N for a signal.
     """
+    if command and command[0] == "--":
+        command = command[1:]  # behind RUN it is left to us
+    if not command:
+        raise UsageError("no command to run", hints=[f"git coderepo exec {run} -- python train.py"])
     from git_coderepo.git import Git
+    from git_coderepo.settings import start_runner_settings
+
+    asked = start_runner_settings(Git())  # git answers while the rest is imported
     from git_coderepo.record.process import execute
     from git_coderepo.runner.cache import Cache
     from git_coderepo.runner.cached import CacheRules, cached_tree, fetch_with_cache
     from git_coderepo.runner.cacheplace import cache_place
     from git_coderepo.runner.execution import execution_environment, manifest_file, working_directory
-    from git_coderepo.runner.order import fetch_order, runner_settings
+    from git_coderepo.runner.order import fetch_order
 
-    if command and command[0] == "--":
-        command = command[1:]  # behind RUN it is left to us
-    if not command:
-        raise UsageError("no command to run", hints=[f"git coderepo exec {run} -- python train.py"])
-    settings = runner_settings(Git())
+    settings = asked()
     order = fetch_order(run, overlay=overlay, code_repository=code_repository, settings=settings)
     wanted, manifest = order.wanted, order.manifest
     for platform in wanted.platforms():

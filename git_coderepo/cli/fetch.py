@@ -48,11 +48,6 @@ def fetch(
 
     The tree id of what was written is the recorded one; else it is refused, and nothing is left behind.
     """
-    from git_coderepo.git import Git
-    from git_coderepo.runner.cached import fetch_with_cache
-    from git_coderepo.runner.fetch import fetch as materialise
-    from git_coderepo.runner.order import fetch_order, runner_settings
-
     if method not in METHODS:
         raise UsageError(f"'{method}' is no method", hints=[f"one of: {', '.join(METHODS)}"])
     if cache and method != "auto":
@@ -61,7 +56,13 @@ def fetch(
         raise UsageError("--cache and --subdirectory exclude each other: the cache keeps whole trees")
     if cache and not lfs:
         raise UsageError("--cache and --no-lfs exclude each other: the cache keeps whole files")
-    settings = runner_settings(Git())
+    from git_coderepo.git import Git
+    from git_coderepo.settings import start_runner_settings
+
+    asked = start_runner_settings(Git())  # git answers while the rest is imported
+    from git_coderepo.runner.order import fetch_order
+
+    settings = asked()
     order = fetch_order(
         run, overlay=overlay, code_repository=code_repository, subdirectory=subdirectory, settings=settings
     )
@@ -73,6 +74,8 @@ def fetch(
         platform.notify = output.say
     with ended_by_signals(), progress_shown(quiet) as progress:
         if method == "auto":
+            from git_coderepo.runner.cached import fetch_with_cache
+
             made = fetch_with_cache(
                 order.wanted,
                 directory,
@@ -83,6 +86,8 @@ def fetch(
                 lfs=lfs,
             )
         else:  # one way is insisted on
+            from git_coderepo.runner.fetch import fetch as materialise
+
             made = materialise(order.wanted, directory, method=method, progress=progress, lfs=lfs)
     if receipt is not None:
         made.write(receipt)

@@ -13,7 +13,8 @@ from git_coderepo.runner.cache import Cache
 from git_coderepo.runner.cached import CacheRules, cached_tree
 from git_coderepo.runner.cacheplace import cache_place
 from git_coderepo.runner.execution import python_path, working_directory
-from git_coderepo.runner.order import order_by_manifest, runner_settings
+from git_coderepo.runner.order import order_by_manifest
+from git_coderepo.settings import runner_settings
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from git_coderepo.checkout.lfs import object_folders
-from git_coderepo.errors import CodeRepoError, GitNotFound, InvalidManifest, RegistrationError, UnknownRun, UsageError
+from git_coderepo.errors import CodeRepoError, InvalidManifest, RegistrationError, UnknownRun, UsageError
 from git_coderepo.git import Git
 from git_coderepo.manifest.model import Code, Lfs, Manifest, Overlay, Repository
 from git_coderepo.objects import ObjectId
@@ -26,7 +26,7 @@ from git_coderepo.runner.local import Here, LocalTree, find_local
 from git_coderepo.runner.published import find_published
 from git_coderepo.runner.submodules import check_submodule, said_of
 from git_coderepo.runner.wanted import Wanted, WantedSubmodule, wanted_by_code, wanted_by_commit, wanted_by_manifest
-from git_coderepo.settings import Settings
+from git_coderepo.settings import Settings, runner_settings
 from git_coderepo.urls import RemoteURL, resolve_remote
 
 _HEX = frozenset("0123456789abcdef")
@@ -57,14 +57,6 @@ def split_commit(word: str) -> tuple[str, str, str] | None:
                 raise UsageError(f"'{path}' is no path from the root of the repository")
             return word[:at], commit, path.strip("/") if path not in (".", "./") else ""
     return None
-
-
-def runner_settings(git: Git) -> Settings:
-    """git's configuration where there is a git, else the environment alone."""
-    try:
-        return Settings.read(git)
-    except GitNotFound:
-        return Settings([], git.environment)
 
 
 def fetch_order(
