@@ -15,7 +15,8 @@ from git_coderepo.manifest.model import Manifest
 from git_coderepo.platforms.git_push import push
 from git_coderepo.record.document import Record, time_text, uuid7, write_record
 from git_coderepo.record.publication import reference_of, write_commit, write_tag
-from git_coderepo.record.refusals import LFS_POINTER, refuse_tokens, refuse_unreproducible, refuse_unserved
+from git_coderepo.record.refusals import LFS_POINTER, refuse_tokens, refuse_unserved
+from git_coderepo.record.reproducible import refuse_unreproducible
 from git_coderepo.record.source import choose_source_of
 from git_coderepo.urls import RemoteURL
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from git_coderepo.checkout.status import Change
     from git_coderepo.errors import ObjectMissing
     from git_coderepo.git import Git
-    from git_coderepo.manifest.model import Code
     from git_coderepo.record.source import CodeSource
     from git_coderepo.settings import Settings
 
@@ -262,16 +261,6 @@ def refuse_names(sending: Sequence[Difference]) -> None:
             raise NotReproducible(
                 f"no runner writes such a path: {error.message}", hints=["leave it out: git coderepo ignore PATH"]
             ) from error
-
-
-def refuse_unreproducible(code: Code, run: str) -> None:
-    """Raises NotReproducible, with the reasons of the record, for a `code` nobody can get back; `run` is its id."""
-    obstacles = code.obstacles
-    if obstacles:
-        raise NotReproducible(
-            f"the run {run} was recorded as not reproducible: {obstacles[0].message}",
-            hints=[f"and: {each.message}" for each in obstacles[1:]],
-        )
 
 
 def shown_size(size: int) -> str:

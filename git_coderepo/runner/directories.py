@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
-from functools import cache
 from itertools import islice
 
 from git_coderepo.errors import TargetUnusable, UnsafeTree
@@ -199,22 +197,13 @@ def sync_file_system(descriptor: int) -> None:
 
     Raises OSError when the device reports an error.
     """
-    load_sync()(descriptor)
-
-
-@cache
-def load_sync() -> Callable[[int], None]:
-    """What `sync_file_system` calls; it takes a while to load, and may be loaded while nobody waits."""
     import ctypes
 
     try:
         syncfs = ctypes.CDLL(None, use_errno=True).syncfs
     except (OSError, AttributeError):
-        return lambda _: os.sync()
-
-    def call(descriptor: int) -> None:
-        if syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-
-    return call
+        os.sync()
+        return
+    if syncfs(descriptor) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

@@ -15,8 +15,9 @@ from git_coderepo.errors import CodeRepoError, OverlayMissing, TreeDiffers
 from git_coderepo.git import Git
 from git_coderepo.manifest.model import Code, Repository
 from git_coderepo.objects import GITLINK, ObjectId
-from git_coderepo.record.refusals import refuse_unreproducible
-from git_coderepo.runner.methods import Delivery, blob_entries, listed_tree
+from git_coderepo.record.reproducible import refuse_unreproducible
+from git_coderepo.runner.git_tree import blob_entries, listed_tree
+from git_coderepo.runner.methods import Delivery
 from git_coderepo.runner.overlay import read_overlay
 from git_coderepo.urls import RemoteURL
 

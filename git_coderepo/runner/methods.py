@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import MappingProxyType
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from git_coderepo.checkout.scope import inside
 from git_coderepo.errors import (
@@ -24,17 +24,19 @@ from git_coderepo.errors import (
     TreeDiffers,
     UnsafeTree,
 )
-from git_coderepo.git import Git, read_blobs
-from git_coderepo.objects import EXECUTABLE, FILE, GITLINK, SYMLINK, ObjectId
+from git_coderepo.objects import EXECUTABLE, FILE, SYMLINK, ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.runner.ahead import Ahead
 from git_coderepo.runner.entries import Entry
+from git_coderepo.runner.git_tree import blob_entries, listed_tree
 from git_coderepo.runner.limits import Limits
-from git_coderepo.runner.scratch import Scratch, tree_rows
 from git_coderepo.runner.tar import Readable, TarReader
 
-# Blobs above this size are handed on in pieces.
+if TYPE_CHECKING:
+    from git_coderepo.runner.scratch import Scratch
+
+# Larger files are read in pieces.
 _WHOLE = 1 << 20
 
 
@@ -128,6 +130,8 @@ def _fetched(
     request: BaseRequest, stack: ExitStack, *, part_only: bool
 ) -> tuple[Scratch, list[tuple[bytes, int, str]], dict[bytes, bytes]]:
     """A scratch repository that has what is wanted, and what that is; with `part_only` no other contents come."""
+    from git_coderepo.runner.scratch import Scratch
+
     scratch = stack.enter_context(Scratch(request.object_format, request.environment))
     only = "blob:none" if part_only else None
     scratch.fetch_commit(
@@ -143,6 +147,8 @@ def _fetched(
 @contextmanager
 def published_method(request: PublishedRequest) -> Iterator[Delivery]:
     """The whole snapshot, by the reference of its run: what it leads to is known to be right once it is hashed."""
+    from git_coderepo.runner.scratch import Scratch
+
     with Scratch(request.object_format, request.environment) as scratch:
         try:
             commit = scratch.fetch_reference(request.platform, request.reference)
@@ -221,37 +227,6 @@ def _with_or_without_prefix(entries: Iterator[Entry], part: bytes) -> Iterator[E
         path = entry.path[len(prefix) :] if entry.path.startswith(prefix) else entry.path
         if path and not part.startswith(entry.path):
             yield Entry(path, entry.mode, entry.size, entry.contents)
-
-
-def listed_tree(
-    git: Git, name: str, limits: Limits | None = None, scope: tuple[bytes, ...] = ()
-) -> tuple[list[tuple[bytes, int, str]], dict[bytes, bytes]]:
-    """(path, mode and id of each file and link, the raw commit of each submodule by its path) of a tree or commit.
-
-    Only of what is inside of `scope`, where there is one.
-    Raises UnsafeTree for one with more entries than `limits` allow.
-    """
-    parted = (row.partition(b"\t") for row in tree_rows(git, name, limits, scope))
-    rows = [(facts.split(b" "), path) for facts, _, path in parted]
-    gitlinks = {path: bytes.fromhex(facts[2].decode()) for facts, path in rows if int(facts[0], 8) == GITLINK}
-    return [(path, int(facts[0], 8), facts[2].decode()) for facts, path in rows if path not in gitlinks], gitlinks
-
-
-def blob_entries(git: Git, rows: list[tuple[bytes, int, str]]) -> Iterator[Entry]:
-    """The files and links of a listing, read object by object."""
-    for (path, mode, _), (_, size, source) in zip(rows, read_blobs(git, [id for _, _, id in rows]), strict=True):
-        if size <= _WHOLE:
-            yield Entry(path, mode, size, source.read(size))
-            continue
-
-        yield Entry(path, mode, size, partial(_pieces, source, size))
-
-
-def _pieces(source: BinaryIO, size: int) -> Iterator[bytes]:
-    """The next `size` bytes of a file, a piece at a time."""
-    while size > 0 and (piece := source.read(min(size, _WHOLE))):
-        size -= len(piece)
-        yield piece
 
 
 def _disk_entries(root: bytes, request: BaseRequest) -> Iterator[Entry]:

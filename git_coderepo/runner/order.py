@@ -16,14 +16,13 @@ from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.record.keep import find_overlay
 from git_coderepo.record.named import is_id_prefix, named_run
 from git_coderepo.record.publication import reference_of
-from git_coderepo.record.refusals import refuse_unreproducible
+from git_coderepo.record.reproducible import refuse_unreproducible
 from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.record.source import CodeSource, source_here
 from git_coderepo.registrations.build import build, from_manifest
 from git_coderepo.registrations.config import Registration, inferred, registrations
 from git_coderepo.registrations.credentials.users import users_chain
 from git_coderepo.runner.local import Here, LocalTree, find_local
-from git_coderepo.runner.published import find_published
 from git_coderepo.runner.submodules import check_submodule, said_of
 from git_coderepo.runner.wanted import Wanted, WantedSubmodule, wanted_by_code, wanted_by_commit, wanted_by_manifest
 from git_coderepo.settings import Settings, runner_settings
@@ -124,6 +123,8 @@ def _order_by_published(
     try:
         source = source_here(git, code_repository)
         platform = source.platform()
+        from git_coderepo.runner.published import find_published
+
         found = find_published(platform, git, run)
     except UnknownRun:
         raise

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from git_coderepo.checkout.scope import pathspecs
-from git_coderepo.errors import CodeRepoError, CommitMissing, GitUnusable, TargetUnusable, UnsafeTree
+from git_coderepo.errors import CodeRepoError, CommitMissing, GitUnusable, TargetUnusable
 from git_coderepo.git import Git
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.git_transport import ask
 from git_coderepo.runner.directories import OPEN_DIRECTORY
 from git_coderepo.runner.leftovers import hold, sweep
-from git_coderepo.runner.limits import NAME_BYTES, Limits
 from git_coderepo.runner.temporary import temporary_directory
 
 # A server that serves only tips (protocol v0) is asked for its branches, deeper each time.
@@ -155,25 +153,3 @@ class Scratch:
             return ObjectId(id)
         first_line = self.git.run("cat-file", "commit", commit.hex).split(b"\n", 1)[0]
         return ObjectId(first_line.removeprefix(b"tree ").decode())
-
-
-def tree_rows(git: Git, name: str, limits: Limits | None = None, scope: Sequence[bytes] = ()) -> list[bytes]:
-    """The rows `MODE TYPE ID TAB PATH` (`git help ls-tree`) of every path below a tree or commit that is no directory.
-
-    Only of those inside of `scope`, where there is one.
-    A few small objects can name one another into more paths than there is memory for, and into directories that hold
-    nothing: they are counted as they come. Raises UnsafeTree, GitFailed.
-    """
-    most = (limits or Limits()).entries
-    pieces: list[bytes] = []
-    rows = size = 0
-    with git.stream("ls-tree", "-r", "-t", "-z", "--full-tree", name, *pathspecs(scope)) as output:
-        while piece := output.read(1 << 20):
-            pieces.append(piece)
-            rows += piece.count(0)
-            size += len(piece)
-            if rows > most:
-                raise UnsafeTree(f"the tree has more than {most} entries")
-            if size > 2 * NAME_BYTES:
-                raise UnsafeTree("the tree has names without measure")
-    return [row for row in b"".join(pieces).split(b"\0") if row and not row.startswith(b"040000 ")]

@@ -11,7 +11,8 @@ from git_coderepo.errors import CodeRepoError, DownloadDamaged, StoreDamaged, St
 from git_coderepo.manifest.model import Code, Manifest, Repository
 from git_coderepo.objects import GITLINK, ObjectId, TreeEntry, blob_hasher, tree_id
 from git_coderepo.record.keep import find_overlay
-from git_coderepo.record.refusals import refuse_tokens, refuse_unreproducible
+from git_coderepo.record.refusals import refuse_tokens
+from git_coderepo.record.reproducible import refuse_unreproducible
 from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.record.sharing import put_tree
 from git_coderepo.runner.limits import Limits

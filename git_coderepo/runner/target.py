@@ -10,7 +10,7 @@ from pathlib import Path
 
 from git_coderepo.errors import TargetUnusable
 from git_coderepo.paths import quoted
-from git_coderepo.runner.directories import OPEN_DIRECTORY, load_sync, remove_tree, sync_file_system, unusable
+from git_coderepo.runner.directories import OPEN_DIRECTORY, remove_tree, sync_file_system, unusable
 from git_coderepo.runner.leftovers import Held, hold, sweep
 
 _INSIDE = ".coderepo-"
@@ -38,7 +38,6 @@ class Target:
         self._place: _Beside | _Inside | None = None
 
     def __enter__(self) -> Target:
-        load_sync()
         try:
             self._place = _place(self._directory)
         except OSError as error:

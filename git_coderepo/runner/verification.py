@@ -25,12 +25,13 @@ from git_coderepo.objects import (
 from git_coderepo.runner.conversion import stored
 from git_coderepo.runner.directories import Directories, Root, unusable
 from git_coderepo.runner.entries import Entry
+from git_coderepo.runner.git_tree import tree_rows
 from git_coderepo.runner.lfs import by_pointers, lfs_paths
 from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.local import Here
 from git_coderepo.runner.methods import BaseRequest, archive_method
 from git_coderepo.runner.part import below, tree_of_entries
-from git_coderepo.runner.scratch import Scratch, tree_rows
+from git_coderepo.runner.scratch import Scratch
 from git_coderepo.runner.verify import Differences, compare, rehash
 from git_coderepo.runner.wanted import Wanted
 

@@ -28,7 +28,6 @@ from git_coderepo.runner.methods import (
     PublishedRequest,
 )
 from git_coderepo.runner.overlay import OverlayReader, read_overlay
-from git_coderepo.runner.scratch import Scratch
 
 
 class Wanted(NamedTuple):
@@ -242,6 +241,8 @@ def wanted_by_commit(
     Without git it is what the platform says of the commit. Raises CommitMissing, MethodUnavailable, PlatformErrors.
     """
     try:
+        from git_coderepo.runner.scratch import Scratch
+
         with Scratch(commit.object_format, environment) as scratch:
             scratch.fetch_commit(platform, commit, only="blob:none" if part else "tree:0")
             tree, tree_by = scratch.tree_of(commit, part), "commit"

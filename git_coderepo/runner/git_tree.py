@@ -1,0 +1,70 @@
+"""A tree that git has: its rows, and its files read object by object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import BinaryIO
+
+from git_coderepo.checkout.scope import pathspecs
+from git_coderepo.errors import UnsafeTree
+from git_coderepo.git import Git, read_blobs
+from git_coderepo.objects import GITLINK
+from git_coderepo.runner.entries import Entry
+from git_coderepo.runner.limits import NAME_BYTES, Limits
+
+# Blobs above this size are handed on in pieces.
+_WHOLE = 1 << 20
+
+
+def tree_rows(git: Git, name: str, limits: Limits | None = None, scope: Sequence[bytes] = ()) -> list[bytes]:
+    """The rows `MODE TYPE ID TAB PATH` (`git help ls-tree`) of every path below a tree or commit that is no directory.
+
+    Only of those inside of `scope`, where there is one.
+    A few small objects can name one another into more paths than there is memory for, and into directories that hold
+    nothing: they are counted as they come. Raises UnsafeTree, GitFailed.
+    """
+    most = (limits or Limits()).entries
+    pieces: list[bytes] = []
+    rows = size = 0
+    with git.stream("ls-tree", "-r", "-t", "-z", "--full-tree", name, *pathspecs(scope)) as output:
+        while piece := output.read(1 << 20):
+            pieces.append(piece)
+            rows += piece.count(0)
+            size += len(piece)
+            if rows > most:
+                raise UnsafeTree(f"the tree has more than {most} entries")
+            if size > 2 * NAME_BYTES:
+                raise UnsafeTree("the tree has names without measure")
+    return [row for row in b"".join(pieces).split(b"\0") if row and not row.startswith(b"040000 ")]
+
+
+def listed_tree(
+    git: Git, name: str, limits: Limits | None = None, scope: tuple[bytes, ...] = ()
+) -> tuple[list[tuple[bytes, int, str]], dict[bytes, bytes]]:
+    """(path, mode and id of each file and link, the raw commit of each submodule by its path) of a tree or commit.
+
+    Only of what is inside of `scope`, where there is one.
+    Raises UnsafeTree for one with more entries than `limits` allow.
+    """
+    parted = (row.partition(b"\t") for row in tree_rows(git, name, limits, scope))
+    rows = [(facts.split(b" "), path) for facts, _, path in parted]
+    gitlinks = {path: bytes.fromhex(facts[2].decode()) for facts, path in rows if int(facts[0], 8) == GITLINK}
+    return [(path, int(facts[0], 8), facts[2].decode()) for facts, path in rows if path not in gitlinks], gitlinks
+
+
+def blob_entries(git: Git, rows: list[tuple[bytes, int, str]]) -> Iterator[Entry]:
+    """The files and links of a listing, read object by object."""
+    for (path, mode, _), (_, size, source) in zip(rows, read_blobs(git, [id for _, _, id in rows]), strict=True):
+        if size <= _WHOLE:
+            yield Entry(path, mode, size, source.read(size))
+            continue
+
+        yield Entry(path, mode, size, partial(_pieces, source, size))
+
+
+def _pieces(source: BinaryIO, size: int) -> Iterator[bytes]:
+    """The next `size` bytes of a file, a piece at a time."""
+    while size > 0 and (piece := source.read(min(size, _WHOLE))):
+        size -= len(piece)
+        yield piece
