@@ -130,8 +130,8 @@ def _report(part: str, scratch: Path, environment: dict[str, str], wanted: Wante
     else:
         words = (
             "One server for all, on this machine, over https; the archive is made once and served from memory. The "
-            "fifth and sixth figure: from the first request that the server saw until DIR is there with all its files; "
-            "ours appears then, the others' when they end. Peak: the largest process."
+            "first request is the first that the server saw; from there until DIR is there with all its files: ours "
+            "appears then, the others' when they end. Peak: the largest process."
         )
         for latency, name in ((ROUND_TRIP, "30 ms a round trip"), (0.0, "without delay")):
             yield from _section(f"Getting it back, {name}", scratch, rounds, words)

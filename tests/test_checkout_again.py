@@ -23,10 +23,8 @@ from tests.test_checkout_seed import (
     ODD,
     RULES,
     SINCE,
-    same_size_same_time,
     seed_of,
     snapshot,
-    with_attributes_below,
     with_crlf,
 )
 from tests.test_checkout_snapshot import check_overlay
@@ -194,7 +192,7 @@ MORE = [
     one_more, one_less, one_for_another, one_that_is_deleted_and_back, executable, a_link_to_the_same, two_swapped,
     staged_other, ctime_alone,
 ]  # fmt: skip
-QUICK = (one_for_another, ctime_alone, same_size_same_time, with_crlf, with_attributes_below)
+QUICK = (one_for_another, ctime_alone, with_crlf)
 
 
 def _marked(acts: Sequence[Callable[[Repo], None]]) -> list[Any]:
@@ -239,7 +237,9 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("where", ["configuration", "environment", "team"])
+@pytest.mark.parametrize(
+    "where", ["configuration", *(pytest.param(where, marks=pytest.mark.slow) for where in ("environment", "team"))]
+)
 @pytest.mark.parametrize(
     "name", [name if name == "exclude" else pytest.param(name, marks=pytest.mark.slow) for name in SETTINGS]
 )
