@@ -21,7 +21,8 @@ LARGE_ROUNDS = 3
 ROUND_TRIP = 0.030
 
 HEADING = (
-    "| files | archive, MB | way | s | × `curl` | to the first request, s | from there to DIR, s | × `curl` | peak, MiB |",
+    "| files | archive, MB | way | s | × `curl` | to the first request, s | from there to DIR, s | × `curl` "
+    "| peak, MiB |",
     "|---:|---:|---|---:|---:|---:|---:|---:|---:|",
 )
 
@@ -61,10 +62,10 @@ def _rows(
         timings = in_turns(world.contestants(), rounds)
         curl, visible = timings[0], world.visible
         for timing in timings:
-            mine, theirs = visible[timing.name], visible[curl.name]
+            asked, mine, theirs = world.asked[timing.name], visible[timing.name], visible[curl.name]
             yield (
                 f"| {files} | {megabytes:.1f} | {timing.name} | {timing.median:.3f} | {timing.ratio_to(curl):.2f} "
-                f"| {world.asked[timing.name].median:.3f} | {mine.median:.3f} | {mine.ratio_to(theirs):.2f} | {timing.peak:.0f} |"
+                f"| {asked.median:.3f} | {mine.median:.3f} | {mine.ratio_to(theirs):.2f} | {timing.peak:.0f} |"
             )
         inside = Timing("receipt", world.seconds_inside)
         yield (
