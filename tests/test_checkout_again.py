@@ -369,6 +369,15 @@ def test_another_version_of_the_program_looks_at_each_path(many: Repo, monkeypat
 
 
 @pytest.mark.slow
+def test_where_the_clock_was_set_back_each_path_is_looked_at(many: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = Looks(monkeypatch)
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() - 3_600_000_000_000)
+    check(many)
+    assert looks.count() == 1
+
+
+@pytest.mark.slow
 def test_a_seed_that_was_copied_with_another_time_is_not_trusted_as_a_whole(
     many: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
