@@ -101,11 +101,6 @@ class Process:
             self.stderr = _whole(self._err)
         return self
 
-    @property
-    def runs(self) -> bool:
-        """Whether it is at work still."""
-        return self.status is None and os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
-
     def checked(self, *allowed: int) -> bytes:
         """The output of a command that ended with 0 or one of `allowed`; raises GitFailed otherwise."""
         self.finish()

@@ -101,11 +101,6 @@ class Surveying:
         self._settings = git.start(*READ_ARGUMENTS)
         self._walk = start_walk(git, GUESS)
 
-    @property
-    def waits(self) -> bool:
-        """Whether git still looks at the work tree."""
-        return self._status is not None and self._status.runs
-
     def locate(self) -> Layout:
         """Where this is, as soon as git has said that; what lies there is asked for next. Raises NotACheckout."""
         if self.layout is None:

@@ -67,9 +67,6 @@ def _record(started: Surveying, *, whole: bool) -> bool:
     from git_coderepo.record.taking import take_snapshot
     from git_coderepo.registrations import build  # noqa: F401
 
-    if started.waits:
-        from git_coderepo.record import changes, packing  # noqa: F401  # only dirty ones need them
-
     found = survey(started.git, _say, started=started)
     if not whole and any(entry.section == "coderepo" and entry.name == "source" for entry in found.settings.entries):
         started.end()
