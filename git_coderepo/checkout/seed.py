@@ -39,8 +39,7 @@ class Memory:
     """
 
     __slots__ = (
-        "_before", "_folders", "_found", "_layout", "_path", "_settings", "_there", "are_made",
-        "entries", "modified",
+        "_before", "_folders", "_found", "_layout", "_path", "_settings", "_there", "are_made", "entries", "modified",
     )  # fmt: skip
 
     def __init__(
