@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.errors import CodeRepoError, GitNotFound, ObjectMissing
 from git_coderepo.trace import is_on, redact, trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import BinaryIO
+
+    from git_coderepo.errors import CodeRepoError
 
     Argument = str | bytes
 
@@ -81,6 +82,8 @@ class Process:
         except FileNotFoundError:
             os.close(self._out)
             os.close(self._err)
+            from git_coderepo.errors import GitNotFound
+
             raise GitNotFound("no 'git' on PATH", hints=["install git 2.34 or newer, or add it to PATH"]) from None
         finally:
             for descriptor in (opened, child_out):
@@ -283,6 +286,8 @@ def read_blobs(git: Git, ids: Sequence[str]) -> Iterator[tuple[str, int, BinaryI
             if not header:
                 stream.process.checked()  # it ended early: in a partial clone, at an object that it lacks
             if len(header) != 3:
+                from git_coderepo.errors import ObjectMissing
+
                 raise ObjectMissing(id, stderr=b" ".join(header))
             yield id, int(header[2]), output
             output.read(1)
@@ -299,6 +304,8 @@ def check_version(git: Git) -> str:
     """The version's text; raises CodeRepoError for a git older than 2.34."""
     numbers, text = version(git)
     if numbers < OLDEST_GIT:
+        from git_coderepo.errors import CodeRepoError
+
         raise CodeRepoError(f"git {text} is too old", hints=["git coderepo needs git 2.34 or newer"])
     return text
 

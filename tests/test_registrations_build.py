@@ -21,10 +21,11 @@ from git_coderepo.errors import (
 )
 from git_coderepo.git import Git
 from git_coderepo.registrations import secrets
-from git_coderepo.registrations.build import build, credential_home, from_manifest, helpers_know_hosts
+from git_coderepo.registrations.build import build, credential_home
 from git_coderepo.registrations.config import Registration
 from git_coderepo.registrations.credentials.users import users_chain
 from git_coderepo.registrations.describe import credential_source, described
+from git_coderepo.registrations.recorded import from_manifest, helpers_know_hosts
 from git_coderepo.registrations.sources import is_installed
 from git_coderepo.settings import Settings
 from git_coderepo.urls import Origin, RemoteURL

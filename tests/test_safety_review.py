@@ -17,8 +17,8 @@ from git_coderepo.git import Git
 from git_coderepo.manifest.model import Remote, Repository
 from git_coderepo.record.snapshot import Request
 from git_coderepo.record.taking import take_snapshot
-from git_coderepo.registrations.build import from_manifest
 from git_coderepo.registrations.credentials.users import users_chain
+from git_coderepo.registrations.recorded import from_manifest
 from git_coderepo.settings import Settings
 from tests.e2e.support import Machine, World, load, world
 from tests.support.program import Program

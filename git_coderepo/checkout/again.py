@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 import time
 
-from git_coderepo.checkout.seed import conditions, seed_path
-from git_coderepo.checkout.seedfile import parse_seed
 from git_coderepo.checkout.store import Store
 from git_coderepo.objects import ID_LENGTHS
 
@@ -37,7 +35,7 @@ class Again:
     def __init__(self, git: Git, layout: Layout) -> None:
         self._layout = layout
         self._store = Store(layout)
-        self._path = seed_path(layout, self._store)
+        self._path = self._store.seed
         self._file = -1
         self._process: Process | None = None
         self._seed: Seed | None = None
@@ -47,6 +45,8 @@ class Again:
             self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return
+        from git_coderepo.checkout.seedfile import parse_seed
+
         self._facts = os.fstat(self._file)
         try:
             with open(self._file, "rb", closefd=False) as file:
@@ -67,6 +67,8 @@ class Again:
         process, seed = self._process, self._seed
         if process is None or seed is None or seed.last is None:
             return None
+        from git_coderepo.checkout.seed import conditions
+
         last = seed.last
         if (last.said, last.deciding) != (said, deciding) or not self._store.has_made(last.tree):
             return None

@@ -47,7 +47,7 @@ class IndexFile:
         data, end = self._data, self._end
         if end is None or data[7] == 4 or self._tree(end) != tree:
             return None  # version 4 shortens names
-        if any((at - 24 - _HEADER) % 8 == 0 for at in _found(data, GITLINK.to_bytes(4, "big"), end)):
+        if _may_have_gitlinks(data, end):
             return None
         rows: list[bytes] = []
         for at in _found(data, _ATTRIBUTES_NAME, end):
@@ -164,6 +164,20 @@ def entries_of(data: bytes, id_length: int) -> dict[bytes, bytes] | None:
         entries[data[name:end]] = data[at : name - 2]
         at += (end - at + 8) & ~7
     return entries
+
+
+def _may_have_gitlinks(data: bytes, end: int) -> bool:
+    """Whether the mode of a submodule stands where that of an entry may.
+
+    Its one byte that is no NUL is found twice as fast as all four, where names do not consist of such bytes.
+    """
+    mode, offset = GITLINK.to_bytes(4, "big"), _HEADER + _MODE.start
+    for number, at in enumerate(_found(data, mode[2:3], end)):
+        if (at - 2 - offset) % 8 == 0 and data[at - 2 : at + 2] == mode:
+            return True
+        if number > end >> 7:
+            return any((at - offset) % 8 == 0 for at in _found(data, mode, end))
+    return False
 
 
 def _found(data: bytes, wanted: bytes, end: int) -> Iterator[int]:

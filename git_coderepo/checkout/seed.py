@@ -48,7 +48,7 @@ class Memory:
         self._layout = layout
         self._settings = settings
         self._found = found
-        self._path = seed_path(layout, store)
+        self._path = store.seed
         gone, self._there = found.gone_and_there()
         left_out = frozenset(gone)
         self.entries = {path: entry for path, entry in entries.items() if path not in left_out}
@@ -88,12 +88,6 @@ class Memory:
             return
         if self._before == conditions(self._layout, self._settings, self._folders):
             write_seed(self._path, self._layout.object_format, made, self._found, self._before, self._folders, last)
-
-
-def seed_path(layout: Layout, store: Store) -> bytes:
-    """Where a worktree's seed lies: among what is ours, so that `prune` finds that of a worktree which is gone."""
-    linked = layout.git_dir != layout.common_dir
-    return store.directory + (b"/seed." + os.path.basename(layout.git_dir) if linked else b"/seed")
 
 
 def is_possible(layout: Layout, found: Found) -> bool:

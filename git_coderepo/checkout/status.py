@@ -5,14 +5,13 @@ Format: https://git-scm.com/docs/git-status#_porcelain_format_version_2, with `-
 
 from __future__ import annotations
 
-from git_coderepo.errors import GitFailed, NotReproducible
-from git_coderepo.objects import ObjectId
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from git_coderepo.errors import NotReproducible
     from git_coderepo.git import Git, Process
+    from git_coderepo.objects import ObjectId
 
 
 _FILTER_WORDS = ("initialization for subprocess", "packet write ", "the remote end hung up")
@@ -131,6 +130,8 @@ def read_status(process: Process) -> Status:
     process.finish()
     _refuse_broken(process.stderr)
     if process.status != 0:
+        from git_coderepo.errors import GitFailed
+
         failure = process.failure()
         raise (filter_failure(process.stderr) if isinstance(failure, GitFailed) else None) or failure
     output = process.stdout
@@ -146,6 +147,8 @@ def _refuse_broken(words: bytes) -> None:
         path, found, _ = line.partition("/.git' not recognized as a git repository")
         name = path.partition("'")[2] if found else line.removeprefix(nowhere).partition("/../")[0]
         if found or line.startswith(nowhere):
+            from git_coderepo.errors import NotReproducible
+
             raise NotReproducible(
                 f"the submodule '{name}' has a '.git' in which git finds no repository",
                 hints=[f"move '{name}' away, and then: git submodule update --init '{name}'"],
@@ -161,6 +164,8 @@ def filter_failure(stderr: bytes) -> NotReproducible | None:
     lines = stderr.decode("utf-8", "replace").splitlines()
     if not any(word in line for line in lines for word in _FILTER_WORDS):
         return None
+    from git_coderepo.errors import NotReproducible
+
     return NotReproducible(
         f"a file cannot be recorded: its filter failed: {lines[0]}",
         hints=["install the filter's command; where it is git-lfs: git lfs install"],
@@ -174,6 +179,8 @@ def _refuse_unseen(words: bytes) -> None:
         listing = line.startswith("warning: could not open directory '")
         if listing or (not line.startswith(("warning: ", "hint: ", "trace: ")) and reason in _UNREACHABLE):
             path = line.partition("'")[2].rpartition("'")[0] if listing else line.rpartition(": ")[0]
+            from git_coderepo.errors import NotReproducible
+
             raise NotReproducible(
                 f"git cannot look at '{path}': {reason}",
                 hints=["make it readable, or leave it out: git coderepo ignore PATH"],
@@ -182,6 +189,8 @@ def _refuse_unseen(words: bytes) -> None:
 
 def parse_status(output: bytes) -> Status:
     """The state from the command's bytes: what begins with `#` comes first."""
+    from git_coderepo.objects import ObjectId
+
     head: ObjectId | None = None
     branch: str | None = None
     upstream: str | None = None

@@ -35,6 +35,12 @@ class Store:
         return self.directory + b"/overlays"
 
     @property
+    def seed(self) -> bytes:
+        """A worktree's last private index: beside the others', where `prune` finds that of a worktree which is gone."""
+        linked = self.layout.git_dir != self.layout.common_dir
+        return self.directory + (b"/seed." + os.path.basename(self.layout.git_dir) if linked else b"/seed")
+
+    @property
     def lfs_setting(self) -> tuple[str, str]:
         """What has git-lfs's clean filter keep here, and not in the user's repository, what it reads."""
         return "lfs.storage", os.fsdecode(self.directory + b"/lfs")

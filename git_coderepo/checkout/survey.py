@@ -6,7 +6,6 @@ from git_coderepo.checkout.again import Again
 from git_coderepo.checkout.base import GUESS, start_walk
 from git_coderepo.checkout.indexfile import IndexFile
 from git_coderepo.checkout.layout import read_layout, start_layout
-from git_coderepo.checkout.marks import marked_paths
 from git_coderepo.checkout.scope import inside, looked_at, pathspecs, rows_inside, scope_of
 from git_coderepo.checkout.status import read_status, start_status
 from git_coderepo.checkout.team import start_team, with_team
@@ -109,7 +108,12 @@ class Surveying:
                 self._again = Again(self.git, self.layout)
         return self.layout
 
-    def read(self, notify: Callable[[str], None], include: Callable[[Layout], Sequence[bytes]]) -> Survey | None:
+    def read(
+        self,
+        notify: Callable[[str], None],
+        include: Callable[[Layout], Sequence[bytes]],
+        meanwhile: Callable[[Git, Settings, Layout], None],
+    ) -> Survey | None:
         """The answers; None where HEAD moved between them. Raises NotACheckout, GitFailed, NotReproducible."""
         git = self.git
         layout = self.locate()
@@ -128,13 +132,18 @@ class Surveying:
             rows = index.rows_of(layout.head_tree.raw) if index is not None else None
             if rows is None:
                 self._listing = git.start("ls-tree", "-r", "-z", "--full-tree", layout.head_tree.hex)
-        marked = marked_paths(git, layout) if index is not None and index.has_marks else []
-        status = read_status(self._status)
+        marked: list[bytes] = []
+        if index is not None and index.has_marks:
+            from git_coderepo.checkout.marks import marked_paths
+
+            marked = marked_paths(git, layout)
+        meanwhile(git, settings, layout)
         self._walk.finish()
+        listing = self._listing.checked() if self._listing is not None else rows or b""
+        status = read_status(self._status)
         if status.head != layout.head:
             self.end()
             return None
-        listing = self._listing.checked() if self._listing is not None else rows or b""
         marked = [path for path in marked if inside(looked)(path)]
         listing = rows_inside(listing, looked)
         return Survey(git, layout, status, settings, listing, self._walk, marked, limit, looked, self._again)
@@ -164,18 +173,19 @@ def survey(
     scope: Sequence[bytes] = (),
     include: Callable[[Layout], Sequence[bytes]] = lambda _: (),
     started: Surveying | None = None,
+    meanwhile: Callable[[Git, Settings, Layout], None] = lambda *_: None,
 ) -> Survey:
     """Look at the checkout that `git` stands in; `notify` hears of what is passed over in a team's file.
 
     `scope` are paths as seen from there, in the place of `coderepo.scope`; `include` gives what is looked at beside it.
-    `started` has asked already. Raises NotACheckout, GitFailed, NotReproducible, and CodeRepoError where HEAD keeps
-    moving meanwhile.
+    `started` has asked already; `meanwhile` is called while git looks at the work tree, which takes longest. Raises
+    NotACheckout, GitFailed, NotReproducible, and CodeRepoError where HEAD keeps moving meanwhile.
     """
     whole = started is not None and started.whole
     for _ in range(_ATTEMPTS):
         asked = started or Surveying(git, scope, whole=whole)
         try:
-            found = asked.read(notify, include)
+            found = asked.read(notify, include, meanwhile)
         except BaseException:
             asked.end()
             raise

@@ -211,11 +211,11 @@ def _head_document(snapshot: Snapshot) -> dict[str, object] | None:
 
 def _subdirectory_document(snapshot: Snapshot, tree: ObjectId) -> dict[str, object]:
     """The one directory that the run looked at, and the tree objects that lead to it; else the root."""
-    import binascii
-
     part = snapshot.part
     if part is None or len(snapshot.scope) != 1 or part.rows.get(snapshot.scope[0], (0, b""))[0] != DIRECTORY:
         return {"path": ".", "tree": tree.hex, "proof": []}
+    import binascii
+
     (path,) = snapshot.scope
     return {
         "path": path_value(path),

@@ -10,7 +10,6 @@ import sys
 import time
 
 from git_coderepo.checkout.status import start_status
-from git_coderepo.errors import CodeRepoError, SourceNotAllowed
 from git_coderepo.git import Git
 
 TYPE_CHECKING = False
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from git_coderepo.record.document import Record
     from git_coderepo.record.snapshot import Snapshot
 
+_CURRENT = b"/coderepo/current.json"
 ONLY_THE_WHOLE_PROGRAM = 126  # as sh(1) says of what cannot be executed: the hook goes on to the next one
 
 
@@ -28,46 +28,59 @@ def pre_run(*, whole: bool = True) -> int:
     """What `git hook run pre-run` does; gives the hook's exit status: 0 recorded, 1 not.
 
     Nothing is done within a run that is recorded already: CODEREPO_RUN_ID is set there. The old `current.json` goes
-    first, so that a run which could not be recorded is not taken for the one before it. Without `whole` the
-    interpreter knows no installed packages; ONLY_THE_WHOLE_PROGRAM is then the answer where a class of somebody's own
-    is asked for, and nothing was done.
+    before anything is waited for: a run that could not be recorded is not taken for the one before it. Without `whole`
+    the interpreter knows no installed packages; ONLY_THE_WHOLE_PROGRAM is then the answer where a class of somebody's
+    own is asked for, and nothing was done.
     """
     if os.environ.get("CODEREPO_RUN_ID"):
         return 0
-    started = None
+    status = started = None
     try:
         git = Git()
         status = start_status(git)
+        _remove_current(os.fsencode(os.environ.get("GIT_DIR") or ".git"))
         from git_coderepo.checkout.survey import Surveying
 
         started = Surveying(git, status=status)
         if not _record(started, whole=whole):
             return ONLY_THE_WHOLE_PROGRAM
-    except CodeRepoError as error:
+    except Exception as error:  # what they are is imported where there is one
+        if status is not None:
+            status.kill()
+        return _failed(error, started, whole=whole)
+    return 0
+
+
+def _failed(error: Exception, started: Surveying | None, *, whole: bool) -> int:
+    """The hook's exit status for an error, which is said; what nobody raised on purpose is raised again."""
+    from git_coderepo.errors import CodeRepoError, SourceNotAllowed
+
+    try:
         _forget(started)
+    except OSError as unremovable:
+        error = unremovable
+    if isinstance(error, CodeRepoError):
         if not whole and isinstance(error, SourceNotAllowed):
             return ONLY_THE_WHOLE_PROGRAM  # a submodule's own settings name a class
         _say("\n".join([f"fatal: {error.message}", *(f"hint: {text}" for text in error.hints)]))
-        return 1
-    except OSError as error:
-        _forget(started)
+    elif isinstance(error, OSError):
         _say(f"fatal: the run cannot be recorded: {error}")
-        return 1
-    return 0
+    else:
+        raise error
+    return 1
 
 
 def _record(started: Surveying, *, whole: bool) -> bool:
     """Whether it was done; False where a custom class is needed that this interpreter may not find."""
     # What is needed whatever git answers.
     from git_coderepo.checkout.survey import survey
-
-    started.locate()  # git looks at the files of the last snapshot while the rest is imported
-    from git_coderepo.record import document, runs, source  # noqa: F401
+    from git_coderepo.record import document, runs  # noqa: F401
     from git_coderepo.record.snapshot import Request
+    from git_coderepo.record.source import import_platform
     from git_coderepo.record.taking import take_snapshot
     from git_coderepo.registrations import build  # noqa: F401
 
-    found = survey(started.git, _say, started=started)
+    found = survey(started.git, _say, started=started, meanwhile=import_platform)
     if not whole and any(entry.section == "coderepo" and entry.name == "source" for entry in found.settings.entries):
         started.end()
         return False
@@ -124,6 +137,24 @@ def _recorded(
 def _say(text: str) -> None:
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+def _remove_current(git_dir: bytes) -> None:
+    """Before git is asked where it is: git runs hooks at the work tree's root, or says where its directory is.
+
+    `.git` may be a file that leads there: https://git-scm.com/docs/gitrepository-layout. Raises OSError.
+    """
+    try:
+        os.unlink(git_dir + _CURRENT)
+    except FileNotFoundError:
+        pass
+    except NotADirectoryError:
+        with open(git_dir, "rb") as file:
+            link = file.read().removeprefix(b"gitdir: ").rstrip(b"\n")
+        try:
+            os.unlink(os.path.join(os.path.dirname(git_dir), link) + _CURRENT)
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # it leads nowhere, and git will say so
 
 
 def _forget(started: Surveying | None) -> None:

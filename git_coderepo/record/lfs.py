@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from git_coderepo.checkout.attributes import attribute_contents, attribute_files, wants_lfs
-from git_coderepo.checkout.overlay import Difference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,6 +73,7 @@ def refused_objects(snapshot: Snapshot, request: Request) -> dict[str, tuple[byt
     if not request.check or attributes is None or base is None or snapshot.source is None:
         return {}
     from git_coderepo.checkout.lfs import has_lfs, read_pointers
+    from git_coderepo.checkout.overlay import Difference
     from git_coderepo.checkout.partial import rows_here
 
     assert snapshot.tree is not None and settings is not None

@@ -6,7 +6,7 @@ import os
 
 from git_coderepo.checkout.layout import checkout_directory, read_layout, start_layout
 from git_coderepo.checkout.team import team_settings
-from git_coderepo.errors import NotReproducible, RegistrationError
+from git_coderepo.errors import CodeRepoError, NotReproducible, RegistrationError
 from git_coderepo.registrations.config import choose
 from git_coderepo.settings import Settings
 from git_coderepo.trace import trace
@@ -83,6 +83,16 @@ def stand_in(found: Survey) -> CodeSource:
 def choose_source_of(git: Git, settings: Settings, layout: Layout, name: str | None) -> CodeSource | None:
     """The same without a look at the work tree."""
     return _source(git, settings, layout, remotes_of(git, settings), name, None)
+
+
+def import_platform(git: Git, settings: Settings, layout: Layout) -> None:
+    """Import the platform that is probably meant, while git is at work; `choose_source` says which one is."""
+    try:
+        source = choose_source_of(git, settings, layout, None)
+    except CodeRepoError:
+        return
+    if source is not None and source.registration.source is None:
+        source.described()
 
 
 def source_here(git: Git, name: str | None) -> CodeSource:

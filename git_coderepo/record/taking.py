@@ -20,7 +20,7 @@ from git_coderepo.objects import ObjectId, empty_tree_id
 from git_coderepo.record.lfs import lfs_attributes
 from git_coderepo.record.served import find_served_base
 from git_coderepo.record.snapshot import Head, Request, Snapshot
-from git_coderepo.record.source import choose_source, choose_source_of, refuse_source, stand_in
+from git_coderepo.record.source import choose_source, choose_source_of, import_platform, refuse_source, stand_in
 from git_coderepo.settings import Settings
 
 TYPE_CHECKING = False
@@ -69,7 +69,9 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
         elif request.store_directory is not None:
             git = git.with_settings(("lfs.storage", os.fsdecode(request.store_directory) + "/lfs"))
         started = within.started if within is not None else None
-        found = survey(git, request.notify, scope=request.scope, include=include, started=started)
+        found = survey(
+            git, request.notify, scope=request.scope, include=include, started=started, meanwhile=import_platform
+        )
     snapshot.scope, snapshot.looked_at = found.scope, found.looked_at
     layout, status = found.layout, found.status
     snapshot.status = status

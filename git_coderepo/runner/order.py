@@ -19,9 +19,10 @@ from git_coderepo.record.publication import reference_of
 from git_coderepo.record.reproducible import refuse_unreproducible
 from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.record.source import CodeSource, source_here
-from git_coderepo.registrations.build import build, from_manifest
+from git_coderepo.registrations.build import build
 from git_coderepo.registrations.config import Registration, inferred, registrations
 from git_coderepo.registrations.credentials.users import users_chain
+from git_coderepo.registrations.recorded import from_manifest
 from git_coderepo.runner.local import Here, LocalTree, find_local
 from git_coderepo.runner.submodules import check_submodule, said_of
 from git_coderepo.runner.wanted import Wanted, WantedSubmodule, wanted_by_code, wanted_by_commit, wanted_by_manifest

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from git_coderepo.hooks import texts
 from tests.hooks.support import IN_CONFIGURATION, Hooks, without_programs
 from tests.support.repo import Repo, run_git
 
@@ -56,6 +57,54 @@ def test_where_the_program_is_gone_pre_run_says_so_in_one_line_and_stops_the_run
     status, said = hooks.call_pre_run(env)
     assert status == 1
     assert said == "fatal: the run is not recorded: there is no git-coderepo where it was, nor on PATH\n"
+    assert not hooks.current.exists()
+
+
+@pytest.mark.parametrize("place", ["checkout", "worktree", "submodule", "named"])
+def test_the_old_record_is_gone_before_git_is_waited_for(hooks: Hooks, tmp_path: Path, place: str) -> None:
+    """On a slow disk git may take minutes, and whoever waits for the launcher may give up."""
+    hooks.install()
+    where, env = hooks, hooks.repo.env
+    if place == "worktree":
+        hooks.repo.git("worktree", "add", "-q", "-b", "second", tmp_path / "second tree")
+        where = Hooks(Repo(tmp_path / "second tree", env))
+    elif place == "submodule":
+        hooks.repo.git("submodule", "add", "-q", f"file://{hooks.repo.path}", "lib")
+        where = Hooks(Repo(hooks.repo.path / "lib", env))
+        where.install()
+    elif place == "named":
+        env = {**env, "GIT_DIR": str(hooks.repo.git_dir()), "GIT_WORK_TREE": str(hooks.repo.path)}
+    where.remember()
+    env = without_programs(env, tmp_path / "few")
+    wrapper, seen = tmp_path / "few" / "git", tmp_path / "seen"
+    look = f"test -e '{where.current}' && echo there >>'{seen}'; echo \"$@\" >>'{tmp_path}/asked'"
+    wrapper.write_text(wrapper.read_text().replace("exec", f'case "$*" in *" status "*) ;; *) {look} ;; esac\nexec', 1))
+    # As the hook's text starts it; `git hook run` would find another git than ours first.
+    python, launcher = texts.this_launcher()
+    subprocess.run([python, b"-IS", launcher], cwd=where.repo.path, env=env, check=True, timeout=60)
+    assert where.current.exists()
+    assert len((tmp_path / "asked").read_text().splitlines()) >= 3
+    assert not seen.exists()
+
+
+def test_an_old_record_that_cannot_be_taken_away_stops_the_run(hooks: Hooks) -> None:
+    hooks.install()
+    hooks.current.mkdir(parents=True)
+    status, said = hooks.call_pre_run()
+    assert status == 1
+    assert said.startswith("fatal: the run cannot be recorded: ")
+    assert hooks.runs() == []
+
+
+def test_a_program_that_is_killed_leaves_no_old_record(hooks: Hooks, tmp_path: Path) -> None:
+    """However early: the hook's own text takes it away then."""
+    killed = tmp_path / "python3"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o755)
+    hooks.install()
+    change_text(hooks, "pre-run", launcher=(os.fsencode(killed), os.fsencode(killed)))
+    hooks.remember()
+    assert hooks.call_pre_run()[0] == 1
     assert not hooks.current.exists()
 
 
@@ -264,8 +313,6 @@ def test_the_setting_is_read_when_hooks_are_installed_and_status_tells(hooks: Ho
 
 def forget_the_program(hooks: Hooks, tmp_path: Path, leaving: str | None = None) -> dict[str, str]:
     """Install hooks whose program is not there any more; gives an environment without any."""
-    from git_coderepo.hooks import texts
-
     program = os.fsencode(tmp_path / "it's gone" / "git-coderepo")
     if leaving is not None:
         os.mkdir(os.path.dirname(program))
@@ -273,11 +320,16 @@ def forget_the_program(hooks: Hooks, tmp_path: Path, leaving: str | None = None)
         os.chmod(program, 0o755)
     hooks.install()
     for event in texts.EVENTS:
-        now = texts.block(event, texts.this_program(), snapshot=False)
-        gone = texts.block(event, program, snapshot=False, launcher=(program + b"/python", program + b"/lean.py"))
-        if IN_CONFIGURATION:
-            hooks.repo.git("config", f"hook.coderepo-{event}.command", gone.text)
-        else:
-            path = hooks.folder / event
-            path.write_bytes(path.read_bytes().replace(now.text, gone.text))
+        change_text(hooks, event, program, launcher=(program + b"/python", program + b"/lean.py"))
     return without_programs(hooks.repo.env, tmp_path / "few")
+
+
+def change_text(hooks: Hooks, event: str, program: bytes | None = None, *, launcher: tuple[bytes, bytes]) -> None:
+    """Have an installed hook start other programs."""
+    now = texts.block(event, texts.this_program(), snapshot=False)
+    other = texts.block(event, program or texts.this_program(), snapshot=False, launcher=launcher)
+    if IN_CONFIGURATION:
+        hooks.repo.git("config", f"hook.coderepo-{event}.command", other.text)
+        return
+    path = hooks.folder / event
+    path.write_bytes(path.read_bytes().replace(now.text, other.text))
