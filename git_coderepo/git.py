@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from git_coderepo.question import ENVIRONMENT, anonymous_file, spawn
 from git_coderepo.trace import is_on, redact, trace
 
 TYPE_CHECKING = False
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from git_coderepo.errors import CodeRepoError
+    from git_coderepo.question import Asked
 
     Argument = str | bytes
 
@@ -35,13 +37,11 @@ _PLACES = ("GIT_COMMON_DIR", "GIT_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"
 # What a partial clone lacks is not fetched; git before 2.45 does not know the first, and has no transport left.
 _OFFLINE = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": ""}
 
-_SIGPIPE = 13  # Linux and macOS; the `signal` module costs more to import than a git process to start
-
 
 class Process:
     """A started git command; `finish()` waits for it, `stdout` and `stderr` hold what it wrote.
 
-    `before` are words of a program that makes itself that command.
+    `before` are words of a program that makes itself that command; `asked` was started as it already.
     """
 
     __slots__ = ("_err", "_out", "_pid", "argv", "status", "stderr", "stdout")
@@ -54,31 +54,28 @@ class Process:
         stdin: bytes | None,
         pipe: bool,
         before: Sequence[Argument] = (),
+        asked: Asked | None = None,
     ) -> None:
         self.argv = argv
         self.status: int | None = None
         self.stdout = b""
         self.stderr = b""
+        if is_on():
+            trace("run " + shown(argv))
+        if asked is not None:
+            self._pid, self._out, self._err = asked.pid, asked.out, asked.err
+            return
         child_out: int | None = None
         if pipe:
             self._out, child_out = os.pipe()
         else:
-            self._out = _anonymous_file()
-        self._err = _anonymous_file()
-        actions: list[tuple[object, ...]] = []
-        opened = _anonymous_file(stdin) if stdin is not None else None
-        if opened is None:
-            actions.append((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0))
-        else:
-            actions.append((os.POSIX_SPAWN_DUP2, opened, 0))
-        actions.append((os.POSIX_SPAWN_DUP2, self._out if child_out is None else child_out, 1))
-        actions.append((os.POSIX_SPAWN_DUP2, self._err, 2))
-        if is_on():
-            trace("run " + shown(argv))
+            self._out = anonymous_file()
+        self._err = anonymous_file()
+        opened = _file_of(stdin) if stdin is not None else None
+        out = self._out if child_out is None else child_out
         try:
             words = [*before, *argv]
-            program = _program(words[0], environment)
-            self._pid = os.posix_spawnp(program, words, environment, file_actions=actions, setsigdef=(_SIGPIPE,))
+            self._pid = spawn(_program(words[0], environment), words, environment, opened, out, self._err)
         except FileNotFoundError:
             os.close(self._out)
             os.close(self._err)
@@ -150,10 +147,7 @@ class Git:
         self.directory = directory
         self.is_offline = is_offline
         base = dict(os.environ if environment is None else environment)
-        base["LC_ALL"] = "C"
-        base["GIT_OPTIONAL_LOCKS"] = "0"
-        # What stands in another object's place here (git-replace) stands there for nobody else.
-        base["GIT_NO_REPLACE_OBJECTS"] = "1"
+        base.update(ENVIRONMENT)
         self.environment = base
         self.settings = tuple(settings)
 
@@ -229,10 +223,16 @@ class Git:
         argv += arguments
         return argv
 
-    def start(self, *arguments: Argument, stdin: bytes | None = None, before: Sequence[Argument] = ()) -> Process:
+    def start(
+        self,
+        *arguments: Argument,
+        stdin: bytes | None = None,
+        before: Sequence[Argument] = (),
+        asked: Asked | None = None,
+    ) -> Process:
         """Start a command and go on; see Process."""
         argv = self.command(*arguments)
-        return Process(argv, self._whole_environment, stdin=stdin, pipe=False, before=before)
+        return Process(argv, self._whole_environment, stdin=stdin, pipe=False, before=before, asked=asked)
 
     def run(self, *arguments: Argument, stdin: bytes | None = None) -> bytes:
         """What a command printed; raises GitFailed unless it ended with 0."""
@@ -335,20 +335,13 @@ def _program(name: Argument, environment: Mapping[str, str]) -> Argument:
     raise FileNotFoundError(name)
 
 
-def _anonymous_file(contents: bytes | None = None) -> int:
-    """The descriptor of a file without a name, at its start."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("git-coderepo")
-    else:
-        import tempfile
-
-        descriptor, name = tempfile.mkstemp()
-        os.unlink(name)
-    if contents:
-        view = memoryview(contents)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.lseek(descriptor, 0, os.SEEK_SET)
+def _file_of(contents: bytes) -> int:
+    """The descriptor of a file without a name that holds this, at its start."""
+    descriptor = anonymous_file()
+    view = memoryview(contents)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
 
 

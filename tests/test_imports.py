@@ -18,8 +18,8 @@ PACKAGE = Path(git_coderepo.__file__).parent
 LEAN = (
     "git_coderepo",
     "git_coderepo.attributes", "git_coderepo.conversion", "git_coderepo.encodings", "git_coderepo.wildmatch",
-    "git_coderepo.errors", "git_coderepo.objects", "git_coderepo.credential", "git_coderepo.trace",
-    "git_coderepo.failure", "git_coderepo.git", "git_coderepo.settings",
+    "git_coderepo.question", "git_coderepo.errors", "git_coderepo.objects", "git_coderepo.credential",
+    "git_coderepo.trace", "git_coderepo.failure", "git_coderepo.git", "git_coderepo.settings",
     "git_coderepo.ssh", "git_coderepo.urltext", "git_coderepo.urls",
     "git_coderepo.checkout", "git_coderepo.platforms",
     "git_coderepo.registrations.config", "git_coderepo.registrations.inference",
@@ -74,6 +74,10 @@ def test_the_hooks_path_imports_nothing_heavy(name: str) -> None:
         if module.split(".")[0] != "git_coderepo" and not module.startswith("encodings.")
     }
     assert not heavy, f"{name} imports {', '.join(sorted(heavy))} at its top"
+
+
+def test_git_is_asked_before_anything_is_imported() -> None:
+    assert loaded_by(["git_coderepo.question"]) == {"__future__", "git_coderepo", "git_coderepo.question"}
 
 
 def test_importing_the_package_imports_none_of_its_modules() -> None:

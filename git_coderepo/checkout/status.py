@@ -5,6 +5,8 @@ Format: https://git-scm.com/docs/git-status#_porcelain_format_version_2, with `-
 
 from __future__ import annotations
 
+from git_coderepo.question import STATUS, STATUS_SETTINGS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from git_coderepo.errors import NotReproducible
     from git_coderepo.git import Git, Process
     from git_coderepo.objects import ObjectId
+    from git_coderepo.question import Asked
 
 
 _FILTER_WORDS = ("initialization for subprocess", "packet write ", "the remote end hung up")
@@ -109,20 +112,11 @@ class Status:
         return self.counts[2]
 
 
-def start_status(git: Git, pathspecs: Sequence[bytes] = ()) -> Process:
-    """The question; nothing is written, not even the refreshed index. See `scope.pathspecs`.
-
-    Where git has the clean filter of git-lfs look at a file, that keeps the object, and installs its hooks: in our own
-    store (named from the git directory), and nowhere.
-    """
-    settings = [("core.hooksPath", "/dev/null")]
-    if not any(name == "lfs.storage" for name, _ in git.settings):
-        settings.append(("lfs.storage", "coderepo/lfs"))
-    return git.with_settings(*settings).start(
-        "--no-optional-locks", "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all",
-        "--no-renames", "--ignore-submodules=none", "--no-ahead-behind",
-        *pathspecs,
-    )  # fmt: skip
+def start_status(git: Git, pathspecs: Sequence[bytes] = (), *, asked: Asked | None = None) -> Process:
+    """The question; see `scope.pathspecs`, and `question`, by which it may have been `asked` already."""
+    given = {name for name, _ in git.settings}
+    settings = [setting for setting in STATUS_SETTINGS if setting[0] != "lfs.storage" or setting[0] not in given]
+    return git.with_settings(*settings).start(*STATUS, *pathspecs, asked=asked)
 
 
 def read_status(process: Process) -> Status:

@@ -6,23 +6,31 @@ starts that then.
 
 from __future__ import annotations
 
-import gc
-import os
 import sys
 
 
 def main() -> int:
     """The hook's exit status."""
-    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    folder = __file__  # as the hook's text has it, absolute
+    for _ in range(3):
+        folder = folder.rpartition("/")[0]
+    sys.path.insert(0, folder)
     try:
+        from git_coderepo.question import ask_status
+
+        asked = ask_status()
+        import gc
+
+        gc.disable()  # it ends before there is anything to collect
         from git_coderepo.record.hook import pre_run
     except ImportError:
         return 127
-    return pre_run(whole=False)
+    return pre_run(asked, whole=False)
 
 
 if __name__ == "__main__":
-    gc.disable()  # it ends before there is anything to collect
     status = main()
     sys.stderr.flush()
-    os._exit(status)  # everything is on the disk: taking the interpreter apart would only cost time
+    from os import _exit
+
+    _exit(status)  # everything is on the disk: taking the interpreter apart would only cost time

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from git_coderepo.checkout.survey import Surveying
+    from git_coderepo.question import Asked
     from git_coderepo.record.document import Record
     from git_coderepo.record.snapshot import Snapshot
 
@@ -24,21 +25,22 @@ _CURRENT = b"/coderepo/current.json"
 ONLY_THE_WHOLE_PROGRAM = 126  # as sh(1) says of what cannot be executed: the hook goes on to the next one
 
 
-def pre_run(*, whole: bool = True) -> int:
+def pre_run(asked: Asked | None = None, *, whole: bool = True) -> int:
     """What `git hook run pre-run` does; gives the hook's exit status: 0 recorded, 1 not.
 
     Nothing is done within a run that is recorded already: CODEREPO_RUN_ID is set there. The old `current.json` goes
     before anything is waited for: a run that could not be recorded is not taken for the one before it. Without `whole`
     the interpreter knows no installed packages; ONLY_THE_WHOLE_PROGRAM is then the answer where a class of somebody's
-    own is asked for, and nothing was done.
+    own is asked for, and nothing was done. `asked` is git's status, under way already.
     """
     if os.environ.get("CODEREPO_RUN_ID"):
         return 0
     status = started = None
     try:
         git = Git()
-        status = start_status(git)
+        status = start_status(git, asked=asked) if asked is not None else None
         _remove_current(os.fsencode(os.environ.get("GIT_DIR") or ".git"))
+        status = status or start_status(git)
         from git_coderepo.checkout.survey import Surveying
 
         started = Surveying(git, status=status)
