@@ -23,7 +23,7 @@ from tests.support.environment import clean_environment
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.md"
 PARTS = ("start", "commit", "pre-run", "status", "fetch", "exec", "records")
-FEWEST = {"fetch": 15, "exec": 15}  # rounds, where none are asked for; ROUNDS of the others
+FEWEST = {"pre-run": 15, "fetch": 15, "exec": 15}  # rounds, where none are asked for; ROUNDS of the others
 ROUNDS = 9
 
 
@@ -38,7 +38,7 @@ class Wanted:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, help="counted rounds of each command (default: 9; fetch and exec: 15)")
+    parser.add_argument("--rounds", type=int, help="counted rounds of each command (default: 9 or 15)")
     parser.add_argument(
         "--sizes", type=_numbers, metavar="FILES,...", help="sizes of the repositories of status, fetch and exec"
     )
