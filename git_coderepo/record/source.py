@@ -89,10 +89,10 @@ def import_platform(git: Git, settings: Settings, layout: Layout) -> None:
     """Import the platform that is probably meant, while git is at work; `choose_source` says which one is."""
     try:
         source = choose_source_of(git, settings, layout, None)
+        if source is not None and source.registration.source is None:
+            source.described()
     except CodeRepoError:
-        return
-    if source is not None and source.registration.source is None:
-        source.described()
+        pass  # raised again where it counts
 
 
 def source_here(git: Git, name: str | None) -> CodeSource:
