@@ -223,16 +223,14 @@ class Git:
         argv += arguments
         return argv
 
-    def start(
-        self,
-        *arguments: Argument,
-        stdin: bytes | None = None,
-        before: Sequence[Argument] = (),
-        asked: Asked | None = None,
-    ) -> Process:
+    def start(self, *arguments: Argument, stdin: bytes | None = None, before: Sequence[Argument] = ()) -> Process:
         """Start a command and go on; see Process."""
         argv = self.command(*arguments)
-        return Process(argv, self._whole_environment, stdin=stdin, pipe=False, before=before, asked=asked)
+        return Process(argv, self._whole_environment, stdin=stdin, pipe=False, before=before)
+
+    def adopt(self, asked: Asked, *arguments: Argument) -> Process:
+        """The same of a command that was started already, with these arguments."""
+        return Process(self.command(*arguments), self._whole_environment, stdin=None, pipe=False, asked=asked)
 
     def run(self, *arguments: Argument, stdin: bytes | None = None) -> bytes:
         """What a command printed; raises GitFailed unless it ended with 0."""

@@ -116,7 +116,8 @@ def start_status(git: Git, pathspecs: Sequence[bytes] = (), *, asked: Asked | No
     """The question; see `scope.pathspecs`, and `question`, by which it may have been `asked` already."""
     given = {name for name, _ in git.settings}
     settings = [setting for setting in STATUS_SETTINGS if setting[0] != "lfs.storage" or setting[0] not in given]
-    return git.with_settings(*settings).start(*STATUS, *pathspecs, asked=asked)
+    git = git.with_settings(*settings)
+    return git.start(*STATUS, *pathspecs) if asked is None else git.adopt(asked, *STATUS)
 
 
 def read_status(process: Process) -> Status:
