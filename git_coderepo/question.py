@@ -46,12 +46,14 @@ def ask_status() -> Asked | None:
     """
     settings = [word for name, value in STATUS_SETTINGS for word in ("-c", f"{name}={value}")]
     environment = posix.environ | {name.encode(): value.encode() for name, value in ENVIRONMENT.items()}
-    out, err = anonymous_file(), anonymous_file()
+    files: list[int] = []
     try:
-        return Asked(spawn("git", ["git", *settings, *STATUS], environment, None, out, err), out, err)
+        files.append(anonymous_file())
+        files.append(anonymous_file())
+        return Asked(spawn("git", ["git", *settings, *STATUS], environment, None, *files), *files)
     except OSError:
-        posix.close(out)
-        posix.close(err)
+        for file in files:
+            posix.close(file)
         return None
 
 

@@ -27,6 +27,18 @@ assert one.stdout == other.stdout
 sys.stdout.buffer.write(one.stdout)
 """
 
+SHORT_OF_FILES = """
+import os, resource, sys
+sys.path.insert(0, sys.argv[1])
+from git_coderepo.question import ask_status
+limit = next_one = os.dup(0)
+os.close(next_one)
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit + int(sys.argv[2]), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+assert ask_status() is None
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+assert os.dup(0) == next_one
+"""
+
 
 def run(*words: str | bytes, env: dict[str, str], cwd: Path) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([sys.executable, "-IS", *words], env=env, cwd=cwd, capture_output=True, timeout=60)
@@ -59,6 +71,13 @@ def test_where_there_is_no_git_the_hook_says_so(hooks: Hooks, tmp_path: Path) ->
     assert done.returncode == 1
     assert done.stderr.startswith(b"fatal: no 'git' on PATH\nhint: ")
     assert not hooks.current.exists()
+
+
+@pytest.mark.parametrize("free", [0, 1])
+def test_where_no_file_can_be_opened_for_the_answer_the_program_asks_again(hooks: Hooks, root: str, free: int) -> None:
+    """Two files are needed; what was opened is closed again, so that the program can say why it does not go on."""
+    done = run("-c", SHORT_OF_FILES, root, str(free), env=hooks.repo.env, cwd=hooks.repo.path)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_the_trace_shows_it_among_the_others(hooks: Hooks) -> None:
