@@ -31,7 +31,7 @@ def pre_run(asked: Asked | None = None, *, whole: bool = True) -> int:
     Nothing is done within a run that is recorded already: CODEREPO_RUN_ID is set there. The old `current.json` goes
     before anything is waited for: a run that could not be recorded is not taken for the one before it. Without `whole`
     the interpreter knows no installed packages; ONLY_THE_WHOLE_PROGRAM is then the answer where a class of somebody's
-    own is asked for, and nothing was done. `asked` is git's status, under way already.
+    own is asked for, and nothing else was done. `asked` is git's status, under way already.
     """
     if os.environ.get("CODEREPO_RUN_ID"):
         return 0
@@ -151,8 +151,12 @@ def _remove_current(git_dir: bytes) -> None:
     except FileNotFoundError:
         pass
     except NotADirectoryError:
+        if not os.path.isfile(git_dir):
+            return
         with open(git_dir, "rb") as file:
-            link = file.read().removeprefix(b"gitdir: ").rstrip(b"\n")
+            words, _, link = file.read().rstrip(b"\r\n").partition(b"gitdir: ")
+        if words or b"\0" in link:
+            return  # it is no such file, and git will say so
         try:
             os.unlink(os.path.join(os.path.dirname(git_dir), link) + _CURRENT)
         except (FileNotFoundError, NotADirectoryError):

@@ -96,6 +96,23 @@ def test_an_old_record_that_cannot_be_taken_away_stops_the_run(hooks: Hooks) -> 
     assert hooks.runs() == []
 
 
+@pytest.mark.parametrize(
+    "contents",
+    [bytes(4096), b"gitdir: a\0b\n", b"no link\n" * 1000, b""],
+    ids=["zeros", "a name with a NUL", "other words", "empty"],
+)
+@pytest.mark.parametrize("ending", ["", "/"])
+def test_of_a_damaged_git_file_git_says_what_is_wrong(hooks: Hooks, contents: bytes, ending: str) -> None:
+    """As a machine that lost its power leaves the `.git` of a worktree."""
+    (hooks.repo.path / "damaged").write_bytes(contents)
+    python, launcher = texts.this_launcher()
+    env = {**hooks.repo.env, "GIT_DIR": "damaged" + ending}
+    done = subprocess.run([python, b"-IS", launcher], cwd=hooks.repo.path, env=env, capture_output=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith((b"fatal: 'git rev-parse' failed: ", b"fatal: not a git repository: "))
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_program_that_is_killed_leaves_no_old_record(hooks: Hooks, tmp_path: Path) -> None:
     """However early: the hook's own text takes it away then."""
     killed = tmp_path / "python3"
