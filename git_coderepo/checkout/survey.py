@@ -138,12 +138,14 @@ class Surveying:
 
             marked = marked_paths(git, layout)
         meanwhile(git, settings, layout)
-        self._walk.finish()
-        listing = self._listing.checked() if self._listing is not None else rows or b""
+        for process in (self._walk, self._listing):
+            if process is not None:
+                process.finish()
         status = read_status(self._status)
         if status.head != layout.head:
             self.end()
             return None
+        listing = self._listing.checked() if self._listing is not None else rows or b""
         marked = [path for path in marked if inside(looked)(path)]
         listing = rows_inside(listing, looked)
         return Survey(git, layout, status, settings, listing, self._walk, marked, limit, looked, self._again)

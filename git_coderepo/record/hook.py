@@ -155,7 +155,7 @@ def _remove_current(git_dir: bytes) -> None:
             return
         with open(git_dir, "rb") as file:
             words, _, link = file.read().rstrip(b"\r\n").partition(b"gitdir: ")
-        if words or b"\0" in link:
+        if words or not link or b"\0" in link:
             return  # it is no such file, and git will say so
         try:
             os.unlink(os.path.join(os.path.dirname(git_dir), link) + _CURRENT)
