@@ -51,6 +51,18 @@ def start_walk(
     return git.start("rev-list", *arguments, "--not", *served, "--not", stdin=stdin)
 
 
+def guessed_walk(git: Git, layout: Layout) -> Process | Walk | None:
+    """The walk from HEAD to what is known of GUESS, whose ids are the layout's `others`; None on an unborn branch.
+
+    Where HEAD is one of them there is nothing to walk.
+    """
+    if layout.head is None:
+        return None
+    if layout.head.hex.encode() in layout.others:
+        return Walk(None, None, 0)
+    return start_walk(git, GUESS, start=layout.head.hex)
+
+
 def tracking_arguments(settings: Settings, remote: str) -> tuple[str, ...]:
     """The rev-list arguments that name a remote's tracking references, from its fetch refspecs.
 
@@ -74,7 +86,7 @@ def find_base(
     git: Git,
     layout: Layout,
     head: ObjectId,
-    walk: Process | None,
+    walk: Process | Walk | None,
     served: Sequence[str],
     *,
     shallow: bool,
@@ -83,8 +95,8 @@ def find_base(
 ) -> Base | None:
     """The base of `head`, or None where the platform is not known to have it or any ancestor.
 
-    `walk` is `start_walk(git, served)` from `head`, None where nothing is served; `shallow` says whether the shallow
-    boundary is the remote's, `fetched_from` is the remote whose FETCH_HEAD counts.
+    `walk` is `start_walk(git, served)` from `head`, or what it comes to, None where nothing is served; `shallow` says
+    whether the shallow boundary is the remote's, `fetched_from` is the remote whose FETCH_HEAD counts.
     """
     tracked = _read_walk(walk, served)
     if tracked is not None and tracked.before == 0:
@@ -113,7 +125,7 @@ def find_base(
     return None
 
 
-class _Walk:
+class Walk:
     """What a walk came to: the `first` commit that is served, its `tree`, and the number of commits `before` it."""
 
     __slots__ = ("before", "first", "tree")
@@ -128,17 +140,19 @@ class _Walk:
         return Base(self.first, known_by.get(self.first, otherwise), self.before, self.tree)
 
 
-def _read_walk(walk: Process | None, served: Sequence[object]) -> _Walk | None:
+def _read_walk(walk: Process | Walk | None, served: Sequence[object]) -> Walk | None:
     """The answer; None where nothing is known to be served. Lines in turn: `commit ID` or `commit -ID`, its tree."""
     if walk is None or not served:
         return None
+    if isinstance(walk, Walk):
+        return walk
     lines = walk.checked().split(b"\n")[:-1]
     commits = [line.removeprefix(b"commit ") for line in lines[::2]]
     at = next((number for number, commit in enumerate(commits) if commit.startswith(b"-")), None)
     if at is None:
-        return _Walk(None, None, len(commits))
+        return Walk(None, None, len(commits))
     before = sum(not commit.startswith(b"-") for commit in commits)
-    return _Walk(ObjectId(commits[at][1:].decode()), ObjectId(lines[2 * at + 1].decode()), before)
+    return Walk(ObjectId(commits[at][1:].decode()), ObjectId(lines[2 * at + 1].decode()), before)
 
 
 def _shallow_boundary(layout: Layout) -> list[ObjectId]:

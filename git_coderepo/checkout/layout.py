@@ -7,6 +7,8 @@ from git_coderepo.objects import ObjectId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from git_coderepo.git import Git, Process
 
 _FACTS = ("--is-bare-repository", "--is-inside-work-tree", "--is-shallow-repository", "--show-object-format")
@@ -15,20 +17,23 @@ _PATHS = (
     ("--show-toplevel",),
 )  # fmt: skip
 _ABSOLUTE = "--path-format=absolute"
+# Where the paths end: one of them may hold a newline.
+_END = "--show-object-format"
+_HEAD = ("HEAD", "HEAD^{tree}")
 # git stops at `--show-toplevel` in a bare repository and at `HEAD` on an unborn branch, with all before it printed.
-_ARGUMENTS = ("rev-parse", *_FACTS, _ABSOLUTE, *(word for words in _PATHS for word in words), "HEAD", "HEAD^{tree}")
+_ARGUMENTS = ("rev-parse", *_FACTS, _ABSOLUTE, *(word for words in _PATHS for word in words), _END, *_HEAD)
 
 
 class Layout:
     """A checkout's directories (absolute, raw bytes) and the facts that never change while a command runs.
 
     `prefix` is where git was started below `toplevel`, b"" or ending in `/`. `head` and `head_tree` are None on an
-    unborn branch.
+    unborn branch. `others` are the ids, in hex, of the references that were asked for beside it, as far as known.
     """
 
     __slots__ = (
-        "common_dir", "git_dir", "head", "head_tree", "index", "object_format", "objects", "prefix", "shallow",
-        "toplevel",
+        "common_dir", "git_dir", "head", "head_tree", "index", "object_format", "objects", "others", "prefix",
+        "shallow", "toplevel",
     )  # fmt: skip
 
     def __init__(
@@ -44,6 +49,7 @@ class Layout:
         shallow: bool,
         head: ObjectId | None,
         head_tree: ObjectId | None,
+        others: frozenset[bytes] = frozenset(),
     ) -> None:
         self.toplevel = toplevel
         self.prefix = prefix
@@ -55,6 +61,7 @@ class Layout:
         self.shallow = shallow
         self.head = head
         self.head_tree = head_tree
+        self.others = others
 
 
 def checkout_directory(git: Git) -> str:
@@ -62,9 +69,9 @@ def checkout_directory(git: Git) -> str:
     return git.line("rev-parse", "--show-toplevel")
 
 
-def start_layout(git: Git) -> Process:
-    """The question."""
-    return git.start(*_ARGUMENTS)
+def start_layout(git: Git, others: Sequence[str] = ()) -> Process:
+    """The question; `others` are references as git-rev-parse(1) takes them, `--remotes=origin`."""
+    return git.start(*_ARGUMENTS, *others)
 
 
 def read_layout(process: Process, git: Git, *, bare_allowed: bool = False) -> Layout:
@@ -87,16 +94,20 @@ def read_layout(process: Process, git: Git, *, bare_allowed: bool = False) -> La
             hints=["for a commit as it is: git coderepo snapshot REV"],
         )
     questions = _PATHS if has_root else _PATHS[:-1]
-    paths, ids = lines[len(_FACTS) : len(_FACTS) + len(questions)], lines[len(_FACTS) + len(questions) :]
-    if len(ids) not in (0, 1, 2) or (process.status == 0) != (len(ids) == 2):
+    end = len(_FACTS) + len(questions)
+    paths, ids = lines[len(_FACTS) : end], lines[end + 1 :]
+    if lines[end : end + 1] != ([object_format.encode()] if has_root else []) or (
+        not all(map(_is_id, ids)) if process.status == 0 else len(ids) > 1
+    ):
         # A directory's name holds a newline: ask for each one alone.
         paths = [git.run("rev-parse", _ABSOLUTE, *words).removesuffix(b"\n") for words in questions]
-        ids = lines[-2:] if process.status == 0 else []
+        ids = git.run("rev-parse", *_HEAD).split() if process.status == 0 else []
     if not has_root:
         paths = [*paths, paths[0]]
-        ids = git.start("rev-parse", "HEAD", "HEAD^{tree}").finish().stdout.split()
+        ids = git.start("rev-parse", *_HEAD).finish().stdout.split()
     git_dir, common_dir, prefix, index, objects, toplevel = paths
-    head, head_tree = (ObjectId(id.decode()) for id in ids) if len(ids) == 2 and b"HEAD" not in ids else (None, None)
+    is_born = len(ids) >= 2 and b"HEAD" not in ids
+    head, head_tree = (ObjectId(id.decode()) for id in ids[:2]) if is_born else (None, None)
     return Layout(
         toplevel=toplevel,
         prefix=prefix,
@@ -108,4 +119,9 @@ def read_layout(process: Process, git: Git, *, bare_allowed: bool = False) -> La
         shallow=shallow == "true",
         head=head,
         head_tree=head_tree,
+        others=frozenset(ids[2:]),
     )
+
+
+def _is_id(line: bytes) -> bool:
+    return len(line) in (40, 64) and not line.strip(b"0123456789abcdef")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from git_coderepo.checkout.again import Again
-from git_coderepo.checkout.base import GUESS, start_walk
+from git_coderepo.checkout.base import GUESS, Walk, guessed_walk
 from git_coderepo.checkout.indexfile import IndexFile
 from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.scope import inside, looked_at, pathspecs, rows_inside, scope_of
@@ -45,7 +45,7 @@ class Survey:
         status: Status,
         settings: Settings,
         listing: bytes,
-        guessed_walk: Process,
+        guessed_walk: Process | Walk | None,
         marked: list[bytes],
         scope: tuple[bytes, ...],
         looked_at: tuple[bytes, ...],
@@ -96,14 +96,15 @@ class Surveying:
         # What takes longest comes first.
         self._status = status or (start_status(git) if not scope else None)
         self._listing: Process | None = None
-        self._layout = start_layout(git)
+        self._layout = start_layout(git, GUESS)
         self._settings = git.start(*READ_ARGUMENTS)
-        self._walk = start_walk(git, GUESS)
+        self._walk: Process | Walk | None = None
 
     def locate(self) -> Layout:
         """Where this is, as soon as git has said that; what lies there is asked for next. Raises NotACheckout."""
         if self.layout is None:
             self.layout = read_layout(self._layout, self.git)
+            self._walk = guessed_walk(self.git, self.layout)
             if not self.whole:
                 self._again = Again(self.git, self.layout)
         return self.layout
@@ -139,7 +140,7 @@ class Surveying:
             marked = marked_paths(git, layout)
         meanwhile(git, settings, layout)
         for process in (self._walk, self._listing):
-            if process is not None:
+            if process is not None and not isinstance(process, Walk):
                 process.finish()
         status = read_status(self._status)
         if status.head != layout.head:
@@ -155,7 +156,7 @@ class Surveying:
         if self._again is not None:
             self._again.end()
         for process in (self._layout, self._status, self._settings, self._listing, self._walk):
-            if process is not None:
+            if process is not None and not isinstance(process, Walk):
                 process.kill()
 
 

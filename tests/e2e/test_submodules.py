@@ -640,7 +640,7 @@ def test_killed_while_the_submodule_comes(two_hosts: World) -> None:
 # --- what it costs ---------------------------------------------------------------------------------------
 
 
-def test_a_submodule_is_asked_four_questions_and_one_that_is_not_checked_out_none(place: World) -> None:
+def test_a_submodule_is_asked_three_questions_and_one_that_is_not_checked_out_none(place: World) -> None:
     """Where there is a submodule HEAD is listed; where there is none, nothing more is started; see `Surveying`."""
 
     def started() -> int:
@@ -652,6 +652,6 @@ def test_a_submodule_is_asked_four_questions_and_one_that_is_not_checked_out_non
     add(place.checkout, library(place.root, place, "library"), "lib")
     place.checkout.commit("with a library")
     place.push()
-    assert started() == before + 5
+    assert started() == before + 4
     place.checkout.git("submodule", "--quiet", "deinit", "--force", "lib")
     assert started() == before + 1

@@ -59,17 +59,24 @@ def git_processes(hooks: Hooks, tmp_path: Path) -> list[list[str]]:
     return [argv for argv in started if argv[1:3] != ["hook", "run"]]
 
 
-def test_a_clean_checkout_costs_four_git_processes(pushed: Hooks, tmp_path: Path) -> None:
+def test_a_clean_checkout_costs_three_git_processes(pushed: Hooks, tmp_path: Path) -> None:
     """What attributes and submodules there are is read off the index, where that is HEAD's tree."""
     started = git_processes(pushed, tmp_path)
-    assert len(started) <= 4, started
+    assert len(started) <= 3, started
     assert not any("ls-tree" in argv for argv in started)
 
 
-def test_where_the_index_does_not_tell_it_costs_five(pushed: Hooks, tmp_path: Path) -> None:
+def test_a_commit_that_is_not_pushed_costs_a_walk(pushed: Hooks, tmp_path: Path) -> None:
+    pushed.repo.commit("not pushed")
+    started = git_processes(pushed, tmp_path)
+    assert len(started) <= 4, started
+    assert sum("rev-list" in argv for argv in started) == 1
+
+
+def test_where_the_index_does_not_tell_it_costs_four(pushed: Hooks, tmp_path: Path) -> None:
     pushed.repo.git("update-index", "--index-version", "4")
     started = git_processes(pushed, tmp_path)
-    assert len(started) <= 5, started
+    assert len(started) <= 4, started
     assert sum("ls-tree" in argv for argv in started) == 1
 
 
