@@ -77,7 +77,7 @@ class Survey:
 
 
 class Surveying:
-    """A survey under way: all questions are asked, and the answers come while others are asked elsewhere.
+    """A survey under way: all questions that hang on no other are asked, and the answers come while others are asked.
 
     `scope` as for `survey`; what is `whole` has none, whatever the settings say: a submodule. `status` was asked for
     already, of everything. `layout` is known as soon as that question is answered.
