@@ -76,12 +76,10 @@ class Process:
         try:
             words = [*before, *argv]
             self._pid = spawn(_program(words[0], environment), words, environment, opened, out, self._err)
-        except FileNotFoundError:
+        except OSError as error:
             os.close(self._out)
             os.close(self._err)
-            from git_coderepo.errors import GitNotFound
-
-            raise GitNotFound("no 'git' on PATH", hints=["install git 2.34 or newer, or add it to PATH"]) from None
+            raise _not_started(error) from None
         finally:
             for descriptor in (opened, child_out):
                 if descriptor is not None:
@@ -330,7 +328,24 @@ def _program(name: Argument, environment: Mapping[str, str]) -> Argument:
         candidate = os.path.join(folder, os.fsdecode(name))
         if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
             return candidate
-    raise FileNotFoundError(name)
+    import errno
+
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+
+
+def _not_started(error: OSError) -> Exception:
+    """GitNotFound where there is no git that this machine can start, else the error itself."""
+    import errno
+
+    from git_coderepo.errors import GitNotFound
+
+    hints = ["install git 2.34 or newer, or add it to PATH"]
+    # ENOTDIR: an entry of PATH is a file. EACCES: the only 'git' is a directory or is not executable.
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES):
+        return GitNotFound("no 'git' on PATH", hints=hints)
+    if error.errno == errno.ENOEXEC:
+        return GitNotFound("the 'git' on PATH is not a program for this machine", hints=hints)
+    return error
 
 
 def _file_of(contents: bytes) -> int:

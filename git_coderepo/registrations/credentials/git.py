@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from git_coderepo.credential import Credential, Secret
-from git_coderepo.errors import CredentialError
+from git_coderepo.errors import CredentialError, GitNotFound
 from git_coderepo.registrations.places import below
 from git_coderepo.trace import trace
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 class GitCredentials:
     """`git credential fill`, asked once for an origin and path.
 
-    Helpers hear `approve` and `reject` only about what they gave in this process, `reject` only after that origin's
-    own 401. Unless `interactive`, nothing asks on the terminal or opens a window.
+    Where there is no git, this source has no credentials. Helpers hear `approve` and `reject` only about what they
+    gave in this process, `reject` only after that origin's own 401. Unless `interactive`, nothing asks on the terminal
+    or opens a window.
     """
 
     __slots__ = ("_filled", "_refused", "_settled", "git", "rules")
@@ -72,7 +73,11 @@ class GitCredentials:
                 # A line break would let a URL choose the host that is asked about (CVE-2020-5260).
                 raise CredentialError(f"no credential is asked for a path of {origin} that holds a line break")
         question = "".join(f"{key}={value}\n" for key, value in request.items() if value) + "\n"
-        process = self.git.start("credential", "fill", stdin=question.encode("utf-8", "surrogateescape")).finish()
+        try:
+            process = self.git.start("credential", "fill", stdin=question.encode("utf-8", "surrogateescape")).finish()
+        except GitNotFound:
+            trace(f"no git to ask for a credential for {origin}")
+            return None
         if process.status != 0:
             trace(f"git has no credential for {origin}")
             return None
