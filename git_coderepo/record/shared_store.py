@@ -8,8 +8,10 @@ it is trusted: whoever takes a tree out of it computes its id. https://filesyste
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -34,7 +36,9 @@ _CLASSES = {"s3": ("s3fs.core", "S3FileSystem"), "gs": ("gcsfs.core", "GCSFileSy
 # What is asked of a bucket at once: few requests, and little memory.
 _BLOCK = 4 << 20
 _PIECE = 1 << 20
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _TEMPORARY = ".tmp"
+_OWN_TEMPORARY = re.compile(r"[0-9a-f]+\.tar\.gz\.[0-9]+\.[0-9a-f]{16}\.tmp")
 # Nobody writes one object for as long as that: what is older was left by a killed process.
 _ABANDONED = 24 * 3600
 
@@ -194,63 +198,118 @@ class _Place(Protocol):
 
 
 class _Directory:
-    """A directory that is there, perhaps of several users and machines: who may read it may read what is in it."""
+    """A directory that exists, perhaps shared by several users and machines: whoever can read it can read its objects.
+
+    Other users may write to it, so everything below the root is reached by descriptors and never through a link: a link
+    that somebody planted would lead our writes and our sweep into a directory of their choice. The root itself is the
+    user's own setting and may be a link.
+    """
 
     def __init__(self, path: str) -> None:
         self._root = path
 
-    def _path(self, key: str) -> str:
-        if not os.path.isdir(self._root):
-            # A share that is not mounted is not made up for by a directory of that name.
-            raise StoreUnavailable(f"the store 'file://{self._root}' is no directory", hints=[f"mkdir '{self._root}'"])
-        return os.path.join(self._root, key)
-
     def has(self, key: str) -> bool:
-        return os.path.isfile(self._path(key))
+        try:
+            with self._folder(key) as (folder, name):
+                return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+        except FileNotFoundError:
+            return False
 
     def open(self, key: str) -> BinaryIO:
-        descriptor = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with self._folder(key) as (folder, name):
+            try:
+                flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+                descriptor = os.open(name, flags, dir_fd=folder)
+            except OSError as error:
+                if error.errno != errno.ELOOP:
+                    raise
+                raise self._not_ours(key, "a symbolic link") from None
         file = os.fdopen(descriptor, "rb", buffering=0)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             file.close()
-            raise StoreDamaged(f"'{self._path(key)}' is no plain file")
+            raise self._not_ours(key, "not a regular file")
         return file
 
     def put(self, key: str, fill: Callable[[BinaryIO], None]) -> None:
-        path = self._path(key)
-        mode = stat.S_IMODE(os.stat(self._root).st_mode)
-        folder = self._root
-        for name in key.split("/")[:-1]:
-            folder = os.path.join(folder, name)
+        with self._folder(key, make=True) as (folder, name):
+            self._sweep(folder)
+            temporary = f"{name}.{os.getpid()}.{os.urandom(8).hex()}{_TEMPORARY}"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(temporary, flags, 0o600, dir_fd=folder)
             try:
-                os.mkdir(folder)
-                os.chmod(folder, mode)  # whoever may write into the store may do so here
-            except FileExistsError:
-                pass
-        self._sweep(folder)
-        temporary = f"{path}.{os.getpid()}.{os.urandom(8).hex()}{_TEMPORARY}"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                fill(file)
-                file.flush()
-                os.fchmod(file.fileno(), 0o400 | (mode & 0o444))
-                os.fsync(file.fileno())
-            os.rename(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+                with os.fdopen(descriptor, "wb") as file:
+                    fill(file)
+                    file.flush()
+                    os.fchmod(file.fileno(), 0o400 | (self._mode & 0o444))
+                    os.fsync(file.fileno())
+                os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
+                os.unlink(temporary, dir_fd=folder)
+                raise
 
-    def _sweep(self, folder: str) -> None:
-        """Take away what a killed process left long ago, where that is ours to do."""
+    @contextmanager
+    def _folder(self, key: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+        """A descriptor of the directory that holds a key's object, and the object's name in it.
+
+        Raises FileNotFoundError where there is none and `make` is false, StoreDamaged for a link or a file in the place
+        of a directory, StoreUnavailable where the store's own directory is missing.
+        """
+        *folders, name = key.split("/")
+        descriptor = self._open_root()
+        try:
+            for depth, folder in enumerate(folders, 1):
+                is_new = make and _made(folder, descriptor)
+                try:
+                    inner = os.open(folder, _DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+                except OSError as error:
+                    if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                        raise
+                    raise self._not_ours("/".join(folders[:depth]), "not a directory") from None
+                os.close(descriptor)
+                descriptor = inner
+                # Whoever may write to the store may write here too. Somebody may have put another directory in the
+                # place of the one just made: its mode is not changed.
+                if is_new and os.fstat(descriptor).st_uid == os.geteuid():
+                    os.fchmod(descriptor, self._mode)
+            yield descriptor, name
+        finally:
+            os.close(descriptor)
+
+    def _open_root(self) -> int:
+        try:
+            descriptor = os.open(self._root, _DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError):
+            # A share that is not mounted must not be replaced by a directory of that name.
+            raise StoreUnavailable(
+                f"the store 'file://{self._root}' was not found", hints=[f"mkdir '{self._root}'"]
+            ) from None
+        self._mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        return descriptor
+
+    def _not_ours(self, key: str, what: str) -> StoreDamaged:
+        return StoreDamaged(f"unusable store: '{os.path.join(self._root, key)}' is {what}")
+
+    def _sweep(self, folder: int) -> None:
+        """Remove what our own killed processes left long ago: files of this user that bear a temporary name of ours."""
         before = time.time() - _ABANDONED
         for name in os.listdir(folder):
-            path = os.path.join(folder, name)
-            try:
-                if name.endswith(_TEMPORARY) and os.lstat(path).st_mtime < before:
-                    os.unlink(path)
-            except OSError:
+            if not _OWN_TEMPORARY.fullmatch(name):
                 continue
+            try:
+                facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                if stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid() and facts.st_mtime < before:
+                    os.unlink(name, dir_fd=folder)
+            except OSError:
+                continue  # another process was quicker, or may not: the next one looks again
+
+
+def _made(name: str, parent: int) -> bool:
+    """Make a directory below a descriptor; False where something has that name already."""
+    try:
+        os.mkdir(name, dir_fd=parent)
+    except FileExistsError:
+        return False
+    return True
 
 
 class _Bucket:

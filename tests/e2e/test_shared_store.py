@@ -185,7 +185,9 @@ def test_a_pipe_in_the_place_of_an_archive_holds_nobody_up(shared: Shared, direc
     (stored,) = objects(directory)
     stored.unlink()
     os.mkfifo(stored)
-    refused(shared.poor, "fetch", "--method", "store", "run.json", "code", status=128, says="no plain file", hint=None)
+    refused(
+        shared.poor, "fetch", "--method", "store", "run.json", "code", status=128, says="not a regular file", hint=None
+    )
 
 
 @pytest.mark.parametrize("url", ["file:///no/such/place", "s3://code", "gs://code/runs"])
