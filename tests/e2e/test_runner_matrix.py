@@ -97,7 +97,7 @@ def test_fetch_and_exec(place: World, without_git: Mapping[str, str], tmp_path: 
 def test_the_rehearsal_says_so_before(place: World, tmp_path: Path, git: bool, token: bool) -> None:
     credentials = tmp_path / "tokens"
     credentials.write_text(f"{place.forge.url.replace('://', f'://x:{place.token}@')}\n")
-    words = [*(["--credentials", credentials] if token else []), *([] if git else ["--no-git"])]
+    words = [*(["--credentials", str(credentials)] if token else []), *([] if git else ["--no-git"])]
     done = place.user.run("status", "--as-runner", *words, "--exit-code", cwd=place.checkout.path, check=False)
     expected = (1, 4) if is_private(place) and not token else (0,)
     assert done.status in expected, done.text + done.errors
