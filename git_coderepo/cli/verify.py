@@ -13,6 +13,9 @@ from git_coderepo.cli.options import Json, Subdirectory
 from git_coderepo.errors import NegativeAnswer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from git_coderepo.runner.order import FetchOrder
     from git_coderepo.runner.verification import Verification
 
 _SHOWN = 20
@@ -23,8 +26,14 @@ def verify(
     run: Annotated[
         str, typer.Argument(metavar="RUN", help="A manifest's path, -, a recorded run, or NAME@COMMIT[:PATH].")
     ],
-    directory: Annotated[str, typer.Argument(metavar="DIR", help="What a fetch made.")],
-    strict: Annotated[bool, typer.Option("--strict", help="Added paths fail, too.")] = False,
+    directory: Annotated[str, typer.Argument(metavar="DIR", help="A directory that fetch wrote.")],
+    allow_added: Annotated[
+        list[str] | None,
+        typer.Option("--allow-added", metavar="PATTERN", help="Added paths to accept, as in .gitignore; repeatable."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", hidden=True, help="The default; accepted for older scripts.")
+    ] = False,
     overlay: Annotated[
         list[str] | None,
         typer.Option("--overlay", metavar="FILE", help="An overlay that is apart; can be repeated."),
@@ -32,36 +41,84 @@ def verify(
     subdirectory: Subdirectory = None,
     as_json: Json = False,
 ) -> None:
-    """Say whether a directory is still the recorded tree.
+    """Check whether a directory is still the recorded tree.
 
-    It is hashed again, and what changed, is missing or was added is listed; added paths fail with --strict only.
+    The directory is hashed again. Changed, missing and added files are listed, and each of them makes the answer no:
+    an added file can change what runs. Outputs that were recorded with the run are accepted.
     """
     from git_coderepo.git import Git
     from git_coderepo.runner.order import fetch_order
-    from git_coderepo.runner.verification import verify_directory
+    from git_coderepo.runner.verification import matching, verify_directory
 
+    by_pattern = matching([os.fsencode(pattern) for pattern in allow_added or ()])
     order = fetch_order(run, overlay=overlay, subdirectory=subdirectory)
     found = verify_directory(order.wanted, directory, git=Git())
+    is_output = _recorded_outputs(order, directory)
+
+    def allowed(path: bytes) -> bool:
+        return by_pattern(path) or is_output(path)
+
     if as_json:
-        output.json_data(found.document())
+        output.json_data({**found.document(), "holds": found.holds(allowed)})
     else:
-        show(found, directory)
-    if not found.holds(strict=strict):
-        raise NegativeAnswer(f"'{directory}' is not the recorded tree {found.expected}")
+        show(found, directory, allowed)
+    if not found.holds(allowed):
+        only_added = not found.changed and not found.missing and found.unlisted is None
+        raise NegativeAnswer(
+            f"'{directory}' is not the recorded tree {found.expected}",
+            hints=["accept added files by a pattern: --allow-added=PATTERN"] if only_added and found.added else [],
+        )
 
 
-def show(found: Verification, directory: str) -> None:
-    """The answer for people."""
+def _recorded_outputs(order: FetchOrder, directory: str) -> Callable[[bytes], bool]:
+    """Return a test whether a path is an output of the run, with the contents that were recorded for it."""
+    if order.manifest is None or order.manifest_path is None:
+        return lambda path: False
+    from git_coderepo.record.result import Result
+
+    result = Result.load(order.manifest_path.removesuffix(b".json") + b".result.json")
+    started_in = order.manifest.run.directory
+    outputs = result.outputs if result is not None else ()
+    recorded = {os.path.normpath(os.path.join(started_in, each.path)): each.sha256 for each in outputs}
+    return lambda path: path in recorded and _sha256(os.path.join(os.fsencode(directory), path)) == recorded[path]
+
+
+def _sha256(path: bytes) -> str | None:
+    """Return the hex sha256 of a regular file's contents; None for what is not one, or cannot be read."""
+    import hashlib
+    import stat
+
+    digest = hashlib.sha256()
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return None
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    except OSError:
+        return None  # the path then counts as added, and is listed
+    return digest.hexdigest()
+
+
+def show(found: Verification, directory: str, allowed: Callable[[bytes], bool]) -> None:
+    """Print the answer for people."""
     if found.same_tree:
         output.line(f"{directory}: tree {found.found}, the same")
         for each in found.submodules:
             if each.found is not None:
                 output.line(f"{os.path.join(directory, os.fsdecode(each.path))}: tree {each.found}, the same")
         return
-    for word, paths in (("changed", found.changed), ("missing", found.missing), ("added", found.added)):
+    unexpected = found.unexpected(allowed)
+    accepted = len(found.added) - len(unexpected)
+    if found.holds(allowed):
+        output.line(f"{directory}: tree {found.expected}, the same, with {accepted} accepted added files")
+        return
+    for word, paths in (("changed", found.changed), ("missing", found.missing), ("added", unexpected)):
         for path in paths[:_SHOWN]:
             output.line(f"{word}: {os.fsdecode(path)}")
         if len(paths) > _SHOWN:
             output.line(f"{word}: {len(paths) - _SHOWN} more (--json lists them all)")
+    if accepted:
+        output.line(f"added and accepted: {accepted}")
     if found.unlisted is not None:
-        output.warn(f"which paths differ cannot be told: {found.unlisted}")
+        output.warn(f"cannot list the paths that differ: {found.unlisted}")

@@ -6,10 +6,18 @@ The tree id alone says yes or no. The paths behind it come from objects that are
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from git_coderepo.errors import CodeRepoError, GitNotFound, GitUnusable, MethodUnavailable, TargetUnusable, TreeDiffers
+from git_coderepo.errors import (
+    CodeRepoError,
+    GitNotFound,
+    GitUnusable,
+    MethodUnavailable,
+    TargetUnusable,
+    TreeDiffers,
+    UsageError,
+)
 from git_coderepo.git import Git
 from git_coderepo.objects import (
     EXECUTABLE,
@@ -34,6 +42,7 @@ from git_coderepo.runner.part import below, tree_of_entries
 from git_coderepo.runner.scratch import Scratch
 from git_coderepo.runner.verify import Differences, compare, rehash
 from git_coderepo.runner.wanted import Wanted
+from git_coderepo.wildmatch import Pattern
 
 
 class Verification(NamedTuple):
@@ -56,11 +65,19 @@ class Verification(NamedTuple):
         """Whether the directory is the recorded tree and nothing else, and so is each submodule."""
         return self.found == self.expected and all(each.found == each.expected for each in self.submodules)
 
-    def holds(self, *, strict: bool = False) -> bool:
-        """Whether every recorded path is as it was; `strict` minds added paths too."""
-        if strict or self.unlisted is not None:
+    def unexpected(self, allowed: Callable[[bytes], bool]) -> tuple[bytes, ...]:
+        """Return the added paths that `allowed` does not accept.
+
+        Every added file counts, ignored ones and compiled ones too: a `json.py`, an `.so`, a `sitecustomize.py` beside
+        the recorded code changes what runs.
+        """
+        return tuple(path for path in self.added if not allowed(path))
+
+    def holds(self, allowed: Callable[[bytes], bool]) -> bool:
+        """Return whether every recorded path is as recorded and every added one is `allowed`."""
+        if self.unlisted is not None:
             return self.same_tree
-        return not self.changed and not self.missing
+        return not self.changed and not self.missing and not self.unexpected(allowed)
 
     def document(self) -> dict[str, object]:
         """The answer as plain values."""
@@ -84,6 +101,30 @@ class Verification(NamedTuple):
                 for each in self.submodules
             ],
         }
+
+
+def matching(patterns: Sequence[bytes]) -> Callable[[bytes], bool]:
+    """Return a test whether one of `patterns` accepts a raw path from the root, or a directory above it.
+
+    A pattern reads as a line of a `.gitignore` at the root does: without a slash it fits a name at any depth, with one
+    a path, and with one at its end directories only. Raises UsageError for a pattern that accepts everything by
+    accident (an empty one) or nothing (a negative one). https://git-scm.com/docs/gitignore#_pattern_format
+    """
+    for pattern in patterns:
+        if not pattern.strip(b"/") or pattern.startswith((b"!", b"#")):
+            raise UsageError(f"invalid pattern '{os.fsdecode(pattern)}': use one such as '*.log' or 'outputs/'")
+    compiled = [(Pattern(b"", pattern.rstrip(b"/")), pattern.endswith(b"/")) for pattern in patterns]
+
+    def accepts(path: bytes) -> bool:
+        is_directory = False
+        while path:
+            name = path.rpartition(b"/")[2]
+            if any((is_directory or not only) and each.matches(path, name) for each, only in compiled):
+                return True
+            path, is_directory = path.rpartition(b"/")[0], True
+        return False
+
+    return accepts
 
 
 class VerifiedSubmodule(NamedTuple):
