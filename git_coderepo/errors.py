@@ -94,6 +94,10 @@ class UnknownRun(CodeRepoError):
     """A word that names no run of the record, or several."""
 
 
+class OutputUnusable(CodeRepoError):
+    """A FILE named for output can be neither replaced nor written to."""
+
+
 class HookRefused(CodeRepoError):
     """A hook that cannot be installed beside what is there; the hints say what to add by hand."""
 

@@ -50,7 +50,8 @@ def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:
     if new:
         os.makedirs(os.path.dirname(file), exist_ok=True)
         start = before if not before or before.endswith(b"\n") else before + b"\n"
-        write_whole(file, start + b"\n".join(new) + b"\n")
+        # A link, as tools for dotfiles leave one, stays a link.
+        write_whole(os.path.realpath(file), start + b"\n".join(new) + b"\n")
     return new
 
 

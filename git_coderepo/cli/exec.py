@@ -10,7 +10,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
-from git_coderepo.cli.fetching import ended_by_signals, progress_shown, show_fallbacks
+from git_coderepo.cli.fetching import ended_by_signals, progress_shown, receipt_file, refuse_input, show_fallbacks
 from git_coderepo.cli.options import CodeRepository
 from git_coderepo.errors import UsageError
 
@@ -51,6 +51,7 @@ def exec_(
     from git_coderepo.git import Git
     from git_coderepo.settings import start_runner_settings
 
+    written_to = receipt_file(receipt, made=copy)
     asked = start_runner_settings(Git())  # git answers while the rest is imported
     from git_coderepo.record.process import execute
     from git_coderepo.runner.cache import Cache
@@ -61,6 +62,7 @@ def exec_(
 
     settings = asked()
     order = fetch_order(run, overlay=overlay, code_repository=code_repository, settings=settings)
+    refuse_input(written_to, order)
     wanted, manifest = order.wanted, order.manifest
     for platform in wanted.platforms():
         platform.notify = output.say
@@ -79,8 +81,8 @@ def exec_(
                 tree = entry.tree
                 descriptors.append(entry.descriptor)  # whatever outlives us goes on holding the tree
         show_fallbacks(made)
-        if receipt is not None:
-            made.write(receipt)
+        if written_to is not None:
+            written_to.write(made.encode())
         recorded = manifest.run.directory if manifest is not None else b"."
         start = recorded if directory is None else os.fsencode(directory)
         here = working_directory(tree, start, make=copy is not None)

@@ -9,7 +9,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
-from git_coderepo.cli.fetching import ended_by_signals, progress_shown, show_fallbacks
+from git_coderepo.cli.fetching import ended_by_signals, progress_shown, receipt_file, refuse_input, show_fallbacks
 from git_coderepo.cli.options import CodeRepository, Json, Subdirectory
 from git_coderepo.errors import UsageError
 
@@ -59,6 +59,7 @@ def fetch(
     from git_coderepo.git import Git
     from git_coderepo.settings import start_runner_settings
 
+    written_to = receipt_file(receipt, made=directory)
     asked = start_runner_settings(Git())  # git answers while the rest is imported
     from git_coderepo.runner.order import fetch_order
 
@@ -66,6 +67,7 @@ def fetch(
     order = fetch_order(
         run, overlay=overlay, code_repository=code_repository, subdirectory=subdirectory, settings=settings
     )
+    refuse_input(written_to, order)
     for path in order.overlay_paths if not quiet else ():
         output.say(f"the overlay comes from '{os.fsdecode(path)}'")
     for path in order.lfs_paths if lfs and not quiet else ():
@@ -89,8 +91,8 @@ def fetch(
             from git_coderepo.runner.fetch import fetch as materialise
 
             made = materialise(order.wanted, directory, method=method, progress=progress, lfs=lfs)
-    if receipt is not None:
-        made.write(receipt)
+    if written_to is not None:
+        written_to.write(made.encode())
     if as_json:
         output.data(made.encode())
     elif not quiet:

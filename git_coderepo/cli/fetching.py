@@ -7,10 +7,32 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from git_coderepo.checkout.output_file import OutputFile
 from git_coderepo.cli import output
+from git_coderepo.errors import UsageError
 
 if TYPE_CHECKING:
+    from git_coderepo.runner.order import FetchOrder
     from git_coderepo.runner.receipt import Receipt
+
+
+def receipt_file(name: str | None, *, made: str | None) -> OutputFile | None:
+    """Return the file that `--receipt` names; `made` is the directory that is going to be filled."""
+    if name is None:
+        return None
+    if made is not None and os.path.realpath(name) == os.path.realpath(made):
+        raise UsageError(f"the receipt cannot be written to '{name}': the code goes there")
+    return OutputFile(os.fsencode(name), made=os.fsencode(made) if made is not None else None)
+
+
+def refuse_input(receipt: OutputFile | None, order: FetchOrder) -> None:
+    """Raise UsageError for a receipt that would replace the manifest or an overlay that is being read."""
+    if receipt is None or receipt.path is None:
+        return
+    for path in (order.manifest_path, *order.overlay_paths, *order.lfs_paths):
+        if path is not None and os.path.realpath(path) == receipt.path:
+            name = os.fsdecode(receipt.name)
+            raise UsageError(f"the receipt cannot be written to '{name}': it would replace what is being read")
 
 
 def show_fallbacks(receipt: Receipt) -> None:

@@ -33,18 +33,21 @@ def snapshot(
     """Print the run manifest of what would run now.
 
     No run is recorded. What is left out of the snapshot is named. With `-o` the code goes into the shared store, too,
-    where `coderepo.store` names one.
+    where `coderepo.store` names one. FILE may be a symbolic link, which stays, or a FIFO, a device or `/dev/stdout`,
+    which is written to.
     """
+    from git_coderepo.checkout.output_file import OutputFile
     from git_coderepo.git import Git, check_version
     from git_coderepo.record.build_key import build_key
     from git_coderepo.record.document import write_record
-    from git_coderepo.record.keep import keep_beside, write_manifest
+    from git_coderepo.record.keep import keep_beside, say_left, write_manifest
     from git_coderepo.record.shared_store import SharedStore
     from git_coderepo.record.sharing import share_snapshot
     from git_coderepo.record.snapshot import Request
     from git_coderepo.record.submodules import omitted, snapshots_in
     from git_coderepo.record.taking import take_snapshot
 
+    destination = OutputFile(os.fsencode(file)) if file is not None else None
     git = Git()
     git_version = check_version(git)
     request = Request(
@@ -64,8 +67,10 @@ def snapshot(
         taken, now=time.time(), git_version=git_version, build_key=None if key is None else key.digest
     )
     keep_beside(taken, record)
-    if file is not None:
-        write_manifest(record, os.fsencode(file))
+    if destination is not None:
+        written = write_manifest(record, destination)
+        assert taken.store is not None
+        say_left(written.left, taken.store.overlays, output.say)
         if store is not None:
             share_snapshot(taken, store, output.say)
     else:

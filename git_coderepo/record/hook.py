@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from git_coderepo.checkout.output_file import OutputFile
     from git_coderepo.checkout.survey import Surveying
     from git_coderepo.question import Asked
     from git_coderepo.record.document import Record
@@ -82,6 +83,12 @@ def _record(started: Surveying, *, whole: bool) -> bool:
     from git_coderepo.record.taking import take_snapshot
     from git_coderepo.registrations import build  # noqa: F401
 
+    out = os.environ.get("CODEREPO_OUT")
+    output = None
+    if out:
+        from git_coderepo.checkout.output_file import OutputFile
+
+        output = OutputFile(os.fsencode(out))
     found = survey(started.git, _say, started=started, meanwhile=import_platform)
     if not whole and any(entry.section == "coderepo" and entry.name == "source" for entry in found.settings.entries):
         started.end()
@@ -90,7 +97,7 @@ def _record(started: Surveying, *, whole: bool) -> bool:
     assert snapshot.layout is not None
     # git runs hooks at the work tree's root, and says in GIT_PREFIX where it was started itself.
     snapshot.layout.prefix = snapshot.layout.prefix or os.fsencode(os.environ.get("GIT_PREFIX", ""))
-    record_run(snapshot, say=_say, out=os.environ.get("CODEREPO_OUT"))
+    record_run(snapshot, say=_say, output=output)
     return True
 
 
@@ -98,11 +105,11 @@ def record_run(
     snapshot: Snapshot,
     *,
     say: Callable[[str], None],
-    out: str | None = None,
+    output: OutputFile | None = None,
     command: Sequence[bytes] | None = None,
     build_key: str | None = None,
 ) -> str:
-    """Write down the start of a run of this snapshot, and in the file `out` if one is named; gives its id.
+    """Write down the start of a run of this snapshot, and in the file `output` if there is one; gives its id.
 
     `say` hears why it is not published where the settings ask for that. Raises CodeRepoError, OSError: then
     `current.json` is gone.
@@ -115,10 +122,10 @@ def record_run(
     record = _recorded(snapshot, say, command, build_key)
     runs.write(record)
     runs.write_current(record)
-    if out:
-        from git_coderepo.record.keep import write_manifest
+    if output is not None:
+        from git_coderepo.record.keep import say_left, write_manifest
 
-        write_manifest(record, os.fsencode(out))
+        say_left(write_manifest(record, output).left, runs.overlays, say)
     return record.id
 
 

@@ -8,6 +8,9 @@ from git_coderepo.checkout.store import write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from git_coderepo.checkout.output_file import OutputFile
     from git_coderepo.git import Git
     from git_coderepo.record.document import Record
     from git_coderepo.record.snapshot import Snapshot
@@ -23,11 +26,42 @@ def keep_beside(snapshot: Snapshot, record: Record) -> None:
             write_whole(path, data)
 
 
-def write_manifest(record: Record, path: bytes) -> None:
-    """Write a manifest, what goes beside it first: a manifest that is there can be used. Raises OSError."""
+class Written:
+    """What writing a manifest wrote: the `paths` of files, and the digests of tars that found no place `beside` it."""
+
+    __slots__ = ("left", "paths")
+
+    def __init__(self, paths: list[bytes], left: list[str]) -> None:
+        self.paths = paths
+        self.left = left
+
+
+def write_manifest(record: Record, output: OutputFile) -> Written:
+    """Write a manifest, what goes beside it first: a manifest that is there can be used.
+
+    No file can stand beside a FIFO, a device or a descriptor: the caller says where those tars are kept instead. Raises
+    OutputUnusable, OSError.
+    """
+    written = Written([], [])
     for sha256, data in record.beside.items():
-        write_whole(os.path.join(os.path.dirname(path), overlay_name(sha256)), data)
-    write_whole(path, record.data)
+        path = output.beside(overlay_name(sha256))
+        if path is None:
+            written.left.append(sha256)
+        else:
+            write_whole(path, data)
+            written.paths.append(path)
+    output.write(record.data)
+    if output.path is not None:
+        written.paths.append(output.path)
+    return written
+
+
+def say_left(left: Sequence[str], overlays: bytes, say: Callable[[str], None]) -> None:
+    """Say where the tars are kept that could not be written beside a manifest; `overlays` is that directory."""
+    for sha256 in left:
+        path = os.fsdecode(os.path.join(overlays, overlay_name(sha256)))
+        say(f"warning: the overlay is not in the manifest, and no file can stand beside that: it is in '{path}'")
+        say("hint: give that file to the runner: git coderepo fetch --overlay FILE RUN DIR")
 
 
 def overlay_name(sha256: str) -> bytes:

@@ -9,13 +9,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from git_coderepo.checkout.output_file import OutputFile
 from git_coderepo.errors import NotReproducible
 from git_coderepo.git import Git, check_version, version
 from git_coderepo.record.build_key import build_key
 from git_coderepo.record.command import redacted
 from git_coderepo.record.document import is_uuid7
 from git_coderepo.record.ending import Ending
-from git_coderepo.record.keep import write_manifest
+from git_coderepo.record.keep import say_left, write_manifest
 from git_coderepo.record.process import VARIABLE_LIMIT
 from git_coderepo.record.publish import recorded
 from git_coderepo.record.runs import Runs
@@ -89,6 +90,10 @@ class Recording:
 
     def _start(self, stack: ExitStack) -> None:
         git, request = self.git, self.request
+        output = None
+        if request.manifest is not None:
+            output = OutputFile(request.manifest)
+            stack.callback(output.close)
         git_version = check_version(git)
         self.snapshot = snapshot = take_snapshot(git, request.snapshot)
         assert snapshot.layout is not None and snapshot.settings is not None
@@ -113,8 +118,8 @@ class Recording:
         self._watch = stack.enter_context(Watch(snapshot))
         path = runs.write(record)
         runs.write_current(record)
-        if request.manifest is not None:
-            write_manifest(record, request.manifest)
+        if output is not None:
+            say_left(write_manifest(record, output).left, runs.overlays, self._say)
         self.variables = run_variables(record, snapshot, path)
         _check(git, self.environment, self._watch)
         if store is not None:

@@ -134,10 +134,10 @@ class Receipt(NamedTuple):
         return (json.dumps(self.document(), indent=2, ensure_ascii=False) + "\n").encode()
 
     def write(self, path: str) -> None:
-        """Write it, whole or not at all. Raises OSError."""
-        from git_coderepo.checkout.store import write_whole
+        """Write it, whole or not at all. Raises OutputUnusable."""
+        from git_coderepo.checkout.output_file import OutputFile
 
-        write_whole(os.fsencode(path), self.encode())
+        OutputFile(os.fsencode(path)).write(self.encode())
 
 
 def _fallbacks(found: tuple[Fallback, ...]) -> list[dict[str, object]]:

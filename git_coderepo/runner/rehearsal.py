@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from git_coderepo.checkout.output_file import OutputFile
 from git_coderepo.itself import own_command
 from git_coderepo.record.document import Record
 from git_coderepo.record.keep import write_manifest
@@ -50,7 +51,7 @@ def rehearse(
         for name in ("home", "empty"):
             os.mkdir(os.path.join(scratch, name))
         manifest, receipt = os.path.join(scratch, "run.json"), os.path.join(scratch, "receipt.json")
-        write_manifest(record, os.fsencode(manifest))
+        write_manifest(record, OutputFile(os.fsencode(manifest)))
         told = {name: value for name, value in environment.items() if name in _KEPT}
         told.update(
             HOME=os.path.join(scratch, "home"),

@@ -1,0 +1,218 @@
+"""A FILE that the user named for output: examined before any work starts, written once at the end.
+
+A regular file, or a name that is free, is replaced as a whole. Of a symbolic link the file it leads to is replaced, and
+the link stays. A FIFO, a character device and an open descriptor (`/dev/stdout`, `/dev/fd/N`, the shell's `>(…)`) are
+written to. Anything else is refused.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from git_coderepo.checkout.store import write_whole
+from git_coderepo.errors import OutputUnusable
+
+# Linux follows as many symbolic links in one path (path_resolution(7)).
+_MOST_LINKS = 40
+
+
+class OutputFile:
+    """A FILE for output; `name` is the user's word for it, in bytes.
+
+    What is written to is opened at once, so that its reader sees an end even where nothing is written in the end: call
+    `close` then. `made` is a directory that the command is going to make: FILE may lie in it. Every method raises
+    OutputUnusable.
+    """
+
+    __slots__ = ("_descriptor", "_folder_is_writable", "_is_late", "_number", "name", "path")
+
+    def __init__(self, name: bytes, *, made: bytes | None = None) -> None:
+        self.name = name
+        # The file that is replaced, links followed; None for what is written to.
+        self.path: bytes | None = None
+        self._descriptor = -1
+        self._number = -1
+        self._folder_is_writable = False
+        self._is_late = False
+        try:
+            self._examine(made)
+        except OSError as error:
+            raise self._unusable(error.strerror or str(error)) from None
+
+    def beside(self, name: bytes) -> bytes | None:
+        """Return the path of a file beside it; None where no file can stand there."""
+        if self.path is None or not self._folder_is_writable:
+            return None
+        return os.path.join(os.path.dirname(self.path), name)
+
+    def write(self, contents: bytes) -> None:
+        """Write all of it, once. Raises BrokenPipeError where the reader of standard output has gone."""
+        try:
+            if self._is_late:
+                self._examine(None)
+            if self._descriptor >= 0:
+                _write_all(self._descriptor, contents)
+            elif self.path is not None:
+                self._replace(self.path, contents)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError) and self._number == 1:
+                raise
+            raise self._unusable(error.strerror or str(error)) from None
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close what was opened; nothing is written any more."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _examine(self, made: bytes | None) -> None:
+        if not self.name or b"\0" in self.name:
+            raise OutputUnusable(f"invalid output file '{os.fsdecode(self.name)}': the name is empty or contains NUL")
+        try:
+            found = _resolve(self.name)
+        except FileNotFoundError:
+            if made is not None and _is_inside(self.name, made):
+                self._is_late = True
+                return
+            folder = os.fsdecode(os.path.dirname(self.name))
+            raise self._unusable(f"the directory '{folder}' does not exist", hint=f"mkdir -p '{folder}'") from None
+        if isinstance(found, int):
+            self._number = found
+            self._descriptor = _open_for_writing(found)
+            if self._descriptor < 0:
+                raise self._unusable(f"descriptor {found} is not open for writing")
+            return
+        self._is_late = False
+        self._settle(found)
+
+    def _settle(self, path: bytes) -> None:
+        """Decide what becomes of a path without links."""
+        folder = os.path.dirname(path)
+        self._folder_is_writable = _may(folder, os.W_OK | os.X_OK)
+        try:
+            mode = os.lstat(path).st_mode
+        except FileNotFoundError:
+            if not self._folder_is_writable:
+                raise self._unusable(f"the directory '{os.fsdecode(folder)}' is not writable") from None
+            self.path = path
+            return
+        if stat.S_ISREG(mode):
+            if not self._folder_is_writable and not _may(path, os.W_OK):
+                raise self._unusable("it is not writable")
+            self.path = path
+        elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            _refuse_planted(path)
+            # A FIFO waits here for its reader, as it does in a shell.
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            opened = os.fstat(self._descriptor).st_mode
+            if not (stat.S_ISFIFO(opened) or stat.S_ISCHR(opened)):
+                self.close()
+                raise self._unusable("it was exchanged for something else")
+        else:
+            kind = next((word for test, word in _KINDS if test(mode)), "not a file")
+            raise self._unusable(f"it is {kind}")
+
+    def _replace(self, path: bytes, contents: bytes) -> None:
+        if self._folder_is_writable:
+            try:
+                write_whole(path, contents)
+                return
+            except OSError as error:
+                # A file that is itself a mount point, such as a container's termination log, can only be written to.
+                if error.errno != errno.EBUSY or not os.path.isfile(path):
+                    raise
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise self._unusable("it was exchanged for something else")
+            os.ftruncate(descriptor, 0)
+            _write_all(descriptor, contents)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _unusable(self, reason: str, *, hint: str | None = None) -> OutputUnusable:
+        reason = reason[:1].lower() + reason[1:]
+        hints = [hint] if hint is not None else []
+        return OutputUnusable(f"cannot write to '{os.fsdecode(self.name)}': {reason}", hints=hints)
+
+
+_KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISBLK, "a block device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def _resolve(path: bytes) -> bytes | int:
+    """Follow a path to its end: an absolute path without links, or the number of a descriptor of this process.
+
+    Raises FileNotFoundError where its directory is absent, OSError for links that lead nowhere or in a circle.
+    """
+    for _ in range(_MOST_LINKS):
+        folder, name = os.path.split(path)
+        if name in (b"", b".", b".."):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISDIR(os.stat(folder or b".").st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        folder = os.path.realpath(folder or b".")
+        if name.isdigit() and folder in (b"/dev/fd", os.path.realpath(b"/proc/self/fd")):
+            return int(name)
+        path = os.path.join(folder, name)
+        try:
+            mode = os.lstat(path).st_mode
+        except FileNotFoundError:
+            return path
+        if not stat.S_ISLNK(mode):
+            return path
+        _refuse_planted(path)
+        target = os.path.join(folder, os.readlink(path))
+        if folder.startswith(b"/proc/") and not os.path.lexists(target):
+            # The kernel's own links (proc(5)) may lead to what has no name.
+            raise OSError(errno.ENXIO, "it belongs to another process")
+        path = target
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _refuse_planted(path: bytes) -> None:
+    """Refuse a link or FIFO of another user in a directory that everybody may write to, such as /tmp.
+
+    The rule is that of Linux's protected_symlinks (proc_sys_fs(5)). Raises OSError.
+    """
+    facts, folder = os.lstat(path), os.stat(os.path.dirname(path))
+    shared = folder.st_mode & stat.S_ISVTX and folder.st_mode & stat.S_IWOTH
+    if shared and facts.st_uid not in (os.geteuid(), folder.st_uid):
+        raise PermissionError(errno.EACCES, "another user put it into a directory that everybody can write to")
+
+
+def _open_for_writing(number: int) -> int:
+    """Return a copy of a descriptor that this process was started with; -1 where there is none to write to."""
+    import fcntl
+
+    try:
+        # What is not inheritable was opened by this process itself.
+        if number > 2 and not os.get_inheritable(number):
+            return -1
+        if fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            return -1
+        return os.dup(number)
+    except (OSError, OverflowError):
+        return -1
+
+
+def _may(path: bytes, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _is_inside(path: bytes, folder: bytes) -> bool:
+    return (os.path.realpath(os.path.dirname(path)) + b"/").startswith(os.path.realpath(folder) + b"/")
+
+
+def _write_all(descriptor: int, contents: bytes) -> None:
+    view = memoryview(contents)
+    while view:
+        view = view[os.write(descriptor, view) :]
