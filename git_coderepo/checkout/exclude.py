@@ -5,17 +5,24 @@ Format: https://git-scm.com/docs/gitignore#_pattern_format
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+from contextlib import contextmanager
 
 from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.store import write_whole
+from git_coderepo.checkout.sweep import sweep
 from git_coderepo.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from git_coderepo.git import Git
+
+# How file systems without locks, or without locks on directories, say so.
+NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EBADF, errno.EINVAL, errno.ENOSYS)
 
 
 def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:
@@ -40,19 +47,41 @@ def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:
         folder = os.path.isdir(absolute) and not os.path.islink(absolute)
         lines.append(b"/" + _escaped(below) + (b"/" if folder else b""))
     file = git.run("rev-parse", "--path-format=absolute", "--git-path", "info/exclude").removesuffix(b"\n")
-    try:
-        with open(file, "rb") as opened:
-            before = opened.read()
-    except FileNotFoundError:
-        before = b""
-    known = set(before.split(b"\n"))
-    new = [line for line in dict.fromkeys(lines) if line not in known]
-    if new:
-        os.makedirs(os.path.dirname(file), exist_ok=True)
-        start = before if not before or before.endswith(b"\n") else before + b"\n"
-        # A link, as tools for dotfiles leave one, stays a link.
-        write_whole(os.path.realpath(file), start + b"\n".join(new) + b"\n")
+    # A link, as tools for dotfiles leave one, stays a link.
+    file = os.path.realpath(file)
+    folder_of_file = os.path.dirname(file)
+    os.makedirs(folder_of_file, exist_ok=True)
+    with locked(folder_of_file):
+        sweep(folder_of_file, os.path.basename(file))
+        try:
+            with open(file, "rb") as opened:
+                before = opened.read()
+        except FileNotFoundError:
+            before = b""
+        known = set(before.split(b"\n"))
+        new = [line for line in dict.fromkeys(lines) if line not in known]
+        if new:
+            start = before if not before or before.endswith(b"\n") else before + b"\n"
+            write_whole(file, start + b"\n".join(new) + b"\n")
     return new
+
+
+@contextmanager
+def locked(folder: bytes) -> Iterator[None]:
+    """Hold a folder's lock (flock(2)), so that of several processes one after the other changes a file in it.
+
+    The lock ends with the process, however it dies. Where the file system has no locks nothing is held.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _escaped(path: bytes) -> bytes:

@@ -97,8 +97,11 @@ def quoted_path(path: bytes) -> bytes:
     return b'"' + escaped + b'"'
 
 
-def write_whole(path: bytes, contents: bytes, *, mode: int = 0o666) -> None:
-    """Write a file so that it is there whole or not at all: a temporary name, fsync, rename. Raises OSError."""
+def write_whole(path: bytes, contents: bytes, *, mode: int = 0o666, exact: bool = False) -> None:
+    """Write a file so that it is there whole or not at all: a temporary name, fsync, rename. Raises OSError.
+
+    The umask takes from `mode`, unless it is `exact`.
+    """
     temporary = b"%s.%d.%s.tmp" % (path, os.getpid(), os.urandom(4).hex().encode())
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
@@ -106,6 +109,8 @@ def write_whole(path: bytes, contents: bytes, *, mode: int = 0o666) -> None:
             view = memoryview(contents)
             while view:
                 view = view[os.write(descriptor, view) :]
+            if exact:
+                os.fchmod(descriptor, mode)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -11,6 +11,7 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from git_coderepo.checkout.store import write_whole
+from git_coderepo.checkout.sweep import sweep
 from git_coderepo.errors import HookRefused
 from git_coderepo.hooks import texts
 
@@ -88,6 +89,7 @@ def _where_husky_looks(folder: bytes) -> bytes:
 def install(folder: bytes, new: texts.Block) -> bytes:
     """Put a block into the folder; gives the script's path. Raises HookRefused, OSError."""
     path = os.path.join(folder, new.event.encode())
+    _sweep(folder, new.event)
     there = find(folder, new.event)
     if there is not None:
         script = texts.put(there.script, new)
@@ -155,6 +157,7 @@ def find(folder: bytes, event: str) -> Found | None:
 def uninstall(folder: bytes, event: str) -> list[bytes]:
     """Take our block out, wherever it is; gives the paths that changed. Raises OSError."""
     path = os.path.join(folder, event.encode())
+    _sweep(folder, event)
     changed = []
     made_the_folder = False
     for each in (path, path + _RUN_BY_THE_OTHER, path + _LEFT_BEHIND):
@@ -193,15 +196,14 @@ def _remove(found: Found) -> None:
 
 def _rewrite(path: bytes, script: bytes) -> None:
     """Put a script in the place of one, with its mode; a hook that starts meanwhile is the old one or the new one."""
-    mode = stat.S_IMODE(os.stat(path).st_mode)
-    temporary = path + b".coderepo"
-    write_whole(temporary, script, mode=0o600)
-    try:
-        os.chmod(temporary, mode)
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_whole(path, script, mode=stat.S_IMODE(os.stat(path).st_mode), exact=True)
+
+
+def _sweep(folder: bytes, event: str) -> None:
+    """Remove what a process of ours that was killed left of this event's scripts."""
+    if os.path.isdir(folder):
+        for ending in (b"", _RUN_BY_THE_OTHER, _LEFT_BEHIND):
+            sweep(folder, event.encode() + ending)
 
 
 def is_within(path: bytes, folder: bytes) -> bool:
