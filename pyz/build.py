@@ -1,10 +1,12 @@
 """One zip file that Python runs: the package as its wheel has it, and the pure part of what a runner needs of others.
 
-https://docs.python.org/3/library/zipapp.html. The same sources and releases give the same bytes.
+https://docs.python.org/3/library/zipapp.html. The same sources give the same bytes: what others wrote comes in the
+releases that `requirements.lock` names, and pip refuses a wheel with another hash.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -16,14 +18,20 @@ from importlib.metadata import requires
 from pathlib import Path
 
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 ROOT = Path(__file__).parents[1]
+LOCK = Path(__file__).with_name("requirements.lock")
 
 # What fetch, exec, verify and validate load. The range of a release is what the package itself asks for.
 TAKEN = (
     "annotated-doc", "certifi", "charset-normalizer", "idna", "platformdirs", "requests", "shellingham", "tomli",
     "typer", "urllib3",
+)  # fmt: skip
+# Whoever builds, the pure wheel for the oldest Python is taken: a compiled one would not match its hash.
+_QUIET = ("--quiet", "--disable-pip-version-check", "--no-deps")
+_PURE = (
+    "--only-binary=:all:", "--platform", "any", "--implementation", "py", "--abi", "none", "--python-version", "3.10",
 )  # fmt: skip
 # What they would like to have, and what a machine without a person, a keyring and a checkout does without.
 LEFT_OUT = ("gitpython", "jsonschema", "keyring", "rich")
@@ -63,17 +71,46 @@ def build(target: Path, scratch: Path) -> None:
     wheels, tree = scratch / "wheels", scratch / "tree"
     _run("-m", "build", "--wheel", "--no-isolation", "--outdir", wheels, ROOT)
     (own,) = wheels.glob("*.whl")
-    # Whoever builds, the pure wheel for the oldest Python is taken: a compiled one would not match these words.
-    _run(
-        "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-compile",
-        "--only-binary=:all:", "--platform", "any", "--implementation", "py", "--abi", "none",
-        "--python-version", ".".join(map(str, OLDEST)), "--target", tree, *_ranges(), own,
-    )  # fmt: skip
+    check_lock(LOCK.read_text(encoding="utf-8"))
+    install = ("-m", "pip", "install", *_QUIET, "--no-compile", *_PURE, "--target", tree)
+    _run(*install, "--require-hashes", "--requirement", LOCK)
+    _run(*install, "--no-index", own)
     _check_closed(tree)
     contents = dict(_contents(tree))
     contents["__main__.py"] = _START.encode()
     contents["requests/certs.py"] = _CERTS.encode()
     _write(target, contents)
+
+
+def lock(scratch: Path) -> str:
+    """Return a new text for `requirements.lock`: the newest release of each package, with its pure wheel's sha256.
+
+    `scratch` is an empty directory. Raises SystemExit where pip fails.
+    """
+    _run("-m", "pip", "download", *_QUIET, *_PURE, "--dest", scratch, *_ranges())
+    lines = []
+    for wheel in sorted(scratch.glob("*.whl")):
+        name, version, *_ = parse_wheel_filename(wheel.name)
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        lines.append(f"{name}=={version} --hash=sha256:{digest}\n")
+    return "# What goes into git-coderepo.pyz; written by `python -m pyz --lock`.\n" + "".join(lines)
+
+
+def check_lock(text: str) -> None:
+    """Raise SystemExit unless the lock names each package to be taken once, in a release that the project accepts."""
+    found = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            words, _, digest = line.partition(" --hash=sha256:")
+            name, _, version = words.partition("==")
+            if name in found or re.fullmatch("[0-9a-f]{64}", digest) is None:
+                raise SystemExit(f"invalid line in {LOCK.name}: '{line}'")
+            found[name] = version
+    if sorted(found) != sorted(TAKEN):
+        raise SystemExit(f"{LOCK.name} is out of date: run python -m pyz --lock")
+    for asked in map(Requirement, _ranges()):
+        if not asked.specifier.contains(found[asked.name]):
+            raise SystemExit(f"{LOCK.name} has {asked.name} {found[asked.name]}, not {asked}: run python -m pyz --lock")
 
 
 def _ranges() -> list[str]:
