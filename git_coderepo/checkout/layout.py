@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 from git_coderepo.errors import NotACheckout
 from git_coderepo.objects import ObjectId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
 
     from git_coderepo.git import Git, Process
 
@@ -29,11 +32,12 @@ class Layout:
 
     `prefix` is where git was started below `toplevel`, b"" or ending in `/`. `head` and `head_tree` are None on an
     unborn branch. `others` are the ids, in hex, of the references that were asked for beside it, as far as known.
+    `is_inside` is whether git sees the directory it was started in inside the work tree; see `stand_inside`.
     """
 
     __slots__ = (
-        "common_dir", "git_dir", "head", "head_tree", "index", "object_format", "objects", "others", "prefix",
-        "shallow", "toplevel",
+        "common_dir", "git_dir", "head", "head_tree", "index", "is_inside", "object_format", "objects", "others",
+        "prefix", "shallow", "toplevel",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +54,7 @@ class Layout:
         head: ObjectId | None,
         head_tree: ObjectId | None,
         others: frozenset[bytes] = frozenset(),
+        is_inside: bool = True,
     ) -> None:
         self.toplevel = toplevel
         self.prefix = prefix
@@ -62,6 +67,7 @@ class Layout:
         self.head = head
         self.head_tree = head_tree
         self.others = others
+        self.is_inside = is_inside
 
 
 def checkout_directory(git: Git) -> str:
@@ -120,7 +126,115 @@ def read_layout(process: Process, git: Git, *, bare_allowed: bool = False) -> La
         head=head,
         head_tree=head_tree,
         others=frozenset(ids[2:]),
+        is_inside=inside == "true",
     )
+
+
+def stand_inside(layout: Layout, git: Git) -> None:
+    """Check that the directory `git` stands in belongs to the work tree, and set `layout.prefix` where git could not.
+
+    `core.worktree` (in a copied submodule, or shared by the worktrees of one) and GIT_WORK_TREE can lead elsewhere, and
+    GIT_DIR alone makes git take any directory for the root. Directories are compared by device and inode, as a bind
+    mount has another path. Raises NotReproducible, which names both places.
+    """
+    environment = git.environment
+    named = "GIT_DIR" in environment or "GIT_WORK_TREE" in environment
+    if layout.is_inside and not named:
+        return  # git found the repository by walking up from here
+    here = os.path.realpath(os.fsencode(git.directory if git.directory is not None else os.curdir))
+    if not layout.is_inside:
+        prefix = _below(here, layout.toplevel)
+        if prefix is None:
+            _refuse_outside(here, layout, environment)
+        layout.prefix = prefix
+    root = _nearest_repository(here) if named else None
+    if root is None or _leads_to(root + b"/.git", layout.git_dir):
+        # Git takes a subdirectory for the root where GIT_DIR is set and GIT_WORK_TREE is not.
+        if root is None or "GIT_WORK_TREE" in environment or not _is_above(root, layout.toplevel):
+            return
+    elif "GIT_WORK_TREE" in environment and _is_above(root, layout.toplevel):
+        return  # a work tree that was named on purpose, and lies in some other checkout
+    from git_coderepo.errors import NotReproducible
+
+    raise NotReproducible(
+        f"'{os.fsdecode(here)}' belongs to the checkout '{os.fsdecode(root)}', and the environment makes Git use the "
+        f"work tree '{os.fsdecode(layout.toplevel)}' of '{os.fsdecode(layout.git_dir)}'",
+        hints=["unset GIT_DIR GIT_WORK_TREE"],
+    )
+
+
+def pinned(git: Git, layout: Layout) -> Git:
+    """The same git, which finds this repository from the root of the work tree as well.
+
+    A root without a `.git` of this repository, as `core.worktree` allows, can lie in another repository.
+    """
+    own = layout.toplevel + b"/.git"
+    if layout.git_dir in (own, layout.toplevel) or "GIT_DIR" in git.environment or _leads_to(own, layout.git_dir):
+        return git
+    return git.with_environment(GIT_DIR=os.fsdecode(layout.git_dir), GIT_WORK_TREE=os.fsdecode(layout.toplevel))
+
+
+def _refuse_outside(here: bytes, layout: Layout, environment: Mapping[str, str]) -> NoReturn:
+    from git_coderepo.errors import NotReproducible
+    from git_coderepo.git import shown
+
+    toplevel = os.fsdecode(layout.toplevel)
+    hints = [shown(["cd", toplevel])] if os.path.exists(layout.toplevel + b"/.git") else []
+    root = _nearest_repository(here)
+    if "GIT_WORK_TREE" in environment:
+        hints.append("unset GIT_DIR GIT_WORK_TREE")
+    elif root is not None:
+        hints.append(shown(["git", b"--work-tree=" + root, "coderepo"]) + " run …")
+    raise NotReproducible(
+        f"'{os.fsdecode(here)}' is outside the work tree '{toplevel}' that Git reports for it", hints=hints
+    )
+
+
+def _below(place: bytes, root: bytes) -> bytes | None:
+    """The path of `place` below `root`, b"" or ending in `/`; None where it lies elsewhere."""
+    try:
+        wanted = os.stat(root)
+    except OSError:
+        return None
+    prefix = b""
+    while True:
+        try:
+            if os.path.samestat(os.stat(place), wanted):
+                return prefix
+        except OSError:
+            return None
+        above, _, name = place.rpartition(b"/")
+        if not name:
+            return None
+        place, prefix = above or b"/", name + b"/" + prefix
+
+
+def _is_above(root: bytes, place: bytes) -> bool:
+    """Whether `place` lies below `root`, and is not `root` itself."""
+    return bool(_below(os.path.realpath(place), root))
+
+
+def _nearest_repository(place: bytes) -> bytes | None:
+    """The nearest directory, from `place` upwards, whose `.git` is one that Git would use."""
+    while True:
+        found = place.rstrip(b"/") + b"/.git"
+        if os.path.isfile(found) or all(os.path.exists(found + name) for name in (b"/HEAD", b"/objects", b"/refs")):
+            return place
+        if place == b"/":
+            return None
+        place = os.path.dirname(place)
+
+
+def _leads_to(dot_git: bytes, git_dir: bytes) -> bool:
+    """Whether a `.git` is this directory, or a file that leads there (gitrepository-layout(5))."""
+    try:
+        if os.path.isfile(dot_git):
+            with open(dot_git, "rb") as file:
+                link = file.read(1 << 16).rstrip(b"\r\n").removeprefix(b"gitdir: ")
+            dot_git = os.path.join(os.path.dirname(dot_git), link)
+        return os.path.samefile(dot_git, git_dir)
+    except (OSError, ValueError):
+        return False
 
 
 def _is_id(line: bytes) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from git_coderepo.checkout.again import Again
 from git_coderepo.checkout.base import GUESS, Walk, guessed_walk
 from git_coderepo.checkout.indexfile import IndexFile
-from git_coderepo.checkout.layout import read_layout, start_layout
+from git_coderepo.checkout.layout import read_layout, stand_inside, start_layout
 from git_coderepo.checkout.scope import inside, looked_at, pathspecs, rows_inside, scope_of
 from git_coderepo.checkout.status import read_status, start_status
 from git_coderepo.checkout.team import start_team, with_team
@@ -101,9 +101,15 @@ class Surveying:
         self._walk: Process | Walk | None = None
 
     def locate(self) -> Layout:
-        """Where this is, as soon as git has said that; what lies there is asked for next. Raises NotACheckout."""
+        """Where this is, as soon as git has said that; what lies there is asked for next.
+
+        Raises NotACheckout, and NotReproducible where this place is outside the work tree.
+        """
         if self.layout is None:
-            self.layout = read_layout(self._layout, self.git)
+            layout = read_layout(self._layout, self.git)
+            if not self.whole:
+                stand_inside(layout, self.git)
+            self.layout = layout
             self._walk = guessed_walk(self.git, self.layout)
             if not self.whole:
                 self._again = Again(self.git, self.layout)

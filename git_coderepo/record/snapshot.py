@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from git_coderepo.checkout.base import Base
+from git_coderepo.checkout.layout import pinned
 from git_coderepo.checkout.store import Store
 from git_coderepo.errors import GitFailed, NotReproducible
 from git_coderepo.objects import ObjectId
@@ -105,6 +106,7 @@ class Snapshot:
         within = self.within
         self.layout = layout
         if within is None:
+            self.git = pinned(self.git, layout)
             self.settings, self.store = settings, Store(layout, store_directory)
             return
         within.refuse_elsewhere(layout)

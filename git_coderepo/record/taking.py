@@ -191,6 +191,8 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
     """A commit as it is: nothing of the work tree matters, so a bare repository will do."""
     git = snapshot.git
     layout = read_layout(start_layout(git), git, bare_allowed=True)
+    if not layout.is_inside:
+        layout.toplevel = layout.git_dir  # the work tree that git reports may be another repository's
     found = git.start("rev-parse", "--verify", "--end-of-options", f"{rev}^{{commit}}").finish()
     if found.status != 0:
         hint = "git log --oneline --all" if snapshot.within is None else "git fetch"
