@@ -49,6 +49,7 @@ def snapshot(
         include=[os.fsencode(path) for path in include],
         scope=[os.fsencode(path) for path in scope],
         allow_unreproducible=allow_unreproducible,
+        thorough=True,
     )
     taken = take_snapshot(git, request)
     key = build_key(taken)
@@ -95,6 +96,7 @@ def run(
             publishes=True,
             scope=[os.fsencode(path) for path in scope],
             allow_unreproducible=allow_unreproducible,
+            thorough=True,
         ),
         name=name,
         manifest=None if manifest is None else os.fsencode(os.path.abspath(manifest)),

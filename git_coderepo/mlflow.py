@@ -61,11 +61,13 @@ class CodeRepoRunContext:
         from git_coderepo.record.command import redacted
         from git_coderepo.record.hook import record_run
         from git_coderepo.record.inherited import own_command
+        from git_coderepo.record.remarks import remarks
         from git_coderepo.record.runs import Runs
         from git_coderepo.record.snapshot import Request
         from git_coderepo.record.taking import take_snapshot
 
-        snapshot = take_snapshot(Git(), Request(publishes=True))
+        request = Request(publishes=True, thorough=True)
+        snapshot = take_snapshot(Git(), request)
         assert snapshot.layout is not None and snapshot.tree is not None
         head = snapshot.head.commit if snapshot.head is not None else None
         same = (snapshot.layout.git_dir, snapshot.layout.prefix, head, snapshot.tree)
@@ -81,6 +83,8 @@ class CodeRepoRunContext:
         commit = None if head is None else head.hex
         tags = _tags(id, commit, snapshot.tree.hex, snapshot.dirty)
         self._last = (same, Runs(snapshot.layout).path_of(id), tags)
+        for text in remarks(snapshot, request):
+            _log.warning("%s", text)
         _say_omitted(snapshot)
         return dict(tags)
 

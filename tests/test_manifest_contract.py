@@ -59,6 +59,7 @@ def full_document() -> dict[str, Any]:
     document["repository"]["source"] = "my_module.MyRepositoryClass"
     document["code"]["snapshot"].update(ref="refs/coderepo/runs/1", commit="9" * 40)
     document["code"]["unreproducible"] = [{"reason": "too-large", "message": "2.0 GiB would travel with the run"}]
+    document["code"]["outside"] = [{"path": ".", "reason": "filter", "detail": "annex", "files": 5000}]
     inner = copy.deepcopy(document["code"])
     inner.update(objectFormat="sha256", head=None, special=None, overlay=None, submodules=[], omitted=[])
     inner["base"].update(commit="c" * 64, tree="d" * 64)

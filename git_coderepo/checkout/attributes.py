@@ -13,10 +13,14 @@ from git_coderepo.objects import ObjectId, blob_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from git_coderepo.checkout.layout import Layout
     from git_coderepo.git import Git
+    from git_coderepo.settings import Settings
 
+# Attributes by which a file in the work tree differs from what Git stores.
+CONVERTING = frozenset((b"filter", b"eol", b"ident", b"working-tree-encoding"))
 _LARGEST = 1 << 20
 _ATTRIBUTES_NAME = b".gitattributes\0"
 
@@ -33,6 +37,52 @@ def attribute_files(listing: bytes) -> list[tuple[bytes, str]]:
         if path.rpartition(b"/")[2] == b".gitattributes" and kind == b"blob" and mode != b"120000":
             found.append((path, id.decode()))
     return found
+
+
+def attribute_texts(git: Git, toplevel: bytes, listing: bytes) -> dict[bytes, bytes]:
+    """Return the contents of each `.gitattributes` in the bytes of `ls-tree -r -z`, by its directory."""
+    files = attribute_files(listing)
+    contents = attribute_contents(git, toplevel, files)
+    return {path.rpartition(b"/")[0]: text for (path, _), text in zip(files, contents, strict=True)}
+
+
+def outside_texts(layout: Layout, settings: Settings) -> list[bytes]:
+    """Return the contents of the attributes files outside the tree that convert some path.
+
+    https://git-scm.com/docs/gitattributes#_description: the repository's own, the user's, the system's.
+    """
+    environment = settings.environment
+    home, named = environment.get("HOME", ""), settings.value("core", "attributesFile")
+    if named is None:
+        named = (environment.get("XDG_CONFIG_HOME") or home + "/.config") + "/git/attributes"
+    elif named.startswith("~"):
+        named = home + named[1:] if named.startswith("~/") else os.path.expanduser(named)
+    files = [layout.common_dir + b"/info/attributes", os.path.join(layout.toplevel, os.fsencode(named))]
+    if not environment.get("GIT_ATTR_NOSYSTEM"):
+        files.append(b"/etc/gitattributes")
+    found = []
+    for path in files:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            continue  # git reads none there either
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            continue
+        with open(descriptor, "rb") as file:
+            contents = file.read()
+        if any(name in CONVERTING for name, _ in words_of([contents])):
+            found.append(contents)
+    return found
+
+
+def words_of(contents: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (name, value) of each attribute that some line of these files sets; b"" for one without a value."""
+    for file in contents:
+        for word in _attribute_words(file):
+            if not word.startswith((b"-", b"!")):
+                name, _, value = word.partition(b"=")
+                yield name, value
 
 
 def attribute_contents(git: Git, toplevel: bytes, files: Sequence[tuple[bytes, str]]) -> list[bytes]:

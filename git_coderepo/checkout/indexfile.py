@@ -5,7 +5,7 @@ Format: https://git-scm.com/docs/gitformat-index.
 
 from __future__ import annotations
 
-from git_coderepo.objects import GITLINK, hasher
+from git_coderepo.objects import GITLINK, SYMLINK, hasher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,9 +23,11 @@ _MODE = slice(24, 28)
 _HEADER = 12
 _WORD = 0xFFFFFFFF  # of a number git keeps so much
 _SECOND = 1_000_000_000
-_ATTRIBUTES_NAME = b".gitattributes\0"
+# How the names of files end that say what becomes of others: attributes, and what DVC keeps outside Git.
+_TELLING_NAMES = (b".gitattributes\0", b".dvc\0", b"dvc.lock\0")
 # More of them are better listed by git.
 _FEW = 64
+_FEW_LINKS = 512
 
 
 class IndexFile:
@@ -40,22 +42,29 @@ class IndexFile:
         self.has_marks = self._end is None
 
     def rows_of(self, tree: bytes) -> bytes | None:
-        """The rows that `ls-tree -r -z` has of the attributes files in the tree of this raw id, and few others.
+        """Return the rows of `ls-tree -r -z` for attributes files, symbolic links and DVC files in a tree (raw id).
 
-        None where only git can tell: the index is no other writing of this tree, or it has a submodule.
+        A few other rows may be among them. None where only git can tell: the index does not hold this tree, or it has
+        a submodule, or there are many of them.
         """
         data, end = self._data, self._end
         if end is None or data[7] == 4 or self._tree(end) != tree:
             return None  # version 4 shortens names
         if _may_have_gitlinks(data, end):
             return None
-        rows: list[bytes] = []
-        for at in _found(data, _ATTRIBUTES_NAME, end):
-            row = self._row_that_ends(at + len(_ATTRIBUTES_NAME) - 1)
-            if row is None or len(rows) == _FEW:
+        rows: dict[bytes, bytes] = {}
+        for name in _TELLING_NAMES:
+            for at in _found(data, name, end):
+                row = self._row_that_ends(at + len(name) - 1)
+                if row is None or len(rows) == _FEW:
+                    return None
+                rows[_path_of(row)] = row
+        for number, at in enumerate(_with_mode(data, SYMLINK, end)):
+            row = self._row_of(at - _MODE.start)
+            if row is None or number == _FEW_LINKS:
                 return None
-            rows.append(row)
-        return b"".join(rows)
+            rows[_path_of(row)] = row
+        return b"".join([rows[path] for path in sorted(rows)])
 
     def _tree(self, at: int) -> bytes | None:
         """The raw id of the tree that the entries make, as the extension `TREE` says where nothing is staged."""
@@ -83,9 +92,24 @@ class IndexFile:
         if len(fitting) != 1:
             return None
         ((entry, start),) = fitting
+        return self._row(entry, start, end)
+
+    def _row_of(self, entry: int) -> bytes | None:
+        """Return the row of the entry at this offset; None where no entry can begin there."""
+        data, start = self._data, entry + _STAT + self._id_length + 2
+        end = data.find(b"\0", start)
+        length = (data[start - 2] & 0x0F) << 8 | data[start - 1]
+        return self._row(entry, start, end) if 0 < length == min(end - start, 0xFFF) else None
+
+    def _row(self, entry: int, start: int, end: int) -> bytes:
+        data = self._data
         mode = int.from_bytes(data[entry : entry + _STAT][_MODE], "big")
         id = data[entry + _STAT : start - 2]
         return b"%06o blob %s\t%s\0" % (mode, id.hex().encode(), data[start:end])
+
+
+def _path_of(row: bytes) -> bytes:
+    return row[row.index(b"\t") + 1 : -1]
 
 
 def may_have_marks(data: bytes, id_length: int) -> bool:
@@ -167,21 +191,28 @@ def entries_of(data: bytes, id_length: int) -> dict[bytes, bytes] | None:
 
 
 def _may_have_gitlinks(data: bytes, end: int) -> bool:
-    """Whether the mode of a submodule stands where that of an entry may.
+    """Whether the mode of a submodule stands where that of an entry may."""
+    return next(_with_mode(data, GITLINK, end), None) is not None
 
-    Its one byte that is no NUL is found twice as fast as all four, where names do not consist of such bytes.
+
+def _with_mode(data: bytes, mode: int, end: int) -> Iterator[int]:
+    """Yield where a mode stands that has one byte other than NUL, at offsets where an entry may have its mode.
+
+    That byte is found twice as fast as all four, where names do not consist of such bytes.
     """
-    mode, offset = GITLINK.to_bytes(4, "big"), _HEADER + _MODE.start
-    for number, at in enumerate(_found(data, mode[2:3], end)):
-        if (at - 2 - offset) % 8 == 0 and data[at - 2 : at + 2] == mode:
-            return True
+    wanted, offset = mode.to_bytes(4, "big"), _HEADER + _MODE.start
+    at, number = data.find(wanted[2:3], _HEADER, end), 0
+    while at >= 0:
+        if (at - 2 - offset) % 8 == 0 and data[at - 2 : at + 2] == wanted:
+            yield at - 2
         if number > end >> 7:
-            return any((at - offset) % 8 == 0 for at in _found(data, mode, end))
-    return False
+            yield from (at for at in _found(data, wanted, end, at - 1) if (at - offset) % 8 == 0)
+            return
+        at, number = data.find(wanted[2:3], at + 1, end), number + 1
 
 
-def _found(data: bytes, wanted: bytes, end: int) -> Iterator[int]:
-    at = data.find(wanted, _HEADER, end)
+def _found(data: bytes, wanted: bytes, end: int, begin: int = _HEADER) -> Iterator[int]:
+    at = data.find(wanted, begin, end)
     while at >= 0:
         yield at
         at = data.find(wanted, at + 1, end)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from git_coderepo.objects import GITLINK
+from git_coderepo.objects import GITLINK, SYMLINK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ def patched(listing: bytes, found: Sequence[Difference]) -> bytes:
 def telling(found: Sequence[Difference]) -> list[Difference]:
     """The differences that may say what becomes of other paths: attributes files and submodules, here or gone."""
     return [each for each in found if GITLINK in (each.mode, each.old_mode) or each.path.endswith(b".gitattributes")]
+
+
+def linking(found: Sequence[Difference]) -> list[Difference]:
+    """Return the differences that may lead to contents outside the tree: links and DVC files, here or gone."""
+    return [each for each in found if SYMLINK in (each.mode, each.old_mode) or each.path.endswith((b".dvc", b".lock"))]
 
 
 def _row(difference: Difference) -> bytes:

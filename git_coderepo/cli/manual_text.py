@@ -93,6 +93,11 @@ TRAVELS = (
     "cat-file -e ID` fetches them. Paths marked assume-unchanged or skip-worktree are taken as they lie on the disk, "
     "and so are twins that `core.ignoreCase` hides on a file system that has both. With `core.fileMode=false` git "
     "looks at no execute bit: `status` names the files that a runner gets without it.",
+    "Some content is not stored by Git, and a runner does not get it: files of git-annex, data that a `.dvc` file, a "
+    "`dvc.lock` or a checksum file describes, links out of the checkout or to ignored paths, and files that pass "
+    "through a filter or an attribute configured outside the tree (`.git/info/attributes`, `core.attributesFile`, "
+    "`filter.NAME.clean`). `status`, `run`, `snapshot` and the pre-run hook name such paths in a warning, and the "
+    "manifest lists them in `outside`. A `coderepo.scope` from the settings is named in the same way.",
     "With `--allow-unreproducible` such a run is recorded all the same, under its true tree id: the manifest says that "
     "nobody can get its code back, and why, and `fetch` and `verify` refuse it with that reason. A token does not "
     "travel even then: the whole overlay stays here. What is too large is hashed, and kept nowhere. Where the record "

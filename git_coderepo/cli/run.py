@@ -65,6 +65,7 @@ def run(
                 publishes=True,
                 scope=[os.fsencode(path) for path in subdirectory or ()],
                 allow_unreproducible=allow_unreproducible,
+                thorough=True,
             ),
             name=name,
             manifest=os.fsencode(manifest) if manifest is not None else None,

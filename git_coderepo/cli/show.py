@@ -11,7 +11,7 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 
 if TYPE_CHECKING:
-    from git_coderepo.manifest.model import Code, Lfs, Manifest, Overlay, Repository
+    from git_coderepo.manifest.model import Code, Lfs, Manifest, Outside, Overlay, Repository
     from git_coderepo.record.result import Result
 
 _SHOWN = 10
@@ -84,12 +84,23 @@ def manifest_rows(manifest: Manifest, committed: str | None) -> list[tuple[str, 
     if code.lfs is not None:
         rows.append(("" if code.overlay is not None else "travels", _lfs_travels(code.lfs)))
     rows += _submodule_rows(code)
+    outside = [(path, each) for path, inner in code.codes() for each in inner.outside]
+    rows += [("not in Git", _outside(path, each)) for path, each in outside]
     left_out = [(path + each.path, each.reason) for path, inner in code.codes() for each in inner.omitted]
     rows += [("left out", f"{os.fsdecode(path)} ({reason})") for path, reason in left_out]
     rows += [("not reproducible", each.message) for each in code.obstacles]
     if manifest.environment.build_key is not None:
         rows.append(("build key", manifest.environment.build_key))
     return rows
+
+
+def _outside(directory: bytes, found: Outside) -> str:
+    """Return a path with contents outside Git and what keeps them."""
+    name = os.fsdecode(directory + found.path)
+    detail = "" if found.detail is None else f" {os.fsdecode(found.detail)}"
+    return (
+        f"{name} ({found.reason}{detail})" if found.files == 1 else f"{found.files} in {name} ({found.reason}{detail})"
+    )
 
 
 def result_rows(state: str, result: Result | None) -> list[tuple[str, str]]:

@@ -41,6 +41,7 @@ def snapshot(
     from git_coderepo.record.build_key import build_key
     from git_coderepo.record.document import write_record
     from git_coderepo.record.keep import keep_beside, say_left, write_manifest
+    from git_coderepo.record.remarks import remarks
     from git_coderepo.record.shared_store import SharedStore
     from git_coderepo.record.sharing import share_snapshot
     from git_coderepo.record.snapshot import Request
@@ -58,6 +59,7 @@ def snapshot(
         scope=[os.fsencode(path) for path in subdirectory or ()],
         allow_unreproducible=allow_unreproducible,
         include=[os.fsencode(path) for path in include or ()],
+        thorough=True,
     )
     taken = take_snapshot(git, request)
     assert taken.settings is not None
@@ -81,6 +83,8 @@ def snapshot(
             what = "the overlay is" if overlays.intersection(record.beside) else "what Git LFS keeps is"
             output.say(f"{what} too large to travel inside: it is kept in this repository's record")
             output.hint("git coderepo snapshot -o FILE writes it beside the manifest")
+    for text in remarks(taken, request):
+        output.warn(text)
     for path, reason in omitted(taken):
         output.warn(f"'{os.fsdecode(path)}' does not travel ({reason})")
     for error in taken.unreproducible:

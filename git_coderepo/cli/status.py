@@ -53,6 +53,7 @@ def status(
             notify=output.say,
             publishes=True,
             scope=[os.fsencode(path) for path in subdirectory or ()],
+            thorough=True,
         ),
     )
     rehearsal = None
@@ -74,6 +75,7 @@ def status(
 def show(report: Report) -> None:
     """The report for people."""
     from git_coderepo.record.refusals import shown_size
+    from git_coderepo.record.remarks import outside_of, outside_sentences
     from git_coderepo.record.submodules import omitted
 
     taken = report.snapshot
@@ -110,12 +112,15 @@ def show(report: Report) -> None:
         rows.append(("carried by", ", ".join(report.carriers(report.record))))
     if report.store is not None:
         rows.append(("store", _store(report.store)))
+    rows += [("not in Git", text) for text in outside_sentences(taken)]
     rows += [("left out", f"{os.fsdecode(path)} ({reason})") for path, reason in omitted(taken)]
     rows += [
         ("not executable", f"{os.fsdecode(path)} for a runner: core.fileMode is false") for path in report.ignored_modes
     ]
     if report.problem is None:
         answer = "yes, on this machine only: the remote is a path" if report.this_machine_only else "yes"
+        if any(True for _ in outside_of(taken)):
+            answer += ", except for what is not in Git"
         rows.append(("reproducible", answer if taken.oversize is None else f"{answer}, once it is published"))
     else:
         rows.append(("reproducible", f"no: {report.problem.message}"))

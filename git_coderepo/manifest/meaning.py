@@ -53,6 +53,8 @@ def _check_code(place: str, code: Code) -> None:
         _check_arguments(f"{place}.special", [entry.target or b"" for entry in code.special])
     _check_paths(f"{place}.scope", code.scope or ())
     _check_paths(f"{place}.omitted", [entry.path for entry in code.omitted], unique=False)
+    _check_paths(f"{place}.outside", [entry.path for entry in code.outside], unique=False, root_allowed=True)
+    _check_arguments(f"{place}.outside", [entry.detail or b"" for entry in code.outside])
     _check_subdirectory(f"{place}.subdirectory", code.subdirectory, code)
     _check_paths(f"{place}.submodules", [submodule.path for submodule in code.submodules])
     for index, submodule in enumerate(code.submodules):

@@ -147,6 +147,18 @@ class Omitted(NamedTuple):
     reason: str
 
 
+class Outside(NamedTuple):
+    """A path with contents that Git does not store: why, in a word such as `git-annex`, and the target, key or filter.
+
+    With `files` above 1 it is a directory (`b"."` for the root) that holds so many of them.
+    """
+
+    path: bytes
+    reason: str
+    detail: bytes | None
+    files: int = 1
+
+
 class Obstacle(NamedTuple):
     """Why no runner can get the code back: a word such as `too-large`, and the same in a line for people."""
 
@@ -177,6 +189,7 @@ class Code(NamedTuple):
     omitted: tuple[Omitted, ...]
     lfs: Lfs | None = None
     unreproducible: tuple[Obstacle, ...] = ()
+    outside: tuple[Outside, ...] = ()
 
     @property
     def obstacles(self) -> tuple[Obstacle, ...]:

@@ -16,6 +16,7 @@ from git_coderepo.manifest.model import (
     Manifest,
     Obstacle,
     Omitted,
+    Outside,
     Overlay,
     Producer,
     Remote,
@@ -209,6 +210,7 @@ def _code(node: Node) -> Code:
         omitted=node.field("omitted", list_of(_omitted)),
         unreproducible=node.optional("unreproducible", list_of(_obstacle, minimum=1)) or (),
         lfs=node.optional("lfs", nullable(_lfs)),
+        outside=node.optional("outside", list_of(_outside, minimum=1)) or (),
     )
 
 
@@ -258,6 +260,15 @@ def _special(node: Node) -> Special:
 
 def _omitted(node: Node) -> Omitted:
     return Omitted(path=node.field("path", path), reason=node.field("reason", _slug))
+
+
+def _outside(node: Node) -> Outside:
+    return Outside(
+        path=node.field("path", directory),
+        reason=node.field("reason", _slug),
+        detail=node.field("detail", nullable(argument)),
+        files=node.optional("files", integer(1)) or 1,
+    )
 
 
 def _obstacle(node: Node) -> Obstacle:

@@ -6,7 +6,7 @@ import os
 
 from git_coderepo.checkout.case import hidden_twins
 from git_coderepo.checkout.found import Found
-from git_coderepo.checkout.listing import patched, telling
+from git_coderepo.checkout.listing import linking, patched, telling
 from git_coderepo.checkout.seedfile import Last
 from git_coderepo.checkout.snapshot_tree import HeadTree, edit_head_tree, write_snapshot_tree
 from git_coderepo.checkout.survey import embedded_repositories
@@ -71,7 +71,9 @@ def take_changes(
         edited = _write_tree(snapshot, layout, store, known, on_disk)
         assert snapshot.tree is not None
         snapshot.dirty = snapshot.tree != head_tree
-        listing = patched(found.listing, telling(snapshot.differences(head_tree, snapshot.tree)))
+        differences = snapshot.differences(head_tree, snapshot.tree)
+        changed = {each.path: each for each in (*telling(differences), *linking(differences))}
+        listing = patched(found.listing, list(changed.values()))
         if edited is not None:
             last = None
             if decided is not None and listing == found.listing and snapshot.oversize is None:

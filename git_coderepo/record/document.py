@@ -13,9 +13,10 @@ from git_coderepo.record.snapshot import INLINE_LIMIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from git_coderepo.checkout.lfs import LfsObjects
+    from git_coderepo.checkout.outside import Outside
     from git_coderepo.checkout.overlay import Overlay
     from git_coderepo.objects import ObjectId
     from git_coderepo.record.snapshot import Snapshot
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 SCHEMA_ID = "urn:git-coderepo:run-manifest:1"
 MANIFEST_VERSION = "1.0"
+# More paths of one kind with contents outside Git are counted by directory.
+OUTSIDE_LISTED = 1000
 
 
 class Record:
@@ -157,6 +160,7 @@ def _code_document(snapshot: Snapshot, room: _Room, id: str, published: ObjectId
         "scope": [path_value(path) for path in snapshot.scope] or None,
         "submodules": [_submodule_document(each, room, id) for each in snapshot.submodules],
         "omitted": [{"path": path_value(path), "reason": reason} for path, reason in snapshot.omitted],
+        **_outside_document(snapshot),
         **_unreproducible_document(snapshot),
     }
 
@@ -230,6 +234,34 @@ def _unreproducible_document(snapshot: Snapshot) -> dict[str, object]:
     if not reasons:
         return {}
     return {"unreproducible": [{"reason": word, "message": one_line(text)} for text, word in reasons.items()]}
+
+
+def _outside_document(snapshot: Snapshot) -> dict[str, object]:
+    """Return which paths have contents that Git does not store; nothing where all have."""
+    found = outside_document((b"", each) for each in snapshot.outside)
+    return {"outside": found} if found else {}
+
+
+def outside_document(found: Iterable[tuple[bytes, Outside]]) -> list[dict[str, object]]:
+    """Return the entries of `outside`; where there are many of a kind, one for each directory with their number."""
+    kinds: dict[tuple[str, bytes | None], list[tuple[bytes, bytes]]] = {}
+    for directory, each in found:
+        kind = each.detail if each.reason in ("filter", "attribute") else None
+        kinds.setdefault((each.reason, kind), []).append((directory + each.path, each.detail))
+    entries: list[dict[str, object]] = []
+    for (reason, kind), paths in kinds.items():
+        if len(paths) <= OUTSIDE_LISTED:
+            entries += [{"path": path_value(p), "reason": reason, "detail": path_value(d)} for p, d in paths]
+            continue
+        numbers: dict[bytes, int] = {}
+        for path, _ in paths:
+            top = path.partition(b"/")[0] if b"/" in path else b"."
+            numbers[top] = numbers.get(top, 0) + 1
+        if len(numbers) > OUTSIDE_LISTED:
+            numbers = {b".": len(paths)}
+        detail = None if kind is None else path_value(kind)
+        entries += [{"path": path_value(p), "reason": reason, "detail": detail, "files": n} for p, n in numbers.items()]
+    return entries
 
 
 def one_line(text: str) -> str:

@@ -78,6 +78,7 @@ def _record(started: Surveying, *, whole: bool) -> bool:
     # What is needed whatever git answers.
     from git_coderepo.checkout.survey import survey
     from git_coderepo.record import document, runs  # noqa: F401
+    from git_coderepo.record.remarks import remarks
     from git_coderepo.record.snapshot import Request
     from git_coderepo.record.source import import_platform
     from git_coderepo.record.taking import take_snapshot
@@ -93,8 +94,11 @@ def _record(started: Surveying, *, whole: bool) -> bool:
     if not whole and any(entry.section == "coderepo" and entry.name == "source" for entry in found.settings.entries):
         started.end()
         return False
-    snapshot = take_snapshot(started.git, Request(notify=_say, publishes=True), found=found)
+    request = Request(notify=_say, publishes=True)
+    snapshot = take_snapshot(started.git, request, found=found)
     assert snapshot.layout is not None
+    for text in remarks(snapshot, request):
+        _say(f"warning: {text}")
     # git runs hooks at the work tree's root, and says in GIT_PREFIX where it was started itself.
     snapshot.layout.prefix = snapshot.layout.prefix or os.fsencode(os.environ.get("GIT_PREFIX", ""))
     record_run(snapshot, say=_say, output=output)

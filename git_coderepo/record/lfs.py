@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.attributes import attribute_contents, attribute_files, wants_lfs
+from git_coderepo.checkout.attributes import wants_lfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,22 +12,17 @@ if TYPE_CHECKING:
 
     from git_coderepo.attributes import Attributes
     from git_coderepo.checkout.lfs import Pointer, Unpushed
-    from git_coderepo.git import Git
     from git_coderepo.record.snapshot import Request, Snapshot
     from git_coderepo.record.source import CodeSource
 
 
-def lfs_attributes(git: Git, toplevel: bytes, listing: bytes) -> Attributes | None:
-    """The attributes of the tree whose `ls-tree -r -z` is `listing`; None where they give nothing to Git LFS."""
-    files = attribute_files(listing)
-    if not files:
-        return None
-    contents = attribute_contents(git, toplevel, files)
-    if not wants_lfs(contents):
+def lfs_attributes(texts: Mapping[bytes, bytes]) -> Attributes | None:
+    """Return the attributes of a tree with these files, by directory; None where they give nothing to Git LFS."""
+    if not wants_lfs(texts.values()):
         return None
     from git_coderepo.attributes import Attributes
 
-    return Attributes({path.rpartition(b"/")[0]: text for (path, _), text in zip(files, contents, strict=True)})
+    return Attributes(texts)
 
 
 def unpushed_objects(

@@ -19,6 +19,7 @@ from git_coderepo.record.ending import Ending
 from git_coderepo.record.keep import say_left, write_manifest
 from git_coderepo.record.process import VARIABLE_LIMIT
 from git_coderepo.record.publish import recorded
+from git_coderepo.record.remarks import remarks
 from git_coderepo.record.runs import Runs
 from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.record.sharing import share_snapshot
@@ -111,6 +112,8 @@ class Recording:
             command=redacted(request.command) if request.command is not None else None,
             build_key=key.digest if key is not None else None,
         )
+        for text in remarks(snapshot, request.snapshot):
+            self._say(f"warning: {text}")
         for path, reason in omitted(snapshot):
             self._say(f"warning: '{os.fsdecode(path)}' does not travel ({reason})")
         for error in unreproducible(snapshot):

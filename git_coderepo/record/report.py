@@ -9,7 +9,8 @@ from git_coderepo.checkout.modes import ignored_modes
 from git_coderepo.errors import CodeRepoError, CredentialError, NotReproducible, PlatformError, RegistrationError
 from git_coderepo.git import Git, check_version
 from git_coderepo.manifest.writer import path_value
-from git_coderepo.record.document import Record, carriers, repository_document, write_record
+from git_coderepo.record.document import Record, carriers, outside_document, repository_document, write_record
+from git_coderepo.record.remarks import outside_of
 from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.record.snapshot import Request, Snapshot
 from git_coderepo.record.submodules import Submodule, omitted, snapshots_in
@@ -111,6 +112,7 @@ class Report(NamedTuple):
             "store": None if self.store is None else self.store.document(),
             "carriers": [] if self.record is None else self.carriers(self.record),
             "submodules": [self._submodule(each) for each in taken.submodules],
+            "outside": outside_document(outside_of(taken)),
             "omitted": [{"path": path_value(path), "reason": reason} for path, reason in omitted(taken)],
             "ignoredModes": [path_value(path) for path in self.ignored_modes],
         }

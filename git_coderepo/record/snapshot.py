@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from git_coderepo.attributes import Attributes
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.lfs import LfsObjects
+    from git_coderepo.checkout.outside import Outside
     from git_coderepo.checkout.overlay import Difference, Overlay
     from git_coderepo.checkout.scope import Part
     from git_coderepo.checkout.status import Change, Status
@@ -43,8 +44,9 @@ class Head:
 class Snapshot:
     """What would run, as far as it is known: filled from top to bottom, so that `status` can show where it stopped.
 
-    `omitted` holds (raw path, reason), `submodules` each gitlink; `base_tree` is None without a base, `overlay` when
-    nothing travels. `oversize` is why no overlay was made of what only publishing can carry.
+    `omitted` holds (raw path, reason), `outside` the paths whose contents Git does not store, `submodules` each
+    gitlink; `base_tree` is None without a base, `overlay` when nothing travels. `oversize` is why no overlay was made
+    of what only publishing can carry.
     `unreproducible` holds why no runner can get it back, where `lenient` lets it be recorded as such; without
     `keeps_contents` what changed was hashed, and kept nowhere. Where there is a `scope` (see `checkout.scope`),
     `base_part` is what of the base's tree is in it, else that tree; `part` the snapshot's tree. `lfs` are the objects
@@ -56,8 +58,9 @@ class Snapshot:
 
     __slots__ = (
         "_taken", "archive", "base", "base_part", "base_tree", "compared", "dirty", "git", "head", "keeps_contents",
-        "layout", "lenient", "lfs", "lfs_attributes", "looked_at", "omitted", "overlay", "oversize", "part", "scope",
-        "settings", "source", "status", "store", "submodules", "surveys", "tree", "unreproducible", "weights", "within",
+        "layout", "lenient", "lfs", "lfs_attributes", "looked_at", "omitted", "outside", "overlay", "oversize", "part",
+        "scope", "settings", "source", "status", "store", "submodules", "surveys", "tree", "unreproducible", "weights",
+        "within",
     )  # fmt: skip
 
     def __init__(self, git: Git, *, within: Within | None = None) -> None:
@@ -77,6 +80,7 @@ class Snapshot:
         self.base_tree: ObjectId | None = None
         self.archive = "exact"
         self.omitted: list[tuple[bytes, str]] = []
+        self.outside: list[Outside] = []
         self.submodules: list[Submodule] = []
         self._taken: list[Change] | None = None
         self.compared: dict[tuple[ObjectId | None, ObjectId], list[Difference]] = {}
@@ -245,12 +249,13 @@ class Request:
     `notify` hears of waiting for the platform. Who `publishes` where the settings say so may have more in the snapshot
     than an overlay can carry. `scope` are paths as seen from where git stands, in the place of `coderepo.scope`. With
     `allow_unreproducible` what no runner could get back is recorded, and the record says so. With `here` the
-    checkout's own objects stand in for a platform; `store_directory` is where ours go then.
+    checkout's own objects stand in for a platform; `store_directory` is where ours go then. Who is `thorough` waits for
+    answers that a hook has no time for; with `tree_only` no overlay is made.
     """
 
     __slots__ = (
         "allow_unreproducible", "check", "code_repository", "here", "include", "notify", "publishes", "rev", "scope",
-        "store_directory",
+        "store_directory", "thorough", "tree_only",
     )  # fmt: skip
 
     def __init__(
@@ -266,7 +271,11 @@ class Request:
         publishes: bool = False,
         allow_unreproducible: bool = False,
         scope: Sequence[bytes] = (),
+        thorough: bool = False,
+        tree_only: bool = False,
     ) -> None:
+        self.thorough = thorough
+        self.tree_only = tree_only
         self.scope = tuple(scope)
         self.allow_unreproducible = allow_unreproducible
         self.rev = rev

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.attributes import alters_archive, attribute_contents, attribute_files, gitlinks
+from git_coderepo.checkout.attributes import (
+    alters_archive,
+    attribute_contents,
+    attribute_files,
+    attribute_texts,
+    gitlinks,
+    outside_texts,
+    words_of,
+)
 from git_coderepo.checkout.base import Base
 from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.rules import deciding
@@ -45,7 +53,7 @@ def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None, f
         else:
             _look_at_commit(snapshot, request.rev, request)
         snapshot.oversize = None  # what is changed may be on the platform all the same
-        if snapshot.base_part != snapshot.tree or request.check:
+        if not request.tree_only and (snapshot.base_part != snapshot.tree or request.check):
             from git_coderepo.record.travelling import build
 
             build(snapshot, request)
@@ -118,9 +126,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
         snapshot.tree = snapshot.head.tree if snapshot.head is not None else empty_tree_id(layout.object_format)
         listing = found.listing
     if snapshot.keeps_contents:
-        git = snapshot.git_with_store
-        assert snapshot.tree is not None
-        snapshot.lfs_attributes = lfs_attributes(git, layout.toplevel, _here(snapshot, snapshot.tree, listing))
+        _look_outside(snapshot, listing, request, toplevel=layout.toplevel)
     _read_base_tree(snapshot, listing, head_listing=found.listing)
     _look_at_part(snapshot)
     _take_submodules(snapshot, listing, request)
@@ -216,11 +222,45 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
         with snapshot.waiving():
             refuse_source(snapshot.source)
         find_served_base(snapshot, snapshot.head, request, guessed_walk=None)
-    here = _here(snapshot, tree, listing)
-    snapshot.lfs_attributes = lfs_attributes(snapshot.git_with_store, layout.toplevel, here)
+    _look_outside(snapshot, listing, request, toplevel=None)
     _read_base_tree(snapshot, listing, head_listing=listing)
     _look_at_part(snapshot)
     _take_submodules(snapshot, listing, request)
+
+
+def _look_outside(snapshot: Snapshot, listing: bytes, request: Request, *, toplevel: bytes | None) -> None:
+    """Note which paths of the snapshot's tree have contents that Git does not store, and what Git LFS does.
+
+    `listing` has the rows that say so; `toplevel` is None for a commit without its work tree. Nothing more is loaded or
+    asked where no row is a link, a pointer file or converted on this machine.
+    """
+    layout, settings, tree = snapshot.layout, snapshot.settings, snapshot.tree
+    assert layout is not None and settings is not None and tree is not None
+    git = snapshot.git_with_store
+    texts = attribute_texts(git, layout.toplevel, _here(snapshot, tree, listing))
+    snapshot.lfs_attributes = lfs_attributes(texts)
+    others = outside_texts(layout, settings) if toplevel is not None else []
+    named = {value for name, value in words_of([*texts.values(), *others]) if name == b"filter"}
+    drivers = frozenset(
+        name
+        for name in named
+        if any(settings.value("filter", word, os.fsdecode(name)) for word in ("clean", "process", "smudge"))
+    )
+    is_converted = bool(others or drivers.difference((b"lfs",)))
+    if request.thorough or is_converted:
+        listing = git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)
+    links = b"120000 blob " in listing or b".dvc\0" in listing or b"dvc.lock\0" in listing
+    if not (links or request.thorough or is_converted):
+        return
+    from git_coderepo.checkout import outside
+    from git_coderepo.checkout.partial import rows_here
+
+    place = outside.Place(git, tree, toplevel)
+    if links or outside.may_stand_beside(listing):
+        snapshot.outside += outside.find_linked(place, listing)
+    if is_converted:
+        rows = rows_here(git, settings, tree.hex, listing)
+        snapshot.outside += outside.find_converted(place, rows, texts, others, drivers)
 
 
 def _here(snapshot: Snapshot, tree: ObjectId, listing: bytes) -> bytes:

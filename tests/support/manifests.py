@@ -270,7 +270,18 @@ def codes(draw: st.DrawFn, *, submodules: int = 2) -> Document:
             for path in draw(st.lists(paths(), max_size=2))
         ],
         "lfs": draw(nullable(_lfs())),
+        **draw(_outside()),
     }
+
+
+def _outside() -> st.SearchStrategy[Document]:
+    """Return paths with contents that Git does not store, of a directory their number; mostly none."""
+    reasons = st.sampled_from(("git-annex", "filter", "link-outside"))
+    entry = st.fixed_dictionaries(
+        {"path": paths().map(path_value), "reason": reasons, "detail": nullable(paths().map(path_value))},
+        optional={"files": st.integers(1, 5000)},
+    )
+    return st.fixed_dictionaries({}, optional={"outside": st.lists(entry, min_size=1, max_size=2)})
 
 
 def _values(raw: list[bytes]) -> list[object]:

@@ -1,0 +1,51 @@
+"""What the user is told of a snapshot before a run starts, in one sentence each."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from git_coderepo.checkout.outside import Outside
+    from git_coderepo.record.snapshot import Request, Snapshot
+
+
+def remarks(snapshot: Snapshot, request: Request) -> list[str]:
+    """Return what a run of this snapshot will not have on another machine, submodules included."""
+    return [*_scope(snapshot, request), *outside_sentences(snapshot)]
+
+
+def outside_of(snapshot: Snapshot, place: bytes = b"") -> Iterator[tuple[bytes, Outside]]:
+    """Yield (directory with a final slash, path in it) of all that has contents outside Git, in submodules, too."""
+    for found in snapshot.outside:
+        yield place, found
+    for each in snapshot.submodules:
+        if each.snapshot is not None:
+            yield from outside_of(each.snapshot, place + each.path + b"/")
+
+
+def outside_sentences(snapshot: Snapshot) -> list[str]:
+    """Return a sentence for each kind of content that Git does not store."""
+    found = list(outside_of(snapshot))
+    if not found:
+        return []
+    from git_coderepo.checkout.outside import sentences
+
+    return sentences(found)
+
+
+def _scope(snapshot: Snapshot, request: Request) -> list[str]:
+    """Name a scope that comes from the settings: whoever gave one on the command line knows it."""
+    if not snapshot.scope or request.scope or snapshot.settings is None:
+        return []
+    from git_coderepo.settings import TEAM
+
+    entries = [each for each in snapshot.settings.entries if (each.section, each.name) == ("coderepo", "scope")]
+    is_team = bool(entries) and entries[-1].scope == TEAM
+    where = "'coderepo.scope' in '.coderepo'" if is_team else "'coderepo.scope'"
+    if "CODEREPO_SCOPE" in snapshot.settings.environment:
+        where = "'CODEREPO_SCOPE'"
+    paths = ", ".join(f"'{os.fsdecode(path)}'" for path in snapshot.scope)
+    return [f"only {paths} is recorded, because of {where}"]
