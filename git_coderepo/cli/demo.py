@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +15,7 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.itself import own_command
+from git_coderepo.scratch_directory import scratch_directory
 
 if TYPE_CHECKING:
     from git_coderepo.manifest.model import Code
@@ -34,7 +34,7 @@ def demo(
 
     In a scratch directory it registers, edits, snapshots, fetches and verifies; then a wrong byte is refused.
     """
-    with tempfile.TemporaryDirectory(prefix="git-coderepo-demo-") as scratch:
+    with scratch_directory() as scratch:
         if here:
             _demo_here(os.path.realpath(scratch))
         else:

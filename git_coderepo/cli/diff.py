@@ -136,9 +136,9 @@ class Side:
 
     def whole(self, here: Here) -> ObjectId:
         """One tree of the code with the files of its submodules in the place of their gitlinks."""
-        import tempfile
+        from git_coderepo.scratch_directory import scratch_directory
 
-        with tempfile.TemporaryDirectory(prefix="git-coderepo-") as scratch:
+        with scratch_directory() as scratch:
             git = here.store.git(here.git).with_environment(
                 GIT_INDEX_FILE=os.path.join(scratch, "index"),
                 GIT_ALTERNATE_OBJECT_DIRECTORIES=alternates([here.layout.objects, *self.objects]),

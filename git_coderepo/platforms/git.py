@@ -58,25 +58,23 @@ class GitRemote(BaseCodeRepository):
         return serves_commit(self, commit)
 
     def commit_tree(self, commit: ObjectId) -> ObjectId | None:
-        from tempfile import TemporaryDirectory
-
         from git_coderepo.platforms.git_transport import fetch_commit
+        from git_coderepo.scratch_directory import scratch_directory
 
-        with TemporaryDirectory(prefix="git-coderepo-") as directory:
+        with scratch_directory() as directory:
             contents = fetch_commit(self, commit, directory).run("cat-file", "commit", commit.hex)
         # The first line of a commit is `tree ID`: gitformat-commit, and `git cat-file -p`.
         return ObjectId(contents.split(b"\n", 1)[0].removeprefix(b"tree ").decode())
 
     def download_files(self, commit: str, directory: str, repo_sub_directory: str | None) -> None:
-        from tempfile import TemporaryDirectory
-
         from git_coderepo.git import read_blobs
         from git_coderepo.platforms.git_transport import fetch_commit
+        from git_coderepo.scratch_directory import scratch_directory
 
         id = ObjectId(commit)
         below = os.fsencode(repo_sub_directory or "").strip(b"/")
         tree = os.fsencode(f"{id}:") + below
-        with TemporaryDirectory(prefix="git-coderepo-") as scratch:
+        with scratch_directory() as scratch:
             git = fetch_commit(self, id, scratch, filter=None)
             rows = [_row(line) for line in git.run("ls-tree", "-r", "-z", "--full-tree", tree).split(b"\0") if line]
             rows = [row for row in rows if row[0] != GITLINK]

@@ -266,9 +266,9 @@ def fetch_commit(
 
 def serves_commit(repository: BaseCodeRepository, commit: ObjectId) -> bool:
     """Whether the server gives the commit by its id now."""
-    from tempfile import TemporaryDirectory
+    from git_coderepo.scratch_directory import scratch_directory
 
-    with TemporaryDirectory(prefix="git-coderepo-") as directory:
+    with scratch_directory() as directory:
         try:
             fetch_commit(repository, commit, directory)
         except CommitMissing:

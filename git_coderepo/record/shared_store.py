@@ -27,6 +27,7 @@ from git_coderepo.errors import (
     UsageError,
 )
 from git_coderepo.objects import ObjectId
+from git_coderepo.scratch_directory import scratch_directory
 from git_coderepo.settings import Settings
 from git_coderepo.trace import trace
 
@@ -357,10 +358,9 @@ class _Bucket:
         return file
 
     def put(self, key: str, fill: Callable[[BinaryIO], None]) -> None:
-        import tempfile
-
         # Whole before anything is sent: with some of these packages what breaks off halfway is an object all the same.
-        with tempfile.NamedTemporaryFile(prefix="git-coderepo-") as file:
-            fill(file)  # type: ignore[arg-type]
-            file.flush()
-            self._fs.put_file(file.name, self._path(key))
+        with scratch_directory() as scratch:
+            path = os.path.join(scratch, "object")
+            with open(path, "wb") as file:
+                fill(file)
+            self._fs.put_file(path, self._path(key))

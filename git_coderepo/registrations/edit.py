@@ -185,11 +185,11 @@ def edit_file(git: Git, path: str, change: Callable[[Git], None]) -> None:
     The lock is held for one write only: a process that is killed leaves it behind hardly ever, as git's own would.
     Raises RegistrationError where another process is changing it, OSError.
     """
-    from tempfile import TemporaryDirectory
+    from git_coderepo.scratch_directory import scratch_directory
 
     path = os.path.realpath(path)
     for _ in range(_ATTEMPTS):
-        with TemporaryDirectory(prefix="git-coderepo-") as directory:
+        with scratch_directory() as directory:
             copy = os.path.join(directory, "config")
             before = _contents(path)
             with open(copy, "wb") as file:

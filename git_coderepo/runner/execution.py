@@ -13,6 +13,7 @@ from git_coderepo.paths import quoted
 from git_coderepo.record.process import VARIABLE_LIMIT
 from git_coderepo.runner.order import FetchOrder
 from git_coderepo.runner.temporary import temporary_directory, temporary_place
+from git_coderepo.scratch_directory import scratch_directory
 from git_coderepo.urls import RemoteURL
 
 
@@ -46,10 +47,8 @@ def manifest_file(order: FetchOrder, otherwise: str | None = None) -> Iterator[s
     if order.manifest is None or order.manifest_path is not None:
         yield None if order.manifest_path is None else os.path.abspath(os.fsdecode(order.manifest_path))
         return
-    import tempfile
-
     place = temporary_place() or otherwise or temporary_directory()
-    with tempfile.TemporaryDirectory(prefix=".git-coderepo-", dir=place) as folder:
+    with scratch_directory(place=place) as folder:
         path = os.path.join(folder, "manifest.json")
         write_whole(os.fsencode(path), order.manifest.data)
         yield path

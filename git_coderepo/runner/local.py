@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from git_coderepo.record.reproducible import refuse_unreproducible
 from git_coderepo.runner.git_tree import blob_entries, listed_tree
 from git_coderepo.runner.methods import Delivery
 from git_coderepo.runner.overlay import read_overlay
+from git_coderepo.scratch_directory import scratch_directory
 from git_coderepo.urls import RemoteURL
 
 
@@ -144,10 +144,7 @@ def _where_to_fetch(code: Code, repository: Repository | None) -> list[str]:
 
 def _build(code: Code, overlay: bytes | None, git: Git) -> ObjectId:
     """Write base and overlay as a tree, through an index and files that are gone afterwards."""
-    import tempfile
-
-    scratch = tempfile.mkdtemp(prefix="git-coderepo-")
-    try:
+    with scratch_directory() as scratch:
         index = git.with_environment(GIT_INDEX_FILE=os.path.join(scratch, "index"))
         base = code.base.tree.hex if code.base is not None else "--empty"
         if code.base is not None and code.scope is not None:
@@ -172,5 +169,3 @@ def _build(code: Code, overlay: bytes | None, git: Git) -> ObjectId:
         changes = b"".join(row + b"\0" for row in gone + added + links)
         index.run("update-index", "-z", "--replace", "--index-info", stdin=changes)
         return ObjectId(index.line("write-tree", "--missing-ok"))
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

@@ -181,9 +181,9 @@ def told_of_store(store: SharedStore, tree: ObjectId) -> Iterator[None]:
 @contextmanager
 def files_method(request: BaseRequest) -> Iterator[Delivery]:
     """A custom class's `download_files` into a scratch directory, completed with the modes and links it loses."""
-    import tempfile
+    from git_coderepo.scratch_directory import scratch_directory
 
-    with tempfile.TemporaryDirectory(prefix="git-coderepo-") as directory:
+    with scratch_directory() as directory:
         part = os.fsdecode(request.part) or None
         try:
             request.platform.download_files(request.commit.hex, directory, part)

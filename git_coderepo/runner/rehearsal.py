@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from git_coderepo.checkout.output_file import OutputFile
 from git_coderepo.itself import own_command
 from git_coderepo.record.document import Record
 from git_coderepo.record.keep import write_manifest
+from git_coderepo.scratch_directory import scratch_directory
 
 # What is a fact of the network or of the machine, and no credential and no preference of the user's.
 _KEPT = (
@@ -47,7 +47,7 @@ def rehearse(
     There is no keyring, no agent, no configuration of the user's and no cache; `credentials` is the file that
     CODEREPO_CREDENTIALS_FILE will name there. All that was fetched is gone again at the end. Raises OSError.
     """
-    with tempfile.TemporaryDirectory(prefix="git-coderepo-") as scratch:
+    with scratch_directory() as scratch:
         for name in ("home", "empty"):
             os.mkdir(os.path.join(scratch, name))
         manifest, receipt = os.path.join(scratch, "run.json"), os.path.join(scratch, "receipt.json")

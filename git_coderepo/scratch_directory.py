@@ -1,0 +1,82 @@
+"""Directories for temporary files that are gone afterwards, even where their process was killed.
+
+Each is held by a lock (flock(2)), which ends with its process: what nobody holds was left by a process that was killed
+or ran out of disk space, and the next one removes it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Between making a directory and locking it a moment passes in which nobody may take it for abandoned.
+_YOUNG = 60.0
+# How file systems without locks, or without locks on directories, say so.
+_NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EBADF, errno.EINVAL, errno.ENOSYS)
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextmanager
+def scratch_directory(*, place: str | None = None) -> Iterator[str]:
+    """Make a private directory in `place` (by default where TMPDIR says) and remove it with all in it at the end.
+
+    Gives its path. Raises OSError where none can be made.
+    """
+    place = place if place is not None else tempfile.gettempdir()
+    _sweep(place)
+    path = tempfile.mkdtemp(prefix=_prefix(), dir=place)
+    descriptor = os.open(path, _DIRECTORY)
+    try:
+        _lock(descriptor)
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)  # what is left is swept by the next one
+        os.close(descriptor)
+
+
+def _prefix() -> str:
+    return f"git-coderepo-{os.geteuid()}-"
+
+
+def _sweep(place: str) -> None:
+    """Remove this user's directories of that kind that no process holds."""
+    pattern = re.compile(re.escape(_prefix()) + r"[a-z0-9_]{8}")
+    before = time.time() - _YOUNG
+    try:
+        names = os.listdir(place)
+    except OSError:
+        return  # it may be written to, but not read: what is left there stays
+    for name in filter(pattern.fullmatch, names):
+        path = os.path.join(place, name)
+        try:
+            facts = os.lstat(path)
+            if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mtime >= before:
+                continue
+            descriptor = os.open(path, _DIRECTORY)
+        except OSError:
+            continue
+        try:
+            # Without locks nobody can tell whether it is in use.
+            if os.path.samestat(facts, os.fstat(descriptor)) and _lock(descriptor):
+                shutil.rmtree(path, ignore_errors=True)
+        finally:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Return whether the lock is ours now; False where another process has it or there are no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _NO_LOCKS or isinstance(error, BlockingIOError):
+            return False
+        raise
+    return True
