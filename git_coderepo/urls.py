@@ -335,6 +335,12 @@ def _same_text(url: str, other: str) -> bool:
         return False
 
 
+def followed_remote(settings: Settings, branch: str | None) -> str | None:
+    """Return the name of the remote that a branch follows; None where it follows none, or a branch of this checkout."""
+    remote = settings.value("branch", "remote", branch) if branch is not None else None
+    return None if remote == "." else remote
+
+
 def remotes_of(git: Git, settings: Settings) -> dict[str, RemoteURL]:
     """Each remote's URL by its name, as `resolve_remote` reads it; one whose URL makes no sense is left out."""
     found = {}

@@ -216,7 +216,7 @@ def test_the_recorded_place_gets_its_credential(repo: Repo) -> None:
         Recorded(options={"apiUrl": "https://evil.example/api/v3"}),
         Recorded(options={"host": "evil.example"}),
         Recorded(options={"apiUrl": "https://github.com.evil.example"}),
-        Recorded(type="gitlab", options={"instanceUrl": "https://evil.example"}),
+        Recorded(type="gitlab", options={"instanceUrl": "https://evil.example", "group": "a", "project": "b"}),
         Recorded(type="git", options={"url": "https://evil.example/a/b"}),
         Recorded(remote=Remote(port=8443)),
     ],

@@ -126,7 +126,13 @@ def test_several_matches_are_an_error_that_names_them(repo: Repo) -> None:
     with pytest.raises(RegistrationError, match="'one', 'two'") as failure:
         chosen(repo, origin=GITHUB)
 
-    assert failure.value.hints == ("--code-repository one", "--code-repository two")
+    assert failure.value.hints == (
+        "git config coderepo.default one",
+        "--code-repository one",
+        "git coderepo list",
+    )
+    repo.git(*failure.value.hints[0].split()[1:])
+    assert chosen(repo, origin=GITHUB).name == "one"
 
 
 def test_the_default_may_come_from_the_environment(repo: Repo) -> None:
@@ -259,7 +265,9 @@ def test_several_remotes_of_which_none_is_meant_are_an_error_that_names_them(rep
     with pytest.raises(RegistrationError, match="'a', 'b'") as failure:
         chosen(repo, b=GITHUB, a=CORP)
 
-    assert failure.value.hints == ("--code-repository a", "--code-repository b")
+    assert failure.value.hints == ("git config coderepo.default a", "--code-repository a", "git remote -v")
+    repo.git(*failure.value.hints[0].split()[1:])
+    assert chosen(repo, b=GITHUB, a=CORP).name == "a"
 
 
 def test_no_remote_at_all_is_no_code_repository(repo: Repo) -> None:

@@ -82,6 +82,45 @@ def tracking_arguments(settings: Settings, remote: str) -> tuple[str, ...]:
     return tuple(arguments)
 
 
+class Walks:
+    """The walks from one commit, `head`, to what each remote is known to serve; each is asked for once.
+
+    `guessed` is the walk of a survey from that commit to GUESS, where there was one.
+    """
+
+    __slots__ = ("_guessed", "_settings", "_walks", "git", "head")
+
+    def __init__(
+        self, git: Git, settings: Settings, head: ObjectId | None, guessed: Process | Walk | None = None
+    ) -> None:
+        self.git = git
+        self.head = head
+        self._settings = settings
+        self._guessed = guessed
+        self._walks: dict[str, tuple[tuple[str, ...], Process | Walk | None]] = {}
+
+    def walk(self, remote: str) -> tuple[tuple[str, ...], Process | Walk | None]:
+        """Return the rev-list arguments of what a remote serves, and the walk to it; (), None for nothing."""
+        if remote not in self._walks:
+            from git_coderepo.urls import push_differs
+
+            served = () if push_differs(self._settings, remote) else tracking_arguments(self._settings, remote)
+            walk = self._guessed if served == GUESS else None
+            if served and walk is None and self.head is not None:
+                walk = start_walk(self.git, served, start=self.head.hex)
+            self._walks[remote] = served, walk
+        return self._walks[remote]
+
+    def unpushed(self, remote: str) -> int | None:
+        """Count the commits of `head` that a remote's references lack; None where they have no base of it."""
+        served, walk = self.walk(remote)
+        found = _read_walk(walk, served) if self.head is not None else None
+        self._walks[remote] = served, found if found is not None else walk
+        if found is None or (found.first is None and found.before > 0):
+            return None
+        return found.before
+
+
 def find_base(
     git: Git,
     layout: Layout,

@@ -75,6 +75,12 @@ def checkout_directory(git: Git) -> str:
     return git.line("rev-parse", "--show-toplevel")
 
 
+def branch_of_head(git: Git) -> str | None:
+    """Return the branch that HEAD is on, `topic/x`; None on a detached HEAD."""
+    found = git.start("symbolic-ref", "--quiet", "HEAD").finish().stdout.removesuffix(b"\n")
+    return os.fsdecode(found).removeprefix("refs/heads/") or None
+
+
 def start_layout(git: Git, others: Sequence[str] = ()) -> Process:
     """The question; `others` are references as git-rev-parse(1) takes them, `--remotes=origin`."""
     return git.start(*_ARGUMENTS, *others)

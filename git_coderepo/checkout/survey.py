@@ -68,13 +68,6 @@ class Survey:
 
         return remotes_of(self.git, self.settings)
 
-    @property
-    def upstream_remote(self) -> str | None:
-        """The remote that HEAD's branch follows, None where it follows none."""
-        branch = self.status.branch
-        remote = self.settings.value("branch", "remote", branch) if branch is not None else None
-        return None if remote == "." else remote
-
 
 class Surveying:
     """A survey under way: all questions that hang on no other are asked, and the answers come while others are asked.

@@ -49,13 +49,18 @@ METHODS = (
 )  # fmt: skip
 
 MEANT = (
-    "The code repository that is meant is the one of `--code-repository`, else the one of `coderepo.default`, else "
-    "the registered one whose remote matches; several matches are an error that names them. Remotes are compared by "
-    "their parts, after git's `insteadOf` and ssh's aliases: host without case, with or without `.git`, ssh and https "
-    "alike.",
-    "Where none is registered, the remote that the branch follows, `origin`, or the only one is used under its own "
-    "name. Its platform is that of a host rule (see CONFIGURATION), of a public host, of the CI's own server, else "
-    "`git`. `register` asks a host that nothing recognises.",
+    "A run uses the code repository of `--code-repository`, else the one of `coderepo.default`. Otherwise the remote "
+    "decides: the one that the branch follows, else one whose references hold HEAD, else one that has a base for it; of "
+    "several, one that is registered, then `origin`. A remote without a base never comes before one that has one. Where "
+    "several registrations are left, the error names them. Remotes are compared by their parts, after git's `insteadOf` "
+    "and ssh's aliases: host without case, with or without `.git`, ssh and https alike.",
+    "A remote that is not registered is used under its own name. Its platform is that of a host rule (see "
+    "CONFIGURATION), of a public host, of the CI's own server, else `git`. `register` asks a host that nothing "
+    "recognises, without a credential.",
+    "`register` and `update` look for the remote that the options name, among all remotes. A host that is known as "
+    "another platform is never asked, and no token goes there: without a matching remote and without `--host` the "
+    "platform's own host is used. Options that name another repository on the host of a remote are refused, unless "
+    "`--remote` or `--no-remote` says that they are meant.",
 )
 
 CREDENTIALS = (

@@ -21,6 +21,9 @@ PLATFORM_OPTIONS = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 Type = Annotated[str | None, typer.Option("--type", metavar="TYPE", help=f"One of: {', '.join(platform_types())}.")]
 Remote = Annotated[str | None, typer.Option("--remote", metavar="REMOTE", help="The name of its git remote.")]
+NoRemote = Annotated[
+    bool, typer.Option("--no-remote", help="Tie it to no git remote: the options alone say where the code is.")
+]
 Source = Annotated[
     str | None, typer.Option("--source", metavar="MODULE.CLASS", help="The class of a custom code repository.")
 ]
@@ -52,6 +55,7 @@ def register(
     ] = None,
     type: Type = None,
     remote: Remote = None,
+    no_remote: NoRemote = False,
     source: Source = None,
     description: Description = None,
     logo_url: LogoURL = None,
@@ -80,11 +84,13 @@ def register(
             logo_url=logo_url,
             pairs=pairs,
             verify=not no_verify,
+            no_remote=no_remote,
         ),
         standard_input=sys.stdin.buffer.read,
     )
-    place = f" at {done.remote.url()}" if done.remote is not None else ""
-    output.line(f"registered '{done.registration.name}': {done.registration.type}{place}")
+    place = f" at {done.place}" if done.place is not None else ""
+    word = "registered" if done.lines else "already registered:"
+    output.line(f"{word} '{done.registration.name}': {done.registration.type}{place}")
     show(done)
 
 
@@ -101,7 +107,9 @@ def show(done: Registered) -> None:
         output.line(f"  verified: the repository exists{source}")
     if done.kept_at is not None:
         output.line(f"  the token is in the keyring, for {done.kept_at}")
-    for text in done.hints:
+    if done.warnings:
+        output.warn(done.warnings[0])
+    for text in (*done.warnings[1:], *done.hints):
         output.hint(text)
 
 

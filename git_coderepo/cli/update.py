@@ -13,6 +13,7 @@ from git_coderepo.cli.register import (
     PLATFORM_OPTIONS,
     Description,
     LogoURL,
+    NoRemote,
     NoVerify,
     PlatformVerb,
     Remote,
@@ -30,6 +31,7 @@ def update(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A registered code repository.")],
     new_name: Annotated[str | None, typer.Option("--name", metavar="NEW", help="Give it another name.")] = None,
     remote: Remote = None,
+    no_remote: NoRemote = False,
     source: Source = None,
     description: Description = None,
     logo_url: LogoURL = None,
@@ -61,6 +63,7 @@ def update(
             pairs=pairs,
             unset=[each.lstrip("-").replace("-", "_") for each in unset or ()],
             verify=not no_verify,
+            no_remote=no_remote,
         ),
         standard_input=sys.stdin.buffer.read,
     )

@@ -54,20 +54,15 @@ def platform_class(type: str) -> type[BaseCodeRepository]:
 
 def class_for_host(host: str) -> type[BaseCodeRepository] | None:
     """The platform of a public host (`github.com`, `ssh.github.com`, any case), None for a host of somebody's own."""
-    wanted = host.lower()
-    if wanted.endswith(".ghe.com"):
-        return _github()
-    for load in _PLATFORMS.values():
-        found = load()
-        if wanted in found.hosts or any(alias == wanted for alias, _ in found.host_aliases):
-            return found
-    return None
+    wanted = host.lower().removesuffix(".")
+    return next((found for load in _PLATFORMS.values() if (found := load()).is_own_host(wanted)), None)
 
 
-def recognise(host: str) -> type[BaseCodeRepository] | None:
+def recognise(host: str, *, first: str | None = None) -> type[BaseCodeRepository] | None:
     """The platform that an unknown host (`git.corp`, `git.corp:8443`, `https://corp/gitlab`) says it is, by asking it.
 
-    No credential is sent. None where nothing known answers; whether the host can be reached at all is `login`'s to say.
+    No credential is sent; the platform of type `first` is looked for first. None where nothing known answers; whether
+    the host can be reached at all is `login`'s to say.
     """
     from git_coderepo.credential import NoCredentials
     from git_coderepo.platforms.github import GitHub
@@ -78,7 +73,8 @@ def recognise(host: str) -> type[BaseCodeRepository] | None:
     site = Site.parse(host)
     http = Http(NoCredentials(), max_wait=0)
     try:
-        for platform in (GitLab, GitHub):
+        candidates: list[type[GitLab] | type[GitHub]] = [GitLab, GitHub]
+        for platform in sorted(candidates, key=lambda each: each.type != first):
             try:
                 if platform.recognises(http, site):
                     return platform

@@ -120,6 +120,8 @@ class BaseCodeRepository(ABC):
     title: ClassVar[str] = "a class of one's own"
     options: ClassVar[tuple[Option, ...]] = ()
     hosts: ClassVar[tuple[str, ...]] = ()
+    # The ends of further public hosts: ".ghe.com", below which each tenant has a host.
+    host_suffixes: ClassVar[tuple[str, ...]] = ()
     # An ssh endpoint (host, port) that stands for another host: ("ssh.github.com", 443) for "github.com".
     host_aliases: ClassVar[Mapping[tuple[str, int | None], str]] = {}
     # Origins that share one credential by the platform's own documents: "https://api.github.com" asks as "https://github.com".
@@ -152,6 +154,17 @@ class BaseCodeRepository(ABC):
         if "needs_special" not in cls.__dict__:
             base = BaseCodeRepository
             cls.needs_special = cls.open_archive is base.open_archive and cls.git_url is base.git_url
+
+    @classmethod
+    def is_own_host(cls, host: str) -> bool:
+        """Return whether a host (lower case) is a public one of the platform: for people, its API or ssh."""
+        apis = [alias.partition("://")[2] for alias in cls.credential_aliases]
+        return (
+            host in cls.hosts
+            or host.endswith(cls.host_suffixes)
+            or host in apis
+            or any(host == alias for alias, _ in cls.host_aliases)
+        )
 
     @abstractmethod
     def login(self) -> None:

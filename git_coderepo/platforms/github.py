@@ -27,6 +27,7 @@ class GitHub(HostedRepository):
     type = "github"
     title = "GitHub and GitHub Enterprise"
     hosts = ("github.com",)
+    host_suffixes = (_TENANTS,)
     default_host = "github.com"
     options = (
         Option("owner", "the user or organization; taken from the remote"),
@@ -107,7 +108,13 @@ class GitHub(HostedRepository):
 
     def recorded_options(self) -> Mapping[str, str]:
         owner, _, repository = self.path.rpartition("/")
-        return {**super().recorded_options(), "owner": owner, "repository": repository, "api_url": self.api_url}
+        return {
+            **self.recorded_host(),
+            **super().recorded_options(),
+            "owner": owner,
+            "repository": repository,
+            "api_url": self.api_url,
+        }
 
     def login(self) -> None:
         super().login()

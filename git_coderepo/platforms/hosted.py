@@ -187,6 +187,10 @@ class HostedRepository(BaseCodeRepository):
             for place in places
         )
 
+    def recorded_host(self) -> Mapping[str, str]:
+        """Return the option `host` to record where no remote says it: a runner may not know what this machine knows."""
+        return {"host": self.site.url} if self.remote is None else {}
+
     def web_origin(self) -> Origin:
         return Origin.parse(self.site.url)
 

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from git_coderepo.checkout.base import GUESS, Base, Walk, find_base, start_walk, tracking_arguments
+from git_coderepo.checkout.base import Base, Walks, find_base
 from git_coderepo.errors import InvalidObjectId, NotReproducible
 from git_coderepo.objects import ObjectId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.git import Process
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.record.snapshot import Head, Request, Snapshot
     from git_coderepo.record.source import CodeSource
 
 
-def find_served_base(snapshot: Snapshot, head: Head, request: Request, *, guessed_walk: Process | Walk | None) -> None:
+def find_served_base(snapshot: Snapshot, head: Head, request: Request) -> None:
     """Find the base of `head` for `snapshot.source`, and ask the platform where that is wanted.
 
-    `guessed_walk` is the walk of a survey, which serves where the remote is the usual one. Raises NotReproducible where
-    the platform no longer has it, and what asking raises.
+    Raises NotReproducible where the platform no longer has it, and what asking raises.
     """
-    from git_coderepo.urls import push_differs
-
     source, settings, layout = snapshot.source, snapshot.settings, snapshot.layout
     assert source is not None and settings is not None and layout is not None
-    served: tuple[str, ...] = ()
-    if source.remote_name is not None and not push_differs(settings, source.remote_name):
-        served = tracking_arguments(settings, source.remote_name)
-    walk: Process | Walk | None = None
-    if guessed_walk is not None and served == GUESS:
-        walk = guessed_walk
-    elif served:
-        walk = start_walk(snapshot.git, served, start=head.commit.hex)
+    walks = source.walks or Walks(snapshot.git, settings, head.commit)
+    served, walk = walks.walk(source.remote_name) if source.remote_name is not None else ((), None)
     snapshot.base = find_base(
         snapshot.git,
         layout,

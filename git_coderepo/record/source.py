@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.layout import checkout_directory, read_layout, start_layout
+from git_coderepo.checkout.layout import branch_of_head, checkout_directory, read_layout, start_layout
 from git_coderepo.checkout.team import team_settings
 from git_coderepo.errors import CodeRepoError, NotReproducible, RegistrationError
 from git_coderepo.registrations.config import choose
+from git_coderepo.registrations.inference import nothing_served
 from git_coderepo.settings import Settings
 from git_coderepo.trace import trace
-from git_coderepo.urls import RemoteURL, remotes_of, resolve_remote
+from git_coderepo.urls import RemoteURL, followed_remote, remotes_of, resolve_remote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from git_coderepo.checkout.base import Walks
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.survey import Survey
     from git_coderepo.credential import CredentialSource
@@ -23,14 +25,25 @@ if TYPE_CHECKING:
 
 
 class CodeSource:
-    """A code repository in this checkout: its `registration` and `remote` (None where only the platform knows one)."""
+    """A code repository in this checkout: its `registration` and `remote` (None where only the platform knows one).
 
-    __slots__ = ("git", "registration", "remote", "settings")
+    `walks` are those by which it was chosen, from the commit that is looked at.
+    """
 
-    def __init__(self, registration: Registration, remote: RemoteURL | None, settings: Settings, git: Git) -> None:
+    __slots__ = ("git", "registration", "remote", "settings", "walks")
+
+    def __init__(
+        self,
+        registration: Registration,
+        remote: RemoteURL | None,
+        settings: Settings,
+        git: Git,
+        walks: Walks | None = None,
+    ) -> None:
         self.registration = registration
         self.remote = remote
         self.settings = settings
+        self.walks = walks
         self.git = git.online()
 
     @property
@@ -69,7 +82,10 @@ class CodeSource:
 
 def choose_source(found: Survey, name: str | None) -> CodeSource | None:
     """The code repository that is meant in this checkout; None where there is none. Raises RegistrationError."""
-    return _source(found.git, found.settings, found.layout, found.remotes(), name, found.upstream_remote)
+    from git_coderepo.checkout.base import Walks
+
+    walks = Walks(found.git, found.settings, found.layout.head, found.guessed_walk)
+    return _source(found.git, found.settings, found.layout, found.remotes(), name, found.status.branch, walks)
 
 
 def stand_in(found: Survey) -> CodeSource:
@@ -80,9 +96,17 @@ def stand_in(found: Survey) -> CodeSource:
     return CodeSource(Registration("here", "git", registered=False), remote, found.settings, found.git)
 
 
-def choose_source_of(git: Git, settings: Settings, layout: Layout, name: str | None) -> CodeSource | None:
-    """The same without a look at the work tree."""
-    return _source(git, settings, layout, remotes_of(git, settings), name, None)
+def choose_source_of(
+    git: Git,
+    settings: Settings,
+    layout: Layout,
+    name: str | None,
+    *,
+    branch: str | None = None,
+    walks: Walks | None = None,
+) -> CodeSource | None:
+    """The same without a look at the work tree; `branch` is the one whose commit `walks` start from."""
+    return _source(git, settings, layout, remotes_of(git, settings), name, branch, walks)
 
 
 def import_platform(git: Git, settings: Settings, layout: Layout) -> None:
@@ -97,25 +121,36 @@ def import_platform(git: Git, settings: Settings, layout: Layout) -> None:
 
 def source_here(git: Git, name: str | None) -> CodeSource:
     """The code repository of that name, or the one that is meant where `git` stands. Raises RegistrationError."""
+    from git_coderepo.checkout.base import Walks
+
     layout = read_layout(start_layout(git), git, bare_allowed=True)
     settings = team_settings(git, layout, Settings.read(git), trace)
-    source = choose_source_of(git, settings, layout, name)
+    source = choose_source_of(
+        git, settings, layout, name, branch=branch_of_head(git), walks=Walks(git, settings, layout.head)
+    )
     if source is None:
         raise RegistrationError("this checkout has no code repository", hints=["git coderepo register"])
     return source
 
 
 def _source(
-    git: Git, settings: Settings, layout: Layout, remotes: dict[str, RemoteURL], name: str | None, upstream: str | None
+    git: Git,
+    settings: Settings,
+    layout: Layout,
+    remotes: dict[str, RemoteURL],
+    name: str | None,
+    branch: str | None,
+    walks: Walks | None,
 ) -> CodeSource | None:
     remotes = {key: absolute(url, layout) for key, url in remotes.items()}
-    registration = choose(settings, remotes, name=name, upstream=upstream)
+    unpushed = walks.unpushed if walks is not None else nothing_served
+    registration = choose(settings, remotes, name=name, upstream=followed_remote(settings, branch), unpushed=unpushed)
     if registration is None:
         for each in settings.subsections("remote"):
             resolve_remote(git, settings, each)  # one that makes no sense was left out: here it says why
         return None
     remote = remotes.get(registration.remote) if registration.remote is not None else None
-    return CodeSource(registration, remote, settings, git)
+    return CodeSource(registration, remote, settings, git, walks)
 
 
 def absolute(url: RemoteURL, layout: Layout) -> RemoteURL:

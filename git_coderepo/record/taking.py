@@ -17,7 +17,7 @@ from git_coderepo.checkout.attributes import (
     outside_texts,
     words_of,
 )
-from git_coderepo.checkout.base import Base
+from git_coderepo.checkout.base import Base, Walks
 from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.rules import deciding
 from git_coderepo.checkout.scope import looked_at, rows_inside, scope_of
@@ -112,7 +112,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
         with snapshot.waiving():
             refuse_source(snapshot.source)
     if snapshot.head is not None and snapshot.source is not None and snapshot.base is None:
-        find_served_base(snapshot, snapshot.head, request, guessed_walk=found.guessed_walk)
+        find_served_base(snapshot, snapshot.head, request)
     if last is not None:
         snapshot.tree, status.counts = last.tree, last.counts
         snapshot.omitted += last.omitted
@@ -217,11 +217,13 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
     if snapshot.scope:
         listing = rows_inside(listing, snapshot.looked_at)
         snapshot.tree = snapshot.part_of(tree.hex, snapshot.looked_at).tree
-    snapshot.source = choose_source_of(git, settings, layout, request.code_repository)
+    snapshot.source = choose_source_of(
+        git, settings, layout, request.code_repository, branch=snapshot.head.branch, walks=Walks(git, settings, commit)
+    )
     if snapshot.source is not None:
         with snapshot.waiving():
             refuse_source(snapshot.source)
-        find_served_base(snapshot, snapshot.head, request, guessed_walk=None)
+        find_served_base(snapshot, snapshot.head, request)
     _look_outside(snapshot, listing, request, toplevel=None)
     _read_base_tree(snapshot, listing, head_listing=listing)
     _look_at_part(snapshot)

@@ -7,6 +7,7 @@ from git_coderepo.errors import CodeRepoError, RegistrationError
 from git_coderepo.platforms import platform_class
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.registrations.config import Registration
+from git_coderepo.registrations.inference import host_rules, other_platform, platform_title
 from git_coderepo.registrations.options import is_secret, with_defaults
 from git_coderepo.urls import RemoteURL
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from git_coderepo.credential import CredentialSource
     from git_coderepo.platforms.base import BaseCodeRepository
+    from git_coderepo.registrations.inference import HostRule
     from git_coderepo.settings import Settings
     from git_coderepo.urls import Origin
 
@@ -49,6 +51,12 @@ def build(
     SourceNotAllowed, and for a custom class with secret options CredentialError.
     """
     platform = class_of(registration.type, registration.source, directory)
+    rules, environment = (host_rules(settings), settings.environment) if settings is not None else ([], {})
+    if remote is not None and (other := other_platform(platform, registration.type, remote, rules, environment)):
+        # Neither a request nor a token of this platform goes to the other one's host: the options alone say where the
+        # code is, on the platform's default host unless they name one.
+        _require_path(registration, platform, remote, other)
+        remote = None
     given: dict[str, Secret | str] = {**registration.options, **(secrets or {})}
     public = {name: value for name, value in given.items() if isinstance(value, str) and not is_secret(platform, name)}
     hidden = {name: value for name, value in given.items() if name not in public}
@@ -62,9 +70,43 @@ def build(
     repository.credentials = credentials
     if settings is not None:
         repository.max_wait = settings.seconds("maxWait", repository.max_wait)
+    if registration.source is None and isinstance(repository, HostedRepository):
+        _refuse_other_platforms(repository, registration, rules, environment)
     if "token" in hidden and not isinstance(credentials, NoCredentials):
         repository.credentials = _with_token(repository, credentials, hidden["token"])
     return repository
+
+
+def _require_path(
+    registration: Registration, platform: type[BaseCodeRepository], remote: RemoteURL, other: str
+) -> None:
+    """Raise RegistrationError unless the options name the repository, whose remote is on the host of `other`."""
+    if all(registration.options.get(option.name) for option in platform.options[:2]):
+        return
+    flags = " and ".join(option.flag for option in platform.options[:2])
+    raise RegistrationError(
+        f"the remote of '{registration.name}' is on '{remote.host}', which is {platform_title(other)} and not "
+        f"{platform_title(registration.type)}",
+        hints=[f"give {flags}", "or name another remote: --remote REMOTE"],
+    )
+
+
+def _refuse_other_platforms(
+    repository: HostedRepository, registration: Registration, rules: list[HostRule], environment: Mapping[str, str]
+) -> None:
+    """Raise RegistrationError where the options name a host that is known as another platform."""
+    for origin in dict.fromkeys((repository.web_origin(), repository.api_origin())):
+        if origin is None:
+            continue
+        path = repository.remote.path if repository.remote is not None else "/"
+        place = RemoteURL(origin.scheme, None, origin.host, origin.port, path)
+        other = other_platform(type(repository), registration.type, place, rules, environment)
+        if other is not None:
+            raise RegistrationError(
+                f"'{registration.name}' is {platform_title(registration.type)}, and its host '{origin.host}' is "
+                f"{platform_title(other)}",
+                hints=[f"--type={other}, or another --host"],
+            )
 
 
 def _made(

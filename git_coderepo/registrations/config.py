@@ -8,17 +8,29 @@ reference `{{name.key}}` or not at all.
 from __future__ import annotations
 
 from git_coderepo.errors import RegistrationError
-from git_coderepo.registrations.inference import host_rules, likely_remote, named_options, rule_for, type_of
+from git_coderepo.registrations.inference import (
+    host_rules,
+    likely_remote,
+    named_options,
+    nothing_served,
+    other_platform,
+    rule_for,
+    several_match,
+    type_of,
+)
 from git_coderepo.registrations.options import platform_of
 from git_coderepo.registrations.places import matcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from git_coderepo.registrations.inference import HostRule
     from git_coderepo.settings import Settings
     from git_coderepo.urls import RemoteURL
+
+
+PLACES = ("url", "host", "api_url", "instance_url")  # the options that say where a platform is
 
 
 class Registration:
@@ -103,34 +115,57 @@ def registration(settings: Settings, name: str) -> Registration:
 
 
 def choose(
-    settings: Settings, remotes: Mapping[str, RemoteURL], *, name: str | None = None, upstream: str | None = None
+    settings: Settings,
+    remotes: Mapping[str, RemoteURL],
+    *,
+    name: str | None = None,
+    upstream: str | None = None,
+    unpushed: Callable[[str], int | None] = nothing_served,
 ) -> Registration | None:
-    """The code repository that is meant in a checkout with these git remotes, or None where there is none at all.
+    """Return the code repository that is meant in a checkout with these git remotes, None where there is none at all.
 
-    It is the one of that `name`, else of `coderepo.default`, else the one whose remote matches, else one inferred:
-    the remote that the branch follows (`upstream`), `origin`, or the only one, under the remote's own name. The
-    options of a host rule stand beneath its own. Raises RegistrationError when several match or `name` is unknown.
+    It is the one of that `name`, else of `coderepo.default`, else the registered one whose remote is meant, else that
+    remote under its own name; see `likely_remote` for `upstream` and `unpushed`. The options of a host rule stand
+    beneath its own. Raises RegistrationError when several match or `name` is unknown.
     """
     rules = host_rules(settings)
     known = registrations(settings)
     wanted = name if name is not None else settings.text("default")
     if wanted is not None:
         chosen = _named(known, remotes, settings, wanted, rules)
-        return _completed(chosen, _remote_of(chosen, remotes), remotes, rules)
-    matching = [(each, remote) for each in known if (remote := _matching_remote(each, remotes)) is not None]
-    # One whose options and git remote say nothing (a custom class) can serve any checkout, if no other claims it.
-    matching = matching or [(each, "") for each in known if each.remote is None and _says_nothing(each)]
-    if len(matching) > 1:
-        names = [each.name for each, _ in matching]
-        raise RegistrationError(
-            f"several code repositories match this checkout: {', '.join(map(repr, names))}",
-            hints=[f"--code-repository {each}" for each in names],
-        )
-    if matching:
-        chosen, remote = matching[0]
-        return _completed(chosen, remote or None, remotes, rules)
-    likely = likely_remote(remotes, upstream)
-    return inferred(likely, remotes[likely], settings, rules) if likely is not None else None
+        return _completed(chosen, _remote_of(chosen, remotes, rules, settings), remotes, rules)
+    claims: dict[str, list[Registration]] = {}
+    for each in known:
+        remote = matching_remote(each, remotes, rules, settings)
+        if remote is not None:
+            claims.setdefault(remote, []).append(each)
+    if not claims:
+        # One whose options and git remote say nothing (a custom class) can serve any checkout, if no other claims it.
+        anywhere = [each for each in known if each.remote is None and _says_nothing(each)]
+        if anywhere:
+            return _completed(_one_of(anywhere), None, remotes, rules)
+    names = {remote: [each.name for each in group] for remote, group in claims.items()}
+    likely = likely_remote(remotes, upstream, claims=names, unpushed=unpushed)
+    if likely is None:
+        return None
+    if likely in claims:
+        return _completed(_one_of(claims[likely]), likely, remotes, rules)
+    return inferred(likely, remotes[likely], settings, rules)
+
+
+def _one_of(group: list[Registration]) -> Registration:
+    """Return the first of several registrations of one place. Raises RegistrationError where they differ."""
+    first = group[0]
+    if any(_terms(each) != _terms(first) for each in group):
+        raise several_match([each.name for each in group])
+    return first
+
+
+def _terms(registration: Registration) -> tuple[str, str | None, dict[str, str]]:
+    """Return what tells apart two registrations that match the same remote: the type, the class and the host."""
+    options = registration.options
+    hosts: dict[str, str] = {name: options[name] for name in PLACES if name in options}
+    return registration.type, registration.source, hosts if registration.source is None else options
 
 
 def inferred(name: str, remote: RemoteURL, settings: Settings, rules: list[HostRule] | None = None) -> Registration:
@@ -169,17 +204,24 @@ def _completed(
     return chosen.replaced(remote=remote, options=options)
 
 
-def _remote_of(chosen: Registration, remotes: Mapping[str, RemoteURL]) -> str | None:
+def _remote_of(
+    chosen: Registration, remotes: Mapping[str, RemoteURL], rules: list[HostRule], settings: Settings
+) -> str | None:
     """The name of the git remote of a registration that was asked for by name."""
-    return chosen.remote if chosen.remote is not None else _matching_remote(chosen, remotes)
+    return chosen.remote if chosen.remote is not None else matching_remote(chosen, remotes, rules, settings)
 
 
-def _matching_remote(candidate: Registration, remotes: Mapping[str, RemoteURL]) -> str | None:
+def matching_remote(
+    candidate: Registration, remotes: Mapping[str, RemoteURL], rules: list[HostRule], settings: Settings
+) -> str | None:
     """The name of the remote that lies where a registration says; None: none does."""
     platform = platform_of(candidate.type, candidate.source)
     if candidate.remote is not None and candidate.remote not in remotes:
         return None
     own = remotes[candidate.remote] if candidate.remote is not None else None
+    known = settings.environment
+    if platform is not None and own is not None and other_platform(platform, candidate.type, own, rules, known):
+        return None
     holds = matcher(platform, candidate.options, own) if platform is not None else None
     if holds is None:
         return candidate.remote

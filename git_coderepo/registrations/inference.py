@@ -10,7 +10,8 @@ may name the `type` of a host and no more.
 from __future__ import annotations
 
 from git_coderepo.errors import CodeRepoError, RegistrationError
-from git_coderepo.platforms import CUSTOM, platform_class, platform_types
+from git_coderepo.platforms import CUSTOM, class_for_host, platform_class, platform_types
+from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.registrations.options import is_secret, parse_reference, platform_of, python_name
 from git_coderepo.registrations.places import below, place_of
 from git_coderepo.settings import TEAM
@@ -19,7 +20,7 @@ from git_coderepo.urls import Origin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.settings import Settings
@@ -129,7 +130,7 @@ def literal_secret(section: str, key: str) -> RegistrationError:
     )
 
 
-def rule_for(rules: list[HostRule], remote: RemoteURL) -> HostRule | None:
+def rule_for(rules: Sequence[HostRule], remote: RemoteURL) -> HostRule | None:
     """The rule of the longest prefix that covers a remote."""
     return next((rule for rule in rules if rule.covers(remote)), None)
 
@@ -144,9 +145,43 @@ def type_of(remote: RemoteURL, environment: Mapping[str, str]) -> str:
     if remote.host is None:
         return "git"
     for platform in built_in():
-        if remote.platform_host(platform.host_aliases) in platform.hosts:
+        host = remote.platform_host(platform.host_aliases)
+        if host in platform.hosts or host.endswith(platform.host_suffixes):
             return platform.type
     return next((type for type, server in ci_servers(environment) if server.host == remote.host), "git")
+
+
+def other_platform(
+    platform: type[BaseCodeRepository],
+    type: str,
+    remote: RemoteURL,
+    rules: Sequence[HostRule],
+    environment: Mapping[str, str],
+) -> str | None:
+    """Return the type of the platform that a remote's host is known as, where that is not the platform in question.
+
+    `platform` is the class of the code repository and `type` its registered type. A host is known from the tables of
+    public hosts, which a rule in a team's file cannot overrule, then from host rules, then from the CI that runs. None
+    where the host is unknown, is served by plain `git`, or where the class does not derive its API from the host.
+    """
+    if remote.host is None or not issubclass(platform, HostedRepository) or platform.is_own_host(_bare(remote.host)):
+        return None
+    public = class_for_host(remote.host)
+    if public is not None:
+        known = public.type
+    else:
+        rule = rule_for(rules, remote)
+        known = rule.type if rule is not None and rule.type is not None else type_of(remote, environment)
+    return None if known in ("git", type, platform.type) else known
+
+
+def _bare(host: str) -> str:
+    return host.lower().removesuffix(".")
+
+
+def platform_title(type: str) -> str:
+    """Return the name of a platform for people: `GitLab` for `gitlab`."""
+    return platform_class(type).title.partition(" and ")[0] if type != CUSTOM else "a custom code repository"
 
 
 def ci_servers(environment: Mapping[str, str]) -> Iterator[tuple[str, Origin]]:
@@ -161,18 +196,81 @@ def ci_servers(environment: Mapping[str, str]) -> Iterator[tuple[str, Origin]]:
             trace(f"'{ci.server}' names no server: passed over")
 
 
-def likely_remote(remotes: Mapping[str, RemoteURL], upstream: str | None) -> str | None:
-    """The remote that is meant where nothing is registered: upstream's, `origin`, the only one; None: there is none.
+def nothing_served(_: str) -> int | None:
+    """Stand for a checkout of which nothing is known to be served."""
+    return None
 
+
+def likely_remote(
+    remotes: Mapping[str, RemoteURL],
+    upstream: str | None,
+    *,
+    claims: Mapping[str, Sequence[str]] | None = None,
+    unpushed: Callable[[str], int | None] = nothing_served,
+) -> str | None:
+    """Return the name of the remote that is meant in a checkout, None where there is no remote.
+
+    It is the one that the branch follows (`upstream`), else one whose references hold HEAD, else one that has a base;
+    among several of a kind one that is registered, then `origin`. One without a base never comes before one that has
+    one. `claims` are the names of the registrations of each remote. `unpushed` counts the commits of HEAD that the
+    references of a remote lack, None where they have no base of it; it is called only where it can decide.
     Raises RegistrationError where several are left.
     """
-    for name in (upstream, "origin"):
-        if name is not None and name in remotes:
-            return name
-    if len(remotes) > 1:
-        names = ", ".join(f"'{name}'" for name in sorted(remotes))
-        raise RegistrationError(
-            f"several remotes may serve this code: {names}",
-            hints=[f"--code-repository {name}" for name in sorted(remotes)],
-        )
-    return next(iter(remotes), None)
+    claims = claims or {}
+    first = upstream if upstream is not None and upstream in remotes else None
+    named = [name for name in (first, *claims, "origin") if name is not None and name in remotes]
+    likely = list(dict.fromkeys(named))
+    likely = likely or list(remotes)
+    if len(remotes) <= 1 or (len(likely) == 1 and not claims):
+        return likely[0] if likely else None
+    counts = {first: unpushed(first)} if first is not None else {}
+    if first is not None and counts[first] is not None:
+        return first
+    for names in (likely, list(remotes)):
+        counts.update({name: unpushed(name) for name in names if name not in counts})
+        served = [name for name in counts if counts[name] is not None]
+        if served:
+            likely = [name for name in served if counts[name] == 0] or served
+            break
+    registered = [name for name in likely if name in claims]
+    if first is not None and first in likely:
+        return first
+    if len(registered) == 1 or len(likely) == 1:
+        return (registered or likely)[0]
+    if registered:
+        raise several_match([name for remote in registered for name in claims[remote]])
+    if "origin" in likely:
+        return "origin"
+    raise RegistrationError(
+        f"several remotes may serve this code: {some(sorted(likely))}",
+        hints=[
+            f"git config coderepo.default {shell_word(min(likely))}",
+            f"--code-repository {shell_word(min(likely))}",
+            "git remote -v",
+        ],
+    )
+
+
+def several_match(names: Sequence[str]) -> RegistrationError:
+    """Return the error for several registrations that match; `names` are theirs, the likeliest first."""
+    likely = "origin" if "origin" in names else names[0]
+    return RegistrationError(
+        f"several code repositories match this checkout: {some(names)}",
+        hints=[
+            f"git config coderepo.default {shell_word(likely)}",
+            f"--code-repository {shell_word(likely)}",
+            "git coderepo list",
+        ],
+    )
+
+
+def shell_word(text: str) -> str:
+    """Return a text as a POSIX shell takes it for one word."""
+    plain = text and all(char.isalnum() or char in "-_./@:+=," for char in text)
+    return text if plain else "'" + text.replace("'", "'\\''") + "'"
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the names for a message: three of them, and how many there are beside."""
+    shown = ", ".join(f"'{name}'" for name in names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

@@ -46,6 +46,11 @@ def declared(platform: type[BaseCodeRepository]) -> dict[str, Option]:
     return {_folded(option.name): option for option in platform.options}
 
 
+def option_word(flag: str) -> str:
+    """Return an option as `declared` has it, from how it was written: `--api-url` and `apiUrl` are `apiurl`."""
+    return _folded(flag.lstrip("-"))
+
+
 def _folded(name: str) -> str:
     return name.replace("_", "").replace("-", "").lower()
 

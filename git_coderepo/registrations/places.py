@@ -38,27 +38,41 @@ def place_of(text: str) -> tuple[Origin, str]:
 
 
 class Place:
-    """Where a registration's options say its code is: on a `site`, at a `path` of it, None for any."""
+    """Where a registration's options say its code is: on a `site`, of an `owner`, under a `name`; None for any."""
 
-    __slots__ = ("aliases", "path", "site")
+    __slots__ = ("aliases", "name", "owner", "site")
 
-    def __init__(self, site: Site, path: str | None, aliases: Mapping[tuple[str, int | None], str]) -> None:
+    def __init__(
+        self, site: Site, owner: str | None, name: str | None, aliases: Mapping[tuple[str, int | None], str]
+    ) -> None:
         self.site = site
-        self.path = path
+        self.owner = owner
+        self.name = name
         self.aliases = aliases
 
-    def holds(self, remote: RemoteURL) -> bool:
-        """Whether a remote lies here: ssh on any port, https on the site's own; names without regard to their case."""
+    def on_site(self, remote: RemoteURL) -> bool:
+        """Whether a remote is on the site's host: ssh on any port, https on the site's own."""
         if remote.host is None or remote.path is None or remote.platform_host(self.aliases) != self.site.host:
             return False
         default = _DEFAULT_PORTS.get(remote.transport)
-        if default is not None and (remote.port or default) != (self.site.port or default):
+        return default is None or (remote.port or default) == (self.site.port or default)
+
+    def holds(self, remote: RemoteURL) -> bool:
+        """Whether a remote lies here: ssh on any port, https on the site's own; names without regard to their case."""
+        if not self.on_site(remote) or remote.path is None:
             return False
-        if self.path is None:
-            return default is None or below(self.site.root, remote.path)
+        if self.owner is None and self.name is None:
+            return remote.transport not in _DEFAULT_PORTS or below(self.site.root, remote.path)
         # ssh knows nothing of the path below which a whole instance stands.
         actual = _without_git(remote.path).lower()
-        return actual in (self.path.lower(), f"{self.site.root.strip('/')}/{self.path}".lower())
+        root = self.site.root.strip("/").lower()
+        return self._names(actual) or (
+            bool(root) and actual.startswith(root + "/") and self._names(actual[len(root) + 1 :])
+        )
+
+    def _names(self, path: str) -> bool:
+        owner, _, name = path.rpartition("/")
+        return self.owner in (None, owner) and self.name in (None, name)
 
 
 def matcher(
@@ -72,10 +86,32 @@ def matcher(
         return RemoteURL.parse(url).same_place
     if not issubclass(platform, HostedRepository):
         return None
-    owner, repository = (options.get(option.name) for option in platform.options[:2])
-    path = f"{owner.strip('/')}/{_without_git(repository)}" if owner and repository else None
-    if path is None and not any(options.get(name) for name in ("host", "api_url", "instance_url")):
+    place = place_of_options(platform, options, remote)
+    if (place.owner is None or place.name is None) and not names_host(options):
         return None
+    # One name alone takes the other from the remote: nothing to compare.
+    whole = (
+        place if place.owner is not None and place.name is not None else Place(place.site, None, None, place.aliases)
+    )
+    return whole.holds
+
+
+def names_host(options: Mapping[str, str]) -> bool:
+    """Whether the options of a hosted platform name its host."""
+    return any(options.get(name) for name in ("host", "api_url", "instance_url"))
+
+
+def place_of_options(platform: type[HostedRepository], options: Mapping[str, str], remote: RemoteURL | None) -> Place:
+    """Where the options say the code is; `remote` fills in the host where they do not.
+
+    Raises RegistrationError or InvalidRemoteURL for an option that is no URL.
+    """
+    owner, name = (options.get(option.name) for option in platform.options[:2])
     described = platform("", options)
     described.remote = remote
-    return Place(described.site, path, platform.host_aliases).holds
+    return Place(
+        described.site,
+        owner.strip("/").lower() if owner else None,
+        _without_git(name).lower() if name else None,
+        platform.host_aliases,
+    )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from git_coderepo.checkout.layout import checkout_directory, read_layout, start_layout
-from git_coderepo.checkout.team import team_settings
 from git_coderepo.credential import Secret
 from git_coderepo.errors import (
     CodeRepoError,
@@ -14,28 +12,32 @@ from git_coderepo.errors import (
     KeyringUnavailable,
     RegistrationError,
     RepositoryMissing,
+    UsageError,
 )
 from git_coderepo.git import Git
-from git_coderepo.platforms import recognise
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.git_transport import check_access
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.registrations import edit
 from git_coderepo.registrations.build import build, class_of, credential_home
-from git_coderepo.registrations.config import Registration, inferred
+from git_coderepo.registrations.config import Registration
 from git_coderepo.registrations.config import registration as registration_of
 from git_coderepo.registrations.credentials import keyring
 from git_coderepo.registrations.credentials.users import users_chain
 from git_coderepo.registrations.describe import credential_source
-from git_coderepo.registrations.inference import likely_remote
-from git_coderepo.registrations.options import parse_options
-from git_coderepo.settings import Settings
-from git_coderepo.trace import trace
-from git_coderepo.urls import RemoteURL, remotes_of
+from git_coderepo.registrations.inference import shell_word
+from git_coderepo.registrations.options import is_secret, parse_options
+from git_coderepo.registrations.surroundings import (
+    Surroundings,
+    changed_choice,
+    chosen_remote,
+    remote_of_options,
+)
+from git_coderepo.urls import RemoteURL
 
 
 class Registering(NamedTuple):
-    """What was asked for; `pairs` are the platform's options as they were written."""
+    """What was asked for; `pairs` are the platform's options as they were written, `no_remote` that none is tied."""
 
     name: str | None = None
     type: str | None = None
@@ -45,21 +47,25 @@ class Registering(NamedTuple):
     logo_url: str | None = None
     pairs: Sequence[tuple[str, str]] = ()
     verify: bool = True
+    no_remote: bool = False
 
 
 class Registered(NamedTuple):
-    """What was done: the lines written, how it was checked (`api`, `git`, None: not), where a token is kept.
+    """What was done: the lines written, how it was checked (`api`, `git`, None: not), where secrets are kept.
 
-    `credential` says in words which source's credential worked; `hints` are what a runner will need.
+    `lines` is empty where the registration was there already. `place` is where the code is, for people. `credential`
+    says in words which source's credential worked; `hints` are what a runner will need; `warnings` say what became of
+    the choice among the code repositories of this checkout.
     """
 
     registration: Registration
-    remote: RemoteURL | None
+    place: str | None
     lines: list[tuple[str, str]]
     checked: str | None
     credential: str | None = None
     kept_at: str | None = None
     hints: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def register_repository(git: Git, wanted: Registering, *, standard_input: Callable[[], bytes]) -> Registered:
@@ -67,36 +73,67 @@ def register_repository(git: Git, wanted: Registering, *, standard_input: Callab
 
     Raises RegistrationError, UnknownOption, UsageError, CredentialError, PlatformError; then nothing was written.
     """
-    layout = read_layout(start_layout(git), git, bare_allowed=True)
-    settings = team_settings(git, layout, Settings.read(git), trace)
-    remotes = remotes_of(git, settings)
-    remote_name = _remote_name(wanted, remotes, settings, git)
-    remote = remotes.get(remote_name) if remote_name is not None else None
-    type = _type(wanted, remote_name, remote, settings)
-    name = wanted.name or remote_name
+    if wanted.remote is not None and wanted.no_remote:
+        raise UsageError("--remote and --no-remote are mutually exclusive")
+    here = Surroundings.read(git)
+    choice = chosen_remote(
+        here,
+        type=wanted.type,
+        source=wanted.source,
+        pairs=wanted.pairs,
+        remote=wanted.remote,
+        no_remote=wanted.no_remote,
+        verify=wanted.verify,
+        standard_input=standard_input,
+    )
+    existing = here.registered_for(choice) if wanted.name is None else None
+    if existing is not None:
+        return _registered_already(git, here, wanted, existing)
+    name = wanted.name or choice.remote
     if name is None:
         raise RegistrationError("a code repository without a remote needs a name", hints=["git coderepo register NAME"])
     edit.check_name(name)
     edit.refuse_taken(git, name)
-    directory = checkout_directory(git) if wanted.source is not None else None
-    platform = class_of(type, wanted.source, directory)
-    values = parse_options(platform, wanted.pairs, standard_input=standard_input)
+    values = choice.values
     secrets = {key: value for key, value in values.items() if isinstance(value, Secret)}
     registration = Registration(
         name,
-        type,
-        remote=remote_name,
+        choice.type,
+        remote=choice.remote,
         source=wanted.source,
         options={key: value for key, value in values.items() if isinstance(value, str)},
         description=wanted.description,
         logo_url=wanted.logo_url,
     )
-    chain = users_chain(settings, git, interactive=False)
-    repository = build(registration, remote, chain, secrets=secrets, settings=settings, directory=directory)
+    before = here.choice()
+    chain = users_chain(here.settings, git, interactive=False)
+    remote = here.remote(choice.remote)
+    directory = here.directory(wanted.source)
+    repository = build(registration, remote, chain, secrets=secrets, settings=here.settings, directory=directory)
     checked, credential, hints = check(repository, git) if wanted.verify else (None, None, ())
     kept_at = keep_secrets(git, repository, secrets)
     lines = edit.add(git, registration)
-    return Registered(registration, remote, lines, checked, credential, kept_at, hints)
+    warnings = changed_choice(before, Surroundings.read(git), registration)
+    return Registered(
+        registration, place_shown(repository, remote), lines, checked, credential, kept_at, hints, warnings
+    )
+
+
+def _registered_already(git: Git, here: Surroundings, wanted: Registering, existing: Registration) -> Registered:
+    """Check the registration that the remote has. Raises RegistrationError where another one is asked for."""
+    if wanted.pairs or wanted.description is not None or wanted.logo_url is not None:
+        raise RegistrationError(
+            f"the remote '{existing.remote}' is registered already, as '{existing.name}'",
+            hints=[
+                f"git coderepo update {shell_word(existing.name)}, with the same options",
+                "git coderepo register NAME, for another registration of it",
+            ],
+        )
+    chain = users_chain(here.settings, git, interactive=False)
+    remote = here.remote(existing.remote)
+    repository = build(existing, remote, chain, settings=here.settings, directory=here.directory(existing.source))
+    checked, credential, hints = check(repository, git) if wanted.verify else (None, None, ())
+    return Registered(existing, place_shown(repository, remote), [], checked, credential, None, hints)
 
 
 class Updating(NamedTuple):
@@ -110,32 +147,40 @@ class Updating(NamedTuple):
     pairs: Sequence[tuple[str, str]] = ()
     unset: Sequence[str] = ()
     verify: bool = True
+    no_remote: bool = False
 
 
 def update_repository(git: Git, name: str, wanted: Updating, *, standard_input: Callable[[], bytes]) -> Registered:
     """Change a registration; raises as `register_repository`, and then nothing was changed."""
-    settings = Settings.read(git)
-    known = registration_of(settings, name)
-    remotes = remotes_of(git, settings)
-    if wanted.remote is not None and wanted.remote not in remotes:
-        raise RegistrationError(f"no git remote '{wanted.remote}'", hints=["git remote -v"])
+    if wanted.remote is not None and wanted.no_remote:
+        raise UsageError("--remote and --no-remote are mutually exclusive")
+    here = Surroundings.read(git)
+    known = registration_of(here.settings, name)
+    unset = [*wanted.unset, *(["remote"] if wanted.no_remote and "remote" not in wanted.unset else [])]
     source = wanted.source or known.source
-    directory = checkout_directory(git) if source is not None else None
+    directory = here.directory(source)
     platform = class_of(known.type, source, directory)
     values = parse_options(platform, wanted.pairs, standard_input=standard_input, partial=True)
     secrets = {key: value for key, value in values.items() if isinstance(value, Secret)}
     plain = {key: value for key, value in values.items() if isinstance(value, str)}
-    kept = {key: value for key, value in known.options.items() if key not in wanted.unset}
-    after = Registration(
-        wanted.new_name or name,
-        known.type,
-        remote=wanted.remote or (None if "remote" in wanted.unset else known.remote),
-        source=source,
-        options={**kept, **plain},
-    )
-    remote = remotes.get(after.remote) if after.remote is not None else None
-    chain = users_chain(settings, git, interactive=False)
-    repository = build(after, remote, chain, secrets=secrets, settings=settings, directory=directory)
+    options = {key: value for key, value in known.options.items() if key not in unset} | plain
+    moved = any(not is_secret(platform, option) for option in (*plain, *unset))
+    if wanted.remote is not None:
+        remote_name: str | None = here.named(wanted.remote)
+    elif "remote" in unset:
+        remote_name = None
+    elif moved and source is None:
+        # What the options name now may be another remote, or none.
+        remote_name = remote_of_options(here, platform, known.type, options, first=known.remote)
+        if remote_name is None and known.remote is not None:
+            unset.append("remote")
+    else:
+        remote_name = known.remote
+    after = Registration(wanted.new_name or name, known.type, remote=remote_name, source=source, options=options)
+    before = here.choice()
+    chain = users_chain(here.settings, git, interactive=False)
+    remote = here.remote(remote_name)
+    repository = build(after, remote, chain, secrets=secrets, settings=here.settings, directory=directory)
     checked, credential, hints = check(repository, git) if wanted.verify else (None, None, ())
     kept_at = keep_secrets(git, repository, secrets)
     now = edit.update(
@@ -143,48 +188,22 @@ def update_repository(git: Git, name: str, wanted: Updating, *, standard_input: 
         name,
         new_name=wanted.new_name,
         options=plain,
-        unset=wanted.unset,
-        remote=wanted.remote,
+        unset=unset,
+        remote=remote_name if remote_name != known.remote else None,
         source=wanted.source,
         description=wanted.description,
         logo_url=wanted.logo_url,
     )
-    return Registered(now, remote, edit.lines_of(now), checked, credential, kept_at, hints)
+    warnings = changed_choice(before, Surroundings.read(git), now)
+    lines = edit.lines_of(now)
+    return Registered(now, place_shown(repository, remote), lines, checked, credential, kept_at, hints, warnings)
 
 
-def _remote_name(wanted: Registering, remotes: Mapping[str, RemoteURL], settings: Settings, git: Git) -> str | None:
-    """The git remote that is meant; None where the options alone say where the code is."""
-    if wanted.remote is not None:
-        if wanted.remote not in remotes:
-            known = ", ".join(remotes) or "none"
-            raise RegistrationError(f"no git remote '{wanted.remote}'", hints=[f"git remote -v (here: {known})"])
-        return wanted.remote
-    branch = git.start("symbolic-ref", "--quiet", "--short", "HEAD").finish().stdout.decode(errors="replace").strip()
-    upstream = settings.value("branch", "remote", branch) if branch else None
-    likely = likely_remote(remotes, upstream)
-    if likely is None and wanted.type is None and wanted.source is None:
-        if remotes:
-            raise RegistrationError(
-                "several git remotes could be meant: " + ", ".join(remotes),
-                hints=[f"git coderepo register --remote {name}" for name in remotes],
-            )
-        raise RegistrationError("this checkout has no git remote", hints=["git remote add origin URL"])
-    return likely
-
-
-def _type(wanted: Registering, name: str | None, remote: RemoteURL | None, settings: Settings) -> str:
-    """The platform: as said, as the host tells, else as the host answers."""
-    if wanted.type is not None:
-        return wanted.type
-    if wanted.source is not None:
-        return "custom"
-    assert name is not None and remote is not None
-    guessed = inferred(name, remote, settings).type
-    if guessed != "git" or not wanted.verify or remote.transport not in ("https", "ssh") or remote.host is None:
-        return guessed
-    origin = remote.origin()
-    answered = recognise(str(origin) if remote.transport == "https" and origin is not None else remote.host)
-    return answered.type if answered is not None else guessed
+def place_shown(repository: BaseCodeRepository, remote: RemoteURL | None) -> str | None:
+    """Return where the code is, for people: the page of a hosted repository, else the remote."""
+    if isinstance(repository, HostedRepository) and (remote is None or not repository.serves(remote)):
+        return f"{repository.site.url}/{repository.path}"
+    return remote.url() if remote is not None else None
 
 
 def check(repository: BaseCodeRepository, git: Git) -> tuple[str, str | None, tuple[str, ...]]:

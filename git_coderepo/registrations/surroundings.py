@@ -1,0 +1,364 @@
+"""Which remote of a checkout the options of a registration mean, and what a new registration does to the choice.
+
+The options choose the remote among all remotes. A remote on the host of another platform is never the one: neither a
+request nor a token goes there. Where no remote is meant, the options stand alone, on the platform's default host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from git_coderepo.checkout.base import Walks
+from git_coderepo.checkout.layout import branch_of_head, checkout_directory, read_layout, start_layout
+from git_coderepo.checkout.team import team_settings
+from git_coderepo.credential import Secret
+from git_coderepo.errors import CodeRepoError, RegistrationError
+from git_coderepo.git import Git
+from git_coderepo.platforms import class_for_host, recognise
+from git_coderepo.platforms.base import BaseCodeRepository
+from git_coderepo.platforms.hosted import HostedRepository
+from git_coderepo.registrations.build import class_of
+from git_coderepo.registrations.config import Registration, choose, inferred, matching_remote, registrations
+from git_coderepo.registrations.inference import (
+    HostRule,
+    host_rules,
+    other_platform,
+    platform_title,
+    shell_word,
+    some,
+    type_of,
+)
+from git_coderepo.registrations.options import declared, is_secret, option_word, parse_options
+from git_coderepo.registrations.places import names_host, place_of_options
+from git_coderepo.settings import Settings
+from git_coderepo.trace import trace
+from git_coderepo.urls import RemoteURL, followed_remote, remotes_of
+
+
+class Surroundings(NamedTuple):
+    """A checkout as a registration finds it: its settings, host rules and remotes, and the remote its branch follows.
+
+    `told` are hosts and the types of the platforms that they said they are.
+    """
+
+    git: Git
+    settings: Settings
+    rules: list[HostRule]
+    remotes: dict[str, RemoteURL]
+    upstream: str | None
+    walks: Walks
+    told: dict[str, str]
+
+    @classmethod
+    def read(cls, git: Git) -> Surroundings:
+        """Ask git. Raises NotACheckout, GitFailed, RegistrationError."""
+        layout = read_layout(start_layout(git), git, bare_allowed=True)
+        settings = team_settings(git, layout, Settings.read(git), trace)
+        upstream = followed_remote(settings, branch_of_head(git))
+        walks = Walks(git.offline(), settings, layout.head)
+        return cls(git, settings, host_rules(settings), remotes_of(git, settings), upstream, walks, {})
+
+    def named(self, name: str) -> str:
+        """Return the name of a remote that was given. Raises RegistrationError where there is none of that name."""
+        if name not in self.remotes:
+            known = ", ".join(list(self.remotes)[:3]) or "none"
+            raise RegistrationError(f"no git remote '{name}'", hints=[f"git remote -v (here: {known})"])
+        return name
+
+    def remote(self, name: str | None) -> RemoteURL | None:
+        return self.remotes.get(name) if name is not None else None
+
+    def directory(self, source: str | None) -> str | None:
+        """Return where a custom class may lie that is not installed; None for a built-in platform."""
+        return checkout_directory(self.git) if source is not None else None
+
+    def in_order(self, first: str | None = None) -> list[str]:
+        """Return the names of the remotes, the likeliest first."""
+        likely = [name for name in (first, self.upstream, "origin") if name is not None and name in self.remotes]
+        return list(dict.fromkeys([*likely, *self.remotes]))
+
+    def likely(self, names: Iterable[str]) -> str | None:
+        """Return the one remote of these that is meant without a word of the user; None where there is none.
+
+        Raises RegistrationError where several could be.
+        """
+        found = list(names)
+        for name in (self.upstream, "origin"):
+            if name is not None and name in found:
+                return name
+        if len(found) > 1:
+            raise RegistrationError(
+                f"several git remotes could be meant: {some(found)}",
+                hints=[f"git coderepo register --remote {shell_word(found[0])}", "git remote -v"],
+            )
+        return found[0] if found else None
+
+    def other_platform(self, platform: type[BaseCodeRepository], type: str, remote: RemoteURL) -> str | None:
+        """Return the other platform that a remote's host is known as, or has said that it is."""
+        known = other_platform(platform, type, remote, self.rules, self.settings.environment)
+        told = self.told.get(remote.host or "") if issubclass(platform, HostedRepository) else None
+        return known or (told if told not in (None, type) else None)
+
+    def registered_for(self, choice: Choice) -> Registration | None:
+        """Return the registration that serves the remote of a choice already, on the same platform."""
+        if choice.remote is None:
+            return None
+        for each in registrations(self.settings):
+            matches = matching_remote(each, self.remotes, self.rules, self.settings) == choice.remote
+            if matches and each.type == choice.type and each.name != choice.remote:
+                return each.replaced(remote=choice.remote)
+        return None
+
+    def choice(self) -> Registration | RegistrationError | None:
+        """Return the code repository that runs in this checkout use now, or why there is none."""
+        try:
+            return choose(self.settings, self.remotes, upstream=self.upstream, unpushed=self.walks.unpushed)
+        except RegistrationError as error:
+            return error
+
+
+class Choice(NamedTuple):
+    """What a registration is to be: the platform's `type`, the name of its git `remote`, its options as parsed."""
+
+    type: str
+    remote: str | None
+    values: dict[str, str | Secret]
+
+
+def chosen_remote(
+    here: Surroundings,
+    *,
+    type: str | None,
+    source: str | None,
+    pairs: Sequence[tuple[str, str]],
+    remote: str | None,
+    no_remote: bool,
+    verify: bool,
+    standard_input: Callable[[], bytes],
+) -> Choice:
+    """Choose the platform and the remote of a new registration from what was given.
+
+    `remote` and `no_remote` were said by the user and are not questioned. With `verify` a host that nothing recognises
+    is asked which platform it is, without a credential. Raises RegistrationError, UnknownOption, UsageError,
+    CredentialError.
+    """
+    if remote is not None:
+        here.named(remote)
+    if type is None and source is None:
+        type, remote = _inferred_type(here, pairs, remote, no_remote, verify)
+    type = type or "custom"
+    platform = class_of(type, source, here.directory(source))
+    values = parse_options(platform, pairs, standard_input=standard_input)
+    plain = {key: value for key, value in values.items() if isinstance(value, str) and not is_secret(platform, key)}
+    if no_remote:
+        return Choice(type, None, values)
+    if remote is None:
+        remote = remote_of_options(here, platform, type, plain)
+        if verify and _says_otherwise(here, platform, type, plain, remote):
+            remote = remote_of_options(here, platform, type, plain)
+    return Choice(type, remote, values)
+
+
+def _inferred_type(
+    here: Surroundings, pairs: Sequence[tuple[str, str]], remote: str | None, no_remote: bool, verify: bool
+) -> tuple[str, str | None]:
+    """Return the platform where none was named, and the remote that told it: by its host, else by its answer."""
+    given = {option_word(name): value for name, value in pairs}
+    for word in ("host", "instanceurl", "apiurl"):
+        host = given.get(word, "").partition("://")[2] or given.get(word, "")
+        known = class_for_host(host.partition("/")[0].partition(":")[0])
+        if known is not None:
+            return known.type, remote
+    if no_remote:
+        raise RegistrationError("--no-remote requires --type", hints=["--type=github, gitlab or git"])
+    if remote is None:
+        remote = next((name for name in here.in_order() if _fits(here, name, given)), None) if given else None
+    if remote is None:
+        remote = here.likely(here.remotes)
+    if remote is None:
+        raise RegistrationError("this checkout has no git remote", hints=["git remote add origin URL"])
+    url = here.remotes[remote]
+    guessed = inferred(remote, url, here.settings, here.rules).type
+    if guessed != "git" or not verify or url.transport not in ("https", "ssh") or url.host is None:
+        return guessed, remote
+    answered = recognise(_place_to_ask(url))
+    return (answered.type if answered is not None else guessed), remote
+
+
+def _fits(here: Surroundings, name: str, given: Mapping[str, str]) -> bool:
+    """Whether a remote's own platform has all these options, and they name that very remote."""
+    url = here.remotes[name]
+    found = inferred(name, url, here.settings, here.rules)
+    platform = class_of(found.type, None) if found.source is None else None
+    if platform is None or not issubclass(platform, HostedRepository) or not given.keys() <= declared(platform).keys():
+        return False
+    options = {option.name: given[word] for word, option in declared(platform).items() if word in given}
+    place = place_of_options(platform, options, url)
+    return (place.owner is not None or place.name is not None) and place.holds(url)
+
+
+def remote_of_options(
+    here: Surroundings,
+    platform: type[BaseCodeRepository],
+    type: str,
+    options: Mapping[str, str],
+    *,
+    first: str | None = None,
+) -> str | None:
+    """Return the name of the remote that a platform's options mean; None where they stand alone.
+
+    `first` is looked at before the others. Raises RegistrationError where the options name another repository on the
+    host of a remote, or nothing says which repository is meant.
+    """
+    if not issubclass(platform, HostedRepository):
+        return _remote_at(here, options, first)
+    names = here.in_order(first)
+    fitting, contradicting = [], []
+    path_options = [option.name for option in platform.options[:2]]
+    named = any(options.get(name) for name in path_options)
+    for name in names:
+        url = here.remotes[name]
+        if here.other_platform(platform, type, url) is not None:
+            continue
+        place = place_of_options(platform, options, url)
+        if place.holds(url):
+            fitting.append(name)
+        elif _on_same_host(here, platform, type, options, url):
+            contradicting.append(name)
+    if fitting and named and not names_host(options):
+        # A path alone may be that of a mirror elsewhere: a host that is known as this platform comes first.
+        known = [name for name in fitting if _is_known_as(here, type, here.remotes[name])]
+        return (known or fitting)[0]
+    if fitting:
+        return fitting[0] if fitting[0] == first else here.likely(fitting)
+    if contradicting:
+        raise _contradiction(here, platform, options, contradicting[0])
+    if all(options.get(name) for name in path_options):
+        return None
+    raise _no_remote_of(here, platform, type)
+
+
+def _remote_at(here: Surroundings, options: Mapping[str, str], first: str | None) -> str | None:
+    """The same for a platform without a host of its own: plain git at a URL, or a custom class."""
+    try:
+        url = RemoteURL.parse(options["url"]) if options.get("url") else None
+    except CodeRepoError:
+        url = None  # of a custom class, whose own word it is; plain git says what is wrong with it
+    if url is None:
+        return first or here.likely(here.remotes)
+    names = here.in_order(first)
+    same = next((name for name in names if here.remotes[name].same_place(url)), None)
+    if same is not None:
+        return same
+    near = next((n for n in names if url.host is not None and here.remotes[n].host == url.host), None)
+    if near is not None:
+        raise _contradicts(f"'{url}'", near, here.remotes[near])
+    return None
+
+
+def _on_same_host(
+    here: Surroundings,
+    platform: type[HostedRepository],
+    type: str,
+    options: Mapping[str, str],
+    url: RemoteURL,
+) -> bool:
+    """Whether a remote is on the host that the options mean: the one they name, the default one, or a known one."""
+    if place_of_options(platform, options, None).on_site(url):
+        return True
+    return not names_host(options) and _is_known_as(here, type, url)
+
+
+def _is_known_as(here: Surroundings, type: str, url: RemoteURL) -> bool:
+    public = class_for_host(url.host or "")
+    rule = next((rule for rule in here.rules if rule.covers(url)), None)
+    known = rule.type if rule is not None and rule.type is not None else type_of(url, here.settings.environment)
+    return (public.type if public is not None else known) == type
+
+
+def _contradiction(
+    here: Surroundings, platform: type[HostedRepository], options: Mapping[str, str], remote: str
+) -> RegistrationError:
+    url = here.remotes[remote]
+    place = place_of_options(platform, options, url)
+    owner, _, name = (url.path or "").strip("/").removesuffix(".git").rpartition("/")
+    return _contradicts(f"'{_asked(options, platform) or f'{place.owner or owner}/{place.name or name}'}'", remote, url)
+
+
+def _asked(options: Mapping[str, str], platform: type[HostedRepository]) -> str:
+    return "/".join(options[option.name].strip("/") for option in platform.options[:2] if options.get(option.name))
+
+
+def _contradicts(asked: str, remote: str, url: RemoteURL) -> RegistrationError:
+    return RegistrationError(
+        f"the options name {asked}, and the remote '{remote}' is '{url}'",
+        hints=[
+            "leave the options out to register that remote",
+            f"--remote={shell_word(remote)} registers it for that remote all the same",
+            "--no-remote registers a repository that is no remote of this checkout",
+        ],
+    )
+
+
+def _no_remote_of(here: Surroundings, platform: type[HostedRepository], type: str) -> RegistrationError:
+    title = platform_title(type)
+    flags = " and ".join(option.flag for option in platform.options[:2])
+    for name in here.in_order():
+        url = here.remotes[name]
+        other = here.other_platform(platform, type, url)
+        if other is not None:
+            return RegistrationError(
+                f"no remote of this checkout is on {title}: '{name}' is on '{url.host}', which is "
+                f"{platform_title(other)}",
+                hints=[f"give {flags}", f"--type={other}"],
+            )
+    if here.remotes:
+        return RegistrationError(
+            "no remote of this checkout is where the options say", hints=[f"give {flags}", "git remote -v"]
+        )
+    return RegistrationError("this checkout has no git remote", hints=[f"give {flags}", "git remote add origin URL"])
+
+
+def _says_otherwise(
+    here: Surroundings,
+    platform: type[BaseCodeRepository],
+    type: str,
+    options: Mapping[str, str],
+    remote: str | None,
+) -> bool:
+    """Whether a host that only the remote names, and that nothing recognises, says that it is another platform."""
+    if remote is None or names_host(options) or not issubclass(platform, HostedRepository):
+        return False
+    url = here.remotes[remote]
+    if url.host is None or url.transport not in ("https", "ssh") or _is_known_as(here, type, url):
+        return False
+    answered = recognise(_place_to_ask(url), first=type)
+    if answered is None or answered.type == platform.type:
+        return False
+    here.told[url.host] = answered.type
+    return True
+
+
+def _place_to_ask(url: RemoteURL) -> str:
+    origin = url.origin()
+    return str(origin) if url.transport == "https" and origin is not None else url.host or ""
+
+
+def changed_choice(
+    before: Registration | RegistrationError | None, here: Surroundings, registered: Registration
+) -> tuple[str, ...]:
+    """Return what a user should know of the choice among the code repositories after one was registered or changed."""
+    after = here.choice()
+    default = f"git config coderepo.default {shell_word(registered.name)}"
+    if isinstance(after, RegistrationError):
+        return (f"a run cannot choose now: {after.message}", *after.hints)
+    if after is None or after.name != registered.name:
+        used = f"runs here use '{after.name}'" if after is not None else "no run here uses it"
+        return (f"{used}, not '{registered.name}'; to change that: {default}",)
+    if isinstance(before, Registration) and before.remote != after.remote and before.name != after.name:
+        return (
+            f"runs here now use '{after.name}' and no longer '{before.name}'; to change that: "
+            f"git config coderepo.default {shell_word(before.name)}",
+        )
+    return ()
