@@ -49,11 +49,11 @@ METHODS = (
 )  # fmt: skip
 
 MEANT = (
-    "A run uses the code repository of `--code-repository`, else the one of `coderepo.default`. Otherwise the remote "
-    "decides: the one that the branch follows, else one whose references hold HEAD, else one that has a base for it; of "
-    "several, one that is registered, then `origin`. A remote without a base never comes before one that has one. Where "
-    "several registrations are left, the error names them. Remotes are compared by their parts, after git's `insteadOf` "
-    "and ssh's aliases: host without case, with or without `.git`, ssh and https alike.",
+    "A run uses the code repository of `--code-repository`, else the one of `coderepo.default`. Otherwise the "
+    "remote decides: the one that the branch follows, else one whose references hold HEAD, else one that has a base"
+    " for it; of several, one that is registered, then `origin`. A remote without a base never comes before one "
+    "that has one. Where several registrations are left, the error names them. Remotes are compared by their parts,"
+    " after git's `insteadOf` and ssh's aliases: host without case, with or without `.git`, ssh and https alike.",
     "A remote that is not registered is used under its own name. Its platform is that of a host rule (see "
     "CONFIGURATION), of a public host, of the CI's own server, else `git`. `register` asks a host that nothing "
     "recognises, without a credential.",
