@@ -10,6 +10,8 @@ Nothing is imported before its name is used: the hook's path and a runner need l
 
 from __future__ import annotations
 
+import posix
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.api import fetch, run, snapshot, verify
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
     from git_coderepo.urls import RemoteURL
 
 __version__ = "0.1.0"
+
+try:
+    # A framework may change it later, and a runner starts a program where it was started.
+    STARTED_IN: str | None = posix.getcwd()
+except OSError:
+    STARTED_IN = None
 
 __all__ = [
     "ActiveRun", "BaseCodeRepository", "CodeRepoError", "InvalidRemoteURL", "Manifest", "Option", "Receipt",

@@ -63,7 +63,7 @@ def snapshot(
 def run(
     name: str | None = None,
     *,
-    directory: str | os.PathLike[str] = ".",
+    directory: str | os.PathLike[str] | None = None,
     outputs: Iterable[str | os.PathLike[str]] = (),
     code_repository: str | None = None,
     check: bool = False,
@@ -83,6 +83,10 @@ def run(
     checkout and the environment has a run's manifest, as on a runner, it is that run, and nothing is written. The other
     arguments are those of `snapshot`.
 
+    Without `directory` the checkout of the program's own file is recorded, where that file is neither ignored nor
+    installed, or else that of the working directory (console scripts, `python -m`, notebooks). Where both are checkouts
+    and differ, a warning names them.
+
     Entering raises NotReproducible, NotACheckout, RegistrationError, InvalidManifest, GitFailed; leaving CodeRepoError
     or OSError where the result cannot be written, unless the block itself raised: then that is logged.
     """
@@ -101,7 +105,7 @@ def run(
         name=name,
         manifest=None if manifest is None else os.fsencode(os.path.abspath(manifest)),
     )
-    return ActiveRun(os.fspath(directory), request, tuple(outputs))
+    return ActiveRun(None if directory is None else os.fspath(directory), request, tuple(outputs))
 
 
 def fetch(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from git_coderepo.errors import CodeRepoError, GitNotFound, NotACheckout
 from git_coderepo.git import Git
+from git_coderepo.record.program import run_directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,9 +26,10 @@ _VARIABLES = ("CODEREPO_RUN_ID", "CODEREPO_MANIFEST", "CODEREPO_MANIFEST_JSON")
 class CodeRepoRunContext:
     """The tags `coderepo.run`, `coderepo.commit`, `coderepo.tree` and `coderepo.dirty` (`true` or `false`).
 
-    Within a recorded run, and on a runner, they are those of that run. Elsewhere in a registered checkout the run is
-    recorded, as the pre-run hook does; MLflow asks also for datasets and child runs, so one process records the same
-    code only once. Whatever goes wrong is logged as a warning of the logger `git_coderepo`: the training goes on.
+    Within a recorded run, and on a runner, they are those of that run. Elsewhere in a registered checkout, the one that
+    `coderepo.run()` would record, the run is recorded, as the pre-run hook does; MLflow asks also for datasets and
+    child runs, so one process records the same code only once. Whatever goes wrong is logged as a warning of the logger
+    `git_coderepo`: the training goes on.
     """
 
     def __init__(self) -> None:
@@ -38,7 +40,7 @@ class CodeRepoRunContext:
         if any(os.environ.get(name) for name in _VARIABLES):
             return True
         try:
-            return _is_registered(Git())
+            return _is_registered(Git(run_directory(_say)))
         except (NotACheckout, GitNotFound):
             return False
         except Exception as error:
@@ -67,7 +69,7 @@ class CodeRepoRunContext:
         from git_coderepo.record.taking import take_snapshot
 
         request = Request(publishes=True, thorough=True)
-        snapshot = take_snapshot(Git(), request)
+        snapshot = take_snapshot(Git(run_directory(_say)), request)
         assert snapshot.layout is not None and snapshot.tree is not None
         head = snapshot.head.commit if snapshot.head is not None else None
         same = (snapshot.layout.git_dir, snapshot.layout.prefix, head, snapshot.tree)

@@ -341,7 +341,7 @@ def test_on_a_runner_it_is_the_run_that_was_recorded(
 
 def test_where_there_is_neither_checkout_nor_manifest_it_says_so(script: Script, program: Program, repo: Repo) -> None:
     home = script.env["HOME"]
-    assert "NotACheckout: not a git repository" in script.run(REPORT, home, status=1).stderr
+    assert f"NotACheckout: neither the program '{script.file}' nor" in script.run(REPORT, home, status=1).stderr
     damaged = script.run(REPORT, home, status=1, env={"CODEREPO_MANIFEST_JSON": "{}"})
     assert "CODEREPO_MANIFEST_JSON is no valid manifest" in damaged.stderr
     missing = script.run(REPORT, home, status=1, env={"CODEREPO_MANIFEST": "gone.json"})

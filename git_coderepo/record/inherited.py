@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from git_coderepo.errors import InvalidManifest
 from git_coderepo.manifest.model import Manifest
+from git_coderepo.record.program import in_notebook
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +42,6 @@ def inherited_manifest(environment: Mapping[str, str]) -> Manifest | None:
 def own_command() -> tuple[bytes, ...] | None:
     """The command line of this interpreter, where it runs a program: a notebook's says nothing of what runs."""
     main = sys.modules.get("__main__")
-    if getattr(main, "__file__", None) is None or "ipykernel" in sys.modules:
+    if getattr(main, "__file__", None) is None or in_notebook():
         return None
     return tuple(os.fsencode(word) for word in sys.orig_argv) or None

@@ -10,6 +10,7 @@ from git_coderepo.errors import CodeRepoError, GitNotFound, NotACheckout
 from git_coderepo.git import Git
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.record.inherited import inherited_manifest
+from git_coderepo.record.program import program_file, run_directory
 from git_coderepo.record.recording import Recording
 
 if TYPE_CHECKING:
@@ -25,15 +26,16 @@ class ActiveRun:
     """A run from the start of its block to the end; what `coderepo.run()` gives.
 
     `recorded` is whether this process wrote it down: on a runner it is the run whose manifest the environment has, and
-    nothing is written. `finished` is how it ended, None until then and on a runner.
+    nothing is written. `directory` is where the run was started; None until then, unless the caller named it.
+    `finished` is how it ended, None until then and on a runner.
     """
 
-    def __init__(self, directory: str, request: RunRequest, outputs: tuple[str | os.PathLike[str], ...]) -> None:
-        self.directory = os.path.abspath(directory)
+    def __init__(self, directory: str | None, request: RunRequest, outputs: tuple[str | os.PathLike[str], ...]) -> None:
+        self.directory = None if directory is None else os.path.abspath(directory)
         self.finished: Finished | None = None
         self._request = request
         self._wanted = outputs
-        self._outputs: dict[bytes, bytes] = {}
+        self._outputs: list[bytes] = []
         self._manifest: Manifest | None = None
         self._recording: Recording | None = None
         self._environment: dict[str, str | None] = {}
@@ -80,22 +82,31 @@ class ActiveRun:
         if self._manifest is not None and not self.recorded and paths:
             _log.warning("the run %s is recorded elsewhere: the digests of its outputs are not kept", self.id)
             return
-        for path in paths:
-            given = os.fsencode(path)
-            absolute = os.path.abspath(given)
-            start = os.fsencode(self.directory)
-            below = os.path.relpath(absolute, start)
-            self._outputs[below if below != b".." and not below.startswith(b"../") else absolute] = absolute
+        self._outputs += [os.path.abspath(os.fsencode(path)) for path in paths]
+
+    def _named_outputs(self) -> list[tuple[bytes, bytes]]:
+        """(path to record, path to read) of each output: seen from where the run was started, where it lies below."""
+        start = os.fsencode(self.directory or "/")
+        found: dict[bytes, bytes] = {}
+        for path in self._outputs:
+            below = os.path.relpath(path, start)
+            found[below if below != b".." and not below.startswith(b"../") else path] = path
+        return list(found.items())
 
     def __enter__(self) -> ActiveRun:
         if self._manifest is not None:
             raise CodeRepoError("a run begins only once", hints=["with coderepo.run() as another: …"])
-        recording = Recording(Git(self.directory), self._request, say=_log_warning)
+        named = self.directory
         try:
+            directory = self.directory = run_directory(_log_warning) if named is None else named
+            recording = Recording(Git(directory), self._request, say=_log_warning)
             recording.__enter__()
-        except (NotACheckout, GitNotFound):
+        except (NotACheckout, GitNotFound) as error:
             manifest = inherited_manifest(os.environ)
-            if manifest is None or _is_under_git(self.directory):
+            refused = isinstance(error, NotACheckout) and _is_under_git(self.directory or os.getcwd())
+            if manifest is None and named is None and isinstance(error, NotACheckout) and not refused:
+                raise _nowhere(self.directory or os.getcwd()) from None
+            if manifest is None or refused:
                 raise
             self._manifest = manifest
             commit = self.commit
@@ -124,7 +135,7 @@ class ActiveRun:
             return
         status, died_of = _ending(error)
         try:
-            self.finished = self._recording.end(status, died_of, list(self._outputs.items()))
+            self.finished = self._recording.end(status, died_of, self._named_outputs())
         except (CodeRepoError, OSError) as problem:
             if error is None:
                 raise
@@ -155,6 +166,14 @@ def _set(variables: dict[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+
+
+def _nowhere(directory: str) -> NotACheckout:
+    program = program_file()
+    places = f"the working directory '{directory}' is not in a Git checkout"
+    if program is not None:
+        places = f"neither the program '{program}' nor the working directory '{directory}' is in a Git checkout"
+    return NotACheckout(places, hints=["name the checkout: coderepo.run(directory=…)"])
 
 
 def _is_under_git(directory: str) -> bool:
