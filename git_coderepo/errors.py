@@ -115,6 +115,10 @@ class NotReproducible(CodeRepoError):
         self.waived_as = waived_as
 
 
+class ChangedMeanwhile(NotReproducible):
+    """A file of the checkout changed while the snapshot was taken; another attempt may succeed."""
+
+
 class ObjectMissing(GitFailed, NotReproducible):
     """An object, `id` in hex, that this repository does not have: a partial clone lacks what it never needed."""
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import posix
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,11 +30,15 @@ _SIGPIPE = 13  # Linux and macOS; the `signal` module costs more to import than 
 
 
 class Asked:
-    """A process under way: its `pid`, and the descriptors of the files that it writes its output and errors into."""
+    """A process under way: its `pid`, and the descriptors of the files that it writes its output and errors into.
 
-    __slots__ = ("err", "out", "pid")
+    It `began` at this time, in nanoseconds since 1970.
+    """
 
-    def __init__(self, pid: int, out: int, err: int) -> None:
+    __slots__ = ("began", "err", "out", "pid")
+
+    def __init__(self, pid: int, out: int, err: int, began: int) -> None:
+        self.began = began
         self.pid = pid
         self.out = out
         self.err = err
@@ -47,10 +52,12 @@ def ask_status() -> Asked | None:
     settings = [word for name, value in STATUS_SETTINGS for word in ("-c", f"{name}={value}")]
     environment = posix.environ | {name.encode(): value.encode() for name, value in ENVIRONMENT.items()}
     files: list[int] = []
+    began = time.time_ns()
     try:
         files.append(anonymous_file())
         files.append(anonymous_file())
-        return Asked(spawn("git", ["git", *settings, *STATUS], environment, None, *files), *files)
+        out, err = files
+        return Asked(spawn("git", ["git", *settings, *STATUS], environment, None, out, err), out, err, began)
     except OSError:
         for file in files:
             posix.close(file)

@@ -9,7 +9,6 @@ from git_coderepo.objects import GITLINK, SYMLINK, hasher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator, Mapping
 
     from git_coderepo.checkout.scope import Row
@@ -21,8 +20,6 @@ _SKIP_WORKTREE = 0x40  # in the first byte of its extended flags
 _STAT = 40  # bytes of what lstat(2) told, and the mode, before an entry's id
 _MODE = slice(24, 28)
 _HEADER = 12
-_WORD = 0xFFFFFFFF  # of a number git keeps so much
-_SECOND = 1_000_000_000
 # How the names of files end that say what becomes of others: attributes, and what DVC keeps outside Git.
 _TELLING_NAMES = (b".gitattributes\0", b".dvc\0", b"dvc.lock\0")
 # More of them are better listed by git.
@@ -122,51 +119,20 @@ def may_have_marks(data: bytes, id_length: int) -> bool:
 
 def small_index(entries: Mapping[bytes, bytes], object_format: str) -> bytes:
     """The bytes of an index that holds these: by raw path, see `entry_of` and `entries_of`."""
-    return sealed(index_of(entries), object_format)
-
-
-def index_of(entries: Mapping[bytes, bytes]) -> bytes:
-    """The same without its end: extensions may follow, and then it is `sealed`."""
     pieces = [b"DIRC\0\0\0\2%b" % len(entries).to_bytes(4, "big")]
     for path in sorted(entries):
         flags = min(len(path), 0xFFF).to_bytes(2, "big")
         length = len(entries[path]) + 2 + len(path)
         pieces += [entries[path], flags, path, bytes(8 - length % 8)]
-    return b"".join(pieces)
-
-
-def sealed(index: bytes, object_format: str) -> bytes:
-    """An index with its checksum."""
+    index = b"".join(pieces)
     digest = hasher(object_format)
     digest.update(index)
     return index + digest.digest()
 
 
-def settled_second(entries: Mapping[bytes, bytes]) -> int:
-    """The second since 1970 from which on a write to one of these files shows in the whole seconds of its times.
-
-    A file system that keeps whole seconds, or every other one, is told by times without a fraction.
-    """
-    latest = 0
-    for entry in entries.values():
-        for at in (0, 8):  # of the last change to the inode, and to the contents
-            second, fraction = int.from_bytes(entry[at : at + 4], "big"), entry[at + 4 : at + 8]
-            latest = max(latest, second + (1 if any(fraction) else 3))
-    return latest
-
-
 def entry_of(mode: int, id: bytes) -> bytes:
     """An entry of `small_index`, of a file that git has not looked at yet: it will."""
     return bytes(24) + mode.to_bytes(4, "big") + bytes(_STAT - 28) + id
-
-
-def is_of(entry: bytes, facts: os.stat_result) -> bool:
-    """Whether git looked at this very file when it made the entry, and nothing was written to it since."""
-    words = (facts.st_ctime_ns // _SECOND << 32 | facts.st_ctime_ns % _SECOND) << 64
-    words |= facts.st_mtime_ns // _SECOND << 32 | facts.st_mtime_ns % _SECOND
-    words = words << 64 | (facts.st_dev & _WORD) << 32 | facts.st_ino & _WORD
-    owner = (facts.st_uid & _WORD) << 64 | (facts.st_gid & _WORD) << 32 | facts.st_size & _WORD
-    return int.from_bytes(entry[:24], "big") == words and int.from_bytes(entry[28:_STAT], "big") == owner
 
 
 def row_of(entry: bytes) -> Row:

@@ -29,9 +29,3 @@ def overlay_limit(settings: Settings) -> int:
 def publish_limit(settings: Settings) -> int:
     """The bytes that may be published. Raises UsageError."""
     return settings.size("publishLimit", _PUBLISH_LIMIT)
-
-
-def deciding(settings: Settings) -> bytes:
-    """All that the settings decide of it, as bytes to compare. Raises UsageError for one that makes no sense."""
-    rules = untracked_rule(settings), dirty_rule(settings), settings.texts("exclude"), settings.text("publish")
-    return repr((rules, overlay_limit(settings), publish_limit(settings))).encode()

@@ -5,19 +5,19 @@ from __future__ import annotations
 from git_coderepo.checkout.attributes import attribute_files
 from git_coderepo.checkout.edited import Directories, edited_tree
 from git_coderepo.checkout.indexfile import entry_of, row_of, small_index
-from git_coderepo.checkout.seed import Memory, is_possible
+from git_coderepo.checkout.reuse import Reuse
 from git_coderepo.checkout.tree import PrivateIndex
 from git_coderepo.errors import GitFailed, ObjectMissing
 from git_coderepo.objects import FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from git_coderepo.checkout.found import Found
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.overlay import Difference
-    from git_coderepo.checkout.seedfile import Last
+    from git_coderepo.checkout.scope import Row
     from git_coderepo.checkout.status import Change
     from git_coderepo.checkout.store import Store
     from git_coderepo.git import Git
@@ -48,38 +48,44 @@ def write_snapshot_tree(
     looked_at: tuple[bytes, ...] = (),
     without: Sequence[bytes] = (),
     keep: bool = True,
+    found: Found | None = None,
 ) -> ObjectId:
     """The tree id of the work tree: the index as it is, and each of `changes` as it is on the disk now.
 
-    Everything is hashed anew. Of what is `looked_at` alone, where that is limited. The paths `without` are left out;
-    `keep` as for `PrivateIndex.take`. Raises NotReproducible for a path that git cannot read or filter.
+    Every change is hashed; all of them twice where one of those that were `found` is doubtful. Of what is `looked_at`
+    alone, where that is limited. The paths `without` are left out; `keep` as for `PrivateIndex.take`. Raises
+    NotReproducible for a path that git cannot read or filter, ChangedMeanwhile.
     """
-    with PrivateIndex(git, layout, store, looked_at) as index:
-        index.drop(without)
-        index.take(changes, keep=keep)
-        return index.write_tree(keep=keep)
+
+    def write() -> ObjectId:
+        with PrivateIndex(git, layout, store, looked_at) as index:
+            index.drop(without)
+            index.take(changes, keep=keep)
+            return index.write_tree(keep=keep)
+
+    tree = write()
+    if found is not None and found.doubtful and write() != tree:
+        raise found.changed_meanwhile(found.doubtful)
+    return tree
 
 
 class Edited:
-    """A tree that was made of HEAD's: `differences` are those between the two, None where git is to be asked.
+    """A tree that was made of HEAD's: `differences` are those between the two, None where git is to be asked."""
 
-    `memory` is what the files were hashed with, None where nothing of it may be kept; `entries` what they are now.
-    """
-
-    __slots__ = ("_entries", "_memory", "differences", "tree")
+    __slots__ = ("_entries", "_reuse", "differences", "tree")
 
     def __init__(
-        self, tree: ObjectId, differences: list[Difference] | None, memory: Memory | None, entries: dict[bytes, bytes]
+        self, tree: ObjectId, differences: list[Difference] | None, reuse: Reuse | None, entries: dict[bytes, bytes]
     ) -> None:
         self.tree = tree
         self.differences = differences
-        self._memory = memory
+        self._reuse = reuse
         self._entries = entries
 
-    def keep(self, last: Last | None) -> None:
-        """Keep what was hashed for the next snapshot; `last` is this one, where it may serve again as a whole."""
-        if self._memory is not None:
-            self._memory.keep(self._entries, last)
+    def keep(self) -> None:
+        """Keep what was hashed for the next snapshot; once `Found.refuse_changed` let it pass."""
+        if self._reuse is not None:
+            self._reuse.keep(self._entries)
 
 
 def edit_head_tree(
@@ -87,7 +93,7 @@ def edit_head_tree(
 ) -> Edited | None:
     """The same tree for the price of what is changed; None where only the whole index will do.
 
-    What was hashed for the last one need not be hashed again, see `seed`. Raises NotReproducible as
+    What was hashed for the last one need not be hashed again, see `reuse`; what is doubtful is hashed twice. Raises as
     `write_snapshot_tree`.
     """
     if any(change.marked or change.index == "u" for change in (*head.changes, *found.changes)):
@@ -97,27 +103,40 @@ def edit_head_tree(
     tracked = [change for change in head.changes if change.index != "?"]
     touched = {change.path for change in tracked}.union(found.facts)
     directories = Directories(store.git(git), head.tree, touched)
+
+    def read(paths: Container[bytes]) -> dict[bytes, bytes] | None:
+        with PrivateIndex(git, layout, store, data=small_index(entries, format)) as index:
+            index.take(found.changes, keep=keep, found=found, only=paths)
+            return index.entries()
+
     try:
         entries = _entries_of_user(head.listing, tracked)
-        memory = None
-        if keep and is_possible(layout, found):
-            memory = Memory(layout, store, settings, found, entries)
-            entries = memory.entries
-        if memory is None or not memory.are_made:
-            data, modified = small_index(entries, format), memory.modified if memory is not None else 0
-            with PrivateIndex(git, layout, store, data=data, modified=modified) as index:
-                index.take(found.changes, keep=keep, found=found)
-                taken = index.entries()
-                if taken is None:
-                    return None
-                entries = taken
-        edits = {path: row_of(entries[path]) if path in entries else None for path in touched}
+        gone, there = found.gone_and_there()
+        for path in gone:
+            entries.pop(path, None)
+        reuse = Reuse(layout, store, settings, found, entries) if keep else None
+        reused = reuse.entries if reuse is not None else {}
+        entries.update(reused)
+        unread = set(there).difference(reused)
+        taken = read(unread) if unread else entries
+        twice = read(found.doubtful) if found.doubtful else {}
+        if taken is None or twice is None:
+            return None
+        changed = [path for path in found.doubtful if _row(twice, path) != _row(taken, path)]
+        if changed:
+            raise found.changed_meanwhile(changed)
+        entries = taken
+        edits = {path: _row(entries, path) for path in touched}
         tree, differences = edited_tree(git, store, directories, edits, format)
-        return Edited(tree, differences, memory, entries)
+        return Edited(tree, differences, reuse, entries)
     except (ObjectMissing, GitFailed):
         return None  # a partial clone may lack a tree of HEAD; the whole index needs none
     finally:
         directories.end()
+
+
+def _row(entries: Mapping[bytes, bytes], path: bytes) -> Row | None:
+    return row_of(entries[path]) if path in entries else None
 
 
 def _entries_of_user(listing: bytes, tracked: Sequence[Change]) -> dict[bytes, bytes]:

@@ -62,17 +62,17 @@ class Change:
 class Status:
     """HEAD's commit (None: unborn), branch (None: detached), its upstream (`origin/main`, None) and what differs.
 
-    `said` are the command's bytes; `changes` are taken from them when they are looked at, as there may be thousands.
-    `counts` are the paths staged, unstaged and untracked.
+    `changes` are taken from the command's bytes when they are looked at, as there may be thousands. `counts` are the
+    paths staged, unstaged and untracked.
     """
 
-    __slots__ = ("_at", "_changes", "_counts", "branch", "head", "said", "upstream")
+    __slots__ = ("_at", "_changes", "_counts", "_output", "branch", "head", "upstream")
 
-    def __init__(self, head: ObjectId | None, branch: str | None, upstream: str | None, said: bytes, at: int) -> None:
+    def __init__(self, head: ObjectId | None, branch: str | None, upstream: str | None, output: bytes, at: int) -> None:
         self.branch = branch
         self.head = head
         self.upstream = upstream
-        self.said = said
+        self._output = output
         self._at = at
         self._changes: list[Change] | None = None
         self._counts: tuple[int, int, int] | None = None
@@ -80,7 +80,7 @@ class Status:
     @property
     def changes(self) -> list[Change]:
         if self._changes is None:
-            self._changes = _changes(self.said[self._at :])
+            self._changes = _changes(self._output[self._at :])
         return self._changes
 
     @property
@@ -93,11 +93,6 @@ class Status:
                 unstaged += change.unmerged or (change.worktree != "." and not change.untracked)
             self._counts = staged, unstaged, untracked
         return self._counts
-
-    @counts.setter
-    def counts(self, counts: tuple[int, int, int]) -> None:
-        """Who knows them spares the look at each path."""
-        self._counts = counts
 
     @property
     def staged(self) -> int:

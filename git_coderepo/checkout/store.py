@@ -35,8 +35,8 @@ class Store:
         return self.directory + b"/overlays"
 
     @property
-    def seed(self) -> bytes:
-        """A worktree's last private index: beside the others', where `prune` finds that of a worktree which is gone."""
+    def private_index(self) -> bytes:
+        """A worktree's private index: beside the others', where `prune` finds that of a worktree which is gone."""
         linked = self.layout.git_dir != self.layout.common_dir
         return self.directory + (b"/seed." + os.path.basename(self.layout.git_dir) if linked else b"/seed")
 

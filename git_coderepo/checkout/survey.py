@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from git_coderepo.checkout.again import Again
+import time
+
 from git_coderepo.checkout.base import GUESS, Walk, guessed_walk
 from git_coderepo.checkout.indexfile import IndexFile
 from git_coderepo.checkout.layout import read_layout, stand_inside, start_layout
@@ -29,13 +30,13 @@ class Survey:
     """The answers; `guessed_walk` is the walk to the base of the usual remote.
 
     `listing` has the rows of `ls-tree -r -z` of HEAD that say what becomes of others, those of attributes files and
-    submodules, and may have all the rest. `again` asks whether the last snapshot is today's, None where that is not
-    for this survey to say. `marked` are the raw paths of which git was told not to look at them, see `marked_paths`.
+    submodules, and may have all the rest. `began` is when git began to look at the work tree, in nanoseconds since
+    1970. `marked` are the raw paths of which git was told not to look at them, see `marked_paths`.
     Where there is a `scope` (see `scope.scope_of`), listing, status and marked are those of what is `looked_at` alone.
     """
 
     __slots__ = (
-        "again", "git", "guessed_walk", "layout", "listing", "looked_at", "marked", "scope", "settings", "status",
+        "began", "git", "guessed_walk", "layout", "listing", "looked_at", "marked", "scope", "settings", "status",
     )  # fmt: skip
 
     def __init__(
@@ -49,9 +50,9 @@ class Survey:
         marked: list[bytes],
         scope: tuple[bytes, ...],
         looked_at: tuple[bytes, ...],
-        again: Again | None,
+        began: int,
     ) -> None:
-        self.again = again
+        self.began = began
         self.git = git
         self.layout = layout
         self.status = status
@@ -73,19 +74,25 @@ class Surveying:
     """A survey under way: all questions that hang on no other are asked, and the answers come while others are asked.
 
     `scope` as for `survey`; what is `whole` has none, whatever the settings say: a submodule. `status` was asked for
-    already, of everything. `layout` is known as soon as that question is answered.
+    already, of everything, at the time `began`. `layout` is known as soon as that question is answered.
     """
 
-    __slots__ = ("_again", "_layout", "_listing", "_scope", "_settings", "_status", "_walk", "git", "layout", "whole")
+    __slots__ = ("_began", "_layout", "_listing", "_scope", "_settings", "_status", "_walk", "git", "layout", "whole")
 
     def __init__(
-        self, git: Git, scope: Sequence[bytes] = (), *, whole: bool = False, status: Process | None = None
+        self,
+        git: Git,
+        scope: Sequence[bytes] = (),
+        *,
+        whole: bool = False,
+        status: Process | None = None,
+        began: int | None = None,
     ) -> None:
         self.git = git
         self.whole = whole
         self.layout: Layout | None = None
         self._scope = scope
-        self._again: Again | None = None
+        self._began = time.time_ns() if began is None else began
         # What takes longest comes first.
         self._status = status or (start_status(git) if not scope else None)
         self._listing: Process | None = None
@@ -104,8 +111,6 @@ class Surveying:
                 stand_inside(layout, self.git)
             self.layout = layout
             self._walk = guessed_walk(self.git, self.layout)
-            if not self.whole:
-                self._again = Again(self.git, self.layout)
         return self.layout
 
     def read(
@@ -124,6 +129,7 @@ class Surveying:
         if looked or self._status is None:
             if self._status is not None:
                 self._status.kill()  # it has just begun
+            self._began = time.time_ns()
             self._status = start_status(git, pathspecs(looked))
         # While git looks at the work tree.
         index = _read_index(layout)
@@ -148,12 +154,10 @@ class Surveying:
         listing = self._listing.checked() if self._listing is not None else rows or b""
         marked = [path for path in marked if inside(looked)(path)]
         listing = rows_inside(listing, looked)
-        return Survey(git, layout, status, settings, listing, self._walk, marked, limit, looked, self._again)
+        return Survey(git, layout, status, settings, listing, self._walk, marked, limit, looked, self._began)
 
     def end(self) -> None:
         """Nobody wants the answers any more."""
-        if self._again is not None:
-            self._again.end()
         for process in (self._layout, self._status, self._settings, self._listing, self._walk):
             if process is not None and not isinstance(process, Walk):
                 process.kill()

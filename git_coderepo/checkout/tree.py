@@ -15,7 +15,7 @@ from git_coderepo.objects import ID_LENGTHS, ObjectId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.status import Change
@@ -29,11 +29,11 @@ _ARGUMENTS = 32 << 10
 class PrivateIndex:
     """An index that git may write to; a context manager, at whose end it is gone.
 
-    It is a copy of the user's, which is only read, or has the bytes `data` and was written at `modified`, nanoseconds
-    since 1970. `looked_at` limits what matters; see `scope`.
+    It is a copy of the user's, which is only read, or has the bytes `data`. `looked_at` limits what matters; see
+    `scope`.
     """
 
-    __slots__ = ("_data", "_modified", "git", "layout", "looked_at", "path", "there")
+    __slots__ = ("_data", "git", "layout", "looked_at", "path", "there")
 
     def __init__(
         self,
@@ -43,11 +43,9 @@ class PrivateIndex:
         looked_at: tuple[bytes, ...] = (),
         *,
         data: bytes | None = None,
-        modified: int = 0,
     ) -> None:
         store.prepare()
         self._data = data
-        self._modified = modified
         self.layout = layout
         self.looked_at = looked_at
         self.there = False
@@ -58,7 +56,7 @@ class PrivateIndex:
         if self._data is None:
             self.there = _copy_index(self.layout.index, self.path)
         else:
-            _write_index(self.path, memoryview(self._data), self._modified)
+            _write_index(self.path, memoryview(self._data), 0)
             self.there = True
         return self
 
@@ -69,15 +67,24 @@ class PrivateIndex:
             except FileNotFoundError:
                 pass
 
-    def take(self, changes: Sequence[Change], *, keep: bool = True, found: Found | None = None) -> None:
+    def take(
+        self,
+        changes: Sequence[Change],
+        *,
+        keep: bool = True,
+        found: Found | None = None,
+        only: Container[bytes] | None = None,
+    ) -> None:
         """Bring each of `changes` to what is on the disk now.
 
-        `found` is a look at them that was had already. Raises NotReproducible for what git cannot read.
+        `found` is a look at them that was had already, `only` limits which of the paths that are there git reads.
+        Raises NotReproducible for what git cannot read, ChangedMeanwhile for what changes while it does.
         Without `keep` their contents are hashed, and not kept in our store: what travels nowhere need not fill it.
         """
         self.unmark([change.path for change in changes if change.marked])
         found = found if found is not None else Found(self.layout, changes)
         gone, there = found.gone_and_there()
+        there = there if only is None else [path for path in there if path in only]
         removal: list[bytes | str] = []
         if gone and (not there or sum(map(len, gone)) > _ARGUMENTS):
             # `--remove` would look at them, and stop at one below a directory that became a link.
@@ -97,7 +104,7 @@ class PrivateIndex:
 
         update.finish()
         if update.status != 0:
-            raise _unreadable(self.layout, there, update.failure())
+            raise _unreadable(self.layout, found, there, update.failure())
         if b"Ignoring path " in update.stderr:
             # It goes on after a path that no tree may have (`.git/x`), and ends with 0.
             ignored = update.stderr.partition(b"Ignoring path ")[2].partition(b"\n")[0]
@@ -220,7 +227,7 @@ def unreadable_paths(layout: Layout, paths: Sequence[bytes]) -> list[tuple[bytes
 _UNSTABLE = (b"unstable object source data", b"short read", b"read error while indexing")
 
 
-def _unreadable(layout: Layout, paths: Sequence[bytes], error: Exception) -> Exception:
+def _unreadable(layout: Layout, found: Found, paths: Sequence[bytes], error: Exception) -> Exception:
     """What git's refusal of one of these paths means."""
     if not isinstance(error, GitFailed):
         return error
@@ -238,18 +245,15 @@ def _unreadable(layout: Layout, paths: Sequence[bytes], error: Exception) -> Exc
     reason = next((line for line in words if line.startswith("error: ")), words[-1] if words else error.message)
     reason = reason.removeprefix("error: ").removeprefix("fatal: ")
     if any(phrase in error.stderr for phrase in _UNSTABLE):
-        return NotReproducible(
-            f"a file changed while it was read; the one that was written last is '{_written_last(layout, paths)}'",
-            hints=["try again when nothing writes to it", "or leave it out: git coderepo ignore PATH"],
-        )
+        return found.changed_meanwhile([_written_last(layout, paths)])
     return NotReproducible(
         f"a path of the checkout cannot be recorded: {reason}",
         hints=["make it readable, or remove it from the index: git rm --cached PATH"],
     )
 
 
-def _written_last(layout: Layout, paths: Sequence[bytes]) -> str:
+def _written_last(layout: Layout, paths: Sequence[bytes]) -> bytes:
     """git names an object then, and no path."""
     from git_coderepo.checkout.overlay import disk_time
 
-    return os.fsdecode(max(paths, key=lambda path: disk_time(layout.toplevel + b"/" + path)))
+    return max(paths, key=lambda path: disk_time(layout.toplevel + b"/" + path))

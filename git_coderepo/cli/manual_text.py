@@ -93,11 +93,16 @@ TRAVELS = (
     "Refused before the run starts, with the line that cures it: contents in the unmistakable shape of a token, more "
     "than `coderepo.overlayLimit`, a tracked path that cannot be read, a Git repository inside this one that is no "
     "submodule, and a Git LFS pointer whose contents are neither here nor known to be on the platform.",
-    "Refused as well: a path that changes while it is read, that is a FIFO or a socket in a file's place, or whose "
-    "name no runner writes. A partial clone asks no network: where contents would travel that are not here, `git "
-    "cat-file -e ID` fetches them. Paths marked assume-unchanged or skip-worktree are taken as they lie on the disk, "
-    "and so are twins that `core.ignoreCase` hides on a file system that has both. With `core.fileMode=false` git "
-    "looks at no execute bit: `status` names the files that a runner gets without it.",
+    "Refused as well: a path that still changes at the fifth attempt to read all of them, that is a FIFO or a socket "
+    "in a file's place, or whose name no runner writes. A partial clone asks no network: where contents would travel "
+    "that are not here, `git cat-file -e ID` fetches them. Paths marked assume-unchanged or skip-worktree are taken "
+    "as they lie on the disk, and so are twins that `core.ignoreCase` hides on a file system that has both. With "
+    "`core.fileMode=false` git looks at no execute bit: `status` names the files that a runner gets without it.",
+    "Whether a tracked file changed is git's word, by the user's own index: a shared mapping (mmap(2)) can be written "
+    "through without a change to the file's times, and a mapped file that `git status` calls clean is taken as it is "
+    "in the index. What git hashed for the last snapshot is hashed again unless everything that lstat(2) says of the "
+    "file is the same, its times are older than the clock's resolution, the index, attributes and settings are the "
+    "same, and nobody has the file open for writing (a read lease, on local Linux file systems).",
     "Some content is not stored by Git, and a runner does not get it: files of git-annex, data that a `.dvc` file, a "
     "`dvc.lock` or a checksum file describes, links out of the checkout or to ignored paths, and files that pass "
     "through a filter or an attribute configured outside the tree (`.git/info/attributes`, `core.attributesFile`, "

@@ -7,7 +7,6 @@ import os
 from git_coderepo.checkout.case import hidden_twins
 from git_coderepo.checkout.found import Found
 from git_coderepo.checkout.listing import linking, patched, telling
-from git_coderepo.checkout.seedfile import Last
 from git_coderepo.checkout.snapshot_tree import HeadTree, edit_head_tree, write_snapshot_tree
 from git_coderepo.checkout.survey import embedded_repositories
 from git_coderepo.checkout.tree import hidden_changes, unreadable_paths
@@ -25,13 +24,10 @@ if TYPE_CHECKING:
     from git_coderepo.record.snapshot import Request, Snapshot
 
 
-def take_changes(
-    snapshot: Snapshot, request: Request, found: Survey, links: list[bytes], decided: bytes | None
-) -> bytes:
+def take_changes(snapshot: Snapshot, request: Request, found: Survey, links: list[bytes]) -> bytes:
     """Take each path that is other than HEAD's; gives the rows of the snapshot's tree that say what becomes of others.
 
-    `links` are the paths of submodules; `decided` as in `Last.deciding`, None where this snapshot may not serve again.
-    Raises NotReproducible for what stops a run.
+    `links` are the paths of submodules. Raises NotReproducible for what stops a run, ChangedMeanwhile.
     """
     layout, status, settings, store = found.layout, found.status, snapshot.settings, snapshot.store
     assert settings is not None and store is not None
@@ -68,18 +64,16 @@ def take_changes(
         head_tree = snapshot.part_of(head_tree.hex, found.looked_at).tree
     if wanted or any(change.index != "." for change in status.changes if not change.untracked):
         known = HeadTree(head_tree, found.listing, status.changes)
+        on_disk.judge()
         edited = _write_tree(snapshot, layout, store, known, on_disk)
+        on_disk.refuse_changed(found.began)
+        if edited is not None:
+            edited.keep()
         assert snapshot.tree is not None
         snapshot.dirty = snapshot.tree != head_tree
         differences = snapshot.differences(head_tree, snapshot.tree)
         changed = {each.path: each for each in (*telling(differences), *linking(differences))}
-        listing = patched(found.listing, list(changed.values()))
-        if edited is not None:
-            last = None
-            if decided is not None and listing == found.listing and snapshot.oversize is None:
-                last = Last(status.said, decided, snapshot.tree, snapshot.omitted, status.counts)
-            edited.keep(last)
-        return listing
+        return patched(found.listing, list(changed.values()))
     snapshot.tree = head_tree if head_tree is not None else empty_tree_id(layout.object_format)
     return found.listing
 
@@ -100,7 +94,7 @@ def _write_tree(snapshot: Snapshot, layout: Layout, store: Store, head: HeadTree
                     snapshot.compared[head.tree, edited.tree] = edited.differences
                 return edited
         snapshot.tree = write_snapshot_tree(
-            snapshot.git, layout, store, snapshot.taken, looked_at=snapshot.looked_at, keep=keep
+            snapshot.git, layout, store, snapshot.taken, looked_at=snapshot.looked_at, keep=keep, found=on_disk
         )
         return None
     unreadable = [path for path, _ in unreadable_paths(layout, [change.path for change in snapshot.taken])]

@@ -37,6 +37,7 @@ def pre_run(asked: Asked | None = None, *, whole: bool = True) -> int:
     if os.environ.get("CODEREPO_RUN_ID"):
         return 0
     status = started = None
+    began = asked.began if asked is not None else time.time_ns()
     try:
         git = Git()
         status = start_status(git, asked=asked) if asked is not None else None
@@ -44,7 +45,7 @@ def pre_run(asked: Asked | None = None, *, whole: bool = True) -> int:
         status = status or start_status(git)
         from git_coderepo.checkout.survey import Surveying
 
-        started = Surveying(git, status=status)
+        started = Surveying(git, status=status, began=began)
         if not _record(started, whole=whole):
             return ONLY_THE_WHOLE_PROGRAM
     except Exception as error:  # what they are is imported where there is one

@@ -45,29 +45,33 @@ class Snapshot:
     """What would run, as far as it is known: filled from top to bottom, so that `status` can show where it stopped.
 
     `omitted` holds (raw path, reason), `outside` the paths whose contents Git does not store, `submodules` each
-    gitlink; `base_tree` is None without a base, `overlay` when nothing travels. `oversize` is why no overlay was made
-    of what only publishing can carry.
-    `unreproducible` holds why no runner can get it back, where `lenient` lets it be recorded as such; without
-    `keeps_contents` what changed was hashed, and kept nowhere. Where there is a `scope` (see `checkout.scope`),
-    `base_part` is what of the base's tree is in it, else that tree; `part` the snapshot's tree. `lfs` are the objects
-    of Git LFS that travel, None where none does; `lfs_attributes` the attributes of the tree, None where they give
-    nothing to Git LFS.
-    `within` says in which snapshot a submodule's is taken, `surveys` which of its own are being looked at, and
-    `weights` are the (path, size) of all that would travel, by what is known of it, of all submodules together.
+    gitlink; `base_tree` is None without a base, `overlay` when nothing travels. `taken` is what of the work tree is not
+    as in the index. `oversize` is why no overlay was made of what only publishing can carry. `unreproducible` holds why
+    no runner can get it back, where `lenient` lets it be recorded as such; without `keeps_contents` what changed was
+    hashed, and kept nowhere. Where there is a `scope` (see `checkout.scope`), `base_part` is what of the base's tree is
+    in it, else that tree; `part` the snapshot's tree. `lfs` are the objects of Git LFS that travel, None where none
+    does; `lfs_attributes` the attributes of the tree, None where they give nothing to Git LFS. `within` says in which
+    snapshot a submodule's is taken, `surveys` which of its own are being looked at, and `weights` are the (path, size)
+    of all that would travel, by what is known of it, of all submodules together.
     """
 
     __slots__ = (
-        "_taken", "archive", "base", "base_part", "base_tree", "compared", "dirty", "git", "head", "keeps_contents",
+        "archive", "base", "base_part", "base_tree", "compared", "dirty", "git", "head", "keeps_contents",
         "layout", "lenient", "lfs", "lfs_attributes", "looked_at", "omitted", "outside", "overlay", "oversize", "part",
-        "scope", "settings", "source", "status", "store", "submodules", "surveys", "tree", "unreproducible", "weights",
-        "within",
+        "scope", "settings", "source", "status", "store", "submodules", "surveys", "taken", "tree", "unreproducible",
+        "weights", "within",
     )  # fmt: skip
 
     def __init__(self, git: Git, *, within: Within | None = None) -> None:
         self.git = git.offline()  # a hook waits for no network
         self.within = within
+        self.lenient = False
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was found, so that the snapshot can be taken again."""
         self.surveys: Surveys | None = None
-        self.weights: dict[str, list[tuple[bytes, int]]] = within.outer.weights if within is not None else {}
+        self.weights: dict[str, list[tuple[bytes, int]]] = self.within.outer.weights if self.within is not None else {}
         self.layout: Layout | None = None
         self.settings: Settings | None = None
         self.status: Status | None = None
@@ -82,13 +86,12 @@ class Snapshot:
         self.omitted: list[tuple[bytes, str]] = []
         self.outside: list[Outside] = []
         self.submodules: list[Submodule] = []
-        self._taken: list[Change] | None = None
+        self.taken: list[Change] = []
         self.compared: dict[tuple[ObjectId | None, ObjectId], list[Difference]] = {}
         self.overlay: Overlay | None = None
         self.oversize: NotReproducible | None = None
         self.lfs: LfsObjects | None = None
         self.lfs_attributes: Attributes | None = None
-        self.lenient = False
         self.unreproducible: list[NotReproducible] = []
         self.keeps_contents = True
         self.scope: tuple[bytes, ...] = ()
@@ -152,20 +155,6 @@ class Snapshot:
                 raise
             refuse("publishLimit")
             self.oversize = error
-
-    @property
-    def taken(self) -> list[Change]:
-        """What of the work tree is not as in the index; of a snapshot that served again, gone through now."""
-        if self._taken is None:
-            from git_coderepo.record.refusals import screened
-
-            assert self.settings is not None
-            self._taken = screened(self.status.changes, self.settings, []) if self.status is not None else []
-        return self._taken
-
-    @taken.setter
-    def taken(self, changes: list[Change]) -> None:
-        self._taken = changes
 
     @property
     def travels(self) -> list[Difference]:

@@ -7,6 +7,7 @@ and says what stops a run before it starts.
 from __future__ import annotations
 
 import os
+import time
 
 from git_coderepo.checkout.attributes import (
     alters_archive,
@@ -19,11 +20,10 @@ from git_coderepo.checkout.attributes import (
 )
 from git_coderepo.checkout.base import Base, Walks
 from git_coderepo.checkout.layout import read_layout, start_layout
-from git_coderepo.checkout.rules import deciding
 from git_coderepo.checkout.scope import looked_at, rows_inside, scope_of
 from git_coderepo.checkout.survey import survey
 from git_coderepo.checkout.team import start_team_of, with_team
-from git_coderepo.errors import NotReproducible
+from git_coderepo.errors import ChangedMeanwhile, NotReproducible
 from git_coderepo.objects import ObjectId, empty_tree_id
 from git_coderepo.record.lfs import lfs_attributes
 from git_coderepo.record.served import find_served_base
@@ -38,15 +38,31 @@ if TYPE_CHECKING:
     from git_coderepo.git import Git
 
 
+# In seconds, before a snapshot is taken again whose files changed meanwhile.
+_PAUSES = (0.01, 0.03, 0.1, 0.3)
+
+
 def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None, found: Survey | None = None) -> Snapshot:
     """The snapshot of the checkout that `git` stands in, or of `request.rev`.
 
     `into` is filled as far as it goes, for a caller that wants to show it after an error; `found` is the look at the
-    checkout of a caller that had one already. Raises NotReproducible with the reason and the line that cures it;
-    RegistrationError, NotACheckout, GitFailed.
+    checkout of a caller that had one already. Raises NotReproducible with the reason and the line that cures it,
+    ChangedMeanwhile where files still changed at the last attempt: what they had together is not known then, so that
+    nothing is recorded; RegistrationError, NotACheckout, GitFailed.
     """
     snapshot = into if into is not None else Snapshot(git)
     snapshot.lenient = request.allow_unreproducible
+    for pause in _PAUSES if snapshot.within is None else ():  # a submodule is taken again with its superproject
+        try:
+            return _take(snapshot, request, found)
+        except ChangedMeanwhile:
+            time.sleep(pause)
+        snapshot.clear()
+        found = None
+    return _take(snapshot, request, found)
+
+
+def _take(snapshot: Snapshot, request: Request, found: Survey | None) -> Snapshot:
     try:
         if request.rev is None:
             _look_at_work_tree(snapshot, request, found)
@@ -86,17 +102,8 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
     snapshot.stand_in(layout, found.settings, request.store_directory)
     settings, store = snapshot.settings, snapshot.store
     assert settings is not None and store is not None
-    may_serve_again, last = _may_serve_again(snapshot, request, found), None
-    try:
-        decided = deciding(settings)
-        if found.again is not None and may_serve_again:
-            last = found.again.answer(status.said, decided, settings)
-    finally:
-        if found.again is not None:
-            found.again.end()
     links = [path for path, _ in gitlinks(found.listing)]
-    if last is None:
-        links += [each.path for each in status.changes if each.submodule]
+    links += [each.path for each in status.changes if each.submodule]
     if links:
         from git_coderepo.record.submodules import Surveys
 
@@ -113,15 +120,10 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
             refuse_source(snapshot.source)
     if snapshot.head is not None and snapshot.source is not None and snapshot.base is None:
         find_served_base(snapshot, snapshot.head, request)
-    if last is not None:
-        snapshot.tree, status.counts = last.tree, last.counts
-        snapshot.omitted += last.omitted
-        snapshot.dirty = snapshot.head is None or last.tree != snapshot.head.tree
-        listing = found.listing
-    elif status.changes or not may_serve_again:
+    if status.changes or not _status_tells_all(request, found):
         from git_coderepo.record.changes import take_changes
 
-        listing = take_changes(snapshot, request, found, links, decided if may_serve_again else None)
+        listing = take_changes(snapshot, request, found, links)
     else:
         snapshot.tree = snapshot.head.tree if snapshot.head is not None else empty_tree_id(layout.object_format)
         listing = found.listing
@@ -132,17 +134,10 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
     _take_submodules(snapshot, listing, request)
 
 
-def _may_serve_again(snapshot: Snapshot, request: Request, found: Survey) -> bool:
-    """Whether nothing makes this snapshot but what `checkout.again` knows of."""
+def _status_tells_all(request: Request, found: Survey) -> bool:
+    """Whether a checkout without changes in `git status` is HEAD's tree."""
     return not (
-        snapshot.within is not None
-        or snapshot.lenient
-        or found.looked_at
-        or found.marked
-        or request.include
-        or request.store_directory is not None
-        or found.settings.git_flag("core", "ignoreCase", False)
-        or gitlinks(found.listing)
+        found.looked_at or found.marked or request.include or found.settings.git_flag("core", "ignoreCase", False)
     )
 
 

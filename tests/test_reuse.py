@@ -1,4 +1,4 @@
-"""The last private index serves again as a seed, and no edit, setting or loss since makes another tree than git's."""
+"""What git made of a file serves again, and no edit, setting or loss since makes another tree than git's."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from git_coderepo.checkout.found import TICK
 from git_coderepo.errors import CodeRepoError, NotReproducible
 from git_coderepo.git import Git
 from git_coderepo.record.snapshot import Request, Snapshot
@@ -43,17 +44,18 @@ def check(repo: Repo) -> Snapshot:
     return taken
 
 
-def seed_of(repo: Repo) -> Path:
+def private_index(repo: Repo) -> Path:
     return repo.git_dir() / "coderepo" / "seed"
 
 
 def settle(repo: Repo) -> None:
-    """Files that are older than the seed by more than the clock's step: what is younger is hashed again anyway."""
-    old = time.time_ns() - 10_000_000_123
+    """Wait until the files are older than the clock's resolution: younger ones are hashed again anyway."""
     for folder, folders, names in os.walk(os.fsencode(repo.path)):
         folders[:] = [name for name in folders if name != b".git"]
         for name in names:
-            os.utime(os.path.join(folder, name), ns=(old, old), follow_symlinks=False)
+            latest = os.lstat(os.path.join(folder, name)).st_ctime_ns
+            while time.time_ns() - latest <= 2 * TICK:
+                time.sleep(0.01)
 
 
 @pytest.fixture
@@ -84,13 +86,14 @@ def test_a_second_run_hashes_nothing_again(dirty: Repo, monkeypatch: pytest.Monk
         return start(self, *arguments, stdin=stdin)
 
     monkeypatch.setattr(Git, "start", noted)
-    before = seed_of(dirty).read_bytes()
+    before = private_index(dirty).read_bytes()
     check(dirty)
     assert not [words for words in started if words[0] in ("update-index", "mktree")]
-    assert seed_of(dirty).read_bytes() == before
+    assert private_index(dirty).read_bytes() == before
     objects = dirty.git_dir() / "coderepo" / "objects"
     there = {path.name for path in objects.rglob("*")}
     dirty.write(b"new/-dash", "edited\n")
+    settle(dirty)
     check(dirty)
     assert len([words for words in started if words[0] == "update-index"]) == 1
     assert len({path.name for path in objects.rglob("*")} - there) >= 3  # the blob, and the two trees above it
@@ -173,6 +176,30 @@ def committed(repo: Repo) -> None:
     repo.commit()
 
 
+def one_for_another(repo: Repo) -> None:
+    os.rename(repo.file("new/-dash"), repo.file("new/other"))
+
+
+def two_swapped(repo: Repo) -> None:
+    first, second, between = (repo.file(f"new/{name}") for name in ("-dash", "sp ace", "between"))
+    repo.write("new/sp ace", "Untracked\n")  # of the same size
+    os.rename(first, between)
+    os.rename(second, first)
+    os.rename(between, second)
+
+
+def a_link_to_the_same(repo: Repo) -> None:
+    """A directory of the same files, behind a link of the name that the directory had."""
+    os.rename(repo.file("new"), repo.file("elsewhere"))
+    os.symlink(b"elsewhere", repo.file("new"))
+
+
+def staged_other(repo: Repo) -> None:
+    repo.write("tracked/sp ace", "3\n")
+    repo.git("add", "tracked/sp ace")
+    repo.write("tracked/sp ace", "2\n")
+
+
 def reset(repo: Repo) -> None:
     repo.git("reset", "-q", "--hard")
 
@@ -194,7 +221,7 @@ def another_branch(repo: Repo) -> None:
 SINCE = [
     edit, same_size_same_time, replaced_by_a_rename, reverted, reverted_by_hand, new_ones_gone, ignored_now,
     excluded_now, back_again, file_to_folder, folder_to_file, file_to_link, mode, staged, staged_and_edited, committed,
-    reset, staged_and_unstaged, another_branch,
+    reset, staged_and_unstaged, another_branch, one_for_another, two_swapped, a_link_to_the_same, staged_other,
 ]  # fmt: skip
 
 
@@ -355,13 +382,13 @@ def test_attributes_of_a_tree_that_may_be_another_one_today_are_asked_for_again(
     plain = dirty.line("commit-tree", "-m", "c", "HEAD^{tree}")
     dirty.git("update-ref", "refs/heads/rules", plain)
     settle(dirty)
-    before = seed_of(dirty).read_bytes()
+    before = private_index(dirty).read_bytes()
     check(dirty)
     blob = dirty.git("hash-object", "-w", "--stdin", input=b"* text\n").decode().strip()
     rules = dirty.git("mktree", input=b"100644 blob %s\t.gitattributes\n" % blob.encode()).decode().strip()
     dirty.git("update-ref", "refs/heads/rules", dirty.line("commit-tree", "-m", "c", rules))
     check(dirty)
-    assert seed_of(dirty).read_bytes() == before  # no seed is made of what was hashed under such rules
+    assert private_index(dirty).read_bytes() == before  # no seed is made of what was hashed under such rules
 
 
 def test_line_ends_hang_on_what_the_index_has_and_not_on_what_the_last_run_had(repo: Repo) -> None:
@@ -417,7 +444,7 @@ def test_objects_that_are_gone_are_written_again(dirty: Repo) -> None:
 
 @pytest.mark.parametrize("damage", ["cut", "zeroes", "other", "empty", "numbers", "folder"])
 def test_a_seed_that_a_crash_damaged_is_none(dirty: Repo, damage: str) -> None:
-    path = seed_of(dirty)
+    path = private_index(dirty)
     data = path.read_bytes()
     path.unlink()
     if damage == "folder":
@@ -444,7 +471,7 @@ def test_two_worktrees_have_a_seed_each(dirty: Repo, tmp_path: Path) -> None:
     second.write(b"tracked/sp ace", "there\n")
     for repo in (second, dirty, second, dirty):
         check(repo)
-    names = [name for name in os.listdir(seed_of(dirty).parent) if name.startswith("seed")]
+    names = [name for name in os.listdir(private_index(dirty).parent) if name.startswith("seed")]
     assert sorted(names) == ["seed", f"seed.{second.git_dir().name}"]
 
 
@@ -511,7 +538,7 @@ def test_writers_at_once_and_killed_at_any_point_agree_on_the_tree(dirty: Repo) 
     for delay in range(12):
         writers = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
         if delay % 3 == 0:
-            seed_of(dirty).unlink(missing_ok=True)
+            private_index(dirty).unlink(missing_ok=True)
         time.sleep(0.3 + delay * 0.037)
         for writer in writers:
             writer.send_signal(signal.SIGKILL)
