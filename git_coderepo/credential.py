@@ -63,14 +63,18 @@ class Secret:
 
 
 class Credential:
-    """`secret`, its `user` (None where the platform has a fixed one) and `source`, the link that gave it, in words."""
+    """`secret`, its `user` (None where the platform has a fixed one) and `source`, the link that gave it, in words.
 
-    __slots__ = ("secret", "source", "user")
+    `prefix` is the path of its origin below which alone it may be used; `/` for all of the origin.
+    """
 
-    def __init__(self, secret: Secret, *, user: str | None = None, source: str) -> None:
+    __slots__ = ("prefix", "secret", "source", "user")
+
+    def __init__(self, secret: Secret, *, user: str | None = None, source: str, prefix: str = "/") -> None:
         self.secret = secret
         self.user = user
         self.source = source
+        self.prefix = prefix
 
     def __repr__(self) -> str:
         return f"Credential({self.secret!r}, user={self.user!r}, source={self.source!r})"

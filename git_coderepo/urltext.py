@@ -295,6 +295,45 @@ def first_of(text: str, marks: str) -> int:
     return min((where for where in map(text.find, marks) if where >= 0), default=len(text))
 
 
+def has_dot_segment(path: str) -> bool:
+    """Whether a server might read a segment of a URL's path as `.` or `..`, however it is written.
+
+    Servers, proxies and HTTP libraries remove dot segments (RFC 3986, 5.2.4) at different times: before or after they
+    decode `%2e`, `%2f` and `%5c` (some of them twice), with `\\` read as `/`, without what follows a `;`, and with
+    Unicode's or overlong UTF-8's other dots and slashes read as the plain ones.
+    """
+    if "." not in path and "%" not in path and path.isascii():
+        return False
+    data = path.encode("utf-8", "surrogateescape")
+    for _ in range(8):
+        before, data = data, _unescaped(data)
+        if data == before:
+            break
+    else:
+        return True  # nobody encodes a path so many times without an aim
+    data = data.replace(b"\xc0\xae", b".").replace(b"\xc0\xaf", b"/").replace(b"\xc1\x9c", b"/")
+    text = data.decode("utf-8", "replace")
+    if not text.isascii():
+        from unicodedata import normalize
+
+        text = normalize("NFKC", text)
+    for segment in text.replace("\\", "/").split("/"):
+        name = "".join(char for char in segment.partition(";")[0] if char.isprintable()).strip()
+        if name in (".", ".."):
+            return True
+    return False
+
+
+def _unescaped(data: bytes) -> bytes:
+    """Percent-decoded once, NUL and control characters too."""
+    first, *rest = data.split(b"%")
+    pieces = [first]
+    for piece in rest:
+        is_hex = len(piece) > 1 and piece[0] in _HEX and piece[1] in _HEX
+        pieces.append(bytes((int(piece[:2], 16),)) + piece[2:] if is_hex else b"%" + piece)
+    return b"".join(pieces)
+
+
 # --- owner and repository ----------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from git_coderepo.errors import (
     CredentialError,
     DownloadDamaged,
     GitFailed,
+    InvalidRemoteURL,
     MethodUnavailable,
     ProtocolNotAllowed,
     RateLimited,
@@ -24,6 +25,7 @@ from git_coderepo.errors import (
 from git_coderepo.git import Git
 from git_coderepo.platforms.git_words import explain
 from git_coderepo.urls import RemoteURL
+from git_coderepo.urltext import encoded, has_dot_segment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,6 +80,8 @@ def credential_path(url: RemoteURL) -> str:
 def credential_for(url: RemoteURL, credentials: CredentialSource) -> Credential | None:
     """The credential for an https remote; ssh has keys, files have permissions."""
     origin = url.origin() if url.transport in ("https", "http") else None
+    if origin is not None and has_dot_segment(url.path or ""):
+        raise InvalidRemoteURL(f"cannot ask '{origin}': '.' or '..' in the path of a remote URL is not allowed")
     return credentials.find(origin, credential_path(url)) if origin is not None else None
 
 
@@ -127,8 +131,20 @@ def prepared(
         # manifest names the host, ours have been asked already, by its exact origin.
         settings.append(("credential.helper", ""))
     if credential is not None:
-        settings.append((f"credential.{url.origin()}.helper", _HELPER))
+        settings.append((f"credential.{url.origin()}{_bound_path(url, credential)}.helper", _HELPER))
     return Git(base.directory, environment=environment, settings=settings)
+
+
+def _bound_path(url: RemoteURL, credential: Credential) -> str:
+    """The path, percent-encoded, below which git may use the credential: a redirect may lead out of it.
+
+    git matches whole names, so that `/acme/widgets` would not hold for `/acme/widgets.git`.
+    """
+    prefix = credential.prefix.strip("/")
+    if not prefix:
+        return ""
+    path = (url.path or "").strip("/")
+    return "/" + encoded(prefix if path.startswith(prefix + "/") else path)
 
 
 def _trusted_authorities(git: Git, url: RemoteURL) -> dict[str, str]:

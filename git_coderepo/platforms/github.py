@@ -83,6 +83,9 @@ class GitHub(HostedRepository):
         api = Site.parse(given)
         return api.url if api.root or _is_api_host(api.host) else _api_of_site(api)
 
+    def has_usual_api(self) -> bool:
+        return self.api_url == _api_of_site(self.site)
+
     def access_url(self) -> str:
         return f"{self.api_url}/repos/{quoted(self.path)}"
 

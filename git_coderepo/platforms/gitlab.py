@@ -62,6 +62,9 @@ class GitLab(HostedRepository):
     def api_url(self) -> str:
         return f"{self.site.url}/api/v4"
 
+    def has_usual_api(self) -> bool:
+        return self.site.root == ""
+
     def access_url(self) -> str:
         return f"{self.api_url}/projects/{quoted(self.path, safe=b'')}"
 

@@ -19,6 +19,7 @@ from git_coderepo.errors import (
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import Archive, BaseCodeRepository
 from git_coderepo.urls import Origin, RemoteURL
+from git_coderepo.urltext import has_dot_segment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,6 +102,9 @@ class HostedRepository(BaseCodeRepository):
     commit_missing: ClassVar[frozenset[int]] = frozenset((404,))
 
     _http: Http | None = None
+    # Whether the user, or the platform's own rule, says where the API is: then a request to it counts, for a token that
+    # is bound to a path, as one to the repository. Where only a manifest says so, the request's own path counts.
+    trusts_api: bool = True
 
     # --- what a platform gives ---
 
@@ -173,8 +177,12 @@ class HostedRepository(BaseCodeRepository):
                     f"nothing says which repository '{self.name}' is",
                     hints=[f"give {names[0]} and {names[1]}, or a remote"],
                 )
-            return f"{(owner or remote_owner).strip('/')}/{_named(repository) or remote_repository}"
-        return f"{owner.strip('/')}/{_named(repository)}"
+            found = f"{(owner or remote_owner).strip('/')}/{_named(repository) or remote_repository}"
+        else:
+            found = f"{owner.strip('/')}/{_named(repository)}"
+        if has_dot_segment(found) or "\\" in found or "//" in found:
+            raise RegistrationError(f"invalid repository '{found}': a name cannot be '.', '..' or empty")
+        return found
 
     def serves(self, remote: RemoteURL) -> bool:
         """Whether a remote is this repository, over ssh or https."""
@@ -273,7 +281,7 @@ class HostedRepository(BaseCodeRepository):
             self._http = Http(
                 self.credentials,
                 authorize=self.authorize,
-                credential_path=self._credential_path,
+                repository_path=self._repository_path,
                 credential_origin=self.credential_origin,
                 notify=self.notify,
                 max_wait=self.max_wait,
@@ -284,10 +292,17 @@ class HostedRepository(BaseCodeRepository):
         max_wait = self.archive_wait if expects_archive else None
         return self._http.get(url, headers, authorize=authorize, max_wait=max_wait)
 
-    def _credential_path(self, origin: Origin, url_path: str) -> str:
-        api = Origin.parse(self.api_url)
-        api_root = Site.parse(self.api_url).root
-        return self.credential_path() if origin == api and url_path.startswith(f"{api_root}/") else url_path
+    def _repository_path(self, origin: Origin, url_path: str) -> str | None:
+        """For `Http`: the repository that an API request is about, `/` where it is about no single or another one."""
+        api = Site.parse(self.api_url)
+        if not self.trusts_api or origin != Origin.parse(api.url) or not url_path.startswith(f"{api.root}/"):
+            return None
+        mine = self.access_url().removeprefix(api.url.removesuffix(api.root))
+        return quoted(self.credential_path()) if url_path == mine or url_path.startswith(f"{mine}/") else "/"
+
+    def has_usual_api(self) -> bool:
+        """Whether its API is where this kind of platform has it on every host."""
+        return False
 
     def close(self) -> None:
         if self._http is not None:

@@ -1,7 +1,8 @@
 """HTTP for the platforms that have an API: one session, redirects by hand, credentials by origin, limits waited for.
 
-A credential is looked up for the origin of the request that is about to be sent, and never forwarded: requests and
-curl drop `Authorization` at another host, but forward any other header.
+A credential is looked up for the origin and path of the request that is about to be sent, and never forwarded: requests
+and curl drop `Authorization` at another host, but forward any other header. A URL with a `.` or `..` segment, encoded
+or not, is never requested: what the server makes of it would be another path than the one looked up.
 """
 
 from __future__ import annotations
@@ -60,14 +61,15 @@ def bearer(credential: Credential) -> tuple[str, str]:
 class Http:
     """Requests for one repository that change nothing; see the module.
 
-    `credential_path` turns a request's origin and URL path into the path of the repository that a credential's prefix
-    is held against; `credential_origin` names the other origin whose credential serves here, by the platform's own
-    table.
+    `repository_path` gives, for a request's origin and URL path, the path of the repository that it is about where the
+    URL path does not begin with that, as in an API; both are percent-encoded. A credential's path prefix is held
+    against it; None: against the URL's own path. `credential_origin` names the other origin whose credential serves
+    here, by the platform's own table.
     """
 
     __slots__ = (
-        "_accepted", "_authorize", "_credential_origin", "_credential_path", "_credentials", "_environment",
-        "_max_wait", "_notify", "_session", "_way",
+        "_accepted", "_authorize", "_credential_origin", "_credentials", "_environment", "_max_wait", "_notify",
+        "_repository_path", "_session", "_way",
     )  # fmt: skip
 
     def __init__(
@@ -75,7 +77,7 @@ class Http:
         credentials: CredentialSource,
         *,
         authorize: Authorize = bearer,
-        credential_path: Callable[[Origin, str], str] = lambda _, path: path,
+        repository_path: Callable[[Origin, str], str | None] = lambda origin, path: None,
         credential_origin: Callable[[Origin], Origin | None] = lambda _: None,
         notify: Callable[[str], None] = silent,
         max_wait: float = 60,
@@ -83,7 +85,7 @@ class Http:
     ) -> None:
         self._credentials = credentials
         self._authorize = authorize
-        self._credential_path = credential_path
+        self._repository_path = repository_path
         self._credential_origin = credential_origin
         self._notify = notify
         self._max_wait = max_wait
@@ -184,6 +186,8 @@ class Http:
         from git_coderepo.urls import Origin
 
         first = origin = Origin.parse(url)
+        if not _is_plain(url):
+            raise InvalidRemoteURL(f"cannot request a URL of '{origin}': '.' or '..' in its path is not allowed")
         seen = {url}
         at_home = True
         while True:
@@ -198,6 +202,8 @@ class Http:
                 self._take_note(response)
                 return response
             response.close()
+            if not _is_plain(location):
+                raise UnexpectedAnswer(f"'{origin}' redirects to a URL with '.' or '..' in its path")
             url = urldefrag(urljoin(url, location)).url
             before, origin = origin, _origin_of_redirect(url, before=origin)
             if before.scheme == "https" and origin.scheme != "https":
@@ -266,9 +272,7 @@ class Http:
         return float(named) if named.isascii() and named.isdigit() and int(named) > 0 else READ_TIMEOUT
 
     def _find(self, origin: Origin, url: str) -> tuple[Credential | None, tuple[Origin, str] | None]:
-        from urllib.parse import urlsplit
-
-        path = self._credential_path(origin, urlsplit(url).path)
+        path = self._looked_up(origin, url)
         other = self._credential_origin(origin)
         for candidate in (other, origin):
             if candidate is not None:
@@ -276,6 +280,20 @@ class Http:
                 if credential is not None:
                     return credential, (candidate, path)
         return None, None
+
+    def _looked_up(self, origin: Origin, url: str) -> str:
+        """The path that a credential's prefix is held against; `/`, which only credentials without one fit."""
+        from urllib.parse import unquote, urlsplit
+
+        from git_coderepo.urltext import has_dot_segment
+
+        path = urlsplit(url).path
+        found = self._repository_path(origin, path)
+        encoded = path if found is None else found
+        decoded = unquote(encoded, errors="surrogateescape")
+        # An encoded slash or a backslash parts names for some servers and not for others.
+        is_plain = decoded.count("/") == encoded.count("/") and "\\" not in decoded and not has_dot_segment(encoded)
+        return decoded if is_plain else "/"
 
     def _take_note(self, response: Response) -> None:
         if response.credential is None or response.asked is None or response.status >= 300:
@@ -329,6 +347,14 @@ def _new_session(contexts: Contexts) -> requests.Session:
     for prefix in ("https://", "http://"):
         session.mount(prefix, Trusting(max_retries=retry))
     return session
+
+
+def _is_plain(url: str) -> bool:
+    """Whether every server and library sees the same path in a URL, or in a reference relative to one."""
+    from git_coderepo.urltext import first_of, has_dot_segment
+
+    path = url[: first_of(url, "?#")]
+    return not any(char < " " or char == "\x7f" for char in url) and not has_dot_segment(path)
 
 
 def _origin_of_redirect(url: str, *, before: Origin) -> Origin:

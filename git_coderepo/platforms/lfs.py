@@ -81,7 +81,7 @@ class LfsServer:
             Http(
                 credentials,
                 authorize=_basic(platform.git_credential_user()),
-                credential_path=lambda _, path: _repository_path(path),
+                repository_path=lambda _, path: _repository_path(path),
                 notify=platform.notify,
                 max_wait=platform.max_wait,
                 environment=environment,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.urls import Origin, RemoteURL
+from git_coderepo.urltext import has_dot_segment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,10 +17,15 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 def below(prefix: str, path: str) -> bool:
-    """Whether `path` is `prefix` or lies below it, name by name; the first slash and `.git` do not count."""
+    """Whether `path` is `prefix` or lies below it, name by name; the first slash and `.git` do not count.
+
+    A path that a server might read as another one lies below no prefix.
+    """
     wanted = prefix.strip("/")
     if not wanted:
         return True
+    if has_dot_segment(path):
+        return False
     actual = path.strip("/")
     return actual.startswith(wanted + "/") or _without_git(actual) == _without_git(wanted)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from git_coderepo.errors import InvalidManifest, RegistrationError
 from git_coderepo.platforms import CUSTOM
+from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.registrations.build import build, class_of
 from git_coderepo.registrations.config import Registration
 from git_coderepo.registrations.credentials.chain import Chain
@@ -113,6 +114,13 @@ def from_manifest(
     try:
         built = build(registration, remote, confined, settings=settings)
         built.protocols = allowed
+        if isinstance(built, HostedRepository):
+            is_the_runners = (
+                rule is not None
+                and rule.type in (None, repository.type)
+                and any(rule.options.get(name) for name in ("api_url", "instance_url"))
+            )
+            built.trusts_api = is_the_runners or built.has_usual_api()
         api = built.api_origin()
     except RegistrationError as error:
         reason = f"the options that the manifest has for '{repository.type}' make no sense: {error.message}"

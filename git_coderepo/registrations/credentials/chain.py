@@ -55,7 +55,9 @@ class Chain:
             if credential is None:
                 continue
             if credential.user is None and (user := self._user(origin, path)) is not None:
-                credential = Credential(credential.secret, user=user, source=credential.source)
+                credential = Credential(
+                    credential.secret, user=user, source=credential.source, prefix=credential.prefix
+                )
             self._given.append((credential, link, origin))
             trace(f"credential for {origin} from {credential.source}")
             return credential

@@ -54,7 +54,7 @@ class EnvironmentCredentials:
         if entry is None:
             return None
         secret = entry.secret if entry.secret is not None else read_token(entry.token_file or "", what=f"'{name}'")
-        return Credential(secret, user=entry.user, source="CODEREPO_CREDENTIALS_FILE")
+        return Credential(secret, user=entry.user, source="CODEREPO_CREDENTIALS_FILE", prefix=entry.prefix)
 
     def _from_token(self, origin: Origin, path: str) -> Credential | None:
         environment = self.settings.environment
@@ -78,8 +78,9 @@ class EnvironmentCredentials:
         if token_origin != origin or not below(prefix, path):
             return None
         if given[0] == _TOKEN:
-            return Credential(_secret(environment, _TOKEN), source=_TOKEN)
-        return Credential(read_token(environment[_TOKEN_FILE], what=f"'{_TOKEN_FILE}'"), source=_TOKEN_FILE)
+            return Credential(_secret(environment, _TOKEN), source=_TOKEN, prefix=prefix)
+        token = read_token(environment[_TOKEN_FILE], what=f"'{_TOKEN_FILE}'")
+        return Credential(token, source=_TOKEN_FILE, prefix=prefix)
 
     def _from_platforms(self, origin: Origin) -> Credential | None:
         environment = self.settings.environment

@@ -25,7 +25,9 @@ class HostRuleCredentials:
     def find(self, origin: Origin, path: str) -> Credential | None:
         for rule in self.rules:
             if rule.token is not None and rule.origin == origin and below(rule.prefix, path):
-                return Credential(resolve(rule.token), user=rule.user, source=f"the secret {rule.token}")
+                return Credential(
+                    resolve(rule.token), user=rule.user, source=f"the secret {rule.token}", prefix=rule.prefix
+                )
         return None
 
     def refused(self, origin: Origin, path: str, credential: Credential) -> None:

@@ -67,7 +67,7 @@ class KeyringCredentials:
                 trace(f"keyring passed over: {error.message}")
                 return None
             if secret is not None:
-                return Credential(secret, user=entry.user, source="the keyring")
+                return Credential(secret, user=entry.user, source="the keyring", prefix=entry.prefix)
         return None
 
     def refused(self, origin: Origin, path: str, credential: Credential) -> None:
