@@ -254,3 +254,7 @@ class TreeDiffers(CodeRepoError):
 
 class TargetUnusable(CodeRepoError):
     """The target directory is not empty, not writable, or its file system cannot hold the tree."""
+
+
+class NoSpace(TargetUnusable):
+    """The file system has no space left for the tree, or the user's quota on it is used up."""

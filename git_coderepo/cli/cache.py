@@ -12,8 +12,8 @@ from git_coderepo.cli.app import Verb, app, usage
 from git_coderepo.cli.options import Json
 
 if TYPE_CHECKING:
-    from git_coderepo.runner.cache import Cache
-    from git_coderepo.runner.cache_upkeep import CachedTree, Evicted
+    from git_coderepo.runner.cache import Cache, Kept
+    from git_coderepo.runner.cache_upkeep import Evicted
 
 cache = typer.Typer(name="cache", rich_markup_mode=None)
 app.add_typer(cache)
@@ -21,18 +21,19 @@ app.add_typer(cache)
 
 @cache.callback(invoke_without_command=True)
 def group(context: typer.Context) -> None:
-    """Look after the trees that are kept on this machine."""
+    """Manage the local tree cache."""
     if context.invoked_subcommand is None:
         usage(context)
 
 
 @cache.command("list", cls=Verb)
 def list_(as_json: Json = False) -> None:
-    """List the trees in the cache, the one used last first."""
-    from git_coderepo.runner.cache_upkeep import cached_trees
+    """List the trees in the cache, the one used last first.
 
+    Trees that a command wrote into are listed with what they take: they are kept for 30 days, and never used again.
+    """
     here = _cache()
-    found = cached_trees(here) if here is not None else []
+    found = here.kept() if here is not None else []
     if as_json:
         output.json_data([_document(tree) for tree in found])
     else:
@@ -51,7 +52,7 @@ def prune(
 ) -> None:
     """Remove trees from the cache, those unused longest first.
 
-    Those that something wrote into go in any case; one that is in use never does.
+    Those that a command wrote into go as well, with --older-than only when they are as old; a tree in use stays.
     """
     from git_coderepo.record.prune import required_age
     from git_coderepo.runner.cache_upkeep import prune_cache
@@ -69,27 +70,39 @@ def prune(
 
 def _cache() -> Cache | None:
     from git_coderepo.git import Git
-    from git_coderepo.runner.cache import Cache as Place
-    from git_coderepo.runner.cacheplace import known_cache_place
+    from git_coderepo.runner.cached import known_cache
     from git_coderepo.settings import runner_settings
 
-    place = known_cache_place(runner_settings(Git()))
-    return None if place is None else Place(place, notify=output.say)
+    return known_cache(runner_settings(Git()), notify=output.say)
 
 
-def _document(tree: CachedTree) -> dict[str, object]:
+def _document(tree: Kept) -> dict[str, object]:
     used = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(tree.used))
-    return {"key": tree.key, "directory": tree.directory, "size": tree.size, "usedOn": used, "good": tree.good}
+    return {
+        "key": tree.key,
+        "directory": tree.directory,
+        "size": tree.size,
+        "usedOn": used,
+        "good": tree.kind == "tree",
+        "kind": tree.kind,
+    }
 
 
-def show(found: list[CachedTree]) -> None:
+_NOTES = {"modified": "written into, kept", "copy": "a copy for one command, kept"}
+
+
+def show(found: list[Kept]) -> None:
     """One line a tree, and what all of them take."""
     from git_coderepo.record.refusals import shown_size
 
     for tree in found:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(tree.used))
-        note = "" if tree.good else "  (written into)"
-        output.line(f"{tree.key}  {shown_size(tree.size):>10}  used {used}{note}")
+        line = f"{tree.key}  {shown_size(tree.size):>10}"
+        if tree.kind == "tree":
+            output.line(f"{line}  used {used}")
+            continue
+        days = max(0, int((time.time() - tree.used) // 86400))
+        output.line(f"{line}  {_NOTES[tree.kind]} since {used} ({output.count(days, 'day')}): {tree.directory}/tree")
     output.line(f"{output.count(len(found), 'tree')}, {shown_size(sum(tree.size for tree in found))}")
 
 

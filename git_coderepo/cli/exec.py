@@ -13,8 +13,10 @@ from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.fetching import ended_by_signals, progress_shown, receipt_file, refuse_input, show_fallbacks
 from git_coderepo.cli.options import CodeRepository
 from git_coderepo.errors import UsageError
+from git_coderepo.paths import quoted
 
 if TYPE_CHECKING:
+    from git_coderepo.runner.receipt import Receipt
     from git_coderepo.settings import Settings
 
 
@@ -38,11 +40,15 @@ def exec_(
     ] = None,
     receipt: Annotated[str | None, typer.Option("--receipt", metavar="FILE", help="Write the receipt there.")] = None,
     code_repository: CodeRepository = None,
+    keep_credentials: Annotated[
+        bool, typer.Option("--keep-credentials", help="Leave CODEREPO_TOKEN and the like in its environment.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not say where the command runs.")] = False,
 ) -> None:
     """Fetch the code of a run, and run a command in it.
 
-    The code is kept in the cache, where nothing may write to it. The status is the command's; 125 where the code could
-    not be had: then nothing was started. 126 and 127 as env(1), 128+N for a signal.
+    The code is kept in the cache, where the command may not write to it. The status is the command's; 125 where the
+    code could not be had: then nothing was started. 126 and 127 as env(1), 128+N for a signal.
     """
     if command and command[0] == "--":
         command = command[1:]  # behind RUN it is left to us
@@ -54,11 +60,10 @@ def exec_(
     written_to = receipt_file(receipt, made=copy)
     asked = start_runner_settings(Git())  # git answers while the rest is imported
     from git_coderepo.record.process import execute
-    from git_coderepo.runner.cache import Cache
-    from git_coderepo.runner.cached import CacheRules, cached_tree, fetch_with_cache
-    from git_coderepo.runner.cacheplace import cache_place
+    from git_coderepo.runner.cached import cached_tree, fetch_with_cache, open_cache
     from git_coderepo.runner.execution import execution_environment, manifest_file, working_directory
     from git_coderepo.runner.order import fetch_order
+    from git_coderepo.runner.workplace import Workplace
 
     settings = asked()
     order = fetch_order(run, overlay=overlay, code_repository=code_repository, settings=settings)
@@ -66,7 +71,7 @@ def exec_(
     wanted, manifest = order.wanted, order.manifest
     for platform in wanted.platforms():
         platform.notify = output.say
-    descriptors, place = [], None
+    descriptors, folder, place = [], None, None
     with ExitStack() as stack:
         with ended_by_signals(), progress_shown(False) as progress:
             if copy is not None:
@@ -74,24 +79,49 @@ def exec_(
                 made = fetch_with_cache(wanted, copy, settings, fill=fill, notify=output.say, progress=progress)
                 tree = os.path.abspath(copy)
             else:
-                place = cache_place(settings, notify=output.say)
-                cache = Cache(place, notify=output.say)
-                entry, made = cached_tree(wanted, cache, CacheRules.of(settings), progress=progress)
-                stack.enter_context(entry)
-                tree = entry.tree
-                descriptors.append(entry.descriptor)  # whatever outlives us goes on holding the tree
+                cache = open_cache(settings, notify=output.say)
+                folder = cache.place.path
+                cached = cached_tree(wanted, cache, progress=progress)
+                place = stack.enter_context(Workplace(wanted, cache, cached, notify=output.say))
+                made, tree = cached.receipt, place.tree
+                descriptors.append(place.descriptor)  # whatever outlives us goes on holding the tree
         show_fallbacks(made)
         if written_to is not None:
             written_to.write(made.encode())
         recorded = manifest.run.directory if manifest is not None else b"."
         start = recorded if directory is None else os.fsencode(directory)
         here = working_directory(tree, start, make=copy is not None)
-        told = execution_environment(order, tree, here, stack.enter_context(manifest_file(order, place)), os.environ)
-        if copy is None:
+        told = execution_environment(
+            order,
+            tree,
+            here,
+            stack.enter_context(manifest_file(order, folder)),
+            os.environ,
+            notify=output.say,
+            keep_credentials=keep_credentials,
+        )
+        if place is not None:
             told["PYTHONDONTWRITEBYTECODE"] = "1"
+        if not quiet:
+            where = f"running in {quoted(os.fsencode(here))}"
+            output.say(where if place is None else place.describe(here, advice="--copy DIR runs in a copy that stays"))
         status, _ = execute([os.fsencode(word) for word in command], told, directory=here, descriptors=descriptors)
-    output.say_not_run(command[0], status)
+        if place is not None:
+            changed = place.report()
+            if receipt is not None:
+                _write_again(made, receipt, changed=changed)
+    output.say_not_run(command[0], status, here)
     raise typer.Exit(status)
+
+
+def _write_again(made: Receipt, path: str, *, changed: bool) -> None:
+    """Add to the receipt how the tree was found after the command, whose status is what counts now."""
+    assert made.proof is not None
+    proof = made.proof._replace(after_command="changed" if changed else "unchanged")
+    try:
+        made._replace(proof=proof).write(path)
+    except OSError as error:
+        output.warn(f"the receipt '{path}' could not be completed: {(error.strerror or str(error)).lower()}")
 
 
 def _has_cache(settings: Settings) -> bool:

@@ -59,6 +59,8 @@ def _page() -> Iterator[str]:
     yield from _paragraphs(text.PUBLISHED)
     yield '.SH "SHARED STORE"'
     yield from _paragraphs(text.STORE)
+    yield ".SH CACHE"
+    yield from _paragraphs(text.CACHE)
     yield '.SH "ON A RUNNER"'
     yield from _paragraphs(text.UNTRUSTED)
     yield '.SH "LARGE REPOSITORIES"'

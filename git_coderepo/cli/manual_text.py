@@ -189,6 +189,34 @@ TEAM = (
     "when a snapshot is taken, in a checkout only and never on a runner; it must be a plain file, and no link.",
 )
 
+CACHE = (
+    "`exec`, `run --frozen` and `fetch --cache` keep trees in a cache, under their tree ids. It is the first of "
+    "`coderepo.cacheDir`, the user's cache directory and `git-coderepo-UID` in the directory for temporary files that "
+    "can be used: every directory on the way belongs to root or to the user, and others may write to it only if it "
+    "has the sticky bit. The user's part of it has mode 0700. Other users can neither read it nor put anything into "
+    "it; the shared store is what shares snapshots between users.",
+    "Nothing in the cache is believed. Whenever a tree is used, all of its files are hashed and compared with the tree "
+    "id that was recorded: files that were converted and files of Git LFS with the bytes that `fetch` would write "
+    "today, submodules with their own trees. `proof` in the receipt says what was hashed: `download`, `cache`, or the "
+    "`copy` that was made of it. So what an earlier job changed is found, although it had the same user id: pods that "
+    "share a volume can share a cache. What nothing here can prevent is a process of the same user that changes a file "
+    "between the proof and its use. `exec` looks at the tree again when its command has ended, names what was "
+    "changed, and adds `afterCommand` to `proof`. Where jobs must be protected from each other, give them different "
+    "users or different caches.",
+    "A command that runs in the cache cannot write to the tree. For root, whom modes do not stop, it is mounted "
+    "read-only in a mount namespace of the command's own, if the process has CAP_SYS_ADMIN; mounts that such a command "
+    "makes are not visible elsewhere. Without that capability root runs in a copy in the cache, whose path is printed. "
+    "The copy is removed when the command ends, unless something was written into it. `--copy DIR` names a place that "
+    "is not the cache's.",
+    "A tree that something wrote into is never used again, and never overwritten: it is renamed, a new one is fetched, "
+    "and `cache list` shows it with its path, size and age. Such trees and copies are kept until `cache prune`, or "
+    "for 30 days. When the file system is full, trees that were not used for longest are removed to make room.",
+    "The command's PYTHONPATH begins with the directory where the run was started and the root of the code. A "
+    "directory that contains a module with the name of one of Python's own is left out, with a warning, and so is one "
+    "with a colon in its path. PYTHONPYCACHEPREFIX, unless it is set, keeps Python from reading or writing bytecode "
+    "beside the code; set it to a directory of yours to keep compiled modules between runs.",
+)
+
 UNTRUSTED = (
     "A manifest, an archive and a repository are untrusted on a runner. No path leaves DIR, goes through a link or "
     "enters `.git`; at most 1,000,000 entries and 20 GiB are taken. https and ssh are spoken, other protocols only "
@@ -216,9 +244,10 @@ SETTINGS = (
     ("inlineLimit", "SIZE", "Up to which size an overlay stands in the manifest (default `64k`)."),
     ("overlayLimit", "SIZE", "Up to which size anything travels (default `100m`)."),
     ("cache", "BOOL", "Whether `fetch` keeps what it brings in the cache (default `false`); `exec` always does."),
-    ("cacheDir", "DIR", "Where the cache is, if not in the user's cache directory; may be shared, with a sticky bit."),
-    ("cacheTrust", "own|ask|any", "Whose trees in a shared cache are used: this user's own; others', too, once the "
-     "platform said that it would serve the code; or whatever verifies (default `own`)."),
+    ("cacheDir", "DIR", "Where the cache is, if not in the user's cache directory; each user has a part of their own."),
+    ("cacheLimit", "SIZE", "How much the cache may take: whenever a tree comes, those that were not used for longest "
+     "are removed (default: no limit)."),
+    ("cacheTrust", "own", "No longer has any effect: only the user's own trees are used."),
     ("publish", "never|ask|auto", "Whether a run is published when it is recorded (default `never`)."),
     ("store", "URL", "The shared store, which runners ask before the platform; see SHARED STORE."),
     ("publishLimit", "SIZE", "Up to which size what the base lacks is published (default `1g`)."),

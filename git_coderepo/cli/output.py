@@ -65,11 +65,25 @@ def fail(error: CodeRepoError) -> int:
     return error.exit_status
 
 
-def say_not_run(program: str, status: int) -> None:
-    """Say why a command did not start, as env(1) does."""
-    if status in (126, 127):
-        word = "found" if status == 127 else "executable"
-        say(f"error: '{program}' is not {word}")
+def say_not_run(program: str, status: int, directory: str | None = None) -> None:
+    """Say why a command did not start, as env(1) does; it was to start in `directory`, None: here."""
+    if status not in (126, 127):
+        return
+    path = os.path.join(directory or ".", program)
+    if status == 126 and "/" in program and _is_noexec(path):
+        say(f"error: cannot execute '{program}': its file system is mounted noexec")
+        hint(f"start its interpreter instead, as in: sh {program}")
+        hint("or name a directory on a file system that may hold programs: CODEREPO_CACHE_DIR, or --copy DIR of exec")
+        return
+    word = "found" if status == 127 else "executable"
+    say(f"error: '{program}' is not {word}")
+
+
+def _is_noexec(path: str) -> bool:
+    try:
+        return bool(os.statvfs(path).f_flag & getattr(os, "ST_NOEXEC", 0)) and bool(os.stat(path).st_mode & 0o111)
+    except OSError:
+        return False
 
 
 def clean(text: str) -> str:

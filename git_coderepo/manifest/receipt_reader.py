@@ -93,6 +93,8 @@ _lfs = _fields(
         "bytes": _count,
     }
 )
+_slug = text("a short lower-case word", "[a-z][a-z0-9-]*", maximum=64)
+_proof = _fields({"hashed": _slug, "files": _count}, {"bytes": _count, "afterCommand": _slug})
 _receipt = _fields(
     {
         "$schema": one_of(RECEIPT_SCHEMA),
@@ -118,5 +120,5 @@ _receipt = _fields(
         "host": _line,
         "producer": _fields({"name": _line, "version": _line, "git": nullable(_line), "python": _line}),
     },
-    {"lfs": nullable(_lfs)},
+    {"lfs": nullable(_lfs), "proof": _proof},
 )

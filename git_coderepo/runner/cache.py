@@ -1,12 +1,17 @@
-"""The cache: proved trees on this machine, each under its own tree id, read-only and never half there.
+"""The cache: trees on this machine, each under its own tree id, read-only, never half there, and proved at every use.
 
-    PLACE/KEY/lock               held (flock) by whoever fills the entry; the others wait, or take over when it dies
-    PLACE/KEY/GENERATION/use     held shared by whoever uses the tree; nothing is evicted meanwhile
-    PLACE/KEY/GENERATION/tree    the tree
-    PLACE/KEY/GENERATION/stamp   what its contents and a look at it give, see `stamps`; while this is there, it is good
-    PLACE/KEY/.filling-…         a tree on its way, renamed to a generation once it is proved and on the disk
+    PLACE/KEY/lock                    held (flock) by the process that fills the entry; others wait, or take over
+    PLACE/KEY/GENERATION/use          held shared by whoever uses the tree; nothing is removed meanwhile
+    PLACE/KEY/GENERATION/tree         the tree
+    PLACE/KEY/GENERATION/listing      the recorded paths and ids, see `proof`, which believes none of it
+    PLACE/KEY/GENERATION/size         the bytes it takes, for `coderepo.cacheLimit`
+    PLACE/KEY/GENERATION/altered      only where something wrote into it while it was in use: it is not served any more
+    PLACE/KEY/modified-GENERATION     one that something wrote into: it is kept for its owner, and never served
+    PLACE/KEY/copy-NUMBER             a tree that one command may write to, with `use` and `tree`
+    PLACE/KEY/.filling-…              a tree on its way, renamed to a generation once it is proved and on the disk
 
-A tree that something wrote into loses its stamp and is replaced by another generation: what still runs in it keeps it.
+Everything is this user's alone: directories have mode 0700, files 0600. All of it is reached from the descriptor of the
+place, which no other user can exchange (see `private`).
 """
 
 from __future__ import annotations
@@ -14,169 +19,245 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
-from git_coderepo.checkout.store import write_whole
-from git_coderepo.errors import TargetUnusable
-from git_coderepo.runner.copying import make_read_only
-from git_coderepo.runner.directories import remove_tree, sync_file_system, unusable
-from git_coderepo.runner.stamps import contents_id, stamp
+from git_coderepo.errors import NoSpace, TargetUnusable
+from git_coderepo.paths import quoted
+from git_coderepo.runner.cacheplace import CachePlace
+from git_coderepo.runner.copying import copy_tree, make_read_only
+from git_coderepo.runner.directories import OPEN_DIRECTORY, remove_tree, sync_file_system, unusable
+from git_coderepo.runner.proof import TreeAltered
+
+T = TypeVar("T")
 
 _NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL, errno.ENOSYS)
 _FILLING = ".filling-"
+MODIFIED, COPY = "modified-", "copy-"
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_LOCK = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# The listing of a million long paths stays below it.
+_LISTING_BYTES = 1 << 30
+# How long a tree that something was written into is kept, unless `cache prune` comes first.
+KEPT_SECONDS = 30 * 24 * 3600
+_LEAST_FREED = 64 << 20
 
 
-@dataclass
 class Entry:
-    """A tree that is held for use: `tree` is its directory. A context manager, at whose end it may be evicted again.
+    """A tree that is held for use; at the end of its context it may be removed again.
 
-    `contents` is `stamps.contents_id` of what was proved. `descriptor` holds it: a process that inherits it goes on
-    holding it.
+    `descriptor` holds it: a process that inherits it goes on holding it.
     """
 
-    directory: str
-    descriptor: int
-    contents: str = ""
+    def __init__(self, directory: str, folder: int, descriptor: int) -> None:
+        self.directory = directory
+        self.descriptor = descriptor
+        self._folder = folder
 
     @property
     def tree(self) -> str:
+        """The path of the tree."""
         return os.path.join(self.directory, "tree")
+
+    @contextmanager
+    def opened(self) -> Iterator[int]:
+        """A descriptor of the tree. Raises TreeAltered where there is no such directory."""
+        try:
+            tree = os.open("tree", OPEN_DIRECTORY, dir_fd=self._folder)
+        except OSError as error:
+            raise TreeAltered(reason=f"it cannot be opened: {error.strerror}") from None
+        try:
+            yield tree
+        finally:
+            os.close(tree)
+
+    def listing(self) -> bytes:
+        """The recorded listing. Raises TreeAltered where there is none."""
+        data = _contents(self._folder, "listing", _LISTING_BYTES)
+        if data is None:
+            raise TreeAltered(reason="its listing is missing")
+        return data
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self._folder)
+        os.close(self.descriptor)
 
     def __enter__(self) -> Entry:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self.descriptor)
+        self.close()
+
+
+class Kept(NamedTuple):
+    """Something that is kept: its `name` below `key`, the bytes it takes on the disk, when it was `used` last.
+
+    `kind`: `tree` may be served; `modified` is one that something wrote into, and `used` is when that was found;
+    `copy` was made for one command, which could write to it. `used` is in seconds since the epoch.
+    """
+
+    key: str
+    name: str
+    directory: str
+    size: int
+    used: float
+    kind: str
 
 
 class Cache:
-    """The trees below `place`, see `cache_place`; `notify` hears of waiting and of what was found damaged."""
+    """The trees in a `place`; `notify` hears of waiting and of what was found altered.
 
-    def __init__(self, place: str, *, notify: Callable[[str], None]) -> None:
+    With a `limit` (bytes) trees that were not used for longest make room whenever one comes.
+    """
+
+    def __init__(self, place: CachePlace, *, notify: Callable[[str], None], limit: int | None = None) -> None:
         self.place = place
         self.notify = notify
+        self.limit = limit
 
-    def find(self, key: str) -> Entry | None:
-        """The entry of `key`, None where there is none that is as it was.
+    # --- use ---
 
-        One whose paths do not look as they did is hashed again, and stays if its contents are those that were proved.
+    def find(self, key: str, check: Callable[[Entry], T]) -> tuple[Entry, T] | None:
+        """Return an entry of `key` and what `check` made of it, None where there is none.
+
+        `check` proves it, or raises TreeAltered; then the tree is set aside, and never served again.
         """
-        for generation in self.generations(key):
-            entry = _hold(generation)
+        for name in self._names(key, served=True):
+            entry = self._hold(key, name)
             if entry is None:
                 continue
-            if self._is_good(entry):
+            try:
+                found = check(entry)
+            except TreeAltered as error:
+                entry.close()
+                place = self._set_aside(key, name)
+                self.notify(
+                    f"warning: a tree in the cache was written into ({error.message}): it is kept as "
+                    f"{quoted(os.fsencode(place))}, and the code is fetched again"
+                )
+                continue
+            except BaseException:
+                entry.close()
+                raise
+            try:
                 os.utime(entry.descriptor)  # when it was used last
-                return entry
-            entry.__exit__()
-            evict(generation)
+            except OSError:
+                pass  # a time that is not updated costs the tree its place in line, nothing else
+            return entry, found
         return None
 
-    def fill(self, key: str, make: Callable[[str], None]) -> Entry:
-        """The entry of `key`: made by `make(DIRECTORY)`, which is absent, where there was none.
+    def fill(self, key: str, check: Callable[[Entry], T], make: Callable[[str], bytes]) -> tuple[Entry, T | None]:
+        """Return the entry of `key`, and what `check` made of it; None for one that was made now.
 
-        `make` proves what it makes, or raises; then nothing is left. Of several callers at once one makes it.
+        `make(DIRECTORY)` makes the tree where there is none, in a directory that is absent, proves it and returns its
+        listing; where it raises, nothing is left. Of several callers at once one makes it. Where the file system is
+        full, trees that were not used for longest make room.
         """
-        while True:
-            entry = self.find(key)
-            if entry is not None:
-                return entry
+        found = self.find(key, check)
+        while found is None:
+            free = _free(self.place.descriptor)
             try:
                 with self._filling(key) as folder:
                     assert folder is not None
-                    entry = self.find(key)
-                    if entry is not None:
-                        return entry
-                    self._made(folder, make)
-                    entry = self.find(key)
-                    if entry is not None:
-                        return entry
+                    found = self.find(key, check)  # another process may have made it meanwhile
+                    if found is None:
+                        self.sweep()
+                        entry = self._made(key, folder, make)
+                        break
+            except NoSpace as error:
+                self._tidy(key)
+                self._make_room(free, error)
             except BaseException:
                 self._tidy(key)
                 raise
-            # Evicted in the very moment in which it came: once more.
+        if found is not None:
+            return found
+        if self.limit is not None:
+            self.shrink(self.limit)
+        return entry, None
 
-    def trees(self, key: str) -> list[str]:
-        """The directories of the trees that `key` names, for whoever copies them and hashes the copy."""
-        return [os.path.join(generation, "tree") for generation in self.generations(key)]
-
-    def kept(self) -> list[str]:
-        """The keys of which there is anything, in order."""
-        try:
-            return sorted(name for name in os.listdir(self.place) if not name.startswith("."))
-        except FileNotFoundError:
-            return []
-
-    def generations(self, key: str) -> list[str]:
-        """The directories of a key's generations, the good ones and others."""
-        folder = os.path.join(self.place, key)
-        try:
-            names = os.listdir(folder)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        return [os.path.join(folder, name) for name in sorted(names) if name != "lock" and not name.startswith(".")]
-
-    def _is_good(self, entry: Entry) -> bool:
-        path = os.fsencode(os.path.join(entry.directory, "stamp"))
-        try:
-            with open(path, "rb") as file:
-                entry.contents, known = file.read().decode("ascii").split("\n")
-        except FileNotFoundError:
-            return False
-        except ValueError:
-            known = ""  # damaged itself
-        try:
-            if stamp(entry.tree) == known:
-                return True
-            if contents_id(entry.tree) == entry.contents:
-                write_whole(path, f"{entry.contents}\n{stamp(entry.tree)}".encode())
-                return True
-        except TargetUnusable as error:
-            self.notify(f"warning: the cache: {error.message}")
-        self.notify("warning: a tree in the cache was written into: it is fetched again")
-        try:
-            os.unlink(path)
-        except FileNotFoundError:
-            pass  # another process found it as well
-        return False
-
-    @contextmanager
-    def _filling(self, key: str, *, wait: bool = True) -> Iterator[str | None]:
-        """The folder of a key while nobody else fills it; without `wait` None where somebody does."""
-        folder = os.path.join(self.place, key)
-        try:
-            lock = self._lock(folder, key, wait)
-        except OSError as error:
-            raise unusable(error, folder) from None
-        try:
-            yield folder if lock is not None else None
-        finally:
-            if lock is not None:
-                os.close(lock)
-
-    def _lock(self, folder: str, key: str, wait: bool) -> int | None:
-        path = os.path.join(folder, "lock")
-        while True:
-            os.makedirs(folder, exist_ok=True)
+    def copy(self, key: str, entry: Entry) -> Entry:
+        """Return a writable copy of an entry's tree, for one command; see `discard`. Raises TargetUnusable."""
+        name = COPY + os.urandom(6).hex()
+        with self._opened_key(key) as folder:
             try:
-                lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            except FileNotFoundError:
-                continue  # the folder was cleared away in between
-            try:
-                if _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB) is False:
-                    if not wait:
-                        os.close(lock)
-                        return None
-                    self.notify(f"waiting for another process that fetches the tree {key[:12]}")
-                    fcntl.flock(lock, fcntl.LOCK_EX)
-                if _is_at(path, lock):
-                    return lock
+                os.mkdir(name, 0o700, dir_fd=folder)
+                copied = self._new_entry(key, name, folder, name)
+                with entry.opened() as tree:
+                    os.mkdir(copied.tree)
+                    copy_tree(tree, copied.tree)
+            except OSError as error:
+                _remove(folder, name)
+                raise unusable(error, os.path.join(self.place.path, key)) from None
             except BaseException:
-                os.close(lock)
+                _remove(folder, name)
                 raise
-            os.close(lock)  # cleared away by whoever had it
+        return copied
+
+    def discard(self, key: str, copied: Entry) -> bool:
+        """Let go of a copy and remove it, unless something else still uses it; whether it is gone."""
+        copied.close()
+        return self.evict(key, os.path.basename(copied.directory))
+
+    # --- what is there ---
+
+    def all_keys(self) -> list[str]:
+        """The keys of which there is anything, in order."""
+        return sorted(name for name in os.listdir(self.place.descriptor) if not name.startswith("."))
+
+    def kept(self, *, measure: bool = True) -> list[Kept]:
+        """Everything that is kept, what was used last first; without `measure` sizes are those noted down before."""
+        found = [self._look(key, name, measure=measure) for key in self.all_keys() for name in self._names(key)]
+        return sorted(found, key=lambda kept: -kept.used)
+
+    def evict(self, key: str, name: str) -> bool:
+        """Remove a generation, unless something uses it; whether it is gone."""
+        try:
+            with self._opened_key(key) as folder:
+                try:
+                    held = _held(folder, name, fcntl.LOCK_EX)
+                except FileNotFoundError:
+                    held = None  # killed in the middle of this very removal
+                except OSError:
+                    return False
+                if held is not None and held[1] is not True:
+                    os.close(held[0])
+                    return False
+                try:
+                    return _remove(folder, name)
+                finally:
+                    if held is not None:
+                        os.close(held[0])
+        except TargetUnusable:
+            return True  # the whole key is gone
+
+    def sweep(self) -> None:
+        """Remove what was written into and kept for long enough."""
+        oldest = time.time() - KEPT_SECONDS
+        for key in self.all_keys():
+            for name in self._names(key):
+                kind = _kind(name)
+                if kind != "tree" and self._used(key, name) < oldest:
+                    self.evict(key, name)
+
+    def shrink(self, size: int) -> int:
+        """Remove trees that were not used for longest until the cache takes no more than `size` bytes; bytes freed.
+
+        What was written into stays, and so does what is in use.
+        """
+        kept = self.kept(measure=False)
+        taken, freed = sum(each.size for each in kept), 0
+        for each in reversed(kept):
+            if taken - freed <= size:
+                break
+            if each.kind == "tree" and self.evict(each.key, each.name):
+                freed += each.size
+        return freed
 
     def clear(self, key: str) -> None:
         """Remove what killed processes left of a key, and the key where nothing else is left of it."""
@@ -184,103 +265,298 @@ class Cache:
             if folder is None:
                 return
             self._remove_leftovers(folder)
-            if self.generations(key) == []:
-                os.unlink(os.path.join(folder, "lock"))
+            if self._names(key) == []:
+                os.unlink("lock", dir_fd=folder)
                 try:
-                    os.rmdir(folder)
+                    os.rmdir(key, dir_fd=self.place.descriptor)
                 except OSError:
-                    pass  # somebody begins anew
+                    pass  # another process begins to fill it
+
+    # --- inside ---
+
+    @contextmanager
+    def _opened_key(self, key: str) -> Iterator[int]:
+        try:
+            folder = os.open(key, OPEN_DIRECTORY, dir_fd=self.place.descriptor)
+        except OSError as error:
+            raise unusable(error, os.path.join(self.place.path, key), "read") from None
+        try:
+            yield folder
+        finally:
+            os.close(folder)
+
+    def _names(self, key: str, *, served: bool = False) -> list[str]:
+        """The names of what is kept of a key; `served`: only what may be served."""
+        try:
+            with self._opened_key(key) as folder:
+                names = sorted(name for name in os.listdir(folder) if name != "lock" and not name.startswith("."))
+                if served:
+                    names = [name for name in names if _kind(name) == "tree" and not _is_altered(folder, name)]
+        except TargetUnusable:
+            return []
+        return names
+
+    def _hold(self, key: str, name: str) -> Entry | None:
+        """Hold a generation for use; None where it is being removed."""
+        try:
+            folder = os.open(key, OPEN_DIRECTORY, dir_fd=self.place.descriptor)
+        except OSError:
+            return None
+        try:
+            try:
+                descriptor, locked = _held(folder, name, fcntl.LOCK_SH)
+            except OSError:
+                return None
+            try:
+                if locked is not False:
+                    generation = os.open(name, OPEN_DIRECTORY, dir_fd=folder)
+                    if _is_at("use", descriptor, generation):
+                        return Entry(os.path.join(self.place.path, key, name), generation, descriptor)
+                    os.close(generation)
+            except OSError:
+                pass  # renamed or removed between the two calls
+            os.close(descriptor)
+        finally:
+            os.close(folder)
+        return None
+
+    def _new_entry(self, key: str, name: str, folder: int, final: str) -> Entry:
+        """Hold the new directory `name` in the key's `folder`, which will be called `final`."""
+        generation = os.open(name, OPEN_DIRECTORY, dir_fd=folder)
+        descriptor = os.open("use", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=generation)
+        _locked(descriptor, fcntl.LOCK_SH)
+        return Entry(os.path.join(self.place.path, key, final), generation, descriptor)
+
+    def _set_aside(self, key: str, name: str) -> str:
+        """Have an altered generation never served again; where it is then."""
+        aside = name
+        with self._opened_key(key) as folder:
+            try:
+                descriptor, locked = _held(folder, name, fcntl.LOCK_EX)
+            except OSError:
+                return os.path.join(self.place.path, key, MODIFIED + name, "tree")  # another process was first
+            try:
+                if locked is True:
+                    aside = MODIFIED + name
+                    os.utime(descriptor)  # from now on its days are counted
+                    os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=folder)
+                else:
+                    # A command runs in it, and finds its modules by this path.
+                    generation = os.open(name, OPEN_DIRECTORY, dir_fd=folder)
+                    try:
+                        os.close(os.open("altered", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=generation))
+                    finally:
+                        os.close(generation)
+            except OSError as error:
+                raise unusable(error, os.path.join(self.place.path, key, name)) from None
+            finally:
+                os.close(descriptor)
+        return os.path.join(self.place.path, key, aside, "tree")
+
+    @contextmanager
+    def _filling(self, key: str, *, wait: bool = True) -> Iterator[int | None]:
+        """A descriptor of a key's folder while no other process fills it; without `wait` None where one does."""
+        try:
+            folder, lock = self._lock(key, wait)
+        except OSError as error:
+            raise unusable(error, os.path.join(self.place.path, key)) from None
+        try:
+            yield folder if lock is not None else None
+        finally:
+            os.close(folder)
+            if lock is not None:
+                os.close(lock)
+
+    def _lock(self, key: str, wait: bool) -> tuple[int, int | None]:
+        while True:
+            try:
+                os.mkdir(key, 0o700, dir_fd=self.place.descriptor)
+            except FileExistsError:
+                pass
+            try:
+                folder = os.open(key, OPEN_DIRECTORY, dir_fd=self.place.descriptor)
+            except FileNotFoundError:
+                continue  # cleared away in between
+            try:
+                lock = os.open("lock", _LOCK | os.O_CREAT, 0o600, dir_fd=folder)
+            except FileNotFoundError:
+                os.close(folder)
+                continue
+            except BaseException:
+                os.close(folder)
+                raise
+            try:
+                if _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB) is False:
+                    if not wait:
+                        os.close(lock)
+                        return folder, None
+                    self.notify(f"waiting for another process that fetches the tree {key[:12]}")
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                if _is_at("lock", lock, folder):
+                    return folder, lock
+            except BaseException:
+                os.close(lock)
+                os.close(folder)
+                raise
+            os.close(lock)  # cleared away by the process that had it
+            os.close(folder)
 
     def _tidy(self, key: str) -> None:
         """As `clear`, after an error that says more than what may fail here."""
         try:
             self.clear(key)
         except (OSError, TargetUnusable):
-            pass  # the next one that fills or prunes it comes by here
+            pass  # the next process that fills or prunes the key does it
 
-    def _remove_leftovers(self, folder: str) -> None:
-        """With the lock in hand, whatever is being filled is being filled by nobody."""
+    def _remove_leftovers(self, folder: int) -> None:
+        """With the lock in hand, no living process is filling anything here."""
         for name in os.listdir(folder):
             if name.startswith(_FILLING):
                 _remove(folder, name)
 
-    def _made(self, folder: str, make: Callable[[str], None]) -> None:
+    def _make_room(self, free: int, error: NoSpace) -> None:
+        """Remove trees before another attempt; `free` bytes were too few. Raises `error` where none can go."""
+        taken = sum(each.size for each in self.kept(measure=False))
+        # Each attempt has at least twice as much room as the one before.
+        if not self.shrink(max(taken - max(free, _LEAST_FREED), 0)):
+            error.hints = (
+                "git coderepo cache list shows what the cache takes, git coderepo cache prune removes it",
+                "or name a directory on another file system: CODEREPO_CACHE_DIR",
+            )
+            raise error
+        self.notify("the file system is full: trees that were not used for longest were removed from the cache")
+
+    def _made(self, key: str, folder: int, make: Callable[[str], bytes]) -> Entry:
         """A new generation; what a killed process left of its own goes first."""
         self._remove_leftovers(folder)
         number = os.urandom(6).hex()
-        filling = os.path.join(folder, _FILLING + number)
-        generation = os.path.join(folder, number)
+        filling = _FILLING + number
+        place = os.path.join(self.place.path, key)
+        entry = None
         try:
-            os.mkdir(filling)
-            os.close(os.open(os.path.join(filling, "use"), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
-            tree = os.path.join(filling, "tree")
-            make(tree)
-            make_read_only(tree)
-            known = f"{contents_id(tree)}\n{stamp(tree)}"
-            write_whole(os.fsencode(os.path.join(filling, "stamp")), known.encode())
-            descriptor = os.open(filling, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            os.mkdir(filling, 0o700, dir_fd=folder)
+            entry = self._new_entry(key, filling, folder, number)
+            generation = os.open(filling, OPEN_DIRECTORY, dir_fd=folder)
             try:
-                sync_file_system(descriptor)
+                tree = os.path.join(place, filling, "tree")
+                _write(generation, "listing", make(tree))
+                make_read_only(tree)
+                _write(generation, "size", b"%d" % _measured(generation))
+                sync_file_system(generation)
             finally:
-                os.close(descriptor)
-            os.rename(filling, generation)
-        except OSError as error:
-            _remove(folder, _FILLING + number)
-            raise unusable(error, folder) from None
-        except BaseException:
-            _remove(folder, _FILLING + number)
+                os.close(generation)
+            os.rename(filling, number, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException as error:
+            if entry is not None:
+                entry.close()
+            _remove(folder, filling)
+            if isinstance(error, OSError):
+                raise unusable(error, place) from None
             raise
+        return entry
+
+    def _look(self, key: str, name: str, *, measure: bool) -> Kept:
+        size, kind = 0, _kind(name)
+        try:
+            with self._opened_key(key) as folder:
+                generation = os.open(name, OPEN_DIRECTORY, dir_fd=folder)
+                try:
+                    if kind == "tree" and _exists(generation, "altered"):
+                        kind = "modified"
+                    noted = None if measure or kind != "tree" else _contents(generation, "size", 32)
+                    size = int(noted) if noted is not None and noted.isdigit() else _measured(generation)
+                finally:
+                    os.close(generation)
+        except (OSError, TargetUnusable):
+            pass  # removed while we look
+        return Kept(key, name, os.path.join(self.place.path, key, name), size, self._used(key, name), kind)
+
+    def _used(self, key: str, name: str) -> float:
+        """When it was used last, in seconds since the epoch; of one that was set aside, since when it is."""
+        path = f"{key}/{name}"
+        for each in (f"{path}/use", path):
+            try:
+                return os.stat(each, dir_fd=self.place.descriptor, follow_symlinks=False).st_mtime
+            except OSError:
+                continue
+        return time.time()  # removed while we look
 
 
-def _hold(generation: str) -> Entry | None:
-    """Hold a generation for use; None where it is being evicted."""
+def _kind(name: str) -> str:
+    """What a name tells, see `Kept`."""
+    return "modified" if name.startswith(MODIFIED) else "copy" if name.startswith(COPY) else "tree"
+
+
+def _is_altered(folder: int, name: str) -> bool:
+    return _exists(folder, f"{name}/altered")
+
+
+def _exists(folder: int, path: str) -> bool:
     try:
-        descriptor = os.open(os.path.join(generation, "use"), os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return None
-    if _locked(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB) is False or not os.path.exists(generation):
-        os.close(descriptor)
-        return None
-    return Entry(generation, descriptor)
-
-
-def evict(generation: str) -> bool:
-    """Remove a generation, unless somebody uses it; whether it is gone."""
-    try:
-        descriptor = os.open(os.path.join(generation, "use"), os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        descriptor = -1  # killed in the middle of this very removal
+        os.stat(path, dir_fd=folder, follow_symlinks=False)
     except OSError:
         return False
+    return True
+
+
+def _held(folder: int, name: str, kind: int) -> tuple[int, bool | None]:
+    """The open `use` of a generation, and whether its lock is ours; see `_locked`. Raises OSError."""
+    descriptor = os.open(f"{name}/use", _LOCK, dir_fd=folder)
     try:
-        if descriptor >= 0 and _locked(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB) is not True:
-            return False
-        folder, name = os.path.split(generation)
-        _remove(folder, name)
-        return not os.path.lexists(generation)
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)
+        return descriptor, _locked(descriptor, kind | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
-def _remove(folder: str, name: str) -> None:
+def _contents(folder: int, name: str, most: int) -> bytes | None:
+    """What is in a plain file; None where there is none, or a larger one than `most`."""
+    try:
+        file = os.open(name, _OPEN, dir_fd=folder)
+    except OSError:
+        return None
+    with open(file, "rb") as opened:
+        facts = os.fstat(file)
+        return opened.read(most) if stat.S_ISREG(facts.st_mode) and facts.st_size <= most else None
+
+
+def _write(folder: int, name: str, contents: bytes) -> None:
+    with open(os.open(name, _NEW, 0o600, dir_fd=folder), "wb") as file:
+        file.write(contents)
+
+
+def _measured(generation: int) -> int:
+    """The bytes that a directory takes on the disk."""
+    size = 0
+    for _, _, names, here in os.fwalk(".", dir_fd=generation, onerror=None):
+        for name in names:
+            try:
+                size += os.stat(name, dir_fd=here, follow_symlinks=False).st_blocks * 512
+            except OSError:
+                continue  # removed while we look
+    return size
+
+
+def _free(descriptor: int) -> int:
+    found = os.fstatvfs(descriptor)
+    return found.f_bavail * found.f_frsize
+
+
+def _remove(folder: int, name: str) -> bool:
     """Remove a directory of ours with all in it, as far as it goes: what is left is found by a later call."""
     try:
-        parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        remove_tree(name, parent=folder)
+    except FileNotFoundError:
+        return True
     except OSError:
-        return
-    try:
-        remove_tree(name, parent=parent)
-    except OSError:
-        pass
-    finally:
-        os.close(parent)
+        return False
+    return True
 
 
-def _is_at(path: str, descriptor: int) -> bool:
+def _is_at(name: str, descriptor: int, folder: int) -> bool:
     """Whether the open file is still the one of that name."""
     try:
-        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+        return os.path.samestat(os.stat(name, dir_fd=folder, follow_symlinks=False), os.fstat(descriptor))
     except FileNotFoundError:
         return False
 

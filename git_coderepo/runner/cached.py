@@ -5,40 +5,61 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from git_coderepo.errors import CodeRepoError, TreeDiffers
-from git_coderepo.git import Git
+from git_coderepo.errors import CodeRepoError
 from git_coderepo.runner.cache import Cache, Entry
-from git_coderepo.runner.cacheplace import cache_place, known_cache_place, other_parts
-from git_coderepo.runner.copying import NoClones, can_share_blocks, copy_tree
+from git_coderepo.runner.cacheplace import cache_place, known_cache_place
+from git_coderepo.runner.copying import NoClones, can_share_blocks, copy_listed, copy_tree
+from git_coderepo.runner.directories import OPEN_DIRECTORY
 from git_coderepo.runner.fetch import fetch
-from git_coderepo.runner.receipt import Receipt
-from git_coderepo.runner.stamps import contents_id
+from git_coderepo.runner.lfs import summed
+from git_coderepo.runner.proof import Proof, flat, prove, read_listing
+from git_coderepo.runner.receipt import Hashed, Receipt
+from git_coderepo.runner.stamps import stamp
 from git_coderepo.runner.target import Target
-from git_coderepo.runner.verification import verify_directory
 from git_coderepo.runner.wanted import Wanted
 from git_coderepo.settings import Settings
 
-TRUST = ("own", "ask", "any")
+
+def open_cache(settings: Settings, *, notify: Callable[[str], None]) -> Cache:
+    """Return this user's cache, made where there is none. Raises TargetUnusable where there is no place for one."""
+    _check_trust(settings, notify)
+    return Cache(cache_place(settings, notify=notify), notify=notify, limit=cache_limit(settings))
 
 
-class CacheRules(NamedTuple):
-    """What the settings say: `trust` is whose trees are used, `fill` whether a fetch keeps what it brings.
+def known_cache(settings: Settings, *, notify: Callable[[str], None]) -> Cache | None:
+    """Return this user's cache if there is one; nothing is made."""
+    _check_trust(settings, notify)
+    place = known_cache_place(settings)
+    return None if place is None else Cache(place, notify=notify, limit=cache_limit(settings))
 
-    `own`: those that this user made, without a question; `ask`: others' too, after the platform said that it would
-    serve the code; `any`: whatever verifies.
+
+def cache_limit(settings: Settings) -> int | None:
+    """`coderepo.cacheLimit` in bytes, None where there is none."""
+    return settings.size("cacheLimit", 0) or None
+
+
+def _check_trust(settings: Settings, notify: Callable[[str], None]) -> None:
+    if settings.text("cacheTrust") not in (None, "own"):
+        notify(
+            "warning: coderepo.cacheTrust has no effect any more: only your own cached trees are used "
+            "(coderepo.store shares snapshots between users)"
+        )
+
+
+class InCache(NamedTuple):
+    """A proved tree in the cache, held for use.
+
+    `stamp` was taken before it was hashed: while it stays, nothing has changed since.
     """
 
-    trust: str = "own"
-    fill: bool = False
-
-    @classmethod
-    def of(cls, settings: Settings) -> CacheRules:
-        """From `coderepo.cacheTrust` and `coderepo.cache`."""
-        return cls(settings.choice("cacheTrust", TRUST, "own"), settings.flag("cache", False))
+    entry: Entry
+    receipt: Receipt
+    stamp: str
 
 
 def fetch_with_cache(
@@ -51,7 +72,7 @@ def fetch_with_cache(
     lfs: bool = True,
     **options: Any,
 ) -> Receipt:
-    """As `fetch`, whose `options` it takes; but what the cache has is copied out of it, and proved once more.
+    """As `fetch`, whose `options` it takes; but what the cache has is copied out of it, and the copy is proved.
 
     What it lacks goes straight into `directory`, and into the cache with `fill`, with `coderepo.cache`, or where the
     file system can share the blocks of both. The cache has whole trees, and what Git LFS keeps of them: a part of one,
@@ -59,46 +80,55 @@ def fetch_with_cache(
     """
     if wanted.keep or not lfs:
         return fetch(wanted, directory, lfs=lfs, **options)
-    rules = CacheRules.of(settings)
-    if fill or rules.fill:
-        cache = Cache(cache_place(settings, notify=notify), notify=notify)
-        with Target(directory) as target:
-            entry, receipt = cached_tree(wanted, cache, rules, **options)
-            with entry:
-                _copy_out(entry, target)
-        return receipt
-    place = known_cache_place(settings)
-    if place is None:
-        return fetch(wanted, directory, **options)
-    cache = Cache(place, notify=notify)
     started = time.time()
-    if rules.trust == "ask":
-        _ask(wanted)
-    entry_here = cache.find(cache_key(wanted))
-    if entry_here is None:
-        return fetch(wanted, directory, proved=partial(_offer, cache, wanted), **options)
-    with entry_here, Target(directory) as target:
-        _copy_out(entry_here, target)
-        return _hit(wanted, started)
+    if fill or settings.flag("cache", False):
+        cache = open_cache(settings, notify=notify)
+        with Target(directory) as target:
+            filling = _Filling(wanted, options)
+            entry, proof = cache.fill(cache_key(wanted), partial(_copied, wanted, target), filling.make)
+            with entry:
+                if proof is None:
+                    proof = _copied(wanted, target, entry)
+            target.publish()
+        return filling.made or _hit(wanted, proof, "copy", started)
+    known = known_cache(settings, notify=notify)
+    if known is None:
+        return fetch(wanted, directory, **options)
+    with ExitStack() as stack:
+        # The target is only looked at where there is something to copy: `fetch` looks at it itself.
+        place: list[Target] = []
+
+        def copied(entry: Entry) -> Proof:
+            if not place:
+                place.append(stack.enter_context(Target(directory)))
+            return _copied(wanted, place[0], entry)
+
+        found = known.find(cache_key(wanted), copied)
+        if found is not None:
+            found[0].close()
+            place[0].publish()
+            return _hit(wanted, found[1], "copy", started)
+    return fetch(wanted, directory, proved=partial(_offer, known, wanted), **options)
 
 
-def cached_tree(wanted: Wanted, cache: Cache, rules: CacheRules, **options: Any) -> tuple[Entry, Receipt]:
-    """The tree in the cache, held for use, and how it came there. `options` are those of `fetch`, which it may call.
+def cached_tree(wanted: Wanted, cache: Cache, **options: Any) -> InCache:
+    """Return the tree in the cache, proved and held for use. `options` are those of `fetch`, which it may call.
 
     Raises what `fetch` raises; then the cache is as it was.
     """
     started = time.time()
-    made: list[Receipt] = []
 
-    def make(directory: str) -> None:
-        if rules.trust != "own" and _from_others(wanted, cache, directory):
-            return
-        made.append(fetch(wanted, directory, **options))
+    def check(entry: Entry) -> tuple[str, Proof]:
+        with entry.opened() as tree:
+            return stamp(tree), prove(wanted, tree, entry.listing())
 
-    if rules.trust == "ask":
-        _ask(wanted)
-    entry = cache.fill(cache_key(wanted), make)
-    return entry, made[0] if made else _hit(wanted, started)
+    filling = _Filling(wanted, options)
+    entry, found = cache.fill(cache_key(wanted), check, filling.make)
+    if found is not None:
+        return InCache(entry, _hit(wanted, found[1], "cache", started), found[0])
+    assert filling.made is not None
+    with entry.opened() as tree:
+        return InCache(entry, filling.made, stamp(tree))
 
 
 def cache_key(wanted: Wanted) -> str:
@@ -110,63 +140,66 @@ def cache_key(wanted: Wanted) -> str:
     return f"{wanted.tree.hex}-{digest[:32]}"
 
 
-def _ask(wanted: Wanted) -> None:
-    """Have the platform say that it would serve the code to whoever asks; raises what it answers otherwise."""
-    if wanted.problem is not None:
-        raise wanted.problem
-    if wanted.base is not None:
-        platform = wanted.base.platform
-        platform.login()
-        if platform.has_commit(wanted.base.commit) is False:
-            raise CodeRepoError(f"the platform no longer has the commit {wanted.base.commit}")
+class _Filling:
+    """Fetches a tree into the cache; `made` is the receipt, None where that was not necessary."""
+
+    def __init__(self, wanted: Wanted, options: dict[str, Any]) -> None:
+        self._wanted = wanted
+        self._options = options
+        self.made: Receipt | None = None
+
+    def make(self, directory: str) -> bytes:
+        listings: list[bytes] = []
+        self.made = fetch(self._wanted, directory, proved=lambda _, listing: listings.append(listing), **self._options)
+        return listings[0]
 
 
-def _from_others(wanted: Wanted, cache: Cache, directory: str) -> bool:
-    """Make the tree from what another user keeps of it; every byte is hashed on our side. Whether it was there."""
-    for part in other_parts(cache.place):
-        for tree in Cache(part, notify=_silent).trees(cache_key(wanted)):
-            try:
-                with Target(directory) as target:
-                    made = target.fresh()
-                    copy_tree(tree, made)
-                    if verify_directory(wanted, made, git=Git()).same_tree:
-                        target.publish()
-                        return True
-            except CodeRepoError:
-                continue  # evicted meanwhile, or not for us to read: the platform has it
-    return False
-
-
-def _copy_out(entry: Entry, target: Target) -> None:
+def _copied(wanted: Wanted, target: Target, entry: Entry) -> Proof:
+    """Copy an entry's tree into the target and prove the copy. Raises TreeAltered, TargetUnusable."""
+    listing = entry.listing()
+    paths = flat(read_listing(wanted, listing))
     made = target.fresh()
-    copy_tree(entry.tree, made)
-    if contents_id(made) != entry.contents:
-        raise TreeDiffers("what came out of the cache is not what was put into it: nothing was kept")
-    target.publish()
+    with entry.opened() as tree:
+        copy_listed(tree, made, paths)
+    copy = os.open(made, OPEN_DIRECTORY)
+    try:
+        return prove(wanted, copy, listing)
+    finally:
+        os.close(copy)
 
 
-def _offer(cache: Cache, wanted: Wanted, directory: str) -> None:
+def _offer(cache: Cache, wanted: Wanted, directory: str, listing: bytes) -> None:
     """Keep what was just proved in `directory`, if that costs no space: where blocks can be shared."""
-    if not can_share_blocks(directory, cache.place):
+    if not can_share_blocks(directory, cache.place.path):
         return
 
-    def make(tree: str) -> None:
+    def make(tree: str) -> bytes:
         os.mkdir(tree)
         copy_tree(directory, tree, clones_only=True)
+        return listing
 
     try:
-        cache.fill(cache_key(wanted), make).__exit__()
+        cache.fill(cache_key(wanted), lambda entry: None, make)[0].close()
     except CodeRepoError as error:
         if not isinstance(error, NoClones):
             cache.notify(f"warning: the cache: {error.message}")
 
 
-def _hit(wanted: Wanted, started: float) -> Receipt:
+def _hit(wanted: Wanted, proof: Proof, what: str, started: float) -> Receipt:
+    """The receipt of a tree that was in the cache; `what` was hashed, see `Hashed`."""
+    nodes = list(proof.nodes())
     receipt = Receipt(
-        tree=wanted.tree, tree_by=wanted.tree_by, method="cache", started=started, finished=time.time(), cache_hit=True
+        tree=wanted.tree,
+        tree_by=wanted.tree_by,
+        method="cache",
+        started=started,
+        finished=time.time(),
+        files=proof.files,
+        outside_links=tuple(prefix + path for prefix, node in nodes for path in node.outside),
+        conversions=tuple(each.below(prefix) for prefix, node in nodes for each in node.conversions),
+        submodules=tuple(proof.receipts("cache")),
+        lfs=summed(node.lfs for _, node in nodes if node.lfs is not None),
+        cache_hit=True,
+        proof=Hashed(what, sum(node.files for _, node in nodes), sum(node.size for _, node in nodes)),
     )
     return receipt._replace(**wanted.receipt)  # type: ignore[arg-type]
-
-
-def _silent(text: str) -> None:
-    return None

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import stat
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from git_coderepo.errors import CodeRepoError, TargetUnusable
 from git_coderepo.paths import quoted
+from git_coderepo.runner.private import check_own, open_private, open_unexchangeable
 from git_coderepo.runner.temporary import temporary_place
 from git_coderepo.settings import Settings
 
 # The number changes with the form of what is below.
-_PART = "trees-1-"
+_PART = "trees-2-"
 
 
-def cache_place(settings: Settings, *, notify: Callable[[str], None]) -> str:
-    """The absolute path of this user's part of the cache, which exists and is writable.
+class CachePlace(NamedTuple):
+    """This user's part of the cache: `path` for people and for commands, `descriptor` for everything else.
+
+    The directory is this user's alone (0700), and no other user can exchange it or a directory above it, so that
+    `path` goes on naming what `descriptor` has open, which it has until the process ends.
+    """
+
+    path: str
+    descriptor: int
+
+
+def cache_place(settings: Settings, *, notify: Callable[[str], None]) -> CachePlace:
+    """Return this user's part of the cache, which exists and is writable.
 
     Tried in this order: `coderepo.cacheDir` (`CODEREPO_CACHE_DIR`), the user's cache directory, the one for temporary
     files. `notify` hears of one that was named and cannot be used. Raises TargetUnusable where none can.
     """
     reasons = []
-    for directory, mode, named in _candidates(settings):
+    for directory, named, alone in _candidates(settings):
         try:
-            return _own_part(directory, mode)
+            return _own_part(directory, make=True, alone=alone)
         except OSError as error:
-            reasons.append(f"{quoted(os.fsencode(directory))} ({(error.strerror or str(error)).lower()})")
+            reasons.append(f"{quoted(os.fsencode(directory))} ({_reason(error)})")
             if named:
                 notify(f"warning: the cache cannot be in {reasons[-1]}")
     tried = f": not {', not '.join(reasons)}" if reasons else ""
@@ -36,33 +49,29 @@ def cache_place(settings: Settings, *, notify: Callable[[str], None]) -> str:
     )
 
 
-def known_cache_place(settings: Settings) -> str | None:
-    """The same where there is such a part already, else None: nothing is made."""
-    for directory, _, _ in _candidates(settings):
-        own = os.path.join(directory, f"{_PART}{os.geteuid()}")
-        if os.path.isdir(own):
-            try:
-                return _own_part(directory, 0o700)
-            except OSError:
-                continue
+def known_cache_place(settings: Settings) -> CachePlace | None:
+    """Return the same where there is such a part already, else None: nothing is made."""
+    for directory, _, alone in _candidates(settings):
+        try:
+            return _own_part(directory, make=False, alone=alone)
+        except OSError:
+            continue
     return None
 
 
-def other_parts(place: str) -> list[str]:
-    """The parts of the same cache that belong to others."""
-    above, own = os.path.split(place)
-    names = sorted(name for name in os.listdir(above) if name.startswith(_PART) and name != own)
-    return [os.path.join(above, name) for name in names]
+def _reason(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return reason if error.errno == errno.EPERM else reason.lower()  # EPERM is ours, and names a directory
 
 
-def _candidates(settings: Settings) -> Iterator[tuple[str, int, bool]]:
-    """(directory, the mode of a part that is made in it, whether the user named it)."""
+def _candidates(settings: Settings) -> Iterator[tuple[str, bool, bool]]:
+    """(directory, whether the user named it, whether it has to be this user's own)."""
     named = settings.text("cacheDir")
     if named:
         expanded = os.path.expanduser(named)
         if not os.path.isabs(expanded):
             raise CodeRepoError(f"'coderepo.cacheDir' is no absolute path: '{named}'")
-        yield expanded, 0o755, True
+        yield expanded, True, False
     from platformdirs import user_cache_path
 
     try:
@@ -70,30 +79,32 @@ def _candidates(settings: Settings) -> Iterator[tuple[str, int, bool]]:
     except RuntimeError:
         users = ""  # neither a HOME nor an entry in passwd(5), say newer releases of platformdirs
     if os.path.isabs(users) and users.count("/") > 1:  # and older ones `~/…`; with `/` as HOME it is `/.cache/…`
-        yield users, 0o700, False
+        yield users, False, False
     temporary = temporary_place()
     if temporary is not None:
-        yield os.path.join(temporary, f"git-coderepo-{os.geteuid()}"), 0o700, False
+        yield os.path.join(temporary, f"git-coderepo-{os.geteuid()}"), False, True
 
 
-def _own_part(directory: str, mode: int) -> str:
-    """This user's part, made where it is not there; raises OSError, PermissionError where others could replace it."""
+def _own_part(directory: str, *, make: bool, alone: bool) -> CachePlace:
+    """This user's part, with `make` made where it is absent; `alone`: `directory` itself has to be this user's, too.
+
+    Raises OSError, PermissionError where others could put something else in its place.
+    """
+    name = f"{_PART}{os.geteuid()}"
+    around = open_unexchangeable(directory, make=make)
     try:
-        os.makedirs(directory, 0o777 if mode & 0o077 else 0o700)
-    except FileExistsError:
-        pass
-    around = os.stat(directory)
-    if around.st_mode & 0o022 and not around.st_mode & stat.S_ISVTX:
-        raise PermissionError(0, "others can replace what lies there, it has no sticky bit")
-    own = os.path.join(directory, f"{_PART}{os.geteuid()}")
+        if alone:
+            check_own(os.fstat(around), directory)
+        own = open_private(name, around, make=make)
+    finally:
+        os.close(around)
     try:
-        os.mkdir(own, mode)
-    except FileExistsError:
-        pass
-    facts = os.lstat(own)
-    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o022:
-        raise PermissionError(0, "somebody else may write there")
-    probe = os.path.join(own, f".probe-{os.getpid()}-{os.urandom(4).hex()}")
-    os.mkdir(probe)
-    os.rmdir(probe)
-    return own
+        probe = f".probe-{os.getpid()}-{os.urandom(4).hex()}"
+        os.mkdir(probe, 0o700, dir_fd=own)
+        os.rmdir(probe, dir_fd=own)
+    except OSError as error:
+        # On a full file system the trees that lie here already can be used, and can make room.
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            os.close(own)
+            raise
+    return CachePlace(os.path.join(directory, name), own)

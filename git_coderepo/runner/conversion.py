@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from git_coderepo.attributes import Attributes
 from git_coderepo.conversion import CHANGING, CLEANING, Conversion
@@ -48,6 +48,10 @@ class Converted:
     files: int = 0
     left: list[bytes] = field(default_factory=list)
 
+    def below(self, prefix: bytes) -> Converted:
+        """The same, with paths that begin with `prefix`."""
+        return replace(self, left=[prefix + path for path in self.left])
+
 
 def convert(directory: Root, tree: Listing) -> tuple[Converted, ...]:
     """Turn the proved blobs in `directory`, which `tree` lists, into what `git checkout` without configuration makes.
@@ -56,36 +60,86 @@ def convert(directory: Root, tree: Listing) -> tuple[Converted, ...]:
     known here, that is larger than LARGEST or that could not be checked in again keeps its bytes, and is named in what
     is returned. Raises TargetUnusable, UnsafeTree.
     """
-    found: dict[tuple[str, str, str | None], Converted] = {}
+    notes = _Notes()
+    with Directories(directory) as directories:
+        for path, name, entries, conversion in _asked(directories, tree, CHANGING):
+            if _left_alone(conversion, path, notes):
+                continue
+            blob = _read(directories, path)
+            contents = _noted(conversion, name, path, blob, entries[name][6:].hex(), notes)
+            if contents is not None and contents != blob:
+                _rewrite(directories, path, contents)
+    return notes.all()
 
-    def note(kind: str, value: bytes | str, path: bytes, reason: str | None) -> None:
+
+def converted(
+    directory: Root, tree: Listing, differing: Container[bytes], object_format: str
+) -> tuple[tuple[Converted, ...], frozenset[bytes], frozenset[bytes]]:
+    """Return what `convert` returned, the files that are what it makes of their blobs, and those that are not.
+
+    `tree` has the recorded ids; `differing` are the paths whose own bytes have another id. To check a file in again is
+    not enough: anything between the dollars of `$Id: …$` gives the same blob. Raises TargetUnusable, UnsafeTree.
+    """
+    notes = _Notes()
+    exact: set[bytes] = set()
+    wrong: set[bytes] = set()
+    with Directories(directory) as directories:
+        for path, name, entries, conversion in _asked(directories, tree, CHANGING):
+            if _left_alone(conversion, path, notes):
+                continue
+            here = _read(directories, path)
+            id = entries[name][6:]
+            blob = here
+            if path in differing:
+                blob = None if here is None else _checked_in(conversion, name, here)
+                if blob is None or blob_id(blob, object_format) != id:
+                    wrong.add(path)
+                    continue
+            contents = _noted(conversion, name, path, blob, id.hex(), notes)
+            (exact if contents == here else wrong).add(path)
+    return notes.all(), frozenset(exact), frozenset(wrong)
+
+
+class _Notes:
+    """What became of files, by attribute, value and reason."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str, str | None], Converted] = {}
+
+    def note(self, kind: str, value: bytes | str, path: bytes, reason: str | None) -> None:
         text = value if isinstance(value, str) else value.decode("ascii", "backslashreplace")
-        each = found.setdefault((kind, text, reason), Converted(kind, text[:200], reason))
+        each = self._found.setdefault((kind, text, reason), Converted(kind, text[:200], reason))
         if reason is None:
             each.files += 1
         else:
             each.left.append(path)
 
-    with Directories(directory) as directories:
-        for path, name, entries, conversion in _asked(directories, tree, CHANGING):
-            if conversion.driver == b"lfs":
-                continue
-            if conversion.driver is not None:
-                note("filter", conversion.driver, path, NEVER_RUN)
-            if not conversion.changes:
-                continue
-            blob = _read(directories, path)
-            changed: list[str] = []
-            reason: str | None = _TOO_LARGE
-            contents = blob
-            if blob is not None:
-                reason, contents = _checked_out(conversion, name, blob, entries[name][6:].hex(), changed)
-            for kind, value in _kinds(conversion):
-                if reason is not None or kind in changed:
-                    note(kind, value, path, reason)
-            if contents is not None and contents != blob:
-                _rewrite(directories, path, contents)
-    return tuple(found[key] for key in sorted(found, key=repr))
+    def all(self) -> tuple[Converted, ...]:
+        return tuple(self._found[key] for key in sorted(self._found, key=repr))
+
+
+def _left_alone(conversion: Conversion, path: bytes, notes: _Notes) -> bool:
+    """Whether nothing is done to a file; a filter that is never run is noted."""
+    if conversion.driver == b"lfs":
+        return True
+    if conversion.driver is not None:
+        notes.note("filter", conversion.driver, path, NEVER_RUN)
+    return not conversion.changes
+
+
+def _noted(
+    conversion: Conversion, name: bytes, path: bytes, blob: bytes | None, id: str, notes: _Notes
+) -> bytes | None:
+    """What a blob becomes, noted; None of one that is too large (and given as None)."""
+    changed: list[str] = []
+    reason: str | None = _TOO_LARGE
+    contents = blob
+    if blob is not None:
+        reason, contents = _checked_out(conversion, name, blob, id, changed)
+    for kind, value in _kinds(conversion):
+        if reason is not None or kind in changed:
+            notes.note(kind, value, path, reason)
+    return contents
 
 
 def restore(directory: Root, tree: Listing, object_format: str, *, proved: Container[bytes] = ()) -> int:

@@ -8,10 +8,14 @@ import os
 import stat
 
 from git_coderepo.errors import CodeRepoError
+from git_coderepo.objects import GITLINK
 from git_coderepo.runner.directories import Directories, unusable
+from git_coderepo.runner.limits import Limits
+from git_coderepo.runner.listing import Listing
 
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_GITLINK = b"%06o" % GITLINK
 # ioctl_ficlone(2): a new file that shares the blocks of another until one of them is written to.
 _FICLONE = 0x40049409
 _PIECE = 1 << 20
@@ -21,7 +25,7 @@ class NoClones(CodeRepoError):
     """The two directories are on no file system that can share blocks."""
 
 
-def copy_tree(source: str, target: str, *, clones_only: bool = False) -> None:
+def copy_tree(source: str | int, target: str, *, clones_only: bool = False) -> None:
     """Copy what is below `source` into `target`, which is empty: directories, files with their exec bit, links.
 
     Files get the modes 666 or 777 less the umask and the present time, and are never hard links: who writes into the
@@ -45,6 +49,45 @@ def copy_tree(source: str, target: str, *, clones_only: bool = False) -> None:
                             clone = _copy_file(name, reading, writing, clone=clone, clones_only=clones_only)
             except OSError as error:
                 raise unusable(error, here or target) from None
+
+
+def copy_listed(source: int, target: str, listing: Listing) -> None:
+    """Copy those paths below the open directory `source` that `listing` has into `target`, as `copy_tree` does.
+
+    Nothing else is read, however large it is, and what is no longer a file or a link is left out: whoever asked hashes
+    the copy. Raises TargetUnusable.
+    """
+    clone = True
+    left = Limits().bytes  # a sparse file may claim to be of any size
+    with Directories(source) as sources, Directories(target) as targets:
+        for here in sorted(listing.directories):
+            try:
+                writing = targets.make(here)
+                try:
+                    reading = sources.open(here)
+                except OSError:
+                    continue  # not there, or no directory any more
+                for name, packed in listing.directories[here].items():
+                    if packed[:6] == _GITLINK:
+                        targets.make(here + b"/" + name if here else name)
+                        reading, writing = sources.open(here), targets.open(here)
+                        continue
+                    try:
+                        facts = os.stat(name, dir_fd=reading, follow_symlinks=False)
+                        link = os.readlink(name, dir_fd=reading) if stat.S_ISLNK(facts.st_mode) else None
+                    except OSError:
+                        continue
+                    if link is not None:
+                        os.symlink(link, name, dir_fd=writing)
+                    elif stat.S_ISREG(facts.st_mode) and facts.st_size <= left and _may_read(name, reading):
+                        left -= facts.st_size
+                        clone = _copy_file(name, reading, writing, clone=clone, clones_only=False)
+            except OSError as error:
+                raise unusable(error, here or target) from None
+
+
+def _may_read(name: bytes, parent: int) -> bool:
+    return os.access(name, os.R_OK, dir_fd=parent, effective_ids=os.access in os.supports_effective_ids)
 
 
 def can_share_blocks(one: str, other: str) -> bool:

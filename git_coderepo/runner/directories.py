@@ -6,7 +6,7 @@ import errno
 import os
 from itertools import islice
 
-from git_coderepo.errors import TargetUnusable, UnsafeTree
+from git_coderepo.errors import NoSpace, TargetUnusable, UnsafeTree
 from git_coderepo.paths import quoted
 
 # A path, or the descriptor of an open directory.
@@ -53,7 +53,8 @@ def unusable(
     if error.errno == errno.ENOSPC and _has_no_inode(path if where is None else where):
         reason = "the file system has no inode left for another file"
         hints = ["remove some files (df -i shows how many there may be), or name a directory on another file system"]
-    return TargetUnusable(f"cannot {verb} {quoted(os.fsencode(path))}: {reason}", hints=hints)
+    kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else TargetUnusable
+    return kind(f"cannot {verb} {quoted(os.fsencode(path))}: {reason}", hints=hints)
 
 
 def _has_no_inode(place: Root) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from git_coderepo.checkout.store import write_whole
@@ -15,6 +16,17 @@ from git_coderepo.runner.order import FetchOrder
 from git_coderepo.runner.temporary import temporary_directory, temporary_place
 from git_coderepo.scratch_directory import scratch_directory
 from git_coderepo.urls import RemoteURL
+
+# What tells this program, and nothing else, how to reach a platform. The platforms' own variables are the job's.
+CREDENTIAL_VARIABLES = ("CODEREPO_TOKEN", "CODEREPO_TOKEN_FILE", "CODEREPO_CREDENTIALS_FILE", "CODEREPO_TOKEN_ORIGIN")
+
+# Modules that Python imports by itself. No other module imports the others that are left out here.
+_STANDARD = (sys.stdlib_module_names | {"sitecustomize", "usercustomize"}) - {
+    "antigravity", "idlelib", "test", "this", "turtle", "turtledemo",
+}  # fmt: skip
+# Nothing can be made there. An ordinary directory would have to be new each time: bytecode is believed unread.
+_NO_BYTECODE = os.path.join(os.devnull, "bytecode")
+_SUFFIXES = ("py", "pyc", "so", "pyd")
 
 
 def working_directory(tree: str, wanted: bytes, *, make: bool) -> str:
@@ -55,18 +67,32 @@ def manifest_file(order: FetchOrder, otherwise: str | None = None) -> Iterator[s
 
 
 def execution_environment(
-    order: FetchOrder, tree: str, directory: str, manifest_path: str | None, environment: Mapping[str, str]
+    order: FetchOrder,
+    tree: str,
+    directory: str,
+    manifest_path: str | None,
+    environment: Mapping[str, str],
+    *,
+    notify: Callable[[str], None],
+    keep_credentials: bool = False,
 ) -> dict[str, str]:
     """What the command is told: the variables of a recorded run, PYTHONPATH, and what trackers ask for without `.git`.
 
-    Variables of trackers that are set already stay as they are.
+    Variables of trackers that are set already stay as they are. Credentials that are meant for this program are taken
+    out, unless `keep_credentials`: the code that was fetched is not who they were given to. `notify` hears of
+    directories that cannot be on PYTHONPATH.
     """
     wanted, manifest = order.wanted, order.manifest
     found = {
         **environment,
         "CODEREPO_TREE": wanted.tree.hex,
-        "PYTHONPATH": python_path(tree, directory, environment),
+        "PYTHONPATH": python_path(tree, directory, environment, notify=notify),
     }
+    for name in () if keep_credentials else CREDENTIAL_VARIABLES:
+        found.pop(name, None)
+    if "PYTHONPYCACHEPREFIX" not in environment:
+        # Python neither believes bytecode that somebody put beside the code nor adds any to it.
+        found["PYTHONPYCACHEPREFIX"] = _NO_BYTECODE
     for name in ("CODEREPO_RUN_ID", "CODEREPO_MANIFEST", "CODEREPO_MANIFEST_JSON", "CODEREPO_COMMIT"):
         found.pop(name, None)  # another run's, where a run starts a run
     commit = wanted.receipt.get("commit")
@@ -88,11 +114,45 @@ def execution_environment(
     return found
 
 
-def python_path(tree: str, directory: str, environment: Mapping[str, str]) -> str:
-    """PYTHONPATH, by which modules are found where the run was started, and in the root of its code."""
-    paths = [directory, tree] if directory != tree else [tree]
+def python_path(tree: str, directory: str, environment: Mapping[str, str], *, notify: Callable[[str], None]) -> str:
+    """PYTHONPATH, by which modules are found where the run was started, and in the root of its code.
+
+    Left out, and named to `notify`, is a directory whose path holds the separator, since its parts would be other
+    directories; and one that has a module of the name of one of Python's own: PYTHONPATH comes before the standard
+    library, so that Python itself would import it, in most cases before the first line of the program. A script still
+    finds what lies beside it.
+    """
+    paths = []
+    for path in dict.fromkeys((directory, tree)):
+        inside = os.path.relpath(path, tree)
+        name = "the root of the code" if inside == "." else quoted(os.fsencode(inside))
+        if os.pathsep in path:
+            notify(f"warning: {name} is not on PYTHONPATH: its path has a '{os.pathsep}' in it")
+            continue
+        module = _standard_module(path)
+        if module is not None:
+            notify(f"warning: {name} is not on PYTHONPATH: {quoted(module)} has the name of a module of Python's own")
+            continue
+        paths.append(path)
     inherited = environment.get("PYTHONPATH")
     return os.pathsep.join([*paths, *([inherited] if inherited else [])])
+
+
+def _standard_module(directory: str) -> bytes | None:
+    """The name of something in a directory that Python would import in the place of a module of its own."""
+    found = []
+    with os.scandir(directory) as items:
+        for item in items:
+            module, dot, suffix = item.name.partition(".")
+            if module not in _STANDARD:
+                continue
+            if (
+                suffix.rpartition(".")[2] in _SUFFIXES
+                if dot
+                else os.path.isfile(os.path.join(item.path, "__init__.py"))
+            ):
+                found.append(os.fsencode(item.name))
+    return min(found, default=None)
 
 
 def _shown(remote: Remote) -> str | None:

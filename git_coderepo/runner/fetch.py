@@ -38,7 +38,8 @@ from git_coderepo.runner.methods import (
     told_of_store,
 )
 from git_coderepo.runner.part import keep_part
-from git_coderepo.runner.receipt import Fallback, Receipt, SubmoduleReceipt
+from git_coderepo.runner.proof import encode_listing
+from git_coderepo.runner.receipt import Fallback, Hashed, Receipt, SubmoduleReceipt
 from git_coderepo.runner.submodules import SubmodulePlace, said_of
 from git_coderepo.runner.target import Target
 from git_coderepo.runner.wanted import Wanted, WantedSubmodule
@@ -58,14 +59,14 @@ def fetch(
     method: str = "auto",
     limits: Limits | None = None,
     progress: Callable[[int, int], None] | None = None,
-    proved: Callable[[str], None] | None = None,
+    proved: Callable[[str, bytes], None] | None = None,
     lfs: bool = True,
 ) -> Receipt:
     """Materialise it in `directory` (absent, empty, or an empty mount point) and give the receipt.
 
-    `progress` is called with (entries, bytes received) now and then, `proved` with the path of the proved tree before
-    it becomes visible; `lfs` False leaves the pointers of Git LFS as they are. Raises TreeDiffers, TargetUnusable, and
-    what the methods and `lfs.fill` raise; then nothing is left behind.
+    `progress` is called with (entries, bytes received) now and then, `proved` with the path of the proved tree and its
+    encoded listing (see `proof`) before it becomes visible; `lfs` False leaves the pointers of Git LFS as they are.
+    Raises TreeDiffers, TargetUnusable, and what the methods and `lfs.fill` raise; then nothing is left behind.
     """
     started = time.time()
     with Target(directory) as target:
@@ -95,7 +96,7 @@ def fetch(
             made = made._replace(lfs=_filled(wanted, place, part, in_lfs, made.written, made.left, progress, lfs))
             conversions = (*convert(place, part), *_below(wanted.keep, conversions))
         if proved is not None:
-            proved(place)
+            proved(place, encode_listing(made.listings()))
         target.publish()
     for platform in wanted.platforms():
         platform.close()
@@ -113,6 +114,7 @@ def fetch(
         lfs=summed(made.all_lfs()),
         conversions=conversions,
         git=_git_version(),
+        proof=Hashed("download", made.all_files()),
     )
     return receipt._replace(**{**wanted.receipt, **_without_overlay(wanted, made.method)})  # type: ignore[arg-type]
 
@@ -137,6 +139,16 @@ class _Made(NamedTuple):
     def all_received(self) -> int:
         """The bytes that came for this tree, and for what Git LFS keeps of it."""
         return self.received + (self.lfs.received if self.lfs is not None else 0)
+
+    def listings(self, prefix: bytes = b"") -> Iterator[tuple[bytes, Listing]]:
+        """The recorded ids of the tree and those in its submodules: (what stands before their paths, listing)."""
+        yield prefix, self.written.entries
+        for each, inner in self.submodules:
+            yield from inner.listings(prefix + each.path + b"/")
+
+    def all_files(self) -> int:
+        """How many files were hashed, in the submodules too."""
+        return self.written.files + sum(inner.all_files() for _, inner in self.submodules)
 
     def all_lfs(self) -> Iterator[LfsReport]:
         """What became of the paths in Git LFS, in the submodules too."""

@@ -9,11 +9,10 @@ from git_coderepo.errors import TargetUnusable
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.record.process import Place
 from git_coderepo.record.recording import Recording
-from git_coderepo.runner.cache import Cache
-from git_coderepo.runner.cached import CacheRules, cached_tree
-from git_coderepo.runner.cacheplace import cache_place
+from git_coderepo.runner.cached import cached_tree, open_cache
 from git_coderepo.runner.execution import python_path, working_directory
 from git_coderepo.runner.order import order_by_manifest
+from git_coderepo.runner.workplace import Workplace
 from git_coderepo.settings import runner_settings
 
 
@@ -26,16 +25,18 @@ def frozen_place(running: Recording, *, notify: Callable[[str], None]) -> Iterat
     settings = runner_settings(running.git)
     manifest = Manifest.parse(running.record.data)
     order = order_by_manifest(manifest, running.git, settings)
-    cache = Cache(cache_place(settings, notify=notify), notify=notify)
-    entry, _ = cached_tree(order.wanted, cache, CacheRules())
-    with entry:
+    cache = open_cache(settings, notify=notify)
+    cached = cached_tree(order.wanted, cache)
+    with Workplace(order.wanted, cache, cached, notify=notify) as place:
         try:
-            directory = working_directory(entry.tree, manifest.run.directory, make=False)
+            directory = working_directory(place.tree, manifest.run.directory, make=False)
         except TargetUnusable as error:
             error.hints = ("start it in a directory that holds code",)
             raise
         variables = {
-            "PYTHONPATH": python_path(entry.tree, directory, running.environment),
+            "PYTHONPATH": python_path(place.tree, directory, running.environment, notify=notify),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        yield Place(directory, variables, (entry.descriptor,))
+        notify(place.describe(directory, advice="write outputs elsewhere"))
+        yield Place(directory, variables, (place.descriptor,))
+        place.report()

@@ -154,6 +154,17 @@ def by_pointers(directory: Root, paths: Iterable[bytes], object_format: str) -> 
     return found
 
 
+def pointer_id(root: Directories, path: bytes, object_format: str) -> bytes:
+    """Return the raw id of the pointer to the file's contents. Raises OSError."""
+    return blob_id(_pointer_to(root, path).encode(), object_format)
+
+
+def holds_pointer(root: Directories, path: bytes) -> bool:
+    """Whether the file is a pointer and not what Git LFS keeps. Raises OSError."""
+    contents = _small(root, path)
+    return bool(contents) and _is_pointer(contents or b"", path)
+
+
 def _is_pointer(contents: bytes, path: bytes) -> bool:
     try:
         return read_pointer(contents, path) is not None

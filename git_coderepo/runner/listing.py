@@ -35,6 +35,16 @@ class Listing(Mapping[bytes, "tuple[int, bytes]"]):
     def __len__(self) -> int:
         return sum(map(len, self.directories.values()))
 
+    def put(self, path: bytes, packed: bytes) -> None:
+        """Add a path, packed as `directories` has it."""
+        directory, _, name = path.rpartition(b"/")
+        entries = self.directories.get(directory)
+        if entries is None:
+            entries = self.directories[directory] = {}
+            while (directory := directory.rpartition(b"/")[0]) not in self.directories:
+                self.directories[directory] = {}
+        entries[name] = packed
+
     def put_ids(self, ids: Mapping[bytes, bytes]) -> None:
         """Give paths that are there other raw ids."""
         for path, id in ids.items():

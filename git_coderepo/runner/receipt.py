@@ -15,7 +15,7 @@ from git_coderepo.runner.conversion import Converted
 from git_coderepo.runner.lfs import LfsReport
 
 RECEIPT_ID = "urn:git-coderepo:receipt:1"
-RECEIPT_VERSION = "1.0"
+RECEIPT_VERSION = "1.1"
 
 
 class Fallback(NamedTuple):
@@ -23,6 +23,25 @@ class Fallback(NamedTuple):
 
     method: str
     reason: str
+
+
+class Hashed(NamedTuple):
+    """What was hashed in this call to prove the tree, its submodules included.
+
+    `what`: `download` (everything, as it was written), `cache` (the tree in the cache) or `copy` (a copy of that).
+    `size` is in bytes, None where it was not counted. `after_command`: `unchanged` or `changed`, as the tree was found
+    when the command had ended; None where it was not looked at.
+    """
+
+    what: str
+    files: int
+    size: int | None = None
+    after_command: str | None = None
+
+    def document(self) -> dict[str, object]:
+        """It as plain values; what is None is left out."""
+        found = {"hashed": self.what, "files": self.files, "bytes": self.size, "afterCommand": self.after_command}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 class SubmoduleReceipt(NamedTuple):
@@ -62,8 +81,7 @@ class Receipt(NamedTuple):
     What is said of files, bytes and the overlay is without the submodules, each of which has its own; `outside_links`
     has all of them. `received` are bytes that came over the wire; times are seconds since the epoch. `conversions` say
     what was done to files afterwards, in submodules too, because the tree's own attributes ask for it, and to which it
-    could not be done. `lfs` is of all files that Git LFS keeps, in submodules too; None where there are none, and
-    where the tree came out of the cache, which has the files.
+    could not be done. `lfs` is of all files that Git LFS keeps, in submodules too; None where there are none.
     """
 
     tree: ObjectId
@@ -86,6 +104,7 @@ class Receipt(NamedTuple):
     lfs: LfsReport | None = None
     git: str | None = None
     cache_hit: bool = False
+    proof: Hashed | None = None
 
     def document(self) -> dict[str, object]:
         """The receipt as plain values, in the shape of its schema."""
@@ -117,6 +136,7 @@ class Receipt(NamedTuple):
                 for each in self.conversions
             ],
             "lfs": None if self.lfs is None else self.lfs.document(),
+            **({} if self.proof is None else {"proof": self.proof.document()}),
             "startedOn": _time(self.started),
             "finishedOn": _time(self.finished),
             "seconds": round(self.finished - self.started, 3),

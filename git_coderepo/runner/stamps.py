@@ -1,4 +1,4 @@
-"""Whether a directory is as it was left: told by a look at every path, or by all of its contents."""
+"""Whether something changed a directory since it was last looked at, without its contents being read."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 import stat
 from hashlib import sha256
 
-from git_coderepo.runner.directories import Directories, unusable
-from git_coderepo.runner.verify import rehash
+from git_coderepo.runner.directories import Directories, Root, unusable
 
 
-def stamp(directory: str) -> str:
+def stamp(directory: Root) -> str:
     """A digest (sha256, hex) over every path below `directory`: its name, mode, size, times and inode.
 
-    The times are those of its contents and of anything at all (mtime, ctime), in nanoseconds. Of a directory, whose own
+    It is kept in memory only: one that lies on the disk can be written anew by whoever changed the directory. The
+    times are those of its contents and of anything at all (mtime, ctime), in nanoseconds. Of a directory, whose own
     times a rename changes, its mode and the names in it count. Raises TargetUnusable for what cannot be looked at.
     """
     digest = sha256()
@@ -24,19 +24,11 @@ def stamp(directory: str) -> str:
             try:
                 rows, below = _looked_at(directories.open(here))
             except OSError as error:
-                raise unusable(error, here or directory, "read") from None
+                raise unusable(error, here or "the tree", "read") from None
             digest.update(b"%d\0%b\0" % (len(rows), here))
             digest.update(b"\0".join(sorted(rows)))
             pending += [here + b"/" + name if here else name for name in sorted(below)]
     return digest.hexdigest()
-
-
-def contents_id(directory: str) -> str:
-    """The id (hex) of the tree that the files of a directory make as they lie there, converted or not, by sha256.
-
-    It is the tree id of a run only where nothing was converted. Raises TargetUnusable for what cannot be read.
-    """
-    return rehash(directory, "sha256", {}).tree("sha256").hex
 
 
 def _looked_at(directory: int) -> tuple[list[bytes], list[bytes]]:

@@ -76,7 +76,7 @@ def _hashed(parent: int, object_format: str) -> tuple[dict[bytes, bytes], list[b
                     target = os.readlink(name, dir_fd=parent)
                     entries[name] = b"%06o%b" % (SYMLINK, blob_id(target, object_format))
                 elif item.is_file(follow_symlinks=False):
-                    entries[name] = _file(name, parent, object_format)
+                    entries[name] = hashed_file(name, parent, object_format)[0]
                 else:
                     entries[name] = b"%06o" % SPECIAL
             except FileNotFoundError:
@@ -84,20 +84,24 @@ def _hashed(parent: int, object_format: str) -> tuple[dict[bytes, bytes], list[b
     return entries, below
 
 
-def _file(name: bytes, parent: int, object_format: str) -> bytes:
+def hashed_file(name: bytes, parent: int, object_format: str) -> tuple[bytes, int]:
+    """Return a file's mode and id, packed as a listing has them, and its size; of a special file SPECIAL and no id.
+
+    Raises OSError.
+    """
     file = os.open(name, _OPEN, dir_fd=parent)
     try:
         facts = os.fstat(file)
         if not stat.S_ISREG(facts.st_mode):
-            return b"%06o" % SPECIAL
+            return b"%06o" % SPECIAL, 0
         mode = EXECUTABLE if facts.st_mode & 0o100 else FILE
         if facts.st_size < _IN_ONE_PIECE:
-            return b"%06o%b" % (mode, blob_id(os.read(file, facts.st_size + 1), object_format))
+            return b"%06o%b" % (mode, blob_id(os.read(file, facts.st_size + 1), object_format)), facts.st_size
         # A file that grows or shrinks meanwhile gets an id that no file has: it has changed.
         digest = blob_hasher(facts.st_size, object_format)
         while piece := os.read(file, _IN_ONE_PIECE):
             digest.update(piece)
-        return b"%06o%b" % (mode, digest.digest())
+        return b"%06o%b" % (mode, digest.digest()), facts.st_size
     finally:
         os.close(file)
 

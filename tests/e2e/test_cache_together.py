@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -119,7 +120,7 @@ def _only_one_tree_and_nothing_else(place: World) -> None:
     assert key.name == place.checkout.tree()
     generation = [path for path in key.iterdir() if path.name != "lock"]
     assert len(generation) == 1
-    assert sorted(os.listdir(generation[0])) == ["stamp", "tree", "use"]
+    assert sorted(os.listdir(generation[0])) == ["listing", "size", "tree", "use"]
     assert place.runner.tree(generation[0] / "tree") == place.checkout.tree()
 
 
@@ -178,21 +179,29 @@ def test_a_user_without_a_token_gets_nothing_out_of_the_cache_of_one_with(people
     assert without.exec(CODEREPO_CACHE_TRUST="ask").returncode == 125
 
 
-def test_trust_in_any_tree_that_verifies(place: World, people: tuple[Person, Person]) -> None:
+@pytest.mark.parametrize("trust", ["any", "ask"])
+def test_the_tree_of_another_user_is_neither_readable_nor_used(people: tuple[Person, Person], trust: str) -> None:
+    """`coderepo.cacheTrust` is accepted for two minor versions, with a warning, and has no effect."""
     with_token, without = people
-    with_token.exec()
-    place.forge.forget_requests()
-    given = without.exec(CODEREPO_CACHE_TRUST="any")
-    assert (given.returncode, given.stdout) == (0, b"never committed\n"), given.stderr
-    assert place.forge.requests("archive") == []
-    assert without.exec().stdout == b"never committed\n", "now it is this user's own"
+    assert with_token.exec().returncode == 0
+    (part,) = Path(with_token.program.env["CODEREPO_CACHE_DIR"]).glob("trees-*-41001")
+    refused = without.exec(CODEREPO_CACHE_TRUST=trust)
+    assert (refused.returncode, refused.stdout) == (125, b"")
+    assert b"warning: coderepo.cacheTrust has no effect" in refused.stderr
+    assert b"warning" not in with_token.exec(CODEREPO_CACHE_TRUST="own").stderr
+    for path in (part, *part.glob("*/*/tree/part 1/edited")):
+        assert without.start("cat" if path.is_file() else "ls", str(path)).returncode != 0, path
 
 
-def test_another_users_tree_is_hashed_before_it_is_used(place: World, people: tuple[Person, Person]) -> None:
-    with_token, without = people
-    with_token.exec()
-    (tree,) = Path(with_token.program.env["CODEREPO_CACHE_DIR"]).glob("trees-1-41001/*/*/tree")
-    (tree / "part 1/edited").write_bytes(b"forged\n")
-    refused = without.exec(CODEREPO_CACHE_TRUST="any")
-    assert refused.returncode == 125
-    assert b"forged" not in refused.stdout
+def test_every_part_of_the_cache_is_its_users_alone(people: tuple[Person, Person]) -> None:
+    with_token, _ = people
+    command = ["sh", "-c", "umask 000; exec git-coderepo exec run.json -- true"]
+    assert with_token.start(*command).returncode == 0
+    (part,) = Path(with_token.program.env["CODEREPO_CACHE_DIR"]).glob("trees-*-41001")
+    modes = {}
+    for folder, folders, names in os.walk(part):
+        for path in [Path(folder), *(Path(folder, name) for name in names)]:
+            modes[path] = stat.S_IMODE(path.lstat().st_mode)
+        folders[:] = [name for name in folders if name != "tree"]  # it is read-only, and the directories above it count
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {0o700}
+    assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}

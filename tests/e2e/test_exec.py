@@ -8,6 +8,7 @@ import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,9 +49,15 @@ def archives(place: World) -> int:
 
 
 def cached(place: World) -> Path:
-    """The directory of the one tree in the cache."""
-    (tree,) = json.loads(place.runner.run("cache", "list", "--json").stdout)
+    """The directory of the one tree in the cache that is served."""
+    (tree,) = [tree for tree in listed(place) if tree["good"]]
     return Path(tree["directory"]) / "tree"
+
+
+def listed(place: World) -> list[dict[str, Any]]:
+    """What `cache list` knows of."""
+    found: list[dict[str, Any]] = json.loads(place.runner.run("cache", "list", "--json").stdout)
+    return found
 
 
 def test_a_command_runs_in_the_recorded_code_as_dirty_as_it_was(place: World) -> None:
@@ -151,20 +158,26 @@ def test_what_a_command_wrote_into_it_is_found_at_the_next_hit(place: World) -> 
     helper.chmod(0o444)
     result = place.runner.run("exec", "run.json", "--", PYTHON, "train.py")
     assert result.text == "edited\n"
-    assert "was written into" in result.errors
+    assert "was written into ('helper.py')" in result.errors
     assert archives(place) == 2
-    assert len(json.loads(place.runner.run("cache", "list", "--json").stdout)) == 1
+    assert sorted(tree["kind"] for tree in listed(place)) == ["modified", "tree"]
 
     (cached(place) / "docs of mine").mkdir()
     (cached(place) / "docs of mine/new").touch()
     result = place.runner.run("exec", "run.json", "--", PYTHON, "train.py")
     assert (result.text, archives(place)) == ("edited\n", 3)
+    # Nothing that was written is destroyed before somebody says so.
+    aside = [Path(tree["directory"]) / "tree" for tree in listed(place) if tree["kind"] == "modified"]
+    assert sorted(tree.joinpath("docs of mine/new").exists() for tree in aside) == [False, True]
+    assert {tree.joinpath("helper.py").read_bytes() for tree in aside} >= {b"NAME = 'forged'\n"}
+    assert place.runner.run("cache", "prune").text.startswith("removed 2 trees")
+    assert [tree["kind"] for tree in listed(place)] == ["tree"]
 
 
 def test_a_file_whose_times_alone_changed_is_hashed_and_stays(place: World) -> None:
     place.runner.run("exec", "run.json", "--", "true")
     os.utime(cached(place) / "helper.py")
-    result = place.runner.run("exec", "run.json", "--", PYTHON, "train.py")
+    result = place.runner.run("exec", "--quiet", "run.json", "--", PYTHON, "train.py")
     assert (result.text, result.errors, archives(place)) == ("edited\n", "", 1)
 
 

@@ -73,7 +73,7 @@ class Stage:
         self.place.checkout.remove("large.bin")
         (self.home / "disk").mkdir()
         # The cache's own place is there already: what is looked for is what a fault leaves in it.
-        os.makedirs(self.cache / f"trees-1-{os.geteuid()}", 0o700)
+        os.makedirs(self.cache / f"trees-2-{os.geteuid()}", 0o700)
         self.before = everything(self.home)
 
     @property
@@ -144,7 +144,7 @@ class Stage:
         shutil.rmtree(self.home / "code", ignore_errors=True)
         subprocess.run(["chmod", "-R", "u+w", self.cache], check=True)
         shutil.rmtree(self.cache)
-        os.makedirs(self.cache / f"trees-1-{os.geteuid()}", 0o700)
+        os.makedirs(self.cache / f"trees-2-{os.geteuid()}", 0o700)
         for path in sorted(everything(self.home) - self.before, reverse=True):
             full = self.home / path
             full.rmdir() if full.is_dir() and not full.is_symlink() else full.unlink()
@@ -297,4 +297,4 @@ def _shown(text: str, on: Stage) -> str:
     text = re.sub(r"\b\d+ bytes\b", "N bytes", text)
     text = re.sub(r"\b\d+ seconds?\b", "N seconds", text)
     text = re.sub(r"(MAX_WAIT=|maxWait )\d+", r"\1N", text)
-    return re.sub(r"trees-1-\d+", "trees-1-UID", text)
+    return re.sub(r"trees-2-\d+", "trees-2-UID", text)

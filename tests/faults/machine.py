@@ -16,7 +16,7 @@ from tests.forge import Stall
 # A small file system of one's own, and what is in it at the end.
 _MOUNTED = """
 mount -t tmpfs -o "$1" none disk || exit 99
-own=disk/cache/trees-1-$(id -u)
+own=disk/cache/trees-2-$(id -u)
 mkdir -p -m 700 disk/cache "$own"
 test "$2" = rw || mount -o remount,ro disk || exit 99
 shift 2

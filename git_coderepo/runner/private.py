@@ -1,0 +1,147 @@
+"""Directories that no other user can exchange: every step on the way is opened below the one before, and checked.
+
+OpenSSH (`StrictModes`) and sudo check their files in the same way. A check by path says nothing about the next use of
+that path: whoever may rename a directory on the way can put another one there in between.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from functools import cache
+
+from git_coderepo.paths import quoted
+from git_coderepo.runner.directories import OPEN_DIRECTORY
+
+# A directory on the way may be searched and not read (/home with 0711): O_PATH needs no right to read it.
+_ON_THE_WAY = getattr(os, "O_PATH", 0) | OPEN_DIRECTORY
+_MOST_LINKS = 40  # as many as Linux follows
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+def open_unexchangeable(path: str, *, make: bool) -> int:
+    """Return a descriptor of the directory at the absolute `path`, of which no other user can exchange any part.
+
+    The descriptor serves as `dir_fd` and for fstat(2) only.
+
+    Each directory from the root on belongs to root or to this user, and others may only write to it if it has the
+    sticky bit; a symbolic link on the way belongs to one of the two as well. With `make`, missing directories are made
+    with mode 0700. Raises PermissionError, with a text that names the directory, and OSError.
+    """
+    descriptor, shown = os.open("/", _ON_THE_WAY), "/"
+    try:
+        _check(os.fstat(descriptor), shown)
+        parts = _parts(path)
+        links = 0
+        while parts:
+            name = parts.pop()
+            below = os.path.normpath(os.path.join(shown, name))
+            facts = _facts(name, descriptor, make=make)
+            if stat.S_ISLNK(facts.st_mode):
+                links += 1
+                if links > _MOST_LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+                _check_owner(facts, below)
+                target = os.readlink(name, dir_fd=descriptor)
+                parts += _parts(target)
+                if not target.startswith("/"):
+                    continue
+                below, name = "/", "/"  # an absolute name is opened as such, whatever `dir_fd` is
+            opened = os.open(name, _ON_THE_WAY, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor, shown = opened, below
+            _check(os.fstat(descriptor), shown)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def open_private(name: str, parent: int, *, make: bool) -> int:
+    """Return a descriptor of the directory `name` below `parent`, which is this user's alone: it gets mode 0700.
+
+    Raises PermissionError where it belongs to somebody else, or where others may have written to it; OSError.
+    """
+    if make:
+        try:
+            os.mkdir(name, 0o700, dir_fd=parent)
+        except FileExistsError:
+            pass
+    descriptor = os.open(name, OPEN_DIRECTORY, dir_fd=parent)
+    try:
+        check_own(os.fstat(descriptor), name)
+        os.fchmod(descriptor, 0o700)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def check_own(facts: os.stat_result, shown: str) -> None:
+    """Raise PermissionError unless a directory belongs to this user and nobody else may write to it."""
+    if facts.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, f"{quoted(os.fsencode(shown))} belongs to user {facts.st_uid}")
+    if facts.st_mode & _WRITABLE_BY_OTHERS and not _only_own_group(facts):
+        raise PermissionError(errno.EPERM, f"other users may write to {quoted(os.fsencode(shown))}")
+
+
+def _parts(path: str) -> list[str]:
+    """The names in a path, the first one last."""
+    return [part for part in reversed(path.split("/")) if part not in ("", ".")]
+
+
+def _facts(name: str, parent: int, *, make: bool) -> os.stat_result:
+    try:
+        return os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        if not make:
+            raise
+    try:
+        os.mkdir(name, 0o700, dir_fd=parent)
+    except FileExistsError:
+        pass  # another process made it at the same moment
+    return os.stat(name, dir_fd=parent, follow_symlinks=False)
+
+
+def _check(facts: os.stat_result, shown: str) -> None:
+    _check_owner(facts, shown)
+    if facts.st_mode & _WRITABLE_BY_OTHERS and not facts.st_mode & stat.S_ISVTX and not _only_own_group(facts):
+        raise PermissionError(errno.EPERM, f"other users can replace what is in {quoted(os.fsencode(shown))}")
+
+
+def _check_owner(facts: os.stat_result, shown: str) -> None:
+    if facts.st_uid not in (0, os.geteuid(), _unmapped_root()):
+        raise PermissionError(errno.EPERM, f"{quoted(os.fsencode(shown))} belongs to user {facts.st_uid}")
+
+
+def _only_own_group(facts: os.stat_result) -> bool:
+    """Whether those who may write are this user alone: with umask 002 every user's own group may write, and has one
+    member. As for pam_umask(8), that is a group with the user's own name.
+    """
+    if facts.st_mode & stat.S_IWOTH or facts.st_uid != os.geteuid():
+        return False
+    import grp
+    import pwd
+
+    try:
+        group, name = grp.getgrgid(facts.st_gid), pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return False
+    return group.gr_name == name and set(group.gr_mem) <= {name}
+
+
+@cache
+def _unmapped_root() -> int:
+    """How root's files appear in a user namespace without a root (Apptainer, bubblewrap): as the overflow user's.
+
+    Elsewhere 0. See user_namespaces(7).
+    """
+    try:
+        with open("/proc/self/uid_map", encoding="ascii") as file:
+            starts = [int(line.split()[0]) for line in file]
+        with open("/proc/sys/kernel/overflowuid", encoding="ascii") as file:
+            overflow = int(file.read())
+    except (OSError, ValueError, IndexError):
+        return 0  # no Linux, or no /proc
+    return 0 if 0 in starts else overflow

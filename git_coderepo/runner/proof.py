@@ -1,0 +1,322 @@
+"""The proof of a tree that this machine kept: hashed in this call and held to the tree id that was asked for.
+
+Nothing that lies beside the tree is believed. Its listing, the paths with the ids of their blobs, has itself to give
+the tree id; then every file is hashed and held to its id. What `fetch` converted and what Git LFS keeps has other
+bytes than the blob, and is held to exactly those bytes that `fetch` would write today.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Container, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from git_coderepo.errors import CodeRepoError, LfsPointerUnusable, TargetUnusable, UnsafeTree
+from git_coderepo.objects import GITLINK, SYMLINK, ObjectId, blob_id
+from git_coderepo.paths import check_path, links_that_leave, quoted
+from git_coderepo.runner.conversion import Converted, converted
+from git_coderepo.runner.directories import Directories, unusable
+from git_coderepo.runner.lfs import LfsReport, holds_pointer, lfs_paths, pointer_id
+from git_coderepo.runner.limits import Limits
+from git_coderepo.runner.listing import Listing
+from git_coderepo.runner.receipt import SubmoduleReceipt
+from git_coderepo.runner.verify import hashed_file
+from git_coderepo.runner.wanted import Wanted, WantedSubmodule
+
+_GITLINK = b"%06o" % GITLINK
+_LINK = b"%06o" % SYMLINK
+_KINDS = {_GITLINK: b"commit"}
+_NAMED = 3
+
+
+class TreeAltered(CodeRepoError):
+    """The tree is not the one that was asked for; `paths` are raw, some that differ."""
+
+    def __init__(self, paths: Iterable[bytes] = (), *, reason: str | None = None) -> None:
+        self.paths = tuple(sorted(paths))
+        named = ", ".join(quoted(path) for path in self.paths[:_NAMED])
+        more = f" and {len(self.paths) - _NAMED} more" if len(self.paths) > _NAMED else ""
+        super().__init__(reason or f"{named}{more}")
+
+
+class Proof(NamedTuple):
+    """A tree and those of its submodules, each of which has the id that was asked for.
+
+    `files` were hashed of the tree itself, `size` bytes of them; `gitlinks` maps paths to raw commits.
+    """
+
+    tree: ObjectId
+    files: int
+    size: int
+    gitlinks: Mapping[bytes, bytes]
+    outside: tuple[bytes, ...]
+    conversions: tuple[Converted, ...]
+    lfs: LfsReport | None
+    submodules: tuple[tuple[WantedSubmodule, Proof], ...] = ()
+
+    def nodes(self, prefix: bytes = b"") -> Iterator[tuple[bytes, Proof]]:
+        """The tree and its submodules, those inside others too: (what stands before their paths, proof)."""
+        yield prefix, self
+        for each, inner in self.submodules:
+            yield from inner.nodes(prefix + each.path + b"/")
+
+    def receipts(self, method: str, prefix: bytes = b"") -> Iterator[SubmoduleReceipt]:
+        """What the receipt says of each gitlink, of those in submodules too."""
+        filled = {each.path: (each.wanted, inner) for each, inner in self.submodules}
+        for path, commit in sorted(self.gitlinks.items()):
+            id = ObjectId.from_raw(commit)
+            if path not in filled:
+                yield SubmoduleReceipt(prefix + path, id)
+                continue
+            wanted, inner = filled[path]
+            receipt = SubmoduleReceipt(prefix + path, id, tree=inner.tree, method=method, files=inner.files)
+            overlay = {name: wanted.receipt[name] for name in ("overlay_files", "overlay_deleted")}
+            yield receipt._replace(**overlay)  # type: ignore[arg-type]
+            yield from inner.receipts(method, prefix + path + b"/")
+
+
+def prove(wanted: Wanted, directory: int, listing: bytes) -> Proof:
+    """Hash the tree in the open `directory`, with its submodules, and hold it to the ids that `wanted` has.
+
+    `listing` is what `encode_listing` gave, and is not believed. Raises TreeAltered where something differs, is
+    missing, was added or cannot be read.
+    """
+    listings = read_listing(wanted, listing)
+    try:
+        return _prove(wanted, directory, listings, b"", _Budget(Limits().bytes))
+    except (TargetUnusable, UnsafeTree, LfsPointerUnusable) as error:
+        raise TreeAltered(reason=error.message) from None
+
+
+# --- listings -------------------------------------------------------------------------------------
+
+
+def encode_listing(nodes: Iterable[tuple[bytes, Listing]]) -> bytes:
+    """Encode the recorded listings of a tree and its submodules: (what stands before their paths, listing).
+
+    The form is that of `git ls-tree -r -z`.
+    """
+    return b"".join(
+        b"%b %b %b\t%b%b\0" % (packed[:6], _KINDS.get(packed[:6], b"blob"), packed[6:].hex().encode(), prefix, path)
+        for prefix, listing in nodes
+        for path, packed in _packed(listing)
+    )
+
+
+def read_listing(wanted: Wanted, data: bytes) -> dict[bytes, Listing]:
+    """Read an encoded listing: for a tree and each of its submodules, by its path from the root, what it holds.
+
+    Raises TreeAltered where one of them does not give the tree id that is wanted.
+    """
+    trees = dict(_trees(wanted))
+    found = {path: Listing() for path in trees}
+    length = len(wanted.tree.raw)
+    try:
+        for row in data.split(b"\0")[:-1]:
+            facts, _, path = row.partition(b"\t")
+            id = bytes.fromhex(facts.rpartition(b" ")[2].decode("ascii"))
+            if len(id) != length or len(facts) < 6:
+                raise ValueError
+            check_path(path)
+            outer = _owner(path, found)
+            found[outer].put(path[len(outer) + 1 :] if outer else path, facts[:6] + id)
+        matches = all(found[path].tree(tree.object_format) == tree for path, tree in trees.items())
+    except (ValueError, UnsafeTree):
+        matches = False
+    if not matches:
+        raise TreeAltered(reason="its listing does not give the recorded tree id")
+    return found
+
+
+def flat(listings: Mapping[bytes, Listing]) -> Listing:
+    """All paths of a tree and its submodules in one listing; the submodules themselves are its gitlinks."""
+    found = Listing()
+    for prefix, listing in listings.items():
+        for path, packed in _packed(listing):
+            found.put(prefix + b"/" + path if prefix else path, packed)
+    return found
+
+
+def _packed(listing: Listing) -> Iterator[tuple[bytes, bytes]]:
+    for directory, entries in listing.directories.items():
+        before = directory + b"/" if directory else b""
+        for name, packed in entries.items():
+            yield before + name, packed
+
+
+def _trees(wanted: Wanted, path: bytes = b"") -> Iterator[tuple[bytes, ObjectId]]:
+    yield path, wanted.tree
+    for each in wanted.submodules:
+        yield from _trees(each.wanted, path + b"/" + each.path if path else each.path)
+
+
+def _owner(path: bytes, nodes: Mapping[bytes, Listing]) -> bytes:
+    """The submodule in which a path lies, b"" for none; one that is a submodule's own lies in the one around it."""
+    if len(nodes) > 1:
+        while path := path.rpartition(b"/")[0]:
+            if path in nodes:
+                return path
+    return b""
+
+
+# --- the look at what is there --------------------------------------------------------------------
+
+
+class _Budget:
+    """Bytes that may still be hashed: a sparse file may claim to be of any size."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+
+def _prove(wanted: Wanted, directory: int, listings: Mapping[bytes, Listing], prefix: bytes, budget: _Budget) -> Proof:
+    """Prove one tree and the submodules in it; `prefix` goes before its paths, b"" or one that ends in a slash."""
+    expected = listings[prefix[:-1]]
+    object_format = wanted.tree.object_format
+    gitlinks = expected.gitlinks()
+    inner = {each.path: each for each in wanted.submodules}
+    proofs = []
+    try:
+        with Directories(directory) as directories:
+            look = _Look(directories, expected, object_format, inner.keys(), budget)
+            altered = look.altered | (inner.keys() - gitlinks.keys())
+            if not altered:
+                lfs, in_lfs, altered = _of_lfs(directories, directory, expected, look.differing, object_format)
+            if not altered:
+                conversions, exact, wrong = converted(directory, expected, look.differing, object_format)
+                altered = set(wrong | (look.differing - exact - in_lfs))
+            if altered:
+                raise TreeAltered(prefix + path for path in altered)
+            for path in sorted(inner):
+                place = directories.open(path)
+                proofs.append((inner[path], _prove(inner[path].wanted, place, listings, prefix + path + b"/", budget)))
+    except OSError as error:
+        raise unusable(error, prefix or "the tree", "read") from None
+    return Proof(
+        tree=wanted.tree,
+        files=look.files,
+        size=look.size,
+        gitlinks=gitlinks,
+        outside=links_that_leave(look.links),
+        conversions=conversions,
+        lfs=lfs,
+        submodules=tuple(proofs),
+    )
+
+
+class _Look:
+    """Every path below a directory, held to the listing of what belongs there.
+
+    `altered` are paths that are missing, of another kind or too many; `differing` those files whose own bytes have
+    another id, which a conversion or Git LFS may explain. What does not belong there is not read, however large it is,
+    and once something is altered nothing else is.
+    """
+
+    def __init__(
+        self,
+        directories: Directories,
+        expected: Listing,
+        object_format: str,
+        submodules: Container[bytes],
+        budget: _Budget,
+    ) -> None:
+        self.altered: set[bytes] = set()
+        self.differing: set[bytes] = set()
+        self.links: dict[bytes, bytes] = {}
+        self.files = self.size = 0
+        self._object_format = object_format
+        self._budget = budget
+        below = expected.subdirectories()
+        for here, entries in expected.directories.items():
+            prefix = here + b"/" if here else b""
+            try:
+                opened = directories.open(here)
+            except (FileNotFoundError, NotADirectoryError):
+                self.altered.add(here)
+                continue
+            except OSError as error:
+                if error.errno != errno.ELOOP:
+                    raise
+                self.altered.add(here)  # a link in the place of a directory
+                continue
+            seen = set()
+            strange = []
+            with os.scandir(opened) as items:
+                for item in items:
+                    name = os.fsencode(item.name)
+                    packed = entries.get(name)
+                    if packed is not None:
+                        seen.add(name)
+                        if packed[:6] != _GITLINK:
+                            self._compare(prefix + name, name, opened, packed)
+                        elif not item.is_dir(follow_symlinks=False):
+                            self.altered.add(prefix + name)
+                        elif prefix + name not in submodules:
+                            strange.append(prefix + name)  # one that was not fetched has to be empty
+                    elif name in below.get(here, ()):
+                        pass  # looked at on its own
+                    elif item.is_dir(follow_symlinks=False):
+                        strange.append(prefix + name)
+                    else:
+                        self.altered.add(prefix + name)
+            self.altered.update(prefix + name for name in entries.keys() - seen)
+            self.altered.update(found for path in strange if (found := _first_file(directories, path)) is not None)
+
+    def _compare(self, path: bytes, name: bytes, parent: int, packed: bytes) -> None:
+        if self.altered:
+            return
+        facts = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if packed[:6] == _LINK:
+            if not stat.S_ISLNK(facts.st_mode):
+                self.altered.add(path)
+                return
+            self.links[path] = target = os.readlink(name, dir_fd=parent)
+            found = _LINK + blob_id(target, self._object_format)
+        else:
+            if not stat.S_ISREG(facts.st_mode) or facts.st_size > self._budget.left:
+                self.altered.add(path)
+                return
+            found, size = hashed_file(name, parent, self._object_format)
+            self._budget.left -= size
+            self.size += size
+        self.files += 1
+        if found[:6] != packed[:6]:
+            self.altered.add(path)
+        elif found != packed:
+            (self.altered if packed[:6] == _LINK else self.differing).add(path)
+
+
+def _first_file(directories: Directories, top: bytes) -> bytes | None:
+    """Some path below a directory that is no directory, None where there is none: Git does not see empty ones."""
+    pending = [top]
+    while pending:
+        here = pending.pop()
+        with os.scandir(directories.open(here)) as items:
+            for item in items:
+                path = here + b"/" + os.fsencode(item.name)
+                if not item.is_dir(follow_symlinks=False):
+                    return path
+                pending.append(path)
+    return None
+
+
+def _of_lfs(
+    directories: Directories, directory: int, expected: Listing, differing: Container[bytes], object_format: str
+) -> tuple[LfsReport | None, frozenset[bytes], set[bytes]]:
+    """What Git LFS keeps of a tree: the report, the files that have their pointer's contents, and those altered.
+
+    A pointer that was left in the place of its file is altered as well: the cache has whole files.
+    """
+    good: dict[bytes, bytes] = {}
+    altered = set()
+    for path in lfs_paths(directory, expected).paths:
+        recorded = expected[path][1]
+        if path in differing:
+            if pointer_id(directories, path, object_format) == recorded:
+                good[path] = recorded
+        elif holds_pointer(directories, path):
+            altered.add(path)
+    report = LfsReport("fetched", len(good), len(set(good.values()))) if good else None
+    return report, frozenset(good), altered

@@ -1,0 +1,118 @@
+"""Where a command runs in a cached tree: what it writes is refused there, or goes into a copy that is kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from git_coderepo.errors import TargetUnusable
+from git_coderepo.paths import quoted
+from git_coderepo.runner.cache import Cache, Entry
+from git_coderepo.runner.cached import InCache, cache_key
+from git_coderepo.runner.mounts import mount_read_only
+from git_coderepo.runner.proof import TreeAltered, prove
+from git_coderepo.runner.stamps import stamp
+from git_coderepo.runner.wanted import Wanted
+
+
+class Workplace:
+    """The tree in which one command runs; a context manager that holds it.
+
+    A user who may not write to a read-only file runs in the cached tree. Root may; so for root the tree is mounted
+    read-only where the process has the capability for that, else root runs in a copy: it is removed at the end, unless
+    the command wrote something into it. `tree` is the path, `descriptor` has to be inherited by the command, `is_copy`
+    tells which of the two it is. Raises TargetUnusable and TreeAltered.
+    """
+
+    def __init__(self, wanted: Wanted, cache: Cache, cached: InCache, *, notify: Callable[[str], None]) -> None:
+        self._wanted = wanted
+        self._cache = cache
+        self._key = cache_key(wanted)
+        self._entry = cached.entry
+        self._listing = cached.entry.listing()
+        self._notify = notify
+        self._stack = ExitStack()
+        self._stack.callback(cached.entry.close)
+        self._stamp = cached.stamp
+        self._copy: Entry | None = None
+
+    def __enter__(self) -> Workplace:
+        try:
+            if _may_write(self._entry.tree) and not mount_read_only(self._entry.tree):
+                self._copy = self._cache.copy(self._key, self._entry)
+                with self._copy.opened() as tree:
+                    self._stamp = stamp(tree)
+                    prove(self._wanted, tree, self._listing)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._copy is not None:
+            kept = self.changed() is not None
+            copy, self._copy = self._copy, None
+            if kept:
+                copy.close()
+            else:
+                self._cache.discard(self._key, copy)
+        self._stack.close()
+
+    @property
+    def is_copy(self) -> bool:
+        return self._copy is not None
+
+    @property
+    def tree(self) -> str:
+        return (self._copy or self._entry).tree
+
+    @property
+    def descriptor(self) -> int:
+        return (self._copy or self._entry).descriptor
+
+    def describe(self, directory: str, *, advice: str) -> str:
+        """Say where the command runs: in `directory`; `advice` is how to get a place that it may write to."""
+        where = quoted(os.fsencode(directory))
+        if self.is_copy:
+            return (
+                f"running in {where}, a copy in the cache: root can write to it, and what is written there is kept "
+                f"until git coderepo cache prune, or for 30 days; {advice}"
+            )
+        return f"running in {where}, which is read-only; {advice}"
+
+    def changed(self) -> TreeAltered | None:
+        """Look at the tree again, once the command has ended: what differs from the proved tree, None for nothing.
+
+        Its contents are only read where some path looks another way than before.
+        """
+        try:
+            with (self._copy or self._entry).opened() as tree:
+                now = stamp(tree)
+                if now != self._stamp:
+                    prove(self._wanted, tree, self._listing)
+                    self._stamp = now
+        except TreeAltered as error:
+            return error
+        except TargetUnusable as error:
+            return TreeAltered(reason=error.message)
+        return None
+
+    def report(self) -> bool:
+        """Say what the command, or something else, wrote into the tree; whether there was anything."""
+        found = self.changed()
+        if found is None:
+            return False
+        if self.is_copy:
+            where = quoted(os.fsencode(self.tree))
+            self._notify(f"the command wrote into its copy of the code ({found.message}), which is kept: {where}")
+        else:
+            self._notify(
+                f"warning: the code was changed while the command ran ({found.message}): what it saw is not certain"
+            )
+        return True
+
+
+def _may_write(tree: str) -> bool:
+    """Whether modes do not keep this process from writing: root's, as a rule, but not without its capabilities."""
+    return os.access(tree, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
