@@ -87,8 +87,8 @@ def job(hosted: World, request: pytest.FixtureRequest) -> Iterator[Job]:
         os.chmod(name, 0o755)
         if request.param is USER:
             for folder, _, names in os.walk(name):
-                for path in [folder, *(os.path.join(folder, each) for each in names)]:
-                    os.chown(path, 41003, 41003)
+                for each_path in [folder, *(os.path.join(folder, each) for each in names)]:
+                    os.chown(each_path, 41003, 41003)
             if subprocess.run([*USER, "git-coderepo", "--version"], capture_output=True).returncode != 0:
                 pytest.skip("another user cannot reach the program that is tested")
         yield Job(hosted, request.param, home)
