@@ -131,8 +131,10 @@ def _say(text: str) -> None:
 
 
 def _say_omitted(snapshot: Snapshot) -> None:
-    for path, reason in snapshot.omitted:
-        _log.warning("'%s' does not travel (%s)", os.fsdecode(path), reason)
+    from git_coderepo.record.submodules import omission_lines
+
+    for text in omission_lines(snapshot):
+        _log.warning("%s", text)
 
 
 def _warn(error: Exception) -> None:

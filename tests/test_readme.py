@@ -157,7 +157,9 @@ def test_a_recorded_run_has_its_manifest_at_hand(place: World) -> None:
     place.user.env["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), place.user.env["PATH"]])
     ((command, printed),) = commands(block)
     done = shell(command, place.user, place.checkout.path)
-    assert (done.returncode, done.stdout, printed) == (0, "trained\n", "")
+    said, _, trained = done.stdout.partition("\n")
+    assert (done.returncode, trained, printed) == (0, "trained\n", "")
+    assert said.startswith("recorded as ") and said.endswith(" DIR")
 
 
 # --- what it says is so ---

@@ -45,8 +45,10 @@ def test_a_run_is_recorded_and_its_status_is_the_commands(checkout: Repo, progra
     done = program.run(
         "run", "--name", "first", "--", "sh", "-c", "cat train.py; exit 7", cwd=checkout.path, check=False
     )
-    assert (done.status, done.stdout, done.errors) == (7, b"lr = 0.2\n", "")
     (path,) = runs(checkout)
+    short = path.name[:18]
+    said = f"recorded as {short}; to get its code: git coderepo fetch {short} DIR\n"
+    assert (done.status, done.stdout, done.errors) == (7, b"lr = 0.2\n", said)
     manifest = Manifest.load(str(path))
     assert manifest.run.name == "first" and path.name == f"{manifest.run.id}.json"
     assert manifest.run.command == (b"sh", b"-c", b"cat train.py; exit 7")
@@ -99,7 +101,7 @@ def test_an_edit_meanwhile_is_marked_and_outputs_are_not(checkout: Repo, program
     assert result["edited"] == ["train.py"] and result["produced"] == ["out/model"]
     digest = hashlib.sha256(b"m\n").hexdigest()
     assert result["outputs"] == [{"path": "out/model", "sha256": digest, "size": 2}]
-    only_outputs = program.run("run", "--", "sh", "-c", "echo n > out/model2", cwd=checkout.path)
+    only_outputs = program.run("run", "--quiet", "--", "sh", "-c", "echo n > out/model2", cwd=checkout.path)
     assert only_outputs.errors == "" and result_of(runs(checkout)[1])["edited"] == []
 
 

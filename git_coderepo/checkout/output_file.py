@@ -11,8 +11,13 @@ import errno
 import os
 import stat
 
+from git_coderepo.checkout.own_files import note_file
 from git_coderepo.checkout.store import write_whole
 from git_coderepo.errors import OutputUnusable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.checkout.layout import Layout
 
 # Linux follows as many symbolic links in one path (path_resolution(7)).
 _MOST_LINKS = 40
@@ -22,11 +27,12 @@ class OutputFile:
     """A FILE for output; `name` is the user's word for it, in bytes.
 
     What is written to is opened at once, so that its reader sees an end even where nothing is written in the end: call
-    `close` then. `made` is a directory that the command is going to make: FILE may lie in it. Every method raises
+    `close` then. `made` is a directory that the command is going to make: FILE may lie in it. `is_noted` is False where
+    the file was written into a checkout that cannot take a note of it (see `own_files`). Every method raises
     OutputUnusable.
     """
 
-    __slots__ = ("_descriptor", "_folder_is_writable", "_is_late", "_number", "name", "path")
+    __slots__ = ("_descriptor", "_folder_is_writable", "_is_late", "_number", "is_noted", "name", "path")
 
     def __init__(self, name: bytes, *, made: bytes | None = None) -> None:
         self.name = name
@@ -36,6 +42,7 @@ class OutputFile:
         self._number = -1
         self._folder_is_writable = False
         self._is_late = False
+        self.is_noted = True
         try:
             self._examine(made)
         except OSError as error:
@@ -47,14 +54,18 @@ class OutputFile:
             return None
         return os.path.join(os.path.dirname(self.path), name)
 
-    def write(self, contents: bytes) -> None:
-        """Write all of it, once. Raises BrokenPipeError where the reader of standard output has gone."""
+    def write(self, contents: bytes, layout: Layout | None = None) -> None:
+        """Write all of it, once; `layout` is a checkout that is known already.
+
+        Raises BrokenPipeError where the reader of standard output has gone.
+        """
         try:
             if self._is_late:
                 self._examine(None)
             if self._descriptor >= 0:
                 _write_all(self._descriptor, contents)
             elif self.path is not None:
+                self.is_noted = note_file(self.path, contents, layout)
                 self._replace(self.path, contents)
         except OSError as error:
             if isinstance(error, BrokenPipeError) and self._number == 1:

@@ -10,7 +10,15 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
-from git_coderepo.cli.fetching import ended_by_signals, progress_shown, receipt_file, refuse_input, show_fallbacks
+from git_coderepo.cli.fetching import (
+    ended_by_signals,
+    progress_shown,
+    receipt_file,
+    refuse_input,
+    show_fallbacks,
+    warn_unnotable,
+    warn_unnoted,
+)
 from git_coderepo.cli.options import CodeRepository
 from git_coderepo.errors import UsageError
 from git_coderepo.paths import quoted
@@ -75,6 +83,7 @@ def exec_(
     with ExitStack() as stack:
         with ended_by_signals(), progress_shown(False) as progress:
             if copy is not None:
+                warn_unnotable(copy)
                 fill = _has_cache(settings)
                 made = fetch_with_cache(wanted, copy, settings, fill=fill, notify=output.say, progress=progress)
                 tree = os.path.abspath(copy)
@@ -88,6 +97,7 @@ def exec_(
         show_fallbacks(made)
         if written_to is not None:
             written_to.write(made.encode())
+            warn_unnoted(written_to)
         recorded = manifest.run.directory if manifest is not None else b"."
         start = recorded if directory is None else os.fsencode(directory)
         here = working_directory(tree, start, make=copy is not None)

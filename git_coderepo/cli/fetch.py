@@ -9,7 +9,15 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
-from git_coderepo.cli.fetching import ended_by_signals, progress_shown, receipt_file, refuse_input, show_fallbacks
+from git_coderepo.cli.fetching import (
+    ended_by_signals,
+    progress_shown,
+    receipt_file,
+    refuse_input,
+    show_fallbacks,
+    warn_unnotable,
+    warn_unnoted,
+)
 from git_coderepo.cli.options import CodeRepository, Json, Subdirectory
 from git_coderepo.errors import UsageError
 
@@ -74,6 +82,7 @@ def fetch(
         output.say(f"what Git LFS keeps comes from '{os.fsdecode(path)}'")
     for platform in order.wanted.platforms() if not quiet else ():
         platform.notify = output.say
+    warn_unnotable(directory)
     with ended_by_signals(), progress_shown(quiet) as progress:
         if method == "auto":
             from git_coderepo.runner.cached import fetch_with_cache
@@ -93,6 +102,7 @@ def fetch(
             made = materialise(order.wanted, directory, method=method, progress=progress, lfs=lfs)
     if written_to is not None:
         written_to.write(made.encode())
+        warn_unnoted(written_to)
     if as_json:
         output.data(made.encode())
     elif not quiet:

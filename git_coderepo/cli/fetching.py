@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from git_coderepo.checkout.output_file import OutputFile
+from git_coderepo.checkout.own_files import notes_for
 from git_coderepo.cli import output
 from git_coderepo.errors import UsageError
+from git_coderepo.git import shown
 
 if TYPE_CHECKING:
     from git_coderepo.runner.order import FetchOrder
@@ -23,6 +25,24 @@ def receipt_file(name: str | None, *, made: str | None) -> OutputFile | None:
     if made is not None and os.path.realpath(name) == os.path.realpath(made):
         raise UsageError(f"the receipt cannot be written to '{name}': the code goes there")
     return OutputFile(os.fsencode(name), made=os.fsencode(made) if made is not None else None)
+
+
+def warn_unnoted(file: OutputFile) -> None:
+    """Say that a file was written into a checkout that will take it for code."""
+    if not file.is_noted:
+        _warn_code(os.fsdecode(file.name))
+
+
+def warn_unnotable(directory: str) -> None:
+    """Say that a directory is going to be written into a checkout that will take it for code."""
+    notes = notes_for(os.path.realpath(os.fsencode(directory)))
+    if notes is not None and not notes.is_writable:
+        _warn_code(directory)
+
+
+def _warn_code(name: str) -> None:
+    output.warn(f"'{name}' lies in a checkout whose record cannot be written: its next snapshot takes it for code")
+    output.hint(f"git coderepo ignore {shown([name])}")
 
 
 def refuse_input(receipt: OutputFile | None, order: FetchOrder) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,12 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import app
 from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository, Subdirectories
 from git_coderepo.errors import UsageError
+
+if TYPE_CHECKING:
+    from git_coderepo.record.recording import Recording
+
+# The time to a thousandth of a second, and twelve random bits: as good as unique in one repository.
+_SHORT = len("019ab1c2-7f00-7abc")
 
 
 @app.command(context_settings={"allow_interspersed_args": False})
@@ -34,6 +40,7 @@ def run(
     include: Annotated[
         list[str] | None, typer.Option("--include", metavar="PATH", help="Take an ignored path along.")
     ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print the run's id.")] = False,
     subdirectory: Subdirectories = None,
     code_repository: CodeRepository = None,
     check: Check = False,
@@ -74,8 +81,20 @@ def run(
         say=output.say,
         ask=output.ask if output.has_terminal() else None,
         place=partial(frozen_place, notify=output.say) if frozen else None,
+        announce=(lambda _: None) if quiet else _announce,
     )
     output.say_not_run(command[0], finished.status)
     for path in finished.edited:
         output.warn(f"'{os.fsdecode(path)}' was edited while it ran")
     raise typer.Exit(finished.status)
+
+
+def _announce(running: Recording) -> None:
+    """Say under which id the run is recorded, and how to get its code back."""
+    from git_coderepo.record.submodules import unreproducible
+
+    id = running.record.id[:_SHORT]
+    if unreproducible(running.snapshot):
+        output.say(f"recorded as {id}; its code cannot be fetched")
+    else:
+        output.say(f"recorded as {id}; to get its code: git coderepo fetch {id} DIR")

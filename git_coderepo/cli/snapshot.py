@@ -37,6 +37,7 @@ def snapshot(
     which is written to.
     """
     from git_coderepo.checkout.output_file import OutputFile
+    from git_coderepo.cli.fetching import warn_unnoted
     from git_coderepo.git import Git, check_version
     from git_coderepo.record.build_key import build_key
     from git_coderepo.record.document import write_record
@@ -45,7 +46,7 @@ def snapshot(
     from git_coderepo.record.shared_store import SharedStore
     from git_coderepo.record.sharing import share_snapshot
     from git_coderepo.record.snapshot import Request
-    from git_coderepo.record.submodules import omitted, snapshots_in
+    from git_coderepo.record.submodules import omission_lines, snapshots_in
     from git_coderepo.record.taking import take_snapshot
 
     destination = OutputFile(os.fsencode(file)) if file is not None else None
@@ -60,6 +61,7 @@ def snapshot(
         allow_unreproducible=allow_unreproducible,
         include=[os.fsencode(path) for path in include or ()],
         thorough=True,
+        output=destination.path if destination is not None else None,
     )
     taken = take_snapshot(git, request)
     assert taken.settings is not None
@@ -70,7 +72,10 @@ def snapshot(
     )
     keep_beside(taken, record)
     if destination is not None:
-        written = write_manifest(record, destination)
+        written = write_manifest(record, destination, taken.layout)
+        for path in written.paths:
+            output.say(f"wrote {os.path.relpath(os.fsdecode(path))}")
+        warn_unnoted(destination)
         assert taken.store is not None
         say_left(written.left, taken.store.overlays, output.say)
         if store is not None:
@@ -85,7 +90,7 @@ def snapshot(
             output.hint("git coderepo snapshot -o FILE writes it beside the manifest")
     for text in remarks(taken, request):
         output.warn(text)
-    for path, reason in omitted(taken):
-        output.warn(f"'{os.fsdecode(path)}' does not travel ({reason})")
+    for text in omission_lines(taken):
+        output.warn(text)
     for error in taken.unreproducible:
         output.warn(f"no runner can get this back: {error.message}")

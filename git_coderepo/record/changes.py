@@ -7,18 +7,23 @@ import os
 from git_coderepo.checkout.case import hidden_twins
 from git_coderepo.checkout.found import Found
 from git_coderepo.checkout.listing import linking, patched, telling
+from git_coderepo.checkout.own_files import own_files
 from git_coderepo.checkout.snapshot_tree import HeadTree, edit_head_tree, write_snapshot_tree
 from git_coderepo.checkout.survey import embedded_repositories
 from git_coderepo.checkout.tree import hidden_changes, unreadable_paths
 from git_coderepo.errors import NotReproducible
+from git_coderepo.git import shown
 from git_coderepo.objects import empty_tree_id
 from git_coderepo.record.refusals import exclusion, included, refuse_changed, screened
-from git_coderepo.record.snapshot import UNREADABLE
+from git_coderepo.record.snapshot import OWN_OUTPUT, UNREADABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.snapshot_tree import Edited
+    from git_coderepo.checkout.status import Change
     from git_coderepo.checkout.store import Store
     from git_coderepo.checkout.survey import Survey
     from git_coderepo.record.snapshot import Request, Snapshot
@@ -46,8 +51,10 @@ def take_changes(snapshot: Snapshot, request: Request, found: Survey, links: lis
             )
     if found.marked:
         status.changes.extend(hidden_changes(snapshot.git, layout, store, found.marked, found.looked_at))
-    wanted = screened(status.changes, settings, snapshot.omitted)
-    wanted += included(layout, request.include, links)
+    asked = included(layout, request.include, links)
+    own = _leave_out_own(snapshot, request, layout, [*status.changes, *asked])
+    wanted = screened([change for change in status.changes if change.path not in own], settings, snapshot.omitted)
+    wanted += [change for change in asked if change.path not in own]
     snapshot.taken = wanted
     with snapshot.waiving() as too_large:
         on_disk = Found(layout, wanted)
@@ -76,6 +83,36 @@ def take_changes(snapshot: Snapshot, request: Request, found: Survey, links: lis
         return patched(found.listing, list(changed.values()))
     snapshot.tree = head_tree if head_tree is not None else empty_tree_id(layout.object_format)
     return found.listing
+
+
+def _leave_out_own(snapshot: Snapshot, request: Request, layout: Layout, changes: Sequence[Change]) -> set[bytes]:
+    """Leave out of the snapshot what this program wrote, or is about to write; gives those untracked paths."""
+    tracked = {change.path for change in changes if not change.untracked}
+    untracked = {change.path for change in changes if change.untracked} - tracked
+    found = own_files(layout, untracked, keep=request.store_directory is None)
+    outputs = set(found.outputs)
+    output = request.output
+    if output is not None and output.startswith(layout.toplevel + b"/"):
+        place = output[len(layout.toplevel) + 1 :]
+        if place in untracked:
+            found.paths.add(place)  # what is there now is going to be replaced
+            outputs.add(place)
+    if found.paths and request.include:
+        # What is included by name may be tracked and unchanged.
+        listed = snapshot.git.at(layout.toplevel).run(
+            "ls-files", "-z", "--", *(b":(top,literal)" + path for path in sorted(found.paths))
+        )
+        known = set(listed.split(b"\0"))
+        found.paths -= known
+        outputs -= known
+    snapshot.omitted += [(place, OWN_OUTPUT) for place in sorted(outputs)]
+    for place in sorted(found.edited):
+        name = os.fsdecode(place)
+        request.notify(
+            f"'{name}' was written by git coderepo and has changed since: it is recorded as code. "
+            f"To leave it out: git coderepo ignore {shown([name])}"
+        )
+    return found.paths
 
 
 def _write_tree(snapshot: Snapshot, layout: Layout, store: Store, head: HeadTree, on_disk: Found) -> Edited | None:

@@ -89,13 +89,15 @@ def _record(started: Surveying, *, whole: bool) -> bool:
     output = None
     if out:
         from git_coderepo.checkout.output_file import OutputFile
+        from git_coderepo.record.keep import refuse_tracked
 
         output = OutputFile(os.fsencode(out))
+        refuse_tracked(started.git, output)
     found = survey(started.git, _say, started=started, meanwhile=import_platform)
     if not whole and any(entry.section == "coderepo" and entry.name == "source" for entry in found.settings.entries):
         started.end()
         return False
-    request = Request(notify=_say, publishes=True)
+    request = Request(notify=_say, publishes=True, output=output.path if output is not None else None)
     snapshot = take_snapshot(started.git, request, found=found)
     assert snapshot.layout is not None
     for text in remarks(snapshot, request):
@@ -130,7 +132,7 @@ def record_run(
     if output is not None:
         from git_coderepo.record.keep import say_left, write_manifest
 
-        say_left(write_manifest(record, output).left, runs.overlays, say)
+        say_left(write_manifest(record, output, snapshot.layout).left, runs.overlays, say)
     return record.id
 
 

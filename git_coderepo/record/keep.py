@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 
+from git_coderepo.checkout.own_files import note_file
 from git_coderepo.checkout.store import write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.output_file import OutputFile
     from git_coderepo.git import Git
     from git_coderepo.record.document import Record
@@ -36,8 +38,8 @@ class Written:
         self.left = left
 
 
-def write_manifest(record: Record, output: OutputFile) -> Written:
-    """Write a manifest, what goes beside it first: a manifest that is there can be used.
+def write_manifest(record: Record, output: OutputFile, layout: Layout | None = None) -> Written:
+    """Write a manifest, what goes beside it first: a manifest that is there can be used. `layout` is the checkout's.
 
     No file can stand beside a FIFO, a device or a descriptor: the caller says where those tars are kept instead. Raises
     OutputUnusable, OSError.
@@ -48,12 +50,27 @@ def write_manifest(record: Record, output: OutputFile) -> Written:
         if path is None:
             written.left.append(sha256)
         else:
+            note_file(path, data, layout)
             write_whole(path, data)
             written.paths.append(path)
-    output.write(record.data)
+    output.write(record.data, layout)
     if output.path is not None:
         written.paths.append(output.path)
     return written
+
+
+def refuse_tracked(git: Git, output: OutputFile) -> None:
+    """Raise OutputUnusable for a file that git tracks: written over, it would not be what was just recorded."""
+    if output.path is None or not os.path.isfile(output.path):
+        return
+    folder, name = os.path.split(output.path)
+    if git.foreign(folder).succeeds("ls-files", "--error-unmatch", "-z", "--", b":(literal)" + name):
+        from git_coderepo.errors import OutputUnusable
+
+        raise OutputUnusable(
+            f"cannot write to '{os.fsdecode(output.name)}': git tracks it, so it is part of the code that is recorded",
+            hints=["name a file that git does not track"],
+        )
 
 
 def say_left(left: Sequence[str], overlays: bytes, say: Callable[[str], None]) -> None:

@@ -16,7 +16,7 @@ from git_coderepo.record.build_key import build_key
 from git_coderepo.record.command import redacted
 from git_coderepo.record.document import is_uuid7
 from git_coderepo.record.ending import Ending
-from git_coderepo.record.keep import say_left, write_manifest
+from git_coderepo.record.keep import refuse_tracked, say_left, write_manifest
 from git_coderepo.record.process import VARIABLE_LIMIT
 from git_coderepo.record.publish import recorded
 from git_coderepo.record.remarks import remarks
@@ -24,7 +24,7 @@ from git_coderepo.record.runs import Runs
 from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.record.sharing import share_snapshot
 from git_coderepo.record.snapshot import Request
-from git_coderepo.record.submodules import omitted, unreproducible
+from git_coderepo.record.submodules import omission_lines, unreproducible
 from git_coderepo.record.taking import take_snapshot
 from git_coderepo.record.watch import Watch
 
@@ -95,6 +95,8 @@ class Recording:
         if request.manifest is not None:
             output = OutputFile(request.manifest)
             stack.callback(output.close)
+            refuse_tracked(git, output)
+            request.snapshot.output = output.path
         git_version = check_version(git)
         self.snapshot = snapshot = take_snapshot(git, request.snapshot)
         assert snapshot.layout is not None and snapshot.settings is not None
@@ -114,15 +116,15 @@ class Recording:
         )
         for text in remarks(snapshot, request.snapshot):
             self._say(f"warning: {text}")
-        for path, reason in omitted(snapshot):
-            self._say(f"warning: '{os.fsdecode(path)}' does not travel ({reason})")
+        for text in omission_lines(snapshot):
+            self._say(f"warning: {text}")
         for error in unreproducible(snapshot):
             self._say(f"warning: no runner can get this back: {error.message}")
         self._watch = stack.enter_context(Watch(snapshot))
         path = runs.write(record)
         runs.write_current(record)
         if output is not None:
-            say_left(write_manifest(record, output).left, runs.overlays, self._say)
+            say_left(write_manifest(record, output, snapshot.layout).left, runs.overlays, self._say)
         self.variables = run_variables(record, snapshot, path)
         _check(git, self.environment, self._watch)
         if store is not None:

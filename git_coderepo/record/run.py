@@ -29,11 +29,13 @@ def run_recorded(
     say: Callable[[str], None],
     ask: Callable[[str], bool] | None = None,
     place: Callable[[Recording], AbstractContextManager[Place]] | None = None,
+    announce: Callable[[Recording], None] = lambda _: None,
 ) -> Finished:
     """Record a run, run `command` in it, and write down how it ended; `outputs` are paths whose digests are kept.
 
     `say` hears what the user should know before the command starts; `ask` puts a question to them, None where there is
-    no terminal. `place` makes the place where the command runs, None: here. Raises CodeRepoError where it could not be
+    no terminal. `place` makes the place where the command runs, None: here. `announce` is called when the run is
+    recorded, right before the command starts. Raises CodeRepoError where it could not be
     recorded, a check failed, or there is no such place: then nothing was started.
     """
     with Recording(git, request, say=say, ask=ask) as running, ExitStack() as stack:
@@ -44,6 +46,7 @@ def run_recorded(
             except CodeRepoError:
                 running.end(NOT_STARTED, elsewhere=True)
                 raise
+        announce(running)
         environment = changed(running.environment, where.variables)
         status, died_of = execute(command, environment, directory=where.directory, descriptors=where.descriptors)
         return running.end(status, died_of, [(path, path) for path in outputs], elsewhere=place is not None)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 INLINE_LIMIT = 64 << 10
 # Why a path is left out that only --allow-unreproducible lets be left out.
 UNREADABLE = "unreadable"
+# Why a path is left out that this program wrote itself.
+OWN_OUTPUT = "own-output"
 
 
 class Head:
@@ -238,13 +240,14 @@ class Request:
     `notify` hears of waiting for the platform. Who `publishes` where the settings say so may have more in the snapshot
     than an overlay can carry. `scope` are paths as seen from where git stands, in the place of `coderepo.scope`. With
     `allow_unreproducible` what no runner could get back is recorded, and the record says so. With `here` the
-    checkout's own objects stand in for a platform; `store_directory` is where ours go then. Who is `thorough` waits for
-    answers that a hook has no time for; with `tree_only` no overlay is made.
+    checkout's own objects stand in for a platform; `store_directory` is where ours go then. `output` is the absolute
+    path of a file that the caller is about to write: what is there now is no code. Who is `thorough` waits for answers
+    that a hook has no time for; with `tree_only` no overlay is made.
     """
 
     __slots__ = (
-        "allow_unreproducible", "check", "code_repository", "here", "include", "notify", "publishes", "rev", "scope",
-        "store_directory", "thorough", "tree_only",
+        "allow_unreproducible", "check", "code_repository", "here", "include", "notify", "output", "publishes", "rev",
+        "scope", "store_directory", "thorough", "tree_only",
     )  # fmt: skip
 
     def __init__(
@@ -262,7 +265,9 @@ class Request:
         scope: Sequence[bytes] = (),
         thorough: bool = False,
         tree_only: bool = False,
+        output: bytes | None = None,
     ) -> None:
+        self.output = output
         self.thorough = thorough
         self.tree_only = tree_only
         self.scope = tuple(scope)

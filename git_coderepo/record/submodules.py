@@ -131,6 +131,19 @@ def omitted(snapshot: Snapshot) -> list[tuple[bytes, str]]:
     return found
 
 
+def omission_lines(snapshot: Snapshot) -> list[str]:
+    """What was left out, in lines for people; what this program wrote itself in one."""
+    from git_coderepo.record.snapshot import OWN_OUTPUT
+
+    found = omitted(snapshot)
+    lines = [f"'{os.fsdecode(path)}' does not travel ({reason})" for path, reason in found if reason != OWN_OUTPUT]
+    own = [path for path, reason in found if reason == OWN_OUTPUT]
+    if own:
+        others = f" and {len(own) - 1} more" if len(own) > 1 else ""
+        lines.append(f"'{os.fsdecode(own[0])}'{others}, written by git coderepo, does not travel ({OWN_OUTPUT})")
+    return lines
+
+
 def unreproducible(snapshot: Snapshot) -> list[NotReproducible]:
     """Why no runner can get it back, its submodules included."""
     found = list(snapshot.unreproducible)
@@ -170,6 +183,8 @@ def _taken(snapshot: Snapshot, path: bytes, commit: str, request: Request) -> Sn
             here=request.here,
             notify=request.notify,
             allow_unreproducible=request.allow_unreproducible,
+            store_directory=request.store_directory,
+            output=request.output,
         )
         take_snapshot(inner.git, wanted, into=inner)
         if inner.head is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from git_coderepo.checkout.own_files import own_files
 from git_coderepo.checkout.scope import pathspecs
 from git_coderepo.checkout.status import read_status, start_status
 from git_coderepo.checkout.tree import PrivateIndex
@@ -46,5 +47,7 @@ class Watch:
             # From the root: who runs in this very process may stand elsewhere by now.
             git = each.git.at(each.layout.toplevel).with_settings(each.store.lfs_setting)
             now = read_status(start_status(git, pathspecs(each.looked_at))).changes
-            found += [place + change.path for change in now if change.untracked and change.path not in before]
+            new = [change.path for change in now if change.untracked and change.path not in before]
+            own = own_files(each.layout, new, keep=False).paths
+            found += [place + path for path in new if path not in own]
         return found

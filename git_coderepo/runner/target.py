@@ -8,6 +8,7 @@ import os
 import stat
 from pathlib import Path
 
+from git_coderepo.checkout.own_files import note_directory
 from git_coderepo.errors import TargetUnusable
 from git_coderepo.paths import quoted
 from git_coderepo.runner.directories import OPEN_DIRECTORY, remove_tree, sync_file_system, unusable
@@ -36,6 +37,7 @@ class Target:
     def __init__(self, directory: str) -> None:
         self._directory = directory
         self._place: _Beside | _Inside | None = None
+        self._prepared = ""
 
     def __enter__(self) -> Target:
         try:
@@ -53,14 +55,17 @@ class Target:
         """The path of an empty directory for the tree; what an earlier call gave is removed with all in it."""
         assert self._place is not None, "only inside `with`"
         try:
-            return self._place.fresh()
+            self._prepared = self._place.fresh()
         except OSError as error:
             raise unusable(error, self._directory) from None
+        return self._prepared
 
     def publish(self) -> None:
         """Have everything on the disk and visible in `directory`; once."""
         assert self._place is not None, "only inside `with`"
         try:
+            # In a checkout it is no code, unless somebody edits it.
+            note_directory(os.path.realpath(os.fsencode(self._directory)), os.fsencode(self._prepared))
             self._place.publish()
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):

@@ -115,7 +115,7 @@ def test_any_clone_lists_and_fetches_a_published_run_by_its_id(hosted: World) ->
 def test_a_run_that_publishes_itself_needs_no_overlay(hosted: World) -> None:
     place = hosted
     tree = edit(place.checkout)
-    done = here(place, "run", "--", "sh", "-c", 'cp "$CODEREPO_MANIFEST" ../run.json', **AUTO)
+    done = here(place, "run", "--quiet", "--", "sh", "-c", 'cp "$CODEREPO_MANIFEST" ../run.json', **AUTO)
     assert done.errors == ""
     document = load(place.user.path("run.json"))
     reference = f"refs/coderepo/runs/{document['run']['id']}"
@@ -158,7 +158,7 @@ def test_a_clone_that_lacks_history_or_files_publishes(place: World, option: str
     place.push()
     part = place.clone("part", option)
     tree = edit(part)
-    assert here(place, "run", "--", "true", cwd=part.path, **AUTO).errors == ""
+    assert here(place, "run", "--quiet", "--", "true", cwd=part.path, **AUTO).errors == ""
     (reference,) = references(place)
     assert place.repository.git("rev-parse", f"{reference}^{{commit}}^{{tree}}") == tree
     assert place.repository.git("rev-list", "--count", reference) == "3"

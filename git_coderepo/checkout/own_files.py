@@ -1,0 +1,421 @@
+"""What this program wrote into a checkout: manifests, overlays, receipts and fetched directories are no code.
+
+Each output has a note, a file of its own in `<common git dir>/coderepo/written`, so that writers need no lock. A note
+says where the output lies and, for each of its files, the size, the sha256 and what lstat(2) said. An untracked path is
+an output only where a note and its contents agree: an edited copy is code, and so is a fetched directory in which
+anything was changed, added or removed. An output that was moved is known by its contents.
+
+The name of a note is `SIZE-SHA256-PLACE`: of the largest file, and of the path by its CRC-32. So a snapshot reads one
+directory, and of the notes only those whose place or size occurs among the untracked paths.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+
+from git_coderepo.checkout.store import write_whole
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from git_coderepo.checkout.layout import Layout
+
+_VERSION = b"1"
+# Times of files are not trusted where a file was changed so shortly (ns) before its note was written.
+_SETTLED = 2_000_000_000
+# Notes of outputs that are gone are looked for where there are so many.
+_MANY = 256
+
+
+class Row:
+    """A file of an output: its `path` below the output's own (empty for a lone file), and what it was when noted.
+
+    `kind` is `l` for a symbolic link, `x` for an executable file, `f` for another one. `facts` are mtime and ctime in
+    nanoseconds and the inode's number, zeros where they were not known yet.
+    """
+
+    __slots__ = ("digest", "facts", "kind", "path", "size")
+
+    def __init__(self, path: bytes, kind: bytes, size: int, digest: bytes, facts: tuple[int, int, int]) -> None:
+        self.path = path
+        self.kind = kind
+        self.size = size
+        self.digest = digest
+        self.facts = facts
+
+
+class Note:
+    """An output: its `path` below `root`, a checkout's work tree, and the `rows` of its files, the largest one first.
+
+    `written` is when the note was written, in nanoseconds since 1970.
+    """
+
+    __slots__ = ("path", "root", "rows", "written")
+
+    def __init__(self, root: bytes, path: bytes, rows: list[Row], written: int) -> None:
+        self.root = root
+        self.path = path
+        self.rows = rows
+        self.written = written
+
+    @property
+    def name(self) -> bytes:
+        first = self.rows[0]
+        return b"%d-%s-%08x" % (first.size, first.digest, _place(self.path))
+
+    def encode(self) -> bytes:
+        lines = [b"%s %d %s %d %d %d %s" % (row.kind, row.size, row.digest, *row.facts, row.path) for row in self.rows]
+        return b"\0".join((_VERSION, b"%d" % self.written, self.root, self.path, *lines))
+
+    @classmethod
+    def parse(cls, data: bytes) -> Note | None:
+        """From the bytes of its file; None where it is damaged or of another version."""
+        parts = data.split(b"\0")
+        if len(parts) < 5 or parts[0] != _VERSION:
+            return None
+        try:
+            rows = []
+            for line in parts[4:]:
+                kind, size, digest, modified, changed, inode, path = line.split(b" ", 6)
+                rows.append(Row(path, kind, int(size), digest, (int(modified), int(changed), int(inode))))
+            return cls(parts[2], parts[3], rows, int(parts[1]))
+        except ValueError:
+            return None
+
+
+class Notes:
+    """The notes of a repository; `root` is the work tree that is looked at."""
+
+    __slots__ = ("_folder", "root")
+
+    def __init__(self, root: bytes, common_dir: bytes) -> None:
+        self.root = root
+        self._folder = common_dir + b"/coderepo/written"
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether a note can be written."""
+        folder = self._folder
+        while not os.path.lexists(folder):
+            folder = os.path.dirname(folder)
+        return os.access(folder, os.W_OK | os.X_OK)
+
+    def names(self) -> list[bytes]:
+        """The names of all notes."""
+        try:
+            return [name for name in os.listdir(self._folder) if _is_name(name)]
+        except FileNotFoundError:
+            return []
+
+    def load(self, name: bytes) -> Note | None:
+        """A note; None where it is gone or damaged."""
+        try:
+            with open(self._folder + b"/" + name, "rb") as file:
+                return Note.parse(file.read())
+        except FileNotFoundError:
+            return None
+
+    def write(self, note: Note) -> None:
+        """Write a note down, before its output can be seen. Raises OSError."""
+        os.makedirs(self._folder, exist_ok=True)
+        write_whole(self._folder + b"/" + note.name, note.encode())
+
+    def forget(self, names: Iterable[bytes]) -> None:
+        """Remove notes. Raises OSError."""
+        for name in names:
+            try:
+                os.unlink(self._folder + b"/" + name)
+            except FileNotFoundError:
+                pass
+
+    def add(self, path: bytes, rows: list[Row]) -> None:
+        """Note an output at an absolute path in the work tree. Raises OSError."""
+        rows.sort(key=lambda row: -row.size)
+        note = Note(self.root, path[len(self.root.rstrip(b"/")) + 1 :], rows, time.time_ns())
+        self.write(note)
+        # Now and then, so that the price is the same however many outputs are there to stay.
+        names = self.names()
+        if len(names) > _MANY and int(note.rows[0].digest[:2], 16) % 32 == 0:
+            self.sweep(names)
+
+    def sweep(self, names: Sequence[bytes]) -> None:
+        """Forget the outputs that are gone, or that something else has replaced."""
+        for name in names:
+            note = self.load(name)
+            if note is None:
+                self.forget([name])
+                continue
+            first = note.rows[0]
+            place = os.path.join(note.root, note.path)
+            try:
+                size = os.lstat(place + b"/" + first.path if first.path else place).st_size
+            except (FileNotFoundError, NotADirectoryError):
+                size = -1
+            if size != first.size:
+                self.forget([name])
+
+
+def notes_for(path: bytes, layout: Layout | None = None) -> Notes | None:
+    """The notes of the checkout in which an absolute path without links lies; None where it lies in none.
+
+    `layout` is a checkout that is known already; of any other one git is asked.
+    """
+    folder = os.path.dirname(path)
+    while True:
+        if layout is not None and folder == layout.toplevel:
+            return Notes(layout.toplevel, layout.common_dir)
+        if os.path.lexists(os.path.join(folder, b".git")):
+            return _asked(folder, path)
+        above = os.path.dirname(folder)
+        if above == folder:
+            return None
+        folder = above
+
+
+def _asked(folder: bytes, path: bytes) -> Notes | None:
+    """The notes of the checkout that git finds in a folder; None where git finds, or trusts, none there."""
+    from git_coderepo.errors import GitNotFound
+    from git_coderepo.git import Git
+
+    git = Git().foreign(folder)
+    try:
+        asked = [
+            git.start("rev-parse", "--path-format=absolute", word).finish()
+            for word in ("--show-toplevel", "--git-common-dir")
+        ]
+    except GitNotFound:
+        return None  # whoever takes snapshots has a git
+    if any(each.status != 0 for each in asked):
+        return None
+    root, common_dir = (each.stdout.removesuffix(b"\n") for each in asked)
+    return Notes(root, common_dir) if path.startswith(root.rstrip(b"/") + b"/") else None
+
+
+def note_file(path: bytes, contents: bytes, layout: Layout | None = None) -> bool:
+    """Note a file that is about to be written at a path without links; whether that was possible. Raises OSError."""
+    notes = notes_for(path, layout)
+    if notes is None:
+        return True
+    if not notes.is_writable:
+        return False
+    from hashlib import sha256
+
+    digest = sha256(contents).hexdigest().encode()
+    notes.add(path, [Row(b"", b"f", len(contents), digest, (0, 0, 0))])
+    return True
+
+
+def note_directory(path: bytes, prepared: bytes) -> bool:
+    """Note a directory that is about to appear at `path`, its files as they are in `prepared`; as `note_file`."""
+    notes = notes_for(path)
+    if notes is None:
+        return True
+    if not notes.is_writable:
+        return False
+    rows = []
+    for folder, folders, names in os.walk(prepared):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        for name in names + links:
+            each = os.path.join(folder, name)
+            facts = os.lstat(each)
+            rows.append(
+                Row(each[len(prepared) + 1 :], _kind(facts), facts.st_size, _digest(each, facts), _times(facts))
+            )
+    if rows:
+        notes.add(path, rows)
+    return True
+
+
+class OwnFiles:
+    """Which untracked paths are outputs of ours: `outputs` are their places, `paths` the paths that go with them.
+
+    `edited` are the places of outputs that are not any more what was written there. All are raw, from the root.
+    """
+
+    __slots__ = ("edited", "outputs", "paths")
+
+    def __init__(self) -> None:
+        self.paths: set[bytes] = set()
+        self.outputs: list[bytes] = []
+        self.edited: list[bytes] = []
+
+
+def own_files(layout: Layout, untracked: Iterable[bytes], *, keep: bool = True) -> OwnFiles:
+    """Tell our outputs among untracked paths (raw, from the root).
+
+    With `keep` an output that was edited is forgotten, so that it is named once, and what had to be hashed is noted
+    anew.
+    """
+    notes = Notes(layout.toplevel, layout.common_dir)
+    names = notes.names()
+    paths = {path for path in untracked if not path.endswith(b"/")} if names else set()
+    if not paths:
+        return OwnFiles()
+    return _Search(notes, names, paths).result(keep=keep)
+
+
+class _Search:
+    def __init__(self, notes: Notes, names: Sequence[bytes], untracked: set[bytes]) -> None:
+        self._notes = notes
+        self._untracked = untracked
+        self._top = notes.root.rstrip(b"/") + b"/"
+        self._by_place: dict[int, list[bytes]] = {}
+        self._by_size: dict[int, list[bytes]] = {}
+        for name in names:
+            size, _, place = name.split(b"-")
+            self._by_size.setdefault(int(size), []).append(name)
+            self._by_place.setdefault(int(place, 16), []).append(name)
+        self._loaded: dict[bytes, Note | None] = {}
+        self._hashed: dict[bytes, Note] = {}
+        self._changed: dict[bytes, list[bytes]] = {}
+        self._found = OwnFiles()
+
+    def result(self, *, keep: bool) -> OwnFiles:
+        found = self._found
+        self._look_at_places()
+        self._look_at_sizes()
+        for place, names in self._changed.items():
+            if self._inside(place) - found.paths:
+                found.edited.append(place)
+                if keep:
+                    self._notes.forget(names)
+        if keep:
+            self._refresh()
+        return found
+
+    def _look_at_places(self) -> None:
+        """Outputs where they were written."""
+        seen: set[bytes] = set()
+        for path in self._untracked:
+            place = path
+            while place and place not in seen:
+                seen.add(place)
+                names = self._by_place.get(_place(place), [])
+                here = [(name, note) for name in names if (note := self._at(name, place)) is not None]
+                # The last one that was written is the likeliest.
+                here.sort(key=lambda pair: -pair[1].written)
+                if here and not any(self._take(name, note, place) for name, note in here):
+                    self._changed[place] = [name for name, _ in here]
+                place = place.rpartition(b"/")[0]
+
+    def _look_at_sizes(self) -> None:
+        """Outputs that were moved, or that lie in a checkout that was."""
+        for path in sorted(self._untracked - self._found.paths):
+            if path in self._found.paths:
+                continue
+            try:
+                size = os.lstat(self._top + path).st_size
+            except OSError:
+                continue
+            for name in self._by_size.get(size, ()):
+                note = self._load(name)
+                if note is None:
+                    continue
+                below = note.rows[0].path
+                if below and not path.endswith(b"/" + below):
+                    continue
+                place = path[: -len(below) - 1] if below else path
+                if self._take(name, note, place):
+                    break
+
+    def _at(self, name: bytes, place: bytes) -> Note | None:
+        note = self._load(name)
+        return note if note is not None and (note.root, note.path) == (self._notes.root, place) else None
+
+    def _load(self, name: bytes) -> Note | None:
+        if name not in self._loaded:
+            self._loaded[name] = self._notes.load(name)
+        return self._loaded[name]
+
+    def _inside(self, place: bytes) -> set[bytes]:
+        """The untracked paths that are an output's, if it lies at that place."""
+        if place in self._untracked:
+            return {place}
+        return {path for path in self._untracked if path.startswith(place + b"/")}
+
+    def _take(self, name: bytes, note: Note, place: bytes) -> bool:
+        """Whether a note holds of what lies at a place; then that is ours."""
+        inside = self._inside(place)
+        if not inside <= {place + b"/" + row.path if row.path else place for row in note.rows}:
+            return False
+        hashed = False
+        rows = []
+        for row in note.rows:
+            path = self._top + (place + b"/" + row.path if row.path else place)
+            try:
+                facts = os.lstat(path)
+                if facts.st_size != row.size or not _is_of_kind(facts, row):
+                    return False
+                times = _times(facts)
+                if times != row.facts or max(times[:2]) > note.written - _SETTLED:
+                    if _digest(path, facts) != row.digest:
+                        return False
+                    hashed = True
+            except OSError:
+                return False
+            rows.append(Row(row.path, row.kind, row.size, row.digest, times))
+        if hashed or (note.root, note.path) != (self._notes.root, place):
+            self._hashed[name] = Note(self._notes.root, place, rows, time.time_ns())
+        self._found.paths |= inside
+        self._found.outputs.append(place)
+        return True
+
+    def _refresh(self) -> None:
+        """Spare the next snapshot the hashing of what is known to be unchanged by now."""
+        for name, note in self._hashed.items():
+            before = self._loaded[name]
+            stayed = before is not None and (before.root, before.path) == (note.root, note.path)
+            if stayed and max(max(row.facts[:2]) for row in note.rows) > note.written - _SETTLED:
+                continue  # too young: its times would not be trusted
+            try:
+                self._notes.write(note)
+                if note.name != name and before is not None and before.path not in self._found.outputs:
+                    self._notes.forget([name])  # it was moved, and not copied
+            except OSError:
+                return  # a full or read-only disk: it is hashed again
+
+
+def _is_name(name: bytes) -> bool:
+    """Whether a file is a note, and not one that is half-written."""
+    size, _, rest = name.partition(b"-")
+    return size.isdigit() and len(rest) == 73 and not rest.replace(b"-", b"", 1).strip(b"0123456789abcdef")
+
+
+def _place(path: bytes) -> int:
+    from binascii import crc32
+
+    return crc32(path)
+
+
+def _kind(facts: os.stat_result) -> bytes:
+    if stat.S_ISLNK(facts.st_mode):
+        return b"l"
+    return b"x" if facts.st_mode & stat.S_IXUSR else b"f"
+
+
+def _is_of_kind(facts: os.stat_result, row: Row) -> bool:
+    if stat.S_ISLNK(facts.st_mode):
+        return row.kind == b"l"
+    # A lone file keeps whatever mode it had.
+    return stat.S_ISREG(facts.st_mode) and (not row.path or _kind(facts) == row.kind)
+
+
+def _times(facts: os.stat_result) -> tuple[int, int, int]:
+    return facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino
+
+
+def _digest(path: bytes, facts: os.stat_result) -> bytes:
+    """The sha256 in hex of a file's contents, or of where a link leads. Raises OSError."""
+    from hashlib import sha256
+
+    if stat.S_ISLNK(facts.st_mode):
+        return sha256(os.readlink(path)).hexdigest().encode()
+    digest = sha256()
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest().encode()

@@ -1,0 +1,322 @@
+"""What this program wrote into a checkout is no code: manifests, overlays, receipts and fetched directories."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from git_coderepo.checkout import own_files
+from tests.support.program import Program
+from tests.support.repo import Repo
+
+ALLOWED = {"CODEREPO_ALLOW_PROTOCOL": "file"}
+
+
+@pytest.fixture
+def checkout(repo: Repo, tmp_path: Path) -> Repo:
+    """A pushed checkout with an untracked file that fits into no manifest."""
+    remote = Repo.init(tmp_path / "platform.git", repo.env, bare=True)
+    repo.write("train.py", "lr = 0.1\n")
+    repo.write("sub dir/data.txt", "data\n" * 100)
+    repo.write(b"odd\nn\xff", "odd\n")
+    repo.write("run.sh", "#!/bin/sh\n", mode=0o755)
+    os.symlink("train.py", repo.file("link"))
+    repo.commit()
+    repo.git("remote", "add", "origin", f"file://{remote.path}")
+    repo.git("push", "--quiet", "origin", "HEAD")
+    repo.write("weights.bin", os.urandom(100_000))
+    return repo
+
+
+@pytest.fixture
+def run(checkout: Repo, program: Program) -> Callable[..., Any]:
+    def run(*words: str | bytes | Path, cwd: Path | None = None, **options: Any) -> Any:
+        return program.run(*words, cwd=cwd or checkout.path, env=ALLOWED, **options)
+
+    return run
+
+
+def code(run: Callable[..., Any], *words: str, cwd: Path | None = None) -> Any:
+    return json.loads(run("snapshot", *words, cwd=cwd).stdout)["code"]
+
+
+def own(run: Callable[..., Any], *words: str, cwd: Path | None = None) -> list[Any]:
+    return [each["path"] for each in code(run, *words, cwd=cwd)["omitted"] if each["reason"] == "own-output"]
+
+
+def notes(checkout: Repo) -> list[str]:
+    folder = checkout.git_dir() / "coderepo" / "written"
+    return os.listdir(folder) if folder.exists() else []
+
+
+def test_every_kind_of_output_again_and_again(checkout: Repo, run: Callable[..., Any]) -> None:
+    first = code(run)["snapshot"]["tree"]
+    for _ in range(3):
+        run("snapshot", "-o", "run.json")
+        run("fetch", "run.json", f"fetched {time.time_ns()}", "--receipt", "receipt.json")
+        run("run", "--manifest", "sub dir/of a run.json", "--", "true")
+        now = code(run)
+        assert now["snapshot"]["tree"] == first
+    left_out = {each["path"] for each in now["omitted"]}
+    assert {"run.json", "receipt.json", "sub dir/of a run.json"} <= left_out
+    # A directory is named as a whole.
+    assert len([path for path in left_out if path.startswith("fetched ")]) == 3
+    # The overlay beside the first manifest, and the one beside that of the run.
+    (overlay,) = checkout.path.glob("*.tar.gz")
+    assert overlay.name in left_out and f"sub dir/{overlay.name}" in left_out
+
+
+def test_the_hook_leaves_it_out_too(checkout: Repo, program: Program) -> None:
+    env = {**ALLOWED, "CODEREPO_OUT": "hook.json"}
+    trees = set()
+    for _ in range(3):
+        program.run("hook", "pre-run", cwd=checkout.path, env=env)
+        manifest = json.loads((checkout.path / "hook.json").read_bytes())
+        trees.add(manifest["code"]["snapshot"]["tree"])
+    assert len(trees) == 1
+    assert "hook.json" in {each["path"] for each in manifest["code"]["omitted"]}
+
+
+def test_a_clean_checkout_stays_clean(checkout: Repo, run: Callable[..., Any]) -> None:
+    os.unlink(checkout.path / "weights.bin")
+    run("snapshot", "-o", "run.json")
+    run("fetch", "run.json", "fetched")
+    now = code(run)
+    assert now["dirty"] is False and now["overlay"] is None
+    checkout.git("config", "coderepo.untracked", "refuse")
+    checkout.git("config", "coderepo.dirty", "refuse")
+    assert code(run)["dirty"] is False
+
+
+def test_an_edited_copy_is_code_and_is_named_once(checkout: Repo, run: Callable[..., Any]) -> None:
+    run("snapshot", "-o", "run.json")
+    with open(checkout.path / "run.json", "ab") as file:
+        file.write(b"\n")
+    said = run("snapshot").errors
+    assert said.count("'run.json' was written by git coderepo and has changed since") == 1
+    assert "git coderepo ignore run.json" in said
+    again = run("snapshot")
+    assert "has changed since" not in again.errors
+    assert "run.json" not in {each["path"] for each in json.loads(again.stdout)["code"]["omitted"]}
+
+
+def test_an_edit_of_the_same_size_within_the_same_moment(checkout: Repo, run: Callable[..., Any]) -> None:
+    run("snapshot", "-o", "run.json")
+    assert "run.json" in own(run)
+    path = checkout.path / "run.json"
+    facts = path.stat()
+    data = bytearray(path.read_bytes())
+    data[-2] ^= 1
+    with open(path, "r+b") as file:
+        file.write(data)
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert "run.json" not in own(run)
+
+
+def _edit(place: Path) -> None:
+    (place / "train.py").write_text("lr = 0.2\n")
+
+
+def _add(place: Path) -> None:
+    (place / "sub dir" / "new.py").write_text("new\n")
+
+
+def _remove(place: Path) -> None:
+    os.unlink(os.fsencode(place) + b"/odd\nn\xff")
+
+
+def _flip(place: Path) -> None:
+    (place / "run.sh").chmod(0o644)
+
+
+def _relink(place: Path) -> None:
+    (place / "link").unlink()
+    (place / "link").symlink_to("train.pz")
+
+
+@pytest.mark.parametrize("change", [_edit, _add, _remove, _flip, _relink])
+def test_a_fetched_directory_is_ours_while_all_of_it_is_unchanged(
+    checkout: Repo, run: Callable[..., Any], change: Callable[[Path], None]
+) -> None:
+    run("snapshot", "-o", "run.json")
+    run("fetch", "run.json", "deep/er/fetched code")
+    assert "deep/er/fetched code" in own(run)
+    change(checkout.path / "deep/er/fetched code")
+    done = run("snapshot")
+    assert done.errors.count("'deep/er/fetched code' was written by git coderepo") == 1
+    now = json.loads(done.stdout)["code"]
+    assert "deep/er/fetched code" not in {each["path"] for each in now["omitted"]}
+    os.unlink(checkout.path / "run.json")
+    for overlay in checkout.path.glob("*.tar.gz"):
+        os.unlink(overlay)
+    assert code(run)["snapshot"]["tree"] == checkout.tree()
+    assert "has changed since" not in run("snapshot").errors
+
+
+def test_what_is_tracked_is_always_code(checkout: Repo, run: Callable[..., Any]) -> None:
+    run("snapshot", "-o", "run.json")
+    run("fetch", "run.json", "vendored")
+    checkout.git("add", "vendored", "run.json")
+    assert not {"vendored", "run.json"} & set(own(run))
+    assert not {"vendored", "run.json"} & set(own(run, "--include", "run.json"))
+    checkout.git("commit", "--quiet", "--message", "vendored")
+    os.unlink(checkout.path / "weights.bin")
+    for overlay in checkout.path.glob("*.tar.gz"):
+        os.unlink(overlay)
+    now = code(run)
+    assert now["omitted"] == [] and now["snapshot"]["tree"] == checkout.line("rev-parse", "HEAD^{tree}")
+
+
+def test_what_was_moved_or_copied_is_still_ours(checkout: Repo, run: Callable[..., Any]) -> None:
+    run("snapshot", "-o", "run.json")
+    run("fetch", "run.json", "fetched")
+    (checkout.path / "kept").mkdir()
+    for name in ("run.json", "fetched", *(path.name for path in checkout.path.glob("*.tar.gz"))):
+        os.rename(checkout.path / name, checkout.path / "kept" / name)
+    assert {"kept/run.json", "kept/fetched"} <= set(own(run))
+    shutil.copy(checkout.path / "kept" / "run.json", checkout.path / "copy.json")
+    assert {"kept/run.json", "copy.json"} <= set(own(run))
+    assert {"kept/run.json", "copy.json"} <= set(own(run))
+
+
+def test_a_moved_or_copied_checkout(checkout: Repo, run: Callable[..., Any], tmp_path: Path) -> None:
+    run("snapshot", "-o", "run.json")
+    run("fetch", "run.json", "fetched")
+    shutil.copytree(checkout.path, tmp_path / "copy", symlinks=True)
+    assert {"run.json", "fetched"} <= set(own(run, cwd=tmp_path / "copy"))
+    with open(tmp_path / "copy" / "run.json", "ab") as file:
+        file.write(b"\n")
+    assert "'run.json' was written by" in run("snapshot", cwd=tmp_path / "copy").errors
+
+
+def test_through_links_and_from_elsewhere(checkout: Repo, run: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "way in").symlink_to(checkout.path)
+    run("snapshot", "-o", "run.json", cwd=tmp_path / "way in" / "sub dir")
+    run("snapshot", "-o", tmp_path / "way in" / "other.json")
+    run("fetch", checkout.path / "sub dir" / "run.json", tmp_path / "way in" / "fetched", cwd=tmp_path)
+    link = tmp_path / "link.json"
+    link.symlink_to(checkout.path / "linked.json")
+    run("snapshot", "-o", link)
+    found = set(own(run, cwd=tmp_path / "way in"))
+    assert {"sub dir/run.json", "other.json", "fetched", "linked.json"} <= found
+
+
+def test_linked_worktrees(checkout: Repo, run: Callable[..., Any], tmp_path: Path) -> None:
+    checkout.git("worktree", "add", "--quiet", tmp_path / "second")
+    run("snapshot", "-o", tmp_path / "second" / "run.json")
+    run("snapshot", "-o", "run.json", cwd=tmp_path / "second")
+    run("fetch", tmp_path / "second" / "run.json", checkout.path / "fetched", cwd=tmp_path / "second")
+    assert "run.json" in own(run, cwd=tmp_path / "second")
+    assert "fetched" in own(run)
+    # The same name in the other worktree is another file.
+    checkout.write("run.json", "mine")
+    done = run("snapshot")
+    assert "has changed since" not in done.errors and "run.json" not in own(run)
+    assert "run.json" in own(run, cwd=tmp_path / "second")
+
+
+def test_submodules(checkout: Repo, run: Callable[..., Any], tmp_path: Path) -> None:
+    inner = Repo.init(tmp_path / "inner", checkout.env)
+    inner.write("lib.py", "x = 1\n")
+    inner.commit()
+    checkout.git("submodule", "--quiet", "add", f"file://{inner.path}", "vendor")
+    checkout.git("commit", "--quiet", "--message", "submodule")
+    run("snapshot", "-o", "vendor/run.json")
+    assert "run.json" in own(run, cwd=checkout.path / "vendor")
+    before = next(each for each in code(run)["submodules"] if each["path"] == "vendor")["code"]
+    assert before["dirty"] is False
+    assert [each["path"] for each in before["omitted"]][:1] and before["omitted"][0]["reason"] == "own-output"
+
+
+def test_scope_and_include(checkout: Repo, run: Callable[..., Any]) -> None:
+    checkout.write(".gitignore", "/ignored/\n")
+    checkout.git("add", ".gitignore")
+    checkout.git("commit", "--quiet", "--message", "ignore")
+    run("snapshot", "-o", "sub dir/run.json")
+    run("fetch", "sub dir/run.json", "sub dir/fetched")
+    os.mkdir(checkout.path / "ignored")
+    run("snapshot", "-o", "ignored/run.json")
+    checkout.write("ignored/config.json", "{}")
+    assert {"sub dir/run.json", "sub dir/fetched"} <= set(own(run, "--subdirectory", "sub dir"))
+    assert own(run, "--subdirectory", "sub dir/fetched/sub dir") == ["sub dir/fetched"]
+    now = code(run, "--include", "ignored")
+    assert "ignored/run.json" in {each["path"] for each in now["omitted"]}
+    assert now["overlay"]["files"] == 3  # the weights, the configuration, and what is not pushed
+    assert not {"ignored/run.json"} & set(own(run))
+
+
+def test_what_is_overwritten_is_no_code_any_more(checkout: Repo, run: Callable[..., Any]) -> None:
+    checkout.write("run.json", "mine\n")
+    for _ in range(2):
+        run("run", "--manifest", "run.json", "--", "true")
+    manifest = json.loads((checkout.path / "run.json").read_bytes())
+    assert "run.json" in {each["path"] for each in manifest["code"]["omitted"]}
+
+
+@pytest.mark.parametrize("verb", ["run", "hook"])
+def test_a_tracked_file_is_never_overwritten_by_the_record_of_its_run(
+    checkout: Repo, program: Program, verb: str
+) -> None:
+    words = ["run", "--manifest", "train.py", "--", "touch", "started"] if verb == "run" else ["hook", "pre-run"]
+    env = {} if verb == "run" else {"CODEREPO_OUT": "train.py"}
+    done = program.run(*words, cwd=checkout.path, env=env, check=False)
+    assert done.status == (125 if verb == "run" else 1) and "git tracks it" in done.errors
+    assert (checkout.path / "train.py").read_text() == "lr = 0.1\n" and not (checkout.path / "started").exists()
+    assert not (checkout.git_dir() / "coderepo" / "runs").exists()
+
+
+def test_what_a_run_writes_of_us_is_not_what_it_produced(checkout: Repo, run: Callable[..., Any]) -> None:
+    run("run", "--manifest", "run.json", "--", "sh", "-c", "echo made >made")
+    (result,) = (checkout.git_dir() / "coderepo" / "runs").glob("*/*.result.json")
+    assert json.loads(result.read_bytes())["produced"] == ["made"]
+
+
+def test_what_was_written_is_named(checkout: Repo, run: Callable[..., Any]) -> None:
+    said = run("snapshot", "-o", "sub dir/run.json").errors.splitlines()
+    (overlay,) = (checkout.path / "sub dir").glob("*.tar.gz")
+    assert f"wrote sub dir/{overlay.name}" in said and "wrote sub dir/run.json" in said
+
+
+def test_a_run_says_its_id_and_how_to_get_it_back(checkout: Repo, run: Callable[..., Any], tmp_path: Path) -> None:
+    said = run("run", "--", "true").errors
+    (line,) = said.splitlines()
+    words = line.partition("git coderepo ")[2].replace("DIR", str(tmp_path / "code")).split(" ")
+    run(*words)
+    assert (tmp_path / "code" / "weights.bin").exists()
+    assert run("run", "--quiet", "--", "true").errors == ""
+
+
+def test_the_record_does_not_grow_for_ever(tmp_path: Path) -> None:
+    root, common_dir = os.fsencode(tmp_path), os.fsencode(tmp_path / ".git")
+    kept = own_files.Notes(root, common_dir)
+    for number in range(1500):
+        contents = b"%d" % number
+        (tmp_path / "run.json").write_bytes(contents)
+        digest = own_files._digest(os.fsencode(tmp_path / "run.json"), os.lstat(tmp_path / "run.json"))
+        kept.add(root + b"/run.json", [own_files.Row(b"", b"f", 7, digest, (0, 0, 0))])
+    assert len(kept.names()) < 800
+
+
+def test_nothing_is_read_where_nothing_was_written(checkout: Repo, run: Callable[..., Any]) -> None:
+    code(run)
+    assert notes(checkout) == [] and not (checkout.git_dir() / "coderepo" / "written").exists()
+
+
+def test_a_damaged_note_is_no_note(checkout: Repo, run: Callable[..., Any]) -> None:
+    run("snapshot", "-o", "run.json")
+    folder = checkout.git_dir() / "coderepo" / "written"
+    for name in os.listdir(folder):
+        (folder / name).write_bytes((folder / name).read_bytes()[:20])
+    assert own(run) == []
+    (folder / "12-zz-notahex!").write_bytes(b"")
+    (folder / "1-2-3.4.tmp").write_bytes(b"")
+    assert own(run) == []
+    run("snapshot", "-o", "run.json")
+    assert "run.json" in own(run)
