@@ -39,6 +39,17 @@ class Secret:
             raise CredentialError("a secret may hold no line break and no NUL byte")
         self._text = text
 
+    @classmethod
+    def read(cls, text: str, *, what: str) -> Secret:
+        """Return the secret in a text as people and programs write it: without a BOM and without final line breaks.
+
+        `what` says where it stands, for the CredentialError that an empty one or a break in the middle raises.
+        """
+        try:
+            return cls(text.removeprefix("\ufeff").rstrip("\r\n"))
+        except CredentialError as error:
+            raise CredentialError(f"invalid token in {what}: {error.message}") from None
+
     def reveal(self) -> str:
         """The text itself, for the one place that sends it."""
         return self._text

@@ -62,9 +62,12 @@ def test_a_token_file_is_read_again_at_each_use(tmp_path: Path) -> None:
     [
         ({"CODEREPO_TOKEN": "t", "CODEREPO_TOKEN_FILE": "/x"}, "both set"),
         ({"CODEREPO_TOKEN": "t", "CODEREPO_TOKEN_ORIGIN": "github.com"}, "no origin"),
-        ({"CODEREPO_TOKEN": "hunter2\nx", "CODEREPO_TOKEN_ORIGIN": "https://github.com"}, "'CODEREPO_TOKEN' holds"),
+        (
+            {"CODEREPO_TOKEN": "hunter2\nx", "CODEREPO_TOKEN_ORIGIN": "https://github.com"},
+            "invalid token in 'CODEREPO_TOKEN'",
+        ),
         ({"CODEREPO_TOKEN": "t", "CODEREPO_TOKEN_ORIGIN": "https://u:hunter2@github.com"}, "no origin"),
-        ({"GITHUB_TOKEN": "hunter2\r"}, "'GITHUB_TOKEN' holds"),
+        ({"GITHUB_TOKEN": "hunter2\rx"}, "invalid token in 'GITHUB_TOKEN'"),
     ],
 )
 def test_a_variable_that_cannot_be_meant_so_is_an_error_without_its_value(

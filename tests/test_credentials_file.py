@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from git_coderepo.credential import Credential
 from git_coderepo.errors import CodeRepoError, CredentialError, InvalidRemoteURL
 from git_coderepo.registrations.credentials.environment import EnvironmentCredentials
-from git_coderepo.registrations.credentials.file import matching, parse_file, parse_line, read_token
+from git_coderepo.registrations.credentials.file import FileEntry, matching, parse_file, parse_line, read_token
 from git_coderepo.settings import Settings
 from git_coderepo.urls import Origin
 from tests.support.repo import run_git
@@ -65,7 +65,7 @@ def test_the_longest_prefix_comes_first_wherever_it_stands(tmp_path: Path) -> No
 
     assert revealed(from_file(file, "https://github.com", "/acme/widgets")) == ("b", "repo")
     assert revealed(from_file(file, "https://github.com", "/acme/other")) == ("c", "org")
-    assert revealed(from_file(file, "https://github.com", "/acme.org/other")) == ("a", "all")
+    assert revealed(from_file(file, "https://github.com", "/acme.org/other")) == ("d", "all2")
 
 
 def test_a_rotated_token_is_seen_at_the_next_use(tmp_path: Path) -> None:
@@ -122,11 +122,11 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert from_file(file, "https://gitlab.com") is None
 
 
-@pytest.mark.parametrize("contents", [b"", b"\n", b"two\nlines", b"nul\0", b"caf\xe9"])
+@pytest.mark.parametrize("contents", [b"", b"\n", b"\r\n\n", b"two\nlines", b"nul\0", b"caf\xe9"])
 def test_a_file_that_holds_no_token_is_named(tmp_path: Path, contents: bytes) -> None:
     (tmp_path / "token").write_bytes(contents)
 
-    with pytest.raises(CredentialError, match="holds no token"):
+    with pytest.raises(CredentialError, match="invalid token in"):
         read_token(str(tmp_path / "token"), what="'X'")
 
 
@@ -143,7 +143,7 @@ def test_whatever_can_be_encoded_is_read_again(user: str, secret: str, host: str
 
     entry = parse_line(line.encode())
 
-    assert entry is not None and entry.secret is not None
+    assert isinstance(entry, FileEntry) and entry.secret is not None
     assert (entry.user, entry.secret.reveal()) == (user, secret)
     assert entry.origin == Origin.parse(f"https://{host}")
     assert entry.prefix.strip("/") == prefix.strip("/")
@@ -157,7 +157,7 @@ def test_any_line_is_an_entry_or_nothing_or_one_clear_error(line: bytes) -> None
         return
     except CodeRepoError as error:
         raise AssertionError("another error") from error
-    if entry is not None:
+    if isinstance(entry, FileEntry):
         assert entry.origin.host and (entry.secret is None) != (entry.token_file is None)
         assert not set(entry.user + entry.prefix) & set("\r\n\0")
 

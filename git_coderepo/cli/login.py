@@ -102,7 +102,7 @@ def _secret(token: str | None, origin: Origin) -> Secret:
     from git_coderepo.registrations.options import read_value
 
     if token is not None:
-        return Secret(read_value(token, what="'--token'", standard_input=sys.stdin.buffer.read))
+        return Secret.read(read_value(token, what="'--token'", standard_input=sys.stdin.buffer.read), what="'--token'")
     if not sys.stdin.isatty():
         raise UsageError(
             "no token was given, and there is no terminal to ask on", hints=["--token @FILE, or --token -"]

@@ -82,8 +82,10 @@ CREDENTIAL_ORDER = (
 CREDENTIALS_FILE = (
     "Each line of the file that `CODEREPO_CREDENTIALS_FILE` names is `https://USER:TOKEN@HOST[:PORT][/PREFIX]`, as "
     "git-credential-store(1) writes it, or `https://HOST[:PORT][/PREFIX] USER @/path/to/token`, or a comment that "
-    "begins with `#`. Of several lines that fit, the longest prefix counts. It is read again at each use, since "
-    "mounted secrets rotate.",
+    "begins with `#`. Of several lines that fit, the longest prefix counts, and of equal ones the last. It is read "
+    "again at each use, since mounted secrets rotate.",
+    "A line `{{NAME.KEY}} @/path/to/secret` says what that reference stands for. So a registration with `--token="
+    "{{NAME.KEY}}` works where there is no keyring; `secret set` then says which line to add.",
 )
 
 TRAVELS = (

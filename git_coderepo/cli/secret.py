@@ -43,20 +43,28 @@ def set_(
     if any(is_on_command_line(value) for _, value in pairs):
         output.warn("a secret on the command line is seen by every process; --KEY=@FILE or --KEY=- is not")
     values = {
-        key: Secret(read_value(value, what=f"'--{key}'", standard_input=sys.stdin.buffer.read)) for key, value in pairs
+        key: Secret.read(read_value(value, what=f"'--{key}'", standard_input=sys.stdin.buffer.read), what=f"'--{key}'")
+        for key, value in pairs
     }
-    set_secret(Git(), given, values)
+    files = {key: value[1:] for key, value in pairs if value.startswith("@") and not value.startswith("@@")}
+    set_secret(Git(), given, values, files=files)
     for key in values:
         output.line(f"{{{{{given}.{key}}}}} is in the keyring")
 
 
 @secret.command("list", cls=Verb)
 def list_(as_json: Json = False) -> None:
-    """List names and keys; no value is read."""
-    from git_coderepo.git import Git
-    from git_coderepo.registrations.secrets import list_secrets
+    """List names and keys, but no values.
 
-    found = list_secrets(Git())
+    Those in the keyring, and those in the file of credentials.
+    """
+    from git_coderepo.git import Git
+    from git_coderepo.registrations.secrets import list_secrets, secrets_in_file
+
+    git = Git()
+    found = list_secrets(git)
+    for name, keys in secrets_in_file(git).items():
+        found[name] = list(dict.fromkeys([*found.get(name, []), *keys]))
     if as_json:
         output.json_data(found)
         return

@@ -8,7 +8,7 @@ from git_coderepo.checkout.layout import branch_of_head, checkout_directory, rea
 from git_coderepo.checkout.team import team_settings
 from git_coderepo.errors import CodeRepoError, NotReproducible, RegistrationError
 from git_coderepo.registrations.config import choose
-from git_coderepo.registrations.inference import nothing_served
+from git_coderepo.registrations.inference import nothing_served, shell_word
 from git_coderepo.settings import Settings
 from git_coderepo.trace import trace
 from git_coderepo.urls import RemoteURL, followed_remote, remotes_of, resolve_remote
@@ -161,16 +161,37 @@ def absolute(url: RemoteURL, layout: Layout) -> RemoteURL:
     return RemoteURL.from_parts("local", None, None, None, path)
 
 
-def refuse_source(source: CodeSource) -> None:
-    """Stop where no runner could use the remote: it speaks what a runner may not, or cannot be written down."""
-    remote = source.remote
-    if remote is None:
-        return
-    texts = [remote.host, remote.user, remote.path, *source.registration.options.values()]
-    if any("{{" in text for text in texts if text is not None):
+def _refuse_references(source: CodeSource) -> None:
+    """Raise NotReproducible where what a manifest records of a code repository holds '{{', which no manifest may."""
+    from git_coderepo.registrations.options import config_key, is_hidden
+
+    registration, remote = source.registration, source.remote
+    if remote is not None and any("{{" in (text or "") for text in (remote.host, remote.user, remote.path)):
         raise NotReproducible(
             "the remote's URL holds '{{', which a manifest may not", hints=["git remote set-url REMOTE URL"]
         )
+    if "{{" in registration.name:
+        word = "git coderepo update" if registration.registered else "git remote rename"
+        new = "--name NEW" if registration.registered else "NEW"
+        raise NotReproducible(
+            f"the name '{registration.name}' holds '{{{{', which a manifest may not",
+            hints=[f"{word} {shell_word(registration.name)} {new}"],
+        )
+    for name, value in registration.options.items():
+        if "{{" in value and not is_hidden(source.platform_class, name, value):
+            key = config_key(source.platform_class, name)
+            raise NotReproducible(
+                f"the option '{key}' of '{registration.name}' refers to a secret, and is recorded with each run",
+                hints=[f"git config {shell_word(f'coderepo.{registration.name}.{key}')} VALUE"],
+            )
+
+
+def refuse_source(source: CodeSource) -> None:
+    """Stop where no runner could use the remote: it speaks what a runner may not, or cannot be written down."""
+    _refuse_references(source)
+    remote = source.remote
+    if remote is None:
+        return
     if source.registration.type != "git":
         return
     transport = remote.transport or ""

@@ -8,7 +8,7 @@ from git_coderepo.platforms import platform_class
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.registrations.config import Registration
 from git_coderepo.registrations.inference import host_rules, other_platform, platform_title
-from git_coderepo.registrations.options import is_secret, with_defaults
+from git_coderepo.registrations.options import is_hidden, with_defaults
 from git_coderepo.urls import RemoteURL
 
 TYPE_CHECKING = False
@@ -58,13 +58,15 @@ def build(
         _require_path(registration, platform, remote, other)
         remote = None
     given: dict[str, Secret | str] = {**registration.options, **(secrets or {})}
-    public = {name: value for name, value in given.items() if isinstance(value, str) and not is_secret(platform, name)}
+    public = {
+        name: value for name, value in given.items() if isinstance(value, str) and not is_hidden(platform, name, value)
+    }
     hidden = {name: value for name, value in given.items() if name not in public}
     if registration.source is None or isinstance(credentials, NoCredentials):
         repository = _made(platform, registration, public, {})
     else:
         # A class of one's own has nobody but its constructor to take a secret.
-        plain = {name: _reader(value)() for name, value in hidden.items()}
+        plain = {name: _reader(value, settings)() for name, value in hidden.items()}
         repository = _made(platform, registration, public, plain)
     repository.remote = remote
     repository.credentials = credentials
@@ -73,7 +75,7 @@ def build(
     if registration.source is None and isinstance(repository, HostedRepository):
         _refuse_other_platforms(repository, registration, rules, environment)
     if "token" in hidden and not isinstance(credentials, NoCredentials):
-        repository.credentials = _with_token(repository, credentials, hidden["token"])
+        repository.credentials = _with_token(repository, credentials, hidden["token"], settings)
     return repository
 
 
@@ -130,22 +132,24 @@ def _made(
     raise RegistrationError(message)
 
 
-def _reader(value: Secret | str) -> Callable[[], Secret]:
+def _reader(value: Secret | str, settings: Settings | None) -> Callable[[], Secret]:
     if isinstance(value, Secret):
         return lambda: value
     from git_coderepo.registrations.secrets import resolve
 
-    return lambda: resolve(value)
+    return lambda: resolve(value, settings)
 
 
-def _with_token(repository: BaseCodeRepository, credentials: CredentialSource, token: Secret | str) -> CredentialSource:
+def _with_token(
+    repository: BaseCodeRepository, credentials: CredentialSource, token: Secret | str, settings: Settings | None
+) -> CredentialSource:
     """The credentials behind the token that belongs to this code repository alone."""
     home = credential_home(repository)
     if home is None:
         return credentials
     origin, _ = home
     source = "the option 'token'" if isinstance(token, Secret) else f"the secret {token}"
-    secret = token if isinstance(token, Secret) else _reader(token)
+    secret = token if isinstance(token, Secret) else _reader(token, settings)
     # The path is not looked at: whoever asks holds the object of this one code repository.
     from git_coderepo.registrations.credentials.chain import Chain
     from git_coderepo.registrations.credentials.option import OptionCredentials

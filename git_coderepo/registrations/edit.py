@@ -30,10 +30,11 @@ def config_file(git: Git) -> str:
 
 def check_name(name: str) -> None:
     """Raises RegistrationError for what cannot be the name of a code repository."""
-    if not name or name.startswith("-") or "://" in name or not all(char.isprintable() for char in name):
+    unusable = "://" in name or "{{" in name or not all(char.isprintable() for char in name)
+    if not name or name.startswith("-") or unusable:
         raise RegistrationError(
             f"{name!r} is no name for a code repository",
-            hints=["not empty, no '://', no control characters, no '-' at the start"],
+            hints=["not empty, no '://', no '{{', no control characters, no '-' at the start"],
         )
 
 

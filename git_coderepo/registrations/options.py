@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from git_coderepo.credential import Secret
 from git_coderepo.errors import (
-    CodeRepoError,
     CredentialError,
     InvalidRemoteURL,
     RegistrationError,
@@ -67,6 +66,17 @@ def is_secret(platform: type[BaseCodeRepository] | None, name: str) -> bool:
     return any(word in _folded(name) for word in _SECRET_WORDS)
 
 
+def is_hidden(platform: type[BaseCodeRepository] | None, name: str, value: str) -> bool:
+    """Whether an option with this value is never recorded: a secret, or a reference that only a class's own code knows.
+
+    `platform` is None for a custom class that is not at hand.
+    """
+    if is_secret(platform, name):
+        return True
+    undeclared = platform is None or _folded(name) not in declared(platform)
+    return undeclared and parse_reference(value) is not None
+
+
 def config_key(platform: type[BaseCodeRepository] | None, name: str) -> str:
     """The key of an option in git's configuration, which knows no `_` and forgets the case.
 
@@ -122,7 +132,12 @@ def parse_options(
             input_used = True
         text = read_value(given, what=f"'--{bare}'", standard_input=standard_input)
         if is_secret(platform, name) and parse_reference(text) is None:
-            values[name] = _secret(text, bare)
+            values[name] = Secret.read(text, what=f"'--{bare}'")
+        elif "{{" in text and not is_hidden(platform, name, text):
+            raise UsageError(
+                f"'--{bare}' is recorded with each run and cannot refer to a secret",
+                hints=[f"give its value: --{bare}=VALUE"],
+            )
         elif not text or any(char in text for char in "\r\n\0"):
             raise UsageError(f"the value of '--{bare}' is empty, or holds a line break or a NUL byte")
         elif not anything and _url_with_secret(text):
@@ -145,13 +160,6 @@ def _url_with_secret(text: str) -> bool:
         return RemoteURL.parse(text).has_secret
     except InvalidRemoteURL:
         return False
-
-
-def _secret(text: str, name: str) -> Secret:
-    try:
-        return Secret(text)
-    except CodeRepoError as error:
-        raise type(error)(f"the value of '--{name}' is {error.message}") from None
 
 
 def read_value(given: str, *, what: str, standard_input: Callable[[], bytes]) -> str:

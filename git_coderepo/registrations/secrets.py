@@ -1,13 +1,20 @@
 """Named secrets, `{{name.key}}`: kept in the keyring, listed by name in the user's git configuration.
 
-The keyring's service is `git-coderepo:secret:NAME`, its user name the key.
+The keyring's service is `git-coderepo:secret:NAME`, its user name the key. A line of the file of credentials says the
+same where there is no keyring, and comes first where there is one.
 """
 
 from __future__ import annotations
 
+import os
+
 from git_coderepo.errors import CredentialError, KeyringUnavailable, UsageError
 from git_coderepo.registrations import vault
+from git_coderepo.registrations.credentials.environment import credentials_file
+from git_coderepo.registrations.credentials.file import NamedEntry, named_secret, parse_file
+from git_coderepo.registrations.inference import shell_word
 from git_coderepo.registrations.options import parse_reference
+from git_coderepo.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +24,7 @@ if TYPE_CHECKING:
     from git_coderepo.git import Git
 
 _LIST = "secret"
+_FILE = "~/.coderepo-credentials"
 
 
 def service(name: str) -> str:
@@ -24,8 +32,8 @@ def service(name: str) -> str:
     return f"git-coderepo:secret:{name}"
 
 
-def set_secret(git: Git, name: str, values: Mapping[str, Secret]) -> None:
-    """Keep the values of a secret by key, beside or in place of older ones.
+def set_secret(git: Git, name: str, values: Mapping[str, Secret], *, files: Mapping[str, str] | None = None) -> None:
+    """Keep the values of a secret by key, beside or in place of older ones; `files` are those they were read from.
 
     Raises UsageError for a name or key of other characters than letters, digits, `_` and `-`; KeyringUnavailable.
     """
@@ -39,10 +47,11 @@ def set_secret(git: Git, name: str, values: Mapping[str, Secret]) -> None:
         vault.add_name(git, _LIST, f"{name}.{key}")
         try:
             vault.store(service(name), key, secret)
-        except KeyringUnavailable:
+        except KeyringUnavailable as error:
             if f"{name}.{key}" not in listed:
                 vault.remove_name(git, _LIST, f"{name}.{key}")
-            raise
+            hints = in_a_file(Settings.read(git), name, key, (files or {}).get(key))
+            raise KeyringUnavailable(error.message, hints=hints) from None
 
 
 def list_secrets(git: Git) -> dict[str, list[str]]:
@@ -51,6 +60,16 @@ def list_secrets(git: Git) -> dict[str, list[str]]:
     for entry in vault.list_names(git, _LIST):
         name, _, key = entry.partition(".")
         found.setdefault(name, []).append(key)
+    return found
+
+
+def secrets_in_file(git: Git) -> dict[str, list[str]]:
+    """The names and keys of the secrets in the file of credentials. Raises CredentialError."""
+    file = credentials_file(Settings.read(git))
+    found: dict[str, list[str]] = {}
+    for entry in parse_file(file) if file else ():
+        if isinstance(entry, NamedEntry) and entry.key not in found.setdefault(entry.name, []):
+            found[entry.name].append(entry.key)
     return found
 
 
@@ -68,18 +87,40 @@ def remove_secret(git: Git, name: str, keys: Iterable[str] = ()) -> list[str]:
     return wanted
 
 
-def resolve(reference: str) -> Secret:
-    """The secret that `{{name.key}}` stands for. Raises CredentialError where there is none, KeyringUnavailable."""
+def resolve(reference: str, settings: Settings | None = None) -> Secret:
+    """The secret that `{{name.key}}` stands for, by the file of credentials that `settings` name, else by the keyring.
+
+    Raises CredentialError where there is none, KeyringUnavailable.
+    """
     parsed = parse_reference(reference)
     if parsed is None:
         raise CredentialError("not a reference to a secret: it reads {{name.key}}")
     name, key = parsed
-    secret = vault.read(service(name), key)
+    file = credentials_file(settings) if settings is not None else None
+    secret = named_secret(file, name, key) if file else None
+    if secret is not None:
+        return secret
+    try:
+        secret = vault.read(service(name), key)
+    except KeyringUnavailable as error:
+        where = f"'{file}' has no line for it, and " if file else ""
+        raise KeyringUnavailable(
+            f"cannot read the secret '{name}.{key}': {where}{error.message}", hints=in_a_file(settings, name, key)
+        ) from None
     if secret is None:
         raise CredentialError(
             f"the keyring has no secret '{name}.{key}'", hints=[f"git coderepo secret set {name} --{key}=@FILE"]
         )
     return secret
+
+
+def in_a_file(settings: Settings | None, name: str, key: str, path: str | None = None) -> list[str]:
+    """What to type so that a file of credentials says what a reference stands for; `path` holds the secret."""
+    known = credentials_file(settings) if settings is not None else None
+    file = shell_word(known) if known else _FILE
+    place = os.path.abspath(path) if path is not None else "/path/to/secret"
+    line = shell_word(f"{{{{{name}.{key}}}}} @{place}")
+    return [f"echo {line} >>{file}", *([] if known else [f"git config --global coderepo.credentialsFile {file}"])]
 
 
 def _check(name: str, key: str) -> None:

@@ -39,6 +39,8 @@ def backends() -> list[KeyringBackend]:
 
         chosen = keyring.get_keyring()
         candidates = list(chosen.backends) if isinstance(chosen, ChainerBackend) else [chosen]
+    except ModuleNotFoundError:
+        raise _unavailable("no keyring is installed on this machine") from None
     except Exception as error:
         raise _unavailable(f"the keyring cannot be used: {type(error).__name__}") from None
     usable = [backend for backend in candidates if not _refused(type(backend))]

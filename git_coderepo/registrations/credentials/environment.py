@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from git_coderepo.credential import Credential, Secret
 from git_coderepo.errors import CodeRepoError, CredentialError
-from git_coderepo.registrations.credentials.file import matching, parse_file, read_token
+from git_coderepo.registrations.credentials.file import matching, parse_file, read_token, secret_of
 from git_coderepo.registrations.inference import TRUSTED_SCOPES, built_in
 from git_coderepo.registrations.places import below, place_of
 from git_coderepo.trace import trace
@@ -53,7 +53,7 @@ class EnvironmentCredentials:
         entry = matching(parse_file(name), origin, path)
         if entry is None:
             return None
-        secret = entry.secret if entry.secret is not None else read_token(entry.token_file or "", what=f"'{name}'")
+        secret = secret_of(entry, what=f"'{name}'")
         return Credential(secret, user=entry.user, source="CODEREPO_CREDENTIALS_FILE", prefix=entry.prefix)
 
     def _from_token(self, origin: Origin, path: str) -> Credential | None:
@@ -118,7 +118,4 @@ def bound_origin(variable: TokenVariable, environment: Mapping[str, str]) -> Ori
 
 
 def _secret(environment: Mapping[str, str], name: str) -> Secret:
-    try:
-        return Secret(environment[name])
-    except CredentialError as error:
-        raise CredentialError(f"'{name}' holds what is no token: {error.message}") from None
+    return Secret.read(environment[name], what=f"'{name}'")

@@ -3,6 +3,7 @@
 Each line is one of
 - `https://USER:TOKEN@HOST[:PORT][/PREFIX]`, percent-encoded as git-credential-store(1) writes it,
 - `https://HOST[:PORT][/PREFIX] USER @/path/to/token`, the token being that file's contents,
+- `{{NAME.KEY}} @/path/to/secret` or `{{NAME.KEY}} SECRET`, what that reference stands for where no keyring has it,
 - empty, or a comment that begins with `#`.
 """
 
@@ -10,10 +11,14 @@ from __future__ import annotations
 
 from git_coderepo.credential import Secret
 from git_coderepo.errors import CodeRepoError, CredentialError
-from git_coderepo.registrations.options import without_newline
+from git_coderepo.registrations.options import parse_reference
 from git_coderepo.registrations.places import below, place_of
 from git_coderepo.trace import trace
 from git_coderepo.urls import Origin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SCHEMES = ("https", "http")
 
@@ -33,16 +38,30 @@ class FileEntry:
         self.token_file = token_file
 
 
-def parse_file(name: str) -> list[FileEntry]:
+class NamedEntry:
+    """One line for a reference: its `name` and `key`, and either `secret` or the path of its `token_file`."""
+
+    __slots__ = ("key", "name", "secret", "token_file")
+
+    def __init__(self, name: str, key: str, *, secret: Secret | None = None, token_file: str | None = None) -> None:
+        self.name = name
+        self.key = key
+        self.secret = secret
+        self.token_file = token_file
+
+
+def parse_file(name: str) -> list[FileEntry | NamedEntry]:
     """The entries of a file, in its order. Raises CredentialError, which names the line and never shows it."""
     contents = _read(name, what="'CODEREPO_CREDENTIALS_FILE'")
+    if contents.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise CredentialError(f"'{name}' is UTF-16", hints=["save it as UTF-8"])
     entries = []
-    for number, line in enumerate(contents.split(b"\n"), start=1):
+    for number, line in enumerate(contents.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         try:
             entry = parse_line(line)
-        except CodeRepoError:
+        except CodeRepoError as error:
             raise CredentialError(
-                f"line {number} of '{name}' is no credential",
+                f"line {number} of '{name}' is not a credential: {error.message}",
                 hints=["https://USER:TOKEN@HOST[/PREFIX], or https://HOST[/PREFIX] USER @/path/to/token"],
             ) from None
         if entry is not None:
@@ -50,7 +69,7 @@ def parse_file(name: str) -> list[FileEntry]:
     return entries
 
 
-def parse_line(line: bytes) -> FileEntry | None:
+def parse_line(line: bytes) -> FileEntry | NamedEntry | None:
     """What one line says; None for an empty one, a comment, and a protocol of others (`smtp`).
 
     Raises CredentialError or InvalidRemoteURL.
@@ -63,6 +82,8 @@ def parse_line(line: bytes) -> FileEntry | None:
         return None
     if "\0" in text or "\r" in text:
         raise CredentialError("a line break or a NUL byte")
+    if text.startswith("{{"):
+        return _named(text)
     scheme, separator, rest = text.partition("://")
     if not separator or not scheme.isascii() or not scheme.replace("+", "").isalnum():
         raise CredentialError("no URL")
@@ -77,6 +98,17 @@ def parse_line(line: bytes) -> FileEntry | None:
         raise CredentialError("a user beside the URL and within it")
     origin, prefix = place_of(words[0])
     return FileEntry(origin, _decoded(prefix), words[1], token_file=words[2][1:])
+
+
+def _named(text: str) -> NamedEntry:
+    reference, end, value = text.partition("}}")
+    parsed = parse_reference(reference + end)
+    value = value.strip()
+    if parsed is None or not value:
+        raise CredentialError("not {{NAME.KEY}} and a value or @/path")
+    if value.startswith("@/"):
+        return NamedEntry(*parsed, token_file=value[1:])
+    return NamedEntry(*parsed, secret=Secret(value))
 
 
 def _stored(scheme: str, rest: str) -> FileEntry:
@@ -105,19 +137,42 @@ def _decoded(text: str) -> str:
     return decoded
 
 
-def matching(entries: list[FileEntry], origin: Origin, path: str) -> FileEntry | None:
-    """The entry for a request: of this very origin, with the longest prefix; of equal ones the first."""
-    fitting = [entry for entry in entries if entry.origin == origin and below(entry.prefix, path)]
+def matching(entries: Sequence[FileEntry | NamedEntry], origin: Origin, path: str) -> FileEntry | None:
+    """The entry for a request: of this very origin, with the longest prefix; of equal ones the last.
+
+    So a new token takes effect where it is appended to the file, whatever stands before it.
+    """
+    fitting = [
+        entry
+        for entry in reversed(entries)
+        if isinstance(entry, FileEntry) and entry.origin == origin and below(entry.prefix, path)
+    ]
     return max(fitting, key=lambda entry: len(entry.prefix.strip("/")), default=None)
 
 
+def named_secret(file: str, name: str, key: str) -> Secret | None:
+    """The secret that a reference stands for by a file of credentials; None: it has no line for it.
+
+    Raises CredentialError.
+    """
+    entries = [
+        each for each in parse_file(file) if isinstance(each, NamedEntry) and (each.name, each.key) == (name, key)
+    ]
+    return secret_of(entries[-1], what=f"'{file}'") if entries else None
+
+
+def secret_of(entry: FileEntry | NamedEntry, *, what: str) -> Secret:
+    """The secret of a line, read from its file where it names one. Raises CredentialError."""
+    return entry.secret if entry.secret is not None else read_token(entry.token_file or "", what=what)
+
+
 def read_token(name: str, *, what: str) -> Secret:
-    """The token that a file holds, its final newline cut. Raises CredentialError; `what` says who named the file."""
-    contents = _read(name, what=what)
+    """The token in a file, without final line breaks; `what` says who named the file. Raises CredentialError."""
     try:
-        return Secret(without_newline(contents, what=what))
-    except CodeRepoError as error:
-        raise CredentialError(f"the file '{name}' of {what} holds no token: {error.message}") from None
+        text = _read(name, what=what).decode("utf-8")
+    except UnicodeDecodeError:
+        raise CredentialError(f"invalid token in '{name}' of {what}: not UTF-8") from None
+    return Secret.read(text, what=f"'{name}' of {what}")
 
 
 def _read(name: str, *, what: str) -> bytes:

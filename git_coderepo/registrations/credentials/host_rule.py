@@ -11,23 +11,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from git_coderepo.registrations.inference import HostRule
+    from git_coderepo.settings import Settings
     from git_coderepo.urls import Origin
 
 
 class HostRuleCredentials:
     """The references of the user's host rules, the longest prefix first. Raises CredentialError for a dangling one."""
 
-    __slots__ = ("rules",)
+    __slots__ = ("rules", "settings")
 
-    def __init__(self, rules: Sequence[HostRule]) -> None:
+    def __init__(self, rules: Sequence[HostRule], settings: Settings | None = None) -> None:
         self.rules = tuple(rules)
+        self.settings = settings
 
     def find(self, origin: Origin, path: str) -> Credential | None:
         for rule in self.rules:
             if rule.token is not None and rule.origin == origin and below(rule.prefix, path):
-                return Credential(
-                    resolve(rule.token), user=rule.user, source=f"the secret {rule.token}", prefix=rule.prefix
-                )
+                secret = resolve(rule.token, self.settings)
+                return Credential(secret, user=rule.user, source=f"the secret {rule.token}", prefix=rule.prefix)
         return None
 
     def refused(self, origin: Origin, path: str, credential: Credential) -> None:

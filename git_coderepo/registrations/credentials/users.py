@@ -25,7 +25,7 @@ def users_chain(settings: Settings, git: Git, *, interactive: bool = False) -> C
     return Chain(
         [
             EnvironmentCredentials(settings),
-            HostRuleCredentials(rules),
+            HostRuleCredentials(rules, settings),
             KeyringCredentials(settings),
             GitCredentials(git, rules, interactive=interactive),
             NoCredentials(),
