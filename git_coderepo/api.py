@@ -10,6 +10,7 @@ from git_coderepo.git import Git, check_version
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.record.build_key import build_key
 from git_coderepo.record.document import write_record
+from git_coderepo.record.imported import look_for_imports, this_interpreter
 from git_coderepo.record.inherited import own_command
 from git_coderepo.record.inprocess import ActiveRun
 from git_coderepo.record.keep import keep_beside
@@ -52,6 +53,8 @@ def snapshot(
         thorough=True,
     )
     taken = take_snapshot(git, request)
+    if rev is None:
+        look_for_imports(taken, git, this_interpreter())
     key = build_key(taken)
     record = write_record(
         taken, now=time.time(), git_version=git_version, build_key=None if key is None else key.digest
@@ -104,6 +107,7 @@ def run(
         ),
         name=name,
         manifest=None if manifest is None else os.fsencode(os.path.abspath(manifest)),
+        interpreter=this_interpreter(),
     )
     return ActiveRun(None if directory is None else os.fspath(directory), request, tuple(outputs))
 

@@ -62,6 +62,7 @@ class CodeRepoRunContext:
         from git_coderepo.record.build_key import build_key
         from git_coderepo.record.command import redacted
         from git_coderepo.record.hook import record_run
+        from git_coderepo.record.imported import look_for_imports, this_interpreter
         from git_coderepo.record.inherited import own_command
         from git_coderepo.record.remarks import remarks
         from git_coderepo.record.runs import Runs
@@ -69,12 +70,14 @@ class CodeRepoRunContext:
         from git_coderepo.record.taking import take_snapshot
 
         request = Request(publishes=True, thorough=True)
-        snapshot = take_snapshot(Git(run_directory(_say)), request)
+        git = Git(run_directory(_say))
+        snapshot = take_snapshot(git, request)
         assert snapshot.layout is not None and snapshot.tree is not None
         head = snapshot.head.commit if snapshot.head is not None else None
         same = (snapshot.layout.git_dir, snapshot.layout.prefix, head, snapshot.tree)
         if self._last is not None and self._last[0] == same and os.path.exists(self._last[1]):
             return dict(self._last[2])
+        look_for_imports(snapshot, git, this_interpreter())
         command, key = own_command(), build_key(snapshot)
         id = record_run(
             snapshot,

@@ -53,7 +53,19 @@ def full_document() -> dict[str, Any]:
     """The example, and in it a submodule that was fetched and is a sha256 repository, so that every field is there."""
     document = example_document()
     document["run"].update(name="first try", parent=document["run"]["id"])
-    document["environment"] = {"buildKey": "b" * 64, "image": "registry.corp/train@sha256:0"}
+    remote = {"transport": "https", "host": "git.corp", "port": 8443, "user": None, "path": "acme/lib.git"}
+    imported = {
+        "path": "../lib",
+        "via": "PYTHONPATH",
+        "remote": remote,
+        "commit": "a" * 40,
+        "tree": "b" * 40,
+        "dirty": True,
+    }
+    nowhere = dict.fromkeys(imported) | {"path": "../x", "via": "x.pth"}
+    document["environment"] = {
+        "buildKey": "b" * 64, "image": "registry.corp/train@sha256:0", "imported": [imported, nowhere],
+    }  # fmt: skip
     document["code"]["scope"] = ["services"]
     document["repository"]["remote"].update(port=8443, user="git")
     document["repository"]["source"] = "my_module.MyRepositoryClass"

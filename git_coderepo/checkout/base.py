@@ -71,7 +71,9 @@ def tracking_arguments(settings: Settings, remote: str) -> tuple[str, ...]:
     arguments = []
     for refspec in settings.values("remote", "fetch", remote):
         target = refspec.removeprefix("+").partition(":")[2]
-        if refspec.startswith("^") or not target.startswith("refs/") or target.startswith("refs/heads/"):
+        before = target.partition("*")[0]
+        writes_branches = before.startswith("refs/heads/") or ("*" in target and "refs/heads/".startswith(before))
+        if refspec.startswith("^") or not target.startswith("refs/") or writes_branches:
             continue
         if target == f"refs/remotes/{remote}/*" and not set(remote) & set("*?[\\"):
             arguments.append(f"--remotes={remote}")

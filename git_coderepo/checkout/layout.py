@@ -27,17 +27,22 @@ _HEAD = ("HEAD", "HEAD^{tree}")
 _ARGUMENTS = ("rev-parse", *_FACTS, _ABSOLUTE, *(word for words in _PATHS for word in words), _END, *_HEAD)
 
 
+# Where runs, overlays and objects are kept in the place of `.git/coderepo`.
+RECORD_DIRECTORY = "CODEREPO_RECORD_DIR"
+
+
 class Layout:
     """A checkout's directories (absolute, raw bytes) and the facts that never change while a command runs.
 
     `prefix` is where git was started below `toplevel`, b"" or ending in `/`. `head` and `head_tree` are None on an
     unborn branch. `others` are the ids, in hex, of the references that were asked for beside it, as far as known.
+    What this program keeps lies in `own`, a worktree's last run in `own_here`; the environment may name another place.
     `is_inside` is whether git sees the directory it was started in inside the work tree; see `stand_inside`.
     """
 
     __slots__ = (
         "common_dir", "git_dir", "head", "head_tree", "index", "is_inside", "object_format", "objects", "others",
-        "prefix", "shallow", "toplevel",
+        "own", "own_here", "prefix", "shallow", "toplevel",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +60,7 @@ class Layout:
         head_tree: ObjectId | None,
         others: frozenset[bytes] = frozenset(),
         is_inside: bool = True,
+        elsewhere: bytes | None = None,
     ) -> None:
         self.toplevel = toplevel
         self.prefix = prefix
@@ -68,6 +74,20 @@ class Layout:
         self.head_tree = head_tree
         self.others = others
         self.is_inside = is_inside
+        self.own, self.own_here = common_dir + b"/coderepo", git_dir + b"/coderepo"
+        if elsewhere is not None:
+            self.own = self.own_here = own_elsewhere(elsewhere, common_dir)
+            if git_dir != common_dir:
+                self.own_here += b"/worktrees/" + os.path.basename(git_dir)
+
+
+def own_elsewhere(directory: bytes, common_dir: bytes) -> bytes:
+    """Return where a repository's record lies below a directory that several repositories may share."""
+    from git_coderepo.objects import hasher
+
+    digest = hasher("sha256")
+    digest.update(common_dir)
+    return os.path.abspath(directory) + b"/" + digest.hexdigest()[:16].encode()
 
 
 def checkout_directory(git: Git) -> str:
@@ -133,6 +153,7 @@ def read_layout(process: Process, git: Git, *, bare_allowed: bool = False) -> La
         head_tree=head_tree,
         others=frozenset(ids[2:]),
         is_inside=inside == "true",
+        elsewhere=os.fsencode(git.environment[RECORD_DIRECTORY]) if git.environment.get(RECORD_DIRECTORY) else None,
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.checkout.layout import Layout
+    from git_coderepo.errors import CodeRepoError
     from git_coderepo.git import Git
     from git_coderepo.objects import ObjectId
 
@@ -23,7 +25,7 @@ class Store:
     def __init__(self, layout: Layout, directory: bytes | None = None, *, outer: Store | None = None) -> None:
         self.layout = layout
         self.outer = outer
-        own = layout.common_dir + b"/coderepo" if outer is None else outer.directory
+        own = layout.own if outer is None else outer.directory
         self.directory: bytes = directory if directory is not None else own
 
     @property
@@ -51,7 +53,10 @@ class Store:
             self.outer.prepare()
             return
         for directory in (self.objects + b"/info", self.objects + b"/pack", self.overlays):
-            os.makedirs(directory, exist_ok=True)
+            try:
+                os.makedirs(directory, exist_ok=True)
+            except OSError as error:
+                raise unwritable(self.directory, error) from error
         alternates = self.objects + b"/info/alternates"
         wanted = quoted_path(self.layout.objects) + b"\n"
         try:
@@ -87,6 +92,17 @@ class Store:
             )
             .at(self.layout.toplevel)
         )
+
+
+def unwritable(directory: bytes, error: OSError) -> CodeRepoError:
+    """Return the error for a directory of ours that cannot be written, with the way to name another one."""
+    from git_coderepo.errors import CodeRepoError as Error
+
+    refused = error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
+    return Error(
+        f"cannot write to '{os.fsdecode(directory)}': {(error.strerror or 'unknown error').lower()}",
+        hints=["export CODEREPO_RECORD_DIR=/path/to/directory keeps runs and overlays there"] if refused else [],
+    )
 
 
 def quoted_path(path: bytes) -> bytes:

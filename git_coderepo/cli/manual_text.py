@@ -288,6 +288,8 @@ HOST_RULE = (
 
 ENVIRONMENT = (
     ("CODEREPO_CREDENTIALS_FILE", "A file of credentials; see CREDENTIALS."),
+    ("CODEREPO_RECORD_DIR", "A directory for runs, overlays and objects, in the place of `.git/coderepo`: for a `.git` "
+     "that is read-only. Each repository has a directory of its own in it, where `current.json` lies, too."),
     ("CODEREPO_TOKEN", "A token, only together with `CODEREPO_TOKEN_ORIGIN`."),
     ("CODEREPO_TOKEN_FILE", "A file that holds the token, instead; read again at each use."),
     ("CODEREPO_TOKEN_ORIGIN", "What the token is for: `https://HOST[:PORT][/PREFIX]`."),

@@ -51,6 +51,7 @@ def run(
     125 where it could not be recorded: then nothing was started. 126 and 127 as env(1), 128+N for a signal.
     """
     from git_coderepo.git import Git
+    from git_coderepo.record.imported import interpreter_of
     from git_coderepo.record.recording import RunRequest
     from git_coderepo.record.run import run_recorded
     from git_coderepo.record.snapshot import Request
@@ -76,6 +77,7 @@ def run(
             ),
             name=name,
             manifest=os.fsencode(manifest) if manifest is not None else None,
+            interpreter=interpreter_of(os.environ, os.getcwd(), words),
         ),
         outputs=[os.fsencode(path) for path in outputs or ()],
         say=output.say,

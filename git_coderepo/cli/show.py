@@ -11,7 +11,7 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 
 if TYPE_CHECKING:
-    from git_coderepo.manifest.model import Code, Lfs, Manifest, Outside, Overlay, Repository
+    from git_coderepo.manifest.model import Code, Imported, Lfs, Manifest, Outside, Overlay, Repository
     from git_coderepo.record.result import Result
 
 _SHOWN = 10
@@ -89,6 +89,7 @@ def manifest_rows(manifest: Manifest, committed: str | None) -> list[tuple[str, 
     left_out = [(path + each.path, each.reason) for path, inner in code.codes() for each in inner.omitted]
     rows += [("left out", f"{os.fsdecode(path)} ({reason})") for path, reason in left_out]
     rows += [("not reproducible", each.message) for each in code.obstacles]
+    rows += [("imports", _imported(each)) for each in manifest.environment.imported]
     if manifest.environment.build_key is not None:
         rows.append(("build key", manifest.environment.build_key))
     return rows
@@ -101,6 +102,12 @@ def _outside(directory: bytes, found: Outside) -> str:
     return (
         f"{name} ({found.reason}{detail})" if found.files == 1 else f"{found.files} in {name} ({found.reason}{detail})"
     )
+
+
+def _imported(found: Imported) -> str:
+    """Return a place outside the snapshot that code was imported from."""
+    commit = "" if found.commit is None else f" at {found.commit.hex[:12]}{', dirty' if found.dirty else ''}"
+    return f"{os.fsdecode(found.path)}{commit} ({found.via})"
 
 
 def result_rows(state: str, result: Result | None) -> list[tuple[str, str]]:

@@ -41,6 +41,7 @@ def snapshot(
     from git_coderepo.git import Git, check_version
     from git_coderepo.record.build_key import build_key
     from git_coderepo.record.document import write_record
+    from git_coderepo.record.imported import interpreter_of, look_for_imports
     from git_coderepo.record.keep import keep_beside, say_left, write_manifest
     from git_coderepo.record.remarks import remarks
     from git_coderepo.record.shared_store import SharedStore
@@ -64,6 +65,8 @@ def snapshot(
         output=destination.path if destination is not None else None,
     )
     taken = take_snapshot(git, request)
+    if rev is None:
+        look_for_imports(taken, git, interpreter_of(os.environ, os.getcwd(), None))
     assert taken.settings is not None
     store = SharedStore.of(taken.settings) if file is not None else None
     key = build_key(taken)

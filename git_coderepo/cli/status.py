@@ -31,7 +31,7 @@ def status(
     subdirectory: Subdirectories = None,
     code_repository: CodeRepository = None,
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit with 0 reproducible, 1 not, 4 no credential.")
+        bool, typer.Option("--exit-code", help="Exit with 0 reproducible, 1 not, 4 no credential, 128 unknown.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -40,6 +40,7 @@ def status(
     Also by what the base is known, what travels, what is left out, and why it is not reproducible, if it is not.
     """
     from git_coderepo.git import Git
+    from git_coderepo.record.imported import interpreter_of
     from git_coderepo.record.report import make_report
     from git_coderepo.record.snapshot import Request
 
@@ -55,6 +56,7 @@ def status(
             scope=[os.fsencode(path) for path in subdirectory or ()],
             thorough=True,
         ),
+        interpreter_of(os.environ, os.getcwd(), None),
     )
     rehearsal = None
     if as_runner and report.record is not None:
@@ -68,19 +70,20 @@ def status(
         if rehearsal is not None:
             show_rehearsal(rehearsal)
     if exit_code:
-        failed = 0 if rehearsal is None or rehearsal.status in (0, 4) else 1
-        raise typer.Exit(report.exit_status or failed or (0 if rehearsal is None else rehearsal.status))
+        raise typer.Exit(report.exit_status or (0 if rehearsal is None else rehearsal.exit_status))
 
 
 def show(report: Report) -> None:
     """The report for people."""
     from git_coderepo.record.refusals import shown_size
-    from git_coderepo.record.remarks import outside_of, outside_sentences
+    from git_coderepo.record.remarks import import_sentences, outside_of, outside_sentences
     from git_coderepo.record.submodules import omitted
 
     taken = report.snapshot
     rows: list[tuple[str, str]] = []
-    if taken.head is None:
+    if taken.layout is None:
+        rows.append(("head", "unknown"))
+    elif taken.head is None:
         rows.append(("head", "no commit yet"))
     else:
         where = f"branch {taken.head.branch}" if taken.head.branch is not None else "detached"
@@ -94,6 +97,8 @@ def show(report: Report) -> None:
             rows.append(("", "its attributes alter an archive: a runner asks git"))
     elif taken.tree is not None:
         rows.append(("base", "none: the whole tree travels"))
+        if report.missing_fact is not None:
+            rows.append(("", report.missing_fact.sentence))
     if taken.tree is not None:
         rows.append(("snapshot", f"tree {taken.tree}, {dirt(taken)}"))
     if taken.overlay is not None:
@@ -113,21 +118,25 @@ def show(report: Report) -> None:
     if report.store is not None:
         rows.append(("store", _store(report.store)))
     rows += [("not in Git", text) for text in outside_sentences(taken)]
+    rows += [("imports", text) for text in import_sentences(taken)]
     rows += [("left out", f"{os.fsdecode(path)} ({reason})") for path, reason in omitted(taken)]
     rows += [
         ("not executable", f"{os.fsdecode(path)} for a runner: core.fileMode is false") for path in report.ignored_modes
     ]
     if report.problem is None:
         answer = "yes, on this machine only: the remote is a path" if report.this_machine_only else "yes"
-        if any(True for _ in outside_of(taken)):
+        if taken.imported or any(True for _ in outside_of(taken)):
             answer += ", except for what is not in Git"
         rows.append(("reproducible", answer if taken.oversize is None else f"{answer}, once it is published"))
     else:
-        rows.append(("reproducible", f"no: {report.problem.message}"))
+        answer = "unknown" if report.reproducible is None else "no"
+        rows.append(("reproducible", f"{answer}: {report.problem.message}"))
     output.table(rows)
-    if report.problem is not None:
-        for text in report.problem.hints:
-            output.hint(text)
+    hints = report.problem.hints if report.problem is not None else ()
+    if not hints and report.missing_fact is not None:
+        hints = report.missing_fact.hints
+    for text in hints:
+        output.hint(text)
 
 
 def show_rehearsal(rehearsal: Rehearsal) -> None:
@@ -173,7 +182,7 @@ def _store(found: InStore) -> str:
 def _repository(report: Report) -> str:
     source = report.snapshot.source
     if source is None:
-        return "none"
+        return "unknown" if report.snapshot.layout is None else "none"
     place = source.remote.url() if source.remote is not None else "no remote"
     known = "registered" if source.registration.registered else "inferred from the remote"
     return f"{source.registration.name}: {source.registration.type}, {place} ({known})"

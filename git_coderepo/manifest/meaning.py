@@ -30,6 +30,12 @@ def check(manifest: Manifest) -> None:
     _check_arguments("run.command", run.command or ())
     _check_repository("repository", manifest.repository)
     _check_code("code", manifest.code)
+    for index, each in enumerate(manifest.environment.imported):
+        place = f"environment.imported[{index}]"
+        if b"\0" in each.path:
+            raise InvalidManifest(f"{place}.path: holds NUL")
+        if each.remote is not None and "\0" in each.remote.path:
+            raise InvalidManifest(f"{place}.remote.path: holds NUL")
 
 
 def _check_repository(place: str, repository: Repository | None) -> None:

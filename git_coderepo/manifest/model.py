@@ -216,11 +216,26 @@ class Code(NamedTuple):
         return any(each.code is not None and each.code.dirty for each in self.submodules)
 
 
+class Imported(NamedTuple):
+    """Code outside the snapshot that the program imports: `path` is relative to the checkout, `via` a line for people.
+
+    Of another checkout `commit`, `tree` and `dirty` are known, and its `remote` where it has one.
+    """
+
+    path: bytes
+    via: str
+    remote: Remote | None
+    commit: ObjectId | None
+    tree: ObjectId | None
+    dirty: bool | None
+
+
 class Environment(NamedTuple):
-    """The image's build key and name, where they are known."""
+    """The image's build key and name, where they are known, and what is imported from elsewhere."""
 
     build_key: str | None
     image: str | None
+    imported: tuple[Imported, ...] = ()
 
 
 class Producer(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from git_coderepo.errors import InvalidManifest
@@ -11,6 +12,7 @@ from git_coderepo.manifest.model import (
     Code,
     Environment,
     Head,
+    Imported,
     Lfs,
     LfsObject,
     Manifest,
@@ -47,10 +49,10 @@ from git_coderepo.manifest.shape import (
     uuid7,
     version,
 )
+from git_coderepo.objects import ObjectId
 
 if TYPE_CHECKING:
     from git_coderepo.manifest.shape import Read
-    from git_coderepo.objects import ObjectId
 
 _NO_REFERENCE = "not free of '{{', which begins a reference to a secret"
 MANIFEST_SCHEMA = "urn:git-coderepo:run-manifest:1"
@@ -65,6 +67,7 @@ _reference = text("a reference below refs/", r"refs/[^\x00-\x20\x7f~^:?*\[\\]+",
 _option_value = text("a text without NUL", r"[^\0]*", minimum=0)
 _option_name = text("an option's name", "[A-Za-z][A-Za-z0-9_-]*", maximum=128)
 _sha256 = hex_digits(64)
+_id_digits = text("40 or 64 lower-case hex digits", "[0-9a-f]{40}|[0-9a-f]{64}", minimum=40, maximum=64)
 _line = line()
 
 
@@ -276,7 +279,26 @@ def _obstacle(node: Node) -> Obstacle:
 
 
 def _environment(node: Node) -> Environment:
-    return Environment(build_key=node.field("buildKey", nullable(_line)), image=node.field("image", nullable(_line)))
+    return Environment(
+        build_key=node.field("buildKey", nullable(_line)),
+        image=node.field("image", nullable(_line)),
+        imported=node.optional("imported", list_of(_imported, minimum=1)) or (),
+    )
+
+
+def _imported(node: Node) -> Imported:
+    return Imported(
+        path=os.fsencode(node.field("path", system_text)),
+        via=node.field("via", _line),
+        remote=node.field("remote", nullable(_remote)),
+        commit=node.field("commit", nullable(_any_id)),
+        tree=node.field("tree", nullable(_any_id)),
+        dirty=node.field("dirty", nullable(boolean)),
+    )
+
+
+def _any_id(node: Node) -> ObjectId:
+    return ObjectId(_id_digits(node))
 
 
 def _producer(node: Node) -> Producer:

@@ -79,7 +79,7 @@ def write_record(
         },
         "repository": None if snapshot.source is None else repository_document(snapshot.source),
         "code": _code_document(snapshot, room, id, published),
-        "environment": {"buildKey": build_key, "image": None},
+        "environment": {"buildKey": build_key, "image": None, **_imported_document(snapshot)},
         "producer": {"name": "git-coderepo", "version": __version__, "git": git_version},
     }
     return Record(encode(document), document, id, room.beside)
@@ -262,6 +262,29 @@ def outside_document(found: Iterable[tuple[bytes, Outside]]) -> list[dict[str, o
         detail = None if kind is None else path_value(kind)
         entries += [{"path": path_value(p), "reason": reason, "detail": detail, "files": n} for p, n in numbers.items()]
     return entries
+
+
+def _imported_document(snapshot: Snapshot) -> dict[str, object]:
+    """Return the code outside the snapshot that its program imports; nothing where there is none."""
+    if not snapshot.imported:
+        return {}
+    return {"imported": imported_document(snapshot)}
+
+
+def imported_document(snapshot: Snapshot) -> list[dict[str, object]]:
+    """Return the entries of `imported`: each path is relative to the checkout."""
+    assert snapshot.layout is not None
+    return [
+        {
+            "path": path_value(os.path.relpath(os.fsencode(each.path), snapshot.layout.toplevel)),
+            "via": one_line(each.via),
+            "remote": None if each.remote is None else remote_document(each.remote),
+            "commit": None if each.commit is None else each.commit.hex,
+            "tree": None if each.tree is None else each.tree.hex,
+            "dirty": each.dirty,
+        }
+        for each in snapshot.imported
+    ]
 
 
 def one_line(text: str) -> str:

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 
+from git_coderepo.checkout.layout import RECORD_DIRECTORY
 from git_coderepo.checkout.status import start_status
 from git_coderepo.git import Git
 
@@ -158,8 +159,11 @@ def _say(text: str) -> None:
 def _remove_current(git_dir: bytes) -> None:
     """Before git is asked where it is: git runs hooks at the work tree's root, or says where its directory is.
 
-    `.git` may be a file that leads there: https://git-scm.com/docs/gitrepository-layout. Raises OSError.
+    Where CODEREPO_RECORD_DIR names another place, git has to say first which one. `.git` may be a file that leads
+    there: https://git-scm.com/docs/gitrepository-layout. Raises OSError.
     """
+    if os.environ.get(RECORD_DIRECTORY):
+        return
     try:
         os.unlink(git_dir + _CURRENT)
     except FileNotFoundError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from git_coderepo.checkout.layout import RECORD_DIRECTORY, own_elsewhere
 from git_coderepo.checkout.own_files import note_file
 from git_coderepo.checkout.store import write_whole
 
@@ -101,7 +102,8 @@ def find_overlay(sha256: str, size: int, folder: bytes | None, git: Git) -> tupl
         folders.append(os.path.dirname(os.path.dirname(folder)) + b"/overlays")  # the manifest lies in a record
     try:
         common = git.run("rev-parse", "--path-format=absolute", "--git-common-dir").removesuffix(b"\n")
-        folders.append(common + b"/coderepo/overlays")
+        place = git.environment.get(RECORD_DIRECTORY)
+        folders.append((own_elsewhere(os.fsencode(place), common) if place else common + b"/coderepo") + b"/overlays")
     except CodeRepoError:
         pass  # not in a checkout, or no git: then there is no record to look into
     for each in folders:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from git_coderepo.checkout.lfs import Pointer, Unpushed
     from git_coderepo.checkout.overlay import Difference
+    from git_coderepo.record.missing_fact import MissingFact
     from git_coderepo.record.snapshot import Request, Snapshot
 
 
@@ -39,6 +40,12 @@ def pack_overlay(snapshot: Snapshot, request: Request, refused: Mapping[str, tup
             raise absent(sending, error) from error
     if snapshot.lfs_attributes is not None and not unpushed and find_overlay(snapshot):
         return
+
+    def missing() -> MissingFact | None:
+        from git_coderepo.record.missing_fact import missing_fact
+
+        return missing_fact(snapshot)
+
     scan = settings.flag("secretScan", True)
     sizes = _sizes(snapshot, sending) if sending else []
     with snapshot.waiving():
@@ -49,14 +56,14 @@ def pack_overlay(snapshot: Snapshot, request: Request, refused: Mapping[str, tup
                 request,
                 objects,
                 "kept in Git LFS",
-                lambda limit: refuse_unserved(settings, objects, source, limit=limit),
+                lambda limit: refuse_unserved(settings, objects, source, limit=limit, missing=missing),
                 publishable=False,
             )
         snapshot.refuse_large(
             request,
             named + objects,
             "not on the platform",
-            lambda limit: refuse_unserved(settings, named + objects, source, limit=limit),
+            lambda limit: refuse_unserved(settings, named + objects, source, limit=limit, missing=missing),
         )
         screen = refuse_token if scan else _let_pass
         if unpushed:

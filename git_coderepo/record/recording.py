@@ -16,6 +16,7 @@ from git_coderepo.record.build_key import build_key
 from git_coderepo.record.command import redacted
 from git_coderepo.record.document import is_uuid7
 from git_coderepo.record.ending import Ending
+from git_coderepo.record.imported import look_for_imports
 from git_coderepo.record.keep import refuse_tracked, say_left, write_manifest
 from git_coderepo.record.process import VARIABLE_LIMIT
 from git_coderepo.record.publish import recorded
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from git_coderepo.record.document import Record
+    from git_coderepo.record.imported import Interpreter
     from git_coderepo.record.snapshot import Snapshot
 
 PARENT = "CODEREPO_RUN_ID"
@@ -39,12 +41,16 @@ PARENT = "CODEREPO_RUN_ID"
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What the user wants: `command` is None where it is not to be recorded, `manifest` a second place for it."""
+    """What the user wants: `command` is None where it is not to be recorded, `manifest` a second place for it.
+
+    `interpreter` is the Python whose imports from other checkouts are recorded, None for no look at them.
+    """
 
     command: tuple[bytes, ...] | None = None
     snapshot: Request = field(default_factory=Request)
     name: str | None = None
     manifest: bytes | None = None
+    interpreter: Interpreter | None = None
 
 
 class Finished(NamedTuple):
@@ -100,6 +106,10 @@ class Recording:
         git_version = check_version(git)
         self.snapshot = snapshot = take_snapshot(git, request.snapshot)
         assert snapshot.layout is not None and snapshot.settings is not None
+        if request.interpreter is not None:
+            look_for_imports(snapshot, git, request.interpreter)
+        for text in remarks(snapshot, request.snapshot):
+            self._say(f"warning: {text}")
         store = SharedStore.of(snapshot.settings)
         runs = Runs(snapshot.layout)
         key = build_key(snapshot)
@@ -114,8 +124,6 @@ class Recording:
             command=redacted(request.command) if request.command is not None else None,
             build_key=key.digest if key is not None else None,
         )
-        for text in remarks(snapshot, request.snapshot):
-            self._say(f"warning: {text}")
         for text in omission_lines(snapshot):
             self._say(f"warning: {text}")
         for error in unreproducible(snapshot):

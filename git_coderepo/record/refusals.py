@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from git_coderepo.checkout.status import Change
     from git_coderepo.errors import ObjectMissing
     from git_coderepo.git import Git
+    from git_coderepo.record.missing_fact import MissingFact
     from git_coderepo.record.source import CodeSource
     from git_coderepo.settings import Settings
 
@@ -135,9 +136,11 @@ def refuse_changed(
         settings,
         total,
         [(path, size, word(path)) for path, size in named],
-        f"leave it out: git coderepo ignore '{os.fsdecode(heaviest)}'"
-        if ignorable
-        else f"commit and push '{os.fsdecode(heaviest)}', so that the platform serves it",
+        [
+            f"leave it out: git coderepo ignore '{os.fsdecode(heaviest)}'"
+            if ignorable
+            else f"commit and push '{os.fsdecode(heaviest)}', so that the platform serves it"
+        ],
         limit,
     )
 
@@ -148,17 +151,32 @@ def refuse_unserved(
     source: CodeSource | None,
     *,
     limit: str = "overlayLimit",
+    missing: Callable[[], MissingFact | None] = lambda: None,
 ) -> None:
-    """Stop before anything is read where what the platform does not have is above the limit."""
+    """Stop before anything is read where what the platform does not have is above the limit.
+
+    `missing` is asked which fact is missing where it is not known what the platform has.
+    """
     total, named = _above_limit(settings, sizes, limit)
+    if named and source is not None and (fact := missing()) is not None:
+        _refuse_large(
+            settings,
+            total,
+            [(path, size, "not known to be on the platform") for path, size in named],
+            list(fact.hints),
+            limit,
+            why=fact.sentence,
+        )
     if named:
         _refuse_large(
             settings,
             total,
             [(path, size, "not on the platform" if source is not None else "and no platform") for path, size in named],
-            "git push, so that the platform serves it"
-            if source is not None
-            else "git remote add origin URL, push there, then: git coderepo register",
+            [
+                "git push, so that the platform serves it"
+                if source is not None
+                else "git remote add origin URL, push there, then: git coderepo register"
+            ],
             limit,
         )
 
@@ -200,13 +218,20 @@ def _most(settings: Settings, limit: str) -> int:
 
 
 def _refuse_large(
-    settings: Settings, total: int, named: Sequence[tuple[bytes, int, str]], cure: str, limit: str
+    settings: Settings,
+    total: int,
+    named: Sequence[tuple[bytes, int, str]],
+    cures: Sequence[str],
+    limit: str,
+    *,
+    why: str = "",
 ) -> None:
     most = shown_size(_most(settings, limit))
     raise NotReproducible(
         f"{shown_size(total)} would travel with the run, more than the limit of {most}: "
-        + ", ".join(f"'{os.fsdecode(path)}' {shown_size(size)} {word}" for path, size, word in named),
-        hints=[cure, f"or raise the limit: git config coderepo.{limit} {-(-total >> 20)}m"],
+        + ", ".join(f"'{os.fsdecode(path)}' {shown_size(size)} {word}" for path, size, word in named)
+        + (why and f"; {why}"),
+        hints=[*cures, f"or raise the limit: git config coderepo.{limit} {-(-total >> 20)}m"],
         waived_as="too-large",
     )
 

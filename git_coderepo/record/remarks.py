@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def remarks(snapshot: Snapshot, request: Request) -> list[str]:
     """Return what a run of this snapshot will not have on another machine, submodules included."""
-    return [*_scope(snapshot, request), *outside_sentences(snapshot)]
+    return [*_scope(snapshot, request), *outside_sentences(snapshot), *import_sentences(snapshot)]
 
 
 def outside_of(snapshot: Snapshot, place: bytes = b"") -> Iterator[tuple[bytes, Outside]]:
@@ -34,6 +34,16 @@ def outside_sentences(snapshot: Snapshot) -> list[str]:
     from git_coderepo.checkout.outside import sentences
 
     return sentences(found)
+
+
+def import_sentences(snapshot: Snapshot) -> list[str]:
+    """Return a sentence for each place outside the snapshot that code is imported from, where that was looked at."""
+    if not snapshot.imported:
+        return []
+    from git_coderepo.record.imported import sentences
+
+    assert snapshot.layout is not None
+    return sentences(snapshot.imported, snapshot.layout.toplevel)
 
 
 def _scope(snapshot: Snapshot, request: Request) -> list[str]:

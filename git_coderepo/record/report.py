@@ -6,10 +6,28 @@ import time
 from typing import NamedTuple
 
 from git_coderepo.checkout.modes import ignored_modes
-from git_coderepo.errors import CodeRepoError, CredentialError, NotReproducible, PlatformError, RegistrationError
+from git_coderepo.errors import (
+    CodeRepoError,
+    CredentialError,
+    HostUnreachable,
+    NotReproducible,
+    PlatformError,
+    RateLimited,
+    RegistrationError,
+    UnexpectedAnswer,
+)
 from git_coderepo.git import Git, check_version
 from git_coderepo.manifest.writer import path_value
-from git_coderepo.record.document import Record, carriers, outside_document, repository_document, write_record
+from git_coderepo.record.document import (
+    Record,
+    carriers,
+    imported_document,
+    outside_document,
+    repository_document,
+    write_record,
+)
+from git_coderepo.record.imported import Interpreter, look_for_imports
+from git_coderepo.record.missing_fact import MissingFact, missing_fact
 from git_coderepo.record.remarks import outside_of
 from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.record.snapshot import Request, Snapshot
@@ -17,6 +35,7 @@ from git_coderepo.record.submodules import Submodule, omitted, snapshots_in
 from git_coderepo.record.taking import take_snapshot
 
 # Reasons that are the answer of `status`; anything else is an error of the command itself.
+UNKNOWN = (HostUnreachable, RateLimited, UnexpectedAnswer)
 _ANSWERS = (NotReproducible, PlatformError, CredentialError, RegistrationError)
 
 
@@ -47,15 +66,24 @@ class Report(NamedTuple):
     store: InStore | None = None
 
     @property
-    def reproducible(self) -> bool:
-        """Whether a runner could get it back, as far as it is known here."""
+    def reproducible(self) -> bool | None:
+        """Whether a runner could get it back, as far as it is known here; None where the platform did not say."""
+        if isinstance(self.problem, UNKNOWN):
+            return None
         return self.problem is None
 
     @property
+    def missing_fact(self) -> MissingFact | None:
+        """Which fact is missing where no base is known; None where there is one, or no code repository."""
+        return missing_fact(self.snapshot)
+
+    @property
     def exit_status(self) -> int:
-        """0 reproducible, 1 not, 4 where a credential is missing or refused."""
+        """0 reproducible, 1 not, 4 where a credential is missing or refused, 128 where the platform did not say."""
         if self.problem is None:
             return 0
+        if self.reproducible is None:
+            return 128
         return 4 if isinstance(self.problem, CredentialError) else 1
 
     @property
@@ -84,6 +112,9 @@ class Report(NamedTuple):
             "reproducible": self.reproducible,
             "thisMachineOnly": self.this_machine_only,
             "problem": None if problem is None else {"message": problem.message, "hints": list(problem.hints)},
+            "missingFact": None
+            if self.missing_fact is None
+            else {"message": self.missing_fact.sentence, "hints": list(self.missing_fact.hints)},
             "repository": None
             if taken.source is None
             else {**repository_document(taken.source), "registered": taken.source.registration.registered},
@@ -113,6 +144,7 @@ class Report(NamedTuple):
             "carriers": [] if self.record is None else self.carriers(self.record),
             "submodules": [self._submodule(each) for each in taken.submodules],
             "outside": outside_document(outside_of(taken)),
+            "imported": imported_document(taken) if taken.imported else [],
             "omitted": [{"path": path_value(path), "reason": reason} for path, reason in omitted(taken)],
             "ignoredModes": [path_value(path) for path in self.ignored_modes],
         }
@@ -171,12 +203,16 @@ class Report(NamedTuple):
         return [*found, "published reference"] if self.publishes else found
 
 
-def make_report(git: Git, request: Request) -> Report:
-    """Look at the checkout without recording anything. Raises NotACheckout, GitFailed and the like."""
+def make_report(git: Git, request: Request, interpreter: Interpreter | None = None) -> Report:
+    """Look at the checkout, and at what a Python would import, without recording anything.
+
+    Raises NotACheckout, GitFailed and the like."""
     git_version = check_version(git)
     snapshot = Snapshot(git)
     try:
         take_snapshot(git, request, into=snapshot)
+        if interpreter is not None:
+            look_for_imports(snapshot, git, interpreter)
         record = write_record(snapshot, now=time.time(), git_version=git_version)
     except _ANSWERS as problem:
         return Report(snapshot, None, problem)

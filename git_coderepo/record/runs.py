@@ -2,6 +2,7 @@
 
 `<common git dir>/coderepo/runs/YYYY-MM/<id>.json` and `<id>.result.json`; overlays that are too large for a manifest
 in `<common git dir>/coderepo/overlays/<sha256>.tar.gz`; a worktree's last run in `<git dir>/coderepo/current.json`.
+CODEREPO_RECORD_DIR names another place for all of it.
 Files and renames alone: no lock, no index that could be lost, safe on a shared file system.
 """
 
@@ -10,8 +11,7 @@ from __future__ import annotations
 import os
 import time
 
-from git_coderepo.checkout.store import write_whole
-from git_coderepo.errors import CodeRepoError
+from git_coderepo.checkout.store import unwritable, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ class Runs:
     __slots__ = ("current", "directory", "overlays")
 
     def __init__(self, layout: Layout) -> None:
-        self.directory = layout.common_dir + b"/coderepo/runs"
-        self.overlays = layout.common_dir + b"/coderepo/overlays"
-        self.current = layout.git_dir + b"/coderepo/current.json"
+        self.directory = layout.own + b"/runs"
+        self.overlays = layout.own + b"/overlays"
+        self.current = layout.own_here + b"/current.json"
 
     def path_of(self, id: str) -> bytes:
         """Where the manifest of a run lies, or would lie: its id (RFC 9562, version 7) tells the month, in UTC."""
@@ -55,7 +55,7 @@ class Runs:
             write_whole(path, record.data)
             self._keep_beside(record)  # a prune that did not see the manifest yet may have taken it away
         except OSError as error:
-            raise CodeRepoError(f"the run cannot be recorded in '{os.fsdecode(path)}': {error.strerror}") from None
+            raise unwritable(path, error) from error
         return path
 
     def _keep_beside(self, record: Record) -> None:
@@ -66,9 +66,12 @@ class Runs:
             _keep(self.overlays + b"/" + sha256.encode() + b".tar.gz", data)
 
     def write_current(self, record: Record) -> None:
-        """Say which run is the worktree's last one: the same bytes. Raises OSError."""
-        os.makedirs(os.path.dirname(self.current), exist_ok=True)
-        write_whole(self.current, record.data)
+        """Say which run is the worktree's last one: the same bytes. Raises CodeRepoError where that cannot be."""
+        try:
+            os.makedirs(os.path.dirname(self.current), exist_ok=True)
+            write_whole(self.current, record.data)
+        except OSError as error:
+            raise unwritable(self.current, error) from error
 
     def remove_current(self) -> None:
         """What `current.json` says is no longer so. Raises OSError."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from git_coderepo.checkout.scope import Part
     from git_coderepo.checkout.status import Change, Status
     from git_coderepo.git import Git
+    from git_coderepo.record.imported import Imported
     from git_coderepo.record.source import CodeSource
     from git_coderepo.record.submodules import Submodule, Surveys, Within
 
@@ -58,7 +59,7 @@ class Snapshot:
     """
 
     __slots__ = (
-        "archive", "base", "base_part", "base_tree", "compared", "dirty", "git", "head", "keeps_contents",
+        "archive", "base", "base_part", "base_tree", "compared", "dirty", "git", "head", "imported", "keeps_contents",
         "layout", "lenient", "lfs", "lfs_attributes", "looked_at", "omitted", "outside", "overlay", "oversize", "part",
         "scope", "settings", "source", "status", "store", "submodules", "surveys", "taken", "tree", "unreproducible",
         "weights", "within",
@@ -87,6 +88,7 @@ class Snapshot:
         self.archive = "exact"
         self.omitted: list[tuple[bytes, str]] = []
         self.outside: list[Outside] = []
+        self.imported: list[Imported] = []
         self.submodules: list[Submodule] = []
         self.taken: list[Change] = []
         self.compared: dict[tuple[ObjectId | None, ObjectId], list[Difference]] = {}

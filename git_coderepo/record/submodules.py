@@ -185,6 +185,8 @@ def _taken(snapshot: Snapshot, path: bytes, commit: str, request: Request) -> Sn
             allow_unreproducible=request.allow_unreproducible,
             store_directory=request.store_directory,
             output=request.output,
+            thorough=request.thorough,
+            tree_only=request.tree_only,
         )
         take_snapshot(inner.git, wanted, into=inner)
         if inner.head is None:

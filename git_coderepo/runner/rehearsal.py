@@ -34,6 +34,15 @@ class Rehearsal(NamedTuple):
     words: tuple[str, ...]
     receipt: Mapping[str, Any] | None
 
+    @property
+    def exit_status(self) -> int:
+        """0 it succeeded, 1 it did not, 4 a credential is missing or refused, 128 the platform could not be reached."""
+        if self.status in (0, 4):
+            return self.status
+        # The runner is another process: its words are all that it leaves.
+        unreachable = any(line.startswith(("fatal: cannot reach ", "fatal: cannot trust ")) for line in self.words)
+        return 128 if unreachable else 1
+
     def document(self) -> dict[str, object]:
         """The same as plain values."""
         return {"status": self.status, "says": list(self.words), "receipt": self.receipt}

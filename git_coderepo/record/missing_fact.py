@@ -1,0 +1,56 @@
+"""Why no base is known: the fact that is missing, and the command that provides it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, NamedTuple
+
+from git_coderepo.checkout.base import tracking_arguments
+from git_coderepo.urls import push_differs
+
+if TYPE_CHECKING:
+    from git_coderepo.record.snapshot import Snapshot
+
+_ASK = "git coderepo status --check asks the platform; run and snapshot take --check as well"
+
+
+class MissingFact(NamedTuple):
+    """What is not known, in a sentence, and `hints` that provide it."""
+
+    sentence: str
+    hints: tuple[str, ...]
+
+
+def missing_fact(snapshot: Snapshot) -> MissingFact | None:
+    """Return why a snapshot has no base; None where it has one, needs none, or has no code repository."""
+    source, settings, head = snapshot.source, snapshot.settings, snapshot.head
+    if source is None or settings is None or head is None or snapshot.base is not None:
+        return None
+    name = source.remote_name
+    if name is None:
+        return MissingFact(
+            f"the code repository '{source.registration.name}' follows no remote of this checkout", (_ASK,)
+        )
+    word = shlex.quote(name)
+    if push_differs(settings, name):
+        return MissingFact(
+            f"the remote '{name}' is pushed to another place than it is fetched from, so its tracking references do "
+            "not show what the platform has",
+            (_ASK, f"git remote -v shows the URLs of '{name}': a remote of its own for each of them makes this known"),
+        )
+    if not tracking_arguments(settings, name):
+        refspec = f"+refs/heads/*:refs/remotes/{name}/*"
+        return MissingFact(
+            f"the setting 'remote.{name}.fetch' makes no tracking references, so it is not known what the platform has",
+            (
+                f"git config --add {shlex.quote(f'remote.{name}.fetch')} {shlex.quote(refspec)}",
+                f"git fetch {word}",
+                _ASK,
+            ),
+        )
+    if not snapshot.git.run("rev-parse", *tracking_arguments(settings, name)):
+        return MissingFact(f"nothing was fetched from '{name}' yet", (f"git fetch {word}", _ASK))
+    return MissingFact(
+        f"no commit of this branch was on '{name}' when it was last fetched",
+        (f"git fetch {word}", f"git push {word} HEAD", _ASK),
+    )
