@@ -413,3 +413,41 @@ def detached(stage: Stage) -> Wanted:
     place.checkout.git("checkout", "--quiet", "--detach")
     edited(place).commit("on no branch")
     return Wanted(place, edited(place))
+
+
+# --- what this program wrote into it ------------------------------------------------------------------------------
+
+
+def with_own_outputs(place: World) -> None:
+    """A manifest with its overlay beside it, a receipt, and a fetched directory, as the quick start leaves them."""
+    place.checkout.write("weights.bin", os.urandom(200_000))
+    place.user.run("snapshot", "-o", "run.json", cwd=place.checkout.path)
+    place.user.run("fetch", "--receipt", "core/receipt.json", "run.json", "fetched code", cwd=place.checkout.path)
+
+
+@case(GROUP, "our own manifest, overlay, receipt and fetched directory")
+def own_outputs(stage: Stage) -> Wanted:
+    place = stage.world(files=PARTS)
+    repo = edited(place)
+    with_own_outputs(place)
+    before = {name for name in os.listdir(repo.path) if name.endswith(".tar.gz")}
+    aside = repo.path.with_name("aside")
+    aside.mkdir()
+    names = ("run.json", "core/receipt.json", "fetched code", *before)
+    for name in names:
+        os.rename(repo.file(name), aside / os.path.basename(name))
+    tree = repo.tree()
+    for name in names:
+        os.rename(aside / os.path.basename(name), repo.file(name))
+    return Wanted(place, repo, tree, files=tree)
+
+
+@case(GROUP, "our own manifest and fetched directory, edited: they are code")
+def own_outputs_edited(stage: Stage) -> Wanted:
+    place = stage.world(files=PARTS)
+    repo = edited(place)
+    place.user.run("snapshot", "-o", "run.json", cwd=repo.path)
+    place.user.run("fetch", "run.json", "fetched code", cwd=repo.path)
+    repo.write("run.json", repo.read("run.json") + b"\n")
+    repo.write("fetched code/core/model.py", "layers = 4\n")
+    return Wanted(place, repo)
