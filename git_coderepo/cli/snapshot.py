@@ -40,7 +40,7 @@ def snapshot(
     from git_coderepo.cli.fetching import warn_unnoted
     from git_coderepo.git import Git, check_version
     from git_coderepo.record.build_key import build_key
-    from git_coderepo.record.document import write_record
+    from git_coderepo.record.document import prove_readable, write_record
     from git_coderepo.record.imported import interpreter_of, look_for_imports
     from git_coderepo.record.keep import keep_beside, say_left, write_manifest
     from git_coderepo.record.remarks import remarks
@@ -73,6 +73,7 @@ def snapshot(
     record = write_record(
         taken, now=time.time(), git_version=git_version, build_key=None if key is None else key.digest
     )
+    prove_readable(record)
     keep_beside(taken, record)
     if destination is not None:
         written = write_manifest(record, destination, taken.layout)

@@ -6,6 +6,7 @@ import os
 import time
 
 from git_coderepo import __version__
+from git_coderepo.errors import InvalidManifest
 from git_coderepo.manifest.writer import encode, path_value
 from git_coderepo.objects import DIRECTORY, SYMLINK
 from git_coderepo.platforms.base import Option
@@ -14,6 +15,7 @@ from git_coderepo.record.snapshot import INLINE_LIMIT
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
     from git_coderepo.checkout.lfs import LfsObjects
     from git_coderepo.checkout.outside import Outside
@@ -82,7 +84,91 @@ def write_record(
         "environment": {"buildKey": build_key, "image": None, **_imported_document(snapshot)},
         "producer": {"name": "git-coderepo", "version": __version__, "git": git_version},
     }
+    refuse_unreadable(document)
     return Record(encode(document), document, id, room.beside)
+
+
+# What the schema calls a line, with its most characters.
+_LINE, _URL, _HOST = 1024, 8192, 255
+
+
+def refuse_unreadable(document: Mapping[str, object]) -> None:
+    """Raise InvalidManifest for a text from outside that no reader would take.
+
+    It is the part of the schema that hangs on what users, settings and the environment say, told without the schema's
+    reader: that costs a hook more than all else. Whoever has the time calls `prove_readable`.
+    """
+    run: Any = document["run"]
+    if run["name"] is not None:
+        check_name(run["name"])
+    for word in run["command"] or ():
+        if isinstance(word, str) and ("\0" in word or len(word) > 131072):
+            raise InvalidManifest("an argument of the command cannot be recorded: it holds NUL or is too long")
+    directory = run["directory"]
+    if isinstance(directory, str) and directory != "." and not {"", ".", ".."}.isdisjoint(directory.split("/")):
+        raise InvalidManifest(f"the directory of the run cannot be recorded: '{directory}' is not inside the checkout")
+    _refuse_repository(document["repository"])
+    _refuse_code(document["code"])
+
+
+def check_name(name: str) -> None:
+    """Raise InvalidManifest for what cannot be the name of a run."""
+    reason = _no_line(name, _LINE)
+    if reason is not None:
+        raise InvalidManifest(f"invalid run name: {reason}", hints=["use up to 1024 characters on one line"])
+
+
+def prove_readable(record: Record) -> Record:
+    """Read a manifest as its reader will, before anything starts. Raises InvalidManifest."""
+    from git_coderepo.manifest.model import Manifest
+
+    Manifest.parse(record.data)
+    return record
+
+
+def _refuse_code(code: Any) -> None:
+    if code["head"] is not None:
+        _refuse_line("the commit's web address", code["head"]["webUrl"], _URL)
+    for each in code.get("unreproducible", ()):
+        _refuse_line("a reason against the run", each["message"], _LINE)
+    for each in code["submodules"]:
+        _refuse_repository(each["repository"])
+        if each["code"] is not None:
+            _refuse_code(each["code"])
+
+
+def _refuse_repository(repository: Any) -> None:
+    if repository is None:
+        return
+    _refuse_line("the name of the code repository", repository["name"], _LINE)
+    _refuse_line("the class of the code repository", repository["source"], _LINE)
+    remote = repository["remote"]
+    if remote is not None:
+        _refuse_line("the remote's host", remote["host"], _HOST)
+        _refuse_line("the remote's user", remote["user"], _LINE)
+        if not remote["path"]:
+            raise InvalidManifest("the remote's URL cannot be recorded: it has no path")
+
+
+def _refuse_line(what: str, text: str | None, most: int) -> None:
+    reason = _no_line(text, most) if text is not None else None
+    if reason is not None:
+        raise InvalidManifest(f"{what} cannot be recorded: {reason}")
+
+
+def _no_line(text: str, most: int) -> str | None:
+    """Why a text is not a line as the schema has it; None where it is one."""
+    if not text:
+        return "it is empty"
+    if len(text) > most:
+        return f"it has {len(text)} characters, more than {most}"
+    if not text.isprintable():  # most are, and to ask is cheap
+        for char in text:
+            if char < " " or char == "\x7f":
+                return f"it holds the control character U+{ord(char):04X}"
+            if "\ud800" <= char <= "\udfff":
+                return "it is not UTF-8"
+    return None
 
 
 class _Room:

@@ -13,7 +13,7 @@ from git_coderepo.errors import CodeRepoError, NotReproducible, RegistrationErro
 from git_coderepo.git import read_blobs
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.platforms.git_push import push
-from git_coderepo.record.document import Record, time_text, uuid7, write_record
+from git_coderepo.record.document import Record, prove_readable, time_text, uuid7, write_record
 from git_coderepo.record.publication import reference_of, write_commit, write_tag
 from git_coderepo.record.refusals import LFS_POINTER, refuse_tokens, refuse_unserved
 from git_coderepo.record.reproducible import refuse_unreproducible
@@ -53,10 +53,11 @@ def recorded(
     id = uuid7(now)
 
     def written(commit: ObjectId | None) -> Record:
-        return write_record(
+        record = write_record(
             snapshot, now=now, git_version=git_version, id=id, published=commit, name=name, parent=parent,
             command=command, build_key=build_key,
         )  # fmt: skip
+        return prove_readable(record)
 
     reason = _reason_against(snapshot, ask)
     if reason is None:

@@ -14,7 +14,7 @@ from git_coderepo.errors import NotReproducible
 from git_coderepo.git import Git, check_version, version
 from git_coderepo.record.build_key import build_key
 from git_coderepo.record.command import redacted
-from git_coderepo.record.document import is_uuid7
+from git_coderepo.record.document import check_name, is_uuid7
 from git_coderepo.record.ending import Ending
 from git_coderepo.record.imported import look_for_imports
 from git_coderepo.record.keep import refuse_tracked, say_left, write_manifest
@@ -97,6 +97,8 @@ class Recording:
 
     def _start(self, stack: ExitStack) -> None:
         git, request = self.git, self.request
+        if request.name is not None:
+            check_name(request.name)
         output = None
         if request.manifest is not None:
             output = OutputFile(request.manifest)
