@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from git_coderepo.credential import Secret
     from git_coderepo.git import Git
     from git_coderepo.platforms.base import BaseCodeRepository
+    from git_coderepo.record.source import CodeSource
     from git_coderepo.urls import Origin
 
 Host = Annotated[
@@ -40,17 +41,16 @@ def login(
     """
     from git_coderepo.git import Git
     from git_coderepo.registrations.credentials import keyring
-    from git_coderepo.registrations.credentials.option import OptionCredentials
 
     git = Git()
     if token is not None:
         warn_of_plain_secrets([("token", token)])
     place = _place(git, name, host)
     secret = _secret(token, place.origin)
-    if place.repository is not None and not no_verify:
-        place.repository.credentials = OptionCredentials(place.origin, secret, source="the token just given")
-        place.repository.login()
-        place.repository.close()
+    if place.source is not None and not no_verify:
+        tried = _with_token(place.source, place.origin, secret)
+        tried.login()
+        tried.close()
     keyring.login(git, place.origin, secret, prefix=place.prefix, user=user)
     output.line(f"the token for {place} is in the keyring")
 
@@ -71,11 +71,11 @@ def logout(name: Name = None, host: Host = None) -> None:
 
 
 class _Place(NamedTuple):
-    """What a token is for; `repository` is None for a host as a whole, which has nothing to try it on."""
+    """What a token is for; `source` is None for a host as a whole, which has nothing to try it on."""
 
     origin: Origin
     prefix: str
-    repository: BaseCodeRepository | None
+    source: CodeSource | None
 
     def __str__(self) -> str:
         return f"{self.origin}{self.prefix.rstrip('/')}"
@@ -90,11 +90,25 @@ def _place(git: Git, name: str | None, host: str | None) -> _Place:
         if name is not None:
             raise UsageError("either NAME or --host")
         return _Place(*place_of(host if "://" in host else f"https://{host}"), None)
-    repository = source_here(git, name).described()
+    source = source_here(git, name)
+    repository = source.described()
     home = credential_home(repository)
     if home is None:
         raise RegistrationError(f"'{repository.name}' is reached without a token")
-    return _Place(*home, repository)
+    return _Place(*home, source)
+
+
+def _with_token(source: CodeSource, origin: Origin, secret: Secret) -> BaseCodeRepository:
+    """The code repository with the token that was just given, and no other credential for its origin."""
+    from git_coderepo.registrations.credentials.option import OptionCredentials
+    from git_coderepo.registrations.custom_secrets import secret_options
+
+    if source.registration.source is not None:
+        names = secret_options(source.platform_class)
+        return source.with_secrets(dict.fromkeys(names[:1], secret))
+    repository = source.described()
+    repository.credentials = OptionCredentials(origin, secret, source="the token just given")
+    return repository
 
 
 def _secret(token: str | None, origin: Origin) -> Secret:

@@ -84,6 +84,10 @@ CREDENTIALS_FILE = (
     "git-credential-store(1) writes it, or `https://HOST[:PORT][/PREFIX] USER @/path/to/token`, or a comment that "
     "begins with `#`. Of several lines that fit, the longest prefix counts, and of equal ones the last. It is read "
     "again at each use, since mounted secrets rotate.",
+    "A custom class gets all its secret options filled in: from the option or its reference, else by the origin that "
+    "its public options name, or that of the remote. The line `https://HOST[/PREFIX] OPTION @/path/to/secret` is for "
+    "one option; any other credential of that origin is for `token`, or for the first secret that the class declares. "
+    "Where its options name several origins, all of them must have that credential.",
     "A line `{{NAME.KEY}} @/path/to/secret` says what that reference stands for. So a registration with `--token="
     "{{NAME.KEY}}` works where there is no keyring; `secret set` then says which line to add.",
 )
@@ -265,6 +269,7 @@ TRUSTED_SETTINGS = (
 # Written by the program into the user's configuration: names, never values.
 LISTS = (
     ("keyringEntry", "ORIGIN[/PREFIX] [USER]", "A token that `login` put into the keyring."),
+    ("keyringOption", "ORIGIN[/PREFIX] OPTION", "A secret option of a custom class that `register` put there."),
     ("secret", "NAME.KEY", "A value that `secret set` put into the keyring."),
 )
 

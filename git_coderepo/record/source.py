@@ -15,10 +15,12 @@ from git_coderepo.urls import RemoteURL, followed_remote, remotes_of, resolve_re
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from git_coderepo.checkout.base import Walks
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.survey import Survey
-    from git_coderepo.credential import CredentialSource
+    from git_coderepo.credential import CredentialSource, Secret
     from git_coderepo.git import Git
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.registrations.config import Registration
@@ -69,15 +71,40 @@ class CodeSource:
         return self._built(users_chain(self.settings, self.git))
 
     def described(self) -> BaseCodeRepository:
-        """The platform as far as it describes itself: no credential is looked for."""
+        """The platform as far as it describes itself: no credential is looked for.
+
+        But for a custom class whose constructor does without its secrets no better than its other methods.
+        """
         from git_coderepo.credential import NoCredentials
 
-        return self._built(NoCredentials())
+        try:
+            return self._built(NoCredentials())
+        except RegistrationError:
+            from git_coderepo.registrations.options import declared
 
-    def _built(self, credentials: CredentialSource) -> BaseCodeRepository:
+            if self.registration.source is None or not any(
+                option.secret for option in declared(self.platform_class).values()
+            ):
+                raise
+        return self.platform()
+
+    def with_secrets(self, secrets: Mapping[str, Secret]) -> BaseCodeRepository:
+        """The platform with secrets that were just given, and the user's credentials beside them."""
+        from git_coderepo.registrations.credentials.users import users_chain
+
+        return self._built(users_chain(self.settings, self.git), secrets)
+
+    def _built(self, credentials: CredentialSource, secrets: Mapping[str, Secret] | None = None) -> BaseCodeRepository:
         from git_coderepo.registrations.build import build
 
-        return build(self.registration, self.remote, credentials, settings=self.settings, directory=self._directory)
+        return build(
+            self.registration,
+            self.remote,
+            credentials,
+            secrets=secrets,
+            settings=self.settings,
+            directory=self._directory,
+        )
 
 
 def choose_source(found: Survey, name: str | None) -> CodeSource | None:

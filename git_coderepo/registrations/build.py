@@ -8,7 +8,7 @@ from git_coderepo.platforms import platform_class
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.registrations.config import Registration
 from git_coderepo.registrations.inference import host_rules, other_platform, platform_title
-from git_coderepo.registrations.options import is_hidden, with_defaults
+from git_coderepo.registrations.options import is_hidden, is_secret, with_defaults
 from git_coderepo.urls import RemoteURL
 
 TYPE_CHECKING = False
@@ -46,8 +46,9 @@ def build(
     """The platform of a registration, with its remote, its credentials, and what `settings` say of waiting.
 
     `secrets` are the values of secret options as they were just given, by Python name; those that the registration
-    names by reference are read when they are needed, and not at all with NoCredentials. `directory` is where a custom
-    class may lie that is not installed: the checkout, never on a runner. Raises RegistrationError,
+    names by reference are read when they are needed, and not at all with NoCredentials. A custom class gets all its
+    secrets at once, those that are neither given nor named from the credentials; see `custom_secrets`. `directory` is
+    where a custom class may lie that is not installed: the checkout, never on a runner. Raises RegistrationError,
     SourceNotAllowed, and for a custom class with secret options CredentialError.
     """
     platform = class_of(registration.type, registration.source, directory)
@@ -65,9 +66,11 @@ def build(
     if registration.source is None or isinstance(credentials, NoCredentials):
         repository = _made(platform, registration, public, {})
     else:
-        # A class of one's own has nobody but its constructor to take a secret.
-        plain = {name: _reader(value, settings)() for name, value in hidden.items()}
-        repository = _made(platform, registration, public, plain)
+        from git_coderepo.registrations.custom_secrets import filled
+
+        known = {name: _reader(value, settings)() for name, value in hidden.items()}
+        secrets = filled(platform, with_defaults(platform, public), known, remote, credentials)
+        repository = _made(platform, registration, public, secrets)
     repository.remote = remote
     repository.credentials = credentials
     if settings is not None:
@@ -163,6 +166,11 @@ def credential_home(repository: BaseCodeRepository) -> tuple[Origin, str] | None
 
     Of origins that share one credential by the platform's documents it is the one that people know: `github.com`.
     """
+    if is_custom(repository):
+        from git_coderepo.registrations.custom_secrets import homes
+
+        places = homes(public_options(repository), repository.remote)
+        return places[0] if places else None
     if isinstance(repository, HostedRepository):
         api = repository.api_origin()
         if api is None:
@@ -174,3 +182,16 @@ def credential_home(repository: BaseCodeRepository) -> tuple[Origin, str] | None
     if remote is None or origin is None:
         return None
     return origin, "/" + (remote.path or "").strip("/").removesuffix(".git")
+
+
+def is_custom(repository: BaseCodeRepository) -> bool:
+    """Return whether a code repository is of a class that does not come with the program and asks for itself."""
+    is_ours = type(repository).__module__.startswith("git_coderepo.platforms.")
+    return not is_ours and not isinstance(repository, HostedRepository)
+
+
+def public_options(repository: BaseCodeRepository) -> dict[str, str]:
+    """Return the options of a code repository that are not secret, by Python name."""
+    platform = type(repository)
+    values = repository.option_values
+    return {name: value for name, value in values.items() if not is_secret(platform, name)}

@@ -38,8 +38,14 @@ def described(registration: Registration, remote: RemoteURL | None = None) -> di
 
 def credential_source(repository: BaseCodeRepository) -> str | None:
     """In words, which source has a credential for a code repository now; None: none has. Its sources are asked."""
-    from git_coderepo.registrations.build import credential_home
+    from git_coderepo.registrations.build import credential_home, is_custom, public_options
 
+    if is_custom(repository):
+        from git_coderepo.registrations.custom_secrets import credential_of
+
+        options = public_options(repository)
+        credential = credential_of(type(repository), options, repository.remote, repository.credentials)
+        return credential.source if credential is not None else None
     home = credential_home(repository)
     credential = repository.credentials.find(*home) if home is not None else None
     return credential.source if credential is not None else None

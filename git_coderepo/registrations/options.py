@@ -147,7 +147,8 @@ def parse_options(
             )
         else:
             values[name] = text
-    missing = [option.flag for option in platform.options if option.required and option.name not in values]
+    # A required secret may come from the credentials; its class says so where none has it.
+    missing = [each.flag for each in platform.options if each.required and not each.secret and each.name not in values]
     if missing and not partial:
         raise UsageError(f"the platform '{platform.type}' needs {', '.join(missing)}")
     return values

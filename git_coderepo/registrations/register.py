@@ -19,7 +19,7 @@ from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.git_transport import check_access
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.registrations import edit
-from git_coderepo.registrations.build import build, class_of, credential_home
+from git_coderepo.registrations.build import build, class_of, credential_home, is_custom
 from git_coderepo.registrations.config import Registration
 from git_coderepo.registrations.config import registration as registration_of
 from git_coderepo.registrations.credentials import keyring
@@ -27,12 +27,14 @@ from git_coderepo.registrations.credentials.users import users_chain
 from git_coderepo.registrations.describe import credential_source
 from git_coderepo.registrations.inference import shell_word
 from git_coderepo.registrations.options import is_secret, parse_options
+from git_coderepo.registrations.secrets import line_in_file
 from git_coderepo.registrations.surroundings import (
     Surroundings,
     changed_choice,
     chosen_remote,
     remote_of_options,
 )
+from git_coderepo.settings import Settings
 from git_coderepo.urls import RemoteURL
 
 
@@ -111,7 +113,7 @@ def register_repository(git: Git, wanted: Registering, *, standard_input: Callab
     directory = here.directory(wanted.source)
     repository = build(registration, remote, chain, secrets=secrets, settings=here.settings, directory=directory)
     checked, credential, hints = check(repository, git) if wanted.verify else (None, None, ())
-    kept_at = keep_secrets(git, repository, secrets)
+    kept_at = keep_secrets(git, here.settings, repository, secrets)
     lines = edit.add(git, registration)
     warnings = changed_choice(before, Surroundings.read(git), registration)
     return Registered(
@@ -182,7 +184,7 @@ def update_repository(git: Git, name: str, wanted: Updating, *, standard_input: 
     remote = here.remote(remote_name)
     repository = build(after, remote, chain, secrets=secrets, settings=here.settings, directory=directory)
     checked, credential, hints = check(repository, git) if wanted.verify else (None, None, ())
-    kept_at = keep_secrets(git, repository, secrets)
+    kept_at = keep_secrets(git, here.settings, repository, secrets)
     now = edit.update(
         git,
         name,
@@ -236,24 +238,33 @@ def check(repository: BaseCodeRepository, git: Git) -> tuple[str, str | None, tu
     return "api" if isinstance(repository, HostedRepository) else "access", credential_source(repository), ()
 
 
-def keep_secrets(git: Git, repository: BaseCodeRepository, secrets: Mapping[str, Secret]) -> str | None:
-    """Keep a token in the keyring, under the origin it belongs to; gives that, None where there was no token.
+def keep_secrets(
+    git: Git, settings: Settings, repository: BaseCodeRepository, secrets: Mapping[str, Secret]
+) -> str | None:
+    """Keep secrets in the keyring, under the origin they belong to; gives that, None where there were none.
 
-    Raises KeyringUnavailable where no keyring keeps a secret encrypted, RegistrationError for a secret that is not
-    a token: those have names of their own.
+    Raises KeyringUnavailable where no keyring keeps a secret encrypted, RegistrationError where nothing says which
+    origin a secret belongs to: it is kept under a name of its own then.
     """
+    if not secrets:
+        return None
+    home = credential_home(repository)
+    custom = is_custom(repository)
     for name, secret in secrets.items():
-        home = credential_home(repository)
-        if name != "token" or home is None:
+        if home is None or (name != "token" and not custom):
             raise RegistrationError(
-                f"the secret option '{name}' is kept under a name of its own",
+                f"nothing says which origin the secret option '{name}' belongs to",
                 hints=[f"git coderepo secret set NAME --{name}=-", f"then give --{name}='{{{{NAME.{name}}}}}'"],
             )
         origin, prefix = home
         try:
-            keyring.login(git, origin, secret, prefix=prefix)
+            if custom:
+                keyring.keep_option(git, origin, name, secret, prefix=prefix)
+            else:
+                keyring.login(git, origin, secret, prefix=prefix)
         except KeyringUnavailable as error:
-            error.hints = (*error.hints, "or register without the token, and give it by one of these")
-            raise
-        return f"{origin}{prefix}"
-    return None
+            user = name if custom else repository.git_credential_user() or "git"
+            place = f"{origin}{prefix.rstrip('/')}"
+            hints = ["register without the secret, and keep it in a file", *line_in_file(settings, f"{place} {user}")]
+            raise KeyringUnavailable(error.message, hints=hints) from None
+    return f"{home[0]}{home[1]}" if home is not None else None

@@ -116,11 +116,18 @@ def resolve(reference: str, settings: Settings | None = None) -> Secret:
 
 def in_a_file(settings: Settings | None, name: str, key: str, path: str | None = None) -> list[str]:
     """What to type so that a file of credentials says what a reference stands for; `path` holds the secret."""
+    return line_in_file(settings, f"{{{{{name}.{key}}}}}", path)
+
+
+def line_in_file(settings: Settings | None, words: str, path: str | None = None) -> list[str]:
+    """What to type so that a file of credentials has a line of these words and the path of a file with the secret."""
     known = credentials_file(settings) if settings is not None else None
     file = shell_word(known) if known else _FILE
     place = os.path.abspath(path) if path is not None else "/path/to/secret"
-    line = shell_word(f"{{{{{name}.{key}}}}} @{place}")
-    return [f"echo {line} >>{file}", *([] if known else [f"git config --global coderepo.credentialsFile {file}"])]
+    return [
+        f"echo {shell_word(f'{words} @{place}')} >>{file}",
+        *([] if known else [f"git config --global coderepo.credentialsFile {file}"]),
+    ]
 
 
 def _check(name: str, key: str) -> None:

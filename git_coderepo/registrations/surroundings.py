@@ -212,7 +212,7 @@ def remote_of_options(
     host of a remote, or nothing says which repository is meant.
     """
     if not issubclass(platform, HostedRepository):
-        return _remote_at(here, options, first)
+        return _remote_at(here, type, options, first)
     names = here.in_order(first)
     fitting, contradicting = [], []
     path_options = [option.name for option in platform.options[:2]]
@@ -239,7 +239,7 @@ def remote_of_options(
     raise _no_remote_of(here, platform, type)
 
 
-def _remote_at(here: Surroundings, options: Mapping[str, str], first: str | None) -> str | None:
+def _remote_at(here: Surroundings, type: str, options: Mapping[str, str], first: str | None) -> str | None:
     """The same for a platform without a host of its own: plain git at a URL, or a custom class."""
     try:
         url = RemoteURL.parse(options["url"]) if options.get("url") else None
@@ -251,6 +251,8 @@ def _remote_at(here: Surroundings, options: Mapping[str, str], first: str | None
     same = next((name for name in names if here.remotes[name].same_place(url)), None)
     if same is not None:
         return same
+    if type != "git":
+        return first or here.likely(here.remotes)  # where a custom class gets the code from need be no remote
     near = next((n for n in names if url.host is not None and here.remotes[n].host == url.host), None)
     if near is not None:
         raise _contradicts(f"'{url}'", near, here.remotes[near])

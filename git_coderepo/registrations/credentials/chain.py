@@ -64,6 +64,16 @@ class Chain:
         trace(f"no credential for {origin}")
         return None
 
+    def find_option(self, origin: Origin, path: str, option: str) -> Credential | None:
+        """Return the credential that is kept for an option of a custom class by name; None: there is none."""
+        for link in self.links:
+            by_name = getattr(link, "find_option", None)
+            credential: Credential | None = by_name(origin, path, option) if by_name is not None else None
+            if credential is not None:
+                trace(f"credential for the option '{option}' at {origin} from {credential.source}")
+                return credential
+        return None
+
     def refused(self, origin: Origin, path: str, credential: Credential) -> None:
         """The origin answered 401: told to the link that gave the credential, if it was for this very origin."""
         for given, link, asked in self._given:

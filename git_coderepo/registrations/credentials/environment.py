@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from git_coderepo.credential import Credential, Secret
 from git_coderepo.errors import CodeRepoError, CredentialError
-from git_coderepo.registrations.credentials.file import matching, parse_file, read_token, secret_of
+from git_coderepo.registrations.credentials.file import FileEntry, matching, parse_file, read_token, secret_of
 from git_coderepo.registrations.inference import TRUSTED_SCOPES, built_in
 from git_coderepo.registrations.places import below, place_of
 from git_coderepo.trace import trace
@@ -39,6 +39,18 @@ class EnvironmentCredentials:
 
     def find(self, origin: Origin, path: str) -> Credential | None:
         return self._from_file(origin, path) or self._from_token(origin, path) or self._from_platforms(origin)
+
+    def find_option(self, origin: Origin, path: str, option: str) -> Credential | None:
+        """Return what the file of credentials has under the name of a custom class's option, as its user."""
+        name = credentials_file(self.settings)
+        entries = (
+            [each for each in parse_file(name) if isinstance(each, FileEntry) and each.user == option] if name else []
+        )
+        entry = matching(entries, origin, path)
+        if entry is None:
+            return None
+        secret = secret_of(entry, what=f"'{name}'")
+        return Credential(secret, user=option, source="CODEREPO_CREDENTIALS_FILE", prefix=entry.prefix)
 
     def refused(self, origin: Origin, path: str, credential: Credential) -> None:
         return None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from git_coderepo.urls import Origin
 
 LIST = "keyringEntry"
+OPTION_LIST = "keyringOption"
 
 
 def service(origin: Origin) -> str:
@@ -70,19 +71,36 @@ class KeyringCredentials:
                 return Credential(secret, user=entry.user, source="the keyring", prefix=entry.prefix)
         return None
 
+    def find_option(self, origin: Origin, path: str, option: str) -> Credential | None:
+        """Return what is kept for an option of a custom class by name; None: nothing is, or no keyring opens."""
+        fitting = [
+            entry
+            for entry in self._listed(OPTION_LIST)
+            if entry.origin == origin and entry.user == option and below(entry.prefix, path)
+        ]
+        for entry in sorted(fitting, key=lambda entry: -len(entry.prefix)):
+            try:
+                secret = vault.read(service(origin), _option_key(entry.prefix, option))
+            except KeyringUnavailable as error:
+                trace(f"keyring passed over: {error.message}")
+                return None
+            if secret is not None:
+                return Credential(secret, user=option, source="the keyring", prefix=entry.prefix)
+        return None
+
     def refused(self, origin: Origin, path: str, credential: Credential) -> None:
         return None
 
     def accepted(self, origin: Origin, path: str, credential: Credential) -> None:
         return None
 
-    def _listed(self) -> list[KeyringEntry]:
+    def _listed(self, key: str = LIST) -> list[KeyringEntry]:
         entries = []
-        for text in self.settings.values("coderepo", LIST):
+        for text in self.settings.values("coderepo", key):
             try:
                 entries.append(KeyringEntry.parse(text))
             except CodeRepoError:
-                trace("an entry of 'coderepo.keyringEntry' names no origin: passed over")
+                trace(f"an entry of 'coderepo.{key}' names no origin: passed over")
         return entries
 
 
@@ -106,6 +124,20 @@ def login(git: Git, origin: Origin, secret: Secret, *, prefix: str = "/", user: 
             vault.remove_name(git, LIST, text)
 
 
+def keep_option(git: Git, origin: Origin, option: str, secret: Secret, *, prefix: str = "/") -> None:
+    """Keep the secret of a custom class's option, below a path of an origin. Raises KeyringUnavailable."""
+    prefix = "/" + prefix.strip("/")
+    if any(char.isspace() or not char.isprintable() for char in prefix):
+        raise CredentialError("a path prefix holds no spaces and no control characters")
+    vault.backends()  # refuses before anything is written
+    vault.store(service(origin), _option_key(prefix, option), secret)
+    vault.add_name(git, OPTION_LIST, str(KeyringEntry(origin, prefix, option)))
+
+
+def _option_key(prefix: str, option: str) -> str:
+    return f"{prefix} {option}"
+
+
 def logout(git: Git, origin: Origin, *, prefix: str = "/") -> bool:
     """Take the token of an origin or prefix out of the keyring; False: there was none. Raises KeyringUnavailable."""
     entry = KeyringEntry(origin, "/" + prefix.strip("/"), None)
@@ -113,6 +145,10 @@ def logout(git: Git, origin: Origin, *, prefix: str = "/") -> bool:
     erased = vault.erase(service(origin), entry.prefix)
     for text in listed:
         vault.remove_name(git, LIST, text)
+    for text in vault.list_names(git, OPTION_LIST):
+        if _is_same_place(text, entry):
+            erased |= vault.erase(service(origin), _option_key(entry.prefix, text.partition(" ")[2]))
+            vault.remove_name(git, OPTION_LIST, text)
     return erased or bool(listed)
 
 
