@@ -7,6 +7,9 @@ import sys
 
 def main() -> None:
     """Run the command line and leave with its exit status."""
+    from git_coderepo.question import open_standard_streams
+
+    open_standard_streams()
     if sys.argv[1:] == ["hook", "pre-run"]:
         # The hook leaves here, before anything heavy is imported.
         from git_coderepo.record.hook import pre_run

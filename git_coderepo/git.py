@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.question import ENVIRONMENT, anonymous_file, spawn
+from git_coderepo.question import ENVIRONMENT, above_standard, anonymous_file, spawn
 from git_coderepo.trace import is_on, redact, trace
 
 TYPE_CHECKING = False
@@ -67,7 +67,7 @@ class Process:
             return
         child_out: int | None = None
         if pipe:
-            self._out, child_out = os.pipe()
+            self._out, child_out = map(above_standard, os.pipe())
         else:
             self._out = anonymous_file()
         self._err = anonymous_file()

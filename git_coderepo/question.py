@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import posix
+import sys
 import time
 
 TYPE_CHECKING = False
@@ -86,12 +87,43 @@ def spawn(
     return posix.posix_spawnp(program, words, environment, file_actions=actions, setsigdef=(_SIGPIPE,))
 
 
+def open_standard_streams() -> None:
+    """Open `/dev/null` in the place of each of descriptors 0 to 2 that is closed, as git does; for a program's start.
+
+    A file of ours would get the number otherwise, and a command that we start would read or overwrite it.
+    """
+    for number in range(3):
+        try:
+            posix.fstat(number)
+        except OSError:
+            posix.set_inheritable(posix.open("/dev/null", posix.O_RDWR), True)  # the lowest one that is free
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(number, mode, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+
+
+def above_standard(descriptor: int) -> int:
+    """Return the descriptor, or a copy of it that is none of 0 to 2; the original is then closed.
+
+    Within somebody else's program, whose standard streams may be closed.
+    """
+    low = []
+    while descriptor <= 2:
+        low.append(descriptor)
+        descriptor = posix.dup(descriptor)
+        posix.set_inheritable(descriptor, False)
+    for each in low:
+        posix.close(each)
+    return descriptor
+
+
 def anonymous_file() -> int:
     """The descriptor of an empty file without a name."""
     if hasattr(posix, "memfd_create"):
-        return posix.memfd_create("git-coderepo")
+        return above_standard(posix.memfd_create("git-coderepo"))
     import tempfile
 
     descriptor, name = tempfile.mkstemp()
     posix.unlink(name)
-    return descriptor
+    return above_standard(descriptor)

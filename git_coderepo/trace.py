@@ -22,7 +22,7 @@ def is_on() -> bool:
 
 def trace(text: str) -> None:
     """One line on standard error, when the trace is on."""
-    if is_on():
+    if is_on() and sys.stderr is not None:
         sys.stderr.write(f"trace: coderepo: {redact(text)}\n")
 
 

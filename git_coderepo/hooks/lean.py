@@ -16,8 +16,9 @@ def main() -> int:
         folder = folder.rpartition("/")[0]
     sys.path.insert(0, folder)
     try:
-        from git_coderepo.question import ask_status
+        from git_coderepo.question import ask_status, open_standard_streams
 
+        open_standard_streams()
         asked = ask_status()
         import gc
 
