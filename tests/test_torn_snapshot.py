@@ -25,11 +25,11 @@ exec cat
 """
 ACTS = {
     "contents": "printf '%s, of another size' $count >>'{other}'",
-    "same size and mtime": "cp -p '{other}' '{scratch}/times'; printf '%03d' $count >'{other}';"
+    "same size and mtime": "cp -p '{other}' '{scratch}/times'; printf '5%02d' $count >'{other}';"
     " touch -r '{scratch}/times' '{other}'",
     "mode": "chmod +x '{other}'",
     "gone": "rm -f '{other}'",
-    "another inode": "printf '%03d' $count >'{scratch}/new'; mv '{scratch}/new' '{other}'",
+    "another inode": "printf '5%02d' $count >'{scratch}/new'; mv '{scratch}/new' '{other}'",
     "a link": "ln -sf nowhere '{other}'",
 }
 
