@@ -150,6 +150,6 @@ def edited_tree(
             del rows[directory]
             found = None
     part = assemble(rows, object_format)
-    if not store.has_made(part.tree):
+    if not store.has_trees(part.objects.values()):
         write_part(store.git(git), part)
     return part.tree, found

@@ -33,6 +33,8 @@ class Kept:
 
 def find_kept(store: Store, base_tree: ObjectId | None, snapshot_tree: ObjectId, *, screened: bool) -> Kept | None:
     """The overlay between these trees; with `screened` only one that was searched for tokens. Raises nothing."""
+    import hashlib
+
     try:
         with open(_note(store, base_tree, snapshot_tree), "rb") as file:
             lines = file.read().split(b"\n", 3)
@@ -42,9 +44,11 @@ def find_kept(store: Store, base_tree: ObjectId | None, snapshot_tree: ObjectId,
         path = store.overlays + b"/" + sha256 + b".tar.gz"
         os.utime(path)  # `prune` touches nothing that was just used
         data = _mapped(path, int(size))
+        if data is None or hashlib.sha256(data).hexdigest() != sha256.decode():
+            store.set_aside(path)
+            return None
+        store.note_whole(path)
     except (OSError, ValueError):
-        return None
-    if data is None:
         return None
     deleted = lines[3].split(b"\0")[:-1]
     return Kept(Overlay(data, tar_sha256.decode(), sha256.decode(), int(files), deleted), int(contents))
@@ -62,11 +66,7 @@ def keep(
     """Keep an overlay that is large enough, the file first and then the note of it. Raises OSError."""
     if len(overlay.data) < _WORTH_IT:
         return
-    path = store.overlays + b"/" + overlay.sha256.encode() + b".tar.gz"
-    try:
-        os.utime(path)
-    except FileNotFoundError:
-        write_whole(path, overlay.data)
+    store.keep_overlay(overlay.sha256, overlay.data)
     numbers = f"{overlay.tar_sha256} {overlay.sha256} {len(overlay.data)} {overlay.files} {contents}".encode()
     deleted = b"".join(name + b"\0" for name in overlay.deleted)
     note = _note(store, base_tree, snapshot_tree)

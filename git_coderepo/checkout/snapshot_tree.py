@@ -114,7 +114,7 @@ def edit_head_tree(
         gone, there = found.gone_and_there()
         for path in gone:
             entries.pop(path, None)
-        reuse = Reuse(layout, store, settings, found, entries) if keep else None
+        reuse = Reuse(layout, store, settings, found, entries) if keep and not store.is_suspect else None
         reused = reuse.entries if reuse is not None else {}
         entries.update(reused)
         unread = set(there).difference(reused)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from git_coderepo.question import Asked
 
 
+_DEPRECATED = "core.fsyncObjectFiles is deprecated"  # git's word for a setting that only older ones need
 _FILTER_WORDS = ("initialization for subprocess", "packet write ", "the remote end hung up")
 # strerror(3) in the C locale, for what keeps lstat(2) from an answer other than "there is none".
 _UNREACHABLE = frozenset(
@@ -157,7 +158,7 @@ def filter_failure(stderr: bytes) -> NotReproducible | None:
     from git_coderepo.errors import NotReproducible
 
     return NotReproducible(
-        f"a file cannot be recorded: its filter failed: {lines[0]}",
+        f"a file cannot be recorded: its filter failed: {next(line for line in lines if _DEPRECATED not in line)}",
         hints=["install the filter's command; where it is git-lfs: git lfs install"],
     )
 

@@ -5,26 +5,32 @@ from __future__ import annotations
 import errno
 import os
 
+from git_coderepo.objects import hasher
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.errors import CodeRepoError
     from git_coderepo.git import Git
-    from git_coderepo.objects import ObjectId
 
 
 class Store:
     """Where a checkout's snapshots keep their objects, overlays and private index.
 
     `directory` is `<common git dir>/coderepo`, or another one where the caller must not write there. A submodule has
-    none of its own: `outer` is its superproject's, so that a run's objects lie, and are pruned, in one place.
+    none of its own: `outer` is its superproject's, so that a run's objects lie, and are pruned, in one place. Of one
+    that `is_suspect`, since damaged objects were found in it, nothing that is there already is relied on.
     """
 
-    __slots__ = ("directory", "layout", "outer")
+    __slots__ = ("_whole", "directory", "is_suspect", "layout", "outer")
 
     def __init__(self, layout: Layout, directory: bytes | None = None, *, outer: Store | None = None) -> None:
         self.layout = layout
         self.outer = outer
+        self.is_suspect: bool = outer.is_suspect if outer is not None else False
+        self._whole: set[bytes] = set()
         own = layout.own if outer is None else outer.directory
         self.directory: bytes = directory if directory is not None else own
 
@@ -67,9 +73,76 @@ class Store:
             pass
         write_whole(alternates, wanted)
 
-    def has_made(self, tree: ObjectId) -> bool:
-        """Whether a tree object was written here, and with it all below it: whoever writes one writes it last."""
-        return os.path.exists(b"%s/%s/%s" % (self.objects, tree.hex[:2].encode(), tree.hex[2:].encode()))
+    def has_trees(self, contents: Iterable[bytes]) -> bool:
+        """Whether tree objects of these contents (without header) are here, each a loose object of its own.
+
+        What they name was written before them. A damaged one is moved aside: git would not write it again.
+        """
+        import zlib
+
+        if self.is_suspect:
+            return False
+        are_here = True
+        for each in contents:
+            whole = b"tree %d\0%b" % (len(each), each)
+            digest = hasher(self.layout.object_format)
+            digest.update(whole)
+            id = digest.hexdigest().encode()
+            path = b"%b/%b/%b" % (self.objects, id[:2], id[2:])
+            try:
+                stream = zlib.decompressobj()
+                with open(path, "rb") as file:
+                    is_whole = stream.decompress(file.read()) == whole and stream.eof and not stream.unused_data
+            except FileNotFoundError:
+                are_here = False
+                continue
+            except zlib.error:
+                is_whole = False
+            if not is_whole:
+                self.set_aside(path)
+                are_here = False
+        return are_here
+
+    def keep_overlay(self, sha256: str, data: bytes) -> None:
+        """Have a file of an overlay, or of Git LFS objects; one that is damaged is replaced. Raises OSError."""
+        path = self.overlays + b"/" + sha256.encode() + b".tar.gz"
+        if self.is_whole(path, sha256):
+            os.utime(path)  # `prune` touches nothing that was just used
+            return
+        os.makedirs(self.overlays, exist_ok=True)
+        write_whole(path, data)
+        self._whole.add(path)
+
+    def is_whole(self, path: bytes, sha256: str) -> bool:
+        """Whether a file is there and has this digest; it is read once for each `Store`. Raises OSError."""
+        if path not in self._whole:
+            import hashlib
+
+            digest = hashlib.sha256()
+            try:
+                with open(path, "rb") as file:
+                    while piece := file.read(1 << 20):
+                        digest.update(piece)
+            except FileNotFoundError:
+                return False
+            if digest.hexdigest() != sha256:
+                return False
+            self._whole.add(path)
+        return os.path.exists(path)
+
+    def note_whole(self, path: bytes) -> None:
+        """Note that a file was read by the caller, and is whole."""
+        self._whole.add(path)
+
+    def set_aside(self, path: bytes) -> None:
+        """Move a damaged file of the store into the folder `damaged`; `prune` removes it later. Raises OSError."""
+        damaged = self.directory + b"/damaged"
+        os.makedirs(damaged, exist_ok=True)
+        unique = os.urandom(4).hex().encode()
+        try:
+            os.rename(path, b"%b/%b.%b" % (damaged, os.path.basename(path), unique))
+        except FileNotFoundError:
+            pass  # another process was faster
 
     def git(self, git: Git) -> Git:
         """git that reads the user's objects and ours, and writes only ours, without spending time on compression."""
@@ -84,6 +157,10 @@ class Store:
             )
             .with_settings(
                 ("core.looseCompression", "0"),
+                # A later snapshot relies on what is there. The last one is for git before 2.36.
+                ("core.fsync", "loose-object,pack,pack-metadata"),
+                ("core.fsyncMethod", "batch"),
+                ("core.fsyncObjectFiles", "true"),
                 ("core.splitIndex", "false"),
                 ("core.fsmonitor", "false"),
                 ("core.safecrlf", "false"),

@@ -23,10 +23,7 @@ def keep_beside(snapshot: Snapshot, record: Record) -> None:
     """Keep in the checkout's own record what goes beside a manifest. Raises OSError."""
     assert snapshot.store is not None
     for sha256, data in record.beside.items():
-        path = snapshot.store.overlays + b"/" + overlay_name(sha256)
-        if not os.path.exists(path):
-            os.makedirs(snapshot.store.overlays, exist_ok=True)
-            write_whole(path, data)
+        snapshot.store.keep_overlay(sha256, data)
 
 
 class Written:

@@ -289,6 +289,8 @@ def _remove_leftovers(store: Store, now: float) -> None:
         for name in _names(folder):
             if name.endswith(b".tmp"):
                 _remove_old(folder + b"/" + name, now - YOUNG, dry_run=False)
+    for name in _names(store.directory + b"/damaged"):
+        _remove_leftover_index(store.directory + b"/damaged/" + name, now - _FORGOTTEN)
     for name in _names(store.directory):
         if name.startswith((b"index.", b"seed")):
             _remove_leftover_index(store.directory + b"/" + name, now - _FORGOTTEN)

@@ -55,20 +55,22 @@ class Snapshot:
     in it, else that tree; `part` the snapshot's tree. `lfs` are the objects of Git LFS that travel, None where none
     does; `lfs_attributes` the attributes of the tree, None where they give nothing to Git LFS. `within` says in which
     snapshot a submodule's is taken, `surveys` which of its own are being looked at, and `weights` are the (path, size)
-    of all that would travel, by what is known of it, of all submodules together.
+    of all that would travel, by what is known of it, of all submodules together. One that `distrusts_store` relies on
+    no object of ours that is there already.
     """
 
     __slots__ = (
-        "archive", "base", "base_part", "base_tree", "compared", "dirty", "git", "head", "imported", "keeps_contents",
-        "layout", "lenient", "lfs", "lfs_attributes", "looked_at", "omitted", "outside", "overlay", "oversize", "part",
-        "scope", "settings", "source", "status", "store", "submodules", "surveys", "taken", "tree", "unreproducible",
-        "weights", "within",
+        "archive", "base", "base_part", "base_tree", "compared", "dirty", "distrusts_store", "git", "head", "imported",
+        "keeps_contents", "layout", "lenient", "lfs", "lfs_attributes", "looked_at", "omitted", "outside", "overlay",
+        "oversize", "part", "scope", "settings", "source", "status", "store", "submodules", "surveys", "taken", "tree",
+        "unreproducible", "weights", "within",
     )  # fmt: skip
 
     def __init__(self, git: Git, *, within: Within | None = None) -> None:
         self.git = git.offline()  # a hook waits for no network
         self.within = within
         self.lenient = False
+        self.distrusts_store = False
         self.clear()
 
     def clear(self) -> None:
@@ -119,6 +121,7 @@ class Snapshot:
         if within is None:
             self.git = pinned(self.git, layout)
             self.settings, self.store = settings, Store(layout, store_directory)
+            self.store.is_suspect = self.distrusts_store
             return
         within.refuse_elsewhere(layout)
         assert within.outer.settings is not None

@@ -23,7 +23,7 @@ from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.scope import looked_at, rows_inside, scope_of
 from git_coderepo.checkout.survey import survey
 from git_coderepo.checkout.team import start_team_of, with_team
-from git_coderepo.errors import ChangedMeanwhile, NotReproducible
+from git_coderepo.errors import ChangedMeanwhile, CodeRepoError, GitFailed, NotReproducible
 from git_coderepo.objects import ObjectId, empty_tree_id
 from git_coderepo.record.lfs import lfs_attributes
 from git_coderepo.record.served import find_served_base
@@ -57,9 +57,30 @@ def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None, f
             return _take(snapshot, request, found)
         except ChangedMeanwhile:
             time.sleep(pause)
+        except CodeRepoError as error:
+            if not _set_damaged_aside(snapshot, request, error):
+                raise
         snapshot.clear()
         found = None
     return _take(snapshot, request, found)
+
+
+def _set_damaged_aside(snapshot: Snapshot, request: Request, error: CodeRepoError) -> bool:
+    """Whether git failed over damaged objects of ours; they are moved aside, and nothing in our store is relied on."""
+    failed = isinstance(error, GitFailed) or isinstance(error.__cause__, GitFailed)
+    if not failed or snapshot.store is None or snapshot.distrusts_store:
+        return False
+    from git_coderepo.record.repair import set_damaged_aside
+
+    found = set_damaged_aside(snapshot.git, snapshot.store)
+    if found:
+        snapshot.distrusts_store = True
+        place = os.fsdecode(snapshot.store.directory)
+        request.notify(
+            f"warning: {len(found)} damaged object{'s' * (len(found) > 1)} in '{place}/objects': moved to "
+            f"'{place}/damaged' and made again"
+        )
+    return bool(found)
 
 
 def _take(snapshot: Snapshot, request: Request, found: Survey | None) -> Snapshot:

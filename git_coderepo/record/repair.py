@@ -1,0 +1,77 @@
+"""Find damaged objects in our own store and move them aside, so that they are made again.
+
+A power loss can leave an object empty or cut off, and git neither writes an object that is there nor looks into it.
+Format of a loose object: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects#_object_storage.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+
+from git_coderepo.objects import ID_LENGTHS, hasher
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.checkout.store import Store
+    from git_coderepo.git import Git
+
+_PIECE = 1 << 20
+
+
+def set_damaged_aside(git: Git, store: Store) -> list[bytes]:
+    """Move every damaged object and pack of our store into its folder `damaged`; gives their old paths.
+
+    All of them are read, so call it only after git failed. Raises OSError.
+    """
+    found = []
+    for folder in _names(store.objects):
+        if len(folder) != 2:
+            continue
+        for name in _names(store.objects + b"/" + folder):
+            path = b"/".join((store.objects, folder, name))
+            if len(name) == 2 * ID_LENGTHS[store.layout.object_format] - 2 and not _is_whole(
+                path, folder + name, store.layout.object_format
+            ):
+                found.append(path)
+    for path in found:
+        store.set_aside(path)
+    return found + _damaged_packs(git, store)
+
+
+def _is_whole(path: bytes, id: bytes, object_format: str) -> bool:
+    """Whether a loose object has the contents that its id, in hex, promises."""
+    digest, stream = hasher(object_format), zlib.decompressobj()
+    try:
+        with open(path, "rb") as file:
+            while piece := file.read(_PIECE):
+                while piece:
+                    digest.update(stream.decompress(piece, _PIECE))
+                    piece = stream.unconsumed_tail
+        digest.update(stream.flush())
+    except FileNotFoundError:
+        return True  # `prune` was here
+    except zlib.error:
+        return False
+    return stream.eof and not stream.unused_data and digest.hexdigest().encode() == id
+
+
+def _damaged_packs(git: Git, store: Store) -> list[bytes]:
+    folder = store.objects + b"/pack/"
+    found = []
+    for name in _names(folder):
+        stem, _, end = name.rpartition(b".")
+        if end == b"pack" and not store.git(git).succeeds("verify-pack", folder + stem + b".idx"):
+            found.append(folder + name)
+            # The index first: git does not look at a pack without one.
+            for each in (b".idx", b".rev", b".bitmap", b".pack"):
+                if os.path.lexists(folder + stem + each):
+                    store.set_aside(folder + stem + each)
+    return found
+
+
+def _names(folder: bytes) -> list[bytes]:
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
