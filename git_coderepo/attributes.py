@@ -7,7 +7,7 @@ Grammar and precedence: https://git-scm.com/docs/gitattributes; what it leaves o
 
 from __future__ import annotations
 
-from git_coderepo.wildmatch import Pattern
+from git_coderepo.wildmatch import Pattern, Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,9 +33,10 @@ class Attributes:
     it; a `.gitattributes` that is a symbolic link does not count, and must not be among them.
     """
 
-    __slots__ = ("_above", "_levels", "_macros")
+    __slots__ = ("_above", "_levels", "_macros", "_work")
 
     def __init__(self, files: Mapping[bytes, bytes]) -> None:
+        self._work = Work()
         self._macros: dict[bytes, _States] = {}
         self._levels: dict[bytes, _Level] = {}
         # What holds in a directory: its own level and those of the directories above it, the ones that win first.
@@ -49,14 +50,18 @@ class Attributes:
         return any(level.rules for level in self._levels.values())
 
     def of(self, path: bytes) -> dict[bytes, Value]:
-        """The attributes of a file or link by their names; those that are not specified are absent."""
+        """The attributes of a file or link by their names; those that are not specified are absent.
+
+        Raises UnsafeTree where the patterns cost too much.
+        """
+        self._work.next_path()
         directory, _, name = path.rpartition(b"/")
         levels = self._above.get(directory)
         if levels is None:
             levels = self._above[directory] = list(self._levels_for(directory))
         found: dict[bytes, Value | None] = {}
         for level in levels:
-            for rule in level.fitting(path, name):
+            for rule in level.fitting(path, name, self._work):
                 self._fill(found, rule.states)
         return {attribute: value for attribute, value in found.items() if value is not None}
 
@@ -158,9 +163,9 @@ class _Level:
         key = pattern.plain
         (self._others if key is None else self._plain.setdefault(key, [])).append(rule)
 
-    def fitting(self, path: bytes, name: bytes) -> list[_Rule]:
+    def fitting(self, path: bytes, name: bytes, work: Work) -> list[_Rule]:
         """The lines whose pattern fits, the last first."""
-        rules = [rule for rule in self._others if rule.pattern.matches(path, name)]
+        rules = [rule for rule in self._others if rule.pattern.matches(path, name, work)]
         if self._plain:
             rules += self._plain.get((False, name), ())
             rules += self._plain.get((True, path), ())

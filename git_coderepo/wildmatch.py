@@ -6,6 +6,8 @@ the tests hold them to git. A path's length times a pattern's bounds the work, w
 
 from __future__ import annotations
 
+from git_coderepo.errors import UnsafeTree
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
@@ -40,10 +42,36 @@ _ANYTHING = "**"  # any bytes
 _DIRECTORIES = "**/"  # nothing, or any bytes and a slash
 
 # Above this many steps, which a regular expression could need, the automaton is used.
-_STEPS = 1 << 17
+_STEPS = 1 << 13
+
+# What a step of the automaton costs, in those of a regular expression.
+_AUTOMATON_STEP = 20
+# What a tree's patterns may cost at most, and what each of its paths adds to that: a thousand times the cost of a real
+# repository's patterns, and some seconds.
+_MOST_WORK = 100_000_000
+_WORK_OF_A_PATH = 200_000
 
 if TYPE_CHECKING:
     _Token = frozenset[int] | str
+
+
+class Work:
+    """What matching a tree's paths with its patterns may still cost: small trees can ask for hours of it."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = _MOST_WORK
+
+    def next_path(self) -> None:
+        """Each path adds its share."""
+        self._left += _WORK_OF_A_PATH
+
+    def spend(self, steps: int) -> None:
+        """Count what comes next. Raises UnsafeTree where that is too much."""
+        self._left -= steps
+        if self._left < 0:
+            raise UnsafeTree("the patterns in the tree's '.gitattributes' take too long to match with its paths")
 
 
 class Pattern:
@@ -79,8 +107,11 @@ class Pattern:
         self._expression: re.Pattern[bytes] | None = None
         self._automaton: _Automaton | None = None
 
-    def matches(self, path: bytes, name: bytes) -> bool:
-        """Whether a file's path from the root, below the pattern's directory, fits; `name` is its last part."""
+    def matches(self, path: bytes, name: bytes, work: Work | None = None) -> bool:
+        """Whether a file's path from the root, below the pattern's directory, fits; `name` is its last part.
+
+        `work` bounds what is done for many paths and patterns: it raises UnsafeTree.
+        """
         tokens = self._tokens
         if tokens is None:
             return False
@@ -96,15 +127,20 @@ class Pattern:
                 return True
             if tokens[0] is _STAR:
                 return b"/" not in text[start:end]
-        return self._matches(text[start:end])
+        return self._matches(text[start:end], work)
 
-    def _matches(self, text: bytes) -> bool:
+    def _matches(self, text: bytes, work: Work | None) -> bool:
         assert self._tokens is not None
+        steps = (len(text) + 1) ** min(self._stars, 50)
         # A regular expression goes back to each star; where that could be for ever, it is not asked.
-        if (len(text) + 1) ** min(self._stars, 50) > _STEPS:
+        if steps > _STEPS:
             if self._automaton is None:
                 self._automaton = _Automaton(self._tokens)
+            if work is not None:
+                work.spend((len(text) + 1) * (_AUTOMATON_STEP + len(self._tokens)))
             return self._automaton.accepts(text)
+        if work is not None:
+            work.spend(steps)
         if self._expression is None:
             self._expression = _expression(self._tokens)
         return self._expression.fullmatch(text) is not None

@@ -49,6 +49,8 @@ from git_coderepo.runner.writer import TreeWriter, WrittenTree
 Method = Callable[[BaseRequest], AbstractContextManager[Delivery]]
 # After which of its errors a run is looked for under its own reference.
 _GONE = (CommitMissing, OverlayMissing)
+_OTHER_MANIFEST = "the manifest's overlay does not make the tree that the manifest names: one of them was altered"
+_OTHER_BYTES = "the platform, or something on the way, gave other bytes than the ones that were recorded"
 METHODS: Mapping[str, Method] = {"archive": archive_method, "git": git_method, "files": files_method}
 
 
@@ -364,6 +366,9 @@ def _write(
     received = 0
     base_tree: ObjectId | None = None
     delivery = Delivery(iter(()), int)
+    if source is None and overlay is not None:
+        # All of it is here: what is not the tree is refused before anything is written.
+        _check_tree(overlay.tree(wanted.gitlinks or {}, object_format), wanted, _OTHER_MANIFEST)
     with TreeWriter(directory, object_format=object_format, limits=limits, replaced=replaced) as writer:
         if source is not None:
             with source as delivery:
@@ -376,7 +381,7 @@ def _write(
         gitlinks = wanted.gitlinks if wanted.gitlinks is not None else delivery.gitlinks
         writer.apply_overlay(overlay if overlay is not None else (), wanted.deleted, gitlinks)
         written = writer.finish()
-    hints = ["the platform, or something on the way, gave other bytes than the ones that were recorded"]
+    hints = [_OTHER_BYTES]
     if written.tree != wanted.tree and source is not None:
         # An archive has what its attributes ask for: those files are hashed again as git would check them in.
         proved = overlay.paths if overlay is not None else frozenset()
@@ -391,13 +396,15 @@ def _write(
         written.entries.put_ids(pointers)
         if pointers:
             written = written._replace(tree=written.entries.tree(object_format), lfs_contents=len(pointers))
-    if written.tree != wanted.tree:
-        came = "" if request is None or request.tree in (None, base_tree) else " (the base is another one already)"
-        raise TreeDiffers(
-            f"what came is the tree {written.tree}, not {wanted.tree}{came}: nothing was kept",
-            hints=hints,
-        )
+    came = "" if request is None or request.tree in (None, base_tree) else " (the base is another one already)"
+    _check_tree(written.tree, wanted, *hints, came=came)
     return written, received
+
+
+def _check_tree(tree: ObjectId, wanted: Wanted, *hints: str, came: str = "") -> None:
+    """Raise TreeDiffers unless it is the wanted one."""
+    if tree != wanted.tree:
+        raise TreeDiffers(f"what came is the tree {tree}, not {wanted.tree}{came}: nothing was kept", hints=hints)
 
 
 def _git_version() -> str | None:

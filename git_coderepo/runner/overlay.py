@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from git_coderepo.errors import DownloadDamaged, UnsafeTree
-from git_coderepo.objects import DIRECTORY
-from git_coderepo.paths import quoted
+from git_coderepo.objects import DIRECTORY, GITLINK, ObjectId, TreeEntry, blob_hasher, tree_id
+from git_coderepo.paths import check_path, quoted
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.tar import TarReader
+
+# However small an overlay is, it may have so many directories; and so many more for each byte of its gzip. Real trees,
+# of empty files too, take more than ten bytes for a directory.
+_FREE_DIRECTORIES = 10_000
+_DIRECTORIES_PER_BYTE = 1
 
 
 class OverlayReader:
@@ -29,19 +34,52 @@ class OverlayReader:
     def __iter__(self) -> Iterator[Entry]:
         return TarReader(io.BytesIO(self._data), top_directory=False, limits=self._limits)
 
+    def tree(self, gitlinks: Mapping[bytes, bytes], object_format: str) -> ObjectId:
+        """The id of the tree that the overlay makes without a base, with submodules (raw commits by path).
+
+        Nothing goes to the disk. Raises UnsafeTree, DownloadDamaged.
+        """
+        rows = [TreeEntry(path, GITLINK, commit) for path, commit in gitlinks.items()]
+        for entry in self:
+            check_path(entry.path, entry.mode)
+            digest = blob_hasher(entry.size, object_format)
+            for piece in entry.chunks():
+                digest.update(piece)
+            rows.append(TreeEntry(entry.path, entry.mode, digest.digest()))
+        return tree_id(rows, object_format)
+
+
+class _Directories:
+    """Counts the directories of paths, in memory that their number bounds and not their depth."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._numbers: dict[tuple[int, bytes], int] = {}
+
+    def count(self, path: bytes) -> None:
+        """Those of one more path. Raises UnsafeTree above the bound."""
+        number = 0
+        for name in path.split(b"/")[:-1]:
+            number = self._numbers.setdefault((number, name), len(self._numbers) + 1)
+        if len(self._numbers) > self._most:
+            raise UnsafeTree(f"the overlay has more than {self._most} directories, too many for its size")
+
 
 def read_overlay(data: bytes, *, tar_sha256: str, sha256: str, limits: Limits | None = None) -> OverlayReader:
     """Check an overlay's gzip `data` against the hex digests of itself and of the tar inside; nothing goes to the disk.
 
-    Raises DownloadDamaged where a digest is another or the archive is damaged, UnsafeTree as TarReader does.
+    Raises DownloadDamaged where a digest is another or the archive is damaged, UnsafeTree as TarReader does, and where
+    it has more directories than an overlay of its size can need: a few kilobytes could ask for a million of them.
     """
     if hashlib.sha256(data).hexdigest() != sha256:
         raise DownloadDamaged("the overlay is not the one that the manifest names: its sha256 differs")
     digest = hashlib.sha256()
     paths = []
+    directories = _Directories(_FREE_DIRECTORIES + _DIRECTORIES_PER_BYTE * len(data))
     for entry in TarReader(io.BytesIO(data), top_directory=False, limits=limits, digest=digest):
         if entry.mode == DIRECTORY:
             raise UnsafeTree(f"the overlay lists the directory {quoted(entry.path)}; overlays have none")
+        directories.count(entry.path)
         paths.append(entry.path)
     if digest.hexdigest() != tar_sha256:
         raise DownloadDamaged("the overlay is not the one that the manifest names: the sha256 of its tar differs")
