@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from git_coderepo.errors import CredentialError
 
+# The `source` of what git's own helpers gave.
+GIT_SOURCE = "git credential"
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol

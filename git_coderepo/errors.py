@@ -178,6 +178,10 @@ class UnexpectedAnswer(PlatformError):
     """An answer that the platform's documentation does not describe: HTML, a wrong type, broken JSON."""
 
 
+class ServerTooOld(PlatformError):
+    """The git server cannot leave out what is not wanted of a history: no depth, no object filter."""
+
+
 class ServerFailed(UnexpectedAnswer):
     """The platform says that something went wrong on its own side (5xx): the next time it may not."""
 

@@ -76,7 +76,9 @@ CREDENTIAL_ORDER = (
     ("a host rule", "`token = {{name.key}}` in `[coderepo \"https://HOST/\"]`"),
     ("the keyring", "what `login` or `register --token` put there"),
     ("`git credential`", "the helpers that git itself asks; there is no prompt"),
-    ("none", "what is public needs none"),
+    ("none", "public repositories need no token; in a checkout, where the API does not answer, your own git is run in "
+     "your own repository, so that whatever lets `git fetch` work without a prompt is enough. A redirect to another "
+     "origin is not followed there."),
 )  # fmt: skip
 
 CREDENTIALS_FILE = (

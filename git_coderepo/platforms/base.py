@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from git_coderepo.context import LocalRepositoryContext
     from git_coderepo.credential import CredentialSource
     from git_coderepo.objects import ObjectId
+    from git_coderepo.platforms.users_remote import UsersRemote
     from git_coderepo.urls import Origin, RemoteURL
 
 
@@ -135,6 +136,10 @@ class BaseCodeRepository(ABC):
 
     remote: RemoteURL | None = None
     credentials: CredentialSource = NoCredentials()
+    # In a checkout of it: the remote by which the user's own git reaches it.
+    users_remote: UsersRemote | None = None
+    # Whether the user gave a token for this code repository alone: then that token has to work, whatever else does.
+    has_own_token: bool = False
     # Who hears what a person should know while it works, and how long a rate limit is waited for, in seconds.
     notify: Callable[[str], None] = staticmethod(silent)
     max_wait: float = 60

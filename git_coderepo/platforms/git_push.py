@@ -16,8 +16,9 @@ from git_coderepo.errors import (
     ScopeMissing,
 )
 from git_coderepo.git import LOCAL_ENVIRONMENT, Git
-from git_coderepo.platforms.git_transport import credential_for, prepared
+from git_coderepo.platforms.git_transport import Road, credential_for, own_road, prepared
 from git_coderepo.platforms.git_words import explain
+from git_coderepo.platforms.users_remote import pushed_to
 from git_coderepo.trace import redact
 from git_coderepo.urls import RemoteURL
 
@@ -32,44 +33,73 @@ _PUSH = (
 # Options for the user's own pushes are not for ours; without a look at what both sides have, a clone that has not
 # fetched for a while would send its whole history.
 _SETTINGS = (("push.pushOption", ""), ("push.negotiate", "true"))
+NAMESPACE = "refs/coderepo/runs/"
 
 
-def push(repository: BaseCodeRepository, git: Git, refspec: str, *, url: RemoteURL | None = None) -> None:
+def push(repository: BaseCodeRepository, git: Git, refspec: str) -> None:
     """Push one refspec (`ID:refs/…`, or `:refs/…` to remove one) to a code repository.
 
-    `git` stands in the user's repository, and says in its environment where else objects are. `url` is where the user's
-    own git pushes to, None: the code repository's git URL. No remote is named, so that no tracking reference moves.
-    Raises PushRefused, MethodUnavailable, CredentialError, and what `git_words.explain` makes of git's words.
+    `git` stands in the user's repository, and says in its environment where else objects are. Raises PushRefused,
+    MethodUnavailable, CredentialError, and what `git_words.explain` makes of git's words.
     """
-    if url is None:
-        text = repository.git_url()
-        if text is None:
-            raise MethodUnavailable(f"git cannot push to '{repository.name}'")
-        url = RemoteURL.parse(text)
+    text = repository.git_url()
+    if text is None:
+        raise MethodUnavailable(f"git cannot push to '{repository.name}'")
+    url = RemoteURL.parse(text)
     try:
-        _attempt(repository, git, refspec, url, None)
+        _attempt(_users_road(repository, git, url), refspec)
     except CredentialError as error:
         credential = credential_for(url, repository.credentials)
         if credential is None:
             raise
+        user, allowed = repository.git_credential_user(), repository.protocols
+        reach = _in_this_repository(prepared(git, url, credential, user, allowed), git)
         try:
-            _attempt(repository, git, refspec, url, credential)
+            _attempt(Road(reach, url.url(), url, credential), refspec)
         except CredentialError as second:
             second.hints = (*second.hints, f"before that, with your own git: {error.message}")
             raise
 
 
-def _attempt(
-    repository: BaseCodeRepository, git: Git, refspec: str, url: RemoteURL, credential: Credential | None
-) -> None:
-    kept = {name: value for name, value in git.environment.items() if _of_this_repository(name)}
-    reach = prepared(git, url, credential, repository.git_credential_user(), repository.protocols)
-    reach = reach.with_environment(**kept).with_settings(*_SETTINGS)
-    process = reach.start(*_PUSH, "--", url.url(), refspec).finish()
+def _users_road(repository: BaseCodeRepository, git: Git, url: RemoteURL) -> Road:
+    """The user's own git: through their remote, where a push to it reaches the repository, else by the URL."""
+    own = repository.users_remote
+    to = pushed_to(repository, own, git) if own is not None else None
+    if own is None or to is None:
+        reach = prepared(git, url, None, repository.git_credential_user(), repository.protocols)
+        return Road(_in_this_repository(reach, git), url.url(), url, None)
+    road = own_road(to, None, repository.protocols)
+    if to.name == own.name:
+        road.git = road.git.with_settings((f"remote.{own.name}.mirror", "false"))  # a mirror takes no refspec
+        if _is_tracked(git, own.name):
+            # A push moves the tracking reference of what it pushed, unless a negative refspec says not to; that counts
+            # where another one leads to the reference itself: remote.c, query_matches_negative_refspec.
+            refspecs = (f"{NAMESPACE}*:{NAMESPACE}*", f"^{NAMESPACE}*")
+            road.git = road.git.with_settings(*((f"remote.{own.name}.fetch", each) for each in refspecs))
+    return road
+
+
+def _is_tracked(git: Git, name: str) -> bool:
+    """Whether the remote's refspecs give our references a tracking reference."""
+    refspecs = git.start("config", "--null", "--get-all", f"remote.{name}.fetch").finish().stdout.split(b"\0")
+    sources = (each.lstrip(b"+").partition(b":")[0].partition(b"*") for each in refspecs)
+    return any(star and NAMESPACE.encode().startswith(before) for before, star, _ in sources)
+
+
+def _attempt(road: Road, refspec: str) -> None:
+    road.git = road.git.with_settings(*_SETTINGS)
+    process = road.run(*_PUSH, "--", "{url}", refspec)
     if process.status == 0:
         return
     failure = process.failure()
-    raise _explained(failure, process.stdout, url, credential) if isinstance(failure, GitFailed) else failure
+    if isinstance(failure, GitFailed):
+        raise _explained(failure, process.stdout, road.url, road.credential)
+    raise failure
+
+
+def _in_this_repository(reach: Git, git: Git) -> Git:
+    kept = {name: value for name, value in git.environment.items() if _of_this_repository(name)}
+    return reach.with_environment(**kept)
 
 
 def _of_this_repository(name: str) -> bool:

@@ -17,23 +17,27 @@ from git_coderepo.errors import (
     GitFailed,
     InvalidRemoteURL,
     MethodUnavailable,
+    PlatformError,
     ProtocolNotAllowed,
     RateLimited,
     ServerFailed,
+    ServerTooOld,
     TokenRefused,
+    UnexpectedAnswer,
 )
-from git_coderepo.git import Git
+from git_coderepo.git import Git, Process
 from git_coderepo.platforms.git_words import explain
 from git_coderepo.urls import RemoteURL
 from git_coderepo.urltext import encoded, has_dot_segment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from git_coderepo.credential import Credential, CredentialSource
     from git_coderepo.objects import ObjectId
     from git_coderepo.platforms.base import BaseCodeRepository
+    from git_coderepo.platforms.users_remote import UsersRemote
 
 # The words after `!` are run by sh with `get`, `store` or `erase` added: https://git-scm.com/docs/gitcredentials
 _HELPER = (
@@ -42,13 +46,19 @@ _HELPER = (
 )
 # What would have git write a secret into its trace: undone headers, and the variables that carry the password.
 _TELLTALES = frozenset(("GIT_TRACE_REDACT", "GIT_TRACE2_ENV_VARS"))
-_SETTINGS = (
+# In the user's own repository too. A header that git is configured to send goes wherever curl follows a redirect to:
+# git is not let to, see `Road.run`.
+_QUIET = (
     ("core.hooksPath", "/dev/null"),
     ("gc.auto", "0"),
     ("maintenance.auto", "false"),
-    ("protocol.version", "2"),
-    ("http.followRedirects", "initial"),
+    ("http.followRedirects", "false"),
 )
+_SETTINGS = (*_QUIET, ("protocol.version", "2"))
+_MOST_REDIRECTS = 5
+# On a runner: a server that says nothing more for so long is not waited for any longer.
+_IMPATIENT = (("http.lowSpeedLimit", "1"), ("http.lowSpeedTime", "120"))
+_FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
 
 
 def allowed_protocols(environment: Mapping[str, str]) -> frozenset[str]:
@@ -113,8 +123,7 @@ def prepared(
         # it also keeps git from core.askPass and SSH_ASKPASS. Headers for one host (http.URL.extraHeader) stay.
         environment["GIT_ASKPASS"] = ""
         settings.append(("http.extraHeader", ""))
-        # A server that says nothing more for so long is not waited for any longer.
-        settings += [("http.lowSpeedLimit", "1"), ("http.lowSpeedTime", "120")]
+        settings += _IMPATIENT
     if url.transport in ("https", "http"):
         if not environment.get("GIT_SSL_CAINFO"):
             environment.pop("GIT_SSL_CAINFO", None)  # an empty one is none for the API; git would look for no file
@@ -180,38 +189,171 @@ def ssh_without_questions(git: Git) -> dict[str, str]:
     return {"GIT_SSH_COMMAND": f"{command or 'ssh'} -oBatchMode=yes"}
 
 
-# --- questions that any platform with a git URL can ask -------------------------------------------
+# --- roads ----------------------------------------------------------------------------------------
 
 
-def ask(repository: BaseCodeRepository, git: Git, *arguments: str, stdin: bytes | None = None) -> bytes:
-    """Run a git command against a repository's git URL, which stands for `{url}`; failures explained.
+class Road:
+    """One way for git to a repository: `git` is started as it is, and `word` names the repository to it.
 
-    What broke off or failed on the other side is tried again, and a limit waited for, which git tells no time of.
+    `url` is for what is said about it; `credential` is the one that git was given by us, None for the user's own means.
+    `is_own`: it is the user's own git in the user's own repository.
     """
-    import time
 
-    from git_coderepo.platforms.patience import TRIES, max_wait_hint, shown_seconds
+    __slots__ = ("credential", "git", "is_own", "url", "word")
 
+    def __init__(
+        self, git: Git, word: str, url: RemoteURL, credential: Credential | None, *, is_own: bool = False
+    ) -> None:
+        self.git = git
+        self.word = word
+        self.url = url
+        self.credential = credential
+        self.is_own = is_own
+
+    def run(self, *arguments: str, stdin: bytes | None = None, before: Sequence[str] = ()) -> Process:
+        """Run a git command, in which `{url}` stands for the repository; gives it finished, whatever its status.
+
+        A redirect within the repository's origin is followed. Raises UnexpectedAnswer, naming the target, for one that
+        leads to another origin.
+        """
+        word = self.word
+        seen = {word}
+        while True:
+            words = [word if each == "{url}" else each for each in arguments]
+            process = self.git.start(*words, stdin=stdin, before=before).finish()
+            if process.status == 0 or not _is_redirected(process.stderr) or self.url.origin() is None:
+                return process
+            target = self._redirection(words, stdin, before)
+            if target is None:
+                return process
+            if target.origin() != self.url.origin():
+                hint = "look at the URL of the remote"
+                if self.is_own:
+                    hint = f"if the repository is there now: git remote set-url {self.word} {target.url()}"
+                raise UnexpectedAnswer(
+                    f"'{self.url.origin()}' redirects git to '{target.origin()}', which is not followed", hints=[hint]
+                )
+            word = target.url()
+            if word in seen or len(seen) > _MOST_REDIRECTS:
+                raise UnexpectedAnswer(
+                    f"'{self.url.origin()}' redirects git in a circle", hints=["look at the URL of the remote"]
+                )
+            seen.add(word)
+
+    def _redirection(self, words: Sequence[str], stdin: bytes | None, before: Sequence[str]) -> RemoteURL | None:
+        """Where the server sends git, which does not say so itself but in the trace of what it receives."""
+        from urllib.parse import urljoin
+
+        traced = self.git.with_environment(GIT_TRACE_CURL="2", GIT_TRACE_CURL_NO_DATA="1")
+        stderr = traced.start(*words, stdin=stdin, before=before).finish().stderr
+        told = [line.partition(b"<= Recv header:")[2].strip() for line in stderr.splitlines()]
+        found = [line[9:].strip() for line in told if line[:9].lower() == b"location:"]
+        if not found:
+            return None
+        place = urljoin(f"{self.url.url()}/info/refs", os.fsdecode(found[-1]))
+        try:
+            return RemoteURL.parse(place.partition("?")[0].removesuffix("/info/refs"))
+        except InvalidRemoteURL:
+            return None
+
+
+def _is_redirected(stderr: bytes) -> bool:
+    return b"returned error: 30" in stderr
+
+
+def roads(repository: BaseCodeRepository, git: Git, command: str) -> Iterator[Road]:
+    """The ways for the git command `command`, the one to try first first.
+
+    Where the user's own git reaches the repository that is the last of them: before it comes, over https, a credential
+    that is kept for the platform elsewhere than with git. `git` stands in the repository into which it fetches.
+    """
+    own = repository.users_remote if not repository.has_own_token else None
     text = repository.git_url()
     if text is None:
         raise MethodUnavailable(f"git cannot fetch '{repository.name}'")
     url = RemoteURL.parse(text)
     if repository.protocols is not None:
         check_transport(url, repository.protocols)
-    credential = credential_for(url, repository.credentials)
-    reach = prepared(git, url, credential, repository.git_credential_user(), repository.protocols)
-    words = [url.url() if word == "{url}" else word for word in arguments]
-    origin = url.origin()
-    bound = _bound_to_us(reach)
+    credential = credential_for(url, repository.credentials if own is None else own.credentials)
+    if own is None or credential is not None:
+        reach = prepared(git, url, credential, repository.git_credential_user(), repository.protocols)
+        if credential is not None and command != "fetch":
+            # Elsewhere than in a checkout, whose configuration may hold another credential: this one has to work.
+            reach = reach.with_environment(GIT_DIR=os.devnull)
+        yield Road(reach, url.url(), url, credential)
+    if own is not None:
+        yield own_road(own, git if command == "fetch" else None, repository.protocols)
+
+
+def own_road(own: UsersRemote, into: Git | None, allowed: frozenset[str] | None) -> Road:
+    """The user's own git in the user's own repository; what it fetches goes into the repository that `into` stands in.
+
+    `allowed` are the protocols on a runner, None for what the user's git allows.
+    """
+    git = own.git if into is None else own.git_into(os.fsdecode(into.directory or os.curdir))
+    environment = {**git.environment, "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1"}
+    settings = [*git.settings, *_QUIET]
+    if allowed is not None:
+        check_transport(own.url, allowed)
+        environment["GIT_ALLOW_PROTOCOL"] = ":".join(sorted(allowed))
+        settings += _IMPATIENT
+    if own.url.transport in ("https", "http"):
+        if not environment.get("GIT_SSL_CAINFO"):
+            environment.pop("GIT_SSL_CAINFO", None)
+            environment.update(_trusted_authorities(git, own.url))
+    elif own.url.transport == "ssh" and not _has_terminal():
+        environment.update(ssh_without_questions(git))
+    return Road(Git(git.directory, environment=environment, settings=settings), own.name, own.url, None, is_own=True)
+
+
+# --- questions that any platform with a git URL can ask -------------------------------------------
+
+
+def ask(repository: BaseCodeRepository, git: Git, *arguments: str, stdin: bytes | None = None) -> bytes:
+    """Run a git command against a repository, for which `{url}` stands; failures explained.
+
+    Each road is tried, see `roads`; the first one that does not lead to the repository says why. What broke off or
+    failed on the other side is tried again, and a limit waited for, which git tells no time of.
+    """
+    failed: CodeRepoError | None = None
+    for road in roads(repository, git, arguments[0]):
+        try:
+            return _ask_by(road, repository, *_fitting(road, arguments), stdin=stdin)
+        except (CommitMissing, ServerTooOld):
+            raise  # the repository was reached
+        except (CredentialError, PlatformError, GitFailed) as error:
+            if failed is not None:
+                failed.hints = (*failed.hints, f"nor does your own git reach it: {error.message}")
+                raise failed from None
+            failed = error
+    assert failed is not None
+    raise failed
+
+
+def _fitting(road: Road, arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """The arguments, with what keeps the configuration of a remote that is named from changing what is fetched."""
+    if arguments[0] != "fetch" or not road.is_own:
+        return arguments
+    whole = () if any(word.startswith("--filter") for word in arguments) else ("--no-filter",)
+    return ("fetch", "--refmap=", "--no-prune", *whole, *arguments[1:])
+
+
+def _ask_by(road: Road, repository: BaseCodeRepository, *arguments: str, stdin: bytes | None) -> bytes:
+    import time
+
+    from git_coderepo.platforms.patience import TRIES, max_wait_hint, shown_seconds
+
+    credential, origin, path = road.credential, road.url.origin(), credential_path(road.url)
+    bound = _bound_to_us(road.git)
     failures, waited = 0, 0.0
     while True:
-        process = reach.start(*words, stdin=stdin, before=bound).finish()
+        process = road.run(*arguments, stdin=stdin, before=bound)
         if process.status == 0:
             if credential is not None and origin is not None:
-                repository.credentials.accepted(origin, credential_path(url), credential)
+                repository.credentials.accepted(origin, path, credential)
             return process.stdout
         failure = process.failure()
-        error = explain(failure, url, credential) if isinstance(failure, GitFailed) else failure
+        error = explain(failure, road.url, credential) if isinstance(failure, GitFailed) else failure
         failures += 1
         delay = _delay_before_next(error, failures)
         limited = isinstance(error, RateLimited)
@@ -224,8 +366,40 @@ def ask(repository: BaseCodeRepository, git: Git, *arguments: str, stdin: bytes 
         time.sleep(delay)
         waited += delay if limited else 0
     if isinstance(error, TokenRefused) and credential is not None and origin is not None:
-        repository.credentials.refused(origin, credential_path(url), credential)
+        repository.credentials.refused(origin, path, credential)
     raise error
+
+
+def fetch(
+    repository: BaseCodeRepository,
+    git: Git,
+    refspecs: Sequence[str],
+    *,
+    depth: int | None = None,
+    filter: str | None = None,
+    stdin: bytes | None = None,
+) -> None:
+    """Fetch into the bare repository that `git` stands in, with as little else as the server can leave out.
+
+    `refspecs` are read from standard input where that is given, one a line. `depth` and `filter` (git-rev-list(1),
+    `--filter`) say what is not wanted; a server that is too old for one of them sends it as well. Raises what `explain`
+    makes of git's words.
+    """
+    shallow = [f"--depth={depth}"] if depth is not None else []
+    partial = [f"--filter={filter}"] if filter is not None else []
+    attempts = [[*shallow, *partial]]
+    attempts += [each for each in (shallow, []) if each not in attempts]
+    for options in attempts:
+        try:
+            ask(repository, git, *_FETCH, *options, *_words(refspecs, stdin), stdin=stdin)
+            return
+        except (ServerTooOld, GitFailed):
+            if not options:
+                raise
+
+
+def _words(refspecs: Sequence[str], stdin: bytes | None) -> list[str]:
+    return [*(["--stdin"] if stdin is not None else []), "--", "{url}", *refspecs]
 
 
 def _bound_to_us(git: Git) -> tuple[str, ...]:
@@ -257,26 +431,19 @@ def check_access(repository: BaseCodeRepository, git: Git | None = None) -> None
     ask(repository, git or Git(), "ls-remote", "--quiet", "--", "{url}", "HEAD")
 
 
+def check_own_access(repository: BaseCodeRepository, own: UsersRemote) -> None:
+    """Whether the user's own git reaches the repository; raises what `explain` says."""
+    road = own_road(own, None, repository.protocols)
+    _ask_by(road, repository, "ls-remote", "--quiet", "--", "{url}", "HEAD", stdin=None)
+
+
 def fetch_commit(
     repository: BaseCodeRepository, commit: ObjectId, directory: str, *, filter: str | None = "tree:0"
 ) -> Git:
     """Fetch one commit into a new bare repository in `directory`, with as little else as the server can do."""
     scratch = Git(directory).foreign(directory)
     scratch.run("init", "--quiet", "--bare", "--template=", f"--object-format={commit.object_format}")
-    less = [f"--filter={filter}"] if filter else []
-    ask(
-        repository,
-        scratch,
-        "fetch",
-        "--quiet",
-        "--depth=1",
-        "--no-tags",
-        "--no-write-fetch-head",
-        *less,
-        "--",
-        "{url}",
-        commit.hex,
-    )
+    fetch(repository, scratch, [commit.hex], depth=1, filter=filter)
     return scratch.with_environment(GIT_NO_LAZY_FETCH="1")
 
 

@@ -15,6 +15,7 @@ from git_coderepo.errors import (
     RepositoryMissing,
     ScopeMissing,
     ServerFailed,
+    ServerTooOld,
     TokenRefused,
     UnexpectedAnswer,
 )
@@ -45,6 +46,13 @@ _NO_GIT_SERVER = (
 _REDIRECTED = ("redirects followed", "unable to update url base from redirection", "returned error: 30")
 _RESET = ("connection reset", "empty reply from server", "recv failure", "send failure")
 _NO_COMMIT = ("not our ref", "couldn't find remote ref", "unadvertised object", "no such remote ref")
+# Of fetch-pack.c, remote-curl.c and list-objects-filter-options.c; a server that does not know a depth or a filter may
+# also just answer with the wrong line.
+_TOO_OLD = (
+    "dumb http transport does not support", "server does not support shallow", "server does not support --",
+    "expected shallow", "expected ack/nak", "expected 'acknowledgments'", "expected 'shallow-info'",
+    "expected 'packfile'", "' not supported", "object filtering",
+)  # fmt: skip
 _NO_ANSWER_TO_QUESTION = ("could not read username", "could not read password", "terminal prompts disabled")
 _UNAUTHORIZED = ("authentication failed", "access denied", "invalid username or", "returned error: 401")
 _NO_REPOSITORY = (
@@ -119,12 +127,6 @@ def explain(failure: GitFailed, url: RemoteURL, credential: Credential | None) -
         )
     if "returned error: 429" in words:
         return RateLimited(f"{place} limits requests and asks to come back later", hints=["try again later"])
-    asking = words.partition("could not read username for '")[2].partition("'")[0].rpartition("@")[2]
-    if asking and origin is not None and asking.rpartition("//")[2] != str(origin).rpartition("//")[2]:
-        return CredentialMissing(
-            f"{place} redirects git to '{asking}', which wants a credential, and none was found",
-            hints=["look at the URL of the remote"],
-        )
     if said(_NO_ANSWER_TO_QUESTION):
         return CredentialMissing(f"{place} wants a credential and none was found", hints=[log_in])
     if "returned error: 403" in words:
@@ -138,11 +140,14 @@ def explain(failure: GitFailed, url: RemoteURL, credential: Credential | None) -
             f"the token from {credential.source}" if credential is not None else "what git's credential helper gave"
         )
         return TokenRefused(f"{place} refused {source}", hints=[log_in])
+    status = words.partition("returned error: ")[2][:3]
     if said(_NO_COMMIT):
         return CommitMissing(
             f"{place} has no such commit in {_repository(url)}",
             hints=["it was never pushed there, or its branch was deleted or rewritten: push it again"],
         )
+    if said(_TOO_OLD) and status in ("", "404"):
+        return ServerTooOld(failure.message, hints=["look at the version of the git server"])
     if said(_NO_GIT_SERVER):
         return UnexpectedAnswer(
             f"{place} does not answer as a git server",
@@ -152,7 +157,6 @@ def explain(failure: GitFailed, url: RemoteURL, credential: Credential | None) -
         return UnexpectedAnswer(
             f"{place} redirects git elsewhere, or in a circle", hints=["look at the URL of the remote"]
         )
-    status = words.partition("returned error: ")[2][:3]
     if status.isascii() and status.isdigit() and status != "404":
         if status.startswith("5"):
             return ServerFailed(f"{place} answered git with the status {status}", hints=["try again later"])

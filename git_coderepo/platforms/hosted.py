@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 
+from git_coderepo.credential import GIT_SOURCE
 from git_coderepo.errors import (
     CodeRepoError,
     CommitMissing,
@@ -333,7 +334,8 @@ class HostedRepository(BaseCodeRepository):
                 f"'{origin}' wants a credential and none was found", hints=[log_in, *self._token_hint()]
             )
         if status == 401 and credential is not None:
-            if response.asked is not None:
+            # A password that only git takes is none for the API: git's helpers would erase it, and git prompt for it.
+            if response.asked is not None and credential.source != GIT_SOURCE:
                 self.credentials.refused(*response.asked, credential)
             return TokenRefused(
                 f"'{origin}' refused the token from {credential.source}", hints=[log_in, *self._token_hint()]

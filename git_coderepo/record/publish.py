@@ -172,24 +172,12 @@ def unpublish(source: CodeSource, git: Git, id: str) -> None:
 
 
 def push_reference(source: CodeSource, git: Git, refspec: str) -> None:
-    """Push with the URL that the user's own git pushes to, where that is the place from which a runner fetches."""
+    """Push with the user's own git where their remote leads to the place from which a runner fetches."""
     platform = source.platform()
     try:
-        push(platform, git.online(), refspec, url=_push_url(source, git))
+        push(platform, git.online(), refspec)
     finally:
         platform.close()
-
-
-def _push_url(source: CodeSource, git: Git) -> RemoteURL | None:
-    if source.remote_name is None or source.remote is None or source.registration.options.get("url"):
-        return None
-    answer = git.start("remote", "get-url", "--push", source.remote_name).finish()
-    if answer.status != 0:
-        return None
-    url = RemoteURL.parse(os.fsdecode(answer.stdout).splitlines()[0])
-    if url.transport == "local":
-        return source.remote  # the same place, from the root of the file system
-    return url if url.same_place(source.remote, fold_path=True) else source.remote
 
 
 # --- what may not be published ----------------------------------------------------------------------

@@ -38,16 +38,19 @@ def find_served_base(snapshot: Snapshot, head: Head, request: Request) -> None:
 
 def _ask_platform(snapshot: Snapshot, head: Head, platform: BaseCodeRepository, request: Request) -> None:
     """Let the platform say whether it serves HEAD, else the base that is known here."""
+    from git_coderepo.platforms.asking import Asking
+
     platform.notify = request.notify
-    platform.login()
+    asking = Asking(platform)
+    asking.login()
     known = snapshot.base
-    if (known is None or known.commit != head.commit) and platform.has_commit(head.commit):
+    if (known is None or known.commit != head.commit) and asking.has_commit(head.commit):
         snapshot.base = Base(head.commit, "platform", 0)
         return
     if known is None:
         snapshot.base = _nearest_served(snapshot, head, platform, request)
         return
-    answer = platform.has_commit(known.commit)
+    answer = asking.has_commit(known.commit)
     if answer:
         snapshot.base = Base(known.commit, "platform", known.unpushed)
     elif answer is False:

@@ -68,7 +68,11 @@ class CodeSource:
         """The platform itself, with the user's credentials at hand."""
         from git_coderepo.registrations.credentials.users import users_chain
 
-        return self._built(users_chain(self.settings, self.git))
+        platform = self._built(users_chain(self.settings, self.git))
+        from git_coderepo.registrations.users_remote import give_users_remote
+
+        give_users_remote(platform, self.git, self.remote_name, self.remote)
+        return platform
 
     def described(self) -> BaseCodeRepository:
         """The platform as far as it describes itself: no credential is looked for.

@@ -79,6 +79,7 @@ def build(
         _refuse_other_platforms(repository, registration, rules, environment)
     if "token" in hidden and not isinstance(credentials, NoCredentials):
         repository.credentials = _with_token(repository, credentials, hidden["token"], settings)
+        repository.has_own_token = True
     return repository
 
 

@@ -7,16 +7,13 @@ from typing import NamedTuple
 
 from git_coderepo.credential import Secret
 from git_coderepo.errors import (
-    CodeRepoError,
-    CredentialMissing,
     KeyringUnavailable,
     RegistrationError,
-    RepositoryMissing,
     UsageError,
 )
 from git_coderepo.git import Git
+from git_coderepo.platforms.asking import Asking
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.platforms.git_transport import check_access
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.registrations import edit
 from git_coderepo.registrations.build import build, class_of, credential_home, is_custom
@@ -34,6 +31,7 @@ from git_coderepo.registrations.surroundings import (
     chosen_remote,
     remote_of_options,
 )
+from git_coderepo.registrations.users_remote import give_users_remote
 from git_coderepo.settings import Settings
 from git_coderepo.urls import RemoteURL
 
@@ -112,7 +110,8 @@ def register_repository(git: Git, wanted: Registering, *, standard_input: Callab
     remote = here.remote(choice.remote)
     directory = here.directory(wanted.source)
     repository = build(registration, remote, chain, secrets=secrets, settings=here.settings, directory=directory)
-    checked, credential, hints = check(repository, git) if wanted.verify else (None, None, ())
+    give_users_remote(repository, git, choice.remote, remote)
+    checked, credential, hints = check(repository) if wanted.verify else (None, None, ())
     kept_at = keep_secrets(git, here.settings, repository, secrets)
     lines = edit.add(git, registration)
     warnings = changed_choice(before, Surroundings.read(git), registration)
@@ -134,7 +133,8 @@ def _registered_already(git: Git, here: Surroundings, wanted: Registering, exist
     chain = users_chain(here.settings, git, interactive=False)
     remote = here.remote(existing.remote)
     repository = build(existing, remote, chain, settings=here.settings, directory=here.directory(existing.source))
-    checked, credential, hints = check(repository, git) if wanted.verify else (None, None, ())
+    give_users_remote(repository, git, existing.remote, remote)
+    checked, credential, hints = check(repository) if wanted.verify else (None, None, ())
     return Registered(existing, place_shown(repository, remote), [], checked, credential, None, hints)
 
 
@@ -183,7 +183,8 @@ def update_repository(git: Git, name: str, wanted: Updating, *, standard_input: 
     chain = users_chain(here.settings, git, interactive=False)
     remote = here.remote(remote_name)
     repository = build(after, remote, chain, secrets=secrets, settings=here.settings, directory=directory)
-    checked, credential, hints = check(repository, git) if wanted.verify else (None, None, ())
+    give_users_remote(repository, git, remote_name, remote)
+    checked, credential, hints = check(repository) if wanted.verify else (None, None, ())
     kept_at = keep_secrets(git, here.settings, repository, secrets)
     now = edit.update(
         git,
@@ -208,33 +209,24 @@ def place_shown(repository: BaseCodeRepository, remote: RemoteURL | None) -> str
     return remote.url() if remote is not None else None
 
 
-def check(repository: BaseCodeRepository, git: Git) -> tuple[str, str | None, tuple[str, ...]]:
+def check(repository: BaseCodeRepository) -> tuple[str, str | None, tuple[str, ...]]:
     """(how it was asked: `api` or `git`, the credential's source, hints for a runner).
 
-    Where there is no credential for the API, the user's own git transport is asked instead. Raises what the platform
-    answers.
+    Where the API does not answer, the user's own git is asked instead. Raises what the platform answers.
     """
+    asking = Asking(repository)
     try:
-        repository.login()
-    except (CredentialMissing, RepositoryMissing) as error:
-        if not isinstance(repository, HostedRepository) or credential_source(repository) is not None:
-            raise
-        try:
-            check_access(repository, git)
-        except CodeRepoError:
-            raise error from None
-        home = credential_home(repository)
-        where = home[0] if home is not None else repository.site.url
-        return (
-            "git",
-            None,
-            (
-                f"a runner needs a token for {where}: {repository.scopes}",
-                f"a token is made at {repository.token_page()}",
-            ),
-        )
+        asking.login()
     finally:
         repository.close()
+    if asking.by_git and isinstance(repository, HostedRepository):
+        home = credential_home(repository)
+        where = home[0] if home is not None else repository.site.url
+        hints = (
+            f"a runner needs a token for {where}: {repository.scopes}",
+            f"a token is made at {repository.token_page()}",
+        )
+        return "git", None, hints
     return "api" if isinstance(repository, HostedRepository) else "access", credential_source(repository), ()
 
 

@@ -23,6 +23,7 @@ from git_coderepo.registrations.build import build
 from git_coderepo.registrations.config import Registration, inferred, registrations
 from git_coderepo.registrations.credentials.users import users_chain
 from git_coderepo.registrations.recorded import from_manifest
+from git_coderepo.registrations.users_remote import find_users_remote
 from git_coderepo.runner.local import Here, LocalTree, find_local
 from git_coderepo.runner.submodules import check_submodule, said_of
 from git_coderepo.runner.wanted import Wanted, WantedSubmodule, wanted_by_code, wanted_by_commit, wanted_by_manifest
@@ -206,6 +207,8 @@ def _wanted(
         try:
             if repository is not None:
                 platform = from_manifest(repository, users_chain(settings, git), settings)
+                if here is not None:
+                    find_users_remote(platform, here.git, Settings.read(here.git))
         except CodeRepoError as error:
             if local is None and store is None:
                 raise
@@ -319,7 +322,9 @@ def _platform_named(name: str, git: Git, settings: Settings) -> BaseCodeReposito
         if not os.path.exists(name):
             raise RegistrationError(f"no code repository '{name}', and no URL", hints=["git coderepo list"])
         url = RemoteURL.from_parts("local", None, None, None, os.path.abspath(name))  # git is started elsewhere
-    return build(inferred(name, url, settings), url, users_chain(settings, git), settings=settings)
+    built = build(inferred(name, url, settings), url, users_chain(settings, git), settings=settings)
+    find_users_remote(built, git, settings)
+    return built
 
 
 def _source(registration: Registration, git: Git, settings: Settings) -> CodeSource:

@@ -15,7 +15,7 @@ from git_coderepo.git import Git, read_blobs
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.platforms.git_transport import ask
+from git_coderepo.platforms.git_transport import ask, fetch
 from git_coderepo.record.publication import NAMESPACE, read_tag
 from git_coderepo.runner.scratch import Scratch
 
@@ -63,10 +63,7 @@ def read_published(
         return
     with Scratch(listed[0].tag.object_format, environment) as scratch:
         tags = [each.tag.hex for each in listed]
-        ask(
-            platform, scratch.git, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--depth=1",
-            "--filter=tree:0", "--", "{url}", *dict.fromkeys(tags),
-        )  # fmt: skip
+        fetch(platform, scratch.git, list(dict.fromkeys(tags)), depth=1, filter="tree:0")
         contents = [source.read(size) for _, size, source in read_blobs(scratch.git, tags)]
         for each, tag in zip(listed, contents, strict=True):
             try:

@@ -9,7 +9,7 @@ from git_coderepo.errors import CodeRepoError, CommitMissing, GitUnusable, Targe
 from git_coderepo.git import Git
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.platforms.git_transport import ask
+from git_coderepo.platforms.git_transport import fetch
 from git_coderepo.runner.directories import OPEN_DIRECTORY
 from git_coderepo.runner.leftovers import hold, sweep
 from git_coderepo.runner.temporary import temporary_directory
@@ -22,7 +22,6 @@ _NOT_IN_REFERENCES = frozenset(map(chr, range(0x21))) | frozenset("\x7f~^:?*[\\"
 _ANY_BARE = ("safe.bareRepository", "all")
 # What a killed process left under this name goes when the next one comes.
 _PREFIX = "git-coderepo-scratch-"
-_FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
 
 
 def _place(environment: Mapping[str, str]) -> str:
@@ -98,18 +97,17 @@ class Scratch:
         else all branches and tags. Raises CommitMissing,
         MethodUnavailable, and what `git_words.explain` makes of git's words.
         """
-        less = ["--filter=" + only] if only else []
-        attempts = [[*less, "--depth=1", "--", "{url}", commit.hex]]
+        attempts: list[tuple[list[str], int | None, str | None]] = [([commit.hex], 1, only)]
         if reference is not None:
-            attempts.append(["--depth=1", "--", "{url}", reference])
+            attempts.append(([reference], 1, None))
         elif branch is not None and _NOT_IN_REFERENCES.isdisjoint(branch) and ".." not in branch:
-            attempts += [[f"--depth={depth}", "--", "{url}", f"refs/heads/{branch}"] for depth in _DEPTHS]
+            attempts += [([f"refs/heads/{branch}"], depth, None) for depth in _DEPTHS]
         if reference is None:
-            attempts.append(["--", "{url}", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"])
+            attempts.append((["+refs/heads/*:refs/fetched/heads/*", "+refs/tags/*:refs/fetched/tags/*"], None, None))
         missing: CommitMissing | None = None
-        for arguments in attempts:
+        for refspecs, depth, filter in attempts:
             try:
-                ask(platform, self.git, *_FETCH, *arguments)
+                fetch(platform, self.git, refspecs, depth=depth, filter=filter)
             except CommitMissing as error:
                 missing = missing or CommitMissing(f"{error.message}: {commit}", hints=error.hints)
             if self.has(commit):
@@ -124,14 +122,13 @@ class Scratch:
 
         Raises CommitMissing where there is no such reference, and what `git_words.explain` makes of git's words.
         """
-        ask(platform, self.git, *_FETCH, "--depth=1", "--", "{url}", f"{reference}:refs/fetched")
-        return ObjectId(self.git.line("rev-parse", "--verify", "refs/fetched^{commit}"))
+        fetch(platform, self.git, [f"+{reference}:refs/fetched/reference"], depth=1)
+        return ObjectId(self.git.line("rev-parse", "--verify", "refs/fetched/reference^{commit}"))
 
     def fetch_blobs(self, platform: BaseCodeRepository, ids: Sequence[str]) -> None:
         """Bring these blobs; those that are here are not asked for. Raises CommitMissing, GitFailed."""
         if ids:
-            stdin = "".join(f"{id}\n" for id in ids).encode()
-            ask(platform, self.git, *_FETCH, "--stdin", "--", "{url}", stdin=stdin)
+            fetch(platform, self.git, (), stdin="".join(f"{id}\n" for id in ids).encode())
 
     def tree_of(self, commit: ObjectId, part: bytes = b"") -> ObjectId:
         """The tree id that a commit here names, or the id of one directory of it, whose tree must be here too.

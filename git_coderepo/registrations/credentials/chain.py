@@ -45,6 +45,11 @@ class Chain:
         """The same chain, in which links that name no origin themselves answer only where `named` says yes."""
         return Chain(self.links, rules=self.rules, named=named)
 
+    def without_git(self) -> Chain:
+        """The same chain without git's helpers."""
+        links = [link for link in self.links if not getattr(link, "names_no_origin", False)]
+        return Chain(links, rules=self.rules, named=self.named)
+
     def find(self, origin: Origin, path: str) -> Credential | None:
         """The credential for a request to `origin` for the repository at `path`; None: it is sent without one."""
         for link in self.links:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from git_coderepo.credential import Credential, Secret
+from git_coderepo.credential import GIT_SOURCE, Credential, Secret
 from git_coderepo.errors import CredentialError, GitNotFound
 from git_coderepo.registrations.places import below
 from git_coderepo.trace import trace
@@ -88,7 +88,7 @@ class GitCredentials:
         password = answer.get("password")
         if not password:
             return None
-        credential = Credential(Secret(password), user=answer.get("username") or None, source="git credential")
+        credential = Credential(Secret(password), user=answer.get("username") or None, source=GIT_SOURCE)
         return credential, process.stdout
 
 
