@@ -96,7 +96,8 @@ def edit_head_tree(
     What was hashed for the last one need not be hashed again, see `reuse`; what is doubtful is hashed twice. Raises as
     `write_snapshot_tree`.
     """
-    if any(change.marked or change.index == "u" for change in (*head.changes, *found.changes)):
+    # Of an unmerged path the index has several entries, of one that is intended to be added `git status` tells no mode.
+    if any(change.marked or change.unmerged or change.worktree == "A" for change in (*head.changes, *found.changes)):
         return None
     store.prepare()
     format = layout.object_format

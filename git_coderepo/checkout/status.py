@@ -30,8 +30,8 @@ class Change:
     """One path that differs: `path` raw from the root, `index` and `worktree` git's letters (`.` for none).
 
     `index` is `?` for an untracked path and `u` for an unmerged one; `submodule` is true for a gitlink; `marked` for
-    a path that git was told not to look at. `entry` is what the index has there, `100644 ID`, b"" where it has nothing
-    or no one thing.
+    a path that git was told not to look at. `entry` is what the index has there, `100644 ID`, b"" where it has nothing;
+    of an unmerged path what `git add` starts from, which may be a mode without an id.
     """
 
     __slots__ = ("entry", "index", "marked", "path", "submodule", "worktree")
@@ -216,5 +216,17 @@ def _changes(records: bytes) -> list[Change]:
         elif kind == b"u ":
             # u XY sub m1 m2 m3 mW h1 h2 h3 path
             fields = record.split(b" ", 10)
-            changes.append(Change(fields[10], "u", "u", fields[2] != b"N..."))
+            changes.append(
+                Change(fields[10], "u", "u", fields[2] != b"N...", entry=_preferred(fields[3:6], fields[7:10]))
+            )
     return changes
+
+
+def _preferred(modes: Sequence[bytes], ids: Sequence[bytes]) -> bytes:
+    """Of the stages 1 to 3 of an unmerged path the one that `git add` takes the mode from: ours, the base, theirs.
+
+    It takes the line ends from ours alone, so no other one has an id here.
+    """
+    if modes[1].strip(b"0"):
+        return modes[1] + b" " + ids[1]
+    return next((mode + b" " for mode in (modes[0], modes[2]) if mode.strip(b"0")), b"")

@@ -11,7 +11,7 @@ from git_coderepo.checkout.indexfile import entries_of
 from git_coderepo.checkout.scope import inside, pathspecs, read_part
 from git_coderepo.checkout.status import filter_failure
 from git_coderepo.errors import CodeRepoError, GitFailed, NotReproducible
-from git_coderepo.objects import ID_LENGTHS, ObjectId
+from git_coderepo.objects import ID_LENGTHS, ObjectId, blob_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class PrivateIndex:
         Without `keep` their contents are hashed, and not kept in our store: what travels nowhere need not fill it.
         """
         self.unmark([change.path for change in changes if change.marked])
+        self._merge([change for change in changes if change.unmerged])
         found = found if found is not None else Found(self.layout, changes)
         gone, there = found.gone_and_there()
         there = there if only is None else [path for path in there if path in only]
@@ -112,6 +113,21 @@ class PrivateIndex:
                 f"git takes no path such as '{os.fsdecode(ignored)}'",
                 hints=["leave it out: echo '/PATH' >> .git/info/exclude, or no --include"],
             )
+
+    def _merge(self, unmerged: Sequence[Change]) -> None:
+        """Put one entry in the place of the stages of each of these paths, as `git add` does.
+
+        `update-index` would look at no stage, and lose a mode that only the index has (`core.fileMode=false`,
+        `core.symlinks=false`).
+        """
+        without = blob_id(b"", self.layout.object_format).hex().encode()
+        rows = []
+        for change in unmerged:
+            mode, _, id = change.entry.partition(b" ")
+            if mode and mode != b"160000":
+                rows.append(b"%b %b 0\t%b\0" % (mode, id or without, change.path))
+        if rows:
+            self.git.run("update-index", "-z", "--index-info", stdin=b"".join(rows))
 
     def unmark(self, paths: Sequence[bytes]) -> None:
         """Look at these paths again, whatever the user's index has them marked as."""
