@@ -153,12 +153,12 @@ def test_an_exception_goes_on_and_the_run_is_marked(
 def test_an_edit_meanwhile_is_marked_and_outputs_are_kept(checkout: Repo, script: Script, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    (elsewhere / "log").write_text("l")
     done = script.run(
         "with coderepo.run(outputs=['out']) as run:\n"
         "    open('train.py', 'w').write('lr = 9')\n"
         "    os.mkdir('out'); open(b'out/-m \\xff\\n', 'w').write('m')\n"
         f"    os.chdir({str(elsewhere)!r})\n"
+        "    open('log', 'w').write('l')\n"
         "    run.outputs('log', 'never made')\n"
         "print(run.finished.edited, run.finished.produced)\n",
         checkout.path,

@@ -14,7 +14,7 @@ from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository,
 from git_coderepo.errors import UsageError
 
 if TYPE_CHECKING:
-    from git_coderepo.record.recording import Recording
+    from git_coderepo.record.recording import Finished, Recording
 
 # The time to a thousandth of a second, and twelve random bits: as good as unique in one repository.
 _SHORT = len("019ab1c2-7f00-7abc")
@@ -48,7 +48,8 @@ def run(
 ) -> None:
     """Record a run and start it; its status is the command's.
 
-    125 where it could not be recorded: then nothing was started. 126 and 127 as env(1), 128+N for a signal.
+    125 where it could not be recorded: then nothing was started. 126 and 127 as env(1), 128+N for a signal; 1 where the
+    command ended with 0 and a path that `--output` names does not exist.
     """
     from git_coderepo.git import Git
     from git_coderepo.record.imported import interpreter_of
@@ -88,7 +89,19 @@ def run(
     output.say_not_run(command[0], finished.status)
     for path in finished.edited:
         output.warn(f"'{os.fsdecode(path)}' was edited while it ran")
-    raise typer.Exit(finished.status)
+    raise typer.Exit(_say_outputs(finished) or finished.status)
+
+
+def _say_outputs(finished: Finished) -> int:
+    """Say which declared outputs the run did not make; gives the status for that, 0 where the command's own counts."""
+    made = finished.outputs
+    for path in made.untouched:
+        output.warn(f"the command changed nothing in the output '{os.fsdecode(path)}'")
+    for path, reason in made.unread:
+        output.warn(f"the output '{os.fsdecode(path)}' cannot be read: {reason}")
+    for path in made.missing:
+        output.say(f"error: the output '{os.fsdecode(path)}' does not exist")
+    return 1 if made.missing and finished.status == 0 else 0
 
 
 def _announce(running: Recording) -> None:

@@ -13,7 +13,7 @@ from git_coderepo.errors import CodeRepoError
 from git_coderepo.manifest.writer import path_value
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 RESULT_VERSION = "1.0"
 
@@ -47,16 +47,16 @@ class Ending:
         died_of: str | None,
         edited: Sequence[bytes],
         produced: Sequence[bytes],
-        outputs: Sequence[tuple[bytes, bytes]],
+        outputs: Sequence[Mapping[str, object]],
     ) -> None:
-        """What is known now; `outputs` are (path to record, path to read)."""
+        """What is known now; `outputs` are the `files` of `outputs.MadeOutputs`."""
         self.document.update(
             finishedOn=_time(time.time()),
             status=status,
             signal=died_of,
             edited=[path_value(path) for path in edited],
             produced=[path_value(path) for path in produced],
-            outputs=[digest for shown, path in outputs for digest in _digests(shown, path)],
+            outputs=list(outputs),
         )
         self._write()
 
@@ -65,30 +65,6 @@ class Ending:
             write_whole(self.path, (json.dumps(self.document, indent=2, ensure_ascii=False) + "\n").encode())
         except OSError as error:
             raise CodeRepoError(f"the result of the run cannot be written: {error.strerror}") from None
-
-
-def _digests(shown: bytes, path: bytes) -> list[dict[str, object]]:
-    """sha256 and size of a produced file, or of every file below a produced folder; nothing where there is none.
-
-    They are read at `path`, and called as if that were `shown`.
-    """
-    import hashlib
-
-    found: list[dict[str, object]] = []
-    folders = os.walk(path) if os.path.isdir(path) else [(os.path.dirname(path), [], [os.path.basename(path)])]
-    for folder, _, names in folders:
-        for name in sorted(names):
-            each = os.path.join(folder, name)
-            if not os.path.isfile(each):
-                continue
-            digest = hashlib.sha256()
-            with open(each, "rb") as file:
-                while piece := file.read(1 << 20):
-                    digest.update(piece)
-                size = file.tell()
-            name_shown = shown + each[len(path) :]
-            found.append({"path": path_value(name_shown), "sha256": digest.hexdigest(), "size": size})
-    return found
 
 
 def _time(seconds: float) -> str:

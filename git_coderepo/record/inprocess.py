@@ -82,6 +82,9 @@ class ActiveRun:
         if self._manifest is not None and not self.recorded and paths:
             _log.warning("the run %s is recorded elsewhere: the digests of its outputs are not kept", self.id)
             return
+        if self.finished is not None and paths:
+            _log.warning("the run %s has ended: the digests of its outputs are not kept any more", self.id)
+            return
         self._outputs += [os.path.abspath(os.fsencode(path)) for path in paths]
 
     def _named_outputs(self) -> list[tuple[bytes, bytes]]:
@@ -123,6 +126,8 @@ class ActiveRun:
         self._environment = {name: os.environ.get(name) for name in variables}
         _set(variables)
         self.outputs(*self._wanted)
+        if self._recording is not None:
+            self._recording.declare(self._named_outputs())
         return self
 
     def __exit__(
@@ -146,6 +151,13 @@ class ActiveRun:
             self._recording.close()
         for path in self.finished.edited:
             _log.warning("'%s' was edited while the run %s went on", os.fsdecode(path), self.id)
+        made = self.finished.outputs
+        for path in made.missing:
+            _log.error("the output '%s' of the run %s does not exist", os.fsdecode(path), self.id)
+        for path in made.untouched:
+            _log.warning("the run %s changed nothing in its output '%s'", self.id, os.fsdecode(path))
+        for path, reason in made.unread:
+            _log.warning("the output '%s' of the run %s cannot be read: %s", os.fsdecode(path), self.id, reason)
 
 
 def _ending(error: BaseException | None) -> tuple[int, str | None]:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from git_coderepo.checkout.output_file import OutputFile
 from git_coderepo.errors import NotReproducible
 from git_coderepo.git import Git, check_version, version
+from git_coderepo.git import shown as shown_command
 from git_coderepo.record.build_key import build_key
 from git_coderepo.record.command import redacted
 from git_coderepo.record.document import check_name, is_uuid7
 from git_coderepo.record.ending import Ending
 from git_coderepo.record.imported import look_for_imports
 from git_coderepo.record.keep import refuse_tracked, say_left, write_manifest
+from git_coderepo.record.outputs import DeclaredOutputs, MadeOutputs, travelling_outputs, without_outputs
 from git_coderepo.record.process import VARIABLE_LIMIT
 from git_coderepo.record.publish import recorded
 from git_coderepo.record.remarks import remarks
@@ -54,12 +56,13 @@ class RunRequest:
 
 
 class Finished(NamedTuple):
-    """How it ended: `status` as a shell sees it, `edited` and `produced` raw paths."""
+    """How it ended: `status` as a shell sees it, `edited` and `produced` raw paths, and what became of its outputs."""
 
     id: str
     status: int
     edited: tuple[bytes, ...]
     produced: tuple[bytes, ...]
+    outputs: MadeOutputs = MadeOutputs([])
 
 
 class Recording:
@@ -81,6 +84,7 @@ class Recording:
         self._say = say
         self._ask = ask
         self._stack = ExitStack()
+        self._outputs = DeclaredOutputs()
 
     def __enter__(self) -> Recording:
         with ExitStack() as stack:
@@ -142,6 +146,21 @@ class Recording:
         self._ending = Ending(runs.result_path_of(record.id), record.id, time.time())
         self._ending.begin()
 
+    def declare(self, outputs: Sequence[tuple[bytes, bytes]]) -> None:
+        """Look at the outputs, (path to show, path to read), before the run starts; warn of those that travel."""
+        absolute = {os.path.abspath(path): shown for shown, path in outputs}
+        assert self.snapshot.layout is not None
+        for path, travelling in travelling_outputs(self.snapshot, absolute).items():
+            more = f" and {len(travelling) - 1} more" if len(travelling) > 1 else ""
+            name = os.fsdecode(travelling[0])
+            self._say(f"warning: '{name}'{more}, declared as output, is untracked and travels with this run as code")
+            top = self.snapshot.layout.toplevel
+            # Of a path that holds the whole checkout only the file can be ignored.
+            is_inside = os.path.realpath(path).startswith(top + b"/")
+            cure = absolute[path] if is_inside else os.path.join(top, travelling[0])
+            self._say(f"hint: git coderepo ignore {shown_command([cure])}")
+        self._outputs.look(path for _, path in outputs)
+
     def _parent(self) -> str | None:
         """The run that this one is started in."""
         parent = self.git.environment.get(PARENT)
@@ -171,12 +190,14 @@ class Recording:
     ) -> Finished:
         """Write down how it ended: `status` as a shell sees it, the signal's name, (path to record, path to read)s.
 
-        Of a run that was `elsewhere` nothing was edited, whatever happened in the checkout meanwhile. Raises
-        CodeRepoError where that cannot be written, OSError for an output that cannot be read.
+        Of a run that was `elsewhere` nothing was edited, whatever happened in the checkout meanwhile; what is declared
+        as output is not code that was edited. Raises CodeRepoError where that cannot be written.
         """
         edited, produced = ([], []) if elsewhere else (self._watch.changed(), self._watch.new())
-        self._ending.end(status, died_of, edited, produced, outputs)
-        return Finished(self.record.id, status, tuple(edited), tuple(produced))
+        edited = without_outputs(self.snapshot, edited, [os.path.abspath(path) for _, path in outputs])
+        made = self._outputs.made(outputs)
+        self._ending.end(status, died_of, edited, produced, made.files)
+        return Finished(self.record.id, status, tuple(edited), tuple(produced), made)
 
 
 def run_variables(record: Record, snapshot: Snapshot, path: bytes) -> dict[str, str | None]:

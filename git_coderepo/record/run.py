@@ -35,8 +35,8 @@ def run_recorded(
 
     `say` hears what the user should know before the command starts; `ask` puts a question to them, None where there is
     no terminal. `place` makes the place where the command runs, None: here. `announce` is called when the run is
-    recorded, right before the command starts. Raises CodeRepoError where it could not be
-    recorded, a check failed, or there is no such place: then nothing was started.
+    recorded, right before the command starts. Raises CodeRepoError where it could not be recorded, a check failed, or
+    there is no such place: then nothing was started.
     """
     with Recording(git, request, say=say, ask=ask) as running, ExitStack() as stack:
         where = Place()
@@ -46,7 +46,9 @@ def run_recorded(
             except CodeRepoError:
                 running.end(NOT_STARTED, elsewhere=True)
                 raise
+        declared = [(path, path) for path in dict.fromkeys(outputs)]
+        running.declare(declared)
         announce(running)
         environment = changed(running.environment, where.variables)
         status, died_of = execute(command, environment, directory=where.directory, descriptors=where.descriptors)
-        return running.end(status, died_of, [(path, path) for path in outputs], elsewhere=place is not None)
+        return running.end(status, died_of, declared, elsewhere=place is not None)

@@ -1,0 +1,155 @@
+"""The outputs that a run declares (`--output`, `outputs()`): which of their files it made, and which it did not."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from git_coderepo.manifest.writer import path_value
+from git_coderepo.record.snapshot import Snapshot
+from git_coderepo.record.submodules import snapshots_in
+
+# The clock by which a file system stamps its files stands still for up to 10 ms.
+_TICK = 10_000_000
+
+
+class MadeOutputs(NamedTuple):
+    """What became of declared outputs, by the paths under which they are recorded.
+
+    `files` are the entries of the result: path, sha256 and size of each file that is new or changed. `missing` are the
+    paths at which there is nothing, `untouched` those at which nothing is new or changed, `unread` (path, reason) what
+    cannot be read.
+    """
+
+    files: list[dict[str, object]]
+    missing: tuple[bytes, ...] = ()
+    untouched: tuple[bytes, ...] = ()
+    unread: tuple[tuple[bytes, str], ...] = ()
+
+
+class DeclaredOutputs:
+    """The outputs of a run, from its start; paths are absolute and raw.
+
+    A file counts as made by the run if it is new, or if its size, its times or its inode are other than before. Where a
+    path is declared while the run goes on, a file counts that was changed since the run began.
+    """
+
+    def __init__(self) -> None:
+        self._began = time.time_ns()
+        self._before: dict[bytes, dict[bytes, tuple[int, ...]]] = {}
+
+    def look(self, paths: Iterable[bytes]) -> None:
+        """Remember what is there before the run starts."""
+        for path in paths:
+            self._before[path] = {each: facts for each in _files(path) if (facts := _facts(each)) is not None}
+        self._began = time.time_ns()
+
+    def made(self, outputs: Sequence[tuple[bytes, bytes]]) -> MadeOutputs:
+        """Tell what the run made of `outputs`, (path to record, path to read)."""
+        files: list[dict[str, object]] = []
+        missing, untouched, unread = [], [], []
+        for shown, path in outputs:
+            if not os.path.lexists(path):
+                missing.append(shown)
+                continue
+            before = self._before.get(path)
+            count = len(files)
+            for each in _files(path):
+                name = shown + each[len(path) :]
+                facts = _facts(each)
+                if facts is None or not self._is_made(facts, each, before):
+                    continue
+                try:
+                    digest, size = _digest(each)
+                except OSError as error:
+                    unread.append((name, (error.strerror or str(error)).lower()))
+                    continue
+                files.append({"path": path_value(name), "sha256": digest, "size": size})
+            if len(files) == count:
+                untouched.append(shown)
+        told = {name for name, _ in unread}
+        return MadeOutputs(
+            files,
+            tuple(missing),
+            tuple(each for each in untouched if not any(_is_within(name, each) for name in told)),
+            tuple(unread),
+        )
+
+    def _is_made(self, facts: tuple[int, ...], path: bytes, before: dict[bytes, tuple[int, ...]] | None) -> bool:
+        if before is not None:
+            return before.get(path) != facts
+        return max(facts[:2]) >= self._began - _TICK
+
+
+def travelling_outputs(snapshot: Snapshot, declared: Iterable[bytes]) -> dict[bytes, list[bytes]]:
+    """Return the untracked files of a snapshot that lie at declared paths: what an earlier run made travels with this.
+
+    Keys are the declared paths (absolute), values paths from the checkout's root.
+    """
+    found: dict[bytes, list[bytes]] = {}
+    paths = list(declared)
+    for place, each in [(b"", snapshot), *snapshots_in(snapshot)] if paths else ():
+        assert each.layout is not None
+        for change in each.taken:
+            if change.untracked and change.worktree != "D":
+                absolute = os.path.join(each.layout.toplevel, change.path)
+                for path in paths:
+                    if _is_within(absolute, os.path.realpath(path)):
+                        found.setdefault(path, []).append(place + change.path)
+                        break
+    return found
+
+
+def without_outputs(snapshot: Snapshot, edited: Iterable[bytes], declared: Sequence[bytes]) -> list[bytes]:
+    """Return the edited paths (from the checkout's root) that are code, and no outputs.
+
+    An output is an untracked file at or below a declared path, or a tracked file that is declared by its own path.
+    """
+    assert snapshot.layout is not None
+    outputs = {path for paths in travelling_outputs(snapshot, declared).values() for path in paths}
+    exact = {os.path.realpath(path) for path in declared}
+    top = snapshot.layout.toplevel
+    return [path for path in edited if path not in outputs and os.path.join(top, path) not in exact]
+
+
+def _files(path: bytes) -> Iterator[bytes]:
+    """A file, or every file below a folder, in the order of their names."""
+    if not os.path.isdir(path):
+        yield path
+        return
+    for folder, folders, names in os.walk(path):
+        folders.sort()
+        for name in sorted(names):
+            yield os.path.join(folder, name)
+
+
+def _facts(path: bytes) -> tuple[int, ...] | None:
+    """Times, size and inode of a file, of a link those of the file it leads to as well; None for what is no file."""
+    try:
+        itself = os.lstat(path)
+        if not os.path.isfile(path):
+            return None
+        target = os.stat(path)
+    except OSError:
+        return None
+    return tuple(
+        number
+        for facts in (target, itself)
+        for number in (facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size, facts.st_ino, facts.st_dev)
+    )
+
+
+def _digest(path: bytes) -> tuple[str, int]:
+    """(sha256 in hex, size) of a file. Raises OSError."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+        return digest.hexdigest(), file.tell()
+
+
+def _is_within(path: bytes, folder: bytes) -> bool:
+    return path == folder or path.startswith(folder.rstrip(b"/") + b"/")
