@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-all fidelity faults property hostile fuzz git-newest lint bench man runner clean
+.PHONY: demo test test-all fidelity faults property snapshots hostile fuzz git-newest lint bench man runner clean
 
 $(VENV)/installed: pyproject.toml man/git-coderepo.1
 	$(PYTHON) -m venv $(VENV)
@@ -31,6 +31,10 @@ faults: $(VENV)/installed
 # Random trees and edits, there and back: make property EXAMPLES=20000 SEED=1
 property: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.fidelity.random_trees $(EXAMPLES) $(SEED)
+
+# Snapshots of a changing checkout beside `git add -A` with an empty index: make snapshots COUNT=3000 SEED=1
+snapshots: $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.snapshot_fuzz $(COUNT) $(SEED)
 
 # Everything that somebody may have tampered with, refused: tests/hostile/README.md is written anew.
 hostile: $(VENV)/installed
