@@ -18,7 +18,7 @@ def failure(argv: Sequence[str | bytes], status: int, stderr: bytes) -> CodeRepo
     lines = [line for line in words.splitlines() if line.strip()]
     fatal = next((line for line in lines if line.startswith(("fatal: ", "error: "))), lines[-1] if lines else "")
     if "not a git repository" in fatal or "must be run in a work tree" in fatal:
-        return NotACheckout(fatal.removeprefix("fatal: "))
+        return NotACheckout(_whole(lines, fatal))
     if "detected dubious ownership" in fatal:
         command = next((line.strip() for line in lines if "safe.directory" in line and "git config" in line), None)
         return NotACheckout(fatal.removeprefix("fatal: "), hints=[command] if command else [])
@@ -28,8 +28,24 @@ def failure(argv: Sequence[str | bytes], status: int, stderr: bytes) -> CodeRepo
     if promised is not None:
         return ObjectMissing(promised.removesuffix(" from promisor remote").rpartition(" ")[2], stderr=stderr)
     name = next((os.fsdecode(word) for word in argv[1:] if _is_subcommand(argv, word)), "")
-    reason = fatal.removeprefix("fatal: ").removeprefix("error: ") or f"exit status {status}"
-    return GitFailed(f"'git {name}' failed: {reason}", status=status, stderr=stderr)
+    reason = _whole(lines, fatal) or f"exit status {status}"
+    hints = [line.removeprefix("hint: ") for line in lines if line.startswith("hint: ")]
+    return GitFailed(f"'git {name}' failed: {reason}", status=status, stderr=stderr, hints=hints)
+
+
+# How git begins a line that says something else than the one before it.
+_BEGINNINGS = ("fatal: ", "error: ", "warning: ", "hint: ", "usage: ", "remote: ", "trace: ")
+_LONGEST = 1000
+
+
+def _whole(lines: Sequence[str], first: str) -> str:
+    """Return a message of git with the lines that belong to it, as one line."""
+    words = [first.removeprefix("fatal: ").removeprefix("error: ")]
+    for line in lines[lines.index(first) + 1 :] if first in lines else ():
+        if line.startswith(_BEGINNINGS):
+            break
+        words.append(line.strip())
+    return " ".join(words)[:_LONGEST].removesuffix(".")
 
 
 def _failed_filter(lines: Sequence[str]) -> CodeRepoError | None:

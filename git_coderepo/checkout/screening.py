@@ -6,7 +6,11 @@ from git_coderepo.errors import NotReproducible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from git_coderepo.git import Git
+    from git_coderepo.objects import ObjectId
+    from git_coderepo.settings import Settings
 
 _SECRET_NAMES = frozenset(
     b".env .envrc .netrc _netrc .git-credentials .pgpass .pypirc .npmrc .htpasswd kubeconfig "
@@ -73,52 +77,176 @@ def excluded(path: bytes, patterns: Sequence[str]) -> bool:
     return False
 
 
+class Token:
+    """Something in the shape of a token: where it begins and ends in its contents."""
+
+    __slots__ = ("end", "start")
+
+    def __init__(self, start: int, end: int) -> None:
+        self.start = start
+        self.end = end
+
+
 def find_token(contents: bytes) -> int | None:
     """The offset of the first thing in the unmistakable shape of a token or a private key, else None."""
-    found = [offset for shape in _TOKEN_SHAPES for offset in _matches(contents, *shape)]
+    return min((token.start for token in find_tokens(contents)), default=None)
+
+
+def find_tokens(contents: bytes) -> list[Token]:
+    """Return everything in the unmistakable shape of a token or a private key; vendors' examples are none."""
+    found = [token for shape in _TOKEN_SHAPES for token in _matches(contents, *shape)]
     at = contents.find(_KEY_BEGIN)
     while at >= 0:
         line_end = contents.find(b"\n", at)
         line = contents[at : line_end if line_end >= 0 else at + 80]
-        if line.rstrip().endswith(_KEY_END) and _looks_like_base64(contents[at + len(line) :]):
-            found.append(at)
-            break
+        body = _base64_line(contents, at + len(line)) if line.rstrip().endswith(_KEY_END) else None
+        if body is not None:
+            found.append(Token(at, body.end))
         at = contents.find(_KEY_BEGIN, at + 1)
-    return min(found, default=None)
+    return found
 
 
-def _matches(contents: bytes, begin: bytes, alphabet: frozenset[int], length: int) -> Iterable[int]:
+def _matches(contents: bytes, begin: bytes, alphabet: frozenset[int], length: int) -> Iterator[Token]:
     at = contents.find(begin)
     while at >= 0:
-        body = contents[at + len(begin) : at + len(begin) + length]
+        start = at + len(begin)
+        body = contents[start : start + length]
         word_before = at > 0 and contents[at - 1] in _LETTERS
         # A placeholder such as ghp_xxxxxxxx… has no variety; a token has.
         if not word_before and len(body) == length and alphabet.issuperset(body) and len(set(body)) > 6:
-            yield at
-            return
+            end = start + length
+            while end < len(contents) and contents[end] in alphabet:
+                end += 1
+            if not _is_example(begin, contents[start:end]):
+                yield Token(at, end)
         at = contents.find(begin, at + 1)
 
 
-def _looks_like_base64(rest: bytes) -> bool:
-    lines = rest.split(b"\n", 4)[1:4]
-    return any(len(line.strip()) >= 40 and (_LETTERS | frozenset(b"+/=")).issuperset(line.strip()) for line in lines)
+# Keys that the vendors' own documentation shows, without their beginnings: AWS, GitHub, Slack, Google, Databricks.
+_EXAMPLES = frozenset((
+    b"16C7e42F292c6912E7710c838347Ae178B4a",
+    b"1B4a2e77838347a7E420ce178F2E7c6912E169246c34E1ccbF66C46812d16D5B1A9Dc86A1498",
+    b"17653672481-19874698323-pdFZKVeTuE8sk7oOcHrzqqgy",
+    b"not-a-real-token-this-will-not-work",
+    b"1111827393-16111519414-20367011469-5f89a31i07",
+    b"SyDaGmWKa4JsXZ-HjGw7ISLn_3namBGewQe",
+    b"1234567890ab1cde2f3ab456c7d89efa",
+))  # fmt: skip
 
 
-def refuse_token(path: bytes, contents: bytes) -> None:
-    """Raise NotReproducible, naming file and line, where something that would travel holds a token."""
-    offset = find_token(contents)
-    if offset is None:
-        return
-    from os import fsdecode
+def _is_example(begin: bytes, body: bytes) -> bool:
+    """Return whether a key is one that its vendor documents: those of AWS end in EXAMPLE."""
+    return body in _EXAMPLES or (begin in (b"AKIA", b"ASIA") and body.endswith(b"EXAMPLE"))
 
-    line = contents.count(b"\n", 0, offset) + 1
-    name = fsdecode(path)
-    raise NotReproducible(
-        f"what looks like a token would travel with the run: '{name}', line {line}",
-        hints=[
-            "take it out of the file and read it from the environment",
-            f"or leave the file out, if it is untracked: git config --add coderepo.exclude '{name}'",
-            "or, where it is none: git config coderepo.secretScan false",
-        ],
-        waived_as="token",
-    )
+
+def _base64_line(contents: bytes, at: int) -> Token | None:
+    """Return the first of the three lines after an offset that looks like the body of a key."""
+    start = contents.find(b"\n", at) + 1
+    for _ in range(3):
+        if start <= 0:
+            return None
+        end = contents.find(b"\n", start)
+        line = contents[start : end if end >= 0 else len(contents)]
+        if len(line.strip()) >= 40 and (_LETTERS | frozenset(b"+/=")).issuperset(line.strip()):
+            return Token(start, start + len(line))
+        start = end + 1
+    return None
+
+
+# Comments on a line by which other scanners, and this one, let it pass.
+_PRAGMAS = (b"coderepo:allow-secret", b"pragma: allowlist secret", b"gitleaks:allow")
+# So many places are named in one message.
+_NAMED = 20
+_HINTED = 5
+
+
+class Finding:
+    """A token in what would travel: the raw `path`, the `line` from 1 on, its `text`, and the `secret` in it."""
+
+    __slots__ = ("line", "path", "secret", "text")
+
+    def __init__(self, path: bytes, line: int, text: bytes, secret: bytes) -> None:
+        self.path = path
+        self.line = line
+        self.text = text
+        self.secret = secret
+
+    @property
+    def fingerprint(self) -> str:
+        """What excuses it in `coderepo.allowSecret`: a digest of path and line, which reveals neither."""
+        from git_coderepo.objects import hasher
+
+        digest = hasher("sha256")
+        digest.update(self.path + b"\0" + self.text.strip())
+        return digest.hexdigest()[:20]
+
+
+class Scan:
+    """A search for tokens in all that would travel; `look` notes what it finds, `check` judges it together."""
+
+    __slots__ = ("_allowed", "_findings", "has_excused")
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        self._allowed = frozenset(allowed)
+        self._findings: list[Finding] = []
+        self.has_excused = False
+
+    def look(self, path: bytes, contents: bytes) -> None:
+        """Note the tokens in a file; a line with a pragma, or with an allowed fingerprint, has none."""
+        for token in sorted(find_tokens(contents), key=lambda token: token.start):
+            begin = contents.rfind(b"\n", 0, token.start) + 1
+            end = contents.find(b"\n", token.start)
+            text = contents[begin : end if end >= 0 else len(contents)]
+            if any(pragma in text for pragma in _PRAGMAS):
+                continue
+            secret = contents[token.start : token.end].rpartition(b"\n")[2].strip()
+            finding = Finding(path, contents.count(b"\n", 0, token.start) + 1, text, secret)
+            if finding.fingerprint in self._allowed:
+                self.has_excused = True
+                continue
+            self._findings.append(finding)
+
+    def check(self, git: Git, base_tree: ObjectId | None) -> None:
+        """Raise NotReproducible, naming every file and line, where a token would travel that the base does not have."""
+        found = _unknown_to(git, base_tree, self._findings) if self._findings else []
+        if not found:
+            return
+        from os import fsdecode
+
+        places = list(dict.fromkeys((each.path, each.line) for each in found))
+        named = ", ".join(f"'{fsdecode(path)}', line {line}" for path, line in places[:_NAMED])
+        more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
+        what = "what looks like a token" if len(places) == 1 else f"what looks like {len(places)} tokens"
+        first = fsdecode(found[0].path)
+        prints = list(dict.fromkeys(each.fingerprint for each in found))
+        allow = [f"git config --add coderepo.allowSecret {each}" for each in prints[:_HINTED]]
+        raise NotReproducible(
+            f"{what} would travel with the run: {named}{more}",
+            hints=[
+                "take it out of the file and read it from the environment",
+                f"or leave the file out, if it is untracked: git config --add coderepo.exclude '{first}'",
+                *(f"or, where it is no secret: {command}" for command in allow),
+                "or, to scan nothing at all: git config coderepo.secretScan false",
+            ],
+            waived_as="token",
+        )
+
+
+def allowed_secrets(settings: Settings) -> list[str]:
+    """Return the fingerprints that `coderepo.allowSecret` holds, here and in a superproject."""
+    outer = allowed_secrets(settings.outer) if settings.outer is not None else []
+    return [*settings.texts("allowSecret"), *outer]
+
+
+def _unknown_to(git: Git, base_tree: ObjectId | None, found: list[Finding]) -> list[Finding]:
+    """Return the findings whose tokens no file of the base's tree has: those it has are where the base is already."""
+    if base_tree is None:
+        return found
+    secrets = {each.secret for each in found if b"\0" not in each.secret}
+    # The tokens go through a file without a name: arguments can be read by others.
+    plain = ("--no-color", "--no-line-number", "--no-column", "-h", "-o")
+    asked = git.start(
+        "grep", "--text", *plain, "-F", "-f", "-", base_tree.hex, stdin=b"".join(each + b"\n" for each in secrets)
+    ).finish()
+    known = set(asked.stdout.split(b"\n")) if asked.status == 0 else set()
+    return [each for each in found if each.secret not in known]

@@ -116,10 +116,13 @@ def start_status(git: Git, pathspecs: Sequence[bytes] = (), *, asked: Asked | No
     return git.start(*STATUS, *pathspecs) if asked is None else git.adopt(asked, *STATUS)
 
 
-def read_status(process: Process) -> Status:
-    """The answer; raises GitFailed or NotACheckout, and NotReproducible for what git could not look at."""
+def read_status(process: Process, git: Git | None = None) -> Status:
+    """The answer; raises GitFailed or NotACheckout, and NotReproducible for what git could not look at.
+
+    `git` is asked which submodule is broken.
+    """
     process.finish()
-    _refuse_broken(process.stderr)
+    _refuse_broken(process.stderr, git)
     if process.status != 0:
         from git_coderepo.errors import GitFailed
 
@@ -131,19 +134,51 @@ def read_status(process: Process) -> Status:
     return parse_status(output)
 
 
-def _refuse_broken(words: bytes) -> None:
-    """git itself stops at a submodule whose `.git` is none, or leads nowhere."""
-    nowhere = "fatal: not a git repository: "
-    for line in words.decode("utf-8", "surrogateescape").splitlines() if words else ():
-        path, found, _ = line.partition("/.git' not recognized as a git repository")
-        name = path.partition("'")[2] if found else line.removeprefix(nowhere).partition("/../")[0]
-        if found or line.startswith(nowhere):
-            from git_coderepo.errors import NotReproducible
+_BROKEN = (b"not a git repository: ", b"/.git' not recognized as a git repository", b"invalid gitfile format: ")
 
-            raise NotReproducible(
-                f"the submodule '{name}' has a '.git' in which git finds no repository",
-                hints=[f"move '{name}' away, and then: git submodule update --init '{name}'"],
-            )
+
+def _refuse_broken(words: bytes, git: Git | None) -> None:
+    """Raise NotReproducible, naming the submodule, where git stopped at one whose `.git` is none or leads nowhere.
+
+    git's own words hold what the `.git` file says, which need not be below the submodule: the index tells which it is.
+    """
+    if git is None or not words or not any(each in words for each in _BROKEN):
+        return
+    path = _broken_submodule(git)
+    if path is None:
+        return
+    import os
+    import shlex
+
+    from git_coderepo.errors import NotReproducible
+
+    outermost, name = os.fsdecode(path[0]), os.fsdecode(b"/".join(path))
+    recursive = " --recursive" if len(path) > 1 else ""
+    raise NotReproducible(
+        f"the submodule '{name}' has a '.git' in which git finds no repository",
+        hints=[f"move '{name}' away, and then: git submodule update --init{recursive} {shlex.quote(outermost)}"],
+    )
+
+
+def _broken_submodule(git: Git) -> list[bytes] | None:
+    """Return the raw path of the first submodule without a repository, each from the root of the one that holds it."""
+    import os
+
+    top = git.run("rev-parse", "--show-toplevel").removesuffix(b"\n")
+    for row in git.at(top).run("ls-files", "-z", "--stage").split(b"\0"):
+        facts, _, path = row.partition(b"\t")
+        place = top + b"/" + path
+        if not facts.startswith(b"160000 ") or not os.path.lexists(place + b"/.git"):
+            continue
+        inner = git.submodule(place)
+        if not inner.succeeds("rev-parse", "--git-dir") or not os.path.samefile(
+            inner.run("rev-parse", "--show-toplevel").removesuffix(b"\n"), place
+        ):
+            return [path]
+        below = _broken_submodule(inner)
+        if below is not None:
+            return [path, *below]
+    return None
 
 
 def filter_failure(stderr: bytes) -> NotReproducible | None:

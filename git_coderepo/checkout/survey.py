@@ -147,7 +147,7 @@ class Surveying:
         for process in (self._walk, self._listing):
             if process is not None and not isinstance(process, Walk):
                 process.finish()
-        status = read_status(self._status)
+        status = read_status(self._status, git)
         if status.head != layout.head:
             self.end()
             return None

@@ -26,7 +26,9 @@ NAME = b".coderepo"
 # A file of settings is some lines; who has more in it has something else.
 LIMIT = 64 << 10
 # `coderepo.NAME`, in lower case as git gives it.
-SETTINGS = frozenset(("exclude", "scope", "buildfile", "inlinelimit", "overlaylimit"))
+SETTINGS = frozenset(("allowsecret", "exclude", "scope", "buildfile", "inlinelimit", "overlaylimit"))
+# Of these the team's count beside the user's own.
+_TOGETHER = frozenset(("allowsecret",))
 _READ = ("config", "--null", "--no-includes")
 
 
@@ -84,7 +86,7 @@ def with_team(settings: Settings, process: Process | None, notify: Callable[[str
         entry = Entry.parse(line, TEAM)
         if not is_allowed(entry):
             refused[".".join(part for part in (entry.section, entry.subsection, entry.name) if part is not None)] = None
-        elif (entry.section, entry.subsection, entry.name) not in known:
+        elif (entry.section, entry.subsection, entry.name) not in known or entry.name in _TOGETHER:
             added.append(entry)
     for name in refused:
         notify(f"warning: '{name}' in '.coderepo' is passed over: a team's file may not set it")

@@ -98,7 +98,8 @@ TRAVELS = (
     "Left out, and named in `omitted`: untracked files that are secret by name (`.env`, private keys, password "
     "files), and untracked ones that `coderepo.exclude` matches. Ignored paths are not looked at; `--include PATH` "
     "takes one along.",
-    "Refused before the run starts, with the line that cures it: contents in the unmistakable shape of a token, more "
+    "Refused before the run starts, with the line that cures it: contents in the unmistakable shape of a token that "
+    "the base does not have, more "
     "than `coderepo.overlayLimit`, a tracked path that cannot be read, a Git repository inside this one that is no "
     "submodule, and a Git LFS pointer whose contents are neither here nor known to be on the platform.",
     "Refused as well: a path that still changes at the fifth attempt to read all of them, that is a FIFO or a socket "
@@ -115,7 +116,12 @@ TRAVELS = (
     "`dvc.lock` or a checksum file describes, links out of the checkout or to ignored paths, and files that pass "
     "through a filter or an attribute configured outside the tree (`.git/info/attributes`, `core.attributesFile`, "
     "`filter.NAME.clean`). `status`, `run`, `snapshot` and the pre-run hook name such paths in a warning, and the "
-    "manifest lists them in `outside`. A `coderepo.scope` from the settings is named in the same way.",
+    "manifest lists them in `outside`. A `coderepo.scope` from the settings is named in the same way, and once per "
+    "checkout an untracked virtual environment, `node_modules` or dataset that would travel.",
+    "`status`, `run`, `snapshot` and the Python API, but not the hook, also look at what Python imports from other "
+    "places: through PYTHONPATH, `.pth` files, editable installs, packages installed from a directory, and links in "
+    "site-packages. Such checkouts are named, and stand in the manifest's `environment.imported` with remote, commit, "
+    "tree and whether they are dirty; a runner does not get them.",
     "With `--allow-unreproducible` such a run is recorded all the same, under its true tree id: the manifest says that "
     "nobody can get its code back, and why, and `fetch` and `verify` refuse it with that reason. A token does not "
     "travel even then: the whole overlay stays here. What is too large is hashed, and kept nowhere. Where the record "
@@ -248,6 +254,8 @@ SETTINGS = (
      "given several times; the twin parts patterns by newlines."),
     ("onCommit", "remove|snapshot", "What the post-commit hook does with `current.json`: take it away, or write it "
      "anew. Read by `hooks install` (default `remove`)."),
+    ("allowSecret", "FINGERPRINT", "A line that looks like a token and is none may travel; the refusal prints the "
+     "fingerprint. A comment `coderepo:allow-secret` on the line does the same. In `.coderepo`, too; can be repeated."),
     ("secretScan", "BOOL", "Whether contents in the shape of a token stop a snapshot (default `true`)."),
     ("inlineLimit", "SIZE", "Up to which size an overlay stands in the manifest (default `64k`)."),
     ("overlayLimit", "SIZE", "Up to which size anything travels (default `100m`)."),

@@ -97,6 +97,7 @@ def published(word: str, git: Git, code_repository: str | None) -> str:
 
 def stored(word: str, git: Git) -> Iterator[str]:
     """Put a run's code into the shared store; gives a line for each tree, its submodules' too."""
+    from git_coderepo.checkout.screening import allowed_secrets
     from git_coderepo.record.named import named_run
     from git_coderepo.record.refusals import shown_size
     from git_coderepo.record.shared_store import SharedStore
@@ -112,8 +113,8 @@ def stored(word: str, git: Git) -> Iterator[str]:
         )
     here = Here.of(git)
     assert here is not None  # `_here` would have raised
-    scan = settings.flag("secretScan", True)
-    for each in store_run(found.manifest, shared, here, folder=found.folder, scan=scan):
+    allowed = allowed_secrets(settings) if settings.flag("secretScan", True) else None
+    for each in store_run(found.manifest, shared, here, folder=found.folder, allowed=allowed):
         place = f" '{os.fsdecode(each.path)}'" if each.path else ""
         how = "was there, and is right" if each.size is None else f"{shown_size(each.size)} written"
         again = ", in the place of something else" if each.damaged else ""

@@ -41,12 +41,15 @@ def take_changes(snapshot: Snapshot, request: Request, found: Survey, links: lis
     for change in embedded_repositories(status):
         if change.untracked and is_excluded(change.path):
             continue
+        from git_coderepo.record.nested import nested_repository_hints
+
         name = os.fsdecode(change.path.rstrip(b"/"))
-        cures = [f"git submodule add ./{name}/", f"or leave it out: git coderepo ignore '{name}/'"]
         with snapshot.waiving():
             raise NotReproducible(
                 f"'{name}/' is a Git repository of its own inside this one, and no submodule",
-                hints=cures if change.untracked else [f"git add '{name}'", "or move it away"],
+                hints=nested_repository_hints(snapshot.git, layout.toplevel, change.path.rstrip(b"/"))
+                if change.untracked
+                else [f"git add '{name}'", "or move it away"],
                 waived_as="repository-inside",
             )
     if found.marked:

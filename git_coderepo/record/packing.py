@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from git_coderepo.checkout.kept import keep
 from git_coderepo.checkout.overlay import blob_sizes, build_overlay, travelling
-from git_coderepo.checkout.screening import refuse_token
+from git_coderepo.checkout.screening import Scan, allowed_secrets
 from git_coderepo.errors import ObjectMissing
 from git_coderepo.record.lfs import unpushed_objects
 from git_coderepo.record.refusals import absent, refuse_names, refuse_tokens, refuse_unserved
@@ -46,7 +46,7 @@ def pack_overlay(snapshot: Snapshot, request: Request, refused: Mapping[str, tup
 
         return missing_fact(snapshot)
 
-    scan = settings.flag("secretScan", True)
+    scans = settings.flag("secretScan", True)
     sizes = _sizes(snapshot, sending) if sending else []
     with snapshot.waiving():
         named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
@@ -65,18 +65,26 @@ def pack_overlay(snapshot: Snapshot, request: Request, refused: Mapping[str, tup
             "not on the platform",
             lambda limit: refuse_unserved(settings, named + objects, source, limit=limit, missing=missing),
         )
-        screen = refuse_token if scan else _let_pass
+        allowed = allowed_secrets(settings)
+        scan = Scan(allowed)
+        screen = scan.look if scans else _let_pass
+        objects_tar = overlay = None
         if unpushed:
             from git_coderepo.checkout.lfs import pack
 
-            snapshot.lfs = pack(unpushed, screen)
-        if snapshot.base_part == snapshot.tree:
-            return  # nothing travels but what the LFS server does not give
-        if snapshot.oversize is None:
-            overlay = snapshot.overlay = build_overlay(git, snapshot.travels, screen)
-            keep(snapshot.store, snapshot.base_part, snapshot.tree, overlay, screened=scan, contents=sum(sizes))
-        elif scan:
-            refuse_tokens(git, sending)
+            objects_tar = pack(unpushed, screen)
+        # Else nothing travels but what the LFS server does not give.
+        if snapshot.base_part != snapshot.tree:
+            if snapshot.oversize is None:
+                overlay = build_overlay(git, snapshot.travels, screen)
+            elif scans:
+                refuse_tokens(git, sending, snapshot.base_tree, allowed)
+        scan.check(git, snapshot.base_tree)
+        snapshot.lfs, snapshot.overlay = objects_tar, overlay
+        if overlay is not None:
+            # What a setting excuses is looked at again next time: the setting may be gone.
+            screened = scans and not scan.has_excused
+            keep(snapshot.store, snapshot.base_part, snapshot.tree, overlay, screened=screened, contents=sum(sizes))
 
 
 def _sizes(snapshot: Snapshot, sending: Sequence[Difference]) -> list[int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from git_coderepo.checkout.overlay import blob_sizes, differences, travelling
+from git_coderepo.checkout.screening import allowed_secrets
 from git_coderepo.errors import CodeRepoError, NotReproducible, RegistrationError
 from git_coderepo.git import read_blobs
 from git_coderepo.manifest.model import Manifest
@@ -128,7 +129,7 @@ def publish_recorded(manifest: Manifest, source: CodeSource, git: Git) -> Object
     named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
     refuse_unserved(source.settings, named, source, limit="publishLimit")
     if source.settings.flag("secretScan", True):
-        refuse_tokens(git, sending)
+        refuse_tokens(git, sending, base.tree if base is not None else None, allowed_secrets(source.settings))
     _refuse_lfs(git, travels)
     commit = write_commit(
         git,

@@ -6,20 +6,21 @@ import os
 
 from git_coderepo.checkout.overlay import largest_folders
 from git_coderepo.checkout.rules import dirty_rule, overlay_limit, publish_limit, untracked_rule
-from git_coderepo.checkout.screening import excluded, refuse_token, secret_by_name
+from git_coderepo.checkout.screening import Scan, excluded, secret_by_name
 from git_coderepo.errors import NotReproducible, TooLarge, UnsafeTree
 from git_coderepo.git import read_blobs
 from git_coderepo.objects import SYMLINK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.overlay import Difference
     from git_coderepo.checkout.status import Change
     from git_coderepo.errors import ObjectMissing
     from git_coderepo.git import Git
+    from git_coderepo.objects import ObjectId
     from git_coderepo.record.missing_fact import MissingFact
     from git_coderepo.record.source import CodeSource
     from git_coderepo.settings import Settings
@@ -42,7 +43,7 @@ def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[
                     f"'{os.fsdecode(change.path)}' is untracked, and 'coderepo.untracked' is 'refuse'",
                     hints=[
                         f"git add '{os.fsdecode(change.path)}'",
-                        f"or leave it out: git coderepo ignore '{os.fsdecode(change.path)}'",
+                        f"or leave it out: {ignore_command(change.path)}",
                     ],
                 )
             reason = (
@@ -137,7 +138,7 @@ def refuse_changed(
         total,
         [(path, size, word(path)) for path, size in named],
         [
-            f"leave it out: git coderepo ignore '{os.fsdecode(heaviest)}'"
+            f"leave it out: {ignore_command(heaviest)}"
             if ignorable
             else f"commit and push '{os.fsdecode(heaviest)}', so that the platform serves it"
         ],
@@ -196,7 +197,7 @@ def refuse_together(
             f"{shown_size(total)} would travel with the run, more than the limit of {most}: "
             + ", ".join(f"'{os.fsdecode(path)}' {shown_size(size)} {word}" for path, size in named),
             hints=[
-                f"commit and push '{folder}', or leave it out where it is untracked: git coderepo ignore '{folder}'"
+                f"commit and push '{folder}', or leave it out where it is untracked: {ignore_command(named[0][0])}"
                 if word == "changed"
                 else "git push, so that the platform serves it",
                 f"or raise the limit: git config coderepo.{limit} {-(-total >> 20)}m",
@@ -236,11 +237,13 @@ def _refuse_large(
     )
 
 
-def refuse_tokens(git: Git, sending: Sequence[Difference]) -> None:
-    """Read all that would be sent, file by file, and stop where one holds a token."""
+def refuse_tokens(git: Git, sending: Sequence[Difference], base_tree: ObjectId | None, allowed: Iterable[str]) -> None:
+    """Read all that would be sent, file by file, and stop where files hold tokens that the base does not have."""
+    scan = Scan(allowed)
     blobs = read_blobs(git, [row.id for row in sending])
     for row, (_, size, source) in zip(sending, blobs, strict=True):
-        refuse_token(row.path, source.read(size))
+        scan.look(row.path, source.read(size))
+    scan.check(git, base_tree)
 
 
 def absent(sending: Sequence[Difference], error: ObjectMissing) -> NotReproducible:
@@ -286,6 +289,12 @@ def refuse_names(sending: Sequence[Difference]) -> None:
             raise NotReproducible(
                 f"no runner writes such a path: {error.message}", hints=["leave it out: git coderepo ignore PATH"]
             ) from error
+
+
+def ignore_command(path: bytes) -> str:
+    """Return the command that leaves an untracked path out, as a shell takes it."""
+    text = os.fsdecode(path).replace("'", "'\\''")
+    return f"git coderepo ignore {'-- ' if path.startswith(b'-') else ''}'{text}'"
 
 
 def shown_size(size: int) -> str:

@@ -13,8 +13,22 @@ if TYPE_CHECKING:
 
 
 def remarks(snapshot: Snapshot, request: Request) -> list[str]:
-    """Return what a run of this snapshot will not have on another machine, submodules included."""
-    return [*_scope(snapshot, request), *outside_sentences(snapshot), *import_sentences(snapshot)]
+    """Return what the user should know before a run: what is narrowed, missing on another machine, or too much."""
+    return [
+        *_scope(snapshot, request),
+        *outside_sentences(snapshot),
+        *import_sentences(snapshot),
+        *_mistakes(snapshot),
+    ]
+
+
+def _mistakes(snapshot: Snapshot) -> list[str]:
+    """Return what is named once per checkout of untracked directories that would travel."""
+    if not any(change.untracked and b"/" in change.path for change in snapshot.taken):
+        return []
+    from git_coderepo.record.mistakes import mistakes
+
+    return mistakes(snapshot)
 
 
 def outside_of(snapshot: Snapshot, place: bytes = b"") -> Iterator[tuple[bytes, Outside]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from git_coderepo.checkout.overlay import differences, travelling
@@ -34,16 +34,16 @@ class Stored(NamedTuple):
 
 
 def store_run(
-    manifest: Manifest, store: SharedStore, here: Here, *, folder: bytes | None, scan: bool
+    manifest: Manifest, store: SharedStore, here: Here, *, folder: bytes | None, allowed: Sequence[str] | None
 ) -> Iterator[Stored]:
     """Put the code of a run that was recorded into the store, as far as it is not there; its submodules' too.
 
-    `folder` is the manifest's, where its overlays may lie; with `scan` the shape of a token is looked for in what is
-    not on the platform. Raises NotReproducible, what `restore_tree` raises for what is not here, and what the store
-    raises.
+    `folder` is the manifest's, where its overlays may lie. What is not on the platform is searched for the shape of a
+    token, but for the fingerprints `allowed`; None: not at all. Raises NotReproducible, what `restore_tree` raises for
+    what is not here, and what the store raises.
     """
     refuse_unreproducible(manifest.code, manifest.run.id)
-    yield from _store_code(manifest.code, manifest.repository, store, here, b"", folder, scan, manifest.run.id)
+    yield from _store_code(manifest.code, manifest.repository, store, here, b"", folder, allowed, manifest.run.id)
 
 
 def _store_code(
@@ -53,7 +53,7 @@ def _store_code(
     here: Here,
     path: bytes,
     folder: bytes | None,
-    scan: bool,
+    allowed: Sequence[str] | None,
     run: str,
 ) -> Iterator[Stored]:
     here.store.prepare()
@@ -63,11 +63,11 @@ def _store_code(
         found = find_overlay(code.overlay.sha256, code.overlay.size, folder, here.git)
         data = found[0] if found is not None else None
     restore_tree(code, repository, data, ours, run=run)
-    if scan:
+    if allowed is not None:
         base = code.base.tree if code.base is not None else None
         if base is not None and code.scope is not None:
             base = read_part(ours, base.hex, code.scope, code.object_format).tree
-        refuse_tokens(ours, travelling(differences(ours, base, code.snapshot_tree)))
+        refuse_tokens(ours, travelling(differences(ours, base, code.snapshot_tree)), base, allowed)
     gitlinks = {each.path: each.commit.raw for each in code.submodules}
     known = is_stored(store, code.snapshot_tree, gitlinks)
     size = None if known else put_tree(store, ours, code.snapshot_tree)
@@ -80,7 +80,7 @@ def _store_code(
             if inner is None:
                 raise CodeRepoError("it is not checked out here", hints=["git submodule update --init"])
             yield from _store_code(
-                check_submodule(each, code), each.repository, store, inner, each.path, folder, scan, run
+                check_submodule(each, code), each.repository, store, inner, each.path, folder, allowed, run
             )
         except CodeRepoError as error:
             raise said_of(error, each.path) from None

@@ -1,0 +1,100 @@
+"""Untracked directories that would travel and rarely should: virtual environments, packages, datasets.
+
+Each is named once per checkout: whoever keeps it knows then.
+"""
+
+from __future__ import annotations
+
+import os
+
+from git_coderepo.record.refusals import ignore_command, shown_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from git_coderepo.record.snapshot import Snapshot
+
+# Directories by name that a tool fills.
+_INSTALLED = frozenset((b"node_modules", b"site-packages", b"bower_components", b"__pypackages__", b".tox", b".nox"))
+_CACHES = frozenset((b"__pycache__", b".mypy_cache", b".pytest_cache", b".ruff_cache", b".ipynb_checkpoints"))
+_DATA = (
+    b".csv", b".tsv", b".parquet", b".feather", b".arrow", b".npy", b".npz", b".h5", b".hdf5", b".tfrecord", b".pt",
+    b".pth", b".ckpt", b".safetensors", b".onnx", b".pkl", b".jpg", b".jpeg", b".png", b".tif", b".tiff", b".wav",
+    b".flac", b".mp3", b".mp4", b".avi", b".zip", b".tar", b".gz", b".zst", b".bin", b".lmdb", b".mdb", b".jsonl",
+)  # fmt: skip
+# A directory holds a dataset from so many files of data, or so many bytes of them.
+_MANY_FILES = 100
+_MANY_BYTES = 10 << 20
+
+
+def mistakes(snapshot: Snapshot) -> list[str]:
+    """Return a sentence for each such directory that was not named in this checkout before, and remember them."""
+    assert snapshot.layout is not None
+    untracked = [change.path for change in snapshot.taken if change.untracked]
+    sizes = {path: size for paths in snapshot.weights.values() for path, size in paths}
+    found = dict(_found(untracked, sizes, snapshot.place))
+    note = snapshot.layout.own_here + b"/named-directories"
+    try:
+        with open(note, "rb") as file:
+            known = frozenset(file.read().split(b"\0"))
+    except FileNotFoundError:
+        known = frozenset()
+    new = {path: words for path, words in found.items() if path not in known}
+    if new:
+        try:
+            _remember(note, new)
+        except OSError:
+            pass  # in a read-only `.git`: then it is said again next time
+    return [
+        f"'{os.fsdecode(path)}/' is untracked and travels with the run: it looks like {words}; "
+        f"{ignore_command(path + b'/')} leaves it out"
+        for path, words in new.items()
+    ]
+
+
+def _remember(note: bytes, paths: Iterable[bytes]) -> None:
+    os.makedirs(os.path.dirname(note), exist_ok=True)
+    descriptor = os.open(note, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        os.write(descriptor, b"".join(path + b"\0" for path in paths))
+    finally:
+        os.close(descriptor)
+
+
+def _found(paths: Sequence[bytes], sizes: dict[bytes, int], place: bytes) -> Iterator[tuple[bytes, str]]:
+    """Yield (directory, what it looks like), the outermost ones, each once."""
+    environments = frozenset(filter(None, map(_environment, paths)))
+    data: dict[bytes, tuple[int, int]] = {}
+    named: dict[bytes, str] = {}
+    for path in paths:
+        parts = path.split(b"/")[:-1]
+        directory = b""
+        for part in parts:
+            directory = directory + b"/" + part if directory else part
+            if directory in environments:
+                named[directory] = "a virtual environment"
+                break
+            if part in _INSTALLED:
+                named[directory] = "installed packages"
+                break
+            if part in _CACHES:
+                named[directory] = "a cache"
+                break
+        else:
+            if parts and path.lower().endswith(_DATA):
+                files, size = data.get(parts[0], (0, 0))
+                data[parts[0]] = files + 1, size + sizes.get(place + path, 0)
+    for directory, (files, size) in data.items():
+        if files >= _MANY_FILES or size >= _MANY_BYTES:
+            number = "1 file" if files == 1 else f"{files} files"
+            named[directory] = f"a dataset ({number}, {shown_size(size)})"
+    yield from sorted(named.items())
+
+
+def _environment(path: bytes) -> bytes | None:
+    """Return the root of a virtual or conda environment that a file tells of."""
+    for ending in (b"/pyvenv.cfg", b"/conda-meta/history"):
+        if path.endswith(ending):
+            return path.removesuffix(ending)
+    return None

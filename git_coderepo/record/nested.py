@@ -1,0 +1,40 @@
+"""What to do with a Git repository inside a checkout that is no submodule of it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+from git_coderepo.errors import InvalidRemoteURL
+from git_coderepo.record.refusals import ignore_command
+from git_coderepo.urls import RemoteURL
+
+if TYPE_CHECKING:
+    from git_coderepo.git import Git
+
+
+def nested_repository_hints(git: Git, toplevel: bytes, path: bytes) -> list[str]:
+    """Return the hints for the repository at a raw path from the root: it is left out, or becomes a submodule."""
+    name = os.fsdecode(path)
+    hints = [f"leave it out: {ignore_command(path + b'/')}"]
+    inner = git.submodule(toplevel + b"/" + path)
+    if not inner.succeeds("rev-parse", "--verify", "--quiet", "HEAD"):
+        return hints  # git makes no submodule of what has no commit
+    asked = inner.start("config", "--get", "remote.origin.url").finish()
+    url = os.fsdecode(asked.stdout.removesuffix(b"\n")) if asked.status == 0 else ""
+    if _can_be_recorded(url):
+        return [*hints, f"git submodule add -- {shlex.quote(url)} {shlex.quote(name)}"]
+    return [*hints, f"or push it to a remote of its own, and then: git submodule add -- URL {shlex.quote(name)}"]
+
+
+def _can_be_recorded(url: str) -> bool:
+    """Return whether a URL means the same for others, and holds no secret: it would stand in `.gitmodules`."""
+    try:
+        remote = RemoteURL.parse(url)
+    except InvalidRemoteURL:
+        return False
+    if remote.transport == "ssh":
+        return True  # a user name belongs to the address there
+    has_user = "@" in url.partition("://")[2].partition("/")[0]
+    return remote.transport in ("https", "http", "git", "file") and not has_user
