@@ -38,8 +38,13 @@ _TOKEN_PREFIXES = (
     "ATCTT",
 )
 _GITHUB_PAGES = frozenset(
-    ("tree", "blob", "raw", "commit", "commits", "pull", "pulls", "issues", "releases", "actions")
+    ("tree", "blob", "raw", "blame", "edit", "commit", "commits", "compare", "branches", "tags", "pull", "pulls")
+    + ("issues", "releases", "actions", "wiki", "projects", "discussions", "security", "settings", "archive")
 )
+# Below what people put a Bitbucket Server; elsewhere `scm` is a name like any other: git.kernel.org/pub/scm.
+_BITBUCKET_CONTEXTS = frozenset(("bitbucket", "stash", "git"))
+# Helpers to which an address is a command or a descriptor: git-remote-ext(1), git-remote-fd(1).
+_COMMANDS = frozenset(("ext", "fd"))
 
 
 # --- the forms of a URL ------------------------------------------------------------------------
@@ -161,6 +166,8 @@ def _opaque(helper: str, address: str) -> Parts:
     """The address for a remote helper that is not known: whole, unless it may hold a secret."""
     if not helper or not address or address.startswith("-"):
         raise InvalidRemoteURL("a remote helper's URL without a protocol or an address")
+    if helper in _COMMANDS:
+        raise InvalidRemoteURL(f"'{helper}::', which names a command or a descriptor and no place")
     secret = "?" in address
     for piece in address.split("://"):
         userinfo = piece.rpartition("@")[0]
@@ -357,24 +364,52 @@ def _without_marks(host: str, segments: list[str], web: bool) -> list[str]:
         return [decoded(segment) for segment in segments[1:]]  # Azure's own decoding: git does none here
     if host.startswith("git-codecommit.") and segments[:2] == ["v1", "repos"]:
         return segments[2:]
-    if not web:
-        return segments
-    if host == "dev.azure.com" or host.endswith(".visualstudio.com"):
-        if host != "dev.azure.com":
-            project = segments[1:] if segments[0] == "DefaultCollection" else segments
-            segments = [host.partition(".")[0]] + project  # org.visualstudio.com/project is dev.azure.com/org/project
-        if "_git" in segments[1:-1]:
-            mark = segments.index("_git", 1)
-            owner, repository = segments[:mark], segments[mark + 1]
-            return owner + [repository] * (2 if mark == 1 else 1)  # org/_git/project: both have one name
-    elif host == "github.com":
+    if host in ("github.com", "gitlab.com", "bitbucket.org"):
+        return _without_page(host, segments) if web else segments
+    azure = _azure_names(host, segments)
+    if azure is not None:
+        return azure
+    return _without_bitbucket_marks(_without_page(host, segments)) if web else segments
+
+
+def _without_page(host: str, segments: list[str]) -> list[str]:
+    """The names before those of a page that a browser shows."""
+    if host == "github.com":
         return segments[:2] if segments[2:3] and segments[2] in _GITHUB_PAGES else segments
-    elif host not in ("gitlab.com", "bitbucket.org"):
-        # Bitbucket Server, maybe below a path: …/scm/KEY/REPO, and its pages …/projects/KEY/repos/REPO/….
-        if segments[-3:-2] == ["scm"]:
-            return segments[-2:]
-        for mark in range(len(segments) - 3):
-            if segments[mark] in ("projects", "users") and segments[mark + 2] == "repos":
-                person = "~" if segments[mark] == "users" else ""
-                return [person + segments[mark + 1], segments[mark + 3]]
+    if host == "bitbucket.org":
+        return segments[:2]
+    # GitLab, wherever it runs: https://docs.gitlab.com/development/routing/ keeps `-` for its pages.
+    return segments[: segments.index("-", 2)] if "-" in segments[2:] else segments
+
+
+def _azure_names(host: str, segments: list[str]) -> list[str] | None:
+    """[organization or collection…, project, repository] of Azure DevOps, also of a server of one's own; else None.
+
+    `_git` stands before the repository, in older URLs for ssh `_ssh`, perhaps with `_full` or `_optimized` after it.
+    """
+    public = host == "dev.azure.com" or host.endswith(".visualstudio.com")
+    if host.endswith(".visualstudio.com"):
+        project = segments[1:] if segments[:1] == ["DefaultCollection"] else segments
+        segments = [host.partition(".")[0]] + project  # org.visualstudio.com/project is dev.azure.com/org/project
+    mark = next((at for at, segment in enumerate(segments) if at and segment in ("_git", "_ssh")), None)
+    if mark is None:
+        return segments if public else None
+    after = segments[mark + 1 :]
+    if after[:1] in (["_full"], ["_optimized"]):
+        after = after[1:]
+    if not after:
+        return segments if public else None
+    # org/_git/project: both have one name
+    return segments[:mark] + after[:1] * (2 if public and mark == 1 else 1)
+
+
+def _without_bitbucket_marks(segments: list[str]) -> list[str]:
+    """[project, repository] of Bitbucket Server: …/scm/KEY/REPO, and its pages …/projects/KEY/repos/REPO/…."""
+    context = segments[:-3]
+    if segments[-3:-2] == ["scm"] and (not context or (len(context) == 1 and context[0] in _BITBUCKET_CONTEXTS)):
+        return segments[-2:]
+    for mark in range(len(segments) - 3):
+        if segments[mark] in ("projects", "users") and segments[mark + 2] == "repos":
+            person = "~" if segments[mark] == "users" else ""
+            return [person + segments[mark + 1], segments[mark + 3]]
     return segments

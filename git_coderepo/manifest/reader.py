@@ -60,7 +60,9 @@ MANIFEST_SCHEMA = "urn:git-coderepo:run-manifest:1"
 _any_version = text("a version", "[0-9]+[.][0-9]+", maximum=16)
 _slug = text("a word of a-z, 0-9 and '-'", "[a-z][a-z0-9]*(-[a-z0-9]+)*", maximum=64)
 _transport = text(
-    "a transport that is known", "https|http|ssh|git|ftps|ftp|file|local|helper:[A-Za-z0-9][A-Za-z0-9+._-]*", maximum=64
+    "a transport that is known",
+    "https|http|ssh|git|ftps|ftp|file|local|helper:(?!(?:ext|fd)$)[A-Za-z0-9][A-Za-z0-9+._-]*",
+    maximum=64,
 )
 _host = text("a host", r"[^\x00-\x20\x7f/@?#\\]+", maximum=255)
 _reference = text("a reference below refs/", r"refs/[^\x00-\x20\x7f~^:?*\[\\]+", maximum=1024)

@@ -75,6 +75,9 @@ class GitHub(HostedRepository):
     def path(self) -> str:
         return self.path_from(self.option("owner"), self.option("repository"))
 
+    def without_page(self, path: str) -> str:
+        return "/".join(path.split("/")[:2])
+
     @property
     def api_url(self) -> str:
         given = self.option("api_url")
@@ -123,8 +126,9 @@ class GitHub(HostedRepository):
         super().login()
         # Any token may read a repository's metadata; its contents want a permission of their own, which this asks for:
         # https://docs.github.com/rest/commits/commits#get-a-commit. An empty repository has none; its body is not read.
+        # Any other answer, a server's failure among them, says nothing of the permission: then nothing is verified.
         response = self.get(f"{self.access_url()}/commits/HEAD")
-        if response.status in (401, 403):
+        if response.status != 200 and response.status not in self.commit_missing:
             raise self.refusal(response)
         response.close()
 

@@ -58,6 +58,9 @@ class GitLab(HostedRepository):
     def path(self) -> str:
         return self.path_from(self.option("group"), self.option("project"), self.site.root)
 
+    def without_page(self, path: str) -> str:
+        return path.partition("/-/")[0]
+
     @property
     def api_url(self) -> str:
         return f"{self.site.url}/api/v4"

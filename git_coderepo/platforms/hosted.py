@@ -168,9 +168,12 @@ class HostedRepository(BaseCodeRepository):
         """`owner/repository` from the options, else from the remote's path below `root`."""
         if not owner or not repository:
             remote = self.remote
-            remote_path = (remote.path or "").strip("/").removesuffix(".git") if remote is not None else ""
-            if remote is not None and remote.transport in ("https", "http") and root:
-                remote_path = remote_path.removeprefix(root.strip("/") + "/")
+            remote_path = (remote.path or "").strip("/") if remote is not None else ""
+            if remote is not None and remote.transport in ("https", "http"):
+                remote_path = self.without_page(
+                    remote_path.removeprefix(root.strip("/") + "/") if root else remote_path
+                )
+            remote_path = remote_path.removesuffix(".git")
             remote_owner, _, remote_repository = remote_path.rpartition("/")
             if not (owner or remote_owner) or not (repository or remote_repository):
                 names = [option.flag for option in self.options[:2]]
@@ -184,6 +187,10 @@ class HostedRepository(BaseCodeRepository):
         if has_dot_segment(found) or "\\" in found or "//" in found:
             raise RegistrationError(f"invalid repository '{found}': a name cannot be '.', '..' or empty")
         return found
+
+    def without_page(self, path: str) -> str:
+        """Return the path of a repository from the path of a web URL, which may be that of a page below it."""
+        return path
 
     def serves(self, remote: RemoteURL) -> bool:
         """Whether a remote is this repository, over ssh or https."""
