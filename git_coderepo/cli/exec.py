@@ -20,10 +20,10 @@ from git_coderepo.cli.fetching import (
     warn_unnoted,
 )
 from git_coderepo.cli.options import CodeRepository
-from git_coderepo.errors import UsageError
-from git_coderepo.paths import quoted
+from git_coderepo.errors import CodeRepoError, UsageError
 
 if TYPE_CHECKING:
+    from git_coderepo.checkout.output_file import OutputFile
     from git_coderepo.runner.receipt import Receipt
     from git_coderepo.settings import Settings
 
@@ -112,26 +112,25 @@ def exec_(
         )
         if place is not None:
             told["PYTHONDONTWRITEBYTECODE"] = "1"
-        if not quiet:
-            where = f"running in {quoted(os.fsencode(here))}"
-            output.say(where if place is None else place.describe(here, advice="--copy DIR runs in a copy that stays"))
+        if place is not None and not quiet:
+            output.say(place.describe(here, advice="--copy DIR runs in a copy that stays"))
         status, _ = execute([os.fsencode(word) for word in command], told, directory=here, descriptors=descriptors)
         if place is not None:
             changed = place.report()
-            if receipt is not None:
-                _write_again(made, receipt, changed=changed)
+            if written_to is not None and written_to.path is not None:
+                _write_again(made, written_to, changed=changed)
     output.say_not_run(command[0], status, here)
     raise typer.Exit(status)
 
 
-def _write_again(made: Receipt, path: str, *, changed: bool) -> None:
+def _write_again(made: Receipt, file: OutputFile, *, changed: bool) -> None:
     """Add to the receipt how the tree was found after the command, whose status is what counts now."""
     assert made.proof is not None
     proof = made.proof._replace(after_command="changed" if changed else "unchanged")
     try:
-        made._replace(proof=proof).write(path)
-    except OSError as error:
-        output.warn(f"the receipt '{path}' could not be completed: {(error.strerror or str(error)).lower()}")
+        file.write(made._replace(proof=proof).encode())
+    except CodeRepoError as error:
+        output.warn(f"{error.message}: it does not say how the tree was found after the command")
 
 
 def _has_cache(settings: Settings) -> bool:

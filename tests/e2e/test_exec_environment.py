@@ -174,3 +174,21 @@ def test_no_bytecode_is_read_or_written_beside_the_code(place: World) -> None:
     assert place.runner.run("verify", "--strict", "run.json", "code").status == 0
     own = str(place.runner.path("my bytecode"))
     assert told(place, env={"PYTHONPYCACHEPREFIX": own})["PYTHONPYCACHEPREFIX"] == own
+
+
+# --- the receipt ----------------------------------------------------------------------------------
+
+
+def test_a_receipt_that_is_no_file_is_written_once(place: World) -> None:
+    shown = place.runner.run("exec", "--receipt", "/dev/stdout", "run.json", "--", "true")
+    assert json.loads(shown.stdout)["verified"] is True
+
+
+def test_a_receipt_whose_folder_is_gone_changes_no_status(place: World) -> None:
+    folder = place.runner.path("receipts")
+    folder.mkdir()
+    shown = place.runner.run(
+        "exec", "--receipt", "receipts/r.json", "run.json", "--", "sh", "-c", 'rm -r "$0"; exit 3', folder, check=False
+    )
+    assert shown.status == 3
+    assert "it does not say how the tree was found after the command" in shown.errors

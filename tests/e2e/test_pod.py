@@ -176,7 +176,9 @@ def test_exec_runs_in_the_code_from_a_cache_on_the_volume(place: World, cluster:
     # The next pod asks nobody; its manifest comes through a pipe, and is a file for the command all the same.
     asked, data = list(cluster.asked), place.runner.path("for the pod.json").read_bytes()
     show = "import os, sys; sys.stdout.write(open(os.environ['CODEREPO_MANIFEST']).read())"
-    ended = cluster.run("exec", "-", "--", "python3", "-c", show, stdin=data, CODEREPO_CACHE_DIR="/work/cache")
+    ended = cluster.run(
+        "exec", "--quiet", "-", "--", "python3", "-c", show, stdin=data, CODEREPO_CACHE_DIR="/work/cache"
+    )
     assert ended == Ended(0, data.decode(), "")
     assert cluster.asked == asked
     assert not list(cluster.volume.rglob("*manifest*"))
