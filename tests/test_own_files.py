@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from git_coderepo.checkout import own_files
+from git_coderepo.checkout.layout import Layout, read_layout, start_layout
+from git_coderepo.git import Git
 from tests.support.program import Program
 from tests.support.repo import Repo
 
@@ -293,13 +295,13 @@ def test_a_run_says_its_id_and_how_to_get_it_back(checkout: Repo, run: Callable[
     assert run("run", "--quiet", "--", "true").errors == ""
 
 
-def test_the_record_does_not_grow_for_ever(tmp_path: Path) -> None:
+def test_the_record_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_files, "_YOUNG", 0)
     root, common_dir = os.fsencode(tmp_path), os.fsencode(tmp_path / ".git")
     kept = own_files.Notes(root, common_dir)
     for number in range(1500):
-        contents = b"%d" % number
-        (tmp_path / "run.json").write_bytes(contents)
-        digest = own_files._digest(os.fsencode(tmp_path / "run.json"), os.lstat(tmp_path / "run.json"))
+        (tmp_path / "run.json").write_bytes(b"%d" % number)
+        digest = own_files._digest(root + b"/run.json", os.lstat(tmp_path / "run.json"))
         kept.add(root + b"/run.json", [own_files.Row(b"", b"f", 7, digest, (0, 0, 0))])
     assert len(kept.names()) < 800
 
@@ -320,3 +322,71 @@ def test_a_damaged_note_is_no_note(checkout: Repo, run: Callable[..., Any]) -> N
     assert own(run) == []
     run("snapshot", "-o", "run.json")
     assert "run.json" in own(run)
+
+
+def layout_of(checkout: Repo) -> Layout:
+    git = Git(str(checkout.path), environment=checkout.env)
+    return read_layout(start_layout(git), git)
+
+
+def test_many_outputs_stay_known(checkout: Repo) -> None:
+    """What looks for outputs that are gone does not take one for gone that is about to appear."""
+    layout = layout_of(checkout)
+    names = [b"run-%d.json" % number for number in range(600)]
+    for name in names:
+        own_files.note_file(checkout.file(name), name * 10, layout)
+        checkout.write(name, name * 10)
+    found = own_files.own_files(layout, [*names, b"weights.bin"])
+    assert found.paths == set(names) and found.edited == []
+
+
+def test_files_of_the_same_size_are_hashed_once(checkout: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = layout_of(checkout)
+    for number in range(50):
+        own_files.note_file(checkout.file(f"gone-{number}.json"), b"%9d" % number, layout)
+    names = [b"mine-%d" % number for number in range(50)]
+    for name in names:
+        checkout.write(name, b"x" * 9)
+    hashed = []
+    digest = own_files._digest
+
+    def counted(path: bytes, facts: os.stat_result) -> bytes:
+        hashed.append(path)
+        return digest(path, facts)
+
+    monkeypatch.setattr(own_files, "_digest", counted)
+    assert own_files.own_files(layout, names).paths == set()
+    assert len(hashed) == len(names)
+
+
+def test_who_runs_in_a_fetched_directory_runs_that_code(checkout: Repo, run: Callable[..., Any]) -> None:
+    """The tree that is recorded is the one that the command ran in."""
+    run("snapshot", "-o", "run.json")
+    run("fetch", "run.json", "fetched")
+    run("fetch", "run.json", "other")
+    run("run", "--", "true", cwd=checkout.path / "fetched" / "sub dir")
+    manifest = json.loads((checkout.git_dir() / "coderepo" / "current.json").read_bytes())
+    left_out = {each["path"] for each in manifest["code"]["omitted"]}
+    assert manifest["run"]["directory"] == "fetched/sub dir"
+    assert "fetched" not in left_out and {"other", "run.json"} <= left_out
+    run("fetch", "@{-1}", checkout.path.parent / "back")
+    assert (checkout.path.parent / "back/fetched/sub dir/data.txt").exists()
+
+
+def test_what_a_killed_fetch_left_is_no_code(checkout: Repo, run: Callable[..., Any]) -> None:
+    tree = code(run)["snapshot"]["tree"]
+    for name in (".code.coderepo-123-0123456789abcdef", "sub dir/.coderepo-7-fedcba9876543210/tree"):
+        checkout.write(f"{name}/train.py", "half\n")
+    checkout.write("run.json.12.0a1b2c3d.tmp", "{")
+    now = code(run)
+    assert now["snapshot"]["tree"] == tree
+    assert sorted(each["path"] for each in now["omitted"]) == [
+        ".code.coderepo-123-0123456789abcdef", "run.json.12.0a1b2c3d.tmp", "sub dir/.coderepo-7-fedcba9876543210",
+    ]  # fmt: skip
+    for name in (
+        "mine.coderepo-1-0123456789abcdef/a",
+        ".code.coderepo-x-0123456789abcdef/a",
+        "a.tmp",
+        "1.0a1b2c3d.tmp",
+    ):
+        assert own_files.unfinished_part(name.encode()) is None

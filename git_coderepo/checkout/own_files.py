@@ -28,6 +28,8 @@ _VERSION = b"1"
 _SETTLED = 2_000_000_000
 # Notes of outputs that are gone are looked for where there are so many.
 _MANY = 256
+# What was noted so shortly ago (ns) is not looked for yet.
+_YOUNG = 60_000_000_000
 
 
 class Row:
@@ -135,19 +137,22 @@ class Notes:
         """Note an output at an absolute path in the work tree. Raises OSError."""
         rows.sort(key=lambda row: -row.size)
         note = Note(self.root, path[len(self.root.rstrip(b"/")) + 1 :], rows, time.time_ns())
-        self.write(note)
         # Now and then, so that the price is the same however many outputs are there to stay.
-        names = self.names()
-        if len(names) > _MANY and int(note.rows[0].digest[:2], 16) % 32 == 0:
-            self.sweep(names)
+        if int(note.rows[0].digest[:2], 16) % 32 == 0:
+            names = self.names()
+            if len(names) > _MANY:
+                self.sweep(names, note.written - _YOUNG)
+        self.write(note)
 
-    def sweep(self, names: Sequence[bytes]) -> None:
-        """Forget the outputs that are gone, or that something else has replaced."""
+    def sweep(self, names: Sequence[bytes], before: int) -> None:
+        """Forget the outputs that are gone or replaced and were noted `before` that time (nanoseconds since 1970)."""
         for name in names:
             note = self.load(name)
             if note is None:
                 self.forget([name])
                 continue
+            if note.written >= before:
+                continue  # its output may be about to appear
             first = note.rows[0]
             place = os.path.join(note.root, note.path)
             try:
@@ -244,17 +249,43 @@ class OwnFiles:
 
 
 def own_files(layout: Layout, untracked: Iterable[bytes], *, keep: bool = True) -> OwnFiles:
-    """Tell our outputs among untracked paths (raw, from the root).
+    """Tell our outputs among untracked paths (raw, from the root), and what is unfinished or was left of them.
 
     With `keep` an output that was edited is forgotten, so that it is named once, and what had to be hashed is noted
     anew.
     """
+    paths = {path for path in untracked if not path.endswith(b"/")}
+    unfinished = {path: place for path in paths if (place := unfinished_part(path)) is not None}
+    paths.difference_update(unfinished)
     notes = Notes(layout.toplevel, layout.common_dir)
-    names = notes.names()
-    paths = {path for path in untracked if not path.endswith(b"/")} if names else set()
-    if not paths:
-        return OwnFiles()
-    return _Search(notes, names, paths).result(keep=keep)
+    names = notes.names() if paths else []
+    found = _Search(notes, names, paths).result(keep=keep) if names else OwnFiles()
+    found.paths.update(unfinished)
+    found.outputs += sorted(set(unfinished.values()))
+    return found
+
+
+def unfinished_part(path: bytes) -> bytes | None:
+    """Return the part of a path that only an unfinished output has, which may be under way or be left by a kill.
+
+    These are the directories that a fetch fills (`runner.target`), `.NAME.coderepo-PID-RANDOM` and
+    `.coderepo-PID-RANDOM`, and the temporary files of `store.write_whole`, `NAME.PID.RANDOM.tmp`.
+    """
+    if b".coderepo-" in path:
+        parts = path.split(b"/")
+        for count, part in enumerate(parts, 1):
+            pid, _, random = part.rpartition(b".coderepo-")[2].partition(b"-")
+            if part.startswith(b".") and b".coderepo-" in part and pid.isdigit() and _is_hex(random, 16):
+                return b"/".join(parts[:count])
+    if path.endswith(b".tmp"):
+        pieces = path.rpartition(b"/")[2].rsplit(b".", 3)
+        if len(pieces) == 4 and pieces[0] and pieces[1].isdigit() and _is_hex(pieces[2], 8):
+            return path
+    return None
+
+
+def _is_hex(text: bytes, length: int) -> bool:
+    return len(text) == length and not text.strip(b"0123456789abcdef")
 
 
 class _Search:
@@ -288,12 +319,18 @@ class _Search:
 
     def _look_at_places(self) -> None:
         """Outputs where they were written."""
+        from binascii import crc32
+
+        by_place = self._by_place
         seen: set[bytes] = set()
         for path in self._untracked:
             place = path
             while place and place not in seen:
                 seen.add(place)
-                names = self._by_place.get(_place(place), [])
+                names = by_place.get(crc32(place))
+                if names is None:
+                    place = place.rpartition(b"/")[0]
+                    continue
                 here = [(name, note) for name in names if (note := self._at(name, place)) is not None]
                 # The last one that was written is the likeliest.
                 here.sort(key=lambda pair: -pair[1].written)
@@ -310,8 +347,15 @@ class _Search:
                 size = os.lstat(self._top + path).st_size
             except OSError:
                 continue
-            for name in self._by_size.get(size, ()):
-                note = self._load(name)
+            names = self._by_size.get(size)
+            if names is None:
+                continue
+            try:
+                digest = _digest(self._top + path, os.lstat(self._top + path))
+            except OSError:
+                continue
+            for name in names:
+                note = self._load(name) if digest in name else None
                 if note is None:
                     continue
                 below = note.rows[0].path
