@@ -105,3 +105,23 @@ class NoCredentials:
 
     def accepted(self, origin: Origin, path: str, credential: Credential) -> None:
         return None
+
+
+def log_in_hint(credentials: object, origin: Origin, credential: Credential | None = None) -> str:
+    """Return what to do for a credential at `origin`, or for a better one than `credential`, which it refused.
+
+    A token is replaced where it comes from: one that `login` keeps would be asked for later only. Where `credentials`
+    know that nothing can be kept on this machine, the environment is named.
+    """
+    source = credential.source if credential is not None else ""
+    if source.endswith("_FILE"):
+        return f"renew the token in the file that {source} names"
+    if source and source.isupper():
+        return f"renew the token in {source}, or unset {source}"
+    if source.startswith("the secret {{"):
+        name, _, key = source.partition("{{")[2].partition("}}")[0].strip().partition(".")
+        return f"git coderepo secret set {name} --{key}=@FILE"
+    able = getattr(credentials, "can_keep", None)
+    if able is not None and not able():
+        return f"export CODEREPO_TOKEN_ORIGIN={origin} CODEREPO_TOKEN_FILE=/path/to/token"
+    return f"git coderepo login --host {str(origin).removeprefix('https://')}"

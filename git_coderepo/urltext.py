@@ -167,7 +167,7 @@ def _opaque(helper: str, address: str) -> Parts:
     if not helper or not address or address.startswith("-"):
         raise InvalidRemoteURL("a remote helper's URL without a protocol or an address")
     if helper in _COMMANDS:
-        raise InvalidRemoteURL(f"'{helper}::', which names a command or a descriptor and no place")
+        raise InvalidRemoteURL(f"a remote URL of '{helper}::', which runs a command or reads a descriptor")
     secret = "?" in address
     for piece in address.split("://"):
         userinfo = piece.rpartition("@")[0]

@@ -71,7 +71,7 @@ def test_a_hosted_repository_is_asked_for_by_its_path_and_not_by_its_page(
 
 @pytest.mark.parametrize("text", ["ext::sh -c whoami", "ext::git-shell %S x", "fd::17", "fd::17,18/x"])
 def test_a_command_or_a_descriptor_is_no_place(text: str, repo: Repo) -> None:
-    with pytest.raises(InvalidRemoteURL, match="names a command or a descriptor"):
+    with pytest.raises(InvalidRemoteURL, match="runs a command or reads a descriptor"):
         RemoteURL.parse(text)
     helper, _, address = text.partition("::")
     with pytest.raises(InvalidRemoteURL):

@@ -10,7 +10,7 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.register import warn_of_plain_secrets
-from git_coderepo.errors import NegativeAnswer, RegistrationError, UsageError
+from git_coderepo.errors import KeyringUnavailable, NegativeAnswer, RegistrationError, UsageError
 
 if TYPE_CHECKING:
     from git_coderepo.credential import Secret
@@ -39,8 +39,12 @@ def login(
 
     It is kept for one code repository, or for a host, where there is nothing to try it on.
     """
+    from git_coderepo.credential import log_in_hint
     from git_coderepo.git import Git
     from git_coderepo.registrations.credentials import keyring
+    from git_coderepo.registrations.credentials.users import users_chain
+    from git_coderepo.registrations.secrets import line_in_file
+    from git_coderepo.settings import Settings
 
     git = Git()
     if token is not None:
@@ -51,8 +55,18 @@ def login(
         tried = _with_token(place.source, place.origin, secret)
         tried.login()
         tried.close()
-    keyring.login(git, place.origin, secret, prefix=place.prefix, user=user)
+    settings = Settings.read(git)
+    try:
+        keyring.login(git, place.origin, secret, prefix=place.prefix, user=user)
+    except KeyringUnavailable as error:
+        file = token[1:] if token is not None and token.startswith("@") and not token.startswith("@@") else None
+        raise KeyringUnavailable(
+            error.message, hints=line_in_file(settings, f"{place} {user or 'git'}", file)
+        ) from None
     output.line(f"the token for {place} is in the keyring")
+    first = users_chain(settings, git).find(place.origin, place.prefix)
+    if first is not None and first.secret != secret:
+        output.warn(f"the token from {first.source} comes before it: {log_in_hint(None, place.origin, first)}")
 
 
 @app.command(cls=Verb)

@@ -353,7 +353,11 @@ def _ask_by(road: Road, repository: BaseCodeRepository, *arguments: str, stdin: 
                 repository.credentials.accepted(origin, path, credential)
             return process.stdout
         failure = process.failure()
-        error = explain(failure, road.url, credential) if isinstance(failure, GitFailed) else failure
+        error = (
+            explain(failure, road.url, credential, repository.credentials)
+            if isinstance(failure, GitFailed)
+            else failure
+        )
         failures += 1
         delay = _delay_before_next(error, failures)
         limited = isinstance(error, RateLimited)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from git_coderepo.credential import log_in_hint
 from git_coderepo.errors import (
     CodeRepoError,
     CommitMissing,
@@ -22,7 +23,7 @@ from git_coderepo.errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.credential import Credential
+    from git_coderepo.credential import Credential, CredentialSource
     from git_coderepo.urls import RemoteURL
 
 _UNKNOWN_NAME = ("could not resolve host", "name or service not known", "name resolution", "nodename nor servname")
@@ -69,10 +70,13 @@ _CUT_OFF = (
 )
 
 
-def explain(failure: GitFailed, url: RemoteURL, credential: Credential | None) -> CodeRepoError:
+def explain(
+    failure: GitFailed, url: RemoteURL, credential: Credential | None, credentials: CredentialSource | None = None
+) -> CodeRepoError:
     """What a failed git command means: unreachable, refused, missing; `failure` itself where its words are unknown.
 
-    `credential` is what git was given by us, None where it used the user's own means.
+    `credential` is what git was given by us, None where it used the user's own means; `credentials` say where another
+    one can be kept.
     """
     words = failure.stderr.decode("utf-8", "replace").lower()
 
@@ -81,9 +85,7 @@ def explain(failure: GitFailed, url: RemoteURL, credential: Credential | None) -
 
     origin = url.origin() if url.transport in ("https", "http") else None
     place = f"'{origin}'" if origin is not None else f"'{url.host or url.path}'"
-    log_in = (
-        f"git coderepo login --host {str(origin).partition('://')[2]}" if origin is not None else f"ssh -T {url.host}"
-    )
+    log_in = log_in_hint(credentials, origin, credential) if origin is not None else f"ssh -T {url.host}"
     if "host key verification failed" in words:
         return HostUnreachable(f"cannot trust {place}: its ssh host key is not known", hints=[log_in])
     if said(_PROXY):

@@ -38,7 +38,9 @@ class GitLab(HostedRepository):
     )
     token_variables = (
         TokenVariable("GITLAB_TOKEN", host_variables=("GITLAB_HOST",), default_host="gitlab.com"),
-        TokenVariable("CI_JOB_TOKEN", host_variables=("CI_SERVER_HOST",), default_host=None, user=JOB_USER),
+        TokenVariable(
+            "CI_JOB_TOKEN", host_variables=("CI_SERVER_URL", "CI_SERVER_HOST"), default_host=None, user=JOB_USER
+        ),
     )
     scopes = "'read_api' and 'read_repository'"
     token_help = (

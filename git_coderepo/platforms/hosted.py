@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 
-from git_coderepo.credential import GIT_SOURCE
+from git_coderepo.credential import GIT_SOURCE, log_in_hint
 from git_coderepo.errors import (
     CodeRepoError,
     CommitMissing,
@@ -335,7 +335,7 @@ class HostedRepository(BaseCodeRepository):
         """The error that an answer other than 2xx is."""
         response.close()
         origin, credential, status = response.origin, response.credential, response.status
-        log_in = f"git coderepo login --host {self.site.authority}"
+        log_in = log_in_hint(self.credentials, self.web_origin(), credential)
         if status in (401, 403) and credential is None:
             return CredentialMissing(
                 f"'{origin}' wants a credential and none was found", hints=[log_in, *self._token_hint()]

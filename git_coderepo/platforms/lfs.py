@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.credential import NoCredentials
+from git_coderepo.credential import NoCredentials, log_in_hint
 from git_coderepo.errors import (
     CodeRepoError,
     CredentialMissing,
@@ -200,7 +200,7 @@ class LfsServer:
     def _refusal(self, response: Response) -> CodeRepoError:
         status, credential, origin = response.status, response.credential, response.origin
         said = _message(response)
-        log_in = f"git coderepo login --host {str(origin).partition('://')[2]}"
+        log_in = log_in_hint(self._platform.credentials, origin, credential)
         if status in (401, 403) and credential is None:
             own = "what ssh gave for it" if self._endpoint.headers else "no credential"
             hints = [log_in] if self._endpoint.trusted else ["--no-lfs leaves the pointers as they are"]

@@ -69,6 +69,11 @@ class Chain:
         trace(f"no credential for {origin}")
         return None
 
+    def can_keep(self) -> bool:
+        """Return whether some link can keep a token that the user gives, as `login` does."""
+        links = [link for link in self.links if hasattr(link, "can_keep")]
+        return not links or any(link.can_keep() for link in links)
+
     def find_option(self, origin: Origin, path: str, option: str) -> Credential | None:
         """Return the credential that is kept for an option of a custom class by name; None: there is none."""
         for link in self.links:

@@ -71,6 +71,14 @@ class KeyringCredentials:
                 return Credential(secret, user=entry.user, source="the keyring", prefix=entry.prefix)
         return None
 
+    def can_keep(self) -> bool:
+        """Return whether there is a keyring that keeps a secret encrypted."""
+        try:
+            vault.backends()
+        except KeyringUnavailable:
+            return False
+        return True
+
     def find_option(self, origin: Origin, path: str, option: str) -> Credential | None:
         """Return what is kept for an option of a custom class by name; None: nothing is, or no keyring opens."""
         fitting = [
