@@ -120,7 +120,10 @@ def gitlinks(listing: bytes) -> list[tuple[bytes, str]]:
 
 
 def alters_archive(contents: Iterable[bytes]) -> bool:
-    """Whether one of these `.gitattributes` files asks for something that makes an archive differ from its tree."""
+    """Whether one of these `.gitattributes` files asks for something that could make an archive differ from its tree.
+
+    A filter cannot: no platform has its command.
+    """
     return any(_alters(word) for file in contents for word in _attribute_words(file))
 
 
@@ -141,8 +144,6 @@ def _alters(word: bytes) -> bool:
     if word.startswith((b"-", b"!")):
         return False
     name, _, value = word.partition(b"=")
-    if name == b"filter":
-        return value != b"lfs"  # pointers, or what they stand for: a runner knows both
     return (
         name in (b"export-ignore", b"export-subst", b"ident", b"working-tree-encoding")
         or (name in (b"eol", b"crlf") and value not in (b"lf", b"input"))

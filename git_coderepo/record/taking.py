@@ -11,7 +11,6 @@ import time
 
 from git_coderepo.checkout.attributes import (
     alters_archive,
-    attribute_contents,
     attribute_files,
     attribute_texts,
     gitlinks,
@@ -315,5 +314,12 @@ def _read_base_tree(snapshot: Snapshot, listing: bytes, *, head_listing: bytes) 
     if len(attribute_files(_here(snapshot, snapshot.base_tree, listing))) < len(files):
         snapshot.archive = "altered"  # a partial clone does not know; git is asked then, which is never wrong
         return
-    if alters_archive(attribute_contents(snapshot.git, snapshot.layout.toplevel, files)):
+    texts = attribute_texts(snapshot.git, snapshot.layout.toplevel, listing)
+    if not alters_archive(texts.values()):
+        return
+    # Some line could alter an archive: whether it does is told by the paths and contents that are there.
+    from git_coderepo.checkout.archive import differs_in_archive
+
+    rows = snapshot.git.run("ls-tree", "-r", "-z", "--full-tree", snapshot.base_tree.hex)
+    if differs_in_archive(snapshot.git, rows_inside(rows, snapshot.looked_at), texts):
         snapshot.archive = "altered"
