@@ -359,7 +359,9 @@ def test_files_of_the_same_size_are_hashed_once(checkout: Repo, monkeypatch: pyt
     assert len(hashed) == len(names)
 
 
-def test_who_runs_in_a_fetched_directory_runs_that_code(checkout: Repo, run: Callable[..., Any]) -> None:
+def test_who_runs_in_a_fetched_directory_runs_that_code(
+    checkout: Repo, program: Program, run: Callable[..., Any]
+) -> None:
     """The tree that is recorded is the one that the command ran in."""
     run("snapshot", "-o", "run.json")
     run("fetch", "run.json", "fetched")
@@ -369,6 +371,9 @@ def test_who_runs_in_a_fetched_directory_runs_that_code(checkout: Repo, run: Cal
     left_out = {each["path"] for each in manifest["code"]["omitted"]}
     assert manifest["run"]["directory"] == "fetched/sub dir"
     assert "fetched" not in left_out and {"other", "run.json"} <= left_out
+    program.run("hook", "pre-run", cwd=checkout.path, env={"GIT_PREFIX": "fetched/"})
+    manifest = json.loads((checkout.git_dir() / "coderepo" / "current.json").read_bytes())
+    assert "fetched" not in {each["path"] for each in manifest["code"]["omitted"]}
     run("fetch", "@{-1}", checkout.path.parent / "back")
     assert (checkout.path.parent / "back/fetched/sub dir/data.txt").exists()
 

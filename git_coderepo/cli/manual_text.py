@@ -348,6 +348,9 @@ FILES = (
      "recorded."),
     (".git/coderepo/runs/index.sqlite", "An index of the record, made by its readers; it may be removed at any time."),
     (".git/coderepo/current.json", "The manifest of the work tree's last recorded run."),
+    (".git/coderepo/written/", "Notes of the manifests, overlays, receipts and fetched directories that were written "
+     "into the checkout. As long as they are untracked and unchanged they are no code, and `omitted` lists them as "
+     "`own-output`."),
     ("DIR/.coderepo-*, .DIR.coderepo-*", "What a fetch has not proved yet; a later one takes away what a killed one "
      "left."),
 )  # fmt: skip
