@@ -6,9 +6,8 @@ Field by field this is `schema/run-manifest-1.json`; None stands where the docum
 from __future__ import annotations
 
 import sys
-from dataclasses import field
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from git_coderepo.errors import InvalidManifest
 from git_coderepo.manifest.writer import MANIFEST_LIMIT
@@ -17,6 +16,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from git_coderepo.objects import ObjectId
+
+
+# Contents may be megabytes: a `repr` shows that many bytes at the most.
+_SHOWN = 64
+
+
+def _short_repr(value: Any) -> str:
+    """Return the `repr` of a named tuple with its contents cut."""
+
+    def short(field: object) -> str:
+        if isinstance(field, bytes) and len(field) > _SHOWN:
+            return f"<{len(field)} bytes>"
+        if isinstance(field, tuple) and type(field) is tuple:
+            return "(" + ", ".join(map(short, field)) + ("," if len(field) == 1 else "") + ")"
+        return repr(field)
+
+    fields = ", ".join(f"{name}={short(field)}" for name, field in zip(value._fields, value, strict=True))
+    return f"{type(value).__name__}({fields})"
 
 
 class Run(NamedTuple):
@@ -91,7 +108,10 @@ class Overlay(NamedTuple):
     size: int
     files: int
     deleted: tuple[bytes, ...]
-    data: bytes | None = field(repr=False)
+    data: bytes | None
+
+    def __repr__(self) -> str:
+        return _short_repr(self)
 
 
 class LfsObject(NamedTuple):
@@ -111,7 +131,10 @@ class Lfs(NamedTuple):
     sha256: str
     size: int
     objects: tuple[LfsObject, ...]
-    data: bytes | None = field(repr=False)
+    data: bytes | None
+
+    def __repr__(self) -> str:
+        return _short_repr(self)
 
 
 class Special(NamedTuple):
@@ -127,7 +150,10 @@ class Subdirectory(NamedTuple):
 
     path: bytes
     tree: ObjectId
-    proof: tuple[bytes, ...] = field(repr=False)
+    proof: tuple[bytes, ...]
+
+    def __repr__(self) -> str:
+        return _short_repr(self)
 
 
 class Submodule(NamedTuple):
@@ -254,7 +280,10 @@ class Manifest(NamedTuple):
     code: Code
     environment: Environment
     producer: Producer
-    data: bytes = field(repr=False)
+    data: bytes
+
+    def __repr__(self) -> str:
+        return _short_repr(self)
 
     @property
     def digest(self) -> str:

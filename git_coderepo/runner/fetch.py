@@ -49,6 +49,8 @@ from git_coderepo.runner.writer import TreeWriter, WrittenTree
 Method = Callable[[BaseRequest], AbstractContextManager[Delivery]]
 # After which of its errors a run is looked for under its own reference.
 _GONE = (CommitMissing, OverlayMissing)
+# Seconds between two calls of `progress`: the line moves, and drawing it costs nothing that counts.
+_OFTEN = 0.1
 _OTHER_MANIFEST = "the manifest's overlay does not make the tree that the manifest names: one of them was altered"
 _OTHER_BYTES = "the platform, or something on the way, gave other bytes than the ones that were recorded"
 METHODS: Mapping[str, Method] = {"archive": archive_method, "git": git_method, "files": files_method}
@@ -372,11 +374,16 @@ def _write(
     with TreeWriter(directory, object_format=object_format, limits=limits, replaced=replaced) as writer:
         if source is not None:
             with source as delivery:
-                for count, entry in enumerate(delivery.entries):
+                told = 0.0
+                count = 0
+                for count, entry in enumerate(delivery.entries, 1):
                     writer.add(entry)
-                    if progress is not None and count % 256 == 0:
+                    if progress is not None and time.monotonic() - told >= _OFTEN:
                         progress(count, delivery.received())
+                        told = time.monotonic()
                 received = delivery.received()
+                if progress is not None:
+                    progress(count, received)
                 base_tree = writer.base_tree(delivery.gitlinks or wanted.gitlinks)
         gitlinks = wanted.gitlinks if wanted.gitlinks is not None else delivery.gitlinks
         writer.apply_overlay(overlay if overlay is not None else (), wanted.deleted, gitlinks)
