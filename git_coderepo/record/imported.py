@@ -132,18 +132,20 @@ def _look_at(root: str, via: str, git: Git) -> Imported:
     """Return the state of a checkout; its repository is only read, what has to be written goes to a scratch folder."""
     if not os.path.lexists(os.path.join(root, ".git")):
         return Imported(root, via)
-    with tempfile.TemporaryDirectory(prefix="git-coderepo-") as scratch:
-        request = Request(
-            here=True,
-            store_directory=os.fsencode(scratch),
-            allow_unreproducible=True,
-            tree_only=True,
-            scope=[b"."],
-        )
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix="git-coderepo-") as scratch:
+            request = Request(
+                here=True,
+                store_directory=os.fsencode(scratch),
+                allow_unreproducible=True,
+                tree_only=True,
+                scope=[b"."],
+            )
             there = take_snapshot(git.foreign(root), request)
-        except CodeRepoError as error:
-            return Imported(root, via, problem=error.message)
+    except CodeRepoError as error:
+        return Imported(root, via, problem=error.message)
+    except OSError as error:
+        return Imported(root, via, problem=error.strerror or str(error))
     commit = there.head.commit if there.head is not None else None
     return Imported(root, via, _remote_of(there), commit, there.tree, there.dirty)
 

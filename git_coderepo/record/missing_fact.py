@@ -48,6 +48,8 @@ def missing_fact(snapshot: Snapshot) -> MissingFact | None:
                 _ASK,
             ),
         )
+    if snapshot.scope:
+        return None  # the base may well have nothing of what is looked at
     if not snapshot.git.run("rev-parse", *tracking_arguments(settings, name)):
         return MissingFact(f"nothing was fetched from '{name}' yet", (f"git fetch {word}", _ASK))
     return MissingFact(

@@ -265,7 +265,12 @@ def _look_outside(snapshot: Snapshot, listing: bytes, request: Request, *, tople
     )
     is_converted = bool(others or drivers.difference((b"lfs",)))
     if request.thorough or is_converted:
-        listing = git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)
+        try:
+            listing = git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)
+        except GitFailed:
+            if is_converted:
+                raise
+            # A partial clone may lack trees: the rows that are known name links and DVC files all the same.
     links = b"120000 blob " in listing or b".dvc\0" in listing or b"dvc.lock\0" in listing
     if not (links or request.thorough or is_converted):
         return

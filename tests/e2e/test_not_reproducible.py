@@ -241,7 +241,7 @@ def test_untracked_files_are_a_rule_of_their_own(story: Story) -> None:
     story.repo.git("config", "coderepo.untracked", "refuse")
     story.place.user.run("run", "--", "true", cwd=story.repo.path)
     story.repo.write("- new.py", "x\n")
-    story.stops("'- new.py' is untracked, and 'coderepo.untracked' is 'refuse'", "git coderepo ignore '- new.py'")
+    story.stops("'- new.py' is untracked, and 'coderepo.untracked' is 'refuse'", "git coderepo ignore -- '- new.py'")
     story.repo.git("config", "coderepo.untracked", "ignore")
     story.place.user.run("run", "--", "true", cwd=story.repo.path)
     code = load(story.repo.git_dir() / "coderepo" / "current.json")["code"]
