@@ -248,14 +248,18 @@ class Cache:
     def shrink(self, size: int) -> int:
         """Remove trees that were not used for longest until the cache takes no more than `size` bytes; bytes freed.
 
-        What was written into stays, and so does what is in use.
+        What was written into stays, and so does what is in use: nobody asked for the removal of outputs.
         """
         kept = self.kept(measure=False)
         taken, freed = sum(each.size for each in kept), 0
         for each in reversed(kept):
             if taken - freed <= size:
                 break
-            if each.kind == "tree" and self.evict(each.key, each.name):
+            if each.kind != "tree":
+                continue
+            if self._is_touched(each.key, each.name):
+                self._set_aside(each.key, each.name)
+            elif self.evict(each.key, each.name):
                 freed += each.size
         return freed
 
@@ -295,6 +299,23 @@ class Cache:
         except TargetUnusable:
             return []
         return names
+
+    def _is_touched(self, key: str, name: str) -> bool:
+        """Whether something may have written into a tree since it was made, by the times of its paths."""
+        try:
+            with self._opened_key(key) as folder:
+                made = os.stat(f"{name}/size", dir_fd=folder, follow_symlinks=False).st_mtime_ns
+                tree = os.open(f"{name}/tree", OPEN_DIRECTORY, dir_fd=folder)
+                try:
+                    return any(
+                        os.stat(each, dir_fd=here, follow_symlinks=False).st_ctime_ns > made
+                        for _, folders, names, here in os.fwalk(".", dir_fd=tree)
+                        for each in (*folders, *names, ".")
+                    )
+                finally:
+                    os.close(tree)
+        except (OSError, TargetUnusable):
+            return False  # being removed, or there is nothing to lose
 
     def _hold(self, key: str, name: str) -> Entry | None:
         """Hold a generation for use; None where it is being removed."""
