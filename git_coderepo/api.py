@@ -90,8 +90,8 @@ def run(
     installed, or else that of the working directory (console scripts, `python -m`, notebooks). Where both are checkouts
     and differ, a warning names them.
 
-    Entering raises NotReproducible, NotACheckout, RegistrationError, InvalidManifest, GitFailed; leaving CodeRepoError
-    or OSError where the result cannot be written, unless the block itself raised: then that is logged.
+    Entering raises NotReproducible, NotACheckout, RegistrationError, InvalidManifest, GitFailed. Leaving raises
+    nothing: where the result cannot be told or written, that is logged.
     """
     words = own_command() if command is None else tuple(os.fsencode(word) for word in command)
     request = RunRequest(

@@ -172,8 +172,13 @@ class Git:
 
         What the environment says of places from here (`git --git-dir=x`: a relative GIT_DIR) is said from the root.
         """
+        relative = [
+            name for name in _PLACES if self.environment.get(name) and not self.environment[name].startswith("/")
+        ]
+        if not relative:
+            return self._with(directory=directory)  # the working directory may be gone
         here = os.fsdecode(os.path.abspath(self.directory if self.directory is not None else os.curdir))
-        places = {name: os.path.join(here, self.environment[name]) for name in _PLACES if self.environment.get(name)}
+        places = {name: os.path.join(here, self.environment[name]) for name in relative}
         return self._with(directory=directory, environment={**self.environment, **places})
 
     def with_environment(self, **names: str) -> Git:

@@ -190,9 +190,9 @@ def test_a_prune_meanwhile_takes_nothing_that_the_end_of_a_run_needs(checkout: R
     assert [result.edited for _, result in recorded(checkout) if result is not None] == [(b"train.py",)]
     done = script.run(
         "import glob\nwith coderepo.run():\n    for each in glob.glob('.git/coderepo/index.*'): os.unlink(each)\n",
-        checkout.path, status=1,
+        checkout.path,
     )  # fmt: skip
-    assert "CodeRepoError: what was edited cannot be told" in done.stderr
+    assert "what was edited cannot be told" in done.stderr
 
 
 def test_a_run_can_be_of_another_directory(checkout: Repo, script: Script, tmp_path: Path) -> None:
@@ -279,15 +279,15 @@ def test_what_cannot_be_recorded_does_not_begin(checkout: Repo, script: Script) 
     assert script.run(body, checkout.path).stdout == "the checkout is dirty, and 'coderepo.dirty' is 'refuse'\n"
 
 
-def test_a_result_that_cannot_be_written_is_an_error_and_never_hides_the_users_own(
+def test_a_result_that_cannot_be_written_is_said_and_never_hides_what_the_user_did(
     checkout: Repo, script: Script
 ) -> None:
     spoil = "    import shutil; shutil.rmtree('.git/coderepo/runs'); open('.git/coderepo/runs', 'w')\n"
-    done = script.run("with coderepo.run():\n" + spoil, checkout.path, status=1)
-    assert "CodeRepoError: the result of the run cannot be written" in done.stderr
+    done = script.run("with coderepo.run():\n" + spoil + "print('trained')\n", checkout.path)
+    assert "the result of the run cannot be written" in done.stderr and done.stdout == "trained\n"
     checkout.remove(".git/coderepo/runs")
     done = script.run("with coderepo.run():\n" + spoil + "    raise ValueError('mine')\n", checkout.path, status=1)
-    assert done.stderr.endswith("ValueError: mine\n") and "is not written down: the result" in done.stderr
+    assert done.stderr.endswith("ValueError: mine\n") and "the result of the run cannot be written" in done.stderr
 
 
 def test_one_block_is_one_run(checkout: Repo, script: Script) -> None:

@@ -139,7 +139,11 @@ def test_the_users_own_check_stops_it(checkout: Repo, program: Program) -> None:
     assert not (checkout.path / "started").exists()
     hook.write_text("#!/bin/sh\necho '# formatted' >> train.py\n")
     done = program.run("run", "--", "touch", "started", cwd=checkout.path, check=False)
-    assert done.status == 125 and "changed what was just recorded: 'train.py'" in done.errors
+    assert (
+        done.status == 125
+        and "the checkout changed after it was recorded, by the pre-run hook or another process: 'train.py'"
+        in done.errors
+    )
 
 
 def test_nothing_of_the_users_changes(checkout: Repo, program: Program) -> None:

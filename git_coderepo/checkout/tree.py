@@ -129,6 +129,15 @@ class PrivateIndex:
         if rows:
             self.git.run("update-index", "-z", "--index-info", stdin=b"".join(rows))
 
+    def read_tree(self, tree: ObjectId, marked: Sequence[bytes] = ()) -> None:
+        """Hold exactly what a tree holds; what is known of an unchanged file's times stays.
+
+        `marked` are paths that the user's index tells git not to look at, and that are to be looked at.
+        """
+        self.git.run("read-tree", "--reset", tree.hex)
+        self.there = True
+        self.unmark(marked)
+
     def unmark(self, paths: Sequence[bytes]) -> None:
         """Look at these paths again, whatever the user's index has them marked as."""
         for mark in ("--no-assume-unchanged", "--no-skip-worktree") if paths else ():
@@ -172,6 +181,17 @@ class PrivateIndex:
             "diff-files", "-z", "--name-only", "--ignore-submodules=dirty", *pathspecs(self.looked_at)
         )
         return sorted(path for path in output.split(b"\0") if path)
+
+    def others(self) -> list[bytes]:
+        """The paths on the disk that it does not hold and that are not ignored, raw; a repository ends in `/`.
+
+        Raises GitFailed, and CodeRepoError for a directory that cannot be read.
+        """
+        asked = self.git.start("ls-files", "-z", "--others", "--exclude-standard", *pathspecs(self.looked_at))
+        output = asked.checked()
+        if b"warning: could not open directory" in asked.stderr:
+            raise CodeRepoError(os.fsdecode(asked.stderr.splitlines()[0].removeprefix(b"warning: ")))
+        return [path for path in output.split(b"\0") if path]
 
 
 _NO_FILE = "it is neither a file nor a link"

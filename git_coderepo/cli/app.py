@@ -78,7 +78,10 @@ def program(
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command; gives its exit status. Nothing that goes wrong reaches the user as a traceback."""
+    """Run one command; gives its exit status. Nothing that goes wrong reaches the user as a traceback.
+
+    Once `run` or `exec` has run its command, that command's status is ours, whatever goes wrong afterwards.
+    """
     from git_coderepo.cli import verbs
 
     try:
@@ -87,18 +90,31 @@ def main(arguments: list[str]) -> int:
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except (KeyboardInterrupt, typer.Abort) as stopped:
+        if (passed := _passed_through()) is not None:
+            return passed
         if isinstance(stopped, KeyboardInterrupt):
             output.say("")
         return 130
     except BrokenPipeError:
+        if (passed := _passed_through()) is not None:
+            return passed
         # Whoever read us is gone; the interpreter must not try to flush again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except Exception as error:
+        if (passed := _passed_through()) is not None:
+            output.warn_afterwards(_in_words(error).message)
+            return passed
         status = output.fail(_in_words(error))
         # Where a command's own status comes through, ours must not be taken for it.
         verb = next((word for word in arguments if not word.startswith("-")), None)
         return NOT_RUN if verb in PASSING_THROUGH else status
+
+
+def _passed_through() -> int | None:
+    """The status of the command that `run` or `exec` ran to its end; None where there was none."""
+    process = sys.modules.get("git_coderepo.record.process")
+    return None if process is None else process.command_status()
 
 
 def _in_words(error: Exception) -> CodeRepoError:

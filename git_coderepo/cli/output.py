@@ -38,6 +38,20 @@ def warn(text: str) -> None:
     say(f"warning: {redact(text)}")
 
 
+def say_afterwards(text: str) -> None:
+    """A line after a command has run: where it cannot be printed, the command's status counts all the same."""
+    try:
+        say(text)
+    except (OSError, ValueError, AttributeError):
+        # Closed, or its disk is full: the interpreter would end with 120 where it cannot flush what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def warn_afterwards(text: str) -> None:
+    """A warning after a command has run; see `say_afterwards`."""
+    say_afterwards(f"warning: {redact(text)}")
+
+
 def hint(text: str) -> None:
     """A hint, unless GIT_ADVICE=0 switches them all off."""
     if os.environ.get("GIT_ADVICE", "1").lower() not in ("0", "false", "no", "off"):

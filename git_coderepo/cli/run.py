@@ -87,8 +87,10 @@ def run(
         announce=(lambda _: None) if quiet else _announce,
     )
     output.say_not_run(command[0], finished.status)
+    for text in finished.problems:
+        output.warn_afterwards(text)
     for path in finished.edited:
-        output.warn(f"'{os.fsdecode(path)}' was edited while it ran")
+        output.warn_afterwards(f"'{os.fsdecode(path)}' was edited while it ran")
     raise typer.Exit(_say_outputs(finished) or finished.status)
 
 
@@ -96,11 +98,11 @@ def _say_outputs(finished: Finished) -> int:
     """Say which declared outputs the run did not make; gives the status for that, 0 where the command's own counts."""
     made = finished.outputs
     for path in made.untouched:
-        output.warn(f"the command changed nothing in the output '{os.fsdecode(path)}'")
+        output.warn_afterwards(f"the command changed nothing in the output '{os.fsdecode(path)}'")
     for path, reason in made.unread:
-        output.warn(f"the output '{os.fsdecode(path)}' cannot be read: {reason}")
+        output.warn_afterwards(f"the output '{os.fsdecode(path)}' cannot be read: {reason}")
     for path in made.missing:
-        output.say(f"error: the output '{os.fsdecode(path)}' does not exist")
+        output.say_afterwards(f"error: the output '{os.fsdecode(path)}' does not exist")
     return 1 if made.missing and finished.status == 0 else 0
 
 

@@ -126,6 +126,8 @@ def result_rows(state: str, result: Result | None) -> list[tuple[str, str]]:
     if result.finished_on is not None:
         took = f", after {result.seconds:.0f} s" if result.seconds is not None else ""
         rows.append(("finished", local_time(result.finished_on) + took))
+    if result.unknown:
+        rows.append(("not known", ", ".join(result.unknown)))
     for name, paths in (("edited", result.edited), ("produced", result.produced)):
         rows += [(name, os.fsdecode(path)) for path in paths[:_SHOWN]]
         if len(paths) > _SHOWN:

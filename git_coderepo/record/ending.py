@@ -17,9 +17,16 @@ if TYPE_CHECKING:
 
 RESULT_VERSION = "1.0"
 
+# Bytes: enough for the status and some hundred paths.
+_RESERVED = 16 << 10
+
 
 class Ending:
-    """The result at `path`: there from the start without an end, so that a run that was killed is seen as such."""
+    """The result at `path`: there from the start without an end, so that a run that was killed is seen as such.
+
+    A context manager. The space of the result is reserved at the start, by a file that takes its place at the end: a
+    run may end because the disk is full. Its directory is held open: the checkout may be moved meanwhile.
+    """
 
     def __init__(self, path: bytes, id: str, started: float) -> None:
         self.path = path
@@ -36,10 +43,35 @@ class Ending:
             "pid": os.getpid(),
             "host": socket.gethostname(),
         }
+        self._pid = os.getpid()
+        self._folder = self._reserve = -1
+        self._name = b"%s.%d.%s.tmp" % (os.path.basename(path), os.getpid(), os.urandom(4).hex().encode())
+
+    def __enter__(self) -> Ending:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._reserve >= 0 and os.getpid() == self._pid:
+            try:
+                os.unlink(self._name, dir_fd=self._folder)
+            except OSError:
+                pass  # it became the result, or the whole place is gone
+        for descriptor in (self._folder, self._reserve):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._folder = self._reserve = -1
 
     def begin(self) -> None:
-        """It runs. Raises CodeRepoError where that cannot be written, and so does `end`."""
-        self._write()
+        """Write that it runs. Raises CodeRepoError where that, or the space for its end, cannot be written."""
+        try:
+            write_whole(self.path, self._encoded())
+            self._folder = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._reserve = os.open(self._name, flags, 0o666, dir_fd=self._folder)
+            # No zeros: a file system that compresses would keep no space for them.
+            _write_at_start(self._reserve, os.urandom(_RESERVED))
+        except OSError as error:
+            raise _unwritten(error) from None
 
     def end(
         self,
@@ -48,23 +80,56 @@ class Ending:
         edited: Sequence[bytes],
         produced: Sequence[bytes],
         outputs: Sequence[Mapping[str, object]],
+        unknown: Sequence[str] = (),
     ) -> None:
-        """What is known now; `outputs` are the `files` of `outputs.MadeOutputs`."""
+        """Write what is known now: `outputs` are the `files` of `outputs.MadeOutputs`, `unknown` the names of the
+        fields that could not be told.
+
+        Raises CodeRepoError where that cannot be written, or only the status and not the paths.
+        """
+        self.document.update(finishedOn=_time(time.time()), status=status, signal=died_of)
+        short = self._encoded(unknown=["edited", "produced", "outputs"])
         self.document.update(
-            finishedOn=_time(time.time()),
-            status=status,
-            signal=died_of,
             edited=[path_value(path) for path in edited],
             produced=[path_value(path) for path in produced],
             outputs=list(outputs),
         )
-        self._write()
-
-    def _write(self) -> None:
+        whole = self._encoded(unknown=list(unknown)) if unknown else self._encoded()
+        lost: OSError | None = None
         try:
-            write_whole(self.path, (json.dumps(self.document, indent=2, ensure_ascii=False) + "\n").encode())
+            try:
+                _write_at_start(self._reserve, whole)
+            except OSError as error:
+                lost = error
+                _write_at_start(self._reserve, short)
+            try:
+                os.rename(self._name, os.path.basename(self.path), src_dir_fd=self._folder, dst_dir_fd=self._folder)
+            except FileNotFoundError:
+                write_whole(self.path, whole)  # a prune took the reserved file, which may be old
         except OSError as error:
-            raise CodeRepoError(f"the result of the run cannot be written: {error.strerror}") from None
+            raise _unwritten(error) from None
+        if lost is not None:
+            raise CodeRepoError(f"the paths of the result cannot be written, only its status: {_words(lost)}")
+
+    def _encoded(self, **more: object) -> bytes:
+        return (json.dumps({**self.document, **more}, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _write_at_start(descriptor: int, data: bytes) -> None:
+    """Make this the whole of a file, and sync it; the blocks that the file has are used again. Raises OSError."""
+    written = 0
+    while written < len(data):
+        written += os.pwrite(descriptor, data[written:], written)
+    os.ftruncate(descriptor, len(data))
+    os.fsync(descriptor)
+
+
+def _unwritten(error: OSError) -> CodeRepoError:
+    return CodeRepoError(f"the result of the run cannot be written: {_words(error)}")
+
+
+def _words(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _time(seconds: float) -> str:

@@ -146,9 +146,16 @@ def _recorded(
         from git_coderepo.record.document import write_record
 
         return write_record(snapshot, now=time.time(), git_version=None, command=command, build_key=build_key)
-    from git_coderepo.record.publish import recorded
+    from git_coderepo.record.publish import recorded, withdraw
+    from git_coderepo.record.watch import Watch, refuse_changes
 
-    return recorded(snapshot, now=time.time(), git_version=None, say=say, command=command, build_key=build_key)
+    with Watch(snapshot) as watch:
+        record = recorded(snapshot, now=time.time(), git_version=None, say=say, command=command, build_key=build_key)
+        found = watch.since_snapshot()
+        if found:
+            withdraw(snapshot, record, say)
+            refuse_changes(found, "while it was being published")
+    return record
 
 
 def _say(text: str) -> None:

@@ -141,14 +141,13 @@ class ActiveRun:
         status, died_of = _ending(error)
         try:
             self.finished = self._recording.end(status, died_of, self._named_outputs())
-        except (CodeRepoError, OSError) as problem:
-            if error is None:
-                raise
-            # What the user's own code raised is not to be lost behind it.
+            self._recording.close()
+        except Exception as problem:
+            # The block has run: what it did, or raised, must not be lost behind this.
             _log.error("how the run %s ended is not written down: %s", self.id, problem)
             return
-        finally:
-            self._recording.close()
+        for text in self.finished.problems:
+            _log.warning("%s (run %s)", text, self.id)
         for path in self.finished.edited:
             _log.warning("'%s' was edited while the run %s went on", os.fsdecode(path), self.id)
         made = self.finished.outputs

@@ -172,6 +172,17 @@ def unpublish(source: CodeSource, git: Git, id: str) -> None:
     push_reference(source, git, f":{reference_of(id)}")
 
 
+def withdraw(snapshot: Snapshot, record: Record, say: Callable[[str], None]) -> None:
+    """Take back the publication of a run that does not start; `say` hears where that is not possible."""
+    if Manifest.parse(record.data).code.snapshot_ref is None:
+        return
+    assert snapshot.source is not None
+    try:
+        unpublish(snapshot.source, snapshot.git_with_store, record.id)
+    except CodeRepoError as error:
+        say(f"warning: '{reference_of(record.id)}' stays on the platform, of a run that did not start: {error.message}")
+
+
 def push_reference(source: CodeSource, git: Git, refspec: str) -> None:
     """Push with the user's own git where their remote leads to the place from which a runner fetches."""
     platform = source.platform()

@@ -7,10 +7,10 @@ import subprocess
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from git_coderepo.checkout.output_file import OutputFile
-from git_coderepo.errors import NotReproducible
+from git_coderepo.errors import CodeRepoError, NotReproducible
 from git_coderepo.git import Git, check_version, version
 from git_coderepo.git import shown as shown_command
 from git_coderepo.record.build_key import build_key
@@ -20,8 +20,8 @@ from git_coderepo.record.ending import Ending
 from git_coderepo.record.imported import look_for_imports
 from git_coderepo.record.keep import refuse_tracked, say_left, write_manifest
 from git_coderepo.record.outputs import DeclaredOutputs, MadeOutputs, travelling_outputs, without_outputs
-from git_coderepo.record.process import VARIABLE_LIMIT
-from git_coderepo.record.publish import recorded
+from git_coderepo.record.process import VARIABLE_LIMIT, Interrupted, interruptible
+from git_coderepo.record.publish import recorded, withdraw
 from git_coderepo.record.remarks import remarks
 from git_coderepo.record.runs import Runs
 from git_coderepo.record.shared_store import SharedStore
@@ -29,7 +29,7 @@ from git_coderepo.record.sharing import share_snapshot
 from git_coderepo.record.snapshot import Request
 from git_coderepo.record.submodules import omission_lines, unreproducible
 from git_coderepo.record.taking import take_snapshot
-from git_coderepo.record.watch import Watch
+from git_coderepo.record.watch import Watch, refuse_changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from git_coderepo.record.snapshot import Snapshot
 
 PARENT = "CODEREPO_RUN_ID"
+
+# So often a snapshot is taken before a checkout that keeps changing is refused.
+_ATTEMPTS = 4
 
 
 @dataclass(frozen=True)
@@ -56,25 +59,35 @@ class RunRequest:
 
 
 class Finished(NamedTuple):
-    """How it ended: `status` as a shell sees it, `edited` and `produced` raw paths, and what became of its outputs."""
+    """How it ended: `status` as a shell sees it, `edited` and `produced` raw paths, what became of its outputs, and
+    `problems`: why something is not known.
+    """
 
     id: str
     status: int
     edited: tuple[bytes, ...]
     produced: tuple[bytes, ...]
     outputs: MadeOutputs = MadeOutputs([])
+    problems: tuple[str, ...] = ()
 
 
 class Recording:
     """A run that goes on; a context manager, at whose start it is recorded and the user's own checks have passed.
 
     `say` hears what the user should know before it starts; `ask` puts a question to them, None where there is nobody to
-    ask. Entering raises CodeRepoError where the run could not be
-    recorded or a check failed: then nothing may be started. Leaving without `end` leaves a run without an end behind.
+    ask. A run `elsewhere` has a copy of the snapshot, so that the checkout may change meanwhile. Entering raises
+    CodeRepoError where the run could not be recorded or a check failed: then nothing may be started. Leaving without
+    `end` leaves a run without an end behind.
     """
 
     def __init__(
-        self, git: Git, request: RunRequest, *, say: Callable[[str], None], ask: Callable[[str], bool] | None = None
+        self,
+        git: Git,
+        request: RunRequest,
+        *,
+        say: Callable[[str], None],
+        ask: Callable[[str], bool] | None = None,
+        elsewhere: bool = False,
     ) -> None:
         self.git = git
         self.request = request
@@ -83,13 +96,20 @@ class Recording:
         self.variables: dict[str, str | None] = {}
         self._say = say
         self._ask = ask
+        self._elsewhere = elsewhere
         self._stack = ExitStack()
         self._outputs = DeclaredOutputs()
 
     def __enter__(self) -> Recording:
-        with ExitStack() as stack:
-            self._start(stack)
-            self._stack = stack.pop_all()
+        # Said when all is done: what a message goes to may be a log in the checkout, which must not change meanwhile.
+        said: dict[str, None] = {}
+        try:
+            with ExitStack() as stack:
+                self._start(stack, lambda text: said.setdefault(text))
+                self._stack = stack.pop_all()
+        finally:
+            for text in said:
+                self._say(text)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -99,7 +119,7 @@ class Recording:
         """What was kept for the end of the run is no longer needed."""
         self._stack.close()
 
-    def _start(self, stack: ExitStack) -> None:
+    def _start(self, stack: ExitStack, say: Callable[[str], None]) -> None:
         git, request = self.git, self.request
         if request.name is not None:
             check_name(request.name)
@@ -110,40 +130,28 @@ class Recording:
             refuse_tracked(git, output)
             request.snapshot.output = output.path
         git_version = check_version(git)
-        self.snapshot = snapshot = take_snapshot(git, request.snapshot)
+        self._take(stack, git_version, say)
+        snapshot, record = self.snapshot, self.record
         assert snapshot.layout is not None and snapshot.settings is not None
-        if request.interpreter is not None:
-            look_for_imports(snapshot, git, request.interpreter)
-        for text in remarks(snapshot, request.snapshot):
-            self._say(f"warning: {text}")
         store = SharedStore.of(snapshot.settings)
         runs = Runs(snapshot.layout)
-        key = build_key(snapshot)
-        self.record = record = recorded(
-            snapshot,
-            say=self._say,
-            ask=self._ask,
-            now=time.time(),
-            git_version=git_version,
-            name=request.name,
-            parent=self._parent(),
-            command=redacted(request.command) if request.command is not None else None,
-            build_key=key.digest if key is not None else None,
-        )
+        for text in remarks(snapshot, request.snapshot):
+            say(f"warning: {text}")
         for text in omission_lines(snapshot):
-            self._say(f"warning: {text}")
+            say(f"warning: {text}")
         for error in unreproducible(snapshot):
-            self._say(f"warning: no runner can get this back: {error.message}")
-        self._watch = stack.enter_context(Watch(snapshot))
+            say(f"warning: no runner can get this back: {error.message}")
         path = runs.write(record)
         runs.write_current(record)
         if output is not None:
-            say_left(write_manifest(record, output, snapshot.layout).left, runs.overlays, self._say)
+            say_left(write_manifest(record, output, snapshot.layout).left, runs.overlays, say)
         self.variables = run_variables(record, snapshot, path)
-        _check(git, self.environment, self._watch)
+        _check(git, self.environment)
         if store is not None:
-            share_snapshot(snapshot, store, self._say)
-        self._ending = Ending(runs.result_path_of(record.id), record.id, time.time())
+            share_snapshot(snapshot, store, say)
+        if not self._elsewhere:
+            refuse_changes(self._watch.edited(), "after it was recorded, by the pre-run hook or another process")
+        self._ending = stack.enter_context(Ending(runs.result_path_of(record.id), record.id, time.time()))
         self._ending.begin()
 
     def declare(self, outputs: Sequence[tuple[bytes, bytes]]) -> None:
@@ -161,11 +169,43 @@ class Recording:
             self._say(f"hint: git coderepo ignore {shown_command([cure])}")
         self._outputs.look(path for _, path in outputs)
 
-    def _parent(self) -> str | None:
+    def _take(self, stack: ExitStack, git_version: str, say: Callable[[str], None]) -> None:
+        """Take the snapshot and make its record, again where a file changed meanwhile. Raises NotReproducible."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            with ExitStack() as tried:
+                self.snapshot = snapshot = take_snapshot(self.git, self.request.snapshot)
+                self._watch = tried.enter_context(Watch(snapshot))
+                if self.request.interpreter is not None:
+                    look_for_imports(snapshot, self.git, self.request.interpreter)
+                self.record = self._recorded(snapshot, git_version, say)
+                found = [] if self._elsewhere else self._watch.since_snapshot()
+                if not found:
+                    stack.enter_context(tried.pop_all())
+                    return
+                withdraw(snapshot, self.record, say)
+                if attempt == _ATTEMPTS:
+                    refuse_changes(found, f"while the snapshot was taken, {_ATTEMPTS} times")
+
+    def _recorded(self, snapshot: Snapshot, git_version: str, say: Callable[[str], None]) -> Record:
+        key = build_key(snapshot)
+        command = self.request.command
+        return recorded(
+            snapshot,
+            say=say,
+            ask=self._ask,
+            now=time.time(),
+            git_version=git_version,
+            name=self.request.name,
+            parent=self._parent(say),
+            command=redacted(command) if command is not None else None,
+            build_key=key.digest if key is not None else None,
+        )
+
+    def _parent(self, say: Callable[[str], None]) -> str | None:
         """The run that this one is started in."""
         parent = self.git.environment.get(PARENT)
         if parent and not is_uuid7(parent):
-            self._say(f"warning: '{parent}' in {PARENT} is the id of no run: it is not recorded as the parent")
+            say(f"warning: '{parent}' in {PARENT} is the id of no run: it is not recorded as the parent")
             return None
         return parent or None
 
@@ -185,19 +225,41 @@ class Recording:
         status: int,
         died_of: str | None = None,
         outputs: Sequence[tuple[bytes, bytes]] = (),
-        *,
-        elsewhere: bool = False,
     ) -> Finished:
         """Write down how it ended: `status` as a shell sees it, the signal's name, (path to record, path to read)s.
 
         Of a run that was `elsewhere` nothing was edited, whatever happened in the checkout meanwhile; what is declared
-        as output is not code that was edited. Raises CodeRepoError where that cannot be written.
+        as output is not code that was edited. Nothing is raised for what cannot be told or written: the command has
+        run, and the `problems` of the answer say so.
         """
-        edited, produced = ([], []) if elsewhere else (self._watch.changed(), self._watch.new())
-        edited = without_outputs(self.snapshot, edited, [os.path.abspath(path) for _, path in outputs])
-        made = self._outputs.made(outputs)
-        self._ending.end(status, died_of, edited, produced, made.files)
-        return Finished(self.record.id, status, tuple(edited), tuple(produced), made)
+        problems: list[str] = []
+        unknown: list[str] = []
+
+        def known(name: str, words: str, find: Callable[[], list[Any]]) -> list[Any]:
+            try:
+                with interruptible():
+                    return find()
+            except (CodeRepoError, OSError, Interrupted) as error:
+                problems.append(f"{words}: {_reason(error)}")
+                unknown.append(name)
+                return []
+
+        edited, produced = [], []
+        if not self._elsewhere:
+            declared = [path for _, path in outputs]
+            edited = known(
+                "edited",
+                "what was edited is not known",
+                lambda: without_outputs(self.snapshot, self._watch.changed(), declared),
+            )
+            produced = known("produced", "what was produced is not known", self._watch.new)
+        hashed = known("outputs", "the digests of the outputs are not known", lambda: [self._outputs.made(outputs)])
+        made: MadeOutputs = hashed[0] if hashed else MadeOutputs([])
+        try:
+            self._ending.end(status, died_of, edited, produced, made.files, unknown)
+        except CodeRepoError as error:
+            problems.append(error.message)
+        return Finished(self.record.id, status, tuple(edited), tuple(produced), made, tuple(problems))
 
 
 def run_variables(record: Record, snapshot: Snapshot, path: bytes) -> dict[str, str | None]:
@@ -219,8 +281,8 @@ def changed(environment: Mapping[str, str], variables: Mapping[str, str | None])
     return found
 
 
-def _check(git: Git, environment: Mapping[str, str], watch: Watch) -> None:
-    """The user's own pre-run hooks; one that fails, or that changed what was recorded, stops the run."""
+def _check(git: Git, environment: Mapping[str, str]) -> None:
+    """Run the user's own pre-run hooks; raises NotReproducible where one fails."""
     numbers, _ = version(git)
     if numbers >= (2, 36):
         unknown = ["--allow-unknown-hook-name"] if numbers >= (2, 54) else []
@@ -233,9 +295,11 @@ def _check(git: Git, environment: Mapping[str, str], watch: Watch) -> None:
     done = subprocess.run(arguments, env=dict(environment), cwd=git.directory, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
         raise NotReproducible(f"the pre-run hook ended with status {done.returncode}: nothing was run")
-    edited = watch.changed()
-    if edited:
-        names = ", ".join(f"'{os.fsdecode(path)}'" for path in edited[:5])
-        raise NotReproducible(
-            f"the pre-run hook changed what was just recorded: {names}", hints=["look at it, and run again"]
-        )
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, CodeRepoError):
+        return error.message
+    if isinstance(error, OSError):
+        return (error.strerror or str(error)).lower()
+    return "interrupted"

@@ -20,7 +20,8 @@ class Output(NamedTuple):
 class Result(NamedTuple):
     """How a run ended: `finished_on` is None while it runs, or for ever where it was killed; `status` as in a shell.
 
-    Times are `YYYY-MM-DDTHH:MM:SSZ`, paths raw.
+    Times are `YYYY-MM-DDTHH:MM:SSZ`, paths raw. `unknown` are the names of the fields (`edited`, `produced`, `outputs`)
+    that could not be told at the end.
     """
 
     started_on: str
@@ -32,6 +33,7 @@ class Result(NamedTuple):
     outputs: tuple[Output, ...]
     pid: int
     host: str
+    unknown: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, data: bytes) -> Result | None:
@@ -51,6 +53,7 @@ class Result(NamedTuple):
                 ),
                 pid=int(document["pid"]),
                 host=_text(document["host"]),
+                unknown=tuple(_text(each) for each in document.get("unknown", ())),
             )
         except (ValueError, TypeError, KeyError, RecursionError):
             return None

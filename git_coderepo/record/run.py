@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -38,17 +39,18 @@ def run_recorded(
     recorded, right before the command starts. Raises CodeRepoError where it could not be recorded, a check failed, or
     there is no such place: then nothing was started.
     """
-    with Recording(git, request, say=say, ask=ask) as running, ExitStack() as stack:
+    with Recording(git, request, say=say, ask=ask, elsewhere=place is not None) as running, ExitStack() as stack:
         where = Place()
         if place is not None:
             try:
                 where = stack.enter_context(place(running))
             except CodeRepoError:
-                running.end(NOT_STARTED, elsewhere=True)
+                running.end(NOT_STARTED)
                 raise
-        declared = [(path, path) for path in dict.fromkeys(outputs)]
+        # Absolute: the directory may be gone at the end.
+        declared = [(path, os.path.abspath(path)) for path in dict.fromkeys(outputs)]
         running.declare(declared)
         announce(running)
         environment = changed(running.environment, where.variables)
         status, died_of = execute(command, environment, directory=where.directory, descriptors=where.descriptors)
-        return running.end(status, died_of, declared, elsewhere=place is not None)
+        return running.end(status, died_of, declared)

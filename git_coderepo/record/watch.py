@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from git_coderepo.checkout.own_files import own_files
-from git_coderepo.checkout.scope import pathspecs
-from git_coderepo.checkout.status import read_status, start_status
 from git_coderepo.checkout.tree import PrivateIndex
+from git_coderepo.errors import CodeRepoError, NotReproducible
 from git_coderepo.record.snapshot import UNREADABLE, Snapshot
 from git_coderepo.record.submodules import snapshots_in
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class Watch:
-    """A context manager that knows the snapshot's files by private indexes; paths are raw, from the checkout's root."""
+    """A context manager that knows the snapshot's files by private indexes; paths are raw, from the checkout's root.
+
+    The indexes hold the snapshot's own ids, whatever is on the disk or in the user's index by then: a file that changed
+    since it was hashed is found, even if that was before the watch began.
+    """
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshots = [(b"", snapshot), *snapshots_in(snapshot)]
@@ -23,10 +31,14 @@ class Watch:
     def __enter__(self) -> Watch:
         with ExitStack() as stack:
             for place, each in self._snapshots:
-                assert each.layout is not None and each.store is not None
+                assert each.layout is not None and each.store is not None and each.tree is not None
                 index = stack.enter_context(PrivateIndex(each.git, each.layout, each.store, each.looked_at))
-                index.drop([path for path, reason in each.omitted if reason == UNREADABLE])
-                index.take(each.taken, keep=each.keeps_contents)
+                if each.keeps_contents:
+                    index.read_tree(each.tree, [change.path for change in each.taken if change.marked])
+                else:
+                    # The tree was not written: what is too large to travel is only hashed.
+                    index.drop([path for path, reason in each.omitted if reason == UNREADABLE])
+                    index.take(each.taken, keep=False)
                 self._indexes.append((place, index))
             self._stack = stack.pop_all()
         return self
@@ -35,19 +47,69 @@ class Watch:
         self._stack.close()
 
     def changed(self) -> list[bytes]:
-        """The paths of the snapshot that are other on the disk now, sorted."""
+        """The paths of the snapshot that are other on the disk now, sorted. Raises CodeRepoError, GitFailed."""
+        self._require_work_tree()
         return sorted(place + path for place, index in self._indexes for path in index.changed())
 
     def new(self) -> list[bytes]:
-        """The untracked paths that were not there when the snapshot was taken."""
+        """The paths that the snapshot lacks and that were not there when it was taken, committed or not.
+
+        Ignored ones do not count. Raises as `changed`.
+        """
+        self._require_work_tree()
         found = []
-        for place, each in self._snapshots:
-            assert each.status is not None and each.layout is not None and each.store is not None
+        for (place, each), (_, index) in zip(self._snapshots, self._indexes, strict=True):
+            assert each.status is not None
             before = {change.path for change in each.status.changes if change.untracked}
-            # From the root: who runs in this very process may stand elsewhere by now.
-            git = each.git.at(each.layout.toplevel).with_settings(each.store.lfs_setting)
-            now = read_status(start_status(git, pathspecs(each.looked_at))).changes
-            new = [change.path for change in now if change.untracked and change.path not in before]
+            assert each.layout is not None
+            new = [path for path in index.others() if path not in before]
             own = own_files(each.layout, new, keep=False).paths
             found += [place + path for path in new if path not in own]
         return found
+
+    def edited(self) -> list[bytes]:
+        """What changed before anything was started, without the files that our messages go to."""
+        return self._foreign(self.changed())
+
+    def since_snapshot(self) -> list[bytes]:
+        """As `edited`, with what appeared."""
+        return self._foreign([*self.changed(), *self.new()])
+
+    def _foreign(self, paths: list[bytes]) -> list[bytes]:
+        layout = self._snapshots[0][1].layout
+        assert layout is not None
+        messages = [os.fstat(number) for number in (1, 2) if _is_open(number)]
+        return [path for path in paths if not any(_is_file(layout.toplevel + b"/" + path, each) for each in messages)]
+
+    def _require_work_tree(self) -> None:
+        layout = self._snapshots[0][1].layout
+        assert layout is not None
+        if not os.path.isdir(layout.toplevel):
+            raise CodeRepoError(f"the work tree '{os.fsdecode(layout.toplevel)}' no longer exists")
+
+
+def refuse_changes(paths: Sequence[bytes], when: str) -> None:
+    """Raise NotReproducible where files of a snapshot changed before anything was started."""
+    if not paths:
+        return
+    names = ", ".join(f"'{os.fsdecode(path)}'" for path in paths[:5])
+    more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
+    raise NotReproducible(
+        f"the checkout changed {when}: {names}{more}; nothing was run",
+        hints=["run it again when nothing writes there", "or leave a log out: git coderepo ignore PATH"],
+    )
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def _is_file(path: bytes, facts: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.lstat(path), facts)
+    except OSError:
+        return False
