@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from git_coderepo.errors import CodeRepoError, GitNotFound, NotACheckout
@@ -17,6 +18,8 @@ from git_coderepo.record.program import run_directory
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from git_coderepo.manifest.model import Manifest
+    from git_coderepo.record.inprocess import ActiveRun
     from git_coderepo.record.snapshot import Snapshot
 
 _log = logging.getLogger("git_coderepo")
@@ -37,7 +40,7 @@ class CodeRepoRunContext:
 
     def in_context(self) -> bool:
         """Whether there is anything to say: the environment tells of a run, or the checkout is registered."""
-        if any(os.environ.get(name) for name in _VARIABLES):
+        if _current_run() is not None or any(os.environ.get(name) for name in _VARIABLES):
             return True
         try:
             return _is_registered(Git(run_directory(_say)))
@@ -50,6 +53,9 @@ class CodeRepoRunContext:
     def tags(self) -> dict[str, str]:
         """The tags; none where they cannot be known."""
         try:
+            run = _current_run()
+            if run is not None:
+                return _manifest_tags(run.manifest)  # the environment may tell of another thread's
             if any(os.environ.get(name) for name in _VARIABLES):
                 return _inherited(os.environ)
             return self._recorded()
@@ -100,9 +106,7 @@ def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
 
     manifest = inherited_manifest(environment)
     if manifest is not None:
-        head = manifest.code.head
-        commit = None if head is None else head.commit.hex
-        return _tags(manifest.run.id, commit, manifest.code.snapshot_tree.hex, manifest.code.dirty)
+        return _manifest_tags(manifest)
     _log.warning("CODEREPO_RUN_ID is set and no CODEREPO_MANIFEST: whether the code was dirty is not known")
     found = {
         "coderepo.run": environment.get("CODEREPO_RUN_ID", ""),
@@ -110,6 +114,18 @@ def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
         "coderepo.tree": environment.get("CODEREPO_TREE", ""),
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _current_run() -> ActiveRun | None:
+    """The run of this process around this code; there is none where nobody imported what begins one."""
+    inprocess = sys.modules.get("git_coderepo.record.inprocess")
+    return None if inprocess is None else inprocess.current_run()
+
+
+def _manifest_tags(manifest: Manifest) -> dict[str, str]:
+    head = manifest.code.head
+    commit = None if head is None else head.commit.hex
+    return _tags(manifest.run.id, commit, manifest.code.snapshot_tree.hex, manifest.code.dirty)
 
 
 def _tags(run: str, commit: str | None, tree: str, dirty: bool) -> dict[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from git_coderepo.errors import CodeRepoError, GitNotFound, NotACheckout
@@ -20,6 +22,65 @@ if TYPE_CHECKING:
     from git_coderepo.record.recording import Finished, RunRequest
 
 _log = logging.getLogger("git_coderepo")
+_NAMES = ("CODEREPO_RUN_ID", "CODEREPO_MANIFEST", "CODEREPO_TREE", "CODEREPO_COMMIT", "CODEREPO_MANIFEST_JSON")
+
+
+class _Environment:
+    """What os.environ says of the runs of this process, which may end in any order.
+
+    `os.environ` belongs to the whole process: it tells of the run that began last and goes on, and of none afterwards.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._open: list[ActiveRun] = []
+        self._outside: dict[str, str | None] = {}
+
+    def begin(self, run: ActiveRun) -> bool:
+        """Tell of a run; whether another one goes on that is not one that it was started in."""
+        with self.lock:
+            if not self._open:
+                self._outside = {name: os.environ.get(name) for name in _NAMES}
+            others = [each for each in self._open if not run.is_within(each)]
+            self._open.append(run)
+            self._tell()
+            return bool(others)
+
+    def end(self, run: ActiveRun) -> None:
+        """Tell of it no longer."""
+        with self.lock:
+            self._open.remove(run)
+            self._tell()
+
+    def around(self, run: ActiveRun | None) -> dict[str, str]:
+        """The environment of what is started in a run; None: in the process itself, whatever runs go on in it."""
+        with self.lock:
+            found: dict[str, str | None] = dict(os.environ)
+            if self._open:
+                found.update(self._outside)
+            found.update(run.variables if run is not None else {})
+            return {name: value for name, value in found.items() if value is not None}
+
+    def _tell(self) -> None:
+        told = {**self._outside, **(self._open[-1].variables if self._open else {})}
+        for name, value in told.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+_environment = _Environment()
+# A thread begins with an empty context; a task of asyncio with that of what made it.
+_current: ContextVar[ActiveRun | None] = ContextVar("git_coderepo_run", default=None)
+
+
+def current_run() -> ActiveRun | None:
+    """The innermost run that goes on around this code: of this thread, or of this asyncio task and what made it."""
+    run = _current.get()
+    while run is not None and run.has_ended:
+        run = run.outer
+    return run
 
 
 class ActiveRun:
@@ -27,7 +88,8 @@ class ActiveRun:
 
     `recorded` is whether this process wrote it down: on a runner it is the run whose manifest the environment has, and
     nothing is written. `directory` is where the run was started; None until then, unless the caller named it.
-    `finished` is how it ended, None until then and on a runner.
+    `finished` is how it ended, None until then and on a runner. `outer` is the run of this process in which it was
+    started, and `variables` are what the environment says of it.
     """
 
     def __init__(self, directory: str | None, request: RunRequest, outputs: tuple[str | os.PathLike[str], ...]) -> None:
@@ -38,8 +100,10 @@ class ActiveRun:
         self._outputs: list[bytes] = []
         self._manifest: Manifest | None = None
         self._recording: Recording | None = None
-        self._environment: dict[str, str | None] = {}
         self._pid = 0
+        self.variables: dict[str, str | None] = {}
+        self.outer: ActiveRun | None = None
+        self.has_ended = False
 
     @property
     def manifest(self) -> Manifest:
@@ -74,11 +138,28 @@ class ActiveRun:
         """Whether this process wrote the run down."""
         return self._recording is not None
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment for a process that belongs to this run, while others go on in this process."""
+        return _environment.around(self)
+
+    def is_within(self, other: ActiveRun) -> bool:
+        """Whether this run was started in another one, or is it."""
+        run: ActiveRun | None = self
+        while run is not None and run is not other:
+            run = run.outer
+        return run is not None
+
     def outputs(self, *paths: str | os.PathLike[str]) -> None:
         """Keep the digests of these files, and of all files below these folders, as they are at the end of the run.
 
-        A relative path is seen from the present directory. On a runner there is no record that could keep them.
+        A relative path is seen from the present directory. On a runner there is no record that could keep them, and
+        none after the run has ended: that is logged.
         """
+        if self.has_ended and paths:
+            names = ", ".join(f"'{os.fsdecode(path)}'" for path in paths)
+            _log.warning("the run %s has ended: the digests of %s are not kept", self.id, names)
+            return
         if self._manifest is not None and not self.recorded and paths:
             _log.warning("the run %s is recorded elsewhere: the digests of its outputs are not kept", self.id)
             return
@@ -100,9 +181,11 @@ class ActiveRun:
         if self._manifest is not None:
             raise CodeRepoError("a run begins only once", hints=["with coderepo.run() as another: …"])
         named = self.directory
+        self.outer = current_run()
         try:
             directory = self.directory = run_directory(_log_warning) if named is None else named
-            recording = Recording(Git(directory), self._request, say=_log_warning)
+            around = _environment.around(self.outer)
+            recording = Recording(Git(directory, environment=around), self._request, say=_log_warning)
             recording.__enter__()
         except (NotACheckout, GitNotFound) as error:
             manifest = inherited_manifest(os.environ)
@@ -113,7 +196,7 @@ class ActiveRun:
                 raise
             self._manifest = manifest
             commit = self.commit
-            variables: dict[str, str | None] = {
+            self.variables = {
                 "CODEREPO_RUN_ID": self.id,
                 "CODEREPO_TREE": self.tree.hex,
                 "CODEREPO_COMMIT": commit.hex if commit is not None else "",
@@ -121,10 +204,15 @@ class ActiveRun:
         else:
             self._recording = recording
             self._manifest = Manifest.parse(recording.record.data)
-            variables = recording.variables
+            self.variables = recording.variables
         self._pid = os.getpid()
-        self._environment = {name: os.environ.get(name) for name in variables}
-        _set(variables)
+        _current.set(self)
+        if _environment.begin(self):
+            _log.warning(
+                "the run %s overlaps another one in this process, and os.environ tells of one only: "
+                "subprocess.run(…, env=run.environment) tells a process of its run",
+                self.id,
+            )
         self.outputs(*self._wanted)
         if self._recording is not None:
             self._recording.declare(self._named_outputs())
@@ -135,10 +223,16 @@ class ActiveRun:
     ) -> None:
         if os.getpid() != self._pid:
             return  # a fork of the process that began it
-        _set(self._environment)
+        self.has_ended = True
+        _environment.end(self)
+        if _current.get() is self:
+            _current.set(self.outer)
         if self._recording is None:
             return
         status, died_of = _ending(error)
+        for path in self._outputs:
+            if not os.path.lexists(path):
+                _log.warning("the output '%s' of the run %s does not exist", os.fsdecode(path), self.id)
         try:
             self.finished = self._recording.end(status, died_of, self._named_outputs())
             self._recording.close()
@@ -169,14 +263,6 @@ def _ending(error: BaseException | None) -> tuple[int, str | None]:
         code = error.code
         return (0 if code is None else code & 0xFF if isinstance(code, int) else 1), None
     return 1, None
-
-
-def _set(variables: dict[str, str | None]) -> None:
-    for name, value in variables.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
 
 
 def _nowhere(directory: str) -> NotACheckout:
