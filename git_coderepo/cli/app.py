@@ -95,6 +95,11 @@ def main(arguments: list[str]) -> int:
         if isinstance(stopped, KeyboardInterrupt):
             output.say("")
         return 130
+    except SystemExit:
+        # Typer ends so where standard output or error is closed.
+        if (passed := _passed_through()) is not None:
+            return passed
+        raise
     except BrokenPipeError:
         if (passed := _passed_through()) is not None:
             return passed

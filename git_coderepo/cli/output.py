@@ -38,8 +38,8 @@ def warn(text: str) -> None:
     say(f"warning: {redact(text)}")
 
 
-def say_afterwards(text: str) -> None:
-    """A line after a command has run: where it cannot be printed, the command's status counts all the same."""
+def say_if_possible(text: str) -> None:
+    """A line that must not change what is done: a command starts, and its status counts, where nobody can read it."""
     try:
         say(text)
     except (OSError, ValueError, AttributeError):
@@ -48,8 +48,8 @@ def say_afterwards(text: str) -> None:
 
 
 def warn_afterwards(text: str) -> None:
-    """A warning after a command has run; see `say_afterwards`."""
-    say_afterwards(f"warning: {redact(text)}")
+    """A warning after a command has run; see `say_if_possible`."""
+    say_if_possible(f"warning: {redact(text)}")
 
 
 def hint(text: str) -> None:

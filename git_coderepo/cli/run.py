@@ -102,16 +102,16 @@ def _say_outputs(finished: Finished) -> int:
     for path, reason in made.unread:
         output.warn_afterwards(f"the output '{os.fsdecode(path)}' cannot be read: {reason}")
     for path in made.missing:
-        output.say_afterwards(f"error: the output '{os.fsdecode(path)}' does not exist")
+        output.say_if_possible(f"error: the output '{os.fsdecode(path)}' does not exist")
     return 1 if made.missing and finished.status == 0 else 0
 
 
 def _announce(running: Recording) -> None:
-    """Say under which id the run is recorded, and how to get its code back."""
+    """Say under which id the run is recorded, and how to get its code back; a closed standard error stops no run."""
     from git_coderepo.record.submodules import unreproducible
 
     id = running.record.id[:_SHORT]
     if unreproducible(running.snapshot):
-        output.say(f"recorded as {id}; its code cannot be fetched")
+        output.say_if_possible(f"recorded as {id}; its code cannot be fetched")
     else:
-        output.say(f"recorded as {id}; to get its code: git coderepo fetch {id} DIR")
+        output.say_if_possible(f"recorded as {id}; to get its code: git coderepo fetch {id} DIR")

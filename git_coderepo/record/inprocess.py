@@ -158,13 +158,10 @@ class ActiveRun:
         """
         if self.has_ended and paths:
             names = ", ".join(f"'{os.fsdecode(path)}'" for path in paths)
-            _log.warning("the run %s has ended: the digests of %s are not kept", self.id, names)
+            _log.warning("the run %s has ended: the digests of its outputs are not kept: %s", self.id, names)
             return
         if self._manifest is not None and not self.recorded and paths:
             _log.warning("the run %s is recorded elsewhere: the digests of its outputs are not kept", self.id)
-            return
-        if self.finished is not None and paths:
-            _log.warning("the run %s has ended: the digests of its outputs are not kept any more", self.id)
             return
         self._outputs += [os.path.abspath(os.fsencode(path)) for path in paths]
 
@@ -205,6 +202,13 @@ class ActiveRun:
             self._recording = recording
             self._manifest = Manifest.parse(recording.record.data)
             self.variables = recording.variables
+        try:
+            self.outputs(*self._wanted)
+            if self._recording is not None:
+                self._recording.declare(self._named_outputs())
+        except BaseException:
+            recording.close()
+            raise
         self._pid = os.getpid()
         _current.set(self)
         if _environment.begin(self):
@@ -213,9 +217,6 @@ class ActiveRun:
                 "subprocess.run(…, env=run.environment) tells a process of its run",
                 self.id,
             )
-        self.outputs(*self._wanted)
-        if self._recording is not None:
-            self._recording.declare(self._named_outputs())
         return self
 
     def __exit__(
@@ -230,9 +231,6 @@ class ActiveRun:
         if self._recording is None:
             return
         status, died_of = _ending(error)
-        for path in self._outputs:
-            if not os.path.lexists(path):
-                _log.warning("the output '%s' of the run %s does not exist", os.fsdecode(path), self.id)
         try:
             self.finished = self._recording.end(status, died_of, self._named_outputs())
             self._recording.close()
