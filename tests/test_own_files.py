@@ -395,3 +395,26 @@ def test_what_a_killed_fetch_left_is_no_code(checkout: Repo, run: Callable[..., 
         "1.0a1b2c3d.tmp",
     ):
         assert own_files.unfinished_part(name.encode()) is None
+
+
+def test_a_directory_that_is_equal_by_chance_is_code(checkout: Repo, run: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    small = Repo.init(tmp_path / "small", checkout.env)
+    small.write("__init__.py", "")
+    small.commit()
+    small.git("remote", "add", "origin", f"file://{tmp_path}/platform.git")
+    small.git("push", "--quiet", "origin", "HEAD:refs/heads/small")
+    run("snapshot", "-o", tmp_path / "small.json", cwd=small.path)
+    run("fetch", tmp_path / "small.json", checkout.path / "small code")
+    checkout.write("package/__init__.py", "")
+    assert own(run) == ["small code"]
+    os.rename(checkout.path / "small code", checkout.path / "moved")
+    assert own(run) == ["moved"]
+
+
+def test_a_cache_inside_a_checkout_leaves_no_notes(checkout: Repo, program: Program) -> None:
+    """As where HOME is a repository of somebody's settings."""
+    env = {**ALLOWED, "CODEREPO_CACHE_DIR": str(checkout.path / "cache")}
+    program.run("run", "--", "true", cwd=checkout.path)
+    program.run("exec", "@{-1}", "--", "true", cwd=checkout.path, env=env)
+    assert notes(checkout) == []

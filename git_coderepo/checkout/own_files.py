@@ -312,7 +312,10 @@ class _Search:
             if self._inside(place) - found.paths:
                 found.edited.append(place)
                 if keep:
-                    self._notes.forget(names)
+                    try:
+                        self._notes.forget(names)
+                    except OSError:
+                        pass  # on a read-only disk it is named again
         if keep:
             self._refresh()
         return found
@@ -344,14 +347,11 @@ class _Search:
             if path in self._found.paths:
                 continue
             try:
-                size = os.lstat(self._top + path).st_size
-            except OSError:
-                continue
-            names = self._by_size.get(size)
-            if names is None:
-                continue
-            try:
-                digest = _digest(self._top + path, os.lstat(self._top + path))
+                facts = os.lstat(self._top + path)
+                names = self._by_size.get(facts.st_size)
+                if names is None:
+                    continue
+                digest = _digest(self._top + path, facts)
             except OSError:
                 continue
             for name in names:
@@ -362,6 +362,9 @@ class _Search:
                 if below and not path.endswith(b"/" + below):
                     continue
                 place = path[: -len(below) - 1] if below else path
+                # A directory that is equal by chance, with one empty file, say, is not one that was moved.
+                if below and place != note.path and facts.st_ino != note.rows[0].facts[2]:
+                    continue
                 if self._take(name, note, place):
                     break
 

@@ -150,7 +150,13 @@ class _Filling:
 
     def make(self, directory: str) -> bytes:
         listings: list[bytes] = []
-        self.made = fetch(self._wanted, directory, proved=lambda _, listing: listings.append(listing), **self._options)
+        self.made = fetch(
+            self._wanted,
+            directory,
+            proved=lambda _, listing: listings.append(listing),
+            is_output=False,
+            **self._options,
+        )
         return listings[0]
 
 

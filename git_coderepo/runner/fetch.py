@@ -65,6 +65,7 @@ def fetch(
     progress: Callable[[int, int], None] | None = None,
     proved: Callable[[str, bytes], None] | None = None,
     lfs: bool = True,
+    is_output: bool = True,
 ) -> Receipt:
     """Materialise it in `directory` (absent, empty, or an empty mount point) and give the receipt.
 
@@ -73,7 +74,7 @@ def fetch(
     Raises TreeDiffers, TargetUnusable, and what the methods and `lfs.fill` raise; then nothing is left behind.
     """
     started = time.time()
-    with Target(directory) as target:
+    with Target(directory, is_output=is_output) as target:
         place = ""
 
         def fresh() -> str:

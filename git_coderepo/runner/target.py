@@ -29,13 +29,16 @@ class Target:
     beside it, the tree is prepared in `DIRECTORY/.coderepo-PID-RANDOM/tree` and its entries are moved out; the hidden
     directory goes last, and while it is there `directory` is not complete.
 
+    What is no `is_output` is a directory of our own, such as the cache: no checkout is asked to leave it out.
+
     Leaving the context without `publish()`, by whatever exception, leaves `directory` as it was. What killed processes
     left of their attempts on the same directory is undone on entering; what belongs to living ones stays.
     Every method raises TargetUnusable.
     """
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, *, is_output: bool = True) -> None:
         self._directory = directory
+        self._is_output = is_output
         self._place: _Beside | _Inside | None = None
         self._prepared = ""
 
@@ -64,8 +67,9 @@ class Target:
         """Have everything on the disk and visible in `directory`; once."""
         assert self._place is not None, "only inside `with`"
         try:
-            # In a checkout it is no code, unless somebody edits it.
-            note_directory(os.path.realpath(os.fsencode(self._directory)), os.fsencode(self._prepared))
+            if self._is_output:
+                # In a checkout it is no code, unless somebody edits it.
+                note_directory(os.path.realpath(os.fsencode(self._directory)), os.fsencode(self._prepared))
             self._place.publish()
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):

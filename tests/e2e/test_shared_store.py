@@ -93,7 +93,7 @@ def objects(directory: Path) -> list[Path]:
 def test_a_runner_with_nothing_but_the_store_gets_the_code(shared: Shared, directory: Path) -> None:
     """No token, no overlay beside the manifest, no request: the tree is proved as ever."""
     shared.place.checkout.write("large.bin", os.urandom(200_000))
-    done = shared.launch()
+    done = shared.launch("--quiet")
     assert done.errors == ""
     tree = shared.place.checkout.tree()
     (stored,) = objects(directory)
@@ -428,7 +428,7 @@ def bucket(hosted: World, server: S3Server, tmp_path: Path) -> Shared:
 
 
 def test_a_bucket_is_written_once_and_read_back(bucket: Shared, server: S3Server) -> None:
-    assert bucket.launch().errors == ""
+    assert bucket.launch("--quiet").errors == ""
     tree = bucket.place.checkout.tree()
     path = f"/code/runs/sha1/{tree[:2]}/{tree}.tar.gz"
     assert server.keys() == [path.removeprefix("/code/")]
