@@ -173,6 +173,17 @@ def directory_trees(
             subtrees.setdefault(parent, []).append((name, id))
 
 
+def one_tree_id(rows: Iterable[tuple[bytes, int, bytes]], object_format: str) -> ObjectId:
+    """The id of a single tree object from its own rows: (name, mode, raw id), directories (DIRECTORY) among them."""
+    # Git sorts a directory as if its name ended in a slash.
+    ordered = sorted(rows, key=lambda row: row[0] + b"/" if row[1] == DIRECTORY else row[0])
+    contents = b"".join([b"%o %b\0%b" % (mode, name, id) for name, mode, id in ordered])
+    digest = hasher(object_format)
+    digest.update(b"tree %d\0" % len(contents))
+    digest.update(contents)
+    return ObjectId(digest.hexdigest())
+
+
 def tree_id(entries: Iterable[TreeEntry], object_format: str) -> ObjectId:
     """The id that `git write-tree` gives for these paths; raises as `tree_objects`."""
     return ObjectId.from_raw(tree_objects(entries, object_format)[b""][0])

@@ -101,8 +101,8 @@ def test_bash_completes_every_verb(bash: Complete) -> None:
 
 def test_bash_completes_the_options_of_a_verb(bash: Complete) -> None:
     assert bash("git coderepo fetch --") == [
-        "--cache", "--code-repository", "--help", "--json", "--lfs", "--method", "--no-lfs", "--overlay", "--quiet",
-        "--receipt", "--subdirectory",
+        "--cache", "--code-repository", "--help", "--json", "--lfs", "--method", "--no-lfs", "--no-submodules",
+        "--overlay", "--quiet", "--receipt", "--subdirectory", "--submodules",
     ]  # fmt: skip
     assert bash("git coderepo fetch --me") == ["--method"]
     assert {"--type", "--owner", "--instance-url", "--token"} <= set(bash("git coderepo register --"))

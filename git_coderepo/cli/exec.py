@@ -16,10 +16,11 @@ from git_coderepo.cli.fetching import (
     receipt_file,
     refuse_input,
     show_fallbacks,
+    show_resolved,
     warn_unnotable,
     warn_unnoted,
 )
-from git_coderepo.cli.options import CodeRepository
+from git_coderepo.cli.options import CodeRepository, Submodules
 from git_coderepo.errors import CodeRepoError, UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 @app.command("exec", cls=Verb, context_settings={"allow_interspersed_args": False})
 def exec_(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A manifest's path, -, a recorded run, or NAME@COMMIT[:PATH].")
+        str, typer.Argument(metavar="RUN", help="A manifest's path, -, a recorded run, or NAME@REVISION[:PATH].")
     ],
     command: Annotated[
         list[str] | None,
@@ -51,6 +52,7 @@ def exec_(
     keep_credentials: Annotated[
         bool, typer.Option("--keep-credentials", help="Leave CODEREPO_TOKEN and the like in its environment.")
     ] = False,
+    submodules: Submodules = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not say where the command runs.")] = False,
 ) -> None:
     """Fetch the code of a run, and run a command in it.
@@ -74,7 +76,8 @@ def exec_(
     from git_coderepo.runner.workplace import Workplace
 
     settings = asked()
-    order = fetch_order(run, overlay=overlay, code_repository=code_repository, settings=settings)
+    order = fetch_order(run, overlay=overlay, code_repository=code_repository, settings=settings, submodules=submodules)
+    show_resolved(order, quiet=quiet)
     refuse_input(written_to, order)
     wanted, manifest = order.wanted, order.manifest
     for platform in wanted.platforms():

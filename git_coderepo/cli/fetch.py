@@ -15,10 +15,11 @@ from git_coderepo.cli.fetching import (
     receipt_file,
     refuse_input,
     show_fallbacks,
+    show_resolved,
     warn_unnotable,
     warn_unnoted,
 )
-from git_coderepo.cli.options import CodeRepository, Json, Subdirectory
+from git_coderepo.cli.options import CodeRepository, Json, Subdirectory, Submodules
 from git_coderepo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ METHODS = ("auto", "local", "store", "archive", "git", "files", "published")
 @app.command(cls=Verb)
 def fetch(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A manifest's path, -, a recorded run, or NAME@COMMIT[:PATH].")
+        str, typer.Argument(metavar="RUN", help="A manifest's path, -, a recorded run, or NAME@REVISION[:PATH].")
     ],
     directory: Annotated[str, typer.Argument(metavar="DIR", help="Where to: absent, empty, or an empty mount point.")],
     method: Annotated[
@@ -49,6 +50,7 @@ def fetch(
     lfs: Annotated[
         bool, typer.Option("--lfs/--no-lfs", help="Turn the pointers of Git LFS into files, or leave them.")
     ] = True,
+    submodules: Submodules = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but what went wrong.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -73,8 +75,14 @@ def fetch(
 
     settings = asked()
     order = fetch_order(
-        run, overlay=overlay, code_repository=code_repository, subdirectory=subdirectory, settings=settings
+        run,
+        overlay=overlay,
+        code_repository=code_repository,
+        subdirectory=subdirectory,
+        settings=settings,
+        submodules=submodules,
     )
+    show_resolved(order, quiet=quiet)
     refuse_input(written_to, order)
     for path in order.overlay_paths if not quiet else ():
         output.say(f"the overlay comes from '{os.fsdecode(path)}'")
@@ -106,10 +114,10 @@ def fetch(
     if as_json:
         output.data(made.encode())
     elif not quiet:
-        show(made, directory)
+        show(made, directory, submodules=submodules)
 
 
-def show(receipt: Receipt, directory: str) -> None:
+def show(receipt: Receipt, directory: str, *, submodules: bool = True) -> None:
     """What was proved, in a line or two."""
     from git_coderepo.record.refusals import shown_size
     from git_coderepo.runner.conversion import why_left
@@ -122,9 +130,10 @@ def show(receipt: Receipt, directory: str) -> None:
             output.warn(why_left(converted))
     if receipt.tree_by == "platform":
         output.warn("the tree is the platform's answer: without git the commit itself could not be read")
-    if receipt.tree_by != "manifest" and receipt.submodules:
-        names = ", ".join(f"'{os.fsdecode(each.path)}'" for each in receipt.submodules[:_SHOWN])
-        output.warn(f"a commit does not say where its submodules are, and their directories stay empty: {names}")
+    empty = [each for each in receipt.submodules if each.tree is None]
+    if receipt.tree_by != "manifest" and empty and submodules:
+        names = ", ".join(f"'{os.fsdecode(each.path)}'" for each in empty[:_SHOWN])
+        output.warn(f"no '.gitmodules' says where these submodules are; their directories are empty: {names}")
     travelled = "" if receipt.overlay_files is None else f", {receipt.overlay_files} from the overlay"
     came = f", {shown_size(receipt.received)} received" if receipt.received else ""
     if receipt.lfs is not None and receipt.lfs.state == "pointers":

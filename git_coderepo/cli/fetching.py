@@ -55,6 +55,13 @@ def refuse_input(receipt: OutputFile | None, order: FetchOrder) -> None:
             raise UsageError(f"the receipt cannot be written to '{name}': it would replace what is being read")
 
 
+def show_resolved(order: FetchOrder, *, quiet: bool = False) -> None:
+    """Print the full id of the commit that a branch, tag or short id named."""
+    if order.resolved is not None and not quiet:
+        revision, commit = order.resolved
+        output.say(f"'{revision}' is the commit {commit}")
+
+
 def show_fallbacks(receipt: Receipt) -> None:
     """What was tried in vain, and why."""
     for each in receipt.fallbacks:

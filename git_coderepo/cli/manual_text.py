@@ -25,9 +25,13 @@ WORDS = (
 )  # fmt: skip
 
 RUN = (
-    "RUN is the path of a run manifest, `-` for one on standard input, or `NAME@COMMIT[:PATH]`, for which no manifest "
-    "is needed: NAME is a registration, a git remote or a URL, COMMIT the full id of a commit, PATH a directory of "
-    "it. The tree that must come out is then read from the commit, whose id is checked.",
+    "RUN is the path of a run manifest, `-` for one on standard input, or `NAME@REVISION[:PATH]`, which needs no "
+    "manifest: NAME is a registration, a git remote or a URL, REVISION the id of a commit, a branch or a tag, PATH a "
+    "directory of it. A branch, a tag or the beginning of an id is resolved by the platform, and the full id printed. "
+    "The tree that must come out is then read from the commit, whose id is checked; without git it is the answer of "
+    "GitHub's or GitLab's API, and the receipt says so (`treeBy`). Submodules come along where the commit's "
+    "`.gitmodules` says where they are: over https and ssh only, at most 8 levels deep and 256 in all, each with the "
+    "credential that there is for its own host. `--no-submodules` leaves their directories empty.",
     "In a repository with a record of runs, RUN is also the beginning of a run's id (at least four digits, and only "
     "one run's), the name of a run (the newest of that name), or `@{-N}`, the N-th last run. What looks like a path, "
     "and a file that is there, is a path.",
@@ -171,7 +175,7 @@ STORE = (
     "`fetch` and `exec` look into the cache, then into the store, then ask the platform. The tree id is computed from "
     "what the store gave, as ever: one that has not the tree, has something else in its place, refuses or does not "
     "answer is named, and the platform is asked. From the store no overlay is needed. What Git LFS keeps does not lie "
-    "there. `NAME@COMMIT` and `--code-repository` pass the store by. `publish --store` proves what is there, and "
+    "there. `NAME@REVISION` and `--code-repository` pass the store by. `publish --store` proves what is there, and "
     "writes it anew where it is damaged; what is no longer wanted may be removed at any time. Whoever may read the "
     "store may read the code: its own permissions decide, not the platform's.",
     "A directory must be there, and may be shared by users and machines: what is put into it may be read by whoever "

@@ -17,6 +17,10 @@ Subdirectories = Annotated[
 Subdirectory = Annotated[
     str | None, typer.Option("--subdirectory", metavar="PATH", help="Only this directory of it, proved by the whole.")
 ]
+Submodules = Annotated[
+    bool,
+    typer.Option("--submodules/--no-submodules", help="Of NAME@REVISION: fetch its submodules, or leave them empty."),
+]
 AllowUnreproducible = Annotated[
     bool,
     typer.Option("--allow-unreproducible", help="Record also what nobody can get back, and why; fetch refuses it."),

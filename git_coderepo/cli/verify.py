@@ -9,7 +9,8 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
-from git_coderepo.cli.options import Json, Subdirectory
+from git_coderepo.cli.fetching import show_resolved
+from git_coderepo.cli.options import Json, Subdirectory, Submodules
 from git_coderepo.errors import NegativeAnswer
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _SHOWN = 20
 @app.command(cls=Verb)
 def verify(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A manifest's path, -, a recorded run, or NAME@COMMIT[:PATH].")
+        str, typer.Argument(metavar="RUN", help="A manifest's path, -, a recorded run, or NAME@REVISION[:PATH].")
     ],
     directory: Annotated[str, typer.Argument(metavar="DIR", help="A directory that fetch wrote.")],
     allow_added: Annotated[
@@ -39,6 +40,7 @@ def verify(
         typer.Option("--overlay", metavar="FILE", help="An overlay that is apart; can be repeated."),
     ] = None,
     subdirectory: Subdirectory = None,
+    submodules: Submodules = True,
     as_json: Json = False,
 ) -> None:
     """Check whether a directory is still the recorded tree.
@@ -51,7 +53,8 @@ def verify(
     from git_coderepo.runner.verification import matching, verify_directory
 
     by_pattern = matching([os.fsencode(pattern) for pattern in allow_added or ()])
-    order = fetch_order(run, overlay=overlay, subdirectory=subdirectory)
+    order = fetch_order(run, overlay=overlay, subdirectory=subdirectory, submodules=submodules)
+    show_resolved(order)
     found = verify_directory(order.wanted, directory, git=Git())
     is_output = _recorded_outputs(order, directory)
 

@@ -106,6 +106,20 @@ class Archive:
         self.stream.close()
 
 
+class CommitTree:
+    """What a platform's API says of a commit, or of one directory of it: its `tree` id, and the submodules in it.
+
+    `gitlinks` has the raw commit of each submodule by its path from there; it is empty where nothing says where
+    submodules are.
+    """
+
+    __slots__ = ("gitlinks", "tree")
+
+    def __init__(self, tree: ObjectId, gitlinks: Mapping[bytes, bytes]) -> None:
+        self.tree = tree
+        self.gitlinks = gitlinks
+
+
 def silent(_: str) -> None:
     """Says nothing."""
 
@@ -211,6 +225,25 @@ class BaseCodeRepository(ABC):
         """The tree id of a commit by the platform's answer; None: this platform does not tell.
 
         Raises CommitMissing.
+        """
+        return None
+
+    def describe_tree(self, commit: ObjectId, path: bytes) -> CommitTree | None:
+        """The tree of a commit, or of one directory of it, by the platform's answer; None: this platform does not tell.
+
+        Raises CommitMissing, CodeRepoError where the commit has no such directory, UnexpectedAnswer where the answer is
+        cut off or contradicts itself.
+        """
+        return None
+
+    def read_file(self, commit: ObjectId, path: str) -> bytes | None:
+        """The contents of a small file of a commit by the platform's API; None: there is none, or no such API."""
+        return None
+
+    def resolve(self, revision: str) -> ObjectId | None:
+        """The commit that a branch, a tag or the beginning of an id names; None: it names none, or no API tells.
+
+        Raises PlatformErrors.
         """
         return None
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from git_coderepo.errors import CodeRepoError, RateLimited, UnexpectedAnswer
-from git_coderepo.objects import ObjectId
-from git_coderepo.platforms.base import CIVariables, Option, TokenVariable
-from git_coderepo.platforms.hosted import HostedRepository, Site, quoted
+from git_coderepo.objects import DIRECTORY, GITLINK, ObjectId, TreeEntry, one_tree_id, tree_id
+from git_coderepo.platforms.base import CIVariables, CommitTree, Option, TokenVariable
+from git_coderepo.platforms.hosted import HostedRepository, Site, listed_rows, no_directory, quoted
 from git_coderepo.urls import Origin
 
 TYPE_CHECKING = False
@@ -146,6 +146,53 @@ class GitHub(HostedRepository):
         if not isinstance(sha, str):
             raise UnexpectedAnswer(f"'{self.api_origin()}' told no tree of the commit '{commit}'")
         return ObjectId(sha)
+
+    def describe_tree(self, commit: ObjectId, path: bytes) -> CommitTree | None:
+        """By https://docs.github.com/rest/git/trees; each listing is held to the id of the tree that it lists."""
+        tree = self.commit_tree(commit)
+        if tree is None:
+            return None
+        rows = self._tree_rows(commit, tree, recursive=False)
+        has_submodules = any(name == b".gitmodules" for name, _, _ in rows)
+        for name in path.split(b"/") if path else ():
+            inner = next((id for found, mode, id in rows if found == name and mode == DIRECTORY), None)
+            if inner is None:
+                raise no_directory(commit, path)
+            tree = ObjectId.from_raw(inner)
+            rows = self._tree_rows(commit, tree, recursive=False)
+        if not has_submodules:
+            return CommitTree(tree, {})
+        rows = self._tree_rows(commit, tree, recursive=True)
+        return CommitTree(tree, {found: id for found, mode, id in rows if mode == GITLINK})
+
+    def _tree_rows(self, commit: ObjectId, tree: ObjectId, *, recursive: bool) -> list[tuple[bytes, int, bytes]]:
+        response = self.answer_about(
+            commit, f"{self.access_url()}/git/trees/{tree}{'?recursive=1' if recursive else ''}"
+        )
+        answer = response.json()
+        if answer.get("truncated"):
+            raise UnexpectedAnswer(
+                f"'{response.origin}' lists only a part of the tree {tree}, which is too large for its API",
+                hints=["install git: it reads the tree itself"],
+            )
+        rows = listed_rows(answer.get("tree"), response, "sha")
+        if recursive:
+            entries = [TreeEntry(*row) for row in rows if row[1] != DIRECTORY]
+            made = tree_id(entries, tree.object_format)
+        else:
+            made = one_tree_id(rows, tree.object_format)
+        if made != tree:
+            raise UnexpectedAnswer(
+                f"'{response.origin}' lists other files for the tree {tree} than it has",
+                hints=["install git: it reads the tree itself"],
+            )
+        return rows
+
+    def read_file(self, commit: ObjectId, path: str) -> bytes | None:
+        return self.file_contents(f"{self.access_url()}/contents/{quoted(path)}?ref={commit}")
+
+    def resolve(self, revision: str) -> ObjectId | None:
+        return self.revision(f"{self.access_url()}/commits/{quoted(revision)}", "sha")
 
     def refusal(self, response: Response) -> CodeRepoError:
         # A secondary limit may name no time:

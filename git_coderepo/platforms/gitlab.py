@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from git_coderepo.objects import ObjectId
-from git_coderepo.platforms.base import Archive, CIVariables, Option, TokenVariable
-from git_coderepo.platforms.hosted import HostedRepository, Site, quoted
+from git_coderepo.errors import UnexpectedAnswer
+from git_coderepo.objects import DIRECTORY, GITLINK, ObjectId, TreeEntry, tree_objects
+from git_coderepo.platforms.base import Archive, CIVariables, CommitTree, Option, TokenVariable
+from git_coderepo.platforms.hosted import HostedRepository, Site, listed_rows, no_directory, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from git_coderepo.credential import Credential
     from git_coderepo.platforms.http import Http
 
+# Rows of a tree that are taken from the API, directories included: as many as a runner writes.
+_MOST_ROWS = 1_000_000
 JOB_USER = "gitlab-ci-token"  # git's user name for CI_JOB_TOKEN
 DEPLOY_USER = "gitlab+deploy-token"  # how the names begin that GitLab gives to deploy tokens
 
@@ -131,6 +134,66 @@ class GitLab(HostedRepository):
 
             return serves_commit(self, commit)
         return super().has_commit(commit)
+
+    def describe_tree(self, commit: ObjectId, path: bytes) -> CommitTree | None:
+        """By https://docs.gitlab.com/api/repositories/#list-repository-tree, page by page.
+
+        GitLab names the tree of no commit: it is computed from all paths, and each directory that is listed must have
+        the id that its own paths make, so that a listing that is cut off is found out.
+        """
+        if self.only_git_may():
+            return None
+        rows = self._tree_rows(commit, path)
+        if not rows and path:
+            raise no_directory(commit, path)
+        prefix = path + b"/" if path else b""
+        entries, directories = [], {}
+        for name, mode, id in rows:
+            if not name.startswith(prefix):
+                raise UnexpectedAnswer(f"'{self.api_origin()}' lists paths that were not asked for")
+            if mode == DIRECTORY:
+                directories[name[len(prefix) :]] = id
+            else:
+                entries.append(TreeEntry(name[len(prefix) :], mode, id))
+        made = {name: id for name, (id, _) in tree_objects(entries, commit.object_format).items()}
+        root = made.pop(b"")
+        if made != directories:
+            raise UnexpectedAnswer(
+                f"'{self.api_origin()}' lists only a part of the commit {commit}, or not as it is",
+                hints=["install git: it reads the tree itself"],
+            )
+        gitlinks = {entry.path: entry.id for entry in entries if entry.mode == GITLINK}
+        return CommitTree(ObjectId.from_raw(root), gitlinks)
+
+    def _tree_rows(self, commit: ObjectId, path: bytes) -> list[tuple[bytes, int, bytes]]:
+        url = f"{self.access_url()}/repository/tree"
+        where = f"&path={quoted(path)}" if path else ""
+        query = f"ref={commit}&recursive=true&per_page=100&pagination=keyset{where}"
+        seen: set[str] = set()
+        rows: list[tuple[bytes, int, bytes]] = []
+        while query not in seen and len(rows) <= _MOST_ROWS:
+            seen.add(query)
+            response = self.answer_about(commit, f"{url}?{query}")
+            rows += listed_rows(response.rows(), response, "id")
+            # https://docs.gitlab.com/api/rest/#pagination: the last page has no next one. Its URL may name the project
+            # by its number; the query says what is next.
+            import re
+
+            following = re.search(r'<[^>?]*\?([^>]*)>; *rel="next"', response.headers.get("link", ""))
+            if following is None:
+                return rows
+            query = following[1]
+        raise UnexpectedAnswer(f"'{self.api_origin()}' lists the files of the commit {commit} without end")
+
+    def read_file(self, commit: ObjectId, path: str) -> bytes | None:
+        if self.only_git_may():
+            return None
+        return self.file_contents(f"{self.access_url()}/repository/files/{quoted(path, safe=b'')}?ref={commit}")
+
+    def resolve(self, revision: str) -> ObjectId | None:
+        if self.only_git_may():
+            return None
+        return self.revision(f"{self.access_url()}/repository/commits/{quoted(revision, safe=b'')}", "id")
 
     @classmethod
     def recognises(cls, http: Http, site: Site) -> bool:

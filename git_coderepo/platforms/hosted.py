@@ -17,7 +17,7 @@ from git_coderepo.errors import (
     TokenRefused,
     UnexpectedAnswer,
 )
-from git_coderepo.objects import ObjectId
+from git_coderepo.objects import DIRECTORY, MODES, ObjectId
 from git_coderepo.platforms.base import Archive, BaseCodeRepository
 from git_coderepo.urls import Origin, RemoteURL
 from git_coderepo.urltext import has_dot_segment
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from git_coderepo.platforms.http import Authorize, Http
     from git_coderepo.platforms.response import Response
 
+_MODES = {f"{mode:06o}": mode for mode in (*MODES, DIRECTORY)}
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
@@ -81,6 +82,38 @@ class Site:
     def url(self) -> str:
         """`https://host:8443/gitlab`, without a final slash."""
         return f"{self.scheme}://{self.authority}{self.root}"
+
+
+def object_id(value: object, response: Response) -> ObjectId:
+    """An id in an answer. Raises UnexpectedAnswer."""
+    try:
+        return ObjectId(value if isinstance(value, str) else "")
+    except CodeRepoError:
+        raise UnexpectedAnswer(f"'{response.origin}' answered with an object id that is none") from None
+
+
+def listed_rows(rows: object, response: Response, id_key: str) -> list[tuple[bytes, int, bytes]]:
+    """(path, mode, raw id) of the rows of a tree in an answer. Raises UnexpectedAnswer."""
+    found = []
+    malformed = UnexpectedAnswer(f"'{response.origin}' listed a tree in a form that its API does not describe")
+    if not isinstance(rows, list):
+        raise malformed
+    for row in rows:
+        if not isinstance(row, dict):
+            raise malformed
+        path, mode = row.get("path"), row.get("mode")
+        if not isinstance(path, str) or not isinstance(mode, str) or mode not in _MODES:
+            raise malformed
+        found.append((os.fsencode(path), _MODES[mode], object_id(row.get(id_key), response).raw))
+    return found
+
+
+def no_directory(commit: ObjectId, path: bytes) -> CodeRepoError:
+    """The error for a directory that a commit does not have."""
+    return CodeRepoError(
+        f"the commit {commit} has no directory '{os.fsdecode(path)}'",
+        hints=["a path goes from the root of the repository, without '/' in front"],
+    )
 
 
 def _named(repository: str | None) -> str:
@@ -270,6 +303,42 @@ class HostedRepository(BaseCodeRepository):
         if response.status in self.commit_missing:
             raise self.missing(commit, response)
         raise self.refusal(response)
+
+    def answer_about(self, commit: ObjectId, url: str) -> Response:
+        """The answer, of status 200, to a GET of a URL about a commit. Raises CommitMissing, PlatformErrors."""
+        response = self.get(url)
+        if response.status == 200:
+            return response
+        raise self.missing(commit, response) if response.status in self.commit_missing else self.refusal(response)
+
+    def file_contents(self, url: str) -> bytes | None:
+        """The contents of a file that an API answers in base64 (GitHub's and GitLab's form); None for 404."""
+        from base64 import b64decode
+
+        response = self.get(url)
+        if response.status == 404:
+            response.close()
+            return None
+        if response.status != 200:
+            raise self.refusal(response)
+        found = response.json()
+        text = found.get("content")
+        if found.get("encoding") != "base64" or not isinstance(text, str):
+            raise UnexpectedAnswer(f"'{response.origin}' did not answer with the contents of a file")
+        try:
+            return b64decode(text)
+        except ValueError:
+            raise UnexpectedAnswer(f"'{response.origin}' answered with base64 that is none") from None
+
+    def revision(self, url: str, key: str) -> ObjectId | None:
+        """The commit id under `key` of the answer to a GET of a URL that names a revision; None for no such one."""
+        response = self.get(url)
+        if response.status in self.commit_missing:
+            response.close()
+            return None
+        if response.status != 200:
+            raise self.refusal(response)
+        return object_id(response.json().get(key), response)
 
     def download_files(self, commit: str, directory: str, repo_sub_directory: str | None) -> None:
         from git_coderepo.platforms.unpack import unpack

@@ -48,6 +48,19 @@ class Response:
 
     def json(self) -> dict[str, object]:
         """The object in the body; raises UnexpectedAnswer for anything else, of whatever status."""
+        value = self._value()
+        if not isinstance(value, dict):
+            raise UnexpectedAnswer(f"'{self.origin}' answered with JSON that its API does not describe")
+        return value
+
+    def rows(self) -> list[dict[str, object]]:
+        """The list of objects in the body; raises as `json`."""
+        value = self._value()
+        if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+            raise UnexpectedAnswer(f"'{self.origin}' answered with JSON that its API does not describe")
+        return value
+
+    def _value(self) -> object:
         import json
 
         if "json" not in self.content_type:
@@ -56,11 +69,9 @@ class Response:
         body = self.download().read(MOST_JSON + 1)
         self.close()
         try:
-            value = json.loads(body) if len(body) <= MOST_JSON else None
+            value: object = json.loads(body) if len(body) <= MOST_JSON else None
         except (ValueError, RecursionError):
             value = None
-        if not isinstance(value, dict):
-            raise UnexpectedAnswer(f"'{self.origin}' answered with JSON that its API does not describe")
         return value
 
     def download(self, *, raw: bool = False) -> Download:

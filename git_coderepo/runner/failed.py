@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from git_coderepo.errors import (
     CodeRepoError,
     GitNotFound,
@@ -17,10 +19,12 @@ from git_coderepo.runner.wanted import Wanted
 _INSTALL = "install git 2.34 or newer, or add it to PATH"
 
 
-def without_git(error: CodeRepoError, wanted: Wanted, *, insisted: bool) -> CodeRepoError:
+def without_git(
+    error: CodeRepoError, wanted: Wanted, *, insisted: bool, before: Sequence[CodeRepoError] = ()
+) -> CodeRepoError:
     """An error of the method `git`; where there is no git, in words that say for what it is needed here.
 
-    `insisted`: no other method is to be tried.
+    `insisted`: no other method is to be tried. `before` are the errors of the methods that were tried.
     """
     if not isinstance(error, GitNotFound):
         return error
@@ -34,6 +38,15 @@ def without_git(error: CodeRepoError, wanted: Wanted, *, insisted: bool) -> Code
             "and there is no 'git' on PATH",
             hints=[_INSTALL, "a tree without these attributes needs none"],
         )
+    differs = next((each for each in before if isinstance(each, TreeDiffers)), None)
+    if differs is not None:
+        return GitNotFound(
+            "git is needed: the platform's archive is another tree than the one that is wanted (as it is where "
+            "submodules are missing in it), and there is no 'git' on PATH",
+            hints=[_INSTALL, differs.message],
+        )
+    if any(not isinstance(each, MethodUnavailable) for each in before):
+        return GitNotFound("no 'git' on PATH", hints=[_INSTALL])
     return GitNotFound(
         f"git is needed: the platform '{kind}' gives no archives, and there is no 'git' on PATH",
         hints=[_INSTALL, "code that is recorded from 'github' or 'gitlab' needs none: register it so"],

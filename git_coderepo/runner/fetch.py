@@ -228,7 +228,9 @@ def _materialise(
             except TargetUnusable:
                 raise  # by any other way, too, it would end there
             except CodeRepoError as failed:
-                error = without_git(failed, wanted, insisted=method != "auto") if name == "git" else failed
+                error = (
+                    without_git(failed, wanted, insisted=method != "auto", before=errors) if name == "git" else failed
+                )
                 if method != "auto":
                     if name == "archive" and not error.hints:
                         error.hints = ("--method git brings it another way",)

@@ -8,11 +8,20 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from git_coderepo.checkout.lfs import object_folders
-from git_coderepo.errors import CodeRepoError, InvalidManifest, RegistrationError, UnknownRun, UsageError
+from git_coderepo.errors import (
+    CodeRepoError,
+    InvalidManifest,
+    InvalidRemoteURL,
+    RegistrationError,
+    UnknownRun,
+    UsageError,
+)
 from git_coderepo.git import Git
-from git_coderepo.manifest.model import Code, Lfs, Manifest, Overlay, Repository
+from git_coderepo.manifest.model import Code, Lfs, Manifest, Overlay, Remote, Repository
 from git_coderepo.objects import ObjectId
+from git_coderepo.platforms import CUSTOM
 from git_coderepo.platforms.base import BaseCodeRepository
+from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.record.keep import find_overlay
 from git_coderepo.record.named import is_id_prefix, named_run
 from git_coderepo.record.publication import reference_of
@@ -24,9 +33,11 @@ from git_coderepo.registrations.config import Registration, inferred, registrati
 from git_coderepo.registrations.credentials.users import users_chain
 from git_coderepo.registrations.recorded import from_manifest
 from git_coderepo.registrations.users_remote import find_users_remote
+from git_coderepo.runner.commit import is_revision, resolve_revision, wanted_by_commit
+from git_coderepo.runner.gitmodules import absolute_url
 from git_coderepo.runner.local import Here, LocalTree, find_local
 from git_coderepo.runner.submodules import check_submodule, said_of
-from git_coderepo.runner.wanted import Wanted, WantedSubmodule, wanted_by_code, wanted_by_commit, wanted_by_manifest
+from git_coderepo.runner.wanted import Wanted, WantedSubmodule, wanted_by_code, wanted_by_manifest
 from git_coderepo.settings import Settings, runner_settings
 from git_coderepo.urls import RemoteURL, resolve_remote
 
@@ -37,7 +48,7 @@ class FetchOrder(NamedTuple):
     """`wanted` for the runner; `overlay_paths` are the files that overlays were taken from, none for those inside.
 
     `lfs_paths`: the same of the Git LFS objects that travel. `manifest_path` (raw) is the file that the manifest was
-    read from, None where it came in another way.
+    read from, None where it came in another way. `resolved` is a branch, tag or short id with the commit it named.
     """
 
     wanted: Wanted
@@ -45,6 +56,7 @@ class FetchOrder(NamedTuple):
     overlay_paths: tuple[bytes, ...] = ()
     manifest_path: bytes | None = None
     lfs_paths: tuple[bytes, ...] = ()
+    resolved: tuple[str, ObjectId] | None = None
 
 
 def split_commit(word: str) -> tuple[str, str, str] | None:
@@ -52,12 +64,39 @@ def split_commit(word: str) -> tuple[str, str, str] | None:
     at = len(word)
     while (at := word.rfind("@", 0, at)) >= 0:
         rest = word[at + 1 :]
-        commit, colon, path = rest.partition(":")
+        commit, _, path = rest.partition(":")
         if len(commit) in (40, 64) and _HEX.issuperset(commit) and at > 0:
-            if colon and (path.startswith("/") or ".." in path.split("/")):
-                raise UsageError(f"'{path}' is no path from the root of the repository")
-            return word[:at], commit, path.strip("/") if path not in (".", "./") else ""
+            return word[:at], commit, _path_named(path)
     return None
+
+
+def split_revision(word: str, settings: Settings) -> tuple[str, str, str] | None:
+    """(name, revision, path) of `NAME@REVISION[:PATH]` with a branch, a tag or a short id; None: it is something else.
+
+    NAME is a registered code repository, a git remote or a URL. Raises UsageError for a path that leaves the tree.
+    """
+    at = len(word)
+    while (at := word.rfind("@", 0, at)) > 0:
+        name = word[:at]
+        revision, _, path = word[at + 1 :].partition(":")
+        if is_revision(revision) and _is_code_repository(name, settings):
+            return name, revision, _path_named(path)
+    return None
+
+
+def _path_named(path: str) -> str:
+    if path.startswith("/") or ".." in path.split("/"):
+        raise UsageError(f"'{path}' is no path from the root of the repository")
+    return path.strip("/") if path not in (".", "./") else ""
+
+
+def _is_code_repository(name: str, settings: Settings) -> bool:
+    if name in {each.name for each in registrations(settings)} or name in set(settings.subsections("remote")):
+        return True
+    try:
+        return RemoteURL.parse(name).transport not in ("local",)
+    except InvalidRemoteURL:
+        return False
 
 
 def fetch_order(
@@ -68,31 +107,45 @@ def fetch_order(
     subdirectory: str | None = None,
     environment: Mapping[str, str] | None = None,
     settings: Settings | None = None,
+    submodules: bool = True,
 ) -> FetchOrder:
-    """Read RUN: a manifest's path, `-` for standard input, a run of the record, or `NAME@COMMIT[:PATH]`.
+    """Read RUN: a manifest's path, `-` for standard input, a run of the record, or `NAME@REVISION[:PATH]`.
 
     `subdirectory` is the directory that is wanted of it, from the root; `settings` are `runner_settings`, where they
-    were read already.
+    were read already. `submodules` False leaves those of a revision empty; a manifest says itself which there are.
 
     Raises InvalidManifest, UnknownRun, UsageError, RegistrationError, and what asking a platform for a commit's tree
     raises.
     """
     git = Git(environment=environment)
     settings = runner_settings(git) if settings is None else settings
-    named = split_commit(run)
     keep = directory_named(subdirectory)
-    if named is not None and not os.path.exists(run):
-        name, commit, path = named
+    named = None if os.path.exists(run) else split_commit(run) or split_revision(run, settings)
+    if named is not None:
+        name, revision, path = named
         if path and keep:
             raise UsageError("a path is named twice", hints=["either NAME@COMMIT:PATH or --subdirectory PATH"])
         path = path or os.fsdecode(keep)
         platform = _platform_named(name, git, settings)
-        wanted = wanted_by_commit(platform, ObjectId(commit), os.fsencode(path), environment=git.environment)
-        return FetchOrder(wanted)
+        is_id = len(revision) in (40, 64) and _HEX.issuperset(revision)
+        commit = ObjectId(revision) if is_id else resolve_revision(platform, revision, git.environment)
+
+        def open_submodule(outer: BaseCodeRepository, url: str) -> BaseCodeRepository:
+            return _submodule_platform(outer, url, git, settings)
+
+        wanted = wanted_by_commit(
+            platform,
+            commit,
+            os.fsencode(path),
+            environment=git.environment,
+            open_submodule=open_submodule if submodules else None,
+        )
+        return FetchOrder(wanted, resolved=None if is_id else (revision, commit))
     try:
         found = named_run(run, git)
     except InvalidManifest as error:
-        error.hints = (*error.hints, f"git coderepo validate {run} lists all that is wrong")
+        if os.path.exists(run):
+            error.hints = (*error.hints, f"git coderepo validate {run} lists all that is wrong")
         raise
     except UnknownRun as error:
         if not is_id_prefix(run):
@@ -325,6 +378,45 @@ def _platform_named(name: str, git: Git, settings: Settings) -> BaseCodeReposito
     built = build(inferred(name, url, settings), url, users_chain(settings, git), settings=settings)
     find_users_remote(built, git, settings)
     return built
+
+
+def _submodule_platform(outer: BaseCodeRepository, text: str, git: Git, settings: Settings) -> BaseCodeRepository:
+    """The platform of a submodule that a commit's `.gitmodules` places at a URL, trusted no more than a manifest.
+
+    On the superproject's host it is of the superproject's kind. Its credential is one that the user has for its own
+    origin and path. Raises InvalidRemoteURL, ProtocolNotAllowed.
+    """
+    home = outer.git_url()
+    if home is None and text.startswith("."):
+        raise InvalidRemoteURL("a URL relative to a superproject that has none")
+    url = RemoteURL.parse(absolute_url(text, home or ""))
+    if url.has_secret or url.path is None:
+        raise InvalidRemoteURL("a URL with a password, a token or a query")
+    beside = home is not None and url.host is not None and _is_beside(outer, RemoteURL.parse(home), url)
+    recorded = Remote(url.transport, url.host, url.port, url.user if url.transport == "ssh" else None, url.path)
+    type_ = outer.type if beside else inferred("", url, settings).type
+    options: dict[str, str] = {}
+    if beside and isinstance(outer, HostedRepository):
+        known = outer.recorded_options()
+        options = {each.key: known[each.name] for each in outer.options if each.name in _SITE and known.get(each.name)}
+    name = url.repository or "submodule"
+    repository = Repository(name, "git" if type_ == CUSTOM else type_, None, recorded, options)
+    found = from_manifest(repository, users_chain(settings, git), settings)
+    if options and isinstance(found, HostedRepository) and isinstance(outer, HostedRepository):
+        found.trusts_api = outer.trusts_api
+    found.max_wait = outer.max_wait
+    return found
+
+
+# The options that say where an instance is, and not which repository of it.
+_SITE = ("api_url", "instance_url", "host")
+
+
+def _is_beside(outer: BaseCodeRepository, home: RemoteURL, url: RemoteURL) -> bool:
+    """Whether a URL leads to the host, and the port where both speak of the same protocol, of a code repository."""
+    if home.platform_host(outer.host_aliases) != url.platform_host(outer.host_aliases):
+        return False
+    return home.transport != url.transport or home.port == url.port
 
 
 def _source(registration: Registration, git: Git, settings: Settings) -> CodeSource:

@@ -9,9 +9,7 @@ from typing import NamedTuple
 from git_coderepo.checkout.scope import common_directory
 from git_coderepo.errors import (
     CodeRepoError,
-    GitNotFound,
     InvalidManifest,
-    MethodUnavailable,
     NotReproducible,
     OverlayMissing,
 )
@@ -230,42 +228,4 @@ def wanted_by_code(
             "overlay_files": carried.files if carried is not None else None,
             "overlay_deleted": len(carried.deleted) if carried is not None else 0,
         },
-    )
-
-
-def wanted_by_commit(
-    platform: BaseCodeRepository, commit: ObjectId, part: bytes, *, environment: Mapping[str, str]
-) -> Wanted:
-    """What `NAME@COMMIT[:PATH]` asks for: the tree is read from the commit itself, by git.
-
-    Without git it is what the platform says of the commit. Raises CommitMissing, MethodUnavailable, PlatformErrors.
-    """
-    try:
-        from git_coderepo.runner.scratch import Scratch
-
-        with Scratch(commit.object_format, environment) as scratch:
-            scratch.fetch_commit(platform, commit, only="blob:none" if part else "tree:0")
-            tree, tree_by = scratch.tree_of(commit, part), "commit"
-    except (GitNotFound, MethodUnavailable):
-        answer = None if part else platform.commit_tree(commit)
-        if answer is None:
-            raise MethodUnavailable(
-                f"nothing can tell the tree of the commit {commit}: here is no git, and the platform does not say",
-                hints=["install git, or fetch by a run manifest, which holds the tree"],
-            ) from None
-        tree, tree_by = answer, "platform"
-    base = BaseRequest(
-        platform=platform,
-        commit=commit,
-        tree=tree,
-        object_format=commit.object_format,
-        part=part,
-        environment=environment,
-    )
-    return Wanted(
-        tree=tree,
-        tree_by=tree_by,
-        base=base,
-        lfs=LfsSources(platform=platform, environment=environment),
-        receipt={"commit": commit, "subdirectory": part or b"."},
     )

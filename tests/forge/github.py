@@ -5,6 +5,7 @@ https://docs.github.com/rest/repos/repos, /rest/git/commits, /rest/repos/content
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import secrets
@@ -124,6 +125,12 @@ def _repository(
         case ["git", "commits", sha]:
             _require_contents(repository, token, "/git/commits#get-a-commit-object")
             return _git_commit(forge, repository, sha)
+        case ["git", "trees", sha]:
+            _require_contents(repository, token, "/git/trees#get-a-tree")
+            return _tree(forge, repository, sha, recursive="recursive" in request.query)
+        case ["contents", *path]:
+            _require_contents(repository, token, "/repos/contents#get-repository-content")
+            return _contents(repository, "/".join(path), request.query.get("ref") or repository.default_branch)
         case ["commits", *ref]:
             _require_contents(repository, token, "/commits/commits#get-a-commit")
             return _commit(forge, repository, "/".join(ref))
@@ -193,6 +200,30 @@ def _commit(forge: Forge, repository: Repository, ref: str) -> Response:
     commit = _commit_object(forge, repository, sha)
     url = f"{forge.api_url('github')}/repos/{repository.name}/commits/{sha}"
     return _answer(200, {"url": url, "sha": sha, "commit": commit, "parents": commit["parents"], "files": []})
+
+
+def _tree(forge: Forge, repository: Repository, sha: str, *, recursive: bool) -> Response:
+    """https://docs.github.com/rest/git/trees#get-a-tree; `truncated` where there are more rows than it gives."""
+    words = ["-r", "-t"] if recursive else []
+    listed = repository.git("ls-tree", "-z", "--full-tree", *words, sha, check=False)
+    if not listed and repository.git("cat-file", "-t", sha, check=False) != "tree":
+        return _error(404, "Not Found", "/git/trees#get-a-tree")
+    rows = []
+    for row in filter(None, listed.split("\0")):
+        facts, _, path = row.partition("\t")
+        mode, kind, id = facts.split(" ")
+        rows.append({"path": path, "mode": mode, "type": kind, "sha": id})
+    cut = recursive and forge.most_rows is not None and len(rows) > forge.most_rows
+    return _answer(200, {"sha": sha, "tree": rows[: forge.most_rows] if cut else rows, "truncated": bool(cut)})
+
+
+def _contents(repository: Repository, path: str, ref: str) -> Response:
+    """https://docs.github.com/rest/repos/contents#get-repository-content, of a file."""
+    id = repository.git("rev-parse", "--verify", "--quiet", f"{ref}:{path}", check=False)
+    if not id:
+        return _error(404, "Not Found", "/repos/contents#get-repository-content")
+    contents = base64.encodebytes(repository.git("cat-file", "blob", id).encode() + b"\n").decode()
+    return _answer(200, {"type": "file", "encoding": "base64", "path": path, "sha": id, "content": contents})
 
 
 def _commit_object(forge: Forge, repository: Repository, sha: str) -> dict[str, object]:

@@ -5,6 +5,7 @@ https://docs.gitlab.com/api/rest/authentication, /api/projects, /api/commits, /a
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import secrets
@@ -36,6 +37,10 @@ def api(forge: Forge, request: Request, path: str) -> Route:
             return Route("access", lambda: _access(forge, request, repository), repository)
         case ["repository", "commits", sha]:
             return Route("commit", lambda: _commit(forge, request, repository, sha), repository)
+        case ["repository", "tree"]:
+            return Route("tree", lambda: _tree(forge, request, repository), repository)
+        case ["repository", "files", file]:
+            return Route("file", lambda: _file(forge, request, repository, file), repository)
         case ["repository", name] if name == "archive" or name.startswith("archive."):
             format = name.partition(".")[2] or "tar.gz"
             return Route("archive", lambda: _archive(forge, request, repository, format), repository)
@@ -170,6 +175,49 @@ def _commit(forge: Forge, request: Request, asked: Repository | None, sha: str) 
         "stats": {"additions": 0, "deletions": 0, "total": 0},
     }
     return _answer(200, described)
+
+
+def _tree(forge: Forge, request: Request, asked: Repository | None) -> Response:
+    """https://docs.gitlab.com/api/repositories/#list-repository-tree, with keyset pagination."""
+    repository, _, refusal = _visible(forge, request, asked)
+    if repository is None:
+        assert refusal is not None
+        return refusal
+    query = request.query
+    commit = repository.resolve(query.get("ref") or repository.default_branch)
+    path = query.get("path") or ""
+    if commit is None:
+        return _answer(404, {"message": "404 Tree Not Found"})
+    words = ["-r", "-t"] if query.get("recursive") == "true" else []
+    listed = repository.git("ls-tree", "-z", "--full-tree", *words, f"{commit}:{path}", check=False)
+    rows = []
+    for row in filter(None, listed.split("\0")):
+        facts, _, name = row.partition("\t")
+        mode, kind, id = facts.split(" ")
+        full = f"{path}/{name}" if path else name
+        rows.append({"id": id, "name": name.rpartition("/")[2], "type": kind, "path": full, "mode": mode})
+    size = min(int(query.get("per_page", "20")), 100, forge.most_rows or 100)
+    start = int(query.get("page_token") or 0)
+    headers = {}
+    if start + size < len(rows) and not forge.forgets_next:
+        following = {**query, "page_token": str(start + size)}
+        url = f"{forge.api_url('gitlab')}/projects/{repository.id}/repository/tree"
+        headers["Link"] = f'<{url}?{urllib.parse.urlencode(following)}>; rel="next"'
+    return _answer(200, rows[start : start + size], headers)
+
+
+def _file(forge: Forge, request: Request, asked: Repository | None, path: str) -> Response:
+    """https://docs.gitlab.com/api/repository_files/#get-file-from-repository"""
+    repository, _, refusal = _visible(forge, request, asked)
+    if repository is None:
+        assert refusal is not None
+        return refusal
+    ref = request.query.get("ref") or repository.default_branch
+    id = repository.git("rev-parse", "--verify", "--quiet", f"{ref}:{path}", check=False)
+    if not id:
+        return missing("archive")
+    contents = base64.b64encode(repository.git("cat-file", "blob", id).encode() + b"\n").decode()
+    return _answer(200, {"file_path": path, "encoding": "base64", "content": contents, "blob_id": id, "ref": ref})
 
 
 def _archive(forge: Forge, request: Request, asked: Repository | None, format: str) -> Response:

@@ -84,6 +84,8 @@ class Forge:
         self.tarball_refuses_bearer = False  # as was reported of fine-grained tokens: 401 with Bearer, 302 with token
         self.archive_limit: int | None = None  # GitLab: so many archives a minute by user and project, 5 on gitlab.com
         self.archive_times: dict[tuple[str, int], list[float]] = {}
+        self.most_rows: int | None = None  # of a tree's listing: GitHub cuts it off there, GitLab's pages end there
+        self.forgets_next = False  # GitLab's listing of a tree without its next page
         self.lfs = lfs.Lfs()
         self._lock = threading.Lock()
         self._planned: list[_Planned] = []
