@@ -53,7 +53,7 @@ def exec_table(
 
 
 def _exec(manifest: Path, *options: str) -> list[str]:
-    return ["git-coderepo", "exec", *options, str(manifest), "--", "true"]
+    return ["git-coderepo", "exec", "--quiet", *options, str(manifest), "--", "true"]
 
 
 def _in_the_cache(path: Path, environment: Mapping[str, str]) -> Path:

@@ -182,8 +182,20 @@ class Cache:
         return entry, None
 
     def copy(self, key: str, entry: Entry) -> Entry:
-        """Return a writable copy of an entry's tree, for one command; see `discard`. Raises TargetUnusable."""
+        """Return a writable copy of an entry's tree, for one command; see `discard`.
+
+        Where the file system is full, trees that were not used for longest make room. Raises TargetUnusable.
+        """
+        while True:
+            free = _free(self.place.descriptor)
+            try:
+                return self._copied(key, entry)
+            except NoSpace as error:
+                self._make_room(free, error)
+
+    def _copied(self, key: str, entry: Entry) -> Entry:
         name = COPY + os.urandom(6).hex()
+        copied = None
         with self._opened_key(key) as folder:
             try:
                 os.mkdir(name, 0o700, dir_fd=folder)
@@ -191,11 +203,12 @@ class Cache:
                 with entry.opened() as tree:
                     os.mkdir(copied.tree)
                     copy_tree(tree, copied.tree)
-            except OSError as error:
+            except BaseException as error:
+                if copied is not None:
+                    copied.close()
                 _remove(folder, name)
-                raise unusable(error, os.path.join(self.place.path, key)) from None
-            except BaseException:
-                _remove(folder, name)
+                if isinstance(error, OSError):
+                    raise unusable(error, os.path.join(self.place.path, key)) from None
                 raise
         return copied
 

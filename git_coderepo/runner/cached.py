@@ -10,14 +10,14 @@ from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from git_coderepo.errors import CodeRepoError
+from git_coderepo.errors import CodeRepoError, TreeDiffers
 from git_coderepo.runner.cache import Cache, Entry
 from git_coderepo.runner.cacheplace import cache_place, known_cache_place
 from git_coderepo.runner.copying import NoClones, can_share_blocks, copy_listed, copy_tree
 from git_coderepo.runner.directories import OPEN_DIRECTORY
 from git_coderepo.runner.fetch import fetch
 from git_coderepo.runner.lfs import summed
-from git_coderepo.runner.proof import Proof, flat, prove, read_listing
+from git_coderepo.runner.proof import Proof, TreeAltered, flat, prove, read_listing
 from git_coderepo.runner.receipt import Hashed, Receipt
 from git_coderepo.runner.stamps import stamp
 from git_coderepo.runner.target import Target
@@ -88,7 +88,12 @@ def fetch_with_cache(
             entry, proof = cache.fill(cache_key(wanted), partial(_copied, wanted, target), filling.make)
             with entry:
                 if proof is None:
-                    proof = _copied(wanted, target, entry)
+                    try:
+                        proof = _copied(wanted, target, entry)
+                    except TreeAltered as error:
+                        raise TreeDiffers(
+                            f"the copy of the cached tree differs from the recorded tree: {error.message}"
+                        ) from None
             target.publish()
         return filling.made or _hit(wanted, proof, "copy", started)
     known = known_cache(settings, notify=notify)

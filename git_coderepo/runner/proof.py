@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -250,7 +249,7 @@ class _Look:
                     if packed is not None:
                         seen.add(name)
                         if packed[:6] != _GITLINK:
-                            self._compare(prefix + name, name, opened, packed)
+                            self._compare(prefix + name, item, name, opened, packed)
                         elif not item.is_dir(follow_symlinks=False):
                             self.altered.add(prefix + name)
                         elif prefix + name not in submodules:
@@ -264,23 +263,19 @@ class _Look:
             self.altered.update(prefix + name for name in entries.keys() - seen)
             self.altered.update(found for path in strange if (found := _first_file(directories, path)) is not None)
 
-    def _compare(self, path: bytes, name: bytes, parent: int, packed: bytes) -> None:
+    def _compare(self, path: bytes, item: os.DirEntry[str], name: bytes, parent: int, packed: bytes) -> None:
         if self.altered:
             return
-        facts = os.stat(name, dir_fd=parent, follow_symlinks=False)
-        if packed[:6] == _LINK:
-            if not stat.S_ISLNK(facts.st_mode):
-                self.altered.add(path)
-                return
+        if packed[:6] == _LINK and item.is_symlink():
             self.links[path] = target = os.readlink(name, dir_fd=parent)
             found = _LINK + blob_id(target, self._object_format)
-        else:
-            if not stat.S_ISREG(facts.st_mode) or facts.st_size > self._budget.left:
-                self.altered.add(path)
-                return
-            found, size = hashed_file(name, parent, self._object_format)
+        elif item.is_file(follow_symlinks=False):
+            found, size = hashed_file(name, parent, self._object_format, most=self._budget.left)
             self._budget.left -= size
             self.size += size
+        else:
+            self.altered.add(path)
+            return
         self.files += 1
         if found[:6] != packed[:6]:
             self.altered.add(path)

@@ -84,15 +84,15 @@ def _hashed(parent: int, object_format: str) -> tuple[dict[bytes, bytes], list[b
     return entries, below
 
 
-def hashed_file(name: bytes, parent: int, object_format: str) -> tuple[bytes, int]:
-    """Return a file's mode and id, packed as a listing has them, and its size; of a special file SPECIAL and no id.
+def hashed_file(name: bytes, parent: int, object_format: str, *, most: int | None = None) -> tuple[bytes, int]:
+    """Return a file's mode and id, packed as a listing has them, and its size.
 
-    Raises OSError.
+    Of a special file, and of one that is larger than `most` bytes, it is SPECIAL and no id. Raises OSError.
     """
     file = os.open(name, _OPEN, dir_fd=parent)
     try:
         facts = os.fstat(file)
-        if not stat.S_ISREG(facts.st_mode):
+        if not stat.S_ISREG(facts.st_mode) or (most is not None and facts.st_size > most):
             return b"%06o" % SPECIAL, 0
         mode = EXECUTABLE if facts.st_mode & 0o100 else FILE
         if facts.st_size < _IN_ONE_PIECE:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from git_coderepo.errors import TargetUnusable
+from git_coderepo.errors import TargetUnusable, TreeDiffers
 from git_coderepo.paths import quoted
 from git_coderepo.runner.cache import Cache, Entry
 from git_coderepo.runner.cached import InCache, cache_key
@@ -22,7 +22,7 @@ class Workplace:
     A user who may not write to a read-only file runs in the cached tree. Root may; so for root the tree is mounted
     read-only where the process has the capability for that, else root runs in a copy: it is removed at the end, unless
     the command wrote something into it. `tree` is the path, `descriptor` has to be inherited by the command, `is_copy`
-    tells which of the two it is. Raises TargetUnusable and TreeAltered.
+    tells which of the two it is. Raises TargetUnusable and TreeDiffers.
     """
 
     def __init__(self, wanted: Wanted, cache: Cache, cached: InCache, *, notify: Callable[[str], None]) -> None:
@@ -44,6 +44,9 @@ class Workplace:
                 with self._copy.opened() as tree:
                     self._stamp = stamp(tree)
                     prove(self._wanted, tree, self._listing)
+        except TreeAltered as error:
+            self.__exit__()
+            raise TreeDiffers(f"the copy of the cached tree differs from the recorded tree: {error.message}") from None
         except BaseException:
             self.__exit__()
             raise

@@ -152,3 +152,21 @@ def test_a_mount_without_programs_is_named(place: World) -> None:
     assert "error: cannot execute './run.sh': its file system is mounted noexec" in done.stderr
     assert "hint: start its interpreter instead, as in: sh ./run.sh" in done.stderr
     assert "error: './train.py' is not executable" in done.stderr
+
+
+def test_a_copy_for_root_makes_room_as_well(place: World) -> None:
+    """Root without the capability to mount runs in a copy: each run takes the tree twice."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("only root can drop a capability")
+    done = mounted(
+        place,
+        "size=5m",
+        """
+        set -e
+        git-coderepo exec --quiet 0.json -- true
+        setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin -- git-coderepo exec 1.json -- python3 train.py
+        """,
+    )
+    assert (done.returncode, done.stdout) == (0, "recorded\n"), done.stderr
+    assert "trees that were not used for longest were removed" in done.stderr
+    assert ", a copy in the cache: " in done.stderr
