@@ -16,13 +16,13 @@ from bench.executing import EXEC_SIZES, exec_table
 from bench.fetching import FETCH_SIZES, LARGE, LARGE_ROUNDS, ROUND_TRIP, fetch_table, large_table
 from bench.hooks import commit_table, pre_run_table
 from bench.records import MONTHS, records_table
-from bench.tables import STATUS_SIZES, cores, start_table, status_table
+from bench.tables import STATUS_SIZES, cores, large_binary_table, start_table, status_table
 from git_coderepo import __version__
 from tests.support.environment import clean_environment
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.md"
-PARTS = ("start", "commit", "pre-run", "status", "fetch", "exec", "records")
+PARTS = ("start", "commit", "pre-run", "status", "binaries", "fetch", "exec", "records")
 FEWEST = {"pre-run": 15, "fetch": 15, "exec": 15}  # rounds, where none are asked for; ROUNDS of the others
 ROUNDS = 9
 
@@ -116,6 +116,10 @@ def _report(part: str, scratch: Path, environment: dict[str, str], wanted: Wante
         words = "Dirty: five edits, three new files, a deletion, a mode. A snapshot has tree, base and overlay in it."
         yield from _section("Looking at a checkout", scratch, rounds, words)
         yield from status_table(scratch, environment, rounds, wanted.sizes or STATUS_SIZES)
+    elif part == "binaries":
+        words = "80 MB of random bytes, new since HEAD; the overlay goes into a file. Peak: the largest process."
+        yield from _section("Large binaries", scratch, rounds, words)
+        yield from large_binary_table(scratch, environment, rounds)
     elif part == "records":
         words = f"Runs of {MONTHS} months, a file each; the index is made by the first question that needs it."
         yield from _section("Looking back", scratch, rounds, words)

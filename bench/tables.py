@@ -12,6 +12,41 @@ from bench.measure import Contestant, Timing, in_turns
 from bench.repositories import make_dirty, make_repository
 
 STATUS_SIZES = (10, 1_000, 20_000, 100_000)
+LARGE_BYTES, LARGE_COUNTS = 80_000_000, (4, 1)
+
+
+def large_binary_table(scratch: Path, environment: Mapping[str, str], rounds: int) -> Iterator[str]:
+    """A snapshot of 80 MB of random bytes with its overlay written out, beside `git add -A` into an own store."""
+    yield "| changed files | way | s | × `git add -A` | peak, MiB |"
+    yield "|---|---|---:|---:|---:|"
+    for count in LARGE_COUNTS:
+        path = scratch / f"binaries{count}"
+        make_repository(path, 10, environment)
+        for number in range(count):
+            (path / f"weights{number}.bin").write_bytes(os.urandom(LARGE_BYTES // count))
+        git = path / ".git"
+        apart = {"GIT_INDEX_FILE": str(scratch / "index"), "GIT_OBJECT_DIRECTORY": str(scratch / "objects")}
+        apart["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(git / "objects")
+
+        def forget(git: Path = git) -> None:
+            shutil.rmtree(git / "coderepo", ignore_errors=True)
+            shutil.rmtree(scratch / "objects", ignore_errors=True)
+            (scratch / "objects").mkdir()
+            shutil.copy2(git / "index", scratch / "index")
+
+        snapshot = ["git-coderepo", "snapshot", "-o", str(scratch / "run.json")]
+        contestants = [
+            Contestant("`git add -A`", ["git", "add", "-A"], str(path), {**environment, **apart}, before=forget),
+            Contestant("`git coderepo snapshot -o`", snapshot, str(path), environment, before=forget),
+            Contestant("the same, again", snapshot, str(path), environment),
+        ]
+        add, *others = in_turns(contestants, rounds)
+        for timing in (add, *others):
+            yield (
+                f"| {count} of {LARGE_BYTES // count // 1_000_000} MB | {timing.name} | {timing.median:.2f} "
+                f"| {timing.ratio_to(add):.2f} | {timing.peak:.0f} |"
+            )
+        shutil.rmtree(path)
 
 
 def status_table(

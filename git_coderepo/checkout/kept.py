@@ -8,15 +8,21 @@ from __future__ import annotations
 import os
 
 from git_coderepo import __version__
-from git_coderepo.checkout.overlay import Overlay
-from git_coderepo.checkout.store import write_whole
+from git_coderepo.checkout.overlay import Overlay, build_overlay
+from git_coderepo.checkout.store import pieces_of, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from git_coderepo.checkout.overlay import Difference
     from git_coderepo.checkout.store import Store
+    from git_coderepo.git import Git
     from git_coderepo.objects import ObjectId
 
 _WORTH_IT = 64 << 10
+# git maps a pack in windows, of 1 GiB each where nothing else is said.
+_SMALL_WINDOWS = (("core.packedGitWindowSize", "1m"), ("core.packedGitLimit", "16m"))
 # What is screened for changes with the program: an overlay that another one kept is screened anew.
 _MAGIC = b"git-coderepo overlay 1 " + __version__.encode()
 
@@ -44,7 +50,10 @@ def find_kept(store: Store, base_tree: ObjectId | None, snapshot_tree: ObjectId,
         path = store.overlays + b"/" + sha256 + b".tar.gz"
         os.utime(path)  # `prune` touches nothing that was just used
         data = _mapped(path, int(size))
-        if data is None or hashlib.sha256(data).hexdigest() != sha256.decode():
+        digest = hashlib.sha256()
+        for piece in pieces_of(data or b""):
+            digest.update(piece)
+        if data is None or digest.hexdigest() != sha256.decode():
             store.set_aside(path)
             return None
         store.note_whole(path)
@@ -72,6 +81,34 @@ def keep(
     note = _note(store, base_tree, snapshot_tree)
     os.makedirs(os.path.dirname(note), exist_ok=True)
     write_whole(note, b"\n".join((_MAGIC, b"screened" if screened else b"as it is", numbers, deleted)))
+
+
+def pack_into(
+    store: Store,
+    git: Git,
+    found: Sequence[Difference],
+    screen: Callable[[bytes, Iterable[bytes]], Iterable[bytes]],
+) -> Overlay:
+    """Build a large overlay straight into the folder of overlays: it is never whole in memory. Raises OSError."""
+    os.makedirs(store.overlays, exist_ok=True)
+    temporary = b"%b/overlay.%d.%b.tmp" % (store.overlays, os.getpid(), os.urandom(4).hex().encode())
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        with open(descriptor, "wb") as file:
+            overlay = build_overlay(git.with_settings(*_SMALL_WINDOWS), found, screen, file.write)
+            size = file.tell()
+            file.flush()
+            os.fsync(file.fileno())
+        path = store.overlays + b"/" + overlay.sha256.encode() + b".tar.gz"
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    store.note_whole(path)
+    data = _mapped(path, size)
+    assert data is not None
+    overlay.data = data
+    return overlay
 
 
 def notes_folder(store: Store) -> bytes:

@@ -16,7 +16,7 @@ from git_coderepo.objects import EXECUTABLE, FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from git_coderepo.attributes import Attributes
     from git_coderepo.checkout.layout import Layout
@@ -202,8 +202,8 @@ def find_unpushed(
     return [missing[oid] for oid in sorted(missing)]
 
 
-def pack(objects: Sequence[Unpushed], screen: Callable[[bytes, bytes], None]) -> LfsObjects:
-    """The objects in a tar; `screen` is called with each one's path and contents and may refuse it.
+def pack(objects: Sequence[Unpushed], screen: Callable[[bytes, Iterable[bytes]], Iterable[bytes]]) -> LfsObjects:
+    """The objects in a tar; `screen` gets each one's path and contents in pieces, and gives those back.
 
     Raises NotReproducible where one is not what its name says.
     """
@@ -223,8 +223,8 @@ def pack(objects: Sequence[Unpushed], screen: Callable[[bytes, bytes], None]) ->
                 f"the Git LFS object of '{os.fsdecode(each.path)}' is damaged here: {each.pointer.oid}",
                 hints=["git lfs fsck"],
             )
-        screen(each.path, contents)
-        packer.add_file(each.pointer.oid.encode(), contents, 0o644)
+        pieces = screen(each.path, [contents])
+        packer.add_pieces(each.pointer.oid.encode(), len(contents), pieces, 0o644)
     return LfsObjects(*packer.finish(), [each.pointer for each in objects])
 
 

@@ -9,18 +9,22 @@ from __future__ import annotations
 import os
 from stat import S_ISDIR
 
-from git_coderepo.errors import ObjectMissing
+from git_coderepo.errors import GitFailed, ObjectMissing
 from git_coderepo.git import read_blobs
 from git_coderepo.objects import EXECUTABLE, GITLINK, SYMLINK, ObjectId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import zlib
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import BinaryIO
 
     from git_coderepo.git import Git
 
 _BLOCK = 512
 _PIECE = 1 << 20
+_WORTH_A_SAMPLE = 64 << 10
+_SAMPLE = 8 << 10
 
 
 class Difference:
@@ -80,37 +84,73 @@ def blob_sizes(git: Git, ids: Sequence[str]) -> list[int]:
     return [int(line) for line in lines]
 
 
-def build_overlay(git: Git, found: Sequence[Difference], screen: Callable[[bytes, bytes], None]) -> Overlay:
-    """The overlay of these differences; `screen` is called with each path and its contents and may refuse it."""
+def build_overlay(
+    git: Git,
+    found: Sequence[Difference],
+    screen: Callable[[bytes, Iterable[bytes]], Iterable[bytes]],
+    write: Callable[[bytes], object] | None = None,
+) -> Overlay:
+    """The overlay of these differences; `screen` gets each path and its contents in pieces, and gives those back.
+
+    With `write`, which takes the gzip in pieces, the overlay has no `data`.
+    """
     sending = travelling(found)
-    packer = Packer(len(sending))
+    packer = Packer(len(sending), write)
     blobs = read_blobs(git, [difference.id for difference in sending])
     for difference, (_, size, source) in zip(sending, blobs, strict=True):
-        contents = source.read(size)
-        screen(difference.path, contents)
+        pieces = screen(difference.path, _read(source, size))
         if difference.mode == SYMLINK:
-            packer.add_link(difference.path, contents)
+            packer.add_link(difference.path, b"".join(pieces))
         else:
-            packer.add_file(difference.path, contents, 0o755 if difference.mode == EXECUTABLE else 0o644)
+            packer.add_pieces(difference.path, size, pieces, 0o755 if difference.mode == EXECUTABLE else 0o644)
     data, tar_sha256, sha256 = packer.finish()
     deleted = [difference.path for difference in found if difference.mode == 0]
     return Overlay(data, tar_sha256, sha256, len(sending), deleted)
 
 
-class Packer:
-    """A gzip'd tar in the making, of some `count` members; what is ready is kept, or handed to `write`."""
+def _read(source: BinaryIO, size: int) -> Iterator[bytes]:
+    """The contents of a blob in pieces."""
+    while size:
+        piece = source.read(min(size, _PIECE))
+        if not piece:
+            message = "git gave less of an object than it announced"
+            raise GitFailed(message, status=0, stderr=b"", hints=["git fsck"])
+        size -= len(piece)
+        yield piece
 
-    __slots__ = ("_compressor", "_digest", "_pieces", "_tar_digest", "_write")
+
+class Packer:
+    """A gzip'd tar in the making, of some `count` members; what is ready is kept, or handed to `write`.
+
+    What does not get smaller is stored. A sample of each piece of a member says so, and the deflate stream then goes on
+    with another compressor, at a byte's edge (`Z_SYNC_FLUSH` in zlib's manual): one stream and one gzip member (RFC
+    1951, RFC 1952), whose bytes are a function of the contents.
+    """
+
+    __slots__ = (
+        "_checksum",
+        "_compressor",
+        "_digest",
+        "_level",
+        "_packing",
+        "_pieces",
+        "_size",
+        "_tar_digest",
+        "_write",
+    )
 
     def __init__(self, count: int, write: Callable[[bytes], object] | None = None) -> None:
         import hashlib
-        import zlib
 
         self._tar_digest, self._digest = hashlib.sha256(), hashlib.sha256()
-        # wbits 31: a gzip frame whose header holds no time and no name (RFC 1952).
-        self._compressor = zlib.compressobj(6 if count < 1000 else 1, zlib.DEFLATED, 31)
+        self._packing = 6 if count < 1000 else 1
+        self._level = self._packing
+        self._compressor = _deflate(self._level)
+        self._checksum = self._size = 0
         self._pieces: list[bytes] = []
         self._write = self._pieces.append if write is None else write
+        # A header that holds no time and no name; 3: made on Unix.
+        self._keep(b"\x1f\x8b\x08" + bytes(6) + b"\x03")
 
     def add_link(self, path: bytes, target: bytes) -> None:
         """A symbolic link."""
@@ -118,10 +158,10 @@ class Packer:
 
     def add_file(self, path: bytes, contents: bytes, mode: int) -> None:
         """A file."""
-        size = len(contents)
-        self.add_pieces(path, size, (contents[at : at + _PIECE] for at in range(0, size, _PIECE)), mode)
+        view = memoryview(contents)
+        self.add_pieces(path, len(view), (view[at : at + _PIECE] for at in range(0, len(view), _PIECE)), mode)
 
-    def add_pieces(self, path: bytes, size: int, pieces: Iterable[bytes], mode: int) -> None:
+    def add_pieces(self, path: bytes, size: int, pieces: Iterable[bytes | memoryview], mode: int) -> None:
         """A file of which these are the contents, `size` bytes together."""
         self._put(b"".join(tar_header(path, size, mode)))
         for piece in pieces:
@@ -132,16 +172,48 @@ class Packer:
         """(the gzip as far as it was kept, the sha256 of the tar inside, its own sha256), digests in hex; once."""
         self._put(bytes(2 * _BLOCK))
         self._keep(self._compressor.flush())
+        self._keep(self._checksum.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little"))
         return b"".join(self._pieces), self._tar_digest.hexdigest(), self._digest.hexdigest()
 
-    def _put(self, piece: bytes) -> None:
+    def _put(self, piece: bytes | memoryview) -> None:
+        import zlib
+
+        if len(piece) >= _WORTH_A_SAMPLE:
+            self._go_on_with(self._packing if _gets_smaller(piece) else 0)
+        elif len(piece) > _BLOCK:
+            self._go_on_with(self._packing)
         self._tar_digest.update(piece)
+        self._checksum = zlib.crc32(piece, self._checksum)
+        self._size += len(piece)
         self._keep(self._compressor.compress(piece))
+
+    def _go_on_with(self, level: int) -> None:
+        if level != self._level:
+            import zlib
+
+            self._keep(self._compressor.flush(zlib.Z_SYNC_FLUSH))
+            self._level = level
+            self._compressor = _deflate(level)
 
     def _keep(self, packed: bytes) -> None:
         if packed:
             self._digest.update(packed)
             self._write(packed)
+
+
+def _deflate(level: int) -> zlib._Compress:
+    import zlib
+
+    return zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
+
+
+def _gets_smaller(piece: bytes | memoryview) -> bool:
+    """Whether samples of a piece get smaller by a twentieth; what is packed already, or random, does not."""
+    import zlib
+
+    step = (len(piece) - _SAMPLE) // 2
+    samples = b"".join([piece[at : at + _SAMPLE] for at in (0, step, 2 * step)])
+    return len(zlib.compress(samples, 1)) < len(samples) * 0.95
 
 
 def tar_header(path: bytes, size: int, mode: int, *, link: bytes | None = None) -> Iterator[bytes]:

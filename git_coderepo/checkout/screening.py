@@ -47,6 +47,12 @@ _TOKEN_SHAPES = (
     (b"dapi", frozenset(b"0123456789abcdef"), 32),
     (b"ATATT3xFf", _WIDE, 60),
 )
+# Every token is a run of at least so many of these bytes: which bytes they are, as 1 and 0 for `bytes.translate`.
+_SHORTEST = min(len(begin) + length for begin, _, length in _TOKEN_SHAPES)
+_IN_TOKENS = bytes(byte in _WIDE for byte in range(256))
+_PIECE = 1 << 20
+# So much of a file's contents around a token is looked at with it: its line, as far as that goes.
+_CONTEXT = 64 << 10
 _KEY_BEGIN = b"-----BEGIN "
 _KEY_END = b"PRIVATE KEY-----"
 
@@ -94,7 +100,9 @@ def find_token(contents: bytes) -> int | None:
 
 def find_tokens(contents: bytes) -> list[Token]:
     """Return everything in the unmistakable shape of a token or a private key; vendors' examples are none."""
-    found = [token for shape in _TOKEN_SHAPES for token in _matches(contents, *shape)]
+    found: list[Token] = []
+    if _has_long_word(contents):
+        found += [token for shape in _TOKEN_SHAPES for token in _matches(contents, *shape)]
     at = contents.find(_KEY_BEGIN)
     while at >= 0:
         line_end = contents.find(b"\n", at)
@@ -104,6 +112,18 @@ def find_tokens(contents: bytes) -> list[Token]:
             found.append(Token(at, body.end))
         at = contents.find(_KEY_BEGIN, at + 1)
     return found
+
+
+def _has_long_word(contents: bytes) -> bool:
+    """Return whether there is a run of bytes in which a token fits: in a model or an archive there is none.
+
+    One pass instead of one for each shape.
+    """
+    run = b"\1" * _SHORTEST
+    for at in range(0, len(contents), _PIECE):
+        if run in contents[at : at + _PIECE + _SHORTEST].translate(_IN_TOKENS):
+            return True
+    return False
 
 
 def _matches(contents: bytes, begin: bytes, alphabet: frozenset[int], length: int) -> Iterator[Token]:
@@ -191,16 +211,37 @@ class Scan:
         self._findings: list[Finding] = []
         self.has_excused = False
 
+    def look_through(self, path: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Note the tokens in a file as `look` does, of which no more than two pieces are held; gives the pieces."""
+        held, line, first = b"", 1, 0
+        for piece in pieces:
+            yield piece
+            held = held + piece if held else piece
+            if len(held) > _PIECE:
+                # What begins later is noted with what follows it; the line it stands on stays for as long.
+                end = len(held) - _CONTEXT
+                self._note(path, held, line, first, end)
+                kept = max(end - _CONTEXT, 0)
+                line += held.count(b"\n", 0, kept)
+                held, first = held[kept:], end - kept
+        self._note(path, held, line, first, len(held))
+
     def look(self, path: bytes, contents: bytes) -> None:
         """Note the tokens in a file; a line with a pragma, or with an allowed fingerprint, has none."""
+        self._note(path, contents, 1, 0, len(contents))
+
+    def _note(self, path: bytes, contents: bytes, line: int, first: int, end: int) -> None:
+        """Note the tokens that begin between two offsets of contents whose first line has this number."""
         for token in sorted(find_tokens(contents), key=lambda token: token.start):
+            if not first <= token.start < end:
+                continue
             begin = contents.rfind(b"\n", 0, token.start) + 1
-            end = contents.find(b"\n", token.start)
-            text = contents[begin : end if end >= 0 else len(contents)]
+            line_end = contents.find(b"\n", token.start)
+            text = contents[begin : line_end if line_end >= 0 else len(contents)]
             if any(pragma in text for pragma in _PRAGMAS):
                 continue
             secret = contents[token.start : token.end].rpartition(b"\n")[2].strip()
-            finding = Finding(path, contents.count(b"\n", 0, token.start) + 1, text, secret)
+            finding = Finding(path, contents.count(b"\n", 0, token.start) + line, text, secret)
             if finding.fingerprint in self._allowed:
                 self.has_excused = True
                 continue

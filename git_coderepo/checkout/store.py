@@ -9,11 +9,15 @@ from git_coderepo.objects import hasher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.errors import CodeRepoError
     from git_coderepo.git import Git
+
+
+_PIECE = 1 << 20
+_MADV_DONTNEED = 4  # Linux and macOS; `mmap` is not imported for it
 
 
 class Store:
@@ -157,6 +161,8 @@ class Store:
             )
             .with_settings(
                 ("core.looseCompression", "0"),
+                # A larger file goes into a pack of its own, and out of it, piece by piece; git would hold all of it.
+                ("core.bigFileThreshold", "32m"),
                 # A later snapshot relies on what is there. The last one is for git before 2.36.
                 ("core.fsync", "loose-object,pack,pack-metadata"),
                 ("core.fsyncMethod", "batch"),
@@ -190,6 +196,16 @@ def quoted_path(path: bytes) -> bytes:
     return b'"' + escaped + b'"'
 
 
+def pieces_of(contents: bytes | memoryview) -> Iterator[memoryview]:
+    """The contents piece by piece; of a mapped file no more than one of them stays in memory."""
+    view = memoryview(contents)
+    forget = getattr(view.obj, "madvise", None)
+    for at in range(0, len(view), _PIECE):
+        yield view[at : at + _PIECE]
+        if forget is not None:
+            forget(_MADV_DONTNEED, at, min(_PIECE, len(view) - at))
+
+
 def write_whole(path: bytes, contents: bytes, *, mode: int = 0o666, exact: bool = False) -> None:
     """Write a file so that it is there whole or not at all: a temporary name, fsync, rename. Raises OSError.
 
@@ -199,9 +215,10 @@ def write_whole(path: bytes, contents: bytes, *, mode: int = 0o666, exact: bool 
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:
-            view = memoryview(contents)
-            while view:
-                view = view[os.write(descriptor, view) :]
+            for piece in pieces_of(contents):
+                view = piece
+                while view:
+                    view = view[os.write(descriptor, view) :]
             if exact:
                 os.fchmod(descriptor, mode)
             os.fsync(descriptor)

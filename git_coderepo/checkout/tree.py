@@ -50,7 +50,9 @@ class PrivateIndex:
         self.looked_at = looked_at
         self.there = False
         self.path = store.directory + b"/index.%d.%s" % (os.getpid(), os.urandom(4).hex().encode())
-        self.git = store.git(git).with_environment(GIT_INDEX_FILE=os.fsdecode(self.path))
+        # For what is too large for a loose object, see `Store.git`.
+        own = store.git(git).with_settings(("pack.compression", "0"))
+        self.git = own.with_environment(GIT_INDEX_FILE=os.fsdecode(self.path))
 
     def __enter__(self) -> PrivateIndex:
         if self._data is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from git_coderepo.checkout.kept import keep
+from git_coderepo.checkout.kept import keep, pack_into
 from git_coderepo.checkout.overlay import blob_sizes, build_overlay, travelling
 from git_coderepo.checkout.screening import Scan, allowed_secrets
 from git_coderepo.errors import ObjectMissing
@@ -12,12 +12,15 @@ from git_coderepo.record.travelling import find_overlay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from git_coderepo.checkout.lfs import Pointer, Unpushed
     from git_coderepo.checkout.overlay import Difference
     from git_coderepo.record.missing_fact import MissingFact
     from git_coderepo.record.snapshot import Request, Snapshot
+
+# Contents of more bytes than this are packed into a file and not in memory.
+_LARGE = 8 << 20
 
 
 def pack_overlay(snapshot: Snapshot, request: Request, refused: Mapping[str, tuple[bytes, Pointer, str]]) -> None:
@@ -67,7 +70,7 @@ def pack_overlay(snapshot: Snapshot, request: Request, refused: Mapping[str, tup
         )
         allowed = allowed_secrets(settings)
         scan = Scan(allowed)
-        screen = scan.look if scans else _let_pass
+        screen = scan.look_through if scans else _let_pass
         objects_tar = overlay = None
         if unpushed:
             from git_coderepo.checkout.lfs import pack
@@ -76,7 +79,10 @@ def pack_overlay(snapshot: Snapshot, request: Request, refused: Mapping[str, tup
         # Else nothing travels but what the LFS server does not give.
         if snapshot.base_part != snapshot.tree:
             if snapshot.oversize is None:
-                overlay = build_overlay(git, snapshot.travels, screen)
+                if sum(sizes) > _LARGE:
+                    overlay = pack_into(snapshot.store, git, snapshot.travels, screen)
+                else:
+                    overlay = build_overlay(git, snapshot.travels, screen)
             elif scans:
                 refuse_tokens(git, sending, snapshot.base_tree, allowed)
         scan.check(git, snapshot.base_tree)
@@ -106,5 +112,5 @@ def _sizes(snapshot: Snapshot, sending: Sequence[Difference]) -> list[int]:
         raise absent(sending, error) from error
 
 
-def _let_pass(path: bytes, contents: bytes) -> None:
-    return None
+def _let_pass(path: bytes, pieces: Iterable[bytes]) -> Iterable[bytes]:
+    return pieces
