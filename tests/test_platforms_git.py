@@ -330,7 +330,7 @@ def test_protocols_on_a_runner() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["file:///srv/x.git", "/srv/x.git", "git://git.corp/x.git", "ext::sh -c x", "http://127.0.0.1/x"]
+    "url", ["file:///srv/x.git", "/srv/x.git", "git://git.corp/x.git", "hg::https://h/x", "http://127.0.0.1/x"]
 )
 def test_a_runner_refuses_other_protocols(url: str) -> None:
     repository = remote(url)

@@ -135,9 +135,8 @@ def test_a_wrong_token_is_told(case: Case) -> None:
     with pytest.raises(TokenRefused) as raised:
         case.repository.login()
     assert raised.value.message == f"'{case.server.url}' refused the token from the test"
-    host = case.server.url.removeprefix("http://")
     if case.repository.type == "gitlab":
-        assert raised.value.hints[0] == f"git coderepo login --host {host}"
+        assert raised.value.hints[0] == f"git coderepo login --host {case.server.url}"
     assert len(case.tokens.refusals) == 1 and case.tokens.acceptances == []
     assert raised.value.exit_status == 4
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.errors import RegistrationError, UsageError
+from git_coderepo.errors import CodeRepoError, RegistrationError, UsageError
 from git_coderepo.git import Git
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.record.source import source_here
@@ -86,6 +86,10 @@ def registered(git: Git, **given: object) -> tuple[str | None, str]:
          "github", (*WIDGETS, ("host", "git.corp")), None, "https://git.corp"),
         ({"origin": "https://github.com/acme/widgets"},
          "gitlab", (*PROJECT, ("instance-url", "https://git.corp:8443/gitlab")), None, "https://git.corp:8443"),
+        ({"origin": "git@git.other:acme/widgets", "corp": "git@ghe.corp:acme/widgets"},
+         "github", (*WIDGETS, ("api-url", "https://ghe.corp/api/v3")), "corp", "https://ghe.corp"),
+        ({"one": "git@github.com:acme/widgets", "two": "https://github.com/acme/widgets"},
+         "github", WIDGETS, "one", "https://github.com"),
         ({"origin": "https://git.corp:8443/gitlab/acme/widgets"},
          "gitlab", (("instance-url", "https://git.corp:8443/gitlab"),), "origin", "https://git.corp:8443"),
     ],
@@ -312,6 +316,26 @@ def test_no_connection_is_made_to_the_other_platform(repo: Repo, program: Progra
         program.run(*given, cwd=repo.path, check=False, env=env)
 
     assert {place.partition(":")[0] for place in asked} == {"api.github.com"}
+
+
+def test_of_two_unknown_hosts_with_the_same_path_none_is_chosen(repo: Repo) -> None:
+    git = with_remotes(repo, {"a": "git@git.corp:acme/widgets", "b": "git@git.other:acme/widgets"})
+
+    with pytest.raises(RegistrationError, match="several git remotes could be meant: 'a', 'b'") as failure:
+        registered(git, type="github", pairs=WIDGETS)
+
+    assert failure.value.hints[0] == "git coderepo register --remote a"
+
+
+@pytest.mark.parametrize("pairs", [(("url", "ext::sh -c x"),), (("url", "https://"),)])
+def test_options_that_make_no_sense_are_never_written(repo: Repo, pairs: tuple[tuple[str, str], ...]) -> None:
+    git = with_remotes(repo, {})
+    before = repo.git("config", "--local", "--list")
+
+    with pytest.raises(CodeRepoError):
+        registered(git, type="git", pairs=pairs)
+
+    assert repo.git("config", "--local", "--list") == before
 
 
 def test_an_unknown_host_is_asked_what_it_is_before_it_is_sent_a_token(

@@ -23,7 +23,7 @@ from git_coderepo.registrations.credentials import keyring
 from git_coderepo.registrations.credentials.users import users_chain
 from git_coderepo.registrations.describe import credential_source
 from git_coderepo.registrations.inference import shell_word
-from git_coderepo.registrations.options import is_secret, parse_options
+from git_coderepo.registrations.options import parse_options
 from git_coderepo.registrations.secrets import line_in_file
 from git_coderepo.registrations.surroundings import (
     Surroundings,
@@ -112,12 +112,11 @@ def register_repository(git: Git, wanted: Registering, *, standard_input: Callab
     repository = build(registration, remote, chain, secrets=secrets, settings=here.settings, directory=directory)
     give_users_remote(repository, git, choice.remote, remote)
     checked, credential, hints = check(repository) if wanted.verify else (None, None, ())
+    place = place_shown(repository, remote)
     kept_at = keep_secrets(git, here.settings, repository, secrets)
     lines = edit.add(git, registration)
     warnings = changed_choice(before, Surroundings.read(git), registration)
-    return Registered(
-        registration, place_shown(repository, remote), lines, checked, credential, kept_at, hints, warnings
-    )
+    return Registered(registration, place, lines, checked, credential, kept_at, hints, warnings)
 
 
 def _registered_already(git: Git, here: Surroundings, wanted: Registering, existing: Registration) -> Registered:
@@ -166,7 +165,7 @@ def update_repository(git: Git, name: str, wanted: Updating, *, standard_input: 
     secrets = {key: value for key, value in values.items() if isinstance(value, Secret)}
     plain = {key: value for key, value in values.items() if isinstance(value, str)}
     options = {key: value for key, value in known.options.items() if key not in unset} | plain
-    moved = any(not is_secret(platform, option) for option in (*plain, *unset))
+    moved = any(each.name in (*plain, *unset) for each in platform.options if not each.secret)
     if wanted.remote is not None:
         remote_name: str | None = here.named(wanted.remote)
     elif "remote" in unset:
@@ -185,6 +184,7 @@ def update_repository(git: Git, name: str, wanted: Updating, *, standard_input: 
     repository = build(after, remote, chain, secrets=secrets, settings=here.settings, directory=directory)
     give_users_remote(repository, git, remote_name, remote)
     checked, credential, hints = check(repository) if wanted.verify else (None, None, ())
+    place = place_shown(repository, remote)
     kept_at = keep_secrets(git, here.settings, repository, secrets)
     now = edit.update(
         git,
@@ -199,13 +199,18 @@ def update_repository(git: Git, name: str, wanted: Updating, *, standard_input: 
     )
     warnings = changed_choice(before, Surroundings.read(git), now)
     lines = edit.lines_of(now)
-    return Registered(now, place_shown(repository, remote), lines, checked, credential, kept_at, hints, warnings)
+    return Registered(now, place, lines, checked, credential, kept_at, hints, warnings)
 
 
 def place_shown(repository: BaseCodeRepository, remote: RemoteURL | None) -> str | None:
-    """Return where the code is, for people: the page of a hosted repository, else the remote."""
+    """Return where the code is, for people: the page of a hosted repository, else the remote.
+
+    Raises RegistrationError and InvalidRemoteURL where the options of a built-in platform make no sense.
+    """
     if isinstance(repository, HostedRepository) and (remote is None or not repository.serves(remote)):
         return f"{repository.site.url}/{repository.path}"
+    if not isinstance(repository, HostedRepository) and not is_custom(repository):
+        return repository.git_url()
     return remote.url() if remote is not None else None
 
 

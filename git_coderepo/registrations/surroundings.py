@@ -110,11 +110,11 @@ class Surroundings(NamedTuple):
                 return each.replaced(remote=choice.remote)
         return None
 
-    def choice(self) -> Registration | RegistrationError | None:
+    def choice(self) -> Registration | CodeRepoError | None:
         """Return the code repository that runs in this checkout use now, or why there is none."""
         try:
             return choose(self.settings, self.remotes, upstream=self.upstream, unpushed=self.walks.unpushed)
-        except RegistrationError as error:
+        except CodeRepoError as error:
             return error
 
 
@@ -226,12 +226,17 @@ def remote_of_options(
             fitting.append(name)
         elif _on_same_host(here, platform, type, options, url):
             contradicting.append(name)
-    if fitting and named and not names_host(options):
-        # A path alone may be that of a mirror elsewhere: a host that is known as this platform comes first.
-        known = [name for name in fitting if _is_known_as(here, type, here.remotes[name])]
-        return (known or fitting)[0]
     if fitting:
-        return fitting[0] if fitting[0] == first else here.likely(fitting)
+        # The host that the options name comes first. A path alone may be that of a mirror elsewhere: then a host that
+        # is known as this platform comes first.
+        place = place_of_options(platform, options, None)
+        if names_host(options):
+            near = [name for name in fitting if place.on_site(here.remotes[name])]
+        else:
+            near = [name for name in fitting if named and _is_known_as(here, type, here.remotes[name])]
+        fitting = near or fitting
+        one_place = all(here.remotes[name].same_place(here.remotes[fitting[0]]) for name in fitting)
+        return fitting[0] if one_place or fitting[0] == first else here.likely(fitting)
     if contradicting:
         raise _contradiction(here, platform, options, contradicting[0])
     if all(options.get(name) for name in path_options):
@@ -348,12 +353,12 @@ def _place_to_ask(url: RemoteURL) -> str:
 
 
 def changed_choice(
-    before: Registration | RegistrationError | None, here: Surroundings, registered: Registration
+    before: Registration | CodeRepoError | None, here: Surroundings, registered: Registration
 ) -> tuple[str, ...]:
     """Return what a user should know of the choice among the code repositories after one was registered or changed."""
     after = here.choice()
     default = f"git config coderepo.default {shell_word(registered.name)}"
-    if isinstance(after, RegistrationError):
+    if isinstance(after, CodeRepoError):
         return (f"a run cannot choose now: {after.message}", *after.hints)
     if after is None or after.name != registered.name:
         used = f"runs here use '{after.name}'" if after is not None else "no run here uses it"
