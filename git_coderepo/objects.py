@@ -141,13 +141,46 @@ def tree_objects(entries: Iterable[TreeEntry], object_format: str) -> Mapping[by
     return {directory: (id, contents) for directory, id, contents in directory_trees(children, object_format)}
 
 
+def canonical_mode(mode: int) -> int:
+    """Return what git makes of a mode of an old history, such as 100664 (`canon_mode` in git's cache.h)."""
+    kind = mode & 0o170000
+    if kind == 0o100000:
+        return EXECUTABLE if mode & 0o100 else FILE
+    return kind if kind in (SYMLINK, DIRECTORY) else GITLINK
+
+
+def parse_tree(contents: bytes, object_format: str) -> dict[bytes, tuple[int, bytes]]:
+    """Return (canonical mode, raw id) by the names in a tree object, given without its header.
+
+    Modes may have leading zeros, as in many old histories. Raises UnsafeTree for contents that are no tree.
+    """
+    length = 20 if object_format == "sha1" else 32
+    found: dict[bytes, tuple[int, bytes]] = {}
+    position = 0
+    try:
+        while position < len(contents):
+            space = contents.index(b" ", position)
+            end = contents.index(b"\0", space)
+            name, id = contents[space + 1 : end], contents[end + 1 : end + 1 + length]
+            mode = contents[position:space]
+            if len(id) != length or not name or name in found or not mode.isdigit() or len(mode) > 7:
+                raise ValueError
+            found[name] = (canonical_mode(int(mode, 8)), id)
+            position = end + 1 + length
+    except ValueError:
+        raise UnsafeTree("a tree object that is damaged") from None
+    return found
+
+
 def directory_trees(
-    children: Mapping[bytes, Mapping[bytes, bytes]], object_format: str
+    children: Mapping[bytes, Mapping[bytes, bytes]], object_format: str, stored: Mapping[bytes, bytes] | None = None
 ) -> Iterator[tuple[bytes, bytes, bytes]]:
     """The tree objects of nested directories, the deepest first: (directory, raw id, contents without header).
 
     `children` has each directory down from the root (`b""`) and in it, by name, what is no directory: six octal
     digits of the mode and the raw id in one. A directory with nothing in it or below it gives no tree, but the root.
+    `stored` has tree objects that git would write otherwise today, by directory: each stands for its directory where it
+    has the same entries.
     Raises UnsafeTree where a path is a file and a directory at once.
     """
     subtrees: dict[bytes, list[tuple[bytes, bytes]]] = {}
@@ -163,6 +196,10 @@ def directory_trees(
             continue
         rows.sort()
         contents = b"".join([row for _, row in rows])
+        if stored is not None and directory in stored:
+            object = stored[directory]
+            if parse_tree(object, object_format) == parse_tree(contents, object_format):
+                contents = object
         digest = hasher(object_format)
         digest.update(b"tree %d\0" % len(contents))
         digest.update(contents)

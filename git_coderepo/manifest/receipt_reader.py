@@ -120,5 +120,5 @@ _receipt = _fields(
         "host": _line,
         "producer": _fields({"name": _line, "version": _line, "git": nullable(_line), "python": _line}),
     },
-    {"lfs": nullable(_lfs), "proof": _proof},
+    {"lfs": nullable(_lfs), "storedTrees": list_of(directory), "proof": _proof},
 )

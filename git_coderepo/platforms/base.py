@@ -247,6 +247,10 @@ class BaseCodeRepository(ABC):
         """
         return None
 
+    def tree_entries(self, tree: ObjectId) -> Mapping[bytes, tuple[int, bytes]] | None:
+        """(mode, raw id) by the names in one directory, given by its tree's id; None: this platform does not tell."""
+        return None
+
     def has_commit(self, commit: ObjectId) -> bool | None:
         """Whether the platform serves this commit now; None: it cannot be asked."""
         return None

@@ -334,8 +334,7 @@ def _fitting(road: Road, arguments: tuple[str, ...]) -> tuple[str, ...]:
     """The arguments, with what keeps the configuration of a remote that is named from changing what is fetched."""
     if arguments[0] != "fetch" or not road.is_own:
         return arguments
-    whole = () if any(word.startswith("--filter") for word in arguments) else ("--no-filter",)
-    return ("fetch", "--refmap=", "--no-prune", *whole, *arguments[1:])
+    return ("fetch", "--refmap=", "--no-prune", *arguments[1:])
 
 
 def _ask_by(road: Road, repository: BaseCodeRepository, *arguments: str, stdin: bytes | None) -> bytes:
@@ -390,15 +389,16 @@ def fetch(
     makes of git's words.
     """
     shallow = [f"--depth={depth}"] if depth is not None else []
-    partial = [f"--filter={filter}"] if filter is not None else []
+    whole = ["--no-filter"]  # git remembers the filter of an attempt that failed; and a user's remote may have one
+    partial = [f"--filter={filter}"] if filter is not None else whole
     attempts = [[*shallow, *partial]]
-    attempts += [each for each in (shallow, []) if each not in attempts]
+    attempts += [each for each in ([*shallow, *whole], whole) if each not in attempts]
     for options in attempts:
         try:
             ask(repository, git, *_FETCH, *options, *_words(refspecs, stdin), stdin=stdin)
             return
         except (ServerTooOld, GitFailed):
-            if not options:
+            if options == whole:
                 raise
 
 

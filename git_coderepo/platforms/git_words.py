@@ -46,7 +46,10 @@ _NO_GIT_SERVER = (
 )
 _REDIRECTED = ("redirects followed", "unable to update url base from redirection", "returned error: 30")
 _RESET = ("connection reset", "empty reply from server", "recv failure", "send failure")
-_NO_COMMIT = ("not our ref", "couldn't find remote ref", "unadvertised object", "no such remote ref")
+_NO_COMMIT = (
+    "not our ref", "couldn't find remote ref", "unadvertised object", "no such remote ref",
+    "cannot obtain needed object",
+)  # fmt: skip
 # Of fetch-pack.c, remote-curl.c and list-objects-filter-options.c; a server that does not know a depth or a filter may
 # also just answer with the wrong line.
 _TOO_OLD = (
@@ -166,7 +169,7 @@ def explain(
             f"{place} answered git with the status {status}",
             hints=["look whether a proxy stands in between, and at the URL of the remote"],
         )
-    if said(_CUT_OFF):
+    if said(_CUT_OFF) and "remote error: " not in words:  # else the server has said why
         return DownloadDamaged(f"the download from {place} broke off", hints=["try again"])
     if said(_RESET):
         return ConnectionBroken(f"{place} closed the connection without an answer", hints=["try again"])

@@ -194,6 +194,17 @@ class GitHub(HostedRepository):
     def resolve(self, revision: str) -> ObjectId | None:
         return self.revision(f"{self.access_url()}/commits/{quoted(revision)}", "sha")
 
+    def tree_entries(self, tree: ObjectId) -> Mapping[bytes, tuple[int, bytes]] | None:
+        # https://docs.github.com/rest/git/trees#get-a-tree
+        response = self.get(f"{self.access_url()}/git/trees/{tree}")
+        if response.status != 200:
+            response.close()
+            return None
+        answer = response.json()
+        if answer.get("truncated"):
+            return None
+        return {name: (mode, id) for name, mode, id in listed_rows(answer.get("tree"), response, "sha")}
+
     def refusal(self, response: Response) -> CodeRepoError:
         # A secondary limit may name no time:
         # https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api

@@ -11,15 +11,18 @@ from typing import Any, NamedTuple
 from git_coderepo.errors import (
     CodeRepoError,
     CommitMissing,
+    CredentialError,
     GitNotFound,
     GitUnusable,
     MethodUnavailable,
     OverlayMissing,
+    PlatformError,
     TargetUnusable,
     TreeDiffers,
 )
 from git_coderepo.git import Git, version
 from git_coderepo.objects import ObjectId
+from git_coderepo.paths import quoted
 from git_coderepo.runner.conversion import Converted, archive_attributes, convert, restore
 from git_coderepo.runner.directories import Root
 from git_coderepo.runner.failed import best_error, without_git
@@ -85,6 +88,7 @@ def fetch(
         made = _materialise(wanted, fresh, method, limits or Limits(), progress, lfs)
         tree, files, links = made.written.tree, made.written.files, tuple(made.outside_links())
         receipts, conversions = tuple(made.receipts()), tuple(made.all_conversions())
+        stored = tuple(made.stored_directories())
         if wanted.keep:
             kept = keep_part(place, wanted.keep, made.written.entries, wanted.tree.object_format)
             if wanted.keep_tree not in (None, kept.tree):
@@ -97,6 +101,7 @@ def fetch(
                 each._replace(path=each.path[start:]) for each in receipts if each.path.startswith(wanted.keep + b"/")
             )
             part = made.written.entries.part(wanted.keep)
+            stored = tuple(path[start:] for path in stored if (path + b"/").startswith(wanted.keep + b"/"))
             in_lfs = made.in_lfs.below(wanted.keep)
             made = made._replace(lfs=_filled(wanted, place, part, in_lfs, made.written, made.left, progress, lfs))
             conversions = (*convert(place, part), *_below(wanted.keep, conversions))
@@ -118,6 +123,7 @@ def fetch(
         submodules=receipts,
         lfs=summed(made.all_lfs()),
         conversions=conversions,
+        stored_trees=stored,
         git=_git_version(),
         proof=Hashed("download", made.all_files()),
     )
@@ -161,6 +167,13 @@ class _Made(NamedTuple):
             yield self.lfs
         for _, inner in self.submodules:
             yield from inner.all_lfs()
+
+    def stored_directories(self, prefix: bytes = b"") -> Iterator[bytes]:
+        """The directories whose tree object git would write otherwise today, in submodules too, each from the root."""
+        found = self.written.entries.stored_directories(self.written.tree.object_format)
+        yield from ((prefix + path).rstrip(b"/") for path in found)
+        for each, inner in self.submodules:
+            yield from inner.stored_directories(prefix + each.path + b"/")
 
     def outside_links(self, prefix: bytes = b"") -> Iterator[bytes]:
         """The links that lead out of their own tree, each from the root."""
@@ -388,6 +401,10 @@ def _write(
                 if progress is not None:
                     progress(count, received)
                 base_tree = writer.base_tree(delivery.gitlinks or wanted.gitlinks)
+                if delivery.trees is not None and (stored := delivery.trees.stored(base_tree)):
+                    base_tree = writer.add_stored(stored)
+                elif request is not None and delivery.trees is None and request.tree not in (None, base_tree):
+                    _name_old_directory(writer, request)
         gitlinks = wanted.gitlinks if wanted.gitlinks is not None else delivery.gitlinks
         writer.apply_overlay(overlay if overlay is not None else (), wanted.deleted, gitlinks)
         written = writer.finish()
@@ -409,6 +426,23 @@ def _write(
     came = "" if request is None or request.tree in (None, base_tree) else " (the base is another one already)"
     _check_tree(written.tree, wanted, *hints, came=came)
     return written, received
+
+
+def _name_old_directory(writer: TreeWriter, request: BaseRequest) -> None:
+    """Raise GitNotFound where only git can prove the base, as a tree object of it is of old, and there is no git."""
+    if _git_version() is not None or request.tree is None:
+        return
+    try:
+        path = writer.old_directory(request.platform, request.tree)
+    except (CredentialError, PlatformError):
+        return  # the tree differs, which is said in any case
+    if path is not None:
+        name = f"the directory {quoted(path)}" if path else "the root directory"
+        raise GitNotFound(
+            f"git is needed: the tree object of {name} is not what git writes today, as in many old histories, and "
+            "there is no 'git' on PATH",
+            hints=["install git 2.34 or newer, or add it to PATH"],
+        )
 
 
 def _check_tree(tree: ObjectId, wanted: Wanted, *hints: str, came: str = "") -> None:

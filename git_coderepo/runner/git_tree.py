@@ -9,7 +9,7 @@ from typing import BinaryIO
 from git_coderepo.checkout.scope import pathspecs
 from git_coderepo.errors import UnsafeTree
 from git_coderepo.git import Git, read_blobs
-from git_coderepo.objects import GITLINK
+from git_coderepo.objects import GITLINK, canonical_mode
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import NAME_BYTES, Limits
 
@@ -50,7 +50,10 @@ def listed_tree(
     parted = (row.partition(b"\t") for row in tree_rows(git, name, limits, scope))
     rows = [(facts.split(b" "), path) for facts, _, path in parted]
     gitlinks = {path: bytes.fromhex(facts[2].decode()) for facts, path in rows if int(facts[0], 8) == GITLINK}
-    return [(path, int(facts[0], 8), facts[2].decode()) for facts, path in rows if path not in gitlinks], gitlinks
+    files = [
+        (path, canonical_mode(int(facts[0], 8)), facts[2].decode()) for facts, path in rows if path not in gitlinks
+    ]
+    return files, gitlinks
 
 
 def blob_entries(git: Git, rows: list[tuple[bytes, int, str]]) -> Iterator[Entry]:

@@ -13,13 +13,15 @@ class Listing(Mapping[bytes, "tuple[int, bytes]"]):
     """A mapping of paths (raw bytes from the root) to (mode, raw id); 100,000 paths take some 15 MB.
 
     `directories` holds it as `objects.directory_trees` takes it: for each directory its entries that are none by
-    name, six octal digits of the mode and the raw id in one. The writer puts its entries there itself.
+    name, six octal digits of the mode and the raw id in one. The writer puts its entries there itself. `stored` has, by
+    directory, the contents of tree objects that git would write otherwise today; see `stored_trees`.
     """
 
-    __slots__ = ("directories",)
+    __slots__ = ("directories", "stored")
 
     def __init__(self) -> None:
         self.directories: dict[bytes, dict[bytes, bytes]] = {b"": {}}
+        self.stored: Mapping[bytes, bytes] = {}
 
     def __getitem__(self, path: bytes) -> tuple[int, bytes]:
         directory, _, name = path.rpartition(b"/")
@@ -67,6 +69,11 @@ class Listing(Mapping[bytes, "tuple[int, bytes]"]):
             for directory, entries in self.directories.items()
             if (directory + b"/").startswith(prefix)
         )
+        found.stored = {
+            directory[len(prefix) :]: contents
+            for directory, contents in self.stored.items()
+            if (directory + b"/").startswith(prefix)
+        }
         return found
 
     def prune(self) -> None:
@@ -100,5 +107,13 @@ class Listing(Mapping[bytes, "tuple[int, bytes]"]):
 
     def tree(self, object_format: str) -> ObjectId:
         """The id of the tree; raises UnsafeTree where a path is a file and a directory."""
-        *_, (_, root, _) = directory_trees(self.directories, object_format)  # the root comes last
+        # The root comes last.
+        *_, (_, root, _) = directory_trees(self.directories, object_format, self.stored or None)
         return ObjectId.from_raw(root)
+
+    def stored_directories(self, object_format: str) -> tuple[bytes, ...]:
+        """The directories whose tree object is the stored one, and not what git would write today."""
+        if not self.stored:
+            return ()
+        trees = directory_trees(self.directories, object_format, self.stored)
+        return tuple(sorted(path for path, _, contents in trees if self.stored.get(path) == contents))

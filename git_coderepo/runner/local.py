@@ -16,7 +16,7 @@ from git_coderepo.manifest.model import Code, Repository
 from git_coderepo.objects import GITLINK, ObjectId
 from git_coderepo.record.reproducible import refuse_unreproducible
 from git_coderepo.runner.git_tree import blob_entries, listed_tree
-from git_coderepo.runner.methods import Delivery
+from git_coderepo.runner.methods import DeliveredTrees, Delivery
 from git_coderepo.runner.overlay import read_overlay
 from git_coderepo.scratch_directory import scratch_directory
 from git_coderepo.urls import RemoteURL
@@ -101,7 +101,8 @@ def is_complete(git: Git, tree: ObjectId) -> bool:
 def local_method(local: LocalTree, scope: tuple[bytes, ...] = ()) -> Iterator[Delivery]:
     """The tree's entries inside of `scope` (none: all), read object by object."""
     wanted, gitlinks = listed_tree(local.git, local.tree.hex, None, scope)
-    yield Delivery(blob_entries(local.git, wanted), int, gitlinks)
+    trees = DeliveredTrees(local.git, local.tree.hex) if not scope else None
+    yield Delivery(blob_entries(local.git, wanted), int, gitlinks, trees)
 
 
 def restore_tree(code: Code, repository: Repository | None, overlay: bytes | None, git: Git, *, run: str) -> None:

@@ -24,6 +24,7 @@ from git_coderepo.errors import (
     TreeDiffers,
     UnsafeTree,
 )
+from git_coderepo.git import Git
 from git_coderepo.objects import EXECUTABLE, FILE, SYMLINK, ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.record.shared_store import SharedStore
@@ -31,6 +32,7 @@ from git_coderepo.runner.ahead import Ahead
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.git_tree import blob_entries, listed_tree
 from git_coderepo.runner.limits import Limits
+from git_coderepo.runner.stored_trees import stored_trees, tree_named
 from git_coderepo.runner.tar import Readable, TarReader
 
 if TYPE_CHECKING:
@@ -73,11 +75,28 @@ class PublishedRequest(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """Entries as they come in, and what is known once they have all come: bytes received, submodules' commits."""
+    """Entries as they come in, and what is known once they have all come: bytes received, submodules' commits.
+
+    `trees` has the tree objects behind them while the method's context lasts, None where they are not to be had.
+    """
 
     entries: Iterator[Entry]
     received: Callable[[], int]
     gitlinks: Mapping[bytes, bytes] = MappingProxyType({})
+    trees: DeliveredTrees | None = None
+
+
+class DeliveredTrees(NamedTuple):
+    """The tree objects of what is delivered: those of the commit or tree `name`, which `git` has."""
+
+    git: Git
+    name: str
+
+    def stored(self, made: ObjectId) -> Mapping[bytes, bytes]:
+        """What git would write otherwise among them (see `stored_trees`), if they are not the tree `made`."""
+        if tree_named(self.git, self.name) == made:
+            return {}
+        return stored_trees(self.git, self.name, made.object_format)
 
 
 @contextmanager
@@ -123,7 +142,9 @@ def git_method(request: BaseRequest) -> Iterator[Delivery]:
                 scratch, wanted, gitlinks = _fetched(request, stack, part_only=False)
         else:
             scratch, wanted, gitlinks = _fetched(request, stack, part_only=False)
-        yield Delivery(blob_entries(scratch.git, wanted), scratch.size, gitlinks)
+        name = f"{request.commit}:{os.fsdecode(request.part)}/" if request.part else request.commit.hex
+        trees = DeliveredTrees(scratch.git, name) if not request.scope else None
+        yield Delivery(blob_entries(scratch.git, wanted), scratch.size, gitlinks, trees)
 
 
 def _fetched(
@@ -155,7 +176,8 @@ def published_method(request: PublishedRequest) -> Iterator[Delivery]:
         except CommitMissing:
             raise MethodUnavailable(f"'{request.platform.name}' has no reference '{request.reference}'") from None
         wanted, gitlinks = listed_tree(scratch.git, commit.hex)
-        yield Delivery(blob_entries(scratch.git, wanted), scratch.size, gitlinks)
+        trees = DeliveredTrees(scratch.git, commit.hex)
+        yield Delivery(blob_entries(scratch.git, wanted), scratch.size, gitlinks, trees)
 
 
 @contextmanager

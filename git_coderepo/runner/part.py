@@ -10,6 +10,7 @@ from git_coderepo.errors import CodeRepoError
 from git_coderepo.objects import SYMLINK, ObjectId, TreeEntry, tree_id
 from git_coderepo.paths import links_that_leave, quoted
 from git_coderepo.runner.directories import OPEN_DIRECTORY, Directories, remove_tree, unusable
+from git_coderepo.runner.listing import Listing
 
 
 class KeptPart(NamedTuple):
@@ -39,7 +40,7 @@ def tree_of_entries(entries: Mapping[bytes, tuple[int, bytes]], object_format: s
     return tree_id((TreeEntry(path, *entry) for path, entry in entries.items()), object_format)
 
 
-def keep_part(directory: str, path: bytes, entries: Mapping[bytes, tuple[int, bytes]], object_format: str) -> KeptPart:
+def keep_part(directory: str, path: bytes, entries: Listing, object_format: str) -> KeptPart:
     """Leave of the tree in `directory`, whose `entries` these are, what is below `path`, and put it in its place.
 
     Nobody else uses `directory` yet. Raises CodeRepoError where there is no such path, TargetUnusable.
@@ -54,7 +55,7 @@ def keep_part(directory: str, path: bytes, entries: Mapping[bytes, tuple[int, by
         _move_up(directory, path)
     except OSError as error:
         raise unusable(error, directory) from None
-    return KeptPart(tree_of_entries(kept, object_format), len(kept), links_that_leave(links))
+    return KeptPart(entries.part(path).tree(object_format), len(kept), links_that_leave(links))
 
 
 def _move_up(directory: str, path: bytes) -> None:

@@ -27,6 +27,7 @@ from git_coderepo.runner.wanted import Wanted, WantedSubmodule
 _GITLINK = b"%06o" % GITLINK
 _LINK = b"%06o" % SYMLINK
 _KINDS = {_GITLINK: b"commit"}
+_STORED = b"040000 tree"
 _NAMED = 3
 
 
@@ -95,13 +96,16 @@ def prove(wanted: Wanted, directory: int, listing: bytes) -> Proof:
 def encode_listing(nodes: Iterable[tuple[bytes, Listing]]) -> bytes:
     """Encode the recorded listings of a tree and its submodules: (what stands before their paths, listing).
 
-    The form is that of `git ls-tree -r -z`.
+    The form is that of `git ls-tree -r -z`; a stored tree object (see `stored_trees`) has its contents in hex.
     """
-    return b"".join(
-        b"%b %b %b\t%b%b\0" % (packed[:6], _KINDS.get(packed[:6], b"blob"), packed[6:].hex().encode(), prefix, path)
-        for prefix, listing in nodes
-        for path, packed in _packed(listing)
-    )
+    rows = []
+    for prefix, listing in nodes:
+        for path, packed in _packed(listing):
+            kind = _KINDS.get(packed[:6], b"blob")
+            rows.append(b"%b %b %b\t%b%b\0" % (packed[:6], kind, packed[6:].hex().encode(), prefix, path))
+        for path, contents in listing.stored.items():
+            rows.append(b"%b %b\t%b%b\0" % (_STORED, contents.hex().encode(), prefix, path))
+    return b"".join(rows)
 
 
 def read_listing(wanted: Wanted, data: bytes) -> dict[bytes, Listing]:
@@ -111,16 +115,25 @@ def read_listing(wanted: Wanted, data: bytes) -> dict[bytes, Listing]:
     """
     trees = dict(_trees(wanted))
     found = {path: Listing() for path in trees}
+    stored_of: dict[bytes, dict[bytes, bytes]] = {}
     length = len(wanted.tree.raw)
     try:
         for row in data.split(b"\0")[:-1]:
             facts, _, path = row.partition(b"\t")
+            if facts.startswith(_STORED):
+                place = path.rstrip(b"/")  # the root of a submodule ends in one
+                outer = place if place in found else _owner(place, found)
+                inside = place[len(outer) + 1 :] if outer else place
+                stored_of.setdefault(outer, {})[inside] = bytes.fromhex(facts[12:].decode("ascii"))
+                continue
             id = bytes.fromhex(facts.rpartition(b" ")[2].decode("ascii"))
             if len(id) != length or len(facts) < 6:
                 raise ValueError
             check_path(path)
             outer = _owner(path, found)
             found[outer].put(path[len(outer) + 1 :] if outer else path, facts[:6] + id)
+        for path, stored in stored_of.items():
+            found[path].stored = stored
         matches = all(found[path].tree(tree.object_format) == tree for path, tree in trees.items())
     except (ValueError, UnsafeTree):
         matches = False

@@ -81,7 +81,10 @@ class Receipt(NamedTuple):
     What is said of files, bytes and the overlay is without the submodules, each of which has its own; `outside_links`
     has all of them. `received` are bytes that came over the wire; times are seconds since the epoch. `conversions` say
     what was done to files afterwards, in submodules too, because the tree's own attributes ask for it, and to which it
-    could not be done. `lfs` is of all files that Git LFS keeps, in submodules too; None where there are none.
+    could not be done.
+    `stored_trees` are the directories (b"" for the root) whose tree object is not what git would write of their entries
+    today: each was hashed as it is stored and compared entry by entry. `lfs` is of all files that Git LFS keeps, in
+    submodules too; None where there are none.
     """
 
     tree: ObjectId
@@ -102,6 +105,7 @@ class Receipt(NamedTuple):
     conversions: tuple[Converted, ...] = ()
     submodules: tuple[SubmoduleReceipt, ...] = ()
     lfs: LfsReport | None = None
+    stored_trees: tuple[bytes, ...] = ()
     git: str | None = None
     cache_hit: bool = False
     proof: Hashed | None = None
@@ -136,6 +140,7 @@ class Receipt(NamedTuple):
                 for each in self.conversions
             ],
             "lfs": None if self.lfs is None else self.lfs.document(),
+            **({"storedTrees": [path_value(path or b".") for path in self.stored_trees]} if self.stored_trees else {}),
             **({} if self.proof is None else {"proof": self.proof.document()}),
             "startedOn": _time(self.started),
             "finishedOn": _time(self.finished),

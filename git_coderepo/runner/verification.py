@@ -25,10 +25,9 @@ from git_coderepo.objects import (
     GITLINK,
     SYMLINK,
     ObjectId,
-    TreeEntry,
     blob_hasher,
+    canonical_mode,
     empty_tree_id,
-    tree_id,
 )
 from git_coderepo.runner.conversion import stored
 from git_coderepo.runner.directories import Directories, Root, unusable
@@ -38,8 +37,9 @@ from git_coderepo.runner.lfs import by_pointers, lfs_paths
 from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.local import Here
 from git_coderepo.runner.methods import BaseRequest, archive_method
-from git_coderepo.runner.part import below, tree_of_entries
+from git_coderepo.runner.part import below
 from git_coderepo.runner.scratch import Scratch
+from git_coderepo.runner.stored_trees import stored_trees, tree_named
 from git_coderepo.runner.verify import Differences, compare, rehash
 from git_coderepo.runner.wanted import Wanted
 from git_coderepo.wildmatch import Pattern
@@ -153,11 +153,11 @@ def _verified(wanted: Wanted, directory: Root, here: Here | None) -> Verificatio
     object_format = wanted.tree.object_format
     prefix = wanted.keep + b"/" if wanted.keep else b""
     gitlinks = {path[len(prefix) :]: id for path, id in (wanted.gitlinks or {}).items() if path.startswith(prefix)}
-    expected: Mapping[bytes, tuple[int, bytes]] | None = None
+    expected: Listing | None = None
     wanted_tree = wanted.tree
     if wanted.keep and wanted.keep_tree is None:
-        expected = below(listing_of(wanted, here), wanted.keep)
-        wanted_tree = tree_of_entries(expected, object_format)
+        expected = _part_of(listing_of(wanted, here), wanted.keep)
+        wanted_tree = expected.tree(object_format)
     elif wanted.keep_tree is not None:
         wanted_tree = wanted.keep_tree
     found = rehash(directory, object_format, gitlinks)
@@ -178,7 +178,7 @@ def _verified(wanted: Wanted, directory: Root, here: Here | None) -> Verificatio
         try:
             if expected is None:
                 expected = listing_of(wanted, here)
-                expected = below(expected, wanted.keep) if wanted.keep else expected
+                expected = _part_of(expected, wanted.keep) if wanted.keep else expected
         except CodeRepoError as error:
             unlisted = error.message
         else:
@@ -193,6 +193,7 @@ def _verified(wanted: Wanted, directory: Root, here: Here | None) -> Verificatio
             # of a part may stand above it).
             changed = [path for path in compare(expected, found).changed if found[path][0] in (FILE, EXECUTABLE)]
             _put_recorded(found, by_pointers(directory, changed, object_format), expected)
+            found.stored = expected.stored
             tree = found.tree(object_format)
             differences = compare(expected, found)
     result = Verification(
@@ -255,22 +256,27 @@ def _with_submodule(
     )
 
 
-def listing_of(wanted: Wanted, here: Here | None) -> Mapping[bytes, tuple[int, bytes]]:
+def listing_of(wanted: Wanted, here: Here | None) -> Listing:
     """Every path of the wanted tree: from objects at hand, else from the platform's trees and the overlay.
 
     Raises what asking the platform raises, and TreeDiffers where that is not the wanted tree.
     """
+    object_format = wanted.tree.object_format
     for each in (here.git, here.at_hand) if here is not None else ():
         listed = each.start("ls-tree", "-r", "-z", "--full-tree", wanted.tree.hex).finish()
         if listed.status == 0:
-            return _parsed(listed.stdout)
+            found = _listing(_parsed(listed.stdout))
+            if found.tree(object_format) != wanted.tree:
+                found.stored = stored_trees(each, wanted.tree.hex, object_format)
+            return found
     if wanted.problem is not None:
         raise wanted.problem
     entries: dict[bytes, tuple[int, bytes]] = {}
+    trees: Mapping[bytes, bytes] = {}
     request = wanted.base
     if request is not None:
         try:
-            entries = _listing_by_git(request)
+            entries, trees = _listing_by_git(request)
         except (GitNotFound, GitUnusable) as error:
             try:
                 entries = _listing_by_archive(request)
@@ -282,20 +288,38 @@ def listing_of(wanted: Wanted, here: Here | None) -> Mapping[bytes, tuple[int, b
         entries = {path: facts for path, facts in entries.items() if facts[0] != GITLINK}
         entries.update({path: (GITLINK, commit) for path, commit in wanted.gitlinks.items()})
     for entry in wanted.open_overlay() or ():
-        entries[entry.path] = (entry.mode, _blob(entry, wanted.tree.object_format))
-    found = tree_id((TreeEntry(path, *facts) for path, facts in entries.items()), wanted.tree.object_format)
-    if found != wanted.tree:
-        raise TreeDiffers(f"the platform and the overlay make the tree {found}, not {wanted.tree}")
-    return entries
+        entries[entry.path] = (entry.mode, _blob(entry, object_format))
+    found = _listing(entries)
+    found.stored = trees
+    made = found.tree(object_format)
+    if made != wanted.tree:
+        raise TreeDiffers(f"the platform and the overlay make the tree {made}, not {wanted.tree}")
+    return found
 
 
-def _listing_by_git(request: BaseRequest) -> dict[bytes, tuple[int, bytes]]:
-    """The trees of the base, and no contents."""
+def _listing(entries: Mapping[bytes, tuple[int, bytes]]) -> Listing:
+    found = Listing()
+    for path, (mode, id) in entries.items():
+        found.put(path, b"%06o%b" % (mode, id))
+    return found
+
+
+def _part_of(listing: Listing, path: bytes) -> Listing:
+    """What stands below a directory, named from there. Raises CodeRepoError where there is no such directory."""
+    below(listing, path)
+    return listing.part(path)
+
+
+def _listing_by_git(request: BaseRequest) -> tuple[dict[bytes, tuple[int, bytes]], Mapping[bytes, bytes]]:
+    """The trees of the base, and no contents; and those of them that git would write otherwise today."""
     with Scratch(request.object_format, request.environment) as scratch:
         scratch.fetch_commit(request.platform, request.commit, branch=request.branch, only="blob:none")
         name = f"{request.commit}:{os.fsdecode(request.part)}/" if request.part else request.commit.hex
         rows = tree_rows(scratch.git, name, request.limits, request.scope)
-        return dict(_parsed(b"\0".join(rows)))
+        entries = dict(_parsed(b"\0".join(rows)))
+        if request.scope or _listing(entries).tree(request.object_format) == tree_named(scratch.git, name):
+            return entries, {}
+        return entries, stored_trees(scratch.git, name, request.object_format)
 
 
 def _listing_by_archive(request: BaseRequest) -> dict[bytes, tuple[int, bytes]]:
@@ -307,7 +331,10 @@ def _listing_by_archive(request: BaseRequest) -> dict[bytes, tuple[int, bytes]]:
 
 def _parsed(listing: bytes) -> Mapping[bytes, tuple[int, bytes]]:
     rows = (row.partition(b"\t") for row in listing.split(b"\0") if row)
-    return {path: (int(facts[:6], 8), bytes.fromhex(facts.split(b" ")[2].decode())) for facts, _, path in rows}
+    return {
+        path: (canonical_mode(int(facts[:6], 8)), bytes.fromhex(facts.split(b" ")[2].decode()))
+        for facts, _, path in rows
+    }
 
 
 def _blob(entry: Entry, object_format: str) -> bytes:

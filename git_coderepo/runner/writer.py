@@ -14,6 +14,11 @@ from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import LINK_TARGET_BYTES, NAME_BYTES, Limits
 from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.readback import collision, read_back
+from git_coderepo.runner.stored_trees import old_directory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.platforms.base import BaseCodeRepository
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # Files wait until there are so many of them, or so many bytes, and are written one right after the other: a processor
@@ -97,6 +102,19 @@ class TreeWriter:
         """The id of the tree that was added so far, with `gitlinks` (path to the raw id of a submodule's commit)."""
         self._listing.prune()
         self._put_gitlinks(gitlinks or {})
+        self._base_tree = self._listing.tree(self._format)
+        return self._base_tree
+
+    def old_directory(self, platform: BaseCodeRepository, root: ObjectId) -> bytes | None:
+        """See `stored_trees.old_directory`, of the base as it was added."""
+        return old_directory(platform, self._listing, root)
+
+    def add_stored(self, trees: Mapping[bytes, bytes]) -> ObjectId:
+        """Take tree objects, by directory, that stand for their directories as long as the entries are the same.
+
+        Return the id of the base's tree with them.
+        """
+        self._listing.stored = trees
         self._base_tree = self._listing.tree(self._format)
         return self._base_tree
 

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.fidelity import attributes, large_files, monorepos, names, odd_checkouts, odd_files, outside, submodules
+from tests.fidelity import (
+    attributes,
+    large_files,
+    monorepos,
+    names,
+    odd_checkouts,
+    odd_files,
+    old_histories,
+    outside,
+    submodules,
+)
 from tests.fidelity.case import CASES, PLATFORMS
 
 README = Path(__file__).with_name("README.md")
-MODULES = (submodules, large_files, attributes, monorepos, odd_checkouts, odd_files, names, outside)
+MODULES = (submodules, large_files, attributes, monorepos, odd_checkouts, odd_files, names, outside, old_histories)
 GROUPS = tuple(dict.fromkeys(module.GROUP for module in MODULES))
 ALL = tuple(sorted(CASES, key=lambda row: GROUPS.index(row.group)))
 ROWS = tuple(row for row in ALL if row.ready)
