@@ -232,6 +232,14 @@ def parse_status(output: bytes) -> Status:
         elif name == b"branch.upstream":
             upstream = text
         at = end + 1
+    if head is None and branch == "(unknown)":
+        # git calls a branch whose reference cannot be read unborn: a record would say that there is no commit yet.
+        from git_coderepo.errors import NotReproducible
+
+        raise NotReproducible(
+            "HEAD leads to no commit: the reference of its branch is damaged",
+            hints=["git symbolic-ref HEAD names the branch; git update-ref BRANCH COMMIT repairs it", "git fsck"],
+        )
     return Status(head, branch, upstream, output, at)
 
 

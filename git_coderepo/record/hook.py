@@ -102,7 +102,7 @@ def _record(started: Surveying, *, whole: bool) -> bool:
     snapshot = take_snapshot(started.git, request, found=found)
     assert snapshot.layout is not None
     for text in remarks(snapshot, request):
-        _say(f"warning: {text}")
+        _say(f"warning: {document.one_line(text)}")
     # git runs hooks at the work tree's root, and says in GIT_PREFIX where it was started itself.
     snapshot.layout.prefix = snapshot.layout.prefix or os.fsencode(os.environ.get("GIT_PREFIX", ""))
     record_run(snapshot, say=_say, output=output)

@@ -314,7 +314,7 @@ def _absolute_paths(source: str) -> Iterator[str]:
     """Yield the absolute paths that stand as texts in a module."""
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and os.path.isabs(node.value):

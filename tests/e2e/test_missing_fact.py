@@ -141,6 +141,10 @@ def test_a_failure_is_not_taken_for_an_unborn_branch(place: World) -> None:
     repo.write("lib/.git", "gitdir: /nowhere\n")
     found = status(place, repo)
     assert "no commit yet" not in found.text and "reproducible  no: " in found.text, found.text + found.errors
+    damaged = place.clone("damaged")
+    damaged.write(".git/refs/heads/main", "no commit\n")
+    found = status(place, damaged)
+    assert "no commit yet" not in found.text and "HEAD leads to no commit" in found.text, found.text + found.errors
     unborn = Repo.init(place.user.home / "unborn", place.user.env)
     assert "no commit yet" in status(place, unborn).text
 

@@ -79,6 +79,13 @@ def test_links_within_the_tree_are_part_of_it(checkout: Repo, program: Program) 
     assert outside(program, checkout) == []
 
 
+def test_the_hook_prints_no_control_characters(checkout: Repo, program: Program) -> None:
+    checkout.symlink("\x1b[2Jx\ny", "/etc/hosts")
+    publish(checkout)
+    said = program.run("hook", "pre-run", cwd=checkout.path).errors
+    assert "\\x1b[2Jx\\ny' is a link to '/etc/hosts'" in said and "\x1b" not in said and said.count("\n") == 1
+
+
 # --- links ----------------------------------------------------------------------------------------------------------
 
 
