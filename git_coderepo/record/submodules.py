@@ -137,10 +137,10 @@ def omission_lines(snapshot: Snapshot) -> list[str]:
 
     found = omitted(snapshot)
     lines = [f"'{os.fsdecode(path)}' does not travel ({reason})" for path, reason in found if reason != OWN_OUTPUT]
-    own = [path for path, reason in found if reason == OWN_OUTPUT]
+    own = sorted((path for path, reason in found if reason == OWN_OUTPUT), key=len)
     if own:
         others = f" and {len(own) - 1} more" if len(own) > 1 else ""
-        lines.append(f"'{os.fsdecode(own[0])}'{others}, written by git coderepo, does not travel ({OWN_OUTPUT})")
+        lines.append(f"left out what git coderepo wrote here: '{os.fsdecode(own[0])}'{others} ({OWN_OUTPUT})")
     return lines
 
 
