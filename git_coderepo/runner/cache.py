@@ -453,10 +453,11 @@ class Cache:
         taken = sum(each.size for each in self.kept(measure=False))
         # Each attempt has at least twice as much room as the one before.
         if not self.shrink(max(taken - max(free, _LEAST_FREED), 0)):
-            error.hints = (
-                "git coderepo cache list shows what the cache takes, git coderepo cache prune removes it",
-                "or name a directory on another file system: CODEREPO_CACHE_DIR",
-            )
+            if self.kept(measure=False):
+                error.hints = (
+                    "git coderepo cache list shows what the cache takes, git coderepo cache prune removes it",
+                    "or name a directory on another file system: CODEREPO_CACHE_DIR",
+                )
             raise error
         self.notify("the file system is full: trees that were not used for longest were removed from the cache")
 

@@ -105,7 +105,7 @@ class Stage:
         """The command line."""
         if self.verb == "fetch":
             return ["fetch", "--receipt", "receipt.json", wrong.manifest, os.path.join(wrong.place, "code")]
-        return ["exec", "--receipt", "receipt.json", wrong.manifest, "--", "true"]
+        return ["exec", "--quiet", "--receipt", "receipt.json", wrong.manifest, "--", "true"]
 
     def run(self, wrong: Wrong) -> Result:
         """Runs to the end, with nothing but files for its output: a process that is left does not keep us waiting."""
@@ -163,7 +163,7 @@ class Stage:
             # What the cache has now is what it is for; whatever else is there is not.
             (generation,) = self.cache.glob("trees-*/*/[0-9a-f]*")
             assert self.place.runner.tree(generation.relative_to(self.home) / "tree") == self.tree
-            assert sorted(os.listdir(generation)) == ["stamp", "tree", "use"]
+            assert sorted(os.listdir(generation)) == ["listing", "size", "tree", "use"]
             assert sorted(os.listdir(generation.parent)) == sorted([generation.name, "lock"])
         self.forget_what_came()
         return str(receipt["method"])
