@@ -70,9 +70,9 @@ def diff(
 
 def scope_of_run(word: str, git: Git) -> tuple[bytes, ...]:
     """What alone a run looked at; nothing where that was everything."""
-    from git_coderepo.record.named import named_run
+    from git_coderepo.runner.named import find_run
 
-    return (() if word == "." else named_run(word, git).manifest.code.scope) or ()
+    return (() if word == "." else find_run(word, git).named.manifest.code.scope) or ()
 
 
 class Side:
@@ -90,10 +90,12 @@ class Side:
     def of(cls, word: str, here: Here, scope: tuple[bytes, ...]) -> Side:
         """A run, or for `.` what of `scope` is in the checkout. Raises what reading or looking raises."""
         from git_coderepo.errors import CodeRepoError
-        from git_coderepo.record.named import named_run
         from git_coderepo.record.snapshot import Request, Snapshot
         from git_coderepo.record.submodules import snapshots_in
         from git_coderepo.record.taking import take_snapshot
+        from git_coderepo.runner.local import is_complete
+        from git_coderepo.runner.named import find_run
+        from git_coderepo.runner.published import PublishedRun, bring_tree
 
         side = cls()
         if word == ".":
@@ -109,7 +111,12 @@ class Side:
                 side.parts.append((place.rstrip(b"/"), each.tree))
                 side.objects += [each.layout.objects] if place else []
             return side
-        found = named_run(word, here.git)
+        any_run = find_run(word, here.git)
+        found = any_run.named
+        if any_run.platform is not None and any_run.commit is not None:
+            store = here.store.git(here.git)
+            if not is_complete(store, found.manifest.code.snapshot_tree):
+                bring_tree(any_run.platform, PublishedRun(found.manifest, any_run.commit), store)
         side._add(found.manifest.code, found.manifest.repository, b"", here, found.folder, run=found.manifest.run.id)
         return side
 

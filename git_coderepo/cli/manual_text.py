@@ -34,7 +34,8 @@ RUN = (
     "credential that there is for its own host. `--no-submodules` leaves their directories empty.",
     "In a repository with a record of runs, RUN is also the beginning of a run's id (at least four digits, and only "
     "one run's), the name of a run (the newest of that name), or `@{-N}`, the N-th last run. What looks like a path, "
-    "and a file that is there, is a path.",
+    "and a file that is there, is a path. A run that is not in the record, as in a fresh clone, is looked for among "
+    "those published where the checkout's code is served from, by its id or its name (of the newest 1,000).",
     "DIR is absent, empty, or an empty mount point; anything else is refused. It appears when its tree is proved, and "
     "not before. Files get the modes 666 and 777 less the umask, and the present time.",
 )

@@ -26,11 +26,12 @@ def show_(
     """Show a run: its code, where that is, and how the run ended."""
     from git_coderepo.git import Git
     from git_coderepo.record.history import committed_as, recorded
-    from git_coderepo.record.named import named_run
     from git_coderepo.record.publication import is_published, reference_of
+    from git_coderepo.runner.named import find_run
 
     git = Git()
-    found = named_run(run, git)
+    any_run = find_run(run, git)
+    found = any_run.named
     if as_json:
         output.data(found.manifest.data)
         return
@@ -38,7 +39,7 @@ def show_(
     code = found.manifest.code
     commits = committed_as(git) if noted is not None and code.dirty and not code.dirty_submodule else {}
     rows = manifest_rows(found.manifest, commits.get(code.snapshot_tree.hex))
-    if is_published(found.manifest, found.path):
+    if any_run.platform is not None or is_published(found.manifest, found.path):
         rows.append(("published", reference_of(found.manifest.run.id)))
     if noted is not None:
         rows += result_rows(noted.state, noted.result)

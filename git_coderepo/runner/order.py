@@ -13,7 +13,6 @@ from git_coderepo.errors import (
     InvalidManifest,
     InvalidRemoteURL,
     RegistrationError,
-    UnknownRun,
     UsageError,
 )
 from git_coderepo.git import Git
@@ -23,11 +22,10 @@ from git_coderepo.platforms import CUSTOM
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.record.keep import find_overlay
-from git_coderepo.record.named import is_id_prefix, named_run
 from git_coderepo.record.publication import reference_of
 from git_coderepo.record.reproducible import refuse_unreproducible
 from git_coderepo.record.shared_store import SharedStore
-from git_coderepo.record.source import CodeSource, source_here
+from git_coderepo.record.source import CodeSource
 from git_coderepo.registrations.build import build
 from git_coderepo.registrations.config import Registration, inferred, registrations
 from git_coderepo.registrations.credentials.users import users_chain
@@ -36,6 +34,7 @@ from git_coderepo.registrations.users_remote import find_users_remote
 from git_coderepo.runner.commit import is_revision, resolve_revision, wanted_by_commit
 from git_coderepo.runner.gitmodules import absolute_url
 from git_coderepo.runner.local import Here, LocalTree, find_local
+from git_coderepo.runner.named import find_run
 from git_coderepo.runner.submodules import check_submodule, said_of
 from git_coderepo.runner.wanted import Wanted, WantedSubmodule, wanted_by_code, wanted_by_manifest
 from git_coderepo.settings import Settings, runner_settings
@@ -142,15 +141,14 @@ def fetch_order(
         )
         return FetchOrder(wanted, resolved=None if is_id else (revision, commit))
     try:
-        found = named_run(run, git)
+        any_run = find_run(run, git, code_repository)
     except InvalidManifest as error:
         if os.path.exists(run):
             error.hints = (*error.hints, f"git coderepo validate {run} lists all that is wrong")
         raise
-    except UnknownRun as error:
-        if not is_id_prefix(run):
-            raise
-        return _order_by_published(run, git, settings, code_repository, error, keep)
+    found = any_run.named
+    if any_run.platform is not None and any_run.commit is not None:
+        return _order_by_published(found.manifest, any_run.platform, any_run.commit, git, settings, keep)
     order = order_by_manifest(
         found.manifest,
         git,
@@ -172,38 +170,24 @@ def directory_named(text: str | None) -> bytes:
 
 
 def _order_by_published(
-    run: str, git: Git, settings: Settings, code_repository: str | None, unknown: UnknownRun, keep: bytes
+    manifest: Manifest, platform: BaseCodeRepository, commit: ObjectId, git: Git, settings: Settings, keep: bytes
 ) -> FetchOrder:
     """The order for a run that is not in the record here, but published where this checkout's code is served from."""
-    try:
-        source = source_here(git, code_repository)
-        platform = source.platform()
-        from git_coderepo.runner.published import find_published
-
-        found = find_published(platform, git, run)
-    except UnknownRun:
-        raise
-    except CodeRepoError as error:
-        unknown.hints = (*unknown.hints, f"whether it is published cannot be told: {error.message}")
-        raise unknown from None
-    if found is None:
-        unknown.hints = (*unknown.hints, f"nor is it published on '{source.registration.name}'")
-        raise unknown
     # From where it was found, whatever its manifest says of a repository.
-    beside = _Beside(found.manifest, (), None, git)
+    beside = _Beside(manifest, (), None, git)
     store = SharedStore.of(settings)
     wanted = wanted_by_manifest(
-        found.manifest,
+        manifest,
         platform,
         overlay=None,
         environment=git.environment,
-        commit=found.commit,
-        lfs=beside.lfs_of(found.manifest.code),
+        commit=commit,
+        lfs=beside.lfs_of(manifest.code),
         store=store,
-        submodules=_submodules(found.manifest.code, beside, None, git, settings, store),
+        submodules=_submodules(manifest.code, beside, None, git, settings, store),
         keep=keep,
     )
-    return FetchOrder(wanted, found.manifest, tuple(beside.paths), lfs_paths=tuple(beside.lfs_paths))
+    return FetchOrder(wanted, manifest, tuple(beside.paths), lfs_paths=tuple(beside.lfs_paths))
 
 
 def order_by_manifest(

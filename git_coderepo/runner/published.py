@@ -10,13 +10,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from git_coderepo.errors import CodeRepoError, InvalidManifest, UnknownRun
+from git_coderepo.errors import CodeRepoError, InvalidManifest, TreeDiffers, UnknownRun
 from git_coderepo.git import Git, read_blobs
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.git_transport import ask, fetch
-from git_coderepo.record.publication import NAMESPACE, read_tag
+from git_coderepo.record.named import is_id_prefix
+from git_coderepo.record.publication import NAMESPACE, read_tag, reference_of
 from git_coderepo.runner.scratch import Scratch
 
 _ROW = re.compile(
@@ -25,6 +26,8 @@ _ROW = re.compile(
     + rb"([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})"
 )
 _CANDIDATES = 5
+# So many of the newest runs are read for a name, and so many at a time.
+_MOST_NAMED, _PAGE = 1000, 100
 
 
 class Published(NamedTuple):
@@ -83,20 +86,50 @@ def _checked(published: Published, tag: bytes, scratch: Scratch) -> PublishedRun
     return PublishedRun(manifest, commit)
 
 
-def find_published(platform: BaseCodeRepository, git: Git, prefix: str) -> PublishedRun | None:
-    """The one published run whose id begins so; None where there is none.
+def find_published(platform: BaseCodeRepository, git: Git, word: str) -> PublishedRun | None:
+    """The one published run whose id begins so, or the newest of that name; None where there is none.
 
-    Raises UnknownRun where several begin so, InvalidManifest for one that cannot be used, PlatformErrors.
+    As in the record here: an id goes before a name, and a name before an ambiguous id. Names are looked for in the
+    newest runs only. Raises UnknownRun where several ids begin so, InvalidManifest for one that cannot be used,
+    PlatformErrors.
     """
-    listed = list_published(platform, git, prefix)
+    listed = list_published(platform, git, word) if is_id_prefix(word) else []
+    if len(listed) != 1:
+        named = _newest_named(platform, git, word)
+        if named is not None:
+            return named
     if len(listed) > 1:
         shown = [f"  {each.id}" for each in listed[:_CANDIDATES]]
         more = [f"  and {len(listed) - _CANDIDATES} more"] if len(listed) > _CANDIDATES else []
         raise UnknownRun(
-            f"the id '{prefix}' is ambiguous: {len(listed)} published runs begin so", hints=["one of:", *shown, *more]
+            f"the id '{word}' is ambiguous: {len(listed)} published runs begin so", hints=["one of:", *shown, *more]
         )
     for found in read_published(platform, listed, git.environment):
         if isinstance(found, CodeRepoError):
             raise found
         return found
     return None
+
+
+def _newest_named(platform: BaseCodeRepository, git: Git, name: str) -> PublishedRun | None:
+    listed = list_published(platform, git)[:_MOST_NAMED]
+    for start in range(0, len(listed), _PAGE):
+        for found in read_published(platform, listed[start : start + _PAGE], git.environment):
+            if isinstance(found, PublishedRun) and found.manifest.run.name == name:
+                return found
+    return None
+
+
+def bring_tree(platform: BaseCodeRepository, run: PublishedRun, git: Git) -> None:
+    """Bring the tree of a published run to where `git` (see Store.git) writes objects: to our own store.
+
+    Raises PlatformErrors, TreeDiffers.
+    """
+    manifest, commit = run
+    tree = manifest.code.snapshot_tree
+    with Scratch(commit.object_format, git.environment) as scratch:
+        scratch.fetch_commit(platform, commit, reference=reference_of(manifest.run.id))
+        if scratch.tree_of(commit) != tree:
+            raise TreeDiffers(f"the published commit {commit} has another tree than the run's, {tree}")
+        objects = scratch.git.run("rev-list", "--objects", "--no-object-names", tree.hex)
+        git.run("unpack-objects", "-q", stdin=scratch.git.run("pack-objects", "--stdout", "-q", stdin=objects))

@@ -1,0 +1,48 @@
+"""RUN in every verb: a manifest's path, `-`, a run of the record here, or one that is published on the platform."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from git_coderepo.errors import CodeRepoError, UnknownRun
+from git_coderepo.git import Git
+from git_coderepo.objects import ObjectId
+from git_coderepo.platforms.base import BaseCodeRepository
+from git_coderepo.record.named import NamedRun, named_run
+from git_coderepo.record.source import source_here
+
+
+class FoundRun(NamedTuple):
+    """A run that RUN named; `platform` and `commit` are where it was found published, None for one that is here."""
+
+    named: NamedRun
+    platform: BaseCodeRepository | None = None
+    commit: ObjectId | None = None
+
+
+def find_run(word: str, git: Git, code_repository: str | None = None) -> FoundRun:
+    """The run that RUN names: what is here first, then the runs that are published where this checkout's code is.
+
+    `code_repository` names another place to look for published ones. Raises InvalidManifest, UnknownRun.
+    """
+    try:
+        return FoundRun(named_run(word, git))
+    except UnknownRun as error:
+        if word.startswith("@"):
+            raise  # the last runs are those of this record
+        unknown = error
+    try:
+        from git_coderepo.runner.published import find_published
+
+        source = source_here(git, code_repository)
+        platform = source.platform()
+        found = find_published(platform, git, word)
+    except UnknownRun:
+        raise
+    except CodeRepoError as error:
+        unknown.hints = (*unknown.hints, f"whether it is published cannot be told: {error.message}")
+        raise unknown from None
+    if found is None:
+        unknown.hints = (*unknown.hints, f"nor is it published on '{source.registration.name}'")
+        raise unknown
+    return FoundRun(NamedRun(found.manifest, None), platform, found.commit)

@@ -1,0 +1,72 @@
+"""RUN means the same in every verb, in a fresh clone too, whose record has no run: a published one is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.support import World, refused, remove, world
+from tests.e2e.test_publish import AUTO, writable
+from tests.support.repo import Repo
+
+
+@pytest.fixture(scope="module", params=["github", "git"])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp(request.param), request.param) as made:
+        writable(made)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def runs(place: World) -> list[str]:
+    """Two published runs, `old name` and `try 2`, each of a changed checkout; their ids."""
+    ids = []
+    for name in ("old name", "try 2"):
+        place.checkout.write("train.py", f"# {name}\n")
+        place.user.run("run", "--name", name, "--", "true", cwd=place.checkout.path, env=AUTO)
+        ids.append(place.user.run("show", "--json", cwd=place.checkout.path).json()["run"]["id"])
+    return ids
+
+
+@pytest.fixture(scope="module")
+def fresh(place: World, runs: list[str]) -> Repo:
+    return place.clone("a fresh clone")
+
+
+@pytest.mark.parametrize("by", ["id", "prefix", "name"])
+def test_a_published_run_in_a_fresh_clone(place: World, fresh: Repo, runs: list[str], by: str) -> None:
+    word = {"id": runs[1], "prefix": runs[1][:23], "name": "try 2"}[by]
+    here: dict[str, Any] = {"cwd": fresh.path}
+    shown = place.user.run("show", word, **here).text
+    assert runs[1] in shown and "try 2" in shown and f"refs/coderepo/runs/{runs[1]}" in shown
+    assert place.user.run("show", "--json", word, **here).json()["run"]["id"] == runs[1]
+    assert "+# try 2" in place.user.run("diff", word, "--", "-R", **here).text
+    first = {"id": runs[0], "prefix": runs[0][:23], "name": "old name"}[by]
+    between = place.user.run("diff", first, word, **here).text
+    assert "-# old name" in between and "+# try 2" in between
+    code = place.user.path("code")
+    place.user.run("fetch", word, code, **here)
+    assert (code / "train.py").read_text() == "# try 2\n"
+    assert "the same" in place.user.run("verify", word, code, **here).text
+    remove(code)
+    assert place.user.run("exec", word, "--", "cat", "train.py", **here).text == "# try 2\n"
+
+
+@pytest.mark.parametrize("words", [["show"], ["diff"], ["fetch", "X"], ["exec", "--", "true"], ["verify", "X"]])
+def test_an_unknown_one_is_unknown_in_the_same_words(place: World, fresh: Repo, words: list[str]) -> None:
+    verb, *rest = words
+    status = 125 if verb == "exec" else 128
+    rest = [place.user.path("code").as_posix() if word == "X" else word for word in rest]
+    for name in ("no such run", "0123456789"):
+        refused(
+            place.user, verb, name, *rest, cwd=fresh.path, status=status, says=f"no run '{name}'",
+            hint="nor is it published on 'origin'",
+        )  # fmt: skip
+
+
+def test_the_users_repository_gets_no_object(place: World, fresh: Repo, runs: list[str]) -> None:
+    before = fresh.git("count-objects", "-v")
+    place.user.run("diff", *runs, cwd=fresh.path)
+    assert fresh.git("count-objects", "-v") == before
