@@ -307,7 +307,16 @@ def test_without_a_credential_it_says_what_is_missing(gitlab: World) -> None:
     try:
         nobody = {"CODEREPO_TOKEN": "", "CODEREPO_TOKEN_ORIGIN": ""}
         says = "was sent no credential, and refuses: Credentials needed"
-        refused(gitlab.runner, "fetch", manifest, target(gitlab), status=4, says=says, hint="login", env=nobody)
+        refused(
+            gitlab.runner,
+            "fetch",
+            manifest,
+            target(gitlab),
+            status=4,
+            says=says,
+            hint="CODEREPO_TOKEN_ORIGIN",
+            env=nobody,
+        )
     finally:
         gitlab.repository.private = True
 

@@ -76,7 +76,7 @@ def poor_token(place: World) -> dict[str, str]:
 @pytest.mark.parametrize("method", ["auto", "archive"])
 def test_a_wrong_token(place: World, method: str) -> None:
     asked = ("fetch", "--method", method, "run.json", "code")
-    refused(place.runner, *asked, env=WRONG, status=4, says="refused the token from CODEREPO_TOKEN", hint="login")
+    refused(place.runner, *asked, env=WRONG, status=4, says="refused the token from CODEREPO_TOKEN", hint="renew")
 
 
 @pytest.mark.parametrize("method", ["auto", "archive", "git"])
@@ -90,7 +90,9 @@ def test_a_token_without_the_scope(place: World, method: str) -> None:
 
 def test_no_token_at_all(place: World) -> None:
     none = {"CODEREPO_TOKEN": ""}
-    refused(place.runner, "fetch", "run.json", "code", env=none, status=4, says="wants a credential", hint="login")
+    # A runner has no keyring for `login`.
+    hint = "export CODEREPO_TOKEN_ORIGIN="
+    refused(place.runner, "fetch", "run.json", "code", env=none, status=4, says="wants a credential", hint=hint)
 
 
 def test_a_registration_tells_a_wrong_token_a_scope_a_repository_and_a_host_apart(place: World) -> None:

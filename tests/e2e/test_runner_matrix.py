@@ -71,7 +71,7 @@ def test_fetch_and_exec(place: World, without_git: Mapping[str, str], tmp_path: 
             done = place.runner.run(*words, env=env, check=False)
             assert done.status in (4, 128), done.errors
             assert "no 'git'" not in done.errors, done.errors
-            assert any("login" in hint for hint in lines(done, "hint")), done.errors
+            assert any("CODEREPO_TOKEN_ORIGIN" in hint for hint in lines(done, "hint")), done.errors
             assert not place.runner.path("code").exists()
             continue
         receipt = tmp_path / "receipt.json"
