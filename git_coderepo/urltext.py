@@ -22,6 +22,9 @@ _HEX = frozenset(b"0123456789abcdefABCDEF")
 _IPV6 = frozenset("0123456789abcdef:.")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/+")
 _NOT_IN_HOST = frozenset(" \"!#$%&'()*/:;<>?@[\\]^`{|}")
+# ssh puts the user's name and the host into commands of its configuration, such as ProxyCommand (CVE-2023-51385). What
+# OpenSSH 9.6 refuses in a name is refused here, whatever ssh there is, and `$` and spaces as well.
+_NOT_IN_USER = frozenset(" \"$&'();<>`{|}/[]")
 # A user name that begins so is a token by its platform's documents, with or without a password beside it.
 _TOKEN_PREFIXES = (
     "ghp_",
@@ -141,10 +144,17 @@ def _over_network(transport: str, rest: str, separator: str) -> Parts:
     user, colon, _ = userinfo.partition(":")
     if at and transport == "git":
         raise InvalidRemoteURL("a git:// URL takes no user name")
-    if at and (not user or user.startswith("-") or any(char in "/[]" for char in user)):
+    if at and transport == "ssh" and not _is_safe_user(user):
         raise InvalidRemoteURL("a remote URL with a user name that ssh does not take")
     names = names_in(lower(checked_host(host)), path, web=False)
     return transport, user if at else None, host, port, path, names, bool(colon)
+
+
+def _is_safe_user(user: str) -> bool:
+    """Whether ssh can be given the user name, and no shell would see more in it; `DOMAIN\\name` is one."""
+    if not user or user.startswith("-") or user.endswith("\\"):
+        return False
+    return _NOT_IN_USER.isdisjoint(user) and not any(char.isspace() for char in user)
 
 
 def _local(transport: str, path: str, windows: bool, *, bracketed: bool = False) -> Parts:

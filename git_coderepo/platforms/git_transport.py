@@ -45,6 +45,7 @@ _HELPER = (
     'printf "username=%s\\npassword=%s\\n" "$CODEREPO_GIT_USER" "$CODEREPO_GIT_PASSWORD"; }; f'
 )
 # What would have git write a secret into its trace: undone headers, and the variables that carry the password.
+_SHELL_TRACES = ("SHELLOPTS", "BASHOPTS", "BASH_ENV", "BASH_XTRACEFD", "ENV", "PS4")
 _TELLTALES = frozenset(("GIT_TRACE_REDACT", "GIT_TRACE2_ENV_VARS"))
 # In the user's own repository too. A header that git is configured to send goes wherever curl follows a redirect to:
 # git is not let to, see `Road.run`.
@@ -135,6 +136,11 @@ def prepared(
         if set(name) & set("\r\n\0"):
             raise CredentialError(f"the user name from {credential.source} has a line break in it")
         environment.update(CODEREPO_GIT_USER=name, CODEREPO_GIT_PASSWORD=credential.secret.reveal())
+        # `trace2.envVars` of the user's or system's configuration may name this variable; the environment's own list
+        # wins, unless it is empty. A shell that traces what it runs would show the helper's words.
+        environment["GIT_TRACE2_ENV_VARS"] = "LC_ALL"
+        for each in _SHELL_TRACES:
+            environment.pop(each, None)
     if credential is not None or allowed is not None:
         # Forgets the user's own helpers: they would be asked first and told of a refusal, and on a runner, where a
         # manifest names the host, ours have been asked already, by its exact origin.
