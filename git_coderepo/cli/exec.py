@@ -69,7 +69,7 @@ def exec_(
 
     written_to = receipt_file(receipt, made=copy)
     asked = start_runner_settings(Git())  # git answers while the rest is imported
-    from git_coderepo.record.process import execute
+    from git_coderepo.record.process import Interrupted, execute, interruptible
     from git_coderepo.runner.cached import cached_tree, fetch_with_cache, open_cache
     from git_coderepo.runner.execution import execution_environment, manifest_file, working_directory
     from git_coderepo.runner.order import fetch_order
@@ -119,9 +119,13 @@ def exec_(
             output.say(place.describe(here, advice="--copy DIR runs in a copy that stays"))
         status, _ = execute([os.fsencode(word) for word in command], told, directory=here, descriptors=descriptors)
         if place is not None:
-            changed = place.report()
-            if written_to is not None and written_to.path is not None:
-                _write_again(made, written_to, changed=changed)
+            try:
+                with interruptible():
+                    changed = place.report()
+                    if written_to is not None and written_to.path is not None:
+                        _write_again(made, written_to, changed=changed)
+            except Interrupted:
+                output.warn_afterwards("interrupted: how the tree was found after the command is not known")
     output.say_not_run(command[0], status, here)
     raise typer.Exit(status)
 

@@ -94,7 +94,13 @@ def execute(
     for number in handled:
         signal.signal(number, _note)
     try:
-        process = subprocess.Popen(list(command), env=dict(environment), cwd=directory, pass_fds=descriptors)
+        try:
+            process = subprocess.Popen(list(command), env=dict(environment), cwd=directory, pass_fds=descriptors)
+        except OSError as error:
+            for number, handler in handled.items():
+                signal.signal(number, handler)
+            signal.signal(signal.SIGCHLD, child)
+            return (127 if isinstance(error, FileNotFoundError) else 126), None
         os.write(wake, b"\0")
         early = True  # what came before the command did not reach it, even if the whole group received it
         while process.poll() is None:
@@ -103,11 +109,6 @@ def execute(
                     _pass_on(received, process, group, always=early)
             early = False
         status = process.returncode
-    except OSError as error:
-        for number, handler in handled.items():
-            signal.signal(number, handler)
-        signal.signal(signal.SIGCHLD, child)
-        return (127 if isinstance(error, FileNotFoundError) else 126), None
     finally:
         signal.set_wakeup_fd(before)
         group.close()
@@ -138,8 +139,8 @@ def _pass_on(number: int, process: subprocess.Popen[bytes], group: _GroupWitness
     try:
         if always or not has_it or os.getpgid(process.pid) != os.getpgrp():
             process.send_signal(number)
-    except ProcessLookupError:
-        return
+    except (ProcessLookupError, PermissionError):
+        pass  # it has just ended, or it is another user's: sudo forwards what it receives itself
     if number == signal.SIGTSTP:
         # The shell that waits for us sees that we stopped; the kernel decides whether there is one.
         signal.signal(number, signal.SIG_DFL)
@@ -190,8 +191,9 @@ class _GroupWitness:
         os.close(self._answer)
         if self._pid:
             try:
+                os.kill(self._pid, signal.SIGKILL)  # it may be stopped
                 os.waitpid(self._pid, 0)
-            except ChildProcessError:
+            except (ProcessLookupError, ChildProcessError):
                 pass
 
 
