@@ -297,8 +297,8 @@ def test_a_run_says_its_id_and_how_to_get_it_back(checkout: Repo, run: Callable[
 
 def test_the_record_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_files, "_YOUNG", 0)
-    root, common_dir = os.fsencode(tmp_path), os.fsencode(tmp_path / ".git")
-    kept = own_files.Notes(root, common_dir)
+    root = os.fsencode(tmp_path)
+    kept = own_files.Notes(root, root + b"/.git/coderepo")
     for number in range(1500):
         (tmp_path / "run.json").write_bytes(b"%d" % number)
         digest = own_files._digest(root + b"/run.json", os.lstat(tmp_path / "run.json"))
@@ -418,3 +418,13 @@ def test_a_cache_inside_a_checkout_leaves_no_notes(checkout: Repo, program: Prog
     program.run("run", "--", "true", cwd=checkout.path)
     program.run("exec", "@{-1}", "--", "true", cwd=checkout.path, env=env)
     assert notes(checkout) == []
+
+
+def test_a_record_in_another_place(checkout: Repo, program: Program, tmp_path: Path) -> None:
+    """Where `.git` cannot be written to, the notes lie where the record lies."""
+    env = {**ALLOWED, "CODEREPO_RECORD_DIR": str(tmp_path / "record")}
+    program.run("snapshot", "-o", "run.json", cwd=checkout.path, env=env)
+    program.run("fetch", checkout.path / "run.json", checkout.path / "fetched", cwd=tmp_path, env=env)
+    now = program.run("snapshot", cwd=checkout.path, env=env).json()["code"]
+    assert {"run.json", "fetched"} <= {each["path"] for each in now["omitted"]}
+    assert not (checkout.git_dir() / "coderepo" / "written").exists()

@@ -1,9 +1,9 @@
 """What this program wrote into a checkout: manifests, overlays, receipts and fetched directories are no code.
 
-Each output has a note, a file of its own in `<common git dir>/coderepo/written`, so that writers need no lock. A note
-says where the output lies and, for each of its files, the size, the sha256 and what lstat(2) said. An untracked path is
-an output only where a note and its contents agree: an edited copy is code, and so is a fetched directory in which
-anything was changed, added or removed. An output that was moved is known by its contents.
+Each output has a note, a file of its own in `written` beside the record of runs (`Layout.own`), so that writers need no
+lock. A note says where the output lies and, for each of its files, the size, the sha256 and what lstat(2) said. An
+untracked path is an output only where a note and its contents agree: an edited copy is code, and so is a fetched
+directory in which anything was changed, added or removed. An output that was moved is known by its contents.
 
 The name of a note is `SIZE-SHA256-PLACE`: of the largest file, and of the path by its CRC-32. So a snapshot reads one
 directory, and of the notes only those whose place or size occurs among the untracked paths.
@@ -15,6 +15,7 @@ import os
 import stat
 import time
 
+from git_coderepo.checkout.layout import RECORD_DIRECTORY, own_elsewhere
 from git_coderepo.checkout.store import write_whole
 
 TYPE_CHECKING = False
@@ -89,13 +90,13 @@ class Note:
 
 
 class Notes:
-    """The notes of a repository; `root` is the work tree that is looked at."""
+    """The notes of a repository, whose record lies in `own`; `root` is the work tree that is looked at."""
 
     __slots__ = ("_folder", "root")
 
-    def __init__(self, root: bytes, common_dir: bytes) -> None:
+    def __init__(self, root: bytes, own: bytes) -> None:
         self.root = root
-        self._folder = common_dir + b"/coderepo/written"
+        self._folder = own + b"/written"
 
     @property
     def is_writable(self) -> bool:
@@ -171,7 +172,7 @@ def notes_for(path: bytes, layout: Layout | None = None) -> Notes | None:
     folder = os.path.dirname(path)
     while True:
         if layout is not None and folder == layout.toplevel:
-            return Notes(layout.toplevel, layout.common_dir)
+            return Notes(layout.toplevel, layout.own)
         if os.path.lexists(os.path.join(folder, b".git")):
             return _asked(folder, path)
         above = os.path.dirname(folder)
@@ -196,7 +197,9 @@ def _asked(folder: bytes, path: bytes) -> Notes | None:
     if any(each.status != 0 for each in asked):
         return None
     root, common_dir = (each.stdout.removesuffix(b"\n") for each in asked)
-    return Notes(root, common_dir) if path.startswith(root.rstrip(b"/") + b"/") else None
+    elsewhere = git.environment.get(RECORD_DIRECTORY)
+    own = own_elsewhere(os.fsencode(elsewhere), common_dir) if elsewhere else common_dir + b"/coderepo"
+    return Notes(root, own) if path.startswith(root.rstrip(b"/") + b"/") else None
 
 
 def note_file(path: bytes, contents: bytes, layout: Layout | None = None) -> bool:
@@ -257,7 +260,7 @@ def own_files(layout: Layout, untracked: Iterable[bytes], *, keep: bool = True) 
     paths = {path for path in untracked if not path.endswith(b"/")}
     unfinished = {path: place for path in paths if (place := unfinished_part(path)) is not None}
     paths.difference_update(unfinished)
-    notes = Notes(layout.toplevel, layout.common_dir)
+    notes = Notes(layout.toplevel, layout.own)
     names = notes.names() if paths else []
     found = _Search(notes, names, paths).result(keep=keep) if names else OwnFiles()
     found.paths.update(unfinished)
