@@ -182,3 +182,9 @@ def test_with_fifty_registrations_a_refusal_is_five_lines(place: Place, program:
     assert refused.status == 128
     assert len(refused.errors.splitlines()) <= 5, refused.errors
     assert "'r00', 'r01', 'r02' and 47 more" in refused.errors
+    # What it says to type works.
+    assert len(program.run("list", "--json", cwd=place.repo.path).json()) == 50
+    for number in range(50):
+        place.repo.git("config", "--remove-section", f"coderepo.r{number:02}")
+    assert len(program.run("list", "--json", cwd=place.repo.path).json()) == 50
+    assert len(program.run("snapshot", cwd=place.repo.path, check=False).errors.splitlines()) <= 5

@@ -11,7 +11,7 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import Json
-from git_coderepo.errors import UsageError
+from git_coderepo.errors import RegistrationError, UsageError
 
 COLUMNS = ("name", "type", "remote", "url", "source", "description", "logoUrl", "registered")
 SHOWN = ("name", "type", "remote", "url", "description")
@@ -63,7 +63,8 @@ def list_(
 
 def rows_here() -> list[dict[str, object]]:
     """A row for each code repository, as `registrations.describe.described` gives it."""
-    from git_coderepo.checkout.layout import read_layout, start_layout
+    from git_coderepo.checkout.base import Walks
+    from git_coderepo.checkout.layout import branch_of_head, read_layout, start_layout
     from git_coderepo.checkout.team import team_settings
     from git_coderepo.git import Git
     from git_coderepo.registrations.config import inferred, registrations
@@ -71,7 +72,7 @@ def rows_here() -> list[dict[str, object]]:
     from git_coderepo.registrations.inference import likely_remote
     from git_coderepo.settings import Settings
     from git_coderepo.trace import trace
-    from git_coderepo.urls import remotes_of
+    from git_coderepo.urls import followed_remote, remotes_of
 
     git = Git()
     layout = read_layout(start_layout(git), git, bare_allowed=True)
@@ -79,9 +80,15 @@ def rows_here() -> list[dict[str, object]]:
     remotes = remotes_of(git, settings)
     known = registrations(settings)
     rows = [described(each, remotes.get(each.remote) if each.remote is not None else None) for each in known]
-    likely = likely_remote(remotes, None)
-    if not known and likely is not None:
-        rows.append(described(inferred(likely, remotes[likely], settings), remotes[likely]))
+    if not known and remotes:
+        upstream = followed_remote(settings, branch_of_head(git))
+        walks = Walks(git.offline(), settings, layout.head)
+        try:
+            likely = likely_remote(remotes, upstream, unpushed=walks.unpushed)
+            names = [likely] if likely is not None else []
+        except RegistrationError:
+            names = list(remotes)  # none of them is used until one is named
+        rows += [described(inferred(name, remotes[name], settings), remotes[name]) for name in names]
     return rows
 
 
