@@ -89,11 +89,27 @@ class Conversion:
 
     def checked_in(self, contents: bytes) -> bytes:
         """The blob that git makes of a file. Raises UnicodeError where git would refuse the file, or says nothing."""
+        contents = self._normalised(contents)
+        return _contracted(contents) if self.ident else contents
+
+    def has_other_ident(self, contents: bytes, id: str) -> bool:
+        """Whether a file has something else between the dollars of `$Id: …$` than the id (hex) of its blob.
+
+        git makes the same blob of it, but no checkout makes such a file. Raises as `checked_in`.
+        """
+        if not self.ident:
+            return False
+        contents = self._normalised(contents)
+        blob, expansion = _contracted(contents), b" ".join((b":", id.encode(), b"$"))
+        return contents not in (blob, _expanded(blob, expansion), _expanded_in_passing(blob, expansion))
+
+    def _normalised(self, contents: bytes) -> bytes:
+        """A file's contents as UTF-8 with the ends of lines that its blob has."""
         if self.encoding is not None and contents:
             contents = self.encoding.decoded(contents)
         if self.lines is not None and not (self.auto and _is_binary(contents)):
             contents = contents.replace(b"\r\n", b"\n")
-        return _contracted(contents) if self.ident else contents
+        return contents
 
 
 def _with_crlf(contents: bytes) -> bytes:

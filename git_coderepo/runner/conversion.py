@@ -167,6 +167,9 @@ def stored(
 ) -> dict[bytes, bytes]:
     """The raw ids of the blobs that git would check in, by path, where they are not those of the files' own bytes.
 
+    A file with anything but its blob's id between the dollars of `$Id: …$` is left out: git would check in the same
+    blob, whatever stands there, and a program that was changed in this place would pass.
+
     Nothing is written. `among` are the paths whose `.gitattributes` count, None for all. Raises TargetUnusable,
     UnsafeTree.
     """
@@ -177,9 +180,9 @@ def stored(
                 continue
             contents = _read(directories, path)
             blob = contents if contents is None else _checked_in(conversion, name, contents)
-            if blob is not None and blob != contents:
+            if blob is not None and contents is not None and blob != contents:
                 id = blob_id(blob, object_format)
-                if id != entries[name][6:]:
+                if id != entries[name][6:] and not conversion.has_other_ident(contents, id.hex()):
                     found[path] = id
     return found
 
