@@ -71,8 +71,19 @@ def outside_texts(layout: Layout, settings: Settings) -> list[bytes]:
             continue
         with open(descriptor, "rb") as file:
             contents = file.read()
-        if any(name in CONVERTING for name, _ in words_of([contents])):
+        if any(name in CONVERTING for name, _ in words_of([contents])) or taken_back([contents]):
             found.append(contents)
+    return found
+
+
+def taken_back(contents: Iterable[bytes]) -> set[bytes]:
+    """Return the converting attributes that some line of these files takes from paths: `-filter`, `!eol`, `binary`."""
+    found = set()
+    for file in contents:
+        for word in _attribute_words(file):
+            name = b"text" if word == b"binary" else word[1:] if word.startswith((b"-", b"!")) else b""
+            if name in CONVERTING or name == b"text":
+                found.add(name)
     return found
 
 

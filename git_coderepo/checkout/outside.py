@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 
-from git_coderepo.checkout.attributes import CONVERTING, gitlinks, words_of
+from git_coderepo.checkout.attributes import CONVERTING, gitlinks, taken_back, words_of
 from git_coderepo.checkout.overlay import blob_sizes
 from git_coderepo.git import read_blobs
 
@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from git_coderepo.attributes import Value
     from git_coderepo.git import Git
     from git_coderepo.objects import ObjectId
 
@@ -282,12 +283,13 @@ def find_converted(
     """
     from git_coderepo.attributes import Attributes
 
-    names = sorted({word for word, _ in words_of([*others, *tree_files.values()])}.intersection(CONVERTING))
+    known_names = {word for word, _ in words_of([*others, *tree_files.values()])}
+    names = sorted((known_names | taken_back(others)).intersection((*CONVERTING, b"text")))
     rows = [row.partition(b"\t") for row in listing.split(b"\0") if row.startswith(b"100")]
     ids = {path: facts[12:].decode() for facts, _, path in rows}
     if not ids or not names:
         return []
-    own = Attributes(tree_files).only(CONVERTING)
+    own = Attributes(tree_files).only((*CONVERTING, b"text"))
     said: Iterable[tuple[bytes, bytes, bytes]]
     if place.toplevel is None:
         said = [
@@ -301,9 +303,12 @@ def find_converted(
     found: list[Outside] = []
     annexed: list[tuple[bytes, str]] = []
     for path, name, value in said:
-        if value in (b"unspecified", b"unset"):
+        here = own.of(path)
+        known = here.get(name)
+        if name == b"text" or value in (b"unspecified", b"unset"):
+            if _is_taken_back(name, value, here):
+                found.append(Outside(path, ATTRIBUTE, b"-" + name))
             continue
-        known = own.of(path).get(name)
         is_known = known == (True if value == b"set" else value)
         if name == b"filter":
             if value not in drivers or (value == b"lfs" and is_known):
@@ -316,6 +321,16 @@ def find_converted(
             found.append(Outside(path, ATTRIBUTE, name if value == b"set" else name + b"=" + value))
     found += _annex_pointers(place, annexed)
     return sorted(found, key=lambda each: each.path)
+
+
+def _is_taken_back(name: bytes, value: bytes, own: Mapping[bytes, Value]) -> bool:
+    """Return whether the tree's own attributes convert a path in a way that this attribute undoes on this machine."""
+    known = own.get(name)
+    if name == b"text":
+        return value == b"unset" and known is not False and own.get(b"eol") == b"crlf"
+    if known is None or known is False:
+        return False
+    return known == b"lfs" if name == b"filter" else (name, known) != (b"eol", b"lf")
 
 
 def _annex_pointers(place: Place, rows: Sequence[tuple[bytes, str]]) -> Iterator[Outside]:

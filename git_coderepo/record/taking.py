@@ -10,6 +10,7 @@ import os
 import time
 
 from git_coderepo.checkout.attributes import (
+    CONVERTING,
     alters_archive,
     attribute_files,
     attribute_texts,
@@ -263,7 +264,8 @@ def _look_outside(snapshot: Snapshot, listing: bytes, request: Request, *, tople
         for name in named
         if any(settings.value("filter", word, os.fsdecode(name)) for word in ("clean", "process", "smudge"))
     )
-    is_converted = bool(others or drivers.difference((b"lfs",)))
+    converting = CONVERTING.intersection(name for name, _ in words_of([*texts.values(), *others]))
+    is_converted = bool((others and converting) or drivers.difference((b"lfs",)))
     if request.thorough or is_converted:
         try:
             listing = git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)

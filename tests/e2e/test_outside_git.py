@@ -285,6 +285,18 @@ def test_attributes_outside_the_tree(checkout: Repo, program: Program) -> None:
     assert outside(program, checkout) == []
 
 
+def test_attributes_outside_the_tree_that_take_back_its_own(checkout: Repo, program: Program) -> None:
+    checkout.write(".gitattributes", "*.bat eol=crlf\n*.c ident\n*.bin filter=lfs\n*.sh eol=lf\n*.txt text\n")
+    for name in ("a.bat", "b.bat", "x.c", "x.bin", "x.sh", "x.txt"):
+        checkout.write(name, "text\n")
+    publish(checkout)
+    assert outside(program, checkout) == []
+    attributes = "a.bat binary\nb.bat !eol\n*.c -ident\n*.bin -filter\n*.sh -text\n*.txt -text\n"
+    (checkout.path / ".git/info/attributes").write_text(attributes)
+    expected = [("a.bat", "-text"), ("b.bat", "-eol"), ("x.bin", "-filter"), ("x.c", "-ident")]
+    assert [(each["path"], each["detail"]) for each in outside(program, checkout)] == expected
+
+
 def test_thousands_are_counted_by_directory(checkout: Repo, program: Program) -> None:
     checkout.git("config", "filter.up.clean", "tr a-z A-Z")
     (checkout.path / ".git/info/attributes").write_text("*.nb filter=up\n")
