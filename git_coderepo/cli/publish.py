@@ -12,7 +12,7 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import CodeRepository
 from git_coderepo.cli.show import RUN_HELP
-from git_coderepo.errors import CodeRepoError, UnknownRun, UsageError
+from git_coderepo.errors import CodeRepoError, NegativeAnswer, UnknownRun, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,9 +145,11 @@ def unpublished(word: str, git: Git, code_repository: str | None, *, force: bool
             f"the run {manifest.run.id} was recorded without an overlay: its reference is what keeps its code",
             hints=[f"git coderepo publish --delete --force {manifest.run.id}"],
         )
-    unpublish(source, Store(layout).git(git), manifest.run.id)
+    was_there = unpublish(source, Store(layout).git(git), manifest.run.id)
     if found is not None:
         _note(found, layout, published=False)
+    if not was_there:
+        raise NegativeAnswer(f"the run {manifest.run.id} is not published on '{source.registration.name}'")
     return f"removed {manifest.run.id} from '{source.registration.name}'"
 
 

@@ -70,7 +70,8 @@ def manifest_rows(manifest: Manifest, committed: str | None) -> list[tuple[str, 
     if code.head is not None:
         branch = f" ({code.head.branch})" if code.head.branch is not None else ""
         rows.append(("commit", f"{code.head.commit}{branch}"))
-        if code.head.web_url is not None:
+        # A commit that was never pushed has no page: what was pushed of it is the base.
+        if code.head.web_url is not None and code.base is not None and code.base.commit == code.head.commit:
             rows.append(("page", code.head.web_url))
     if code.base is not None:
         rows.append(("base", f"{code.base.commit}, known by {code.base.known_by}"))

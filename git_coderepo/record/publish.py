@@ -167,9 +167,19 @@ def source_of(manifest: Manifest, git: Git, settings: Settings, layout: Layout, 
     return source
 
 
-def unpublish(source: CodeSource, git: Git, id: str) -> None:
-    """Take the reference of a run away again. Raises what `push` raises."""
-    push_reference(source, git, f":{reference_of(id)}")
+def unpublish(source: CodeSource, git: Git, id: str) -> bool:
+    """Remove the reference of a run; False where there was none. Raises what `ask` and `push` raise."""
+    from git_coderepo.platforms.git_transport import ask
+
+    reference = reference_of(id)
+    platform = source.platform()
+    try:
+        if not ask(platform, git.online(), "ls-remote", "--quiet", "--", "{url}", reference).strip():
+            return False
+        push(platform, git.online(), f":{reference}")
+    finally:
+        platform.close()
+    return True
 
 
 def withdraw(snapshot: Snapshot, record: Record, say: Callable[[str], None]) -> None:
@@ -206,7 +216,18 @@ def _refuse_lfs(git: Git, travels: Sequence[Difference]) -> None:
 
 
 def refuse_submodules(manifest: Manifest) -> None:
-    """Raise NotReproducible for a run whose submodules travel: each would need a commit in a repository of its own."""
-    for each in manifest.code.submodules:
-        if each.state == "fetched":
-            raise NotReproducible(f"the submodule '{os.fsdecode(each.path)}' travels with the run and is not published")
+    """Raise NotReproducible for a submodule that the commit alone does not give back.
+
+    A clean one whose commit is on its own platform needs nothing: the manifest says where that is. Of any other a part
+    travels, which would need a commit in a repository of its own.
+    """
+    for place, code in manifest.code.codes():
+        if not place:
+            continue
+        pushed = code.base is not None and code.base.tree == code.snapshot_tree
+        if not pushed or code.overlay is not None or code.lfs is not None:
+            name = os.fsdecode(place.rstrip(b"/"))
+            raise NotReproducible(
+                f"a part of the submodule '{name}' travels with the run and is not published",
+                hints=["commit and push what is in the submodule, and record the run again"],
+            )
