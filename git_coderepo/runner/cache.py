@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 _NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL, errno.ENOSYS)
 _FILLING = ".filling-"
+_COPYING = ".copying-"
+_ABANDONED = 3600
 MODIFIED, COPY = "modified-", "copy-"
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LOCK = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -194,19 +196,23 @@ class Cache:
                 self._make_room(free, error)
 
     def _copied(self, key: str, entry: Entry) -> Entry:
-        name = COPY + os.urandom(6).hex()
+        number = os.urandom(6).hex()
+        hidden, name = _COPYING + number, COPY + number
         copied = None
         with self._opened_key(key) as folder:
             try:
-                os.mkdir(name, 0o700, dir_fd=folder)
-                copied = self._new_entry(key, name, folder, name)
+                # It is visible once it is held: before that, another process would take it for a leftover.
+                os.mkdir(hidden, 0o700, dir_fd=folder)
+                copied = self._new_entry(key, hidden, folder, name)
+                os.rename(hidden, name, src_dir_fd=folder, dst_dir_fd=folder)
                 with entry.opened() as tree:
                     os.mkdir(copied.tree)
                     copy_tree(tree, copied.tree)
             except BaseException as error:
                 if copied is not None:
                     copied.close()
-                _remove(folder, name)
+                for each in (hidden, name):
+                    _remove(folder, each)
                 if isinstance(error, OSError):
                     raise unusable(error, os.path.join(self.place.path, key)) from None
                 raise
@@ -445,7 +451,7 @@ class Cache:
     def _remove_leftovers(self, folder: int) -> None:
         """With the lock in hand, no living process is filling anything here."""
         for name in os.listdir(folder):
-            if name.startswith(_FILLING):
+            if name.startswith(_FILLING) or (name.startswith(_COPYING) and _is_abandoned(folder, name)):
                 _remove(folder, name)
 
     def _make_room(self, free: int, error: NoSpace) -> None:
@@ -520,6 +526,14 @@ class Cache:
 def _kind(name: str) -> str:
     """What a name tells, see `Kept`."""
     return "modified" if name.startswith(MODIFIED) else "copy" if name.startswith(COPY) else "tree"
+
+
+def _is_abandoned(folder: int, name: str) -> bool:
+    """Whether a directory has a name that only lasts a moment, and has had it for long."""
+    try:
+        return time.time() - os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime > _ABANDONED
+    except OSError:
+        return False
 
 
 def _is_altered(folder: int, name: str) -> bool:
