@@ -21,12 +21,12 @@ from git_coderepo.cli.fetching import (
 )
 from git_coderepo.cli.options import CodeRepository, Json, Subdirectory, Submodules
 from git_coderepo.errors import UsageError
+from git_coderepo.manifest.methods import METHODS
 
 if TYPE_CHECKING:
     from git_coderepo.runner.receipt import Receipt
 
 _SHOWN = 5
-METHODS = ("auto", "local", "store", "archive", "git", "files", "published")
 
 
 @app.command(cls=Verb)
@@ -59,7 +59,7 @@ def fetch(
     The tree id of what was written is the recorded one; else it is refused, and nothing is left behind.
     """
     if method not in METHODS:
-        raise UsageError(f"'{method}' is no method", hints=[f"one of: {', '.join(METHODS)}"])
+        raise UsageError(f"invalid method '{method}': choose {', '.join(METHODS)}")
     if cache and method != "auto":
         raise UsageError("--cache and --method exclude each other")
     if cache and subdirectory is not None:

@@ -1,4 +1,4 @@
-"""`git coderepo validate FILE`: whether a file is a run manifest or a receipt."""
+"""`git coderepo validate FILE...`: whether files are run manifests or receipts."""
 
 from __future__ import annotations
 
@@ -9,27 +9,38 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
-from git_coderepo.errors import NegativeAnswer
+from git_coderepo.errors import NegativeAnswer, UsageError
 
 
 @app.command(cls=Verb)
 def validate(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A run manifest or a receipt; - for standard input.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Run manifests or receipts; - for standard input.")
+    ],
 ) -> None:
-    """Say whether a run manifest or a receipt is valid.
+    """Check whether run manifests and receipts are valid.
 
-    Every reason why it is not is listed; the first one where jsonschema is not installed.
+    Every reason why one is not is listed; the first one where jsonschema is not installed.
     """
     from git_coderepo.manifest.validate import finds_every_reason, problems
 
-    found = problems(_contents(file))
-    if not found:
-        output.line(f"'{file}' is valid")
+    if files.count("-") > 1:
+        raise UsageError("standard input can be read only once: '-' stands twice")
+    contents = [(file, _contents(file)) for file in files]
+    invalid = []
+    for file, data in contents:
+        found = problems(data)
+        if not found:
+            output.line(f"'{file}' is valid")
+            continue
+        invalid.append(file)
+        for problem in found:
+            output.line(problem if len(files) == 1 else f"{file}: {problem}")
+    if not invalid:
         return
-    for problem in found:
-        output.line(problem)
     hints = [] if finds_every_reason() else ["that is the first reason; to find them all, jsonschema must be installed"]
-    raise NegativeAnswer(f"'{file}' is not valid", hints=hints)
+    what = f"'{invalid[0]}' is" if len(invalid) == 1 else f"{len(invalid)} of {len(files)} files are"
+    raise NegativeAnswer(f"{what} not valid", hints=hints)
 
 
 def _contents(file: str) -> bytes:

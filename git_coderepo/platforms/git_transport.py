@@ -1,7 +1,7 @@
 """git as a transport: to another repository, with a credential that neither arguments nor files show.
 
-The token reaches git by a credential helper that is bound to the exact origin and reads the environment. Not by
-`http.extraHeader`: `GIT_TRACE2_CONFIG_PARAMS` prints it.
+A token of ours reaches git by a credential helper that is bound to the exact origin, and to the path that the token is
+for, and reads the environment. Not by `http.extraHeader`: `GIT_TRACE2_CONFIG_PARAMS` prints it.
 """
 
 from __future__ import annotations
@@ -101,9 +101,10 @@ def transport(
 ) -> Git:
     """git for a foreign repository, in `git`'s directory, that may talk to `url` and knows its credential.
 
-    `user` goes with a credential that has no user name of its own. `allowed` are the protocols on a runner, where no
-    other source of credentials is asked than `credentials`; None leaves both to the user's git. Raises
-    ProtocolNotAllowed, and CredentialError for a user name with a line break in it.
+    `user` goes with a credential that has no user name of its own. `allowed` are the protocols on a runner, where git's
+    own helpers and askpass programs are not asked; None leaves the protocols to the user's git, and its helpers are
+    asked where `credentials` has none. Raises ProtocolNotAllowed, InvalidRemoteURL for a path with dot segments, and
+    CredentialError for a user name with a line break in it.
     """
     if allowed is not None:
         check_transport(url, allowed)

@@ -23,8 +23,18 @@ class NamedRun(NamedTuple):
 
     @property
     def folder(self) -> bytes | None:
-        """Where an overlay may lie beside it."""
-        return None if self.path is None else os.path.dirname(os.path.abspath(self.path))
+        """Where an overlay may lie beside it: of a link to a manifest, beside the link or else beside the manifest."""
+        if self.path is None:
+            return None
+        beside = os.path.dirname(os.path.abspath(self.path))
+        target = os.path.dirname(os.path.realpath(self.path))
+        if not os.path.islink(self.path) or target == os.path.realpath(beside):
+            return beside
+        from git_coderepo.record.keep import overlay_name
+
+        tars = [tar for _, code in self.manifest.code.codes() for tar in (code.overlay, code.lfs) if tar is not None]
+        is_here = any(os.path.lexists(os.path.join(beside, overlay_name(tar.sha256))) for tar in tars)
+        return beside if is_here else target
 
 
 def runs_here(git: Git) -> tuple[Runs, Layout]:

@@ -19,8 +19,10 @@ from git_coderepo.errors import (
     PlatformError,
     TargetUnusable,
     TreeDiffers,
+    UsageError,
 )
 from git_coderepo.git import Git, version
+from git_coderepo.manifest.methods import METHODS
 from git_coderepo.objects import ObjectId
 from git_coderepo.paths import quoted
 from git_coderepo.runner.conversion import Converted, archive_attributes, convert, restore
@@ -56,7 +58,7 @@ _GONE = (CommitMissing, OverlayMissing)
 _OFTEN = 0.1
 _OTHER_MANIFEST = "the manifest's overlay does not make the tree that the manifest names: one of them was altered"
 _OTHER_BYTES = "the platform, or something on the way, gave other bytes than the ones that were recorded"
-METHODS: Mapping[str, Method] = {"archive": archive_method, "git": git_method, "files": files_method}
+_OF_A_BASE: Mapping[str, Method] = {"archive": archive_method, "git": git_method, "files": files_method}
 
 
 def fetch(
@@ -76,6 +78,8 @@ def fetch(
     encoded listing (see `proof`) before it becomes visible; `lfs` False leaves the pointers of Git LFS as they are.
     Raises TreeDiffers, TargetUnusable, and what the methods and `lfs.fill` raise; then nothing is left behind.
     """
+    if method not in METHODS:
+        raise UsageError(f"invalid method '{method}': choose {', '.join(METHODS)}")
     started = time.time()
     with Target(directory, is_output=is_output) as target:
         place = ""
@@ -366,7 +370,7 @@ def _once(
         source = published_method(wanted.published)
         return _write(wanted._replace(overlay=None, deleted=()), directory, source, limits, progress)
     assert wanted.base is not None
-    return _write(wanted, directory, METHODS[name](wanted.base._replace(limits=limits)), limits, progress)
+    return _write(wanted, directory, _OF_A_BASE[name](wanted.base._replace(limits=limits)), limits, progress)
 
 
 def _write(

@@ -1,0 +1,53 @@
+"""One list of methods: what the command line takes, the manual explains, and a receipt may name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from git_coderepo import api
+from git_coderepo.cli import manual_text
+from git_coderepo.errors import InvalidManifest, UsageError
+from git_coderepo.manifest.methods import ASKED, METHODS, RECORDED
+from git_coderepo.manifest.receipt_reader import check_receipt
+from git_coderepo.manifest.validate import RECEIPT, receipt_problems, schema
+from tests.test_manifest_without_schema import full_receipt
+
+
+def test_the_manual_explains_each() -> None:
+    assert {name for name, _ in manual_text.METHODS} == set(METHODS)
+
+
+def test_the_schema_names_each() -> None:
+    definition: Any = schema(RECEIPT)["$defs"]
+    known = definition["method"]["$comment"].partition(": ")[2].partition(".")[0].split(", ")
+    assert known == [*RECORDED]
+
+
+@pytest.mark.parametrize("method", [*RECORDED, "a-later-one"])
+def test_reader_and_schema_take_each_and_what_comes_later(method: str) -> None:
+    document = full_receipt()
+    document["method"] = method
+    check_receipt(document)
+    assert receipt_problems(json.dumps(document).encode()) == []
+
+
+@pytest.mark.parametrize("method", ["", "Archive", "two words", 1, None])
+def test_and_nothing_that_is_no_word(method: object) -> None:
+    document = full_receipt()
+    document["method"] = method
+    with pytest.raises(InvalidManifest):
+        check_receipt(document)
+    assert receipt_problems(json.dumps(document).encode()) != []
+
+
+def test_the_api_refuses_another(tmp_path: Path) -> None:
+    assert "nonsense" not in ASKED
+    from tests.support.manifests import example_document
+
+    (tmp_path / "run.json").write_text(json.dumps(example_document()))
+    with pytest.raises(UsageError, match="invalid method 'nonsense': choose auto, local"):
+        api.fetch(str(tmp_path / "run.json"), tmp_path / "code", method="nonsense")
