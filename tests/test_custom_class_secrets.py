@@ -18,11 +18,12 @@ from git_coderepo.record.snapshot import Request
 from git_coderepo.record.source import source_here
 from git_coderepo.record.taking import take_snapshot
 from git_coderepo.registrations.credentials.users import users_chain
+from git_coderepo.registrations.custom_secrets import homes
 from git_coderepo.registrations.describe import credential_source
 from git_coderepo.registrations.recorded import from_manifest
 from git_coderepo.registrations.register import Registering, register_repository
 from git_coderepo.settings import Settings
-from git_coderepo.urls import Origin
+from git_coderepo.urls import Origin, RemoteURL
 from tests.support.keyring_backend import file_keyring
 from tests.support.program import Program
 from tests.support.repo import Repo
@@ -232,3 +233,22 @@ def test_a_manifest_that_points_elsewhere_gets_no_secret(
     except ProtocolNotAllowed:
         return
     assert found == {"token": None, "api_key": None}
+
+
+@pytest.mark.parametrize(
+    ("public", "origins"),
+    [
+        ({}, ["https://git.corp"]),
+        ({"owner": "acme", "depth": "1"}, ["https://git.corp"]),
+        ({"host": "mirror.corp"}, ["https://mirror.corp"]),
+        ({"api_url": "https://api.github.com", "host": "github.com"}, ["https://github.com"]),
+        ({"url": "https://a.corp/x", "server": "b.corp:8443"}, ["https://a.corp", "https://b.corp:8443"]),
+        ({"server": "user@evil.example"}, []),
+        ({"server": "evil.example:99999"}, []),
+        ({"bucket": "s3://evil/x"}, []),
+    ],
+)
+def test_a_secret_belongs_to_every_place_that_the_options_name(public: dict[str, str], origins: list[str]) -> None:
+    remote = RemoteURL.parse("git@git.corp:acme/widgets")
+
+    assert [str(origin) for origin, _ in homes(public, remote)] == origins

@@ -31,12 +31,17 @@ def secret_options(platform: type[BaseCodeRepository]) -> list[str]:
 
 
 def homes(public: Mapping[str, str], remote: RemoteURL | None) -> list[tuple[Origin, str]]:
-    """Return the (origin, path) pairs of the places that public options name, else of the remote; [] for none."""
+    """Return the (origin, path) pairs of the places that public options name, else of the remote; [] for none.
+
+    None either where such an option is no origin: the class may read it otherwise, and send a secret there.
+    """
     named = []
     for name, value in public.items():
-        if "://" in value or any(word in name.lower() for word in _PLACES):
+        if value and ("://" in value or any(word in name.lower() for word in _PLACES)):
             place = _place(value)
-            if place is not None and place not in named:
+            if place is None:
+                return []
+            if place not in named:
                 named.append(place)
     if named:
         return named
