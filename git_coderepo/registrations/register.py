@@ -262,6 +262,7 @@ def keep_secrets(
         except KeyringUnavailable as error:
             user = name if custom else repository.git_credential_user() or "git"
             place = f"{origin}{prefix.rstrip('/')}"
-            hints = ["register without the secret, and keep it in a file", *line_in_file(settings, f"{place} {user}")]
+            instead = "register without the secret, and keep it in the file that CODEREPO_CREDENTIALS_FILE names"
+            hints = [instead, *line_in_file(settings, f"{place} {user}")]
             raise KeyringUnavailable(error.message, hints=hints) from None
     return f"{home[0]}{home[1]}" if home is not None else None
