@@ -5,10 +5,7 @@ Format: https://git-scm.com/docs/gitignore#_pattern_format
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
-from contextlib import contextmanager
 
 from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.store import write_whole
@@ -17,12 +14,9 @@ from git_coderepo.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from git_coderepo.git import Git
-
-# How file systems without locks, or without locks on directories, say so.
-NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EBADF, errno.EINVAL, errno.ENOSYS)
 
 
 def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:
@@ -51,7 +45,7 @@ def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:
     file = os.path.realpath(file)
     folder_of_file = os.path.dirname(file)
     os.makedirs(folder_of_file, exist_ok=True)
-    with locked(folder_of_file):
+    with _Locked(folder_of_file):
         sweep(folder_of_file, os.path.basename(file))
         try:
             with open(file, "rb") as opened:
@@ -66,22 +60,32 @@ def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:
     return new
 
 
-@contextmanager
-def locked(folder: bytes) -> Iterator[None]:
+class _Locked:
     """Hold a folder's lock (flock(2)), so that of several processes one after the other changes a file in it.
 
     The lock ends with the process, however it dies. Where the file system has no locks nothing is held.
     """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+
+    __slots__ = ("_descriptor", "_folder")
+
+    def __init__(self, folder: bytes) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> None:
+        import errno
+        import fcntl
+
+        no_locks = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EBADF, errno.EINVAL, errno.ENOSYS)
+        self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         except OSError as error:
-            if error.errno not in NO_LOCKS:
+            if error.errno not in no_locks:
+                os.close(self._descriptor)
                 raise
-        yield
-    finally:
-        os.close(descriptor)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
 
 
 def _escaped(path: bytes) -> bytes:
