@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from git_coderepo.urls import RemoteURL
 
 SCHEMA_ID = "urn:git-coderepo:run-manifest:1"
-MANIFEST_VERSION = "1.0"
+MANIFEST_VERSION = "1.1"
 # More paths of one kind with contents outside Git are counted by directory.
 OUTSIDE_LISTED = 1000
 

@@ -264,7 +264,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "a name twice": lambda data: data.replace(b'"dirty":', b'"dirty": true, "dirty":', 1),
     "a lone surrogate": lambda data: data.replace(b'"dirty":', b'"x": "\\ud800", "dirty":', 1),
     "not a number": lambda data: data.replace(b'"dirty":', b'"x": NaN, "dirty":', 1),
-    "another major version": lambda data: data.replace(b'"1.0"', b'"2.0"', 1),
+    "another major version": lambda data: data.replace(b'"1.1"', b'"2.0"', 1),
     "another schema": lambda data: data.replace(b"run-manifest:1", b"run-manifest:2", 1),
     "too large": lambda data: BIG,
     "without its code": lambda data: data.replace(b'"code":', b'"cod":', 1),

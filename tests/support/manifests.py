@@ -363,11 +363,11 @@ def _submodules(ids: st.SearchStrategy[str], depth: int) -> st.SearchStrategy[li
 
 
 def documents(*, submodules: int = 2) -> st.SearchStrategy[Document]:
-    """Whatever a writer of version 1.0 can write; submodules in each other at most so deep."""
+    """Whatever a writer of version 1.1 can write; submodules in each other at most so deep."""
     return st.fixed_dictionaries(
         {
             "$schema": st.just("urn:git-coderepo:run-manifest:1"),
-            "manifestVersion": st.just("1.0"),
+            "manifestVersion": st.sampled_from(["1.0", "1.1"]),
             "run": st.fixed_dictionaries(
                 {
                     "id": run_ids(),
