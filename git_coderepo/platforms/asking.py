@@ -61,7 +61,8 @@ class Asking:
         try:
             check_own_access(repository, repository.users_remote)
         except CodeRepoError as second:
-            error.hints = (*error.hints, f"nor does your own git reach it: {second.message}")
+            if second.message != error.message:
+                error.hints = (*error.hints, f"nor does your own git reach it: {second.message}")
             raise error from None
         self.by_git = True
         if not isinstance(error, CredentialMissing | RepositoryMissing):

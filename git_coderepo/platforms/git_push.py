@@ -24,7 +24,6 @@ from git_coderepo.urls import RemoteURL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.credential import Credential
     from git_coderepo.platforms.base import BaseCodeRepository
 
 _PUSH = (
@@ -93,7 +92,7 @@ def _attempt(road: Road, refspec: str) -> None:
         return
     failure = process.failure()
     if isinstance(failure, GitFailed):
-        raise _explained(failure, process.stdout, road.url, road.credential)
+        raise _explained(failure, process.stdout, road)
     raise failure
 
 
@@ -106,11 +105,12 @@ def _of_this_repository(name: str) -> bool:
     return name in LOCAL_ENVIRONMENT or name.startswith(("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"))
 
 
-def _explained(failure: GitFailed, stdout: bytes, url: RemoteURL, credential: Credential | None) -> CodeRepoError:
+def _explained(failure: GitFailed, stdout: bytes, road: Road) -> CodeRepoError:
     """What a push that failed means: the platform's refusal in its own words, else what any transport's failure means.
 
     `!<TAB>FROM:TO<TAB>[remote rejected] (REASON)`: git-push(1), --porcelain.
     """
+    url, credential = road.url, road.credential
     place = f"'{url.origin() or url.host or url.path}'"
     told = failure.stderr.decode("utf-8", "replace").splitlines()
     remarks = [text for line in told if line.startswith("remote:") and (text := line[7:].strip(" \t\x1b[K"))]
@@ -127,7 +127,7 @@ def _explained(failure: GitFailed, stdout: bytes, url: RemoteURL, credential: Cr
         whose = "your git credential" if credential is None else f"the token from {credential.source}"
         hints = [redact(f"it says: {text}") for text in remarks[:3]]
         return ScopeMissing(f"{whose} may not push to {place}", hints=[*hints, "publishing needs the right to push"])
-    error = explain(failure, url, credential)
+    error = explain(failure, url, credential, proxy=road.proxy(failure.stderr))
     if isinstance(error, CredentialMissing):
         error.hints = (*error.hints, "publishing needs the right to push")
     return error

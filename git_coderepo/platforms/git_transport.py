@@ -247,6 +247,21 @@ class Road:
                 )
             seen.add(word)
 
+    def proxy(self, stderr: bytes) -> str | None:
+        """`HOST:PORT` of the proxy that git asks, where its words are about one; None where none is known."""
+        if b"proxy" not in stderr.lower() and b"tunnel" not in stderr.lower():
+            return None
+        from git_coderepo.platforms.unreachable import proxy_shown
+
+        asked = [["--get", f"remote.{self.word}.proxy"]] if self.is_own else []
+        asked.append(["--get-urlmatch", "http.proxy", str(self.url.origin())])
+        for words in asked:
+            told = self.git.start("config", *words).finish()
+            if told.status == 0:
+                return proxy_shown(os.fsdecode(told.stdout).rstrip("\n"))
+        names = [f"{self.url.transport}_proxy", f"{self.url.transport}_proxy".upper(), "all_proxy", "ALL_PROXY"]
+        return proxy_shown(next((self.git.environment[name] for name in names if self.git.environment.get(name)), None))
+
     def _redirection(self, words: Sequence[str], stdin: bytes | None, before: Sequence[str]) -> RemoteURL | None:
         """Where the server sends git, which does not say so itself but in the trace of what it receives."""
         from urllib.parse import urljoin
@@ -330,7 +345,8 @@ def ask(repository: BaseCodeRepository, git: Git, *arguments: str, stdin: bytes 
             raise  # the repository was reached
         except (CredentialError, PlatformError, GitFailed) as error:
             if failed is not None:
-                failed.hints = (*failed.hints, f"nor does your own git reach it: {error.message}")
+                if error.message != failed.message:
+                    failed.hints = (*failed.hints, f"nor does your own git reach it: {error.message}")
                 raise failed from None
             failed = error
     assert failed is not None
@@ -360,7 +376,7 @@ def _ask_by(road: Road, repository: BaseCodeRepository, *arguments: str, stdin: 
             return process.stdout
         failure = process.failure()
         error = (
-            explain(failure, road.url, credential, repository.credentials)
+            explain(failure, road.url, credential, repository.credentials, proxy=road.proxy(failure.stderr))
             if isinstance(failure, GitFailed)
             else failure
         )

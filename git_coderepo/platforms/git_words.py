@@ -74,12 +74,17 @@ _CUT_OFF = (
 
 
 def explain(
-    failure: GitFailed, url: RemoteURL, credential: Credential | None, credentials: CredentialSource | None = None
+    failure: GitFailed,
+    url: RemoteURL,
+    credential: Credential | None,
+    credentials: CredentialSource | None = None,
+    *,
+    proxy: str | None = None,
 ) -> CodeRepoError:
     """What a failed git command means: unreachable, refused, missing; `failure` itself where its words are unknown.
 
     `credential` is what git was given by us, None where it used the user's own means; `credentials` say where another
-    one can be kept.
+    one can be kept; `proxy` is the one that git asks, `HOST:PORT`.
     """
     words = failure.stderr.decode("utf-8", "replace").lower()
 
@@ -91,10 +96,11 @@ def explain(
     log_in = log_in_hint(credentials, origin, credential) if origin is not None else f"ssh -T {url.host}"
     if "host key verification failed" in words:
         return HostUnreachable(f"cannot trust {place}: its ssh host key is not known", hints=[log_in])
-    if said(_PROXY):
-        from git_coderepo.platforms.unreachable import PROXY_HINTS
+    if (failed := _failed_proxy(words, url)) is not None or said(_PROXY):
+        from git_coderepo.platforms.unreachable import proxy_failed
 
-        return HostUnreachable(f"cannot reach {place} through the proxy", hints=PROXY_HINTS)
+        named, why = failed if failed is not None else (None, "it does not let a connection through")
+        return proxy_failed(place, named or proxy, why)
     if said(_UNKNOWN_NAME):
         return HostUnreachable(
             f"cannot reach {place}: unknown host name", hints=["look at the spelling and at the network"]
@@ -177,6 +183,30 @@ def explain(
         unseen = "" if url.transport in ("local", "file") else ", or this credential may not see it"
         return RepositoryMissing(f"no repository {_repository(url)} on {place}{unseen}", hints=["look at the spelling"])
     return failure
+
+
+def _failed_proxy(words: str, url: RemoteURL) -> tuple[str | None, str] | None:
+    """(`HOST:PORT`, why) of a proxy that could not be used, in curl's words; None where there was none.
+
+    curl does not say that it is a proxy to which it cannot connect: it is one where it is not the server itself.
+    """
+    if url.transport not in ("https", "http"):
+        return None
+    name = words.partition("could not resolve proxy: ")[2].partition("\n")[0].strip()
+    if name:
+        return name, "unknown host name"
+    for before in ("received http code ", "connect tunnel failed, response "):
+        status = words.partition(before)[2][:3]
+        if status.isdigit():
+            return None, status
+    host, _, rest = words.partition("failed to connect to ")[2].partition(" port ")
+    port = rest.split(" ")[0].rstrip(":")
+    if not host or not port.isdigit():
+        return None
+    if (host.strip("[]"), int(port)) == (url.host, url.port or {"https": 443, "http": 80}[url.transport]):
+        return None
+    why = "timed out" if any(each in words for each in _TIMED_OUT) else "connection refused"
+    return f"{host}:{port}", why
 
 
 def _repository(url: RemoteURL) -> str:

@@ -241,6 +241,7 @@ class Http:
         if credential is not None and authorize is not None:
             name, value = authorize(credential)
             sent[name] = value
+        proxies = self._way.proxies(url, origin)
         failure: HostUnreachable | UnexpectedAnswer
         try:
             answer = self._session.request(
@@ -252,10 +253,10 @@ class Http:
                 allow_redirects=False,
                 timeout=(CONNECT_TIMEOUT, self._silence()),
                 verify=self._way.authorities(origin),
-                proxies=self._way.proxies(url, origin),
+                proxies=proxies,
             )
         except requests.RequestException as error:
-            failure = unreachable(origin, error)
+            failure = unreachable(origin, error, proxies.get(origin.scheme) or proxies.get("all"))
         except OSError as error:
             failure = untrusted(origin, error)
         except ValueError:

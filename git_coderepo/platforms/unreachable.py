@@ -15,8 +15,32 @@ CLOCK_HINTS = ("look at this machine's clock (date -u), and at the certificate's
 _TIMES = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
 
 
-def unreachable(origin: Origin, error: Exception) -> HostUnreachable | UnexpectedAnswer:
-    """Why there was no answer, in words: unknown name, refused, timed out, a certificate that does not verify."""
+def proxy_failed(place: str, proxy: str | None, why: str) -> HostUnreachable:
+    """The error for `place` (quoted), which `proxy` (`HOST:PORT`, None where it is not known) does not let one reach.
+
+    `why` is a status of the proxy's answer in digits, or says it in words.
+    """
+    named = f"the proxy '{proxy}'" if proxy is not None else "the proxy"
+    hints = PROXY_HINTS
+    if why == "407":
+        why = "it wants a user name and a password, or refuses those that it was given (407)"
+        hints = ("write them into the proxy's URL, in HTTPS_PROXY or git's http.proxy",)
+    elif why.isdigit():
+        why = f"it answered {why}"
+    return HostUnreachable(f"cannot reach {place} through {named}: {why}", hints=hints)
+
+
+def proxy_shown(url: str | None) -> str | None:
+    """`HOST:PORT` of a proxy's URL, without the user name and the password that may stand in it."""
+    authority = (url or "").rpartition("://")[2].partition("/")[0].rpartition("@")[2]
+    return authority or None
+
+
+def unreachable(origin: Origin, error: Exception, proxy: str | None = None) -> HostUnreachable | UnexpectedAnswer:
+    """Why there was no answer, in words: unknown name, refused, timed out, a certificate that does not verify.
+
+    `proxy` is the URL of the proxy that was asked.
+    """
     import http.client
     import socket
     import ssl
@@ -33,10 +57,7 @@ def unreachable(origin: Origin, error: Exception) -> HostUnreachable | Unexpecte
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader)):
         return UnexpectedAnswer(f"{name} cannot be asked: its URL or header is not valid")
     if caused_by(urllib3.ProxyError, requests.exceptions.InvalidProxyURL):
-        return HostUnreachable(
-            f"cannot reach {name} through the proxy",
-            hints=PROXY_HINTS,
-        )
+        return proxy_failed(name, proxy_shown(proxy), _proxy_said(causes))
     if isinstance(error, requests.exceptions.InvalidSchema):  # what requests says of SOCKS without PySocks
         return HostUnreachable(
             f"cannot reach {name}: the proxy does not speak http", hints=["name one that does: HTTPS_PROXY=http://…"]
@@ -64,6 +85,26 @@ def unreachable(origin: Origin, error: Exception) -> HostUnreachable | Unexpecte
         return ConnectionBroken(f"'{origin}' closed the connection without an answer", hints=["try again"])
     system = caused_by(OSError)
     return HostUnreachable(f"cannot reach {name}: {_words(system)}", hints=["look at the network"])
+
+
+def _proxy_said(causes: list[BaseException]) -> str:
+    """What was wrong with a proxy: its status in digits, or words."""
+    import socket
+
+    import urllib3.exceptions as urllib3
+
+    for cause in causes:
+        # http.client: "Tunnel connection failed: 407 Proxy Authentication Required".
+        _, told, rest = str(cause).partition("Tunnel connection failed: ")
+        if told and rest[:3].isdigit():
+            return rest[:3]
+    if any(isinstance(cause, (urllib3.NameResolutionError, socket.gaierror)) for cause in causes):
+        return "unknown host name"
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return "connection refused"
+    if any(isinstance(cause, TimeoutError) for cause in causes):
+        return "timed out"
+    return "it does not answer as a proxy"
 
 
 def untrusted(origin: Origin, error: OSError) -> HostUnreachable:
