@@ -45,7 +45,7 @@ def test_several_files_and_a_link_to_a_manifest(tmp_path: Path) -> None:
         overlay = next(folder.glob("*.tar.gz"))
         shutil.move(overlay, links / overlay.name)
         place.runner.run("fetch", "links/latest.json", "code")
-        assert json.loads(real.read_text())["code"]["overlay"]["data"] is None
+        assert json.loads(real.read_text())["code"]["overlay"].get("data") is None
 
 
 @pytest.mark.parametrize("name", ["absent.json", "no/such/run.json"])
