@@ -87,7 +87,7 @@ def test_its_status_and_its_signals_are_passed_through(place: World) -> None:
     assert status("./run.sh", "x") == 0
     assert status("./train.py") == 126
     assert status("./absent") == 127
-    refused(place.runner, "exec", "absent.json", "--", "true", status=125, says="cannot read")
+    refused(place.runner, "exec", "absent.json", "--", "true", status=125, says="cannot read", hint=None)
     refused(place.runner, "exec", "run.json", status=125, says="no command", hint="exec run.json --")
 
 
