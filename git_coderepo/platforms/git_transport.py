@@ -313,7 +313,9 @@ def own_road(own: UsersRemote, into: Git | None, allowed: frozenset[str] | None)
     `allowed` are the protocols on a runner, None for what the user's git allows.
     """
     git = own.git if into is None else own.git_into(os.fsdecode(into.directory or os.curdir))
-    environment = {**git.environment, "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1"}
+    # No question: neither on the terminal nor, by Git Credential Manager, in a window.
+    quiet = {"GIT_TERMINAL_PROMPT": "0", "GCM_INTERACTIVE": "never", "GIT_NO_LAZY_FETCH": "1"}
+    environment = {**git.environment, **quiet}
     settings = [*git.settings, *_QUIET]
     if allowed is not None:
         check_transport(own.url, allowed)

@@ -8,6 +8,7 @@ from git_coderepo.objects import ObjectId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from git_coderepo.platforms.asking import Asking
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.record.snapshot import Head, Request, Snapshot
     from git_coderepo.record.source import CodeSource
@@ -48,7 +49,7 @@ def _ask_platform(snapshot: Snapshot, head: Head, platform: BaseCodeRepository, 
         snapshot.base = Base(head.commit, "platform", 0)
         return
     if known is None:
-        snapshot.base = _nearest_served(snapshot, head, platform, request)
+        snapshot.base = _nearest_served(snapshot, head, asking, request)
         return
     answer = asking.has_commit(known.commit)
     if answer:
@@ -65,7 +66,7 @@ def _ask_platform(snapshot: Snapshot, head: Head, platform: BaseCodeRepository, 
 _EACH = 8
 
 
-def _nearest_served(snapshot: Snapshot, head: Head, platform: BaseCodeRepository, request: Request) -> Base | None:
+def _nearest_served(snapshot: Snapshot, head: Head, asking: Asking, request: Request) -> Base | None:
     """Ask the platform for the parents of HEAD, on its first-parent chain, until one is served.
 
     What a platform serves it serves with all its ancestors, so that few questions find the nearest one among many.
@@ -76,7 +77,7 @@ def _nearest_served(snapshot: Snapshot, head: Head, platform: BaseCodeRepository
     request.notify("asking the platform for the parents of HEAD")
 
     def is_served(at: int) -> bool | None:
-        return platform.has_commit(ObjectId(chain[at]))
+        return asking.has_commit(ObjectId(chain[at]))
 
     at, missing = 0, -1
     while not (answer := is_served(at)):

@@ -330,6 +330,24 @@ def test_a_password_that_only_git_takes_stays_with_gits_helper(user: User) -> No
     assert password in (user.machine.home / ".git-credentials").read_text()
 
 
+def test_the_parents_of_head_are_asked_for_by_the_same_road(user: User) -> None:
+    """No fetch refspec, and a commit that was not pushed: only the platform knows the base."""
+    if user.place.world.platform == "gitlab":
+        pytest.skip("as GitHub")
+    a_header_as_actions_checkout_leaves_it(user)
+    kind = ["--type", user.place.world.platform] if user.place.world.platform != "git" else []
+    user.run("register", *kind)
+    base = user.checkout.head()
+    user.git("config", "--unset-all", "remote.origin.fetch")
+    user.git("update-ref", "-d", "refs/remotes/origin/main")
+    user.checkout.write("train.py", b"lr = 0.4\n")
+    user.checkout.commit("not pushed")
+
+    user.run("snapshot", "--check", "-o", user.machine.home / "run.json")
+
+    assert load(user.machine.home / "run.json")["code"]["base"]["commit"] == base
+
+
 # --- pushing -------------------------------------------------------------------------------------------
 
 
