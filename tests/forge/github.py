@@ -205,14 +205,10 @@ def _commit(forge: Forge, repository: Repository, ref: str) -> Response:
 def _tree(forge: Forge, repository: Repository, sha: str, *, recursive: bool) -> Response:
     """https://docs.github.com/rest/git/trees#get-a-tree; `truncated` where there are more rows than it gives."""
     words = ["-r", "-t"] if recursive else []
-    listed = repository.git("ls-tree", "-z", "--full-tree", *words, sha, check=False)
-    if not listed and repository.git("cat-file", "-t", sha, check=False) != "tree":
+    listed = repository.list_tree(sha, *words)
+    if listed is None:
         return _error(404, "Not Found", "/git/trees#get-a-tree")
-    rows = []
-    for row in filter(None, listed.split("\0")):
-        facts, _, path = row.partition("\t")
-        mode, kind, id = facts.split(" ")
-        rows.append({"path": path, "mode": mode, "type": kind, "sha": id})
+    rows = [{"path": path, "mode": mode, "type": kind, "sha": id} for mode, kind, id, path in listed]
     cut = recursive and forge.most_rows is not None and len(rows) > forge.most_rows
     return _answer(200, {"sha": sha, "tree": rows[: forge.most_rows] if cut else rows, "truncated": bool(cut)})
 

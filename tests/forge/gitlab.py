@@ -189,11 +189,8 @@ def _tree(forge: Forge, request: Request, asked: Repository | None) -> Response:
     if commit is None:
         return _answer(404, {"message": "404 Tree Not Found"})
     words = ["-r", "-t"] if query.get("recursive") == "true" else []
-    listed = repository.git("ls-tree", "-z", "--full-tree", *words, f"{commit}:{path}", check=False)
     rows = []
-    for row in filter(None, listed.split("\0")):
-        facts, _, name = row.partition("\t")
-        mode, kind, id = facts.split(" ")
+    for mode, kind, id, name in repository.list_tree(f"{commit}:{path}", *words) or ():
         full = f"{path}/{name}" if path else name
         rows.append({"id": id, "name": name.rpartition("/")[2], "type": kind, "path": full, "mode": mode})
     size = min(int(query.get("per_page", "20")), 100, forge.most_rows or 100)

@@ -43,6 +43,20 @@ class Repository:
         assert not check or done.returncode == 0, f"git {arguments}: {done.stderr}"
         return done.stdout.removesuffix("\n") if done.returncode == 0 else ""
 
+    def list_tree(self, name: str, *options: str) -> list[tuple[str, str, str, str]] | None:
+        """(mode, type, id, path) of the rows of a tree, None for no tree; U+FFFD for bytes that JSON cannot hold."""
+        done = subprocess.run(
+            ["git", "ls-tree", "-z", "--full-tree", *options, name],
+            cwd=self.path,
+            env=self.forge.git_env,
+            capture_output=True,
+        )
+        if done.returncode != 0:
+            return None
+        rows = [row.partition(b"\t") for row in done.stdout.split(b"\0") if row]
+        parted = [(facts.decode().split(" "), path.decode("utf-8", "replace")) for facts, _, path in rows]
+        return [(facts[0], facts[1], facts[2], path) for facts, path in parted]
+
     def resolve(self, revision: str) -> str | None:
         """The id of a commit that is here, by id or name."""
         return (
