@@ -144,7 +144,7 @@ def test_the_lists_that_the_program_keeps_are_in_it() -> None:
     from git_coderepo.registrations import secrets
     from git_coderepo.registrations.credentials import keyring
 
-    assert {keyring.LIST, secrets._LIST} == {name for name, _, _ in manual_text.LISTS}
+    assert {keyring.LIST, keyring.OPTION_LIST, secrets._LIST} == {name for name, _, _ in manual_text.LISTS}
 
 
 def test_every_variable_that_is_read_is_in_it_and_no_other(page: str) -> None:
