@@ -67,9 +67,12 @@ def verify(
         show(found, directory, allowed)
     if not found.holds(allowed):
         only_added = not found.changed and not found.missing and found.unlisted is None
+        # A checkout's own .git counts too: Git runs programs that a planted one names.
+        is_checkout = only_added and all(path.startswith(b".git/") for path in found.unexpected(allowed))
+        pattern = "--allow-added=.git/" if is_checkout else "--allow-added=PATTERN"
         raise NegativeAnswer(
             f"'{directory}' is not the recorded tree {found.expected}",
-            hints=["accept added files by a pattern: --allow-added=PATTERN"] if only_added and found.added else [],
+            hints=[f"accept added files by a pattern: {pattern}"] if only_added and found.added else [],
         )
 
 

@@ -54,7 +54,7 @@ def test_looking_recording_and_fetching_change_nothing(place: World) -> None:
         ["fetch", "../run.json", "../code"],
         ["fetch", f"origin@{place.base}", "../commit"],
         ["verify", "../run.json", "../code"],
-        ["verify", "../run.json", "."],
+        ["verify", "--allow-added=.git/", "../run.json", "."],
         ["list"],
         ["describe"],
         ["validate", "../run.json"],

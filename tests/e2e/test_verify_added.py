@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import World, world
+from tests.e2e.support import World, lines, world
+from tests.hints import cures
 
 FILES = {b"train.py": b"import json\n", b".gitignore": b"*.pyc\noutputs/\n", b"pkg/__init__.py": b""}
 
@@ -41,6 +42,7 @@ PLANTED = [
 ]
 
 
+@cures("accept added files by a pattern: {pattern}")
 @pytest.mark.parametrize("name", PLANTED, ids=repr)
 def test_any_added_file_is_a_difference(place: World, code: Path, name: bytes) -> None:
     path = os.path.join(os.fsencode(code), name)
@@ -105,3 +107,12 @@ def test_outputs_that_the_run_recorded_are_expected_and_others_are_not(place: Wo
     made.symlink_to(checkout / "outputs" / "model")
     done = place.user.run("verify", "@{-1}", place.user.home / "again", cwd=checkout, check=False)
     assert (done.status, done.text) == (1, "added: outputs/model\n")
+
+
+def test_a_checkout_of_git_needs_its_git_directory_accepted(place: World, code: Path) -> None:
+    (code / ".git").mkdir()
+    (code / ".git" / "config").write_text("[core]\n\tfsmonitor = evil\n")
+    done = place.runner.run("verify", "run.json", code, check=False)
+    assert (done.status, done.text) == (1, "added: .git/config\n")
+    (hint,) = lines(done, "hint")
+    assert place.runner.run("verify", hint.rpartition(" ")[2], "run.json", code).status == 0
