@@ -131,7 +131,7 @@ def _over_network(transport: str, rest: str, separator: str) -> Parts:
     if where < 0:
         raise InvalidRemoteURL("a remote URL without a path")
     path = rest[where + 1 :] if separator == ":" else rest[where:]
-    if path[1:2] == "~":
+    if path.encode("utf-8", "surrogateescape")[1:2] == b"~":  # git counts bytes
         path = path[1:]  # ssh://host/~user/x asks for ~user/x
     if path.startswith("-"):
         raise InvalidRemoteURL("a remote URL whose path starts with a dash")

@@ -163,6 +163,7 @@ def test_a_path_is_taken_and_read_as_git_reads_it(git_reader, start, path):
 @given(puzzles)
 @example("h:pa@[th]:y")
 @example("host:a~b/c")
+@example("host:é~b/c")
 @example("[git@host:22]:x")
 @example("[a@b:22]x:y")
 @example("ssh://[::1]:/x")
