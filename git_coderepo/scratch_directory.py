@@ -6,8 +6,6 @@ or ran out of disk space, and the next one removes it.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import re
 import shutil
@@ -17,10 +15,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from git_coderepo.locks import try_lock
+
 # Between making a directory and locking it a moment passes in which nobody may take it for abandoned.
 _YOUNG = 60.0
-# How file systems without locks, or without locks on directories, say so.
-_NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EBADF, errno.EINVAL, errno.ENOSYS)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -35,7 +33,7 @@ def scratch_directory(*, place: str | None = None) -> Iterator[str]:
     path = tempfile.mkdtemp(prefix=_prefix(), dir=place)
     descriptor = os.open(path, _DIRECTORY)
     try:
-        _lock(descriptor)
+        try_lock(descriptor)
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)  # what is left is swept by the next one
@@ -65,18 +63,7 @@ def _sweep(place: str) -> None:
             continue
         try:
             # Without locks nobody can tell whether it is in use.
-            if os.path.samestat(facts, os.fstat(descriptor)) and _lock(descriptor):
+            if os.path.samestat(facts, os.fstat(descriptor)) and try_lock(descriptor):
                 shutil.rmtree(path, ignore_errors=True)
         finally:
             os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool:
-    """Return whether the lock is ours now; False where another process has it or there are no locks."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _NO_LOCKS or isinstance(error, BlockingIOError):
-            return False
-        raise
-    return True

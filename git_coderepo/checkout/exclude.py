@@ -72,17 +72,14 @@ class _Locked:
         self._folder = folder
 
     def __enter__(self) -> None:
-        import errno
-        import fcntl
+        from git_coderepo.locks import wait_for_lock
 
-        no_locks = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EBADF, errno.EINVAL, errno.ENOSYS)
         self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in no_locks:
-                os.close(self._descriptor)
-                raise
+            wait_for_lock(self._descriptor)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
 
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)

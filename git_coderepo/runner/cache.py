@@ -16,8 +16,6 @@ place, which no other user can exchange (see `private`).
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import stat
 import time
@@ -26,6 +24,7 @@ from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 from git_coderepo.errors import NoSpace, TargetUnusable
+from git_coderepo.locks import is_named, try_lock, wait_for_lock
 from git_coderepo.paths import quoted
 from git_coderepo.runner.cacheplace import CachePlace
 from git_coderepo.runner.copying import copy_tree, make_read_only
@@ -34,7 +33,6 @@ from git_coderepo.runner.proof import TreeAltered
 
 T = TypeVar("T")
 
-_NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL, errno.ENOSYS)
 _FILLING = ".filling-"
 _COPYING = ".copying-"
 _ABANDONED = 3600
@@ -239,7 +237,7 @@ class Cache:
         try:
             with self._opened_key(key) as folder:
                 try:
-                    held = _held(folder, name, fcntl.LOCK_EX)
+                    held = _held(folder, name)
                 except FileNotFoundError:
                     held = None  # killed in the middle of this very removal
                 except OSError:
@@ -344,13 +342,13 @@ class Cache:
             return None
         try:
             try:
-                descriptor, locked = _held(folder, name, fcntl.LOCK_SH)
+                descriptor, locked = _held(folder, name, shared=True)
             except OSError:
                 return None
             try:
                 if locked is not False:
                     generation = os.open(name, OPEN_DIRECTORY, dir_fd=folder)
-                    if _is_at("use", descriptor, generation):
+                    if is_named("use", generation, descriptor):
                         return Entry(os.path.join(self.place.path, key, name), generation, descriptor)
                     os.close(generation)
             except OSError:
@@ -364,7 +362,7 @@ class Cache:
         """Hold the new directory `name` in the key's `folder`, which will be called `final`."""
         generation = os.open(name, OPEN_DIRECTORY, dir_fd=folder)
         descriptor = os.open("use", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=generation)
-        _locked(descriptor, fcntl.LOCK_SH)
+        wait_for_lock(descriptor, shared=True)
         return Entry(os.path.join(self.place.path, key, final), generation, descriptor)
 
     def _set_aside(self, key: str, name: str) -> str:
@@ -372,7 +370,7 @@ class Cache:
         aside = name
         with self._opened_key(key) as folder:
             try:
-                descriptor, locked = _held(folder, name, fcntl.LOCK_EX)
+                descriptor, locked = _held(folder, name)
             except OSError:
                 return os.path.join(self.place.path, key, MODIFIED + name, "tree")  # another process was first
             try:
@@ -426,13 +424,13 @@ class Cache:
                 os.close(folder)
                 raise
             try:
-                if _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB) is False:
+                if try_lock(lock) is False:
                     if not wait:
                         os.close(lock)
                         return folder, None
                     self.notify(f"waiting for another process that fetches the tree {key[:12]}")
-                    fcntl.flock(lock, fcntl.LOCK_EX)
-                if _is_at("lock", lock, folder):
+                    wait_for_lock(lock)
+                if is_named("lock", folder, lock):
                     return folder, lock
             except BaseException:
                 os.close(lock)
@@ -548,11 +546,11 @@ def _exists(folder: int, path: str) -> bool:
     return True
 
 
-def _held(folder: int, name: str, kind: int) -> tuple[int, bool | None]:
-    """The open `use` of a generation, and whether its lock is ours; see `_locked`. Raises OSError."""
+def _held(folder: int, name: str, *, shared: bool = False) -> tuple[int, bool | None]:
+    """The open `use` of a generation, and whether its lock is ours, as `try_lock` says. Raises OSError."""
     descriptor = os.open(f"{name}/use", _LOCK, dir_fd=folder)
     try:
-        return descriptor, _locked(descriptor, kind | fcntl.LOCK_NB)
+        return descriptor, try_lock(descriptor, shared=shared)
     except BaseException:
         os.close(descriptor)
         raise
@@ -599,25 +597,4 @@ def _remove(folder: int, name: str) -> bool:
         return True
     except OSError:
         return False
-    return True
-
-
-def _is_at(name: str, descriptor: int, folder: int) -> bool:
-    """Whether the open file is still the one of that name."""
-    try:
-        return os.path.samestat(os.stat(name, dir_fd=folder, follow_symlinks=False), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
-
-
-def _locked(descriptor: int, kind: int) -> bool | None:
-    """Whether the lock is ours; None where the file system has no locks."""
-    try:
-        fcntl.flock(descriptor, kind)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno in _NO_LOCKS:
-            return None
-        raise
     return True

@@ -5,16 +5,12 @@ A lock (`flock(2)`) dies with its process, whatever killed it: a directory of ou
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import re
 from collections.abc import Callable
 
+from git_coderepo.locks import is_named, try_lock
 from git_coderepo.runner.directories import OPEN_DIRECTORY, remove_tree
-
-# How file systems without locks, or without locks on directories, say so.
-_NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EBADF, errno.EINVAL, errno.ENOSYS)
 
 
 class Held:
@@ -46,7 +42,7 @@ def hold(parent: int, prefix: str, *, mode: int = 0o777) -> Held:
             descriptor = os.open(name, OPEN_DIRECTORY, dir_fd=parent)
         except FileNotFoundError:
             continue  # somebody took it for a leftover before it was locked
-        if _locked(descriptor) is not False and _is_there(name, parent, descriptor):
+        if try_lock(descriptor) is not False and is_named(name, parent, descriptor):
             return Held(name, parent, descriptor)
         os.close(descriptor)
 
@@ -67,32 +63,12 @@ def sweep(parent: int, prefix: str, undo: Callable[[int], bool] | None = None) -
         except OSError:
             continue
         try:
-            if not _locked(descriptor):
+            if not try_lock(descriptor):
                 living.add(name)
-            elif _is_there(name, parent, descriptor) and (undo is None or undo(descriptor)):
+            elif is_named(name, parent, descriptor) and (undo is None or undo(descriptor)):
                 remove_tree(name, parent=parent)
         except OSError:
             pass  # somebody else's: it is in nobody's way
         finally:
             os.close(descriptor)
     return frozenset(living)
-
-
-def _locked(descriptor: int) -> bool | None:
-    """True when the lock is ours now, False when another process has it, None where the file system has no locks."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _NO_LOCKS:
-            return None
-        if isinstance(error, BlockingIOError):
-            return False
-        raise
-    return True
-
-
-def _is_there(name: str, parent: int, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(os.stat(name, dir_fd=parent, follow_symlinks=False), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False

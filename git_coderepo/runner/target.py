@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 from pathlib import Path
 
 from git_coderepo.checkout.own_files import note_directory
 from git_coderepo.errors import TargetUnusable
+from git_coderepo.locks import try_lock
 from git_coderepo.paths import quoted
 from git_coderepo.runner.directories import OPEN_DIRECTORY, remove_tree, sync_file_system, unusable
 from git_coderepo.runner.leftovers import Held, hold, sweep
@@ -226,12 +226,9 @@ class _Inside:
         work = self._work.descriptor
         sync_file_system(work)
         # Of two that are ready at once, one gets the lock; the other finds it taken, or the directory filled.
-        try:
-            fcntl.flock(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TargetUnusable(f"another fetch is filling {quoted(os.fsencode(self._path))}") from None
-        except OSError:
-            pass  # no locks here: what follows still finds a directory that was filled before
+        # Without locks, what follows still finds a directory that was filled before.
+        if try_lock(self._root) is False:
+            raise TargetUnusable(f"another fetch is filling {quoted(os.fsencode(self._path))}")
         names, _ = self.look()
         tree = os.open(_TREE, OPEN_DIRECTORY, dir_fd=work)
         try:
