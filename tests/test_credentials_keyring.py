@@ -91,7 +91,7 @@ def test_a_locked_keyring_is_passed_over_when_reading_and_an_error_when_storing(
     monkeypatch.setenv("GIT_TRACE", "1")
 
     assert found(repo) is None
-    assert "keyring passed over: the keyring is locked" in capsys.readouterr().err
+    assert "keyring skipped: the keyring is locked" in capsys.readouterr().err
     with pytest.raises(KeyringUnavailable, match="locked") as failure:
         login(git_of(repo), Origin.parse("https://other.corp"), Secret("hunter2"))
 

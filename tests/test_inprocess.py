@@ -284,10 +284,10 @@ def test_a_result_that_cannot_be_written_is_said_and_never_hides_what_the_user_d
 ) -> None:
     spoil = "    import shutil; shutil.rmtree('.git/coderepo/runs'); open('.git/coderepo/runs', 'w')\n"
     done = script.run("with coderepo.run():\n" + spoil + "print('trained')\n", checkout.path)
-    assert "the result of the run cannot be written" in done.stderr and done.stdout == "trained\n"
+    assert "cannot write the result of the run" in done.stderr and done.stdout == "trained\n"
     checkout.remove(".git/coderepo/runs")
     done = script.run("with coderepo.run():\n" + spoil + "    raise ValueError('mine')\n", checkout.path, status=1)
-    assert done.stderr.endswith("ValueError: mine\n") and "the result of the run cannot be written" in done.stderr
+    assert done.stderr.endswith("ValueError: mine\n") and "cannot write the result of the run" in done.stderr
 
 
 def test_one_block_is_one_run(checkout: Repo, script: Script) -> None:
@@ -336,7 +336,7 @@ def test_on_a_runner_it_is_the_run_that_was_recorded(
     assert script.run(REPORT, tmp_path / "code", env=no_git).stdout == said
     assert len(recorded(checkout)) == 1
     kept = script.run(REPORT.replace("sys.argv[2:]", "['model']"), tmp_path / "code", env=text)
-    assert "the digests of its outputs are not kept" in kept.stderr
+    assert "the digests of its outputs are not recorded" in kept.stderr
 
 
 def test_where_there_is_neither_checkout_nor_manifest_it_says_so(script: Script, program: Program, repo: Repo) -> None:
@@ -378,7 +378,7 @@ def test_a_run_within_a_checkout_is_recorded_whatever_manifest_is_inherited(
 
 def test_what_no_run_is_called_is_no_parent(checkout: Repo, program: Program) -> None:
     done = program.run("run", "true", cwd=checkout.path, env={"CODEREPO_RUN_ID": "nightly-7"})
-    assert "'nightly-7' in CODEREPO_RUN_ID is the id of no run" in done.errors
+    assert "'nightly-7' in CODEREPO_RUN_ID is not the id of a run" in done.errors
     assert recorded(checkout)[0][0].run.parent is None
 
 

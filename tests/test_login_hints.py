@@ -95,7 +95,7 @@ def test_login_says_when_another_token_comes_first(program: Program, home: Path)
     words = ("login", "--host", "github.com", "--token", "-")
 
     done = program.run(*words, input=b"hunter2\n", env={**keyring, "GITHUB_TOKEN": "hunter3"})
-    assert "warning: the token from GITHUB_TOKEN comes before it" in done.errors
+    assert "warning: the token from GITHUB_TOKEN takes precedence" in done.errors
     assert "hunter" not in done.errors + done.text
     assert "warning: the token from" not in program.run(*words, input=b"hunter2\n", env=keyring).errors
 

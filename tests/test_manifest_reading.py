@@ -279,7 +279,7 @@ def link_without_target(document):
         (lambda m: m["repository"]["remote"].update(port=0), "repository.remote.port: not an integer from 1 to 65535"),
         (
             lambda m: m["repository"]["remote"].update(transport="ext"),
-            "repository.remote.transport: not a transport that is known",
+            "repository.remote.transport: not a known transport",
         ),
         (lambda m: m["repository"]["options"].update({"odd name": "x"}), "repository.options: not an option's name"),
     ],

@@ -255,7 +255,7 @@ def test_the_token_is_for_its_origin_alone(server: Server, tmp_path: Path) -> No
         server.answers["/git/acme/widgets.git/info/refs"] = Answer(
             302, b"", {"Location": f"{stranger.url}/git/acme/widgets.git/info/refs?service=git-upload-pack"}
         )
-        with pytest.raises(UnexpectedAnswer, match=f"redirects git to '{stranger.url}', which is not followed"):
+        with pytest.raises(UnexpectedAnswer, match=f"redirects git to '{stranger.url}'; the redirect is not followed"):
             remote(f"{server.url}/git/acme/widgets.git", Tokens({server.url: ("ada", TOKEN)})).login()
         assert stranger.requests == []
 

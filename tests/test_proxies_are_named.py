@@ -44,7 +44,7 @@ def test_a_proxy_that_wants_a_password(place: World, road: str) -> None:
             place,
             road,
             proxy.address,
-            f"through the proxy '{name}': it wants a user name",
+            f"through the proxy '{name}': it requires a user name",
             "write them into the proxy's URL",
         )
 
@@ -54,7 +54,13 @@ def test_a_password_that_a_proxy_refuses_is_not_shown(place: World, road: str) -
     with Proxy(user="ada:secret") as proxy:
         name = proxy.address.removeprefix("http://")
         wrong = proxy.address.replace("://", "://ada:hunter2@")
-        ask(place, road, wrong, f"through the proxy '{name}': it wants a user name", "write them into the proxy's URL")
+        ask(
+            place,
+            road,
+            wrong,
+            f"through the proxy '{name}': it requires a user name",
+            "write them into the proxy's URL",
+        )
 
 
 @pytest.mark.parametrize("road", ROADS)

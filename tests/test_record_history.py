@@ -63,7 +63,7 @@ def test_a_beginning_that_several_ids_have_names_them(three: tuple[Runs, list[st
     runs, (first, second, _) = three
     alike = first[:10]  # within one second, in two months
     assert second.startswith(alike)
-    with pytest.raises(UnknownRun, match="ambiguous: 2 runs begin so") as error:
+    with pytest.raises(UnknownRun, match="ambiguous: 2 runs begin with it") as error:
         find_run(runs, alike)
     assert any(second in hint for hint in error.value.hints) and any(first in hint for hint in error.value.hints)
 

@@ -71,7 +71,7 @@ def test_what_cannot_be_a_name_is_refused(repo: Repo, name: str) -> None:
 def test_a_name_that_is_taken_is_refused_with_the_next_command(repo: Repo) -> None:
     edit.add(git_in(repo), WIDGETS)
 
-    with pytest.raises(RegistrationError, match="registered already") as failure:
+    with pytest.raises(RegistrationError, match="already registered") as failure:
         edit.add(git_in(repo), WIDGETS)
 
     assert failure.value.hints[0] == "git coderepo update widgets"
@@ -123,7 +123,7 @@ def test_an_update_to_a_name_that_is_taken_changes_nothing(repo: Repo) -> None:
     edit.add(git_in(repo), Registration("gadgets", "git"))
     before = config_of(repo)
 
-    with pytest.raises(RegistrationError, match="registered already"):
+    with pytest.raises(RegistrationError, match="already registered"):
         edit.update(git_in(repo), "widgets", new_name="gadgets", options={"owner": "x"})
 
     assert config_of(repo) == before
@@ -143,7 +143,7 @@ def test_one_that_is_registered_elsewhere_is_not_changed_here(repo: Repo) -> Non
 
     with pytest.raises(RegistrationError, match="outside of this checkout"):
         edit.remove(git_in(repo), "mine")
-    with pytest.raises(RegistrationError, match="registered already"):
+    with pytest.raises(RegistrationError, match="already registered"):
         edit.add(git_in(repo), Registration("mine", "git"))
 
 

@@ -144,5 +144,5 @@ def test_within_a_program(with_outputs: Repo, tmp_path: Path) -> None:
     )  # fmt: skip
     assert credited(with_outputs) == ["ignored/edited", "late/made"]
     assert "the output 'no such' of the run" in done.stderr and "does not exist" in done.stderr
-    assert "has ended: the digests of its outputs are not kept" in done.stderr
+    assert "has already ended: the digests of these outputs are not recorded" in done.stderr
     assert last_result(with_outputs)["status"] == 0

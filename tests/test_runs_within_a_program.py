@@ -176,4 +176,4 @@ def test_late_and_missing_outputs_are_said(checkout: Repo) -> None:
         "assert [each for each in run.finished.problems] == []\n",
     )
     assert "the output" in said and "never made' of the run" in said and "'made'" not in said.replace("never made'", "")
-    assert "has ended: the digests of its outputs are not kept: 'late', 'later'" in said
+    assert "has already ended: the digests of these outputs are not recorded: 'late', 'later'" in said

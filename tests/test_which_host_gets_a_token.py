@@ -263,7 +263,7 @@ def test_a_plain_register_after_one_with_a_name_changes_nothing(repo: Repo) -> N
     assert (done.registration.name, done.lines) == ("hub", [])
     assert repo.git("config", "--local", "--list") == before
     assert source_here(git, None).registration.name == "hub"
-    with pytest.raises(RegistrationError, match=r"registered already, as 'hub'"):
+    with pytest.raises(RegistrationError, match=r"already registered as 'hub'"):
         register_repository(git, Registering(pairs=WIDGETS, verify=False), standard_input=no_input)
 
 

@@ -122,7 +122,7 @@ class OutputFile:
             opened = os.fstat(self._descriptor).st_mode
             if not (stat.S_ISFIFO(opened) or stat.S_ISCHR(opened)):
                 self.close()
-                raise self._unusable("it was exchanged for something else")
+                raise self._unusable("it was replaced meanwhile")
         else:
             kind = next((word for test, word in _KINDS if test(mode)), "not a file")
             raise self._unusable(f"it is {kind}")
@@ -139,7 +139,7 @@ class OutputFile:
         descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise self._unusable("it was exchanged for something else")
+                raise self._unusable("it was replaced meanwhile")
             os.ftruncate(descriptor, 0)
             _write_all(descriptor, contents)
             os.fsync(descriptor)

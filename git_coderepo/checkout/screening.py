@@ -257,17 +257,17 @@ class Scan:
         places = list(dict.fromkeys((each.path, each.line) for each in found))
         named = ", ".join(f"'{fsdecode(path)}', line {line}" for path, line in places[:_NAMED])
         more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
-        what = "what looks like a token" if len(places) == 1 else f"what looks like {len(places)} tokens"
+        what = "a probable token" if len(places) == 1 else f"{len(places)} probable tokens"
         first = fsdecode(found[0].path)
         prints = list(dict.fromkeys(each.fingerprint for each in found))
         allow = [f"git config --add coderepo.allowSecret {each}" for each in prints[:_HINTED]]
         raise NotReproducible(
             f"{what} would travel with the run: {named}{more}",
             hints=[
-                "take it out of the file and read it from the environment",
+                "remove the token from the file and read it from the environment",
                 f"or leave the file out, if it is untracked: git config --add coderepo.exclude '{first}'",
-                *(f"or, where it is no secret: {command}" for command in allow),
-                "or, to scan nothing at all: git config coderepo.secretScan false",
+                *(f"or, if it is not a secret: {command}" for command in allow),
+                "or turn off the scan: git config coderepo.secretScan false",
             ],
             waived_as="token",
         )

@@ -237,7 +237,7 @@ def parse_status(output: bytes) -> Status:
         from git_coderepo.errors import NotReproducible
 
         raise NotReproducible(
-            "HEAD leads to no commit: the reference of its branch is damaged",
+            "HEAD does not resolve to a commit: the reference of its branch is damaged",
             hints=["git symbolic-ref HEAD names the branch; git update-ref BRANCH COMMIT repairs it", "git fsck"],
         )
     return Status(head, branch, upstream, output, at)

@@ -50,7 +50,7 @@ def exec_(
     receipt: Annotated[str | None, typer.Option("--receipt", metavar="FILE", help="Write the receipt there.")] = None,
     code_repository: CodeRepository = None,
     keep_credentials: Annotated[
-        bool, typer.Option("--keep-credentials", help="Leave CODEREPO_TOKEN and the like in its environment.")
+        bool, typer.Option("--keep-credentials", help="Keep CODEREPO_TOKEN and the like in the command's environment.")
     ] = False,
     submodules: Submodules = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not say where the command runs.")] = False,
@@ -125,7 +125,7 @@ def exec_(
                     if written_to is not None and written_to.path is not None:
                         _write_again(made, written_to, changed=changed)
             except Interrupted:
-                output.warn_afterwards("interrupted: how the tree was found after the command is not known")
+                output.warn_afterwards("interrupted: the code was not checked after the command")
     output.say_not_run(command[0], status, here)
     raise typer.Exit(status)
 
@@ -137,7 +137,7 @@ def _write_again(made: Receipt, file: OutputFile, *, changed: bool) -> None:
     try:
         file.write(made._replace(proof=proof).encode())
     except CodeRepoError as error:
-        output.warn(f"{error.message}: it does not say how the tree was found after the command")
+        output.warn(f"{error.message}: the receipt does not say whether the command changed the code")
 
 
 def _has_cache(settings: Settings) -> bool:

@@ -133,7 +133,7 @@ def show(receipt: Receipt, directory: str, *, submodules: bool = True) -> None:
     empty = [each for each in receipt.submodules if each.tree is None]
     if receipt.tree_by != "manifest" and empty and submodules:
         names = ", ".join(f"'{os.fsdecode(each.path)}'" for each in empty[:_SHOWN])
-        output.warn(f"no '.gitmodules' says where these submodules are; their directories are empty: {names}")
+        output.warn(f"'.gitmodules' has no URL for these submodules; their directories are empty: {names}")
     travelled = "" if receipt.overlay_files is None else f", {receipt.overlay_files} from the overlay"
     came = f", {shown_size(receipt.received)} received" if receipt.received else ""
     if receipt.lfs is not None and receipt.lfs.state == "pointers":

@@ -23,7 +23,7 @@ def receipt_file(name: str | None, *, made: str | None) -> OutputFile | None:
     if name is None:
         return None
     if made is not None and os.path.realpath(name) == os.path.realpath(made):
-        raise UsageError(f"the receipt cannot be written to '{name}': the code goes there")
+        raise UsageError(f"cannot write the receipt to '{name}': the code is written there")
     return OutputFile(os.fsencode(name), made=os.fsencode(made) if made is not None else None)
 
 
@@ -41,7 +41,9 @@ def warn_unnotable(directory: str) -> None:
 
 
 def _warn_code(name: str) -> None:
-    output.warn(f"'{name}' lies in a checkout whose record cannot be written: its next snapshot takes it for code")
+    output.warn(
+        f"'{name}' is in a checkout whose record cannot be written: its next snapshot takes the output for code"
+    )
     output.hint(f"git coderepo ignore {shown([name])}")
 
 
@@ -52,14 +54,14 @@ def refuse_input(receipt: OutputFile | None, order: FetchOrder) -> None:
     for path in (order.manifest_path, *order.overlay_paths, *order.lfs_paths):
         if path is not None and os.path.realpath(path) == receipt.path:
             name = os.fsdecode(receipt.name)
-            raise UsageError(f"the receipt cannot be written to '{name}': it would replace what is being read")
+            raise UsageError(f"cannot write the receipt to '{name}': that file is an input of the fetch")
 
 
 def show_resolved(order: FetchOrder, *, quiet: bool = False) -> None:
     """Print the full id of the commit that a branch, tag or short id named."""
     if order.resolved is not None and not quiet:
         revision, commit = order.resolved
-        output.say(f"'{revision}' is the commit {commit}")
+        output.say(f"'{revision}' is commit {commit}")
 
 
 def show_fallbacks(receipt: Receipt) -> None:

@@ -66,7 +66,7 @@ def login(
     output.line(f"the token for {place} is in the keyring")
     first = users_chain(settings, git).find(place.origin, place.prefix)
     if first is not None and first.secret != secret:
-        output.warn(f"the token from {first.source} comes before it: {log_in_hint(None, place.origin, first)}")
+        output.warn(f"the token from {first.source} takes precedence: {log_in_hint(None, place.origin, first)}")
 
 
 @app.command(cls=Verb)

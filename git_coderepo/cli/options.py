@@ -19,7 +19,7 @@ Subdirectory = Annotated[
 ]
 Submodules = Annotated[
     bool,
-    typer.Option("--submodules/--no-submodules", help="Of NAME@REVISION: fetch its submodules, or leave them empty."),
+    typer.Option("--submodules/--no-submodules", help="With NAME@REVISION: include submodules, or leave them empty."),
 ]
 AllowUnreproducible = Annotated[
     bool,

@@ -87,7 +87,7 @@ def say_not_run(program: str, status: int, directory: str | None = None) -> None
     if status == 126 and "/" in program and _is_noexec(path):
         say(f"error: cannot execute '{program}': its file system is mounted noexec")
         hint(f"start its interpreter instead, as in: sh {program}")
-        hint("or name a directory on a file system that may hold programs: CODEREPO_CACHE_DIR, or --copy DIR of exec")
+        hint("or use a file system that allows programs: set CODEREPO_CACHE_DIR, or exec --copy DIR")
         return
     word = "found" if status == 127 else "executable"
     say(f"error: '{program}' is not {word}")

@@ -22,7 +22,7 @@ PLATFORM_OPTIONS = {"ignore_unknown_options": True, "allow_extra_args": True}
 Type = Annotated[str | None, typer.Option("--type", metavar="TYPE", help=f"One of: {', '.join(platform_types())}.")]
 Remote = Annotated[str | None, typer.Option("--remote", metavar="REMOTE", help="The name of its git remote.")]
 NoRemote = Annotated[
-    bool, typer.Option("--no-remote", help="Tie it to no git remote: the options alone say where the code is.")
+    bool, typer.Option("--no-remote", help="Use no git remote: the options alone say where the code is.")
 ]
 Source = Annotated[
     str | None, typer.Option("--source", metavar="MODULE.CLASS", help="The class of a custom code repository.")

@@ -40,7 +40,9 @@ def run(
     include: Annotated[
         list[str] | None, typer.Option("--include", metavar="PATH", help="Take an ignored path along.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print the run's id.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Do not print the run's id and how to fetch its code.")
+    ] = False,
     subdirectory: Subdirectories = None,
     code_repository: CodeRepository = None,
     check: Check = False,

@@ -126,7 +126,7 @@ def show(report: Report) -> None:
     if report.problem is None:
         answer = "yes, on this machine only: the remote is a path" if report.this_machine_only else "yes"
         if taken.imported or any(True for _ in outside_of(taken)):
-            answer += ", except for what is not in Git"
+            answer += ", except for content that is not in Git"
         rows.append(("reproducible", answer if taken.oversize is None else f"{answer}, once it is published"))
     else:
         answer = "unknown" if report.reproducible is None else "no"

@@ -25,7 +25,7 @@ def validate(
     from git_coderepo.manifest.validate import finds_every_reason, problems
 
     if files.count("-") > 1:
-        raise UsageError("standard input can be read only once: '-' stands twice")
+        raise UsageError("standard input can be read only once: '-' is given twice")
     contents = [(file, _contents(file)) for file in files]
     invalid = []
     for file, data in contents:

@@ -125,6 +125,6 @@ def show(found: Verification, directory: str, allowed: Callable[[bytes], bool]) 
         if len(paths) > _SHOWN:
             output.line(f"{word}: {len(paths) - _SHOWN} more (--json lists them all)")
     if accepted:
-        output.line(f"added and accepted: {accepted}")
+        output.line(f"accepted added files: {accepted}")
     if found.unlisted is not None:
         output.warn(f"cannot list the paths that differ: {found.unlisted}")

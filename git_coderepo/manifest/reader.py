@@ -60,7 +60,7 @@ MANIFEST_SCHEMA = "urn:git-coderepo:run-manifest:1"
 _any_version = text("a version", "[0-9]+[.][0-9]+", maximum=16)
 _slug = text("a word of a-z, 0-9 and '-'", "[a-z][a-z0-9]*(-[a-z0-9]+)*", maximum=64)
 _transport = text(
-    "a transport that is known",
+    "a known transport",
     "https|http|ssh|git|ftps|ftp|file|local|helper:(?!(?:ext|fd)$)[A-Za-z0-9][A-Za-z0-9+._-]*",
     maximum=64,
 )

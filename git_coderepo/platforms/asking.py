@@ -62,8 +62,8 @@ class Asking:
             check_own_access(repository, repository.users_remote)
         except CodeRepoError as second:
             if second.message != error.message:
-                error.hints = (*error.hints, f"nor does your own git reach it: {second.message}")
+                error.hints = (*error.hints, f"your own git cannot reach the repository either: {second.message}")
             raise error from None
         self.by_git = True
         if not isinstance(error, CredentialMissing | RepositoryMissing):
-            repository.notify(f"warning: {error.message}; your own git is asked instead")
+            repository.notify(f"warning: {error.message}; using your own git instead")

@@ -234,16 +234,17 @@ class Road:
             if target is None:
                 return process
             if target.origin() != self.url.origin():
-                hint = "look at the URL of the remote"
+                hint = "check the URL of the remote"
                 if self.is_own:
-                    hint = f"if the repository is there now: git remote set-url {self.word} {target.url()}"
+                    hint = f"if the repository has moved there: git remote set-url {self.word} {target.url()}"
                 raise UnexpectedAnswer(
-                    f"'{self.url.origin()}' redirects git to '{target.origin()}', which is not followed", hints=[hint]
+                    f"'{self.url.origin()}' redirects git to '{target.origin()}'; the redirect is not followed",
+                    hints=[hint],
                 )
             word = target.url()
             if word in seen or len(seen) > _MOST_REDIRECTS:
                 raise UnexpectedAnswer(
-                    f"'{self.url.origin()}' redirects git in a circle", hints=["look at the URL of the remote"]
+                    f"'{self.url.origin()}' redirects git in a circle", hints=["check the URL of the remote"]
                 )
             seen.add(word)
 
@@ -348,7 +349,7 @@ def ask(repository: BaseCodeRepository, git: Git, *arguments: str, stdin: bytes 
         except (CredentialError, PlatformError, GitFailed) as error:
             if failed is not None:
                 if error.message != failed.message:
-                    failed.hints = (*failed.hints, f"nor does your own git reach it: {error.message}")
+                    failed.hints = (*failed.hints, f"your own git cannot reach the repository either: {error.message}")
                 raise failed from None
             failed = error
     assert failed is not None

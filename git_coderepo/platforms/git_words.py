@@ -99,11 +99,11 @@ def explain(
     if (failed := _failed_proxy(words, url)) is not None or said(_PROXY):
         from git_coderepo.platforms.unreachable import proxy_failed
 
-        named, why = failed if failed is not None else (None, "it does not let a connection through")
+        named, why = failed if failed is not None else (None, "it refuses the connection")
         return proxy_failed(place, named or proxy, why)
     if said(_UNKNOWN_NAME):
         return HostUnreachable(
-            f"cannot reach {place}: unknown host name", hints=["look at the spelling and at the network"]
+            f"cannot reach {place}: unknown host name", hints=["check the spelling and at the network"]
         )
     if said(_CERTIFICATE) or said(_NO_AUTHORITIES):
         from git_coderepo.platforms.unreachable import CERTIFICATE_HINTS, CLOCK_HINTS
@@ -128,7 +128,7 @@ def explain(
         return HostUnreachable(f"cannot reach {place}: connection refused", hints=["look at the host and the port"])
     if "disabled in libcurl" in words:
         return ProtocolNotAllowed(
-            f"{place} redirects git to a protocol that is not allowed here", hints=["look at the URL of the remote"]
+            f"{place} redirects git to a protocol that is not allowed here", hints=["check the URL of the remote"]
         )
     if "transport '" in words and "not allowed" in words:
         return ProtocolNotAllowed(f"git may not use '{url.transport}' here", hints=["look at CODEREPO_ALLOW_PROTOCOL"])
@@ -158,7 +158,7 @@ def explain(
             hints=["it was never pushed there, or its branch was deleted or rewritten: push it again"],
         )
     if said(_TOO_OLD) and status in ("", "404"):
-        return ServerTooOld(failure.message, hints=["look at the version of the git server"])
+        return ServerTooOld(failure.message, hints=["check the version of the git server"])
     if said(_NO_GIT_SERVER):
         return UnexpectedAnswer(
             f"{place} does not answer as a git server",
@@ -166,7 +166,7 @@ def explain(
         )
     if said(_REDIRECTED):
         return UnexpectedAnswer(
-            f"{place} redirects git elsewhere, or in a circle", hints=["look at the URL of the remote"]
+            f"{place} redirects git elsewhere, or in a circle", hints=["check the URL of the remote"]
         )
     if status.isascii() and status.isdigit() and status != "404":
         if status.startswith("5"):
@@ -181,7 +181,7 @@ def explain(
         return ConnectionBroken(f"{place} closed the connection without an answer", hints=["try again"])
     if said(_NO_REPOSITORY):
         unseen = "" if url.transport in ("local", "file") else ", or this credential may not see it"
-        return RepositoryMissing(f"no repository {_repository(url)} on {place}{unseen}", hints=["look at the spelling"])
+        return RepositoryMissing(f"no repository {_repository(url)} on {place}{unseen}", hints=["check the spelling"])
     return failure
 
 

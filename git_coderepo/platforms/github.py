@@ -173,7 +173,7 @@ class GitHub(HostedRepository):
         if answer.get("truncated"):
             raise UnexpectedAnswer(
                 f"'{response.origin}' lists only a part of the tree {tree}, which is too large for its API",
-                hints=["install git: it reads the tree itself"],
+                hints=["install git, which reads the tree itself"],
             )
         rows = listed_rows(answer.get("tree"), response, "sha")
         if recursive:
@@ -183,8 +183,8 @@ class GitHub(HostedRepository):
             made = one_tree_id(rows, tree.object_format)
         if made != tree:
             raise UnexpectedAnswer(
-                f"'{response.origin}' lists other files for the tree {tree} than it has",
-                hints=["install git: it reads the tree itself"],
+                f"'{response.origin}' returned a listing that does not match the tree {tree}",
+                hints=["install git, which reads the tree itself"],
             )
         return rows
 

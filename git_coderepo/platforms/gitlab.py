@@ -150,7 +150,7 @@ class GitLab(HostedRepository):
         entries, directories = [], {}
         for name, mode, id in rows:
             if not name.startswith(prefix):
-                raise UnexpectedAnswer(f"'{self.api_origin()}' lists paths that were not asked for")
+                raise UnexpectedAnswer(f"'{self.api_origin()}' lists paths that were not requested")
             if mode == DIRECTORY:
                 directories[name[len(prefix) :]] = id
             else:
@@ -159,8 +159,8 @@ class GitLab(HostedRepository):
         root = made.pop(b"")
         if made != directories:
             raise UnexpectedAnswer(
-                f"'{self.api_origin()}' lists only a part of the commit {commit}, or not as it is",
-                hints=["install git: it reads the tree itself"],
+                f"'{self.api_origin()}' returned an incomplete or wrong listing of the commit {commit}",
+                hints=["install git, which reads the tree itself"],
             )
         gitlinks = {entry.path: entry.id for entry in entries if entry.mode == GITLINK}
         return CommitTree(ObjectId.from_raw(root), gitlinks)
@@ -183,7 +183,7 @@ class GitLab(HostedRepository):
             if following is None:
                 return rows
             query = following[1]
-        raise UnexpectedAnswer(f"'{self.api_origin()}' lists the files of the commit {commit} without end")
+        raise UnexpectedAnswer(f"'{self.api_origin()}' returned an endless listing of the commit {commit}")
 
     def read_file(self, commit: ObjectId, path: str) -> bytes | None:
         if self.only_git_may():

@@ -89,13 +89,13 @@ def object_id(value: object, response: Response) -> ObjectId:
     try:
         return ObjectId(value if isinstance(value, str) else "")
     except CodeRepoError:
-        raise UnexpectedAnswer(f"'{response.origin}' answered with an object id that is none") from None
+        raise UnexpectedAnswer(f"'{response.origin}' returned an invalid object id") from None
 
 
 def listed_rows(rows: object, response: Response, id_key: str) -> list[tuple[bytes, int, bytes]]:
     """(path, mode, raw id) of the rows of a tree in an answer. Raises UnexpectedAnswer."""
     found = []
-    malformed = UnexpectedAnswer(f"'{response.origin}' listed a tree in a form that its API does not describe")
+    malformed = UnexpectedAnswer(f"'{response.origin}' returned a malformed listing of a tree")
     if not isinstance(rows, list):
         raise malformed
     for row in rows:
@@ -112,7 +112,7 @@ def no_directory(commit: ObjectId, path: bytes) -> CodeRepoError:
     """The error for a directory that a commit does not have."""
     return CodeRepoError(
         f"the commit {commit} has no directory '{os.fsdecode(path)}'",
-        hints=["a path goes from the root of the repository, without '/' in front"],
+        hints=["give the path from the root of the repository, without a leading '/'"],
     )
 
 
@@ -324,11 +324,11 @@ class HostedRepository(BaseCodeRepository):
         found = response.json()
         text = found.get("content")
         if found.get("encoding") != "base64" or not isinstance(text, str):
-            raise UnexpectedAnswer(f"'{response.origin}' did not answer with the contents of a file")
+            raise UnexpectedAnswer(f"'{response.origin}' did not return the contents of a file")
         try:
             return b64decode(text)
         except ValueError:
-            raise UnexpectedAnswer(f"'{response.origin}' answered with base64 that is none") from None
+            raise UnexpectedAnswer(f"'{response.origin}' returned invalid base64") from None
 
     def revision(self, url: str, key: str) -> ObjectId | None:
         """The commit id under `key` of the answer to a GET of a URL that names a revision; None for no such one."""
@@ -425,12 +425,12 @@ class HostedRepository(BaseCodeRepository):
             if credential is None:
                 return RepositoryMissing(
                     f"no repository '{self.path}' on '{self.site.authority}' that anybody may see",
-                    hints=["look at the spelling", f"if it is private: {log_in}"],
+                    hints=["check the spelling", f"if it is private: {log_in}"],
                 )
             return RepositoryMissing(
                 f"no repository '{self.path}' on '{self.site.authority}', or the token from {credential.source} "
                 "may not see it",
-                hints=["look at the spelling", f"what the token needs: {self.scopes}"],
+                hints=["check the spelling", f"what the token needs: {self.scopes}"],
             )
         if status >= 500:
             return ServerFailed(f"'{origin}' answered {status}: it has a problem of its own", hints=["try again later"])
@@ -444,7 +444,7 @@ class HostedRepository(BaseCodeRepository):
         return [f"what the token needs: {self.scopes}", *self._token_hint()]
 
     def _token_hint(self) -> list[str]:
-        return [f"a token is made at {self.token_page()}"]
+        return [f"create a token at {self.token_page()}"]
 
     def token_page(self) -> str:
         """The page on which people make a token."""

@@ -23,7 +23,7 @@ def proxy_failed(place: str, proxy: str | None, why: str) -> HostUnreachable:
     named = f"the proxy '{proxy}'" if proxy is not None else "the proxy"
     hints = PROXY_HINTS
     if why == "407":
-        why = "it wants a user name and a password, or refuses those that it was given (407)"
+        why = "it requires a user name and a password, or refuses the given ones (407)"
         hints = ("write them into the proxy's URL, in HTTPS_PROXY or git's http.proxy",)
     elif why.isdigit():
         why = f"it answered {why}"
@@ -72,7 +72,7 @@ def unreachable(origin: Origin, error: Exception, proxy: str | None = None) -> H
         return HostUnreachable(f"cannot reach {name}: no TLS connection", hints=["does it speak https at this port?"])
     if caused_by(urllib3.NameResolutionError, socket.gaierror):
         return HostUnreachable(
-            f"cannot reach {name}: unknown host name", hints=["look at the spelling and at the network"]
+            f"cannot reach {name}: unknown host name", hints=["check the spelling and at the network"]
         )
     if caused_by(ConnectionRefusedError):
         return HostUnreachable(f"cannot reach {name}: connection refused", hints=["look at the host and the port"])

@@ -103,7 +103,7 @@ def refuse_unreadable(document: Mapping[str, object]) -> None:
         check_name(run["name"])
     for word in run["command"] or ():
         if isinstance(word, str) and ("\0" in word or len(word) > 131072):
-            raise InvalidManifest("an argument of the command cannot be recorded: it holds NUL or is too long")
+            raise InvalidManifest("an argument of the command cannot be recorded: it contains NUL or is too long")
     directory = run["directory"]
     if isinstance(directory, str) and directory != "." and not {"", ".", ".."}.isdisjoint(directory.split("/")):
         raise InvalidManifest(f"the directory of the run cannot be recorded: '{directory}' is not inside the checkout")
@@ -130,7 +130,7 @@ def _refuse_code(code: Any) -> None:
     if code["head"] is not None:
         _refuse_line("the commit's web address", code["head"]["webUrl"], _URL)
     for each in code.get("unreproducible", ()):
-        _refuse_line("a reason against the run", each["message"], _LINE)
+        _refuse_line("a reason why the run is not reproducible", each["message"], _LINE)
     for each in code["submodules"]:
         _refuse_repository(each["repository"])
         if each["code"] is not None:
@@ -165,7 +165,7 @@ def _no_line(text: str, most: int) -> str | None:
     if not text.isprintable():  # most are, and to ask is cheap
         for char in text:
             if char < " " or char == "\x7f":
-                return f"it holds the control character U+{ord(char):04X}"
+                return f"it contains the control character U+{ord(char):04X}"
             if "\ud800" <= char <= "\udfff":
                 return "it is not UTF-8"
     return None

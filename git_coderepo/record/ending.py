@@ -109,7 +109,7 @@ class Ending:
         except OSError as error:
             raise _unwritten(error) from None
         if lost is not None:
-            raise CodeRepoError(f"the paths of the result cannot be written, only its status: {_words(lost)}")
+            raise CodeRepoError(f"cannot write the paths of the result, only its status: {_words(lost)}")
 
     def _encoded(self, **more: object) -> bytes:
         return (json.dumps({**self.document, **more}, indent=2, ensure_ascii=False) + "\n").encode()
@@ -125,7 +125,7 @@ def _write_at_start(descriptor: int, data: bytes) -> None:
 
 
 def _unwritten(error: OSError) -> CodeRepoError:
-    return CodeRepoError(f"the result of the run cannot be written: {_words(error)}")
+    return CodeRepoError(f"cannot write the result of the run: {_words(error)}")
 
 
 def _words(error: OSError) -> str:

@@ -72,7 +72,9 @@ def find_run(runs: Runs, word: str) -> str:
     if found:
         shown = [f"  {id}" for id in found[:_CANDIDATES]]
         more = [f"  and {len(found) - _CANDIDATES} more"] if len(found) > _CANDIDATES else []
-        raise UnknownRun(f"the id '{word}' is ambiguous: {len(found)} runs begin so", hints=["one of:", *shown, *more])
+        raise UnknownRun(
+            f"the id '{word}' is ambiguous: {len(found)} runs begin with it", hints=["one of:", *shown, *more]
+        )
     hints = ["git coderepo log"]
     if 0 < len(word) < SHORTEST and set(word) <= set("0123456789abcdef"):
         hints.append(f"the beginning of an id has at least {SHORTEST} digits")

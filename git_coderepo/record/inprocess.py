@@ -158,10 +158,12 @@ class ActiveRun:
         """
         if self.has_ended and paths:
             names = ", ".join(f"'{os.fsdecode(path)}'" for path in paths)
-            _log.warning("the run %s has ended: the digests of its outputs are not kept: %s", self.id, names)
+            _log.warning(
+                "the run %s has already ended: the digests of these outputs are not recorded: %s", self.id, names
+            )
             return
         if self._manifest is not None and not self.recorded and paths:
-            _log.warning("the run %s is recorded elsewhere: the digests of its outputs are not kept", self.id)
+            _log.warning("the run %s is recorded elsewhere: the digests of its outputs are not recorded here", self.id)
             return
         self._outputs += [os.path.abspath(os.fsencode(path)) for path in paths]
 
@@ -213,8 +215,8 @@ class ActiveRun:
         _current.set(self)
         if _environment.begin(self):
             _log.warning(
-                "the run %s overlaps another one in this process, and os.environ tells of one only: "
-                "subprocess.run(…, env=run.environment) tells a process of its run",
+                "the run %s overlaps another run in this process, and os.environ can describe only one: "
+                "pass env=run.environment to subprocess.run()",
                 self.id,
             )
         return self

@@ -75,7 +75,7 @@ def say_left(left: Sequence[str], overlays: bytes, say: Callable[[str], None]) -
     """Say where the tars are kept that could not be written beside a manifest; `overlays` is that directory."""
     for sha256 in left:
         path = os.fsdecode(os.path.join(overlays, overlay_name(sha256)))
-        say(f"warning: the overlay is not in the manifest, and no file can stand beside that: it is in '{path}'")
+        say(f"warning: the overlay is not in the manifest and cannot be written beside it: it is in '{path}'")
         say("hint: give that file to the runner: git coderepo fetch --overlay FILE RUN DIR")
 
 

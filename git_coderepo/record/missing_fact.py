@@ -29,19 +29,19 @@ def missing_fact(snapshot: Snapshot) -> MissingFact | None:
     name = source.remote_name
     if name is None:
         return MissingFact(
-            f"the code repository '{source.registration.name}' follows no remote of this checkout", (_ASK,)
+            f"the code repository '{source.registration.name}' is not tied to a remote of this checkout", (_ASK,)
         )
     word = shlex.quote(name)
     if push_differs(settings, name):
         return MissingFact(
-            f"the remote '{name}' is pushed to another place than it is fetched from, so its tracking references do "
+            f"the remote '{name}' has different URLs for fetch and push, so its tracking references do "
             "not show what the platform has",
-            (_ASK, f"git remote -v shows the URLs of '{name}': a remote of its own for each of them makes this known"),
+            (_ASK, f"add a separate remote for each URL of '{name}': git remote -v lists them"),
         )
     if not tracking_arguments(settings, name):
         refspec = f"+refs/heads/*:refs/remotes/{name}/*"
         return MissingFact(
-            f"the setting 'remote.{name}.fetch' makes no tracking references, so it is not known what the platform has",
+            f"the setting 'remote.{name}.fetch' creates no tracking references; it is not known what the platform has",
             (
                 f"git config --add {shlex.quote(f'remote.{name}.fetch')} {shlex.quote(refspec)}",
                 f"git fetch {word}",
@@ -51,7 +51,7 @@ def missing_fact(snapshot: Snapshot) -> MissingFact | None:
     if snapshot.scope:
         return None  # the base may well have nothing of what is looked at
     if not snapshot.git.run("rev-parse", *tracking_arguments(settings, name)):
-        return MissingFact(f"nothing was fetched from '{name}' yet", (f"git fetch {word}", _ASK))
+        return MissingFact(f"nothing has been fetched from '{name}' yet", (f"git fetch {word}", _ASK))
     return MissingFact(
         f"no commit of this branch was on '{name}' when it was last fetched",
         (f"git fetch {word}", f"git push {word} HEAD", _ASK),

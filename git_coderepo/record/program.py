@@ -61,14 +61,14 @@ def run_directory(say: Callable[[str], None]) -> str:
                 _say_once(
                     say,
                     f"warning: recording '{theirs}', the checkout of the program '{program}'; the working directory "
-                    f"is in the checkout '{ours}' (coderepo.run(directory=…) chooses)",
+                    f"is in the checkout '{ours}' (choose with coderepo.run(directory=…))",
                 )
             return _start_in(theirs, here, started)
         if ours is None or not os.path.samefile(theirs, ours):
             _say_once(
                 say,
                 f"warning: recording '{ours or here}', where the program was started; its file '{program}' is in the "
-                f"checkout '{theirs}' (coderepo.run(directory=…) chooses)",
+                f"checkout '{theirs}' (choose with coderepo.run(directory=…))",
             )
     if here is None:
         raise CodeRepoError(

@@ -190,7 +190,7 @@ def withdraw(snapshot: Snapshot, record: Record, say: Callable[[str], None]) -> 
     try:
         unpublish(snapshot.source, snapshot.git_with_store, record.id)
     except CodeRepoError as error:
-        say(f"warning: '{reference_of(record.id)}' stays on the platform, of a run that did not start: {error.message}")
+        say(f"warning: '{reference_of(record.id)}' remains on the platform, but its run did not start: {error.message}")
 
 
 def push_reference(source: CodeSource, git: Git, refspec: str) -> None:
@@ -229,5 +229,5 @@ def refuse_submodules(manifest: Manifest) -> None:
             name = os.fsdecode(place.rstrip(b"/"))
             raise NotReproducible(
                 f"a part of the submodule '{name}' travels with the run and is not published",
-                hints=["commit and push what is in the submodule, and record the run again"],
+                hints=["commit and push the changes in the submodule, then record the run again"],
             )

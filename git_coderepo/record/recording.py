@@ -205,7 +205,7 @@ class Recording:
         """The run that this one is started in."""
         parent = self.git.environment.get(PARENT)
         if parent and not is_uuid7(parent):
-            say(f"warning: '{parent}' in {PARENT} is the id of no run: it is not recorded as the parent")
+            say(f"warning: '{parent}' in {PARENT} is not the id of a run: no parent is recorded")
             return None
         return parent or None
 
@@ -249,10 +249,10 @@ class Recording:
             declared = [path for _, path in outputs]
             edited = known(
                 "edited",
-                "what was edited is not known",
+                "the edits during the run are not known",
                 lambda: without_outputs(self.snapshot, self._watch.changed(), declared),
             )
-            produced = known("produced", "what was produced is not known", self._watch.new)
+            produced = known("produced", "the files that the run produced are not known", self._watch.new)
         hashed = known("outputs", "the digests of the outputs are not known", lambda: [self._outputs.made(outputs)])
         made: MadeOutputs = hashed[0] if hashed else MadeOutputs([])
         try:

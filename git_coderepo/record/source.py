@@ -199,20 +199,21 @@ def _refuse_references(source: CodeSource) -> None:
     registration, remote = source.registration, source.remote
     if remote is not None and any("{{" in (text or "") for text in (remote.host, remote.user, remote.path)):
         raise NotReproducible(
-            "the remote's URL holds '{{', which a manifest may not", hints=["git remote set-url REMOTE URL"]
+            "the remote's URL contains '{{', which is not allowed in a manifest",
+            hints=["git remote set-url REMOTE URL"],
         )
     if "{{" in registration.name:
         word = "git coderepo update" if registration.registered else "git remote rename"
         new = "--name NEW" if registration.registered else "NEW"
         raise NotReproducible(
-            f"the name '{registration.name}' holds '{{{{', which a manifest may not",
+            f"the name '{registration.name}' contains '{{{{', which is not allowed in a manifest",
             hints=[f"{word} {shell_word(registration.name)} {new}"],
         )
     for name, value in registration.options.items():
         if "{{" in value and not is_hidden(source.platform_class, name, value):
             key = config_key(source.platform_class, name)
             raise NotReproducible(
-                f"the option '{key}' of '{registration.name}' refers to a secret, and is recorded with each run",
+                f"the option '{key}' of '{registration.name}' is recorded with each run and cannot refer to a secret",
                 hints=[f"git config {shell_word(f'coderepo.{registration.name}.{key}')} VALUE"],
             )
 

@@ -140,7 +140,7 @@ def omission_lines(snapshot: Snapshot) -> list[str]:
     own = sorted((path for path, reason in found if reason == OWN_OUTPUT), key=len)
     if own:
         others = f" and {len(own) - 1} more" if len(own) > 1 else ""
-        lines.append(f"left out what git coderepo wrote here: '{os.fsdecode(own[0])}'{others} ({OWN_OUTPUT})")
+        lines.append(f"left out files that git coderepo wrote: '{os.fsdecode(own[0])}'{others} ({OWN_OUTPUT})")
     return lines
 
 

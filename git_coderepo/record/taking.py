@@ -78,7 +78,7 @@ def _set_damaged_aside(snapshot: Snapshot, request: Request, error: CodeRepoErro
         place = os.fsdecode(snapshot.store.directory)
         request.notify(
             f"warning: {len(found)} damaged object{'s' * (len(found) > 1)} in '{place}/objects': moved to "
-            f"'{place}/damaged' and made again"
+            f"'{place}/damaged' and created again"
         )
     return bool(found)
 

@@ -123,10 +123,10 @@ def _registered_already(git: Git, here: Surroundings, wanted: Registering, exist
     """Check the registration that the remote has. Raises RegistrationError where another one is asked for."""
     if wanted.pairs or wanted.description is not None or wanted.logo_url is not None:
         raise RegistrationError(
-            f"the remote '{existing.remote}' is registered already, as '{existing.name}'",
+            f"the remote '{existing.remote}' is already registered as '{existing.name}'",
             hints=[
-                f"git coderepo update {shell_word(existing.name)}, with the same options",
-                "git coderepo register NAME, for another registration of it",
+                f"git coderepo update {shell_word(existing.name)} with the same options",
+                "git coderepo register NAME creates another registration of the remote",
             ],
         )
     chain = users_chain(here.settings, git, interactive=False)
@@ -229,7 +229,7 @@ def check(repository: BaseCodeRepository) -> tuple[str, str | None, tuple[str, .
         where = home[0] if home is not None else repository.site.url
         hints = (
             f"a runner needs a token for {where}: {repository.scopes}",
-            f"a token is made at {repository.token_page()}",
+            f"create a token at {repository.token_page()}",
         )
         return "git", None, hints
     return "api" if isinstance(repository, HostedRepository) else "access", credential_source(repository), ()
@@ -250,7 +250,7 @@ def keep_secrets(
     for name, secret in secrets.items():
         if home is None or (name != "token" and not custom):
             raise RegistrationError(
-                f"nothing says which origin the secret option '{name}' belongs to",
+                f"cannot tell which origin the secret option '{name}' belongs to",
                 hints=[f"git coderepo secret set NAME --{name}=-", f"then give --{name}='{{{{NAME.{name}}}}}'"],
             )
         origin, prefix = home

@@ -299,11 +299,11 @@ def _asked(options: Mapping[str, str], platform: type[HostedRepository]) -> str:
 
 def _contradicts(asked: str, remote: str, url: RemoteURL) -> RegistrationError:
     return RegistrationError(
-        f"the options name {asked}, and the remote '{remote}' is '{url}'",
+        f"the options name {asked}, but the remote '{remote}' is '{url}'",
         hints=[
-            "leave the options out to register that remote",
-            f"--remote={shell_word(remote)} registers it for that remote all the same",
-            "--no-remote registers a repository that is no remote of this checkout",
+            "omit the options to register that remote",
+            f"--remote={shell_word(remote)} uses that remote anyway",
+            "--no-remote registers a repository that is not a remote of this checkout",
         ],
     )
 
@@ -322,7 +322,7 @@ def _no_remote_of(here: Surroundings, platform: type[HostedRepository], type: st
             )
     if here.remotes:
         return RegistrationError(
-            "no remote of this checkout is where the options say", hints=[f"give {flags}", "git remote -v"]
+            "no remote of this checkout matches the options", hints=[f"give {flags}", "git remote -v"]
         )
     return RegistrationError("this checkout has no git remote", hints=[f"give {flags}", "git remote add origin URL"])
 
@@ -359,9 +359,9 @@ def changed_choice(
     after = here.choice()
     default = f"git config coderepo.default {shell_word(registered.name)}"
     if isinstance(after, CodeRepoError):
-        return (f"a run cannot choose now: {after.message}", *after.hints)
+        return (f"runs cannot choose a code repository now: {after.message}", *after.hints)
     if after is None or after.name != registered.name:
-        used = f"runs here use '{after.name}'" if after is not None else "no run here uses it"
+        used = f"runs here use '{after.name}'" if after is not None else "no run here uses this registration"
         return (f"{used}, not '{registered.name}'; to change that: {default}",)
     if isinstance(before, Registration) and before.remote != after.remote and before.name != after.name:
         return (

@@ -137,7 +137,7 @@ class Cache:
                 entry.close()
                 place = self._set_aside(key, name)
                 self.notify(
-                    f"warning: a tree in the cache was written into ({error.message}): it is kept as "
+                    f"warning: a tree in the cache was modified ({error.message}): it is kept as "
                     f"{quoted(os.fsencode(place))}, and the code is fetched again"
                 )
                 continue
@@ -460,10 +460,10 @@ class Cache:
             if self.kept(measure=False):
                 error.hints = (
                     "git coderepo cache list shows what the cache takes, git coderepo cache prune removes it",
-                    "or name a directory on another file system: CODEREPO_CACHE_DIR",
+                    "or set CODEREPO_CACHE_DIR to a directory on another file system",
                 )
             raise error
-        self.notify("the file system is full: trees that were not used for longest were removed from the cache")
+        self.notify("the file system is full: the least recently used trees were removed from the cache")
 
     def _made(self, key: str, folder: int, make: Callable[[str], bytes]) -> Entry:
         """A new generation; what a killed process left of its own goes first."""

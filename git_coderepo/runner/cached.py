@@ -46,7 +46,7 @@ def cache_limit(settings: Settings) -> int | None:
 def _check_trust(settings: Settings, notify: Callable[[str], None]) -> None:
     if settings.text("cacheTrust") not in (None, "own"):
         notify(
-            "warning: coderepo.cacheTrust has no effect any more: only your own cached trees are used "
+            "warning: coderepo.cacheTrust no longer has any effect: only your own cached trees are used "
             "(coderepo.store shares snapshots between users)"
         )
 

@@ -55,7 +55,7 @@ class _Budget:
     def spend(self) -> None:
         self.left -= 1
         if self.left < 0:
-            raise UnsafeTree(f"the commit leads to more than {_MOST_SUBMODULES} submodules")
+            raise UnsafeTree(f"the commit has more than {_MOST_SUBMODULES} submodules")
 
 
 def is_revision(text: str) -> bool:
@@ -85,7 +85,7 @@ def resolve_revision(platform: BaseCodeRepository, revision: str, environment: M
     if found is None:
         raise error or CommitMissing(
             f"'{platform.name}' has no branch, tag or commit '{revision}'",
-            hints=["look at the spelling", "without an API, give the full id of a commit"],
+            hints=["check the spelling", "without an API, give the full id of a commit"],
         )
     return found
 
@@ -135,8 +135,8 @@ def _wanted(
         found = _by_platform(platform, commit, part, follow=follow)
         if found is None:
             raise MethodUnavailable(
-                f"nothing can tell the tree of the commit {commit}: here is no git, and the platform does not say",
-                hints=["install git, or fetch by a run manifest, which holds the tree"],
+                f"cannot find the tree of the commit {commit}: git is not installed, and the platform does not say",
+                hints=["install git, or fetch by a run manifest, which records the tree"],
             ) from None
         facts = found
     submodules = []
@@ -146,7 +146,7 @@ def _wanted(
             continue  # nothing says where it is: its directory stays empty
         budget.spend()
         if level == _MOST_LEVELS:
-            raise UnsafeTree(f"submodules within submodules, more than {_MOST_LEVELS} levels deep: {quoted(path)}")
+            raise UnsafeTree(f"submodules are nested more than {_MOST_LEVELS} levels deep: {quoted(path)}")
         try:
             inner = ObjectId.from_raw(id)
             home = open_submodule(platform, url)

@@ -127,11 +127,11 @@ def python_path(tree: str, directory: str, environment: Mapping[str, str], *, no
         inside = os.path.relpath(path, tree)
         name = "the root of the code" if inside == "." else quoted(os.fsencode(inside))
         if os.pathsep in path:
-            notify(f"warning: {name} is not on PYTHONPATH: its path has a '{os.pathsep}' in it")
+            notify(f"warning: {name} is not on PYTHONPATH: its path contains '{os.pathsep}'")
             continue
         module = _standard_module(path)
         if module is not None:
-            notify(f"warning: {name} is not on PYTHONPATH: {quoted(module)} has the name of a module of Python's own")
+            notify(f"warning: {name} is not on PYTHONPATH: {quoted(module)} has the name of a standard module")
             continue
         paths.append(path)
     inherited = environment.get("PYTHONPATH")

@@ -34,21 +34,21 @@ def without_git(
     kind = platform.type if platform is not None else "git"
     if not wanted.archive_exact:
         return GitNotFound(
-            "git is needed: the attributes of this tree (export-ignore, export-subst and the like) alter its archives, "
+            "git is required: attributes of this tree (export-ignore, export-subst and the like) alter its archives, "
             "and there is no 'git' on PATH",
             hints=[_INSTALL, "a tree without these attributes needs none"],
         )
     differs = next((each for each in before if isinstance(each, TreeDiffers)), None)
     if differs is not None:
         return GitNotFound(
-            "git is needed: the platform's archive is another tree than the one that is wanted (as it is where "
+            "git is required: the platform's archive differs from the recorded tree (as it does where "
             "submodules are missing in it), and there is no 'git' on PATH",
             hints=[_INSTALL, differs.message],
         )
     if any(not isinstance(each, MethodUnavailable) for each in before):
         return GitNotFound("no 'git' on PATH", hints=[_INSTALL])
     return GitNotFound(
-        f"git is needed: the platform '{kind}' gives no archives, and there is no 'git' on PATH",
+        f"git is required: the platform '{kind}' gives no archives, and there is no 'git' on PATH",
         hints=[_INSTALL, "code that is recorded from 'github' or 'gitlab' needs none: register it so"],
     )
 

@@ -56,8 +56,8 @@ Method = Callable[[BaseRequest], AbstractContextManager[Delivery]]
 _GONE = (CommitMissing, OverlayMissing)
 # Seconds between two calls of `progress`: the line moves, and drawing it costs nothing that counts.
 _OFTEN = 0.1
-_OTHER_MANIFEST = "the manifest's overlay does not make the tree that the manifest names: one of them was altered"
-_OTHER_BYTES = "the platform, or something on the way, gave other bytes than the ones that were recorded"
+_OTHER_MANIFEST = "the overlay does not produce the tree that the manifest records: one of the two was altered"
+_OTHER_BYTES = "the platform, or something on the way, returned bytes that differ from the recorded ones"
 _OF_A_BASE: Mapping[str, Method] = {"archive": archive_method, "git": git_method, "files": files_method}
 
 
@@ -443,7 +443,7 @@ def _name_old_directory(writer: TreeWriter, request: BaseRequest) -> None:
     if path is not None:
         name = f"the directory {quoted(path)}" if path else "the root directory"
         raise GitNotFound(
-            f"git is needed: the tree object of {name} is not what git writes today, as in many old histories, and "
+            f"git is required: the tree object of {name} is not what git writes today, as in many old histories, and "
             "there is no 'git' on PATH",
             hints=["install git 2.34 or newer, or add it to PATH"],
         )

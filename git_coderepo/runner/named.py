@@ -40,9 +40,9 @@ def find_run(word: str, git: Git, code_repository: str | None = None) -> FoundRu
     except UnknownRun:
         raise
     except CodeRepoError as error:
-        unknown.hints = (*unknown.hints, f"whether it is published cannot be told: {error.message}")
+        unknown.hints = (*unknown.hints, f"cannot tell whether it is published: {error.message}")
         raise unknown from None
     if found is None:
-        unknown.hints = (*unknown.hints, f"nor is it published on '{source.registration.name}'")
+        unknown.hints = (*unknown.hints, f"it is not published on '{source.registration.name}'")
         raise unknown
     return FoundRun(NamedRun(found.manifest, None), platform, found.commit)

@@ -85,7 +85,7 @@ def split_revision(word: str, settings: Settings) -> tuple[str, str, str] | None
 
 def _path_named(path: str) -> str:
     if path.startswith("/") or ".." in path.split("/"):
-        raise UsageError(f"'{path}' is no path from the root of the repository")
+        raise UsageError(f"'{path}' is not a path from the root of the repository")
     return path.strip("/") if path not in (".", "./") else ""
 
 
@@ -165,7 +165,7 @@ def directory_named(text: str | None) -> bytes:
     """A directory from the root of a tree, as `--subdirectory` names it; b"" for the root. Raises UsageError."""
     path = os.path.normpath(os.fsencode(text or "."))
     if path.startswith((b"/", b"../")) or path == b"..":
-        raise UsageError(f"'{text}' is no path from the root of the repository")
+        raise UsageError(f"'{text}' is not a path from the root of the repository")
     return b"" if path == b"." else path
 
 

@@ -30,7 +30,7 @@ def below(entries: Mapping[bytes, tuple[int, bytes]], path: bytes) -> dict[bytes
     found = {name[len(prefix) :]: entry for name, entry in entries.items() if name.startswith(prefix)}
     if not found:
         raise CodeRepoError(
-            f"the tree has no directory {quoted(path)}", hints=["a path goes from the root, without '/' in front"]
+            f"the tree has no directory {quoted(path)}", hints=["give the path from the root, without a leading '/'"]
         )
     return found
 

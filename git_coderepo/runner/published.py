@@ -102,7 +102,8 @@ def find_published(platform: BaseCodeRepository, git: Git, word: str) -> Publish
         shown = [f"  {each.id}" for each in listed[:_CANDIDATES]]
         more = [f"  and {len(listed) - _CANDIDATES} more"] if len(listed) > _CANDIDATES else []
         raise UnknownRun(
-            f"the id '{word}' is ambiguous: {len(listed)} published runs begin so", hints=["one of:", *shown, *more]
+            f"the id '{word}' is ambiguous: {len(listed)} published runs begin with it",
+            hints=["one of:", *shown, *more],
         )
     for found in read_published(platform, listed, git.environment):
         if isinstance(found, CodeRepoError):
@@ -130,6 +131,6 @@ def bring_tree(platform: BaseCodeRepository, run: PublishedRun, git: Git) -> Non
     with Scratch(commit.object_format, git.environment) as scratch:
         scratch.fetch_commit(platform, commit, reference=reference_of(manifest.run.id))
         if scratch.tree_of(commit) != tree:
-            raise TreeDiffers(f"the published commit {commit} has another tree than the run's, {tree}")
+            raise TreeDiffers(f"the tree of the published commit {commit} is not the run's tree {tree}")
         objects = scratch.git.run("rev-list", "--objects", "--no-object-names", tree.hex)
         git.run("unpack-objects", "-q", stdin=scratch.git.run("pack-objects", "--stdout", "-q", stdin=objects))

@@ -145,7 +145,7 @@ class Scratch:
             if found.status != 0 or self.git.start("cat-file", "-t", id).finish().stdout != b"tree\n":
                 raise CodeRepoError(
                     f"the commit {commit} has no directory '{os.fsdecode(part)}'",
-                    hints=["a path goes from the root of the repository, without '/' in front"],
+                    hints=["give the path from the root of the repository, without a leading '/'"],
                 )
             return ObjectId(id)
         first_line = self.git.run("cat-file", "commit", commit.hex).split(b"\n", 1)[0]

@@ -73,7 +73,7 @@ def stored_trees(git: Git, name: str, object_format: str) -> Mapping[bytes, byte
         if _id(contents, object_format) != object:
             raise UnsafeTree(f"the tree object {object} is damaged")
         if parse_tree(contents, object_format) != parse_tree(_canonical(children[path]), object_format):
-            raise UnsafeTree(f"the tree object {object} is not what git lists of it")
+            raise UnsafeTree(f"the tree object {object} differs from git's listing of it")
         found[path] = contents
     return found
 

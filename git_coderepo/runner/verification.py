@@ -293,7 +293,7 @@ def listing_of(wanted: Wanted, here: Here | None) -> Listing:
     found.stored = trees
     made = found.tree(object_format)
     if made != wanted.tree:
-        raise TreeDiffers(f"the platform and the overlay make the tree {made}, not {wanted.tree}")
+        raise TreeDiffers(f"the platform and the overlay produce the tree {made}, not {wanted.tree}")
     return found
 
 

@@ -80,7 +80,7 @@ class Workplace:
         if self.is_copy:
             return (
                 f"running in {where}, a copy in the cache: root can write to it, and what is written there is kept "
-                f"until git coderepo cache prune, or for 30 days; {advice}"
+                f"for 30 days or until git coderepo cache prune; {advice}"
             )
         return f"running in {where}, which is read-only; {advice}"
 
@@ -111,7 +111,8 @@ class Workplace:
             self._notify(f"the command wrote into its copy of the code ({found.message}), which is kept: {where}")
         else:
             self._notify(
-                f"warning: the code was changed while the command ran ({found.message}): what it saw is not certain"
+                f"warning: the code changed while the command ran ({found.message}); the command may have read "
+                "the changes"
             )
         return True
 

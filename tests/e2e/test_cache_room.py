@@ -101,7 +101,7 @@ def test_a_full_file_system_makes_room_by_itself(place: World) -> None:
         """,
     )
     assert done.returncode == 0, done.stderr
-    assert "trees that were not used for longest were removed" in done.stderr
+    assert "the least recently used trees were removed" in done.stderr
     assert sorted(each["key"] for each in json.loads(done.stdout))[0:1] != []
     assert trees(place, 2)[0] in {each["key"] for each in json.loads(done.stdout)}
     assert trees(place, 1)[0] not in {each["key"] for each in json.loads(done.stdout)}
@@ -168,5 +168,5 @@ def test_a_copy_for_root_makes_room_as_well(place: World) -> None:
         """,
     )
     assert (done.returncode, done.stdout) == (0, "recorded\n"), done.stderr
-    assert "trees that were not used for longest were removed" in done.stderr
+    assert "the least recently used trees were removed" in done.stderr
     assert ", a copy in the cache: " in done.stderr

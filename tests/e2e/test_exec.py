@@ -158,7 +158,7 @@ def test_what_a_command_wrote_into_it_is_found_at_the_next_hit(place: World) -> 
     helper.chmod(0o444)
     result = place.runner.run("exec", "run.json", "--", PYTHON, "train.py")
     assert result.text == "edited\n"
-    assert "was written into ('helper.py')" in result.errors
+    assert "was modified ('helper.py')" in result.errors
     assert archives(place) == 2
     assert sorted(tree["kind"] for tree in listed(place)) == ["modified", "tree"]
 

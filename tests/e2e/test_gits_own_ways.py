@@ -418,7 +418,7 @@ def test_a_redirect_to_another_origin_is_refused_and_named(user: User, tmp_path:
         result = user.run(*words[verb], check=False)
         assert forge.requests(listener="evil") == []
         assert forge.origins_that_saw(user.place.token) <= {forge.url}
-        assert f"redirects git to '{forge.evil_url}', which is not followed" in result.errors + result.text
+        assert f"redirects git to '{forge.evil_url}'; the redirect is not followed" in result.errors + result.text
     finally:
         forge.behave()
 

@@ -422,7 +422,7 @@ def test_an_object_that_is_nowhere_is_refused_before_the_run(local: World) -> No
 def test_a_token_in_what_git_lfs_keeps_stops_the_run(local: World) -> None:
     token = "ghp_" + "0123456789abcdefghijABCDEFGHIJ123456"
     local.checkout.write("data/notes.bin", keep(local, b"x" * 5000 + b"\n" + token.encode() + b"\n"))
-    says = "what looks like a token would travel with the run: 'data/notes.bin', line 2"
+    says = "a probable token would travel with the run: 'data/notes.bin', line 2"
     refused(local.user, "snapshot", status=128, says=says, cwd=local.checkout.path)
 
 

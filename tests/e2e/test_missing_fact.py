@@ -51,7 +51,7 @@ def bare_with_worktree(place: World) -> Repo:
 def test_no_fetch_refspec(place: World) -> None:
     repo = bare_with_worktree(place)
     before = status(place, repo)
-    assert "the setting 'remote.origin.fetch' makes no tracking references" in before.text
+    assert "the setting 'remote.origin.fetch' creates no tracking references" in before.text
     assert "--check" in before.errors
     assert "known by platform" in status(place, repo, "--check").text
     type_hints(repo, before)
@@ -63,14 +63,14 @@ def test_a_mirrors_refspec(place: World) -> None:
     repo = place.checkout
     repo.git("config", "remote.origin.fetch", "+refs/*:refs/*")
     repo.commit()  # with that refspec the branch itself would count as fetched
-    assert "'remote.origin.fetch' makes no tracking references" in status(place, repo).text
+    assert "'remote.origin.fetch' creates no tracking references" in status(place, repo).text
 
 
 def test_two_urls_on_one_remote(place: World) -> None:
     repo = place.checkout
     repo.git("remote", "set-url", "--add", "origin", "https://elsewhere.example/acme/widgets.git")
     found = status(place, repo)
-    assert "the remote 'origin' is pushed to another place than it is fetched from" in found.text
+    assert "the remote 'origin' has different URLs for fetch and push" in found.text
     assert any("git remote -v" in hint for hint in lines(found, "hint"))
     assert "known by platform" in status(place, repo, "--check").text
     report = status(place, repo, "--json").json()
@@ -85,7 +85,7 @@ def test_nothing_fetched_yet_and_an_unrelated_branch(place: World) -> None:
     repo.commit()
     repo.git("remote", "add", "origin", place.url)
     found = status(place, repo)
-    assert "nothing was fetched from 'origin' yet" in found.text
+    assert "nothing has been fetched from 'origin' yet" in found.text
     type_hints(repo, found)
     found = status(place, repo)
     assert "no commit of this branch was on 'origin' when it was last fetched" in found.text
@@ -98,7 +98,7 @@ def test_an_overlay_that_is_too_large_for_want_of_a_base(place: World) -> None:
     repo.git("config", "coderepo.overlayLimit", "1k")
     refused = place.user.run("run", "--", "true", cwd=repo.path, check=False)
     assert refused.status == 125
-    assert "the setting 'remote.origin.fetch' makes no tracking references" in lines(refused, "fatal")[0]
+    assert "the setting 'remote.origin.fetch' creates no tracking references" in lines(refused, "fatal")[0]
     assert "not known to be on the platform" in lines(refused, "fatal")[0]
     type_hints(repo, refused)
     assert place.user.run("run", "--", "true", cwd=repo.path).status == 0
@@ -144,7 +144,9 @@ def test_a_failure_is_not_taken_for_an_unborn_branch(place: World) -> None:
     damaged = place.clone("damaged")
     damaged.write(".git/refs/heads/main", "no commit\n")
     found = status(place, damaged)
-    assert "no commit yet" not in found.text and "HEAD leads to no commit" in found.text, found.text + found.errors
+    assert "no commit yet" not in found.text and "HEAD does not resolve to a commit" in found.text, (
+        found.text + found.errors
+    )
     unborn = Repo.init(place.user.home / "unborn", place.user.env)
     assert "no commit yet" in status(place, unborn).text
 

@@ -187,14 +187,14 @@ def test_a_tree_that_is_altered_in_use_stays_where_its_job_finds_it(job: Job) ->
     [tree] = job.kept()
     (Path(tree["directory"]) / "tree/new").touch()
     other = job.exec("true")
-    assert other.returncode == 0 and b"was written into ('new')" in other.stderr
+    assert other.returncode == 0 and b"was modified ('new')" in other.stderr
     assert job.kinds() == ["modified", "tree"]
     go_on.touch()
     out, errors = running.communicate(timeout=60)
     assert (running.returncode, out) == (0, FILES["train.py"])
-    assert b"warning: the code was changed while the command ran ('new')" in errors
+    assert b"warning: the code changed while the command ran ('new')" in errors
     # It is looked at once, not at each use.
-    assert b"was written into" not in job.exec("true").stderr
+    assert b"was modified" not in job.exec("true").stderr
     assert job.run("cache", "prune").stdout.startswith(b"removed 1 tree")
 
 

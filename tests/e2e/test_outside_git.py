@@ -44,7 +44,7 @@ def outside(program: Program, repo: Repo, *arguments: str) -> list[dict[str, Any
         report = program.run("status", "--json", cwd=repo.path).json()
         assert report["outside"] == found
         shown = program.run("status", cwd=repo.path).text
-        assert ("not in Git" in shown) == ("except for what is not in Git" in shown) == bool(found)
+        assert ("not in Git" in shown) == ("except for content that is not in Git" in shown) == bool(found)
         run = program.run("run", "--", "true", cwd=repo.path)
         assert ("a runner" in run.errors) == bool(found)
         hook = program.run("hook", "pre-run", cwd=repo.path)

@@ -109,7 +109,7 @@ def test_any_clone_lists_and_fetches_a_published_run_by_its_id(hosted: World) ->
     assert here(place, "log", "--remote", cwd=fresh.path).text == ""
     assert not last(place)["published"] and "(published)" not in here(place, "log").text
     gone = here(place, "fetch", run["id"], "out 3", cwd=fresh.path, check=False)
-    assert gone.status == 128 and "nor is it published on 'origin'" in gone.errors
+    assert gone.status == 128 and "it is not published on 'origin'" in gone.errors
 
 
 def test_a_run_that_publishes_itself_needs_no_overlay(hosted: World) -> None:

@@ -108,11 +108,11 @@ def test_a_registration_tells_a_wrong_token_a_scope_a_repository_and_a_host_apar
         if url:
             place.checkout.git("remote", "remove", "elsewhere")
 
-    asked(4, "refused the token from CODEREPO_TOKEN", "a token is made at", env=WRONG)
+    asked(4, "refused the token from CODEREPO_TOKEN", "create a token at", env=WRONG)
     asked(4, "may not read 'acme/widgets'", "what the token needs", env=poor_token(place))
-    asked(128, "no repository 'acme/wodgets'", "look at the spelling", url=place.url.replace("widgets", "wodgets"))
+    asked(128, "no repository 'acme/wodgets'", "check the spelling", url=place.url.replace("widgets", "wodgets"))
     asked(128, "connection refused", "look at the host", url=f"https://127.0.0.1:{closed_port()}/acme/widgets.git")
-    asked(128, "unknown host name", "look at the spelling", url="https://no-such-host.invalid/acme/widgets.git")
+    asked(128, "unknown host name", "check the spelling", url="https://no-such-host.invalid/acme/widgets.git")
     asked(128, "certificate does not verify", "GIT_SSL_CAINFO", env={"GIT_SSL_CAINFO": ""})
 
 
@@ -123,7 +123,7 @@ def test_a_missing_repository(place: World, method: str) -> None:
     options["repository" if place.platform == "github" else "project"] = "wodgets"
     manifest = altered(manifest, "repository", "options", to=options)
     asked = ("fetch", "--method", method, manifest, "code")
-    refused(place.runner, *asked, status=128, says="no repository 'acme/wodgets", hint="look at the spelling")
+    refused(place.runner, *asked, status=128, says="no repository 'acme/wodgets", hint="check the spelling")
 
 
 @pytest.mark.parametrize("method", ["auto", "archive"])
@@ -512,9 +512,7 @@ def test_a_repository_inside_the_repository(local: World) -> None:
 def test_a_token_about_to_travel(local: World) -> None:
     token = "ghp_" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7cF0iL3oR6"
     local.checkout.write("settings.py", f"import os\n\nTOKEN = '{token}'\n")
-    not_reproducible(
-        local, "what looks like a token would travel with the run: 'settings.py', line 3", "git config --add"
-    )
+    not_reproducible(local, "a probable token would travel with the run: 'settings.py', line 3", "git config --add")
     seen = local.user.run("snapshot", cwd=local.checkout.path, check=False)
     assert token.encode() not in seen.stdout + seen.stderr
 

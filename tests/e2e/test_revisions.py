@@ -143,7 +143,7 @@ def test_a_branch_a_tag_or_a_short_id(place: Place, revision: str) -> None:
             return
         revision = place.commit[:10]
     done = place.fetch(f"mine@{revision}:services")
-    assert f"'{revision}' is the commit {place.commit}" in done.errors
+    assert f"'{revision}' is commit {place.commit}" in done.errors
     assert place.receipt["commit"] == place.commit
 
 

@@ -62,7 +62,7 @@ def test_an_unknown_one_is_unknown_in_the_same_words(place: World, fresh: Repo, 
     for name in ("no such run", "0123456789"):
         refused(
             place.user, verb, name, *rest, cwd=fresh.path, status=status, says=f"no run '{name}'",
-            hint="nor is it published on 'origin'",
+            hint="it is not published on 'origin'",
         )  # fmt: skip
 
 

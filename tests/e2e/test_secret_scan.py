@@ -49,7 +49,7 @@ def test_what_the_base_has_is_no_news(checkout: Repo, program: Program) -> None:
     assert snapshot(program, checkout).status == 0
     checkout.write("renamed.py", f"old = '{token(1)}'\nnew = '{token(2)}'\n")
     refused = snapshot(program, checkout)
-    assert lines(refused, "fatal") == ["what looks like a token would travel with the run: 'renamed.py', line 2"]
+    assert lines(refused, "fatal") == ["a probable token would travel with the run: 'renamed.py', line 2"]
 
 
 def test_without_a_base_everything_is_new(checkout: Repo, program: Program) -> None:
@@ -88,7 +88,7 @@ def test_all_findings_are_named_at_once(checkout: Repo, program: Program) -> Non
     checkout.write(odd, token(5))
     refused = snapshot(program, checkout)
     assert refused.status == 128
-    assert "what looks like 3 tokens would travel with the run: 'a.py', line 2, 'a.py', line 4, 'caf" in refused.errors
+    assert "3 probable tokens would travel with the run: 'a.py', line 2, 'a.py', line 4, 'caf" in refused.errors
     assert token(2) not in refused.errors
 
 

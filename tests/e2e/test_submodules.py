@@ -256,7 +256,7 @@ def test_one_that_nobody_can_get_back_is_recorded_as_such(place: World, lib: Rep
     lib.write("lib.py", "TOKEN = 'ghp_" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7cF0iL3oR6'\n")
     inside: dict[str, Any] = {"cwd": place.checkout.path}
     said = place.user.run("run", "--allow-unreproducible", "--", "true", **inside).errors
-    assert "no runner can get this back: what looks like a token would travel" in said
+    assert "no runner can get this back: a probable token would travel" in said
     assert "not reproducible" in place.user.run("show", **inside).text
     refused(
         place.user, "fetch", "@{-1}", "../again", status=128, says="recorded as not reproducible", hint=None, **inside
@@ -308,7 +308,7 @@ def test_what_is_screened_is_screened_in_a_submodule(place: World, lib: Repo) ->
     assert not (place.runner.home / "code/lib/out").exists()
     token = "ghp_" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7cF0iL3oR6"
     lib.write("lib.py", f"TOKEN = '{token}'\n")
-    stops(place, "what looks like a token would travel with the run: 'lib.py', line 1", "git -C 'lib' config")
+    stops(place, "a probable token would travel with the run: 'lib.py', line 1", "git -C 'lib' config")
     place.checkout.git("config", "coderepo.dirty", "refuse")
     refused(place.user, "snapshot", cwd=place.checkout.path, status=128, says="'coderepo.dirty' is 'refuse'", hint="")
 

@@ -105,7 +105,7 @@ def test_a_plain_remote_needs_git_and_says_what_does_not(tmp_path: Path) -> None
         plain.manifest()
         nothing: dict[str, Any] = {"env": {"PATH": str(tmp_path / "nothing")}}
         refused(
-            plain.runner, "fetch", "run.json", "code", status=128, says="git is needed: the platform 'git'",
+            plain.runner, "fetch", "run.json", "code", status=128, says="git is required: the platform 'git'",
             hint="'github' or 'gitlab' needs none", **nothing,
         )  # fmt: skip
         refused(
@@ -115,7 +115,7 @@ def test_a_plain_remote_needs_git_and_says_what_does_not(tmp_path: Path) -> None
             "--",
             "true",
             status=125,
-            says="git is needed",
+            says="git is required",
             watched=tmp_path / "x",
             **nothing,
         )

@@ -65,7 +65,7 @@ class KeyringCredentials:
             try:
                 secret = vault.read(service(origin), entry.prefix)
             except KeyringUnavailable as error:
-                trace(f"keyring passed over: {error.message}")
+                trace(f"keyring skipped: {error.message}")
                 return None
             if secret is not None:
                 return Credential(secret, user=entry.user, source="the keyring", prefix=entry.prefix)
@@ -90,7 +90,7 @@ class KeyringCredentials:
             try:
                 secret = vault.read(service(origin), _option_key(entry.prefix, option))
             except KeyringUnavailable as error:
-                trace(f"keyring passed over: {error.message}")
+                trace(f"keyring skipped: {error.message}")
                 return None
             if secret is not None:
                 return Credential(secret, user=option, source="the keyring", prefix=entry.prefix)
@@ -108,7 +108,7 @@ class KeyringCredentials:
             try:
                 entries.append(KeyringEntry.parse(text))
             except CodeRepoError:
-                trace(f"an entry of 'coderepo.{key}' names no origin: passed over")
+                trace(f"skipped an entry of 'coderepo.{key}' without an origin")
         return entries
 
 
@@ -136,7 +136,7 @@ def keep_option(git: Git, origin: Origin, option: str, secret: Secret, *, prefix
     """Keep the secret of a custom class's option, below a path of an origin. Raises KeyringUnavailable."""
     prefix = "/" + prefix.strip("/")
     if any(char.isspace() or not char.isprintable() for char in prefix):
-        raise CredentialError("a path prefix holds no spaces and no control characters")
+        raise CredentialError("a path prefix cannot contain spaces or control characters")
     vault.backends()  # refuses before anything is written
     vault.store(service(origin), _option_key(prefix, option), secret)
     vault.add_name(git, OPTION_LIST, str(KeyringEntry(origin, prefix, option)))
