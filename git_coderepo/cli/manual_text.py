@@ -26,16 +26,16 @@ WORDS = (
 
 RUN = (
     "RUN is the path of a run manifest, `-` for one on standard input, or `NAME@REVISION[:PATH]`, which needs no "
-    "manifest: NAME is a registration, a git remote or a URL, REVISION the id of a commit, a branch or a tag, PATH a "
-    "directory of it. A branch, a tag or the beginning of an id is resolved by the platform, and the full id printed. "
-    "The tree that must come out is then read from the commit, whose id is checked; without git it is the answer of "
-    "GitHub's or GitLab's API, and the receipt says so (`treeBy`). Submodules come along where the commit's "
-    "`.gitmodules` says where they are: over https and ssh only, at most 8 levels deep and 256 in all, each with the "
-    "credential that there is for its own host. `--no-submodules` leaves their directories empty.",
+    "manifest: NAME is a registration, a git remote or a URL, REVISION a commit id, a branch or a tag, PATH a "
+    "directory of that commit. The platform resolves a branch, a tag or the beginning of an id, and the full id is "
+    "printed. The expected tree is then read from the commit, whose id is checked; without git, GitHub's or GitLab's "
+    "API names the tree, and the receipt says so (`treeBy`). Submodules that have a URL in the commit's `.gitmodules` "
+    "are fetched too: over https and ssh only, at most 8 levels deep and 256 in all, each with the credential for its "
+    "own host. `--no-submodules` leaves their directories empty.",
     "In a repository with a record of runs, RUN is also the beginning of a run's id (at least four digits, and only "
     "one run's), the name of a run (the newest of that name), or `@{-N}`, the N-th last run. What looks like a path, "
-    "and a file that is there, is a path. A run that is not in the record, as in a fresh clone, is looked for among "
-    "those published where the checkout's code is served from, by its id or its name (of the newest 1,000).",
+    "and a file that is there, is a path. If the record does not have the run, as in a fresh clone, RUN is the id or "
+    "the name of a published run of the checkout's code repository (names: the newest 1,000).",
     "DIR is absent, empty, or an empty mount point; anything else is refused. It appears when its tree is proved, and "
     "not before. Files get the modes 666 and 777 less the umask, and the present time.",
 )
@@ -54,18 +54,18 @@ METHODS = (
 )  # fmt: skip
 
 MEANT = (
-    "A run uses the code repository of `--code-repository`, else the one of `coderepo.default`. Otherwise the "
-    "remote decides: the one that the branch follows, else one whose references hold HEAD, else one that has a base"
-    " for it; of several, one that is registered, then `origin`. A remote without a base never comes before one "
-    "that has one. Where several registrations are left, the error names them. Remotes are compared by their parts,"
-    " after git's `insteadOf` and ssh's aliases: host without case, with or without `.git`, ssh and https alike.",
+    "A run uses the code repository that `--code-repository` or else `coderepo.default` names. Otherwise the remote "
+    "decides: the one that the branch follows, else one whose references contain HEAD, else one that has a base for "
+    "HEAD; of several, a registered one, then `origin`. A remote that has a base always precedes one that has none. "
+    "If several registrations remain, the error names them. Remotes are compared by their parts, after git's "
+    "`insteadOf` and ssh's aliases: host without case, with or without `.git`, ssh and https alike.",
     "A remote that is not registered is used under its own name. Its platform is that of a host rule (see "
     "CONFIGURATION), of a public host, of the CI's own server, else `git`. `register` asks a host that nothing "
     "recognises, without a credential.",
-    "`register` and `update` look for the remote that the options name, among all remotes. A host that is known as "
-    "another platform is never asked, and no token goes there: without a matching remote and without `--host` the "
-    "platform's own host is used. Options that name another repository on the host of a remote are refused, unless "
-    "`--remote` or `--no-remote` says that they are meant.",
+    "`register` and `update` choose the remote that matches the options. A host that is known as another platform "
+    "gets no request and no token: without a matching remote and without `--host`, the platform's public host is "
+    "used. Options that name a different repository on the host of a remote are refused, unless `--remote` or "
+    "`--no-remote` confirms them.",
 )
 
 CREDENTIALS = (
@@ -81,22 +81,23 @@ CREDENTIAL_ORDER = (
     ("a host rule", "`token = {{name.key}}` in `[coderepo \"https://HOST/\"]`"),
     ("the keyring", "what `login` or `register --token` put there"),
     ("`git credential`", "the helpers that git itself asks; there is no prompt"),
-    ("none", "public repositories need no token; in a checkout, where the API does not answer, your own git is run in "
-     "your own repository, so that whatever lets `git fetch` work without a prompt is enough. A redirect to another "
-     "origin is not followed there."),
+    ("none", "public repositories need no token; in a checkout, if the API refuses or does not answer, your own git "
+     "runs in your own repository: if `git fetch` works without a prompt, you are done. Git does not follow a "
+     "redirect to another origin then."),
 )  # fmt: skip
 
 CREDENTIALS_FILE = (
     "Each line of the file that `CODEREPO_CREDENTIALS_FILE` names is `https://USER:TOKEN@HOST[:PORT][/PREFIX]`, as "
     "git-credential-store(1) writes it, or `https://HOST[:PORT][/PREFIX] USER @/path/to/token`, or a comment that "
-    "begins with `#`. Of several lines that fit, the longest prefix counts, and of equal ones the last. It is read "
+    "begins with `#`. Of several matching lines the longest prefix wins; of equal prefixes, the last line. It is read "
     "again at each use, since mounted secrets rotate.",
-    "A custom class gets all its secret options filled in: from the option or its reference, else by the origin that "
-    "its public options name, or that of the remote. The line `https://HOST[/PREFIX] OPTION @/path/to/secret` is for "
-    "one option; any other credential of that origin is for `token`, or for the first secret that the class declares. "
-    "Where its options name several origins, all of them must have that credential.",
-    "A line `{{NAME.KEY}} @/path/to/secret` says what that reference stands for. So a registration with `--token="
-    "{{NAME.KEY}}` works where there is no keyring; `secret set` then says which line to add.",
+    "The constructor of a custom class receives all its secret options: from the option or its reference, else a "
+    "credential of the origin that the public options name, or of the remote's origin. The line "
+    "`https://HOST[/PREFIX] OPTION @/path/to/secret` is for one option; any other credential of that origin is for "
+    "`token`, or for the first secret option that the class declares. If the options name several origins, each of "
+    "them must have that credential.",
+    "A line `{{NAME.KEY}} @/path/to/secret` gives the value of that reference. A registration with "
+    "`--token={{NAME.KEY}}` then works without a keyring; where there is none, `secret set` prints the line to add.",
 )
 
 TRAVELS = (
@@ -107,26 +108,26 @@ TRAVELS = (
     "the base does not have, more "
     "than `coderepo.overlayLimit`, a tracked path that cannot be read, a Git repository inside this one that is no "
     "submodule, and a Git LFS pointer whose contents are neither here nor known to be on the platform.",
-    "Refused as well: a path that still changes at the fifth attempt to read all of them, that is a FIFO or a socket "
-    "in a file's place, or whose name no runner writes. A partial clone asks no network: where contents would travel "
-    "that are not here, `git cat-file -e ID` fetches them. Paths marked assume-unchanged or skip-worktree are taken "
-    "as they lie on the disk, and so are twins that `core.ignoreCase` hides on a file system that has both. With "
-    "`core.fileMode=false` git looks at no execute bit: `status` names the files that a runner gets without it.",
-    "Whether a tracked file changed is git's word, by the user's own index: a shared mapping (mmap(2)) can be written "
-    "through without a change to the file's times, and a mapped file that `git status` calls clean is taken as it is "
-    "in the index. What git hashed for the last snapshot is hashed again unless everything that lstat(2) says of the "
-    "file is the same, its times are older than the clock's resolution, the index, attributes and settings are the "
-    "same, and nobody has the file open for writing (a read lease, on local Linux file systems).",
-    "Some content is not stored by Git, and a runner does not get it: files of git-annex, data that a `.dvc` file, a "
+    "Refused as well: a path that still changes at the fifth attempt to read the changed files, that is a FIFO or a "
+    "socket in a file's place, or whose name no runner writes. A partial clone asks no network: where contents would "
+    "travel that are not here, `git cat-file -e ID` fetches them. Paths marked assume-unchanged or skip-worktree are "
+    "taken as they lie on the disk, and so are twins that `core.ignoreCase` hides on a file system that has both. "
+    "With `core.fileMode=false` git looks at no execute bit: `status` names the files that a runner gets without it.",
+    "Git and your index decide whether a tracked file changed: a write through a shared mapping (mmap(2)) may leave "
+    "the file's times unchanged, and a mapped file that `git status` calls clean is taken from the index. A changed "
+    "file is not hashed again if lstat(2) returns the same facts as for the last snapshot, its times are older than "
+    "the clock's resolution, the index, attributes and settings are the same, and no process has the file open for "
+    "writing (a read lease, on local Linux file systems).",
+    "Git does not store some content, and a runner does not get it: git-annex files, data that a `.dvc` file, a "
     "`dvc.lock` or a checksum file describes, links out of the checkout or to ignored paths, and files that pass "
     "through a filter or an attribute configured outside the tree (`.git/info/attributes`, `core.attributesFile`, "
     "`filter.NAME.clean`). `status`, `run`, `snapshot` and the pre-run hook name such paths in a warning, and the "
-    "manifest lists them in `outside`. A `coderepo.scope` from the settings is named in the same way, and once per "
-    "checkout an untracked virtual environment, `node_modules` or dataset that would travel.",
-    "`status`, `run`, `snapshot` and the Python API, but not the hook, also look at what Python imports from other "
-    "places: through PYTHONPATH, `.pth` files, editable installs, packages installed from a directory, and links in "
-    "site-packages. Such checkouts are named, and stand in the manifest's `environment.imported` with remote, commit, "
-    "tree and whether they are dirty; a runner does not get them.",
+    "manifest lists them in `outside`. They also warn of a `coderepo.scope` from the settings and, once per checkout, "
+    "of an untracked virtual environment, `node_modules` or dataset that would travel.",
+    "`status`, `run`, `snapshot` and the Python API, but not the hook, also look for other places that Python imports "
+    "code from: PYTHONPATH, `.pth` files, editable installs, packages installed from a directory, and links in "
+    "site-packages. A warning names each such checkout, and the manifest lists it in `environment.imported` with its "
+    "remote, commit, tree and whether it is dirty; a runner does not get that code.",
     "With `--allow-unreproducible` such a run is recorded all the same, under its true tree id: the manifest says that "
     "nobody can get its code back, and why, and `fetch` and `verify` refuse it with that reason. A token does not "
     "travel even then: the whole overlay stays here. What is too large is hashed, and kept nowhere. Where the record "
@@ -209,31 +210,30 @@ TEAM = (
 )
 
 CACHE = (
-    "`exec`, `run --frozen` and `fetch --cache` keep trees in a cache, under their tree ids. It is the first of "
-    "`coderepo.cacheDir`, the user's cache directory and `git-coderepo-UID` in the directory for temporary files that "
-    "can be used: every directory on the way belongs to root or to the user, and others may write to it only if it "
-    "has the sticky bit. The user's part of it has mode 0700. Other users can neither read it nor put anything into "
-    "it; the shared store is what shares snapshots between users.",
-    "Nothing in the cache is believed. Whenever a tree is used, all of its files are hashed and compared with the tree "
-    "id that was recorded: files that were converted and files of Git LFS with the bytes that `fetch` would write "
-    "today, submodules with their own trees. `proof` in the receipt says what was hashed: `download`, `cache`, or the "
-    "`copy` that was made of it. So what an earlier job changed is found, although it had the same user id: pods that "
-    "share a volume can share a cache. What nothing here can prevent is a process of the same user that changes a file "
-    "between the proof and its use. `exec` looks at the tree again when its command has ended, names what was "
-    "changed, and adds `afterCommand` to `proof`. Where jobs must be protected from each other, give them different "
-    "users or different caches.",
-    "A command that runs in the cache cannot write to the tree. For root, whom modes do not stop, it is mounted "
-    "read-only in a mount namespace of the command's own, if the process has CAP_SYS_ADMIN; mounts that such a command "
-    "makes are not visible elsewhere. Without that capability root runs in a copy in the cache, whose path is printed. "
-    "The copy is removed when the command ends, unless something was written into it. `--copy DIR` names a place that "
-    "is not the cache's.",
-    "A tree that something wrote into is never used again, and never overwritten: it is renamed, a new one is fetched, "
-    "and `cache list` shows it with its path, size and age. Such trees and copies are kept until `cache prune`, or "
-    "for 30 days. When the file system is full, trees that were not used for longest are removed to make room.",
+    "`exec`, `run --frozen` and `fetch --cache` keep trees in a cache, under their tree ids. The cache is in the "
+    "first usable directory of `coderepo.cacheDir`, the user's cache directory and `git-coderepo-UID` in the "
+    "directory for temporary files. A directory is usable if it and all its parents belong to root or to the user, "
+    "and if others may write to them only with the sticky bit set. Each user has a part of their own with mode 0700, "
+    "which other users can neither read nor write. To share snapshots between users, use a shared store.",
+    "Contents of the cache are not trusted. Whenever a tree is used, all its files are hashed and compared with the "
+    "recorded tree id: converted files and Git LFS files with the bytes that `fetch` would write today, submodules "
+    "with their own trees. `proof` in the receipt says what was hashed: `download`, `cache`, or a `copy` of the "
+    "cached tree. Changes that an earlier job made are found even if it had the same user id, so pods that share a "
+    "volume can share a cache. A process of the same user that changes a file between verification and use cannot be "
+    "prevented. `exec` checks the tree again after its command has ended, names the changed files, and adds "
+    "`afterCommand` to `proof`. To protect jobs from each other, run them as different users or with different caches.",
+    "A command that runs in the cache cannot write to the tree. File modes do not stop root: if the process has "
+    "CAP_SYS_ADMIN, the tree is mounted read-only in a mount namespace of the command's own, and mounts that the "
+    "command makes are not visible elsewhere. Without that capability root's command runs in a copy in the cache, "
+    "whose path is printed. The copy is removed when the command ends, unless something was written into it. `--copy "
+    "DIR` runs the command in a copy outside the cache.",
+    "A modified tree is never used again, and never overwritten: it is renamed, the tree is fetched again, and `cache "
+    "list` shows the modified one with its path, size and age. Modified trees and copies are kept for 30 days, or "
+    "until `cache prune`. When the file system is full, the least recently used trees are removed to make room.",
     "The command's PYTHONPATH begins with the directory where the run was started and the root of the code. A "
-    "directory that contains a module with the name of one of Python's own is left out, with a warning, and so is one "
-    "with a colon in its path. PYTHONPYCACHEPREFIX, unless it is set, keeps Python from reading or writing bytecode "
-    "beside the code; set it to a directory of yours to keep compiled modules between runs.",
+    "directory that contains a module with the name of a standard module is left out, with a warning, and so is one "
+    "with a colon in its path. Unless PYTHONPYCACHEPREFIX is set already, `exec` sets it so that Python neither reads "
+    "nor writes bytecode beside the code; set it to a directory of yours to keep compiled modules between runs.",
 )
 
 UNTRUSTED = (
@@ -259,16 +259,16 @@ SETTINGS = (
      "given several times; the twin parts patterns by newlines."),
     ("onCommit", "remove|snapshot", "What the post-commit hook does with `current.json`: take it away, or write it "
      "anew. Read by `hooks install` (default `remove`)."),
-    ("allowSecret", "FINGERPRINT", "A line that looks like a token and is none may travel; the refusal prints the "
-     "fingerprint. A comment `coderepo:allow-secret` on the line does the same. In `.coderepo`, too; can be repeated."),
+    ("allowSecret", "FINGERPRINT", "A line that the token scan lets pass, by the fingerprint that the error prints. A "
+     "comment `coderepo:allow-secret` on the line does the same. Allowed in `.coderepo`; can be repeated."),
     ("secretScan", "BOOL", "Whether contents in the shape of a token stop a snapshot (default `true`)."),
     ("inlineLimit", "SIZE", "Up to which size an overlay stands in the manifest (default `64k`)."),
     ("overlayLimit", "SIZE", "Up to which size anything travels (default `100m`)."),
     ("cache", "BOOL", "Whether `fetch` keeps what it brings in the cache (default `false`); `exec` always does."),
     ("cacheDir", "DIR", "Where the cache is, if not in the user's cache directory; each user has a part of their own."),
-    ("cacheLimit", "SIZE", "How much the cache may take: whenever a tree comes, those that were not used for longest "
-     "are removed (default: no limit)."),
-    ("cacheTrust", "own", "No longer has any effect: only the user's own trees are used."),
+    ("cacheLimit", "SIZE", "The maximum size of the cache: when a tree is added, the least recently used ones are "
+     "removed (default: no limit)."),
+    ("cacheTrust", "own", "No longer has any effect: only your own trees are used. Any other value prints a warning."),
     ("publish", "never|ask|auto", "Whether a run is published when it is recorded (default `never`)."),
     ("store", "URL", "The shared store, which runners ask before the platform; see SHARED STORE."),
     ("publishLimit", "SIZE", "Up to which size what the base lacks is published (default `1g`)."),
@@ -308,8 +308,8 @@ HOST_RULE = (
 
 ENVIRONMENT = (
     ("CODEREPO_CREDENTIALS_FILE", "A file of credentials; see CREDENTIALS."),
-    ("CODEREPO_RECORD_DIR", "A directory for runs, overlays and objects, in the place of `.git/coderepo`: for a `.git` "
-     "that is read-only. Each repository has a directory of its own in it, where `current.json` lies, too."),
+    ("CODEREPO_RECORD_DIR", "A directory for runs, overlays, objects and `current.json`, instead of `.git/coderepo`: "
+     "use it if `.git` is read-only. Each repository has a subdirectory of its own."),
     ("CODEREPO_TOKEN", "A token, only together with `CODEREPO_TOKEN_ORIGIN`."),
     ("CODEREPO_TOKEN_FILE", "A file that holds the token, instead; read again at each use."),
     ("CODEREPO_TOKEN_ORIGIN", "What the token is for: `https://HOST[:PORT][/PREFIX]`."),
@@ -353,9 +353,9 @@ FILES = (
      "recorded."),
     (".git/coderepo/runs/index.sqlite", "An index of the record, made by its readers; it may be removed at any time."),
     (".git/coderepo/current.json", "The manifest of the work tree's last recorded run."),
-    (".git/coderepo/written/", "Notes of the manifests, overlays, receipts and fetched directories that were written "
-     "into the checkout. As long as they are untracked and unchanged they are no code, and `omitted` lists them as "
-     "`own-output`."),
+    (".git/coderepo/written/", "A list of the manifests, overlays, receipts and fetched directories that were written "
+     "into the checkout. While they are untracked and unchanged they are not part of the snapshot, and `omitted` "
+     "lists them as `own-output`."),
     ("DIR/.coderepo-*, .DIR.coderepo-*", "What a fetch has not proved yet; a later one takes away what a killed one "
      "left."),
 )  # fmt: skip

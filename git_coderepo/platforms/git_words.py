@@ -102,9 +102,7 @@ def explain(
         named, why = failed if failed is not None else (None, "it refuses the connection")
         return proxy_failed(place, named or proxy, why)
     if said(_UNKNOWN_NAME):
-        return HostUnreachable(
-            f"cannot reach {place}: unknown host name", hints=["check the spelling and at the network"]
-        )
+        return HostUnreachable(f"cannot reach {place}: unknown host name", hints=["check the spelling and the network"])
     if said(_CERTIFICATE) or said(_NO_AUTHORITIES):
         from git_coderepo.platforms.unreachable import CERTIFICATE_HINTS, CLOCK_HINTS
 

@@ -71,9 +71,7 @@ def unreachable(origin: Origin, error: Exception, proxy: str | None = None) -> H
     if caused_by(ssl.SSLError, urllib3.SSLError):
         return HostUnreachable(f"cannot reach {name}: no TLS connection", hints=["does it speak https at this port?"])
     if caused_by(urllib3.NameResolutionError, socket.gaierror):
-        return HostUnreachable(
-            f"cannot reach {name}: unknown host name", hints=["check the spelling and at the network"]
-        )
+        return HostUnreachable(f"cannot reach {name}: unknown host name", hints=["check the spelling and the network"])
     if caused_by(ConnectionRefusedError):
         return HostUnreachable(f"cannot reach {name}: connection refused", hints=["look at the host and the port"])
     # NewConnectionError is a ConnectTimeoutError by inheritance only.
