@@ -30,7 +30,7 @@ def group(context: typer.Context) -> None:
 def list_(as_json: Json = False) -> None:
     """List the trees in the cache, the one used last first.
 
-    Trees that a command wrote into are listed with what they take: they are kept for 30 days, and never used again.
+    Modified trees are listed, too, with their size: they are kept for 30 days, and never used again.
     """
     here = _cache()
     found = here.kept() if here is not None else []
@@ -52,7 +52,7 @@ def prune(
 ) -> None:
     """Remove trees from the cache, those unused longest first.
 
-    Those that a command wrote into go as well, with --older-than only when they are as old; a tree in use stays.
+    Modified trees are removed as well, with --older-than only if they are that old; a tree in use stays.
     """
     from git_coderepo.record.prune import required_age
     from git_coderepo.runner.cache_upkeep import prune_cache

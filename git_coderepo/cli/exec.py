@@ -58,7 +58,7 @@ def exec_(
     """Fetch the code of a run, and run a command in it.
 
     The code is kept in the cache, where the command may not write to it. The status is the command's; 125 where the
-    code could not be had: then nothing was started. 126 and 127 as env(1), 128+N for a signal.
+    code could not be fetched: then nothing was started. 126 and 127 as env(1), 128+N for a signal.
     """
     if command and command[0] == "--":
         command = command[1:]  # behind RUN it is left to us

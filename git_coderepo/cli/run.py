@@ -50,11 +50,11 @@ def run(
 ) -> None:
     """Record a run and start it; its status is the command's.
 
-    125 where it could not be recorded: then nothing was started. 126 and 127 as env(1), 128+N for a signal; 1 where the
+    125 where it could not be recorded: then nothing was started. 126 and 127 as env(1), 128+N for a signal; 1 if the
     command ended with 0 and a path that `--output` names does not exist.
 
-    The command receives every signal that can be caught, once. Where a file changes before the command starts, the
-    snapshot is taken again, four times at most; then nothing is started.
+    The command receives every signal that can be caught, once. If a file changes before the command starts, the
+    snapshot is taken again; after four attempts nothing is started.
     """
     from git_coderepo.git import Git
     from git_coderepo.record.imported import interpreter_of

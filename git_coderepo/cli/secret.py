@@ -54,9 +54,9 @@ def set_(
 
 @secret.command("list", cls=Verb)
 def list_(as_json: Json = False) -> None:
-    """List names and keys, but no values.
+    """List the names and keys of secrets, but no values.
 
-    Those in the keyring, and those in the file of credentials.
+    The secrets in the keyring and in the credentials file are listed.
     """
     from git_coderepo.git import Git
     from git_coderepo.registrations.secrets import list_secrets, secrets_in_file

@@ -33,8 +33,8 @@ def snapshot(
     """Print the run manifest of what would run now.
 
     No run is recorded. What is left out of the snapshot is named. With `-o` the code goes into the shared store, too,
-    where `coderepo.store` names one. FILE may be a symbolic link, which stays, or a FIFO, a device or `/dev/stdout`,
-    which is written to.
+    where `coderepo.store` names one. FILE may be a symbolic link, whose target is written, or a FIFO, a device or
+    `/dev/stdout`.
     """
     from git_coderepo.checkout.output_file import OutputFile
     from git_coderepo.cli.fetching import warn_unnoted

@@ -20,7 +20,7 @@ def validate(
 ) -> None:
     """Check whether run manifests and receipts are valid.
 
-    Every reason why one is not is listed; the first one where jsonschema is not installed.
+    Every reason why a file is not valid is listed; only the first reason if jsonschema is not installed.
     """
     from git_coderepo.manifest.validate import finds_every_reason, problems
 

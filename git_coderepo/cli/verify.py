@@ -45,7 +45,7 @@ def verify(
 ) -> None:
     """Check whether a directory is still the recorded tree.
 
-    The directory is hashed again. Changed, missing and added files are listed, and each of them makes the answer no:
+    The directory is hashed again. Changed, missing and added files are listed, and each of them is a failure:
     an added file can change what runs. Outputs that were recorded with the run are accepted.
     """
     from git_coderepo.git import Git
