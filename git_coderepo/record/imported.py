@@ -15,6 +15,7 @@ import re
 import shutil
 import sys
 import tempfile
+from site import getuserbase
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -92,7 +93,7 @@ def this_interpreter() -> Interpreter:
     written = dict(_python_path(os.environ, os.getcwd()))
     entries = tuple((entry, written.get(entry, via)) for entry, via in entries)
     sites = tuple(entry for entry, _ in entries if _is_site(entry))
-    return Interpreter(entries, sites, (sys.prefix, sys.base_prefix))
+    return Interpreter(entries, sites, (sys.prefix, sys.base_prefix, getuserbase()))
 
 
 def interpreter_of(environment: Mapping[str, str], directory: str, command: Sequence[bytes] | None) -> Interpreter:
@@ -109,10 +110,14 @@ def look_for_imports(snapshot: Snapshot, git: Git, interpreter: Interpreter) -> 
     recorded = {own, *(os.path.join(own, os.fsdecode(place).rstrip("/")) for place, _ in snapshots_in(snapshot))}
     sites = tuple(os.path.realpath(site) + os.sep for site in interpreter.sites)
     prefixes = tuple(os.path.realpath(prefix) + os.sep for prefix in interpreter.prefixes)
+    # A console script's own directory is the first that Python looks in; what stands there are programs.
+    scripts = {prefix + "bin" for prefix in prefixes}
     found: dict[str, str] = {}
     for path, via in (*interpreter.entries, *_installed(interpreter.sites)):
         real = os.path.realpath(path)
         if not os.path.exists(real) or (real + os.sep).startswith(sites) or _is_standard(real):
+            continue
+        if real in scripts and via == _LISTED:
             continue
         root = _checkout_of(real)
         if root in (own, None) and ((real + os.sep).startswith(prefixes) or (root is None and via == _LISTED)):

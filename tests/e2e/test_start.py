@@ -85,7 +85,8 @@ def test_the_version_loads_no_verb(place: World) -> None:
     modules, _ = loaded(place.runner.program.env, "--version")
     assert files_of_verbs(modules) == set()
     assert {name for name in modules if name.startswith("git_coderepo.")} == {
-        f"git_coderepo.{name}" for name in ("__main__", "cli", "cli.app", "cli.output", "cli.verbs", "errors", "trace")
+        f"git_coderepo.{name}"
+        for name in ("__main__", "cli", "cli.app", "cli.output", "cli.verbs", "errors", "question", "trace")
     }
     assert not modules & (NEVER | NETWORK)
 
