@@ -50,7 +50,7 @@ class Attributes:
         return any(level.rules for level in self._levels.values())
 
     def of(self, path: bytes) -> dict[bytes, Value]:
-        """The attributes of a file or link by their names; those that are not specified are absent.
+        """Return the attributes of a file or link by their names; those that are not specified are absent.
 
         Raises UnsafeTree where the patterns cost too much.
         """

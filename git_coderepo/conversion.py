@@ -93,7 +93,7 @@ class Conversion:
         return _contracted(contents) if self.ident else contents
 
     def has_other_ident(self, contents: bytes, id: str) -> bool:
-        """Whether a file has something else between the dollars of `$Id: …$` than the id (hex) of its blob.
+        """Return whether a file has something else between the dollars of `$Id: …$` than the id (hex) of its blob.
 
         git makes the same blob of it, but no checkout makes such a file. Raises as `checked_in`.
         """
@@ -104,7 +104,7 @@ class Conversion:
         return contents not in (blob, _expanded(blob, expansion), _expanded_in_passing(blob, expansion))
 
     def _normalised(self, contents: bytes) -> bytes:
-        """A file's contents as UTF-8 with the ends of lines that its blob has."""
+        """Return a file's contents as UTF-8 with the ends of lines that its blob has."""
         if self.encoding is not None and contents:
             contents = self.encoding.decoded(contents)
         if self.lines is not None and not (self.auto and _is_binary(contents)):

@@ -117,7 +117,7 @@ def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _current_run() -> ActiveRun | None:
-    """The run of this process around this code; there is none where nobody imported what begins one."""
+    """Return the run of this process around this code; None where the module that begins runs was not imported."""
     inprocess = sys.modules.get("git_coderepo.record.inprocess")
     return None if inprocess is None else inprocess.current_run()
 

@@ -211,7 +211,7 @@ def directory_trees(
 
 
 def one_tree_id(rows: Iterable[tuple[bytes, int, bytes]], object_format: str) -> ObjectId:
-    """The id of a single tree object from its own rows: (name, mode, raw id), directories (DIRECTORY) among them."""
+    """Return the id of a tree object from its own rows: (name, mode, raw id), directories (DIRECTORY) included."""
     # Git sorts a directory as if its name ended in a slash.
     ordered = sorted(rows, key=lambda row: row[0] + b"/" if row[1] == DIRECTORY else row[0])
     contents = b"".join([b"%o %b\0%b" % (mode, name, id) for name, mode, id in ordered])

@@ -151,7 +151,7 @@ def _over_network(transport: str, rest: str, separator: str) -> Parts:
 
 
 def _is_safe_user(user: str) -> bool:
-    """Whether ssh can be given the user name, and no shell would see more in it; `DOMAIN\\name` is one."""
+    """Return whether ssh can be given the user name, and no shell would see more in it; `DOMAIN\\name` is one."""
     if not user or user.startswith("-") or user.endswith("\\"):
         return False
     return _NOT_IN_USER.isdisjoint(user) and not any(char.isspace() for char in user)
@@ -313,7 +313,7 @@ def first_of(text: str, marks: str) -> int:
 
 
 def has_dot_segment(path: str) -> bool:
-    """Whether a server might read a segment of a URL's path as `.` or `..`, however it is written.
+    """Return whether a server might read a segment of a URL's path as `.` or `..`, however it is written.
 
     Servers, proxies and HTTP libraries remove dot segments (RFC 3986, 5.2.4) at different times: before or after they
     decode `%2e`, `%2f` and `%5c` (some of them twice), with `\\` read as `/`, without what follows a `;`, and with
@@ -383,7 +383,7 @@ def _without_marks(host: str, segments: list[str], web: bool) -> list[str]:
 
 
 def _without_page(host: str, segments: list[str]) -> list[str]:
-    """The names before those of a page that a browser shows."""
+    """Return the names before those of a page that a browser shows."""
     if host == "github.com":
         return segments[:2] if segments[2:3] and segments[2] in _GITHUB_PAGES else segments
     if host == "bitbucket.org":

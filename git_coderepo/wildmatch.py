@@ -108,7 +108,7 @@ class Pattern:
         self._automaton: _Automaton | None = None
 
     def matches(self, path: bytes, name: bytes, work: Work | None = None) -> bool:
-        """Whether a file's path from the root, below the pattern's directory, fits; `name` is its last part.
+        """Return whether a file's path from the root, below the pattern's directory, fits; `name` is its last part.
 
         `work` bounds what is done for many paths and patterns: it raises UnsafeTree.
         """

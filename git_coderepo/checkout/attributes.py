@@ -131,7 +131,7 @@ def gitlinks(listing: bytes) -> list[tuple[bytes, str]]:
 
 
 def alters_archive(contents: Iterable[bytes]) -> bool:
-    """Whether one of these `.gitattributes` files asks for something that could make an archive differ from its tree.
+    """Return whether one of these `.gitattributes` files could make an archive differ from its tree.
 
     A filter cannot: no platform has its command.
     """

@@ -114,7 +114,7 @@ class Found:
             raise self.changed_meanwhile(changed)
 
     def changed_meanwhile(self, paths: Iterable[bytes]) -> ChangedMeanwhile:
-        """The error that names the first of these paths."""
+        """Return the error that names the first of these paths."""
         first, *others = sorted(paths)
         hints = ["try again when nothing writes to it"]
         if any(change.untracked and change.path == first for change in self.changes):
@@ -125,7 +125,7 @@ class Found:
 
 
 def facts_of(facts: os.stat_result | None) -> bytes:
-    """All that lstat(2) says of a file, but for the time of the last access; b"" for one that is gone."""
+    """Return everything that lstat(2) returns for a file, except its access time; b"" for a missing file."""
     if facts is None:
         return b""
     return b"%o %d %d %d %d %d %d %d %d" % (
@@ -142,13 +142,13 @@ def _look(path: bytes) -> os.stat_result | None:
 
 
 def _is_older(facts: os.stat_result, moment: int) -> bool:
-    """Whether a write at `moment`, nanoseconds since 1970, or later must give the file other times."""
+    """Return whether a write at `moment` (nanoseconds since 1970) or later is sure to change the file's times."""
     resolution = TICK if facts.st_ctime_ns % _MILLISECOND else _COARSE
     return max(facts.st_mtime_ns, facts.st_ctime_ns) < moment - resolution
 
 
 def _is_free(path: bytes, facts: os.stat_result, known: dict[int, bool]) -> tuple[bool | None, bool]:
-    """Whether nobody has a regular file open for writing (None: the system cannot tell), and whether its times tell.
+    """Return whether no process has a file open for writing (None: unknown), and whether its times are reliable.
 
     `known` has the answer to the second question by device. The lease is held for the time between two system calls;
     a writer that opens the file just then waits for that long, and the signal that it causes is ignored.
@@ -181,7 +181,7 @@ def _is_free(path: bytes, facts: os.stat_result, known: dict[int, bool]) -> tupl
 
 
 def _file_system(descriptor: int) -> bytes:
-    """The kind of file system that an open file lies on, b"" where it cannot be told: proc(5), `mountinfo`."""
+    """Return the kind of file system that an open file lies on, b"" where it cannot be told: proc(5), `mountinfo`."""
     try:
         with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:
             mount = file.read().partition(b"mnt_id:")[2].split(None, 1)[0]

@@ -157,7 +157,7 @@ def entries_of(data: bytes, id_length: int) -> dict[bytes, bytes] | None:
 
 
 def _may_have_gitlinks(data: bytes, end: int) -> bool:
-    """Whether the mode of a submodule stands where that of an entry may."""
+    """Return whether the mode of a submodule stands where that of an entry may."""
     return next(_with_mode(data, GITLINK, end), None) is not None
 
 

@@ -191,7 +191,7 @@ def stand_inside(layout: Layout, git: Git) -> None:
 
 
 def pinned(git: Git, layout: Layout) -> Git:
-    """The same git, which finds this repository from the root of the work tree as well.
+    """Return a git that also finds this repository from the root of the work tree.
 
     A root without a `.git` of this repository, as `core.worktree` allows, can lie in another repository.
     """
@@ -218,7 +218,7 @@ def _refuse_outside(here: bytes, layout: Layout, environment: Mapping[str, str])
 
 
 def _below(place: bytes, root: bytes) -> bytes | None:
-    """The path of `place` below `root`, b"" or ending in `/`; None where it lies elsewhere."""
+    """Return the path of `place` below `root`, b"" or ending in `/`; None where it lies elsewhere."""
     try:
         wanted = os.stat(root)
     except OSError:
@@ -237,12 +237,12 @@ def _below(place: bytes, root: bytes) -> bytes | None:
 
 
 def _is_above(root: bytes, place: bytes) -> bool:
-    """Whether `place` lies below `root`, and is not `root` itself."""
+    """Return whether `place` lies below `root`, and is not `root` itself."""
     return bool(_below(os.path.realpath(place), root))
 
 
 def _nearest_repository(place: bytes) -> bytes | None:
-    """The nearest directory, from `place` upwards, whose `.git` is one that Git would use."""
+    """Return the nearest directory, from `place` upwards, whose `.git` is one that Git would use."""
     while True:
         found = place.rstrip(b"/") + b"/.git"
         if os.path.isfile(found) or all(os.path.exists(found + name) for name in (b"/HEAD", b"/objects", b"/refs")):
@@ -253,7 +253,7 @@ def _nearest_repository(place: bytes) -> bytes | None:
 
 
 def _leads_to(dot_git: bytes, git_dir: bytes) -> bool:
-    """Whether a `.git` is this directory, or a file that leads there (gitrepository-layout(5))."""
+    """Return whether a `.git` is this directory, or a file that leads there (gitrepository-layout(5))."""
     try:
         if os.path.isfile(dot_git):
             with open(dot_git, "rb") as file:

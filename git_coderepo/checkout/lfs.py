@@ -203,7 +203,7 @@ def find_unpushed(
 
 
 def pack(objects: Sequence[Unpushed], screen: Callable[[bytes, Iterable[bytes]], Iterable[bytes]]) -> LfsObjects:
-    """The objects in a tar; `screen` gets each one's path and contents in pieces, and gives those back.
+    """Return the objects in a tar; `screen` gets each one's path and contents in pieces, and gives those back.
 
     Raises NotReproducible where one is not what its name says.
     """

@@ -90,7 +90,7 @@ def build_overlay(
     screen: Callable[[bytes, Iterable[bytes]], Iterable[bytes]],
     write: Callable[[bytes], object] | None = None,
 ) -> Overlay:
-    """The overlay of these differences; `screen` gets each path and its contents in pieces, and gives those back.
+    """Return the overlay of these differences; `screen` receives and returns each path's contents in pieces.
 
     With `write`, which takes the gzip in pieces, the overlay has no `data`.
     """
@@ -109,7 +109,7 @@ def build_overlay(
 
 
 def _read(source: BinaryIO, size: int) -> Iterator[bytes]:
-    """The contents of a blob in pieces."""
+    """Yield the contents of a blob in pieces."""
     while size:
         piece = source.read(min(size, _PIECE))
         if not piece:
@@ -208,7 +208,7 @@ def _deflate(level: int) -> zlib._Compress:
 
 
 def _gets_smaller(piece: bytes | memoryview) -> bool:
-    """Whether samples of a piece get smaller by a twentieth; what is packed already, or random, does not."""
+    """Return whether samples of a piece get smaller by a twentieth; what is packed already, or random, does not."""
     import zlib
 
     step = (len(piece) - _SAMPLE) // 2

@@ -107,14 +107,14 @@ class Notes:
         return os.access(folder, os.W_OK | os.X_OK)
 
     def names(self) -> list[bytes]:
-        """The names of all notes."""
+        """Return the names of all notes."""
         try:
             return [name for name in os.listdir(self._folder) if _is_name(name)]
         except FileNotFoundError:
             return []
 
     def load(self, name: bytes) -> Note | None:
-        """A note; None where it is gone or damaged."""
+        """Return a note; None where it is gone or damaged."""
         try:
             with open(self._folder + b"/" + name, "rb") as file:
                 return Note.parse(file.read())
@@ -165,7 +165,7 @@ class Notes:
 
 
 def notes_for(path: bytes, layout: Layout | None = None) -> Notes | None:
-    """The notes of the checkout in which an absolute path without links lies; None where it lies in none.
+    """Return the notes of the checkout in which an absolute path without links lies; None where it lies in none.
 
     `layout` is a checkout that is known already; of any other one git is asked.
     """
@@ -182,7 +182,7 @@ def notes_for(path: bytes, layout: Layout | None = None) -> Notes | None:
 
 
 def _asked(folder: bytes, path: bytes) -> Notes | None:
-    """The notes of the checkout that git finds in a folder; None where git finds, or trusts, none there."""
+    """Return the notes of the checkout that git finds in a folder; None where git finds, or trusts, none there."""
     from git_coderepo.errors import GitNotFound
     from git_coderepo.git import Git
 
@@ -381,13 +381,13 @@ class _Search:
         return self._loaded[name]
 
     def _inside(self, place: bytes) -> set[bytes]:
-        """The untracked paths that are an output's, if it lies at that place."""
+        """Return the untracked paths that belong to an output at that place."""
         if place in self._untracked:
             return {place}
         return {path for path in self._untracked if path.startswith(place + b"/")}
 
     def _take(self, name: bytes, note: Note, place: bytes) -> bool:
-        """Whether a note holds of what lies at a place; then that is ours."""
+        """Return whether the files at a place are still those of a note, and so our own."""
         inside = self._inside(place)
         if not inside <= {place + b"/" + row.path if row.path else place for row in note.rows}:
             return False
@@ -429,7 +429,7 @@ class _Search:
 
 
 def _is_name(name: bytes) -> bool:
-    """Whether a file is a note, and not one that is half-written."""
+    """Return whether a file is a note, and not one that is half-written."""
     size, _, rest = name.partition(b"-")
     return size.isdigit() and len(rest) == 73 and not rest.replace(b"-", b"", 1).strip(b"0123456789abcdef")
 
@@ -458,7 +458,7 @@ def _times(facts: os.stat_result) -> tuple[int, int, int]:
 
 
 def _digest(path: bytes, facts: os.stat_result) -> bytes:
-    """The sha256 in hex of a file's contents, or of where a link leads. Raises OSError."""
+    """Return the sha256 in hex of a file's contents, or of where a link leads. Raises OSError."""
     from hashlib import sha256
 
     if stat.S_ISLNK(facts.st_mode):

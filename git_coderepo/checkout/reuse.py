@@ -91,7 +91,7 @@ class Reuse:
 
 
 def _start() -> bytes:
-    """When this machine was started, by its clock of today, in nanoseconds since 1970; b"" where that is not known.
+    """Return when this machine was started, in nanoseconds since 1970; b"" where that is not known.
 
     It differs after the clock was set, and after a restart.
     """
@@ -105,7 +105,7 @@ def _is_of_this_start(start: bytes) -> bool:
 
 
 def _read(path: bytes) -> list[bytes] | None:
-    """The parts of the file at `path`; None where there is none, or a damaged one. Raises OSError."""
+    """Return the parts of the file at `path`; None where there is none, or a damaged one. Raises OSError."""
     try:
         with open(path, "rb") as file:
             data = file.read()
@@ -142,7 +142,7 @@ def _write(path: bytes, parts: Sequence[bytes]) -> None:
 
 
 def conditions(layout: Layout, settings: Settings, folders: Iterable[bytes]) -> bytes | None:
-    """All that decides what git stores of the files in these folders, beside the files; None where nobody knows."""
+    """Return everything but the files that decides what git stores of these folders; None where that is unknown."""
     environment = settings.environment
     # Attributes of a tree (git 2.43) may be those of a branch, which moves.
     if environment.get("GIT_ATTR_SOURCE") or settings.value("attr", "tree"):
@@ -162,7 +162,7 @@ def conditions(layout: Layout, settings: Settings, folders: Iterable[bytes]) -> 
 
 
 def _identity(layout: Layout) -> bytes | None:
-    """Which index the user's is: its size and checksum. With `index.skipHash` it has none, and is hashed here.
+    """Return the size and checksum of the user's index. With `index.skipHash` it has no checksum, and is hashed here.
 
     It decides too: with `text=auto` a file keeps the line ends that its entry's blob has, and with core.fileMode=false
     the mode of its entry.
@@ -184,7 +184,7 @@ def _identity(layout: Layout) -> bytes | None:
 
 
 def _attributes(layout: Layout, settings: Settings, folders: Iterable[bytes]) -> list[bytes] | None:
-    """Every attributes file that counts in these folders: its path, then its contents; None where that is not known.
+    """Return path and contents of each attributes file that counts in these folders; None where that is unknown.
 
     https://git-scm.com/docs/gitattributes#_description. Where a folder has no file git reads the index's, which is the
     same one.

@@ -117,7 +117,7 @@ def start_status(git: Git, pathspecs: Sequence[bytes] = (), *, asked: Asked | No
 
 
 def read_status(process: Process, git: Git | None = None) -> Status:
-    """The answer; raises GitFailed or NotACheckout, and NotReproducible for what git could not look at.
+    """Return the answer; raises GitFailed or NotACheckout, and NotReproducible for what git could not look at.
 
     `git` is asked which submodule is broken.
     """

@@ -78,7 +78,7 @@ class Store:
         write_whole(alternates, wanted)
 
     def has_trees(self, contents: Iterable[bytes]) -> bool:
-        """Whether tree objects of these contents (without header) are here, each a loose object of its own.
+        """Return whether tree objects of these contents (without header) are here, each a loose object of its own.
 
         What they name was written before them. A damaged one is moved aside: git would not write it again.
         """
@@ -118,7 +118,7 @@ class Store:
         self._whole.add(path)
 
     def is_whole(self, path: bytes, sha256: str) -> bool:
-        """Whether a file is there and has this digest; it is read once for each `Store`. Raises OSError."""
+        """Return whether a file is there and has this digest; it is read once for each `Store`. Raises OSError."""
         if path not in self._whole:
             import hashlib
 
@@ -197,7 +197,7 @@ def quoted_path(path: bytes) -> bytes:
 
 
 def pieces_of(contents: bytes | memoryview) -> Iterator[memoryview]:
-    """The contents piece by piece; of a mapped file no more than one of them stays in memory."""
+    """Yield the contents piece by piece; of a mapped file no more than one of them stays in memory."""
     view = memoryview(contents)
     forget = getattr(view.obj, "madvise", None)
     for at in range(0, len(view), _PIECE):

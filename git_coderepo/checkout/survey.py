@@ -101,7 +101,7 @@ class Surveying:
         self._walk: Process | Walk | None = None
 
     def locate(self) -> Layout:
-        """Where this is, as soon as git has said that; what lies there is asked for next.
+        """Return where this is, as soon as git has said that; what lies there is asked for next.
 
         Raises NotACheckout, and NotReproducible where this place is outside the work tree.
         """

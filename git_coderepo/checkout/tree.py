@@ -185,7 +185,7 @@ class PrivateIndex:
         return sorted(path for path in output.split(b"\0") if path)
 
     def others(self) -> list[bytes]:
-        """The paths on the disk that it does not hold and that are not ignored, raw; a repository ends in `/`.
+        """Return the paths on the disk that it does not hold and that are not ignored, raw; a repository ends in `/`.
 
         Raises GitFailed, and CodeRepoError for a directory that cannot be read.
         """

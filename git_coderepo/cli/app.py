@@ -117,7 +117,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _passed_through() -> int | None:
-    """The status of the command that `run` or `exec` ran to its end; None where there was none."""
+    """Return the status of the command that `run` or `exec` ran to its end; None where there was none."""
     process = sys.modules.get("git_coderepo.record.process")
     return None if process is None else process.command_status()
 

@@ -131,7 +131,7 @@ def exec_(
 
 
 def _write_again(made: Receipt, file: OutputFile, *, changed: bool) -> None:
-    """Add to the receipt how the tree was found after the command, whose status is what counts now."""
+    """Add to the receipt whether the command changed the tree; an error is only a warning by now."""
     assert made.proof is not None
     proof = made.proof._replace(after_command="changed" if changed else "unchanged")
     try:

@@ -113,7 +113,7 @@ def _place(git: Git, name: str | None, host: str | None) -> _Place:
 
 
 def _with_token(source: CodeSource, origin: Origin, secret: Secret) -> BaseCodeRepository:
-    """The code repository with the token that was just given, and no other credential for its origin."""
+    """Return the code repository with the token that was just given, and no other credential for its origin."""
     from git_coderepo.registrations.credentials.option import OptionCredentials
     from git_coderepo.registrations.custom_secrets import secret_options
 

@@ -39,7 +39,7 @@ def warn(text: str) -> None:
 
 
 def say_if_possible(text: str) -> None:
-    """A line that must not change what is done: a command starts, and its status counts, where nobody can read it."""
+    """Print a line if standard error is writable; the command runs, and its status counts, even if it is not."""
     try:
         say(text)
     except (OSError, ValueError, AttributeError):
@@ -48,7 +48,7 @@ def say_if_possible(text: str) -> None:
 
 
 def warn_afterwards(text: str) -> None:
-    """A warning after a command has run; see `say_if_possible`."""
+    """Print a warning after a command has run; see `say_if_possible`."""
     say_if_possible(f"warning: {redact(text)}")
 
 

@@ -229,7 +229,7 @@ class BaseCodeRepository(ABC):
         return None
 
     def describe_tree(self, commit: ObjectId, path: bytes) -> CommitTree | None:
-        """The tree of a commit, or of one directory of it, by the platform's answer; None: this platform does not tell.
+        """Return the tree of a commit, or of a directory in it, by the platform's API; None where it has none.
 
         Raises CommitMissing, CodeRepoError where the commit has no such directory, UnexpectedAnswer where the answer is
         cut off or contradicts itself.
@@ -237,18 +237,18 @@ class BaseCodeRepository(ABC):
         return None
 
     def read_file(self, commit: ObjectId, path: str) -> bytes | None:
-        """The contents of a small file of a commit by the platform's API; None: there is none, or no such API."""
+        """Return the contents of a small file of a commit; None where there is no such file, or no such API."""
         return None
 
     def resolve(self, revision: str) -> ObjectId | None:
-        """The commit that a branch, a tag or the beginning of an id names; None: it names none, or no API tells.
+        """Return the commit that a branch, a tag or the beginning of an id names; None where no API knows one.
 
         Raises PlatformErrors.
         """
         return None
 
     def tree_entries(self, tree: ObjectId) -> Mapping[bytes, tuple[int, bytes]] | None:
-        """(mode, raw id) by the names in one directory, given by its tree's id; None: this platform does not tell."""
+        """Return (mode, raw id) by the names in a directory, given by its tree id; None where no API knows them."""
         return None
 
     def has_commit(self, commit: ObjectId) -> bool | None:

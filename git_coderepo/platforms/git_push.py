@@ -61,7 +61,7 @@ def push(repository: BaseCodeRepository, git: Git, refspec: str) -> None:
 
 
 def _users_road(repository: BaseCodeRepository, git: Git, url: RemoteURL) -> Road:
-    """The user's own git: through their remote, where a push to it reaches the repository, else by the URL."""
+    """Return the user's own git: through their remote, where a push to it reaches the repository, else by the URL."""
     own = repository.users_remote
     to = pushed_to(repository, own, git) if own is not None else None
     if own is None or to is None:
@@ -79,7 +79,7 @@ def _users_road(repository: BaseCodeRepository, git: Git, url: RemoteURL) -> Roa
 
 
 def _is_tracked(git: Git, name: str) -> bool:
-    """Whether the remote's refspecs give our references a tracking reference."""
+    """Return whether the remote's refspecs give our references a tracking reference."""
     refspecs = git.start("config", "--null", "--get-all", f"remote.{name}.fetch").finish().stdout.split(b"\0")
     sources = (each.lstrip(b"+").partition(b":")[0].partition(b"*") for each in refspecs)
     return any(star and NAMESPACE.encode().startswith(before) for before, star, _ in sources)

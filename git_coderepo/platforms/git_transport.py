@@ -152,7 +152,7 @@ def prepared(
 
 
 def _bound_path(url: RemoteURL, credential: Credential) -> str:
-    """The path, percent-encoded, below which git may use the credential: a redirect may lead out of it.
+    """Return the path, percent-encoded, below which git may use the credential: a redirect may lead out of it.
 
     git matches whole names, so that `/acme/widgets` would not hold for `/acme/widgets.git`.
     """
@@ -249,7 +249,7 @@ class Road:
             seen.add(word)
 
     def proxy(self, stderr: bytes) -> str | None:
-        """`HOST:PORT` of the proxy that git asks, where its words are about one; None where none is known."""
+        """Return `HOST:PORT` of the proxy that git asks, where its words are about one; None where none is known."""
         if b"proxy" not in stderr.lower() and b"tunnel" not in stderr.lower():
             return None
         from git_coderepo.platforms.unreachable import proxy_shown
@@ -264,7 +264,7 @@ class Road:
         return proxy_shown(next((self.git.environment[name] for name in names if self.git.environment.get(name)), None))
 
     def _redirection(self, words: Sequence[str], stdin: bytes | None, before: Sequence[str]) -> RemoteURL | None:
-        """Where the server sends git, which does not say so itself but in the trace of what it receives."""
+        """Return where the server sends git, which does not say so itself but in the trace of what it receives."""
         from urllib.parse import urljoin
 
         traced = self.git.with_environment(GIT_TRACE_CURL="2", GIT_TRACE_CURL_NO_DATA="1")
@@ -285,7 +285,7 @@ def _is_redirected(stderr: bytes) -> bool:
 
 
 def roads(repository: BaseCodeRepository, git: Git, command: str) -> Iterator[Road]:
-    """The ways for the git command `command`, the one to try first first.
+    """Yield the ways for the git command `command`, in the order in which to try them.
 
     Where the user's own git reaches the repository that is the last of them: before it comes, over https, a credential
     that is kept for the platform elsewhere than with git. `git` stands in the repository into which it fetches.
@@ -309,7 +309,7 @@ def roads(repository: BaseCodeRepository, git: Git, command: str) -> Iterator[Ro
 
 
 def own_road(own: UsersRemote, into: Git | None, allowed: frozenset[str] | None) -> Road:
-    """The user's own git in the user's own repository; what it fetches goes into the repository that `into` stands in.
+    """Return the user's own git in the user's own repository; it fetches into the repository of `into`.
 
     `allowed` are the protocols on a runner, None for what the user's git allows.
     """
@@ -357,7 +357,7 @@ def ask(repository: BaseCodeRepository, git: Git, *arguments: str, stdin: bytes 
 
 
 def _fitting(road: Road, arguments: tuple[str, ...]) -> tuple[str, ...]:
-    """The arguments, with what keeps the configuration of a remote that is named from changing what is fetched."""
+    """Return the arguments, and those that keep the remote's configuration from changing what is fetched."""
     if arguments[0] != "fetch" or not road.is_own:
         return arguments
     return ("fetch", "--refmap=", "--no-prune", *arguments[1:])
@@ -462,7 +462,7 @@ def check_access(repository: BaseCodeRepository, git: Git | None = None) -> None
 
 
 def check_own_access(repository: BaseCodeRepository, own: UsersRemote) -> None:
-    """Whether the user's own git reaches the repository; raises what `explain` says."""
+    """Check that the user's own git reaches the repository; raises what `explain` returns."""
     road = own_road(own, None, repository.protocols)
     _ask_by(road, repository, "ls-remote", "--quiet", "--", "{url}", "HEAD", stdin=None)
 

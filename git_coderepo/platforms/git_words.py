@@ -184,7 +184,7 @@ def explain(
 
 
 def _failed_proxy(words: str, url: RemoteURL) -> tuple[str | None, str] | None:
-    """(`HOST:PORT`, why) of a proxy that could not be used, in curl's words; None where there was none.
+    """Return (`HOST:PORT`, why) of a proxy that could not be used, in curl's words; None where there was none.
 
     curl does not say that it is a proxy to which it cannot connect: it is one where it is not the server itself.
     """

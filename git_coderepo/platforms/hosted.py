@@ -85,7 +85,7 @@ class Site:
 
 
 def object_id(value: object, response: Response) -> ObjectId:
-    """An id in an answer. Raises UnexpectedAnswer."""
+    """Return an id in an answer. Raises UnexpectedAnswer."""
     try:
         return ObjectId(value if isinstance(value, str) else "")
     except CodeRepoError:
@@ -93,7 +93,7 @@ def object_id(value: object, response: Response) -> ObjectId:
 
 
 def listed_rows(rows: object, response: Response, id_key: str) -> list[tuple[bytes, int, bytes]]:
-    """(path, mode, raw id) of the rows of a tree in an answer. Raises UnexpectedAnswer."""
+    """Return (path, mode, raw id) of the rows of a tree in an answer. Raises UnexpectedAnswer."""
     found = []
     malformed = UnexpectedAnswer(f"'{response.origin}' returned a malformed listing of a tree")
     if not isinstance(rows, list):
@@ -109,7 +109,7 @@ def listed_rows(rows: object, response: Response, id_key: str) -> list[tuple[byt
 
 
 def no_directory(commit: ObjectId, path: bytes) -> CodeRepoError:
-    """The error for a directory that a commit does not have."""
+    """Return the error for a directory that a commit does not have."""
     return CodeRepoError(
         f"the commit {commit} has no directory '{os.fsdecode(path)}'",
         hints=["give the path from the root of the repository, without a leading '/'"],
@@ -305,14 +305,14 @@ class HostedRepository(BaseCodeRepository):
         raise self.refusal(response)
 
     def answer_about(self, commit: ObjectId, url: str) -> Response:
-        """The answer, of status 200, to a GET of a URL about a commit. Raises CommitMissing, PlatformErrors."""
+        """Return the answer, of status 200, to a GET of a URL about a commit. Raises CommitMissing, PlatformErrors."""
         response = self.get(url)
         if response.status == 200:
             return response
         raise self.missing(commit, response) if response.status in self.commit_missing else self.refusal(response)
 
     def file_contents(self, url: str) -> bytes | None:
-        """The contents of a file that an API answers in base64 (GitHub's and GitLab's form); None for 404."""
+        """Return the contents of a file that an API answers in base64 (GitHub's and GitLab's form); None for 404."""
         from base64 import b64decode
 
         response = self.get(url)
@@ -331,7 +331,7 @@ class HostedRepository(BaseCodeRepository):
             raise UnexpectedAnswer(f"'{response.origin}' returned invalid base64") from None
 
     def revision(self, url: str, key: str) -> ObjectId | None:
-        """The commit id under `key` of the answer to a GET of a URL that names a revision; None for no such one."""
+        """Return the commit id under `key` in the answer for the URL of a revision; None where it does not exist."""
         response = self.get(url)
         if response.status in self.commit_missing:
             response.close()
@@ -378,7 +378,7 @@ class HostedRepository(BaseCodeRepository):
         return quoted(self.credential_path()) if url_path == mine or url_path.startswith(f"{mine}/") else "/"
 
     def has_usual_api(self) -> bool:
-        """Whether its API is where this kind of platform has it on every host."""
+        """Return whether its API is where this kind of platform has it on every host."""
         return False
 
     def close(self) -> None:

@@ -283,7 +283,7 @@ class Http:
         return None, None
 
     def _looked_up(self, origin: Origin, url: str) -> str:
-        """The path that a credential's prefix is held against; `/`, which only credentials without one fit."""
+        """Return the path that a credential's prefix is held against; `/`, which only credentials without one fit."""
         from urllib.parse import unquote, urlsplit
 
         from git_coderepo.urltext import has_dot_segment
@@ -351,7 +351,7 @@ def _new_session(contexts: Contexts) -> requests.Session:
 
 
 def _is_plain(url: str) -> bool:
-    """Whether every server and library sees the same path in a URL, or in a reference relative to one."""
+    """Return whether every server and library sees the same path in a URL, or in a reference relative to one."""
     from git_coderepo.urltext import first_of, has_dot_segment
 
     path = url[: first_of(url, "?#")]

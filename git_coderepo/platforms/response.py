@@ -54,7 +54,7 @@ class Response:
         return value
 
     def rows(self) -> list[dict[str, object]]:
-        """The list of objects in the body; raises as `json`."""
+        """Return the list of objects in the body; raises as `json`."""
         value = self._value()
         if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
             raise UnexpectedAnswer(f"'{self.origin}' answered with JSON that its API does not describe")

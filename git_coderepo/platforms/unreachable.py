@@ -16,7 +16,7 @@ _TIMES = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
 
 
 def proxy_failed(place: str, proxy: str | None, why: str) -> HostUnreachable:
-    """The error for `place` (quoted), which `proxy` (`HOST:PORT`, None where it is not known) does not let one reach.
+    """Return the error for `place` (quoted), which `proxy` (`HOST:PORT`, None: unknown) does not connect to.
 
     `why` is a status of the proxy's answer in digits, or says it in words.
     """
@@ -31,13 +31,13 @@ def proxy_failed(place: str, proxy: str | None, why: str) -> HostUnreachable:
 
 
 def proxy_shown(url: str | None) -> str | None:
-    """`HOST:PORT` of a proxy's URL, without the user name and the password that may stand in it."""
+    """Return `HOST:PORT` of a proxy's URL, without the user name and the password that may stand in it."""
     authority = (url or "").rpartition("://")[2].partition("/")[0].rpartition("@")[2]
     return authority or None
 
 
 def unreachable(origin: Origin, error: Exception, proxy: str | None = None) -> HostUnreachable | UnexpectedAnswer:
-    """Why there was no answer, in words: unknown name, refused, timed out, a certificate that does not verify.
+    """Return why there was no answer, in words: unknown name, refused, timed out, a certificate that does not verify.
 
     `proxy` is the URL of the proxy that was asked.
     """
@@ -86,7 +86,7 @@ def unreachable(origin: Origin, error: Exception, proxy: str | None = None) -> H
 
 
 def _proxy_said(causes: list[BaseException]) -> str:
-    """What was wrong with a proxy: its status in digits, or words."""
+    """Return what was wrong with a proxy: its status in digits, or words."""
     import socket
 
     import urllib3.exceptions as urllib3

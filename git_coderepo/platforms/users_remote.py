@@ -134,7 +134,7 @@ def pushed_to(repository: BaseCodeRepository, own: UsersRemote, git: Git) -> Use
 
 
 def _files(git: Git, git_dir: str | None = None) -> list[bytes]:
-    """The files from which git reads its configuration, in order; of what stands in them only the names are listed."""
+    """Return the files from which git reads its configuration, in order; only names are listed, never values."""
     settings = (f"--git-dir={git_dir}",) if git_dir is not None else ()
     fields = git.run(*settings, "config", "--list", "--null", "--show-origin", "--name-only").split(b"\0")
     paths = (origin.removeprefix(b"file:") for origin in fields[0:-1:2] if origin.startswith(b"file:"))

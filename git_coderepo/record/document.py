@@ -157,7 +157,7 @@ def _refuse_line(what: str, text: str | None, most: int) -> None:
 
 
 def _no_line(text: str, most: int) -> str | None:
-    """Why a text is not a line as the schema has it; None where it is one."""
+    """Return why a text is not a line as the schema has it; None where it is one."""
     if not text:
         return "it is empty"
     if len(text) > most:

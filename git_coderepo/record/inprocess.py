@@ -53,7 +53,7 @@ class _Environment:
             self._tell()
 
     def around(self, run: ActiveRun | None) -> dict[str, str]:
-        """The environment of what is started in a run; None: in the process itself, whatever runs go on in it."""
+        """Return the environment for processes started in a run; None: for the process outside of its runs."""
         with self.lock:
             found: dict[str, str | None] = dict(os.environ)
             if self._open:
@@ -76,7 +76,7 @@ _current: ContextVar[ActiveRun | None] = ContextVar("git_coderepo_run", default=
 
 
 def current_run() -> ActiveRun | None:
-    """The innermost run that goes on around this code: of this thread, or of this asyncio task and what made it."""
+    """Return the innermost run around this code: of this thread, or of this asyncio task and its creator."""
     run = _current.get()
     while run is not None and run.has_ended:
         run = run.outer
@@ -144,7 +144,7 @@ class ActiveRun:
         return _environment.around(self)
 
     def is_within(self, other: ActiveRun) -> bool:
-        """Whether this run was started in another one, or is it."""
+        """Return whether this run was started in `other`, or is `other`."""
         run: ActiveRun | None = self
         while run is not None and run is not other:
             run = run.outer
@@ -168,7 +168,7 @@ class ActiveRun:
         self._outputs += [os.path.abspath(os.fsencode(path)) for path in paths]
 
     def _named_outputs(self) -> list[tuple[bytes, bytes]]:
-        """(path to record, path to read) of each output: seen from where the run was started, where it lies below."""
+        """Return (path to record, path to read) of each output, relative to the run's start directory if below it."""
         start = os.fsencode(self.directory or "/")
         found: dict[bytes, bytes] = {}
         for path in self._outputs:

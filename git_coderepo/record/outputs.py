@@ -116,7 +116,7 @@ def without_outputs(snapshot: Snapshot, edited: Iterable[bytes], declared: Seque
 
 
 def _files(path: bytes) -> Iterator[bytes]:
-    """A file, or every file below a folder, in the order of their names."""
+    """Yield a file, or every file below a folder, in the order of their names."""
     if not os.path.isdir(path):
         yield path
         return
@@ -143,7 +143,7 @@ def _facts(path: bytes) -> tuple[int, ...] | None:
 
 
 def _digest(path: bytes) -> tuple[str, int]:
-    """(sha256 in hex, size) of a file. Raises OSError."""
+    """Return (sha256 in hex, size) of a file. Raises OSError."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):

@@ -52,13 +52,13 @@ class _Command:
 
 
 def command_status() -> int | None:
-    """The status of the command that this process ran, which is the process's own from then on; None without one."""
+    """Return the status of the command that this process ran, and that it ends with; None without a command."""
     return _Command.status
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """A block, after the command ended, that SIGINT, SIGQUIT, SIGTERM or SIGHUP ends by Interrupted.
+    """Raise Interrupted in a block, after the command ended, for SIGINT, SIGQUIT, SIGTERM or SIGHUP.
 
     Elsewhere they are ignored then: only the command's status is left to pass on.
     """
@@ -122,7 +122,7 @@ def execute(
 
 
 def _note(number: int, frame: FrameType | None) -> None:
-    """The number itself goes to the wakeup descriptor."""
+    """Ignore the call: the signal's number goes to the wakeup descriptor."""
     if _Command.interruptible and number in _ENDING:
         raise Interrupted
 
@@ -173,7 +173,7 @@ class _GroupWitness:
             os.close(back)
 
     def has_received(self, number: int) -> bool:
-        """Whether a signal was sent to the whole group."""
+        """Return whether a signal was sent to the whole group."""
         if self._pid:
             try:
                 os.write(self._ask, bytes((number,)))

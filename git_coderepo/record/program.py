@@ -19,7 +19,7 @@ _said: set[str] = set()
 
 
 def in_notebook() -> bool:
-    """Whether a notebook's kernel runs this process; that a library imported one means nothing."""
+    """Return whether a notebook's kernel runs this process; that a library imported one means nothing."""
     ipython = sys.modules.get("IPython")
     if ipython is None:
         return "ipykernel" in sys.modules
@@ -28,7 +28,7 @@ def in_notebook() -> bool:
 
 
 def program_file() -> str | None:
-    """The absolute path of the program's file, a zip file included; None in a notebook and where there is no file."""
+    """Return the absolute path of the program's file, or zip file; None in a notebook and without a file."""
     name = getattr(sys.modules.get("__main__"), "__file__", None)
     if not isinstance(name, str) or in_notebook():
         return None
@@ -39,7 +39,7 @@ def program_file() -> str | None:
 
 
 def run_directory(say: Callable[[str], None]) -> str:
-    """The directory whose checkout a run of this process records, where the caller named none.
+    """Return the directory whose checkout a run of this process records, where the caller named none.
 
     That is the checkout of the program's file, if the file would be part of its snapshot and is not installed, or else
     that of the working directory, which is where console scripts, `python -m` and notebooks belong. In it, the
@@ -81,14 +81,14 @@ def run_directory(say: Callable[[str], None]) -> str:
 
 
 def _start_in(checkout: str, here: str | None, started: str | None) -> str:
-    """Where in its checkout a program was started; the root where that was elsewhere."""
+    """Return where in its checkout a program was started; the root where that was elsewhere."""
     place = started if started is not None else here
     found = _checkout_at(place, _unpinned()) if place is not None else None
     return place if place is not None and found is not None and os.path.samefile(found, checkout) else checkout
 
 
 def _started_in(program: str | None) -> str | None:
-    """The working directory in which the interpreter was started, as far as it can be known.
+    """Return the working directory in which the interpreter was started, as far as it can be known.
 
     Python makes a script's relative path absolute by joining it to that directory. Elsewhere it is the directory at
     the import of this package, which usually comes before a framework such as Hydra changes it.
@@ -106,7 +106,7 @@ def _started_in(program: str | None) -> str | None:
 
 
 def _is_installed(file: str) -> bool:
-    """Whether a file is one of an environment's packages or scripts, as a launcher is."""
+    """Return whether a file is one of an environment's packages or scripts, as a launcher is."""
     folders = [sysconfig.get_path(name) for name in ("scripts", "stdlib", "platstdlib", "purelib", "platlib")]
     folders.append(sysconfig.get_path("scripts", vars={"base": sys.base_prefix}))
     folders.append(sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user")))
@@ -128,7 +128,7 @@ def _is_below(path: str, folder: str) -> bool:
 
 
 def _checkout_of_file(file: str) -> str | None:
-    """The root of the checkout in whose snapshot a file would be; None where there is none, or the file is ignored."""
+    """Return the root of the checkout whose snapshot contains a file; None if there is none, or it is ignored."""
     folder, name = os.path.split(os.path.realpath(file))
     environment = _unpinned()
     found = _work_tree(folder, environment)
@@ -140,7 +140,7 @@ def _checkout_of_file(file: str) -> str | None:
 
 
 def _checkout_at(folder: str, environment: Mapping[str, str]) -> str | None:
-    """The root of the checkout that holds a directory; None where there is none. Raises as `_work_tree`."""
+    """Return the root of the checkout that holds a directory; None where there is none. Raises as `_work_tree`."""
     found = _work_tree(folder, environment)
     return None if found is None else found.root
 
@@ -153,7 +153,7 @@ class _WorkTree(NamedTuple):
 
 
 def _work_tree(folder: str, environment: Mapping[str, str]) -> _WorkTree | None:
-    """What Git reports for a directory; None outside of a checkout. Raises NotACheckout for what Git refuses to read.
+    """Return what Git reports for a directory; None outside of a checkout. Raises NotACheckout where Git refuses.
 
     A directory outside the work tree that Git reports is refused when it is recorded: see `stand_inside`.
     """
@@ -168,7 +168,7 @@ def _work_tree(folder: str, environment: Mapping[str, str]) -> _WorkTree | None:
 
 
 def _unpinned() -> dict[str, str]:
-    """The environment without what ties git to one repository: a program may lie in another one."""
+    """Return the environment without what ties git to one repository: a program may lie in another one."""
     return {name: value for name, value in os.environ.items() if name not in _PINS}
 
 

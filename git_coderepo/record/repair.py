@@ -40,7 +40,7 @@ def set_damaged_aside(git: Git, store: Store) -> list[bytes]:
 
 
 def _is_whole(path: bytes, id: bytes, object_format: str) -> bool:
-    """Whether a loose object has the contents that its id, in hex, promises."""
+    """Return whether a loose object has the contents that its id, in hex, promises."""
     digest, stream = hasher(object_format), zlib.decompressobj()
     try:
         with open(path, "rb") as file:

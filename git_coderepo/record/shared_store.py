@@ -250,7 +250,7 @@ class _Directory:
 
     @contextmanager
     def _folder(self, key: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
-        """A descriptor of the directory that holds a key's object, and the object's name in it.
+        """Yield a descriptor of the directory that holds a key's object, and the object's name in it.
 
         Raises FileNotFoundError where there is none and `make` is false, StoreDamaged for a link or a file in the place
         of a directory, StoreUnavailable where the store's own directory is missing.

@@ -75,7 +75,7 @@ class CodeSource:
         return platform
 
     def described(self) -> BaseCodeRepository:
-        """The platform as far as it describes itself: no credential is looked for.
+        """Return the platform as far as it describes itself: no credential is looked for.
 
         But for a custom class whose constructor does without its secrets no better than its other methods.
         """
@@ -93,7 +93,7 @@ class CodeSource:
         return self.platform()
 
     def with_secrets(self, secrets: Mapping[str, Secret]) -> BaseCodeRepository:
-        """The platform with secrets that were just given, and the user's credentials beside them."""
+        """Return the platform with secrets that were just given, and the user's credentials beside them."""
         from git_coderepo.registrations.credentials.users import users_chain
 
         return self._built(users_chain(self.settings, self.git), secrets)
@@ -136,7 +136,7 @@ def choose_source_of(
     branch: str | None = None,
     walks: Walks | None = None,
 ) -> CodeSource | None:
-    """The same without a look at the work tree; `branch` is the one whose commit `walks` start from."""
+    """Return the code repository without reading the work tree; `walks` start from the commit of `branch`."""
     return _source(git, settings, layout, remotes_of(git, settings), name, branch, walks)
 
 

@@ -132,7 +132,7 @@ def omitted(snapshot: Snapshot) -> list[tuple[bytes, str]]:
 
 
 def omission_lines(snapshot: Snapshot) -> list[str]:
-    """What was left out, in lines for people; what this program wrote itself in one."""
+    """Return what was left out, in lines for people; what this program wrote itself in one."""
     from git_coderepo.record.snapshot import OWN_OUTPUT
 
     found = omitted(snapshot)

@@ -66,7 +66,7 @@ def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None, f
 
 
 def _set_damaged_aside(snapshot: Snapshot, request: Request, error: CodeRepoError) -> bool:
-    """Whether git failed over damaged objects of ours; they are moved aside, and nothing in our store is relied on."""
+    """Return whether git failed because of damaged objects of ours; moves them aside and distrusts our store."""
     failed = isinstance(error, GitFailed) or isinstance(error.__cause__, GitFailed)
     if not failed or snapshot.store is None or snapshot.distrusts_store:
         return False
@@ -156,7 +156,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
 
 
 def _status_tells_all(request: Request, found: Survey) -> bool:
-    """Whether a checkout without changes in `git status` is HEAD's tree."""
+    """Return whether a checkout without changes in `git status` is HEAD's tree."""
     return not (
         found.looked_at or found.marked or request.include or found.settings.git_flag("core", "ignoreCase", False)
     )

@@ -47,12 +47,12 @@ class Watch:
         self._stack.close()
 
     def changed(self) -> list[bytes]:
-        """The paths of the snapshot that are other on the disk now, sorted. Raises CodeRepoError, GitFailed."""
+        """Return the paths of the snapshot that are other on the disk now, sorted. Raises CodeRepoError, GitFailed."""
         self._require_work_tree()
         return sorted(place + path for place, index in self._indexes for path in index.changed())
 
     def new(self) -> list[bytes]:
-        """The paths that the snapshot lacks and that were not there when it was taken, committed or not.
+        """Return the paths that the snapshot lacks and that were not there when it was taken, committed or not.
 
         Ignored ones do not count. Raises as `changed`.
         """
@@ -68,11 +68,11 @@ class Watch:
         return found
 
     def edited(self) -> list[bytes]:
-        """What changed before anything was started, without the files that our messages go to."""
+        """Return what changed before anything was started, without the files that our messages go to."""
         return self._foreign(self.changed())
 
     def since_snapshot(self) -> list[bytes]:
-        """As `edited`, with what appeared."""
+        """Return the paths of `edited` and the paths that appeared since."""
         return self._foreign([*self.changed(), *self.new()])
 
     def _foreign(self, paths: list[bytes]) -> list[bytes]:

@@ -67,7 +67,7 @@ def is_secret(platform: type[BaseCodeRepository] | None, name: str) -> bool:
 
 
 def is_hidden(platform: type[BaseCodeRepository] | None, name: str, value: str) -> bool:
-    """Whether an option with this value is never recorded: a secret, or a reference that only a class's own code knows.
+    """Return whether an option is never recorded: a secret, or a reference that only a class's own code resolves.
 
     `platform` is None for a custom class that is not at hand.
     """

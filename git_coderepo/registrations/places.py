@@ -17,7 +17,7 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 def below(prefix: str, path: str) -> bool:
-    """Whether `path` is `prefix` or lies below it, name by name; the first slash and `.git` do not count.
+    """Return whether `path` is `prefix` or lies below it, name by name; the first slash and `.git` do not count.
 
     A path that a server might read as another one lies below no prefix.
     """
@@ -57,14 +57,14 @@ class Place:
         self.aliases = aliases
 
     def on_site(self, remote: RemoteURL) -> bool:
-        """Whether a remote is on the site's host: ssh on any port, https on the site's own."""
+        """Return whether a remote is on the site's host: ssh on any port, https on the site's own."""
         if remote.host is None or remote.path is None or remote.platform_host(self.aliases) != self.site.host:
             return False
         default = _DEFAULT_PORTS.get(remote.transport)
         return default is None or (remote.port or default) == (self.site.port or default)
 
     def holds(self, remote: RemoteURL) -> bool:
-        """Whether a remote lies here: ssh on any port, https on the site's own; names without regard to their case."""
+        """Return whether a remote is here: ssh on any port, https on the site's own; names compare without case."""
         if not self.on_site(remote) or remote.path is None:
             return False
         if self.owner is None and self.name is None:
@@ -103,12 +103,12 @@ def matcher(
 
 
 def names_host(options: Mapping[str, str]) -> bool:
-    """Whether the options of a hosted platform name its host."""
+    """Return whether the options of a hosted platform name its host."""
     return any(options.get(name) for name in ("host", "api_url", "instance_url"))
 
 
 def place_of_options(platform: type[HostedRepository], options: Mapping[str, str], remote: RemoteURL | None) -> Place:
-    """Where the options say the code is; `remote` fills in the host where they do not.
+    """Return where the options say the code is; `remote` fills in the host where they do not.
 
     Raises RegistrationError or InvalidRemoteURL for an option that is no URL.
     """

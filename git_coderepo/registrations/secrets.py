@@ -64,7 +64,7 @@ def list_secrets(git: Git) -> dict[str, list[str]]:
 
 
 def secrets_in_file(git: Git) -> dict[str, list[str]]:
-    """The names and keys of the secrets in the file of credentials. Raises CredentialError."""
+    """Return the names and keys of the secrets in the file of credentials. Raises CredentialError."""
     file = credentials_file(Settings.read(git))
     found: dict[str, list[str]] = {}
     for entry in parse_file(file) if file else ():
@@ -88,7 +88,7 @@ def remove_secret(git: Git, name: str, keys: Iterable[str] = ()) -> list[str]:
 
 
 def resolve(reference: str, settings: Settings | None = None) -> Secret:
-    """The secret that `{{name.key}}` stands for, by the file of credentials that `settings` name, else by the keyring.
+    """Return the value of `{{name.key}}` from the credentials file that `settings` name, else from the keyring.
 
     Raises CredentialError where there is none, KeyringUnavailable.
     """
@@ -115,12 +115,12 @@ def resolve(reference: str, settings: Settings | None = None) -> Secret:
 
 
 def in_a_file(settings: Settings | None, name: str, key: str, path: str | None = None) -> list[str]:
-    """What to type so that a file of credentials says what a reference stands for; `path` holds the secret."""
+    """Return the commands that add a reference to a credentials file; `path` holds the secret."""
     return line_in_file(settings, f"{{{{{name}.{key}}}}}", path)
 
 
 def line_in_file(settings: Settings | None, words: str, path: str | None = None) -> list[str]:
-    """What to type so that a file of credentials has a line of these words and the path of a file with the secret."""
+    """Return the commands that add a line of these words and of a secret's path to a credentials file."""
     known = credentials_file(settings) if settings is not None else None
     file = shell_word(known) if known else _FILE
     place = os.path.abspath(path) if path is not None else "/path/to/secret"

@@ -52,7 +52,7 @@ class Surroundings(NamedTuple):
 
     @classmethod
     def read(cls, git: Git) -> Surroundings:
-        """Ask git. Raises NotACheckout, GitFailed, RegistrationError."""
+        """Ask git for all of it. Raises NotACheckout, GitFailed, RegistrationError."""
         layout = read_layout(start_layout(git), git, bare_allowed=True)
         settings = team_settings(git, layout, Settings.read(git), trace)
         upstream = followed_remote(settings, branch_of_head(git))
@@ -187,7 +187,7 @@ def _inferred_type(
 
 
 def _fits(here: Surroundings, name: str, given: Mapping[str, str]) -> bool:
-    """Whether a remote's own platform has all these options, and they name that very remote."""
+    """Return whether a remote's own platform has all these options, and they name that very remote."""
     url = here.remotes[name]
     found = inferred(name, url, here.settings, here.rules)
     platform = class_of(found.type, None) if found.source is None else None
@@ -245,7 +245,7 @@ def remote_of_options(
 
 
 def _remote_at(here: Surroundings, type: str, options: Mapping[str, str], first: str | None) -> str | None:
-    """The same for a platform without a host of its own: plain git at a URL, or a custom class."""
+    """Return the name of the remote for a platform without a host of its own: git at a URL, or a custom class."""
     try:
         url = RemoteURL.parse(options["url"]) if options.get("url") else None
     except CodeRepoError:
@@ -271,7 +271,7 @@ def _on_same_host(
     options: Mapping[str, str],
     url: RemoteURL,
 ) -> bool:
-    """Whether a remote is on the host that the options mean: the one they name, the default one, or a known one."""
+    """Return whether a remote is on the host of the options: the named one, the default one, or a known one."""
     if place_of_options(platform, options, None).on_site(url):
         return True
     return not names_host(options) and _is_known_as(here, type, url)
@@ -334,7 +334,7 @@ def _says_otherwise(
     options: Mapping[str, str],
     remote: str | None,
 ) -> bool:
-    """Whether a host that only the remote names, and that nothing recognises, says that it is another platform."""
+    """Return whether an unknown host that only the remote names answers as another platform."""
     if remote is None or names_host(options) or not issubclass(platform, HostedRepository):
         return False
     url = here.remotes[remote]

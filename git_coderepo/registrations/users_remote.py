@@ -26,7 +26,7 @@ def give_users_remote(repository: BaseCodeRepository, git: Git, name: str | None
 
 
 def find_users_remote(repository: BaseCodeRepository, git: Git, settings: Settings) -> None:
-    """The same for the first remote of the repository that `git` stands in, with these settings, that leads there."""
+    """Let a code repository be asked through the first remote of `git`'s repository that leads to it."""
     for name in settings.subsections("remote"):
         try:
             remote = resolve_remote(git, settings, name)

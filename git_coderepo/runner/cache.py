@@ -65,7 +65,7 @@ class Entry:
 
     @contextmanager
     def opened(self) -> Iterator[int]:
-        """A descriptor of the tree. Raises TreeAltered where there is no such directory."""
+        """Yield a descriptor of the tree. Raises TreeAltered where there is no such directory."""
         try:
             tree = os.open("tree", OPEN_DIRECTORY, dir_fd=self._folder)
         except OSError as error:
@@ -76,7 +76,7 @@ class Entry:
             os.close(tree)
 
     def listing(self) -> bytes:
-        """The recorded listing. Raises TreeAltered where there is none."""
+        """Return the recorded listing. Raises TreeAltered where there is none."""
         data = _contents(self._folder, "listing", _LISTING_BYTES)
         if data is None:
             raise TreeAltered(reason="its listing is missing")
@@ -228,7 +228,7 @@ class Cache:
         return sorted(name for name in os.listdir(self.place.descriptor) if not name.startswith("."))
 
     def kept(self, *, measure: bool = True) -> list[Kept]:
-        """Everything that is kept, what was used last first; without `measure` sizes are those noted down before."""
+        """Return everything that is kept, most recently used first; without `measure` with the sizes noted before."""
         found = [self._look(key, name, measure=measure) for key in self.all_keys() for name in self._names(key)]
         return sorted(found, key=lambda kept: -kept.used)
 
@@ -307,7 +307,7 @@ class Cache:
             os.close(folder)
 
     def _names(self, key: str, *, served: bool = False) -> list[str]:
-        """The names of what is kept of a key; `served`: only what may be served."""
+        """Return the names of what is kept of a key; `served`: only what may be served."""
         try:
             with self._opened_key(key) as folder:
                 names = sorted(name for name in os.listdir(folder) if name != "lock" and not name.startswith("."))
@@ -318,7 +318,7 @@ class Cache:
         return names
 
     def _is_touched(self, key: str, name: str) -> bool:
-        """Whether something may have written into a tree since it was made, by the times of its paths."""
+        """Return whether something may have written into a tree since it was made, by the times of its paths."""
         try:
             with self._opened_key(key) as folder:
                 made = os.stat(f"{name}/size", dir_fd=folder, follow_symlinks=False).st_mtime_ns
@@ -393,7 +393,7 @@ class Cache:
 
     @contextmanager
     def _filling(self, key: str, *, wait: bool = True) -> Iterator[int | None]:
-        """A descriptor of a key's folder while no other process fills it; without `wait` None where one does."""
+        """Yield a key's folder, locked against other processes; without `wait`, None where another holds the lock."""
         try:
             folder, lock = self._lock(key, wait)
         except OSError as error:
@@ -511,7 +511,7 @@ class Cache:
         return Kept(key, name, os.path.join(self.place.path, key, name), size, self._used(key, name), kind)
 
     def _used(self, key: str, name: str) -> float:
-        """When it was used last, in seconds since the epoch; of one that was set aside, since when it is."""
+        """Return when a generation was last used or, if modified, set aside, in seconds since the epoch."""
         path = f"{key}/{name}"
         for each in (f"{path}/use", path):
             try:
@@ -522,12 +522,12 @@ class Cache:
 
 
 def _kind(name: str) -> str:
-    """What a name tells, see `Kept`."""
+    """Return the kind that a name stands for, see `Kept`."""
     return "modified" if name.startswith(MODIFIED) else "copy" if name.startswith(COPY) else "tree"
 
 
 def _is_abandoned(folder: int, name: str) -> bool:
-    """Whether a directory has a name that only lasts a moment, and has had it for long."""
+    """Return whether a directory still has a temporary name long after it was made."""
     try:
         return time.time() - os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime > _ABANDONED
     except OSError:
@@ -547,7 +547,7 @@ def _exists(folder: int, path: str) -> bool:
 
 
 def _held(folder: int, name: str, *, shared: bool = False) -> tuple[int, bool | None]:
-    """The open `use` of a generation, and whether its lock is ours, as `try_lock` says. Raises OSError."""
+    """Return the open `use` of a generation, and whether its lock is ours, as `try_lock` says. Raises OSError."""
     descriptor = os.open(f"{name}/use", _LOCK, dir_fd=folder)
     try:
         return descriptor, try_lock(descriptor, shared=shared)
@@ -557,7 +557,7 @@ def _held(folder: int, name: str, *, shared: bool = False) -> tuple[int, bool | 
 
 
 def _contents(folder: int, name: str, most: int) -> bytes | None:
-    """What is in a plain file; None where there is none, or a larger one than `most`."""
+    """Return the contents of a regular file; None where there is none, or one larger than `most`."""
     try:
         file = os.open(name, _OPEN, dir_fd=folder)
     except OSError:
@@ -573,7 +573,7 @@ def _write(folder: int, name: str, contents: bytes) -> None:
 
 
 def _measured(generation: int) -> int:
-    """The bytes that a directory takes on the disk."""
+    """Return the bytes that a directory takes on the disk."""
     size = 0
     for _, _, names, here in os.fwalk(".", dir_fd=generation, onerror=None):
         for name in names:

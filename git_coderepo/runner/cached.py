@@ -72,7 +72,7 @@ def fetch_with_cache(
     lfs: bool = True,
     **options: Any,
 ) -> Receipt:
-    """As `fetch`, whose `options` it takes; but what the cache has is copied out of it, and the copy is proved.
+    """Fetch as `fetch` does, with its `options`, but copy what the cache has, and verify the copy.
 
     What it lacks goes straight into `directory`, and into the cache with `fill`, with `coderepo.cache`, or where the
     file system can share the blocks of both. The cache has whole trees, and what Git LFS keeps of them: a part of one,
@@ -197,7 +197,7 @@ def _offer(cache: Cache, wanted: Wanted, directory: str, listing: bytes) -> None
 
 
 def _hit(wanted: Wanted, proof: Proof, what: str, started: float) -> Receipt:
-    """The receipt of a tree that was in the cache; `what` was hashed, see `Hashed`."""
+    """Return the receipt of a tree that was in the cache; `what` was hashed, see `Hashed`."""
     nodes = list(proof.nodes())
     receipt = Receipt(
         tree=wanted.tree,

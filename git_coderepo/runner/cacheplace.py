@@ -65,7 +65,7 @@ def _reason(error: OSError) -> str:
 
 
 def _candidates(settings: Settings) -> Iterator[tuple[str, bool, bool]]:
-    """(directory, whether the user named it, whether it has to be this user's own)."""
+    """Yield (directory, whether the user named it, whether it has to be this user's own)."""
     named = settings.text("cacheDir")
     if named:
         expanded = os.path.expanduser(named)

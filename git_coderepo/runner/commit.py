@@ -59,14 +59,14 @@ class _Budget:
 
 
 def is_revision(text: str) -> bool:
-    """Whether a text can be the name of a branch or tag, or an id: `git help check-ref-format`."""
+    """Return whether a text can be the name of a branch or tag, or an id: `git help check-ref-format`."""
     if not text or text[0] in "-/." or ".." in text or "@{" in text:
         return False
     return _NOT_IN_REVISIONS.isdisjoint(text)
 
 
 def resolve_revision(platform: BaseCodeRepository, revision: str, environment: Mapping[str, str]) -> ObjectId:
-    """The commit that a branch, a tag or the beginning of an id names on the platform.
+    """Return the commit that a branch, a tag or the beginning of an id names on the platform.
 
     Asked are its API, else git. Raises CommitMissing, PlatformErrors.
     """
@@ -110,7 +110,7 @@ def wanted_by_commit(
     environment: Mapping[str, str],
     open_submodule: Opener | None,
 ) -> Wanted:
-    """What a commit, or its directory `part`, is: the tree is read from the commit itself, by git.
+    """Return what a commit, or its directory `part`, is: the tree is read from the commit itself, by git.
 
     Without git it is what the platform says of the commit. `open_submodule` gives the platform of a submodule from its
     superproject's and its URL; None leaves submodules empty. Raises CommitMissing, MethodUnavailable, UnsafeTree,
@@ -202,14 +202,14 @@ def _by_git(
 
 
 def _gitmodules_of(scratch: Scratch, commit: ObjectId) -> str | None:
-    """The id of the `.gitmodules` in the root of a commit."""
+    """Return the id of the `.gitmodules` in the root of a commit."""
     row = scratch.git.run("ls-tree", "-z", "--full-tree", commit.hex, "--", ".gitmodules").partition(b"\0")[0]
     facts = row.partition(b"\t")[0].split(b" ")
     return facts[2].decode() if len(facts) == 3 and int(facts[0], 8) in (FILE, EXECUTABLE) else None
 
 
 def _by_platform(platform: BaseCodeRepository, commit: ObjectId, part: bytes, *, follow: bool) -> _Facts | None:
-    """The platform's word; None where it has none."""
+    """Return the facts that the platform's API gives; None where it has none."""
     described = platform.describe_tree(commit, part)
     if described is None:
         tree = None if part else platform.commit_tree(commit)

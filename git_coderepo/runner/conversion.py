@@ -49,7 +49,7 @@ class Converted:
     left: list[bytes] = field(default_factory=list)
 
     def below(self, prefix: bytes) -> Converted:
-        """The same, with paths that begin with `prefix`."""
+        """Return the same conversions for paths below `prefix`."""
         return replace(self, left=[prefix + path for path in self.left])
 
 
@@ -119,7 +119,7 @@ class _Notes:
 
 
 def _left_alone(conversion: Conversion, path: bytes, notes: _Notes) -> bool:
-    """Whether nothing is done to a file; a filter that is never run is noted."""
+    """Return whether nothing is done to a file; a filter that is never run is noted."""
     if conversion.driver == b"lfs":
         return True
     if conversion.driver is not None:
@@ -130,7 +130,7 @@ def _left_alone(conversion: Conversion, path: bytes, notes: _Notes) -> bool:
 def _noted(
     conversion: Conversion, name: bytes, path: bytes, blob: bytes | None, id: str, notes: _Notes
 ) -> bytes | None:
-    """What a blob becomes, noted; None of one that is too large (and given as None)."""
+    """Return what a blob becomes, noted; None of one that is too large (and given as None)."""
     changed: list[str] = []
     reason: str | None = _TOO_LARGE
     contents = blob

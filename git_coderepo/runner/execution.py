@@ -139,7 +139,7 @@ def python_path(tree: str, directory: str, environment: Mapping[str, str], *, no
 
 
 def _standard_module(directory: str) -> bytes | None:
-    """The name of something in a directory that Python would import in the place of a module of its own."""
+    """Return the name of something in a directory that Python would import in the place of a module of its own."""
     found = []
     with os.scandir(directory) as items:
         for item in items:

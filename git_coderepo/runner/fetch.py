@@ -156,13 +156,13 @@ class _Made(NamedTuple):
         return self.received + (self.lfs.received if self.lfs is not None else 0)
 
     def listings(self, prefix: bytes = b"") -> Iterator[tuple[bytes, Listing]]:
-        """The recorded ids of the tree and those in its submodules: (what stands before their paths, listing)."""
+        """Yield the recorded ids of the tree and those in its submodules: (what stands before their paths, listing)."""
         yield prefix, self.written.entries
         for each, inner in self.submodules:
             yield from inner.listings(prefix + each.path + b"/")
 
     def all_files(self) -> int:
-        """How many files were hashed, in the submodules too."""
+        """Return how many files were hashed, in the submodules too."""
         return self.written.files + sum(inner.all_files() for _, inner in self.submodules)
 
     def all_lfs(self) -> Iterator[LfsReport]:
@@ -173,7 +173,7 @@ class _Made(NamedTuple):
             yield from inner.all_lfs()
 
     def stored_directories(self, prefix: bytes = b"") -> Iterator[bytes]:
-        """The directories whose tree object git would write otherwise today, in submodules too, each from the root."""
+        """Return the directories, in submodules too, whose tree object git would write differently today."""
         found = self.written.entries.stored_directories(self.written.tree.object_format)
         yield from ((prefix + path).rstrip(b"/") for path in found)
         for each, inner in self.submodules:

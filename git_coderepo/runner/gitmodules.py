@@ -14,7 +14,7 @@ _ESCAPES = {ord("n"): b"\n", ord("t"): b"\t", ord("b"): b"\b", ord("\\"): b"\\",
 
 
 def submodule_urls(contents: bytes) -> dict[bytes, str]:
-    """The URL of each submodule by its raw path from the root, as `.gitmodules` has them.
+    """Return the URL of each submodule by its raw path from the root, as `.gitmodules` has them.
 
     Sections that git would not use are left out: without a path or URL, with `..` in their name, with a URL that looks
     like an option. Of several values the last one counts; nothing is included from elsewhere.
@@ -36,7 +36,7 @@ def submodule_urls(contents: bytes) -> dict[bytes, str]:
 
 
 def _entries(contents: bytes) -> list[tuple[bytes, bytes, bytes]]:
-    """(section, key in lower case, value): `submodule.NAME` for `[submodule "NAME"]`."""
+    """Return (section, key in lower case, value): `submodule.NAME` for `[submodule "NAME"]`."""
     found = []
     section = b""
     text = contents.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\\\n", b"")
@@ -52,7 +52,7 @@ def _entries(contents: bytes) -> list[tuple[bytes, bytes, bytes]]:
 
 
 def _section(line: bytes) -> tuple[bytes, bytes]:
-    """The section of `[kind "name"] rest`, and the rest."""
+    """Return the section of `[kind "name"] rest`, and the rest."""
     start = line.find(b'"')
     end = line.find(b"]")
     if start < 0 or end < start:
@@ -69,7 +69,7 @@ def _section(line: bytes) -> tuple[bytes, bytes]:
 
 
 def _value(text: bytes) -> bytes:
-    """A value without its quotes, escapes and comment."""
+    """Return a value without its quotes, escapes and comment."""
     kept = bytearray()
     quoted = False
     end = 0  # blanks at the end that no quotes hold are no part of it
@@ -94,7 +94,7 @@ def _value(text: bytes) -> bytes:
 
 
 def absolute_url(url: str, remote: str) -> str:
-    """A submodule's URL, `./…` and `../…` seen from its superproject's, as `relative_url` of git's remote.c has it.
+    """Return a submodule's URL, with `./…` and `../…` resolved as `relative_url` in git's remote.c does.
 
     Raises InvalidRemoteURL for one that leads above the host of a URL.
     """

@@ -160,7 +160,7 @@ def pointer_id(root: Directories, path: bytes, object_format: str) -> bytes:
 
 
 def holds_pointer(root: Directories, path: bytes) -> bool:
-    """Whether the file is a pointer and not what Git LFS keeps. Raises OSError."""
+    """Return whether the file is a pointer and not what Git LFS keeps. Raises OSError."""
     contents = _small(root, path)
     return bool(contents) and _is_pointer(contents or b"", path)
 

@@ -112,7 +112,7 @@ class Listing(Mapping[bytes, "tuple[int, bytes]"]):
         return ObjectId.from_raw(root)
 
     def stored_directories(self, object_format: str) -> tuple[bytes, ...]:
-        """The directories whose tree object is the stored one, and not what git would write today."""
+        """Return the directories whose tree object is the stored one, and not what git would write today."""
         if not self.stored:
             return ()
         trees = directory_trees(self.directories, object_format, self.stored)

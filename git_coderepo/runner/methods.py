@@ -93,7 +93,7 @@ class DeliveredTrees(NamedTuple):
     name: str
 
     def stored(self, made: ObjectId) -> Mapping[bytes, bytes]:
-        """What git would write otherwise among them (see `stored_trees`), if they are not the tree `made`."""
+        """Return what git would write otherwise among them (see `stored_trees`), if they are not the tree `made`."""
         if tree_named(self.git, self.name) == made:
             return {}
         return stored_trees(self.git, self.name, made.object_format)

@@ -21,7 +21,7 @@ class FoundRun(NamedTuple):
 
 
 def find_run(word: str, git: Git, code_repository: str | None = None) -> FoundRun:
-    """The run that RUN names: what is here first, then the runs that are published where this checkout's code is.
+    """Return the run that RUN names: one recorded here, else one published on this checkout's code repository.
 
     `code_repository` names another place to look for published ones. Raises InvalidManifest, UnknownRun.
     """

@@ -70,7 +70,7 @@ def split_commit(word: str) -> tuple[str, str, str] | None:
 
 
 def split_revision(word: str, settings: Settings) -> tuple[str, str, str] | None:
-    """(name, revision, path) of `NAME@REVISION[:PATH]` with a branch, a tag or a short id; None: it is something else.
+    """Return (name, revision, path) of `NAME@REVISION[:PATH]` with a branch, tag or short id; None for another word.
 
     NAME is a registered code repository, a git remote or a URL. Raises UsageError for a path that leaves the tree.
     """
@@ -365,7 +365,7 @@ def _platform_named(name: str, git: Git, settings: Settings) -> BaseCodeReposito
 
 
 def _submodule_platform(outer: BaseCodeRepository, text: str, git: Git, settings: Settings) -> BaseCodeRepository:
-    """The platform of a submodule that a commit's `.gitmodules` places at a URL, trusted no more than a manifest.
+    """Return the platform of a submodule at a URL from a commit's `.gitmodules`, trusted no more than a manifest.
 
     On the superproject's host it is of the superproject's kind. Its credential is one that the user has for its own
     origin and path. Raises InvalidRemoteURL, ProtocolNotAllowed.
@@ -397,7 +397,7 @@ _SITE = ("api_url", "instance_url", "host")
 
 
 def _is_beside(outer: BaseCodeRepository, home: RemoteURL, url: RemoteURL) -> bool:
-    """Whether a URL leads to the host, and the port where both speak of the same protocol, of a code repository."""
+    """Return whether a URL is on a code repository's host and, for the same protocol, on its port."""
     if home.platform_host(outer.host_aliases) != url.platform_host(outer.host_aliases):
         return False
     return home.transport != url.transport or home.port == url.port

@@ -35,7 +35,7 @@ class OverlayReader:
         return TarReader(io.BytesIO(self._data), top_directory=False, limits=self._limits)
 
     def tree(self, gitlinks: Mapping[bytes, bytes], object_format: str) -> ObjectId:
-        """The id of the tree that the overlay makes without a base, with submodules (raw commits by path).
+        """Return the id of the tree that the overlay makes without a base, with submodules (raw commits by path).
 
         Nothing goes to the disk. Raises UnsafeTree, DownloadDamaged.
         """
@@ -57,7 +57,7 @@ class _Directories:
         self._numbers: dict[tuple[int, bytes], int] = {}
 
     def count(self, path: bytes) -> None:
-        """Those of one more path. Raises UnsafeTree above the bound."""
+        """Count the directories of one more path. Raises UnsafeTree above the bound."""
         number = 0
         for name in path.split(b"/")[:-1]:
             number = self._numbers.setdefault((number, name), len(self._numbers) + 1)

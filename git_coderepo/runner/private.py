@@ -87,7 +87,7 @@ def check_own(facts: os.stat_result, shown: str) -> None:
 
 
 def _parts(path: str) -> list[str]:
-    """The names in a path, the first one last."""
+    """Return the names in a path, the first one last."""
     return [part for part in reversed(path.split("/")) if part not in ("", ".")]
 
 
@@ -116,7 +116,7 @@ def _check_owner(facts: os.stat_result, shown: str) -> None:
 
 
 def _only_own_group(facts: os.stat_result) -> bool:
-    """Whether those who may write are this user alone: with umask 002 every user's own group may write, and has one
+    """Return whether only this user may write: with umask 002 every user's own group may write, and has one
     member. As for pam_umask(8), that is a group with the user's own name.
     """
     if facts.st_mode & stat.S_IWOTH or facts.st_uid != os.geteuid():
@@ -133,7 +133,7 @@ def _only_own_group(facts: os.stat_result) -> bool:
 
 @cache
 def _unmapped_root() -> int:
-    """How root's files appear in a user namespace without a root (Apptainer, bubblewrap): as the overflow user's.
+    """Return the user id that root's files have in a user namespace without a root (Apptainer, bubblewrap).
 
     Elsewhere 0. See user_namespaces(7).
     """

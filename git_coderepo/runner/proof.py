@@ -57,13 +57,13 @@ class Proof(NamedTuple):
     submodules: tuple[tuple[WantedSubmodule, Proof], ...] = ()
 
     def nodes(self, prefix: bytes = b"") -> Iterator[tuple[bytes, Proof]]:
-        """The tree and its submodules, those inside others too: (what stands before their paths, proof)."""
+        """Yield the tree and its submodules, those inside others too: (what stands before their paths, proof)."""
         yield prefix, self
         for each, inner in self.submodules:
             yield from inner.nodes(prefix + each.path + b"/")
 
     def receipts(self, method: str, prefix: bytes = b"") -> Iterator[SubmoduleReceipt]:
-        """What the receipt says of each gitlink, of those in submodules too."""
+        """Yield what the receipt says of each gitlink, of those in submodules too."""
         filled = {each.path: (each.wanted, inner) for each, inner in self.submodules}
         for path, commit in sorted(self.gitlinks.items()):
             id = ObjectId.from_raw(commit)
@@ -143,7 +143,7 @@ def read_listing(wanted: Wanted, data: bytes) -> dict[bytes, Listing]:
 
 
 def flat(listings: Mapping[bytes, Listing]) -> Listing:
-    """All paths of a tree and its submodules in one listing; the submodules themselves are its gitlinks."""
+    """Return all paths of a tree and its submodules in one listing; the submodules themselves are its gitlinks."""
     found = Listing()
     for prefix, listing in listings.items():
         for path, packed in _packed(listing):
@@ -165,7 +165,7 @@ def _trees(wanted: Wanted, path: bytes = b"") -> Iterator[tuple[bytes, ObjectId]
 
 
 def _owner(path: bytes, nodes: Mapping[bytes, Listing]) -> bytes:
-    """The submodule in which a path lies, b"" for none; one that is a submodule's own lies in the one around it."""
+    """Return the submodule that contains a path, b"" for none; a submodule's own path is in the one around it."""
     if len(nodes) > 1:
         while path := path.rpartition(b"/")[0]:
             if path in nodes:
@@ -297,7 +297,7 @@ class _Look:
 
 
 def _first_file(directories: Directories, top: bytes) -> bytes | None:
-    """Some path below a directory that is no directory, None where there is none: Git does not see empty ones."""
+    """Return some file below a directory; None where there are only directories, which Git does not see."""
     pending = [top]
     while pending:
         here = pending.pop()
@@ -313,7 +313,7 @@ def _first_file(directories: Directories, top: bytes) -> bytes | None:
 def _of_lfs(
     directories: Directories, directory: int, expected: Listing, differing: Container[bytes], object_format: str
 ) -> tuple[LfsReport | None, frozenset[bytes], set[bytes]]:
-    """What Git LFS keeps of a tree: the report, the files that have their pointer's contents, and those altered.
+    """Return what Git LFS keeps of a tree: the report, the files that have their pointer's contents, and those altered.
 
     A pointer that was left in the place of its file is altered as well: the cache has whole files.
     """

@@ -87,7 +87,7 @@ def _checked(published: Published, tag: bytes, scratch: Scratch) -> PublishedRun
 
 
 def find_published(platform: BaseCodeRepository, git: Git, word: str) -> PublishedRun | None:
-    """The one published run whose id begins so, or the newest of that name; None where there is none.
+    """Return the one published run whose id begins so, or the newest of that name; None where there is none.
 
     As in the record here: an id goes before a name, and a name before an ambiguous id. Names are looked for in the
     newest runs only. Raises UnknownRun where several ids begin so, InvalidManifest for one that cannot be used,

@@ -305,13 +305,13 @@ def _listing(entries: Mapping[bytes, tuple[int, bytes]]) -> Listing:
 
 
 def _part_of(listing: Listing, path: bytes) -> Listing:
-    """What stands below a directory, named from there. Raises CodeRepoError where there is no such directory."""
+    """Return what stands below a directory, named from there. Raises CodeRepoError where there is no such directory."""
     below(listing, path)
     return listing.part(path)
 
 
 def _listing_by_git(request: BaseRequest) -> tuple[dict[bytes, tuple[int, bytes]], Mapping[bytes, bytes]]:
-    """The trees of the base, and no contents; and those of them that git would write otherwise today."""
+    """Return the trees of the base, and no contents; and those of them that git would write otherwise today."""
     with Scratch(request.object_format, request.environment) as scratch:
         scratch.fetch_commit(request.platform, request.commit, branch=request.branch, only="blob:none")
         name = f"{request.commit}:{os.fsdecode(request.part)}/" if request.part else request.commit.hex

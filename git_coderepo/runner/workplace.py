@@ -118,5 +118,5 @@ class Workplace:
 
 
 def _may_write(tree: str) -> bool:
-    """Whether modes do not keep this process from writing: root's, as a rule, but not without its capabilities."""
+    """Return whether this process can write despite file modes, as root can with its capabilities."""
     return os.access(tree, os.W_OK, effective_ids=os.access in os.supports_effective_ids)

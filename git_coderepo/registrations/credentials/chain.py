@@ -46,7 +46,7 @@ class Chain:
         return Chain(self.links, rules=self.rules, named=named)
 
     def without_git(self) -> Chain:
-        """The same chain without git's helpers."""
+        """Return the same chain without git's helpers."""
         links = [link for link in self.links if not getattr(link, "names_no_origin", False)]
         return Chain(links, rules=self.rules, named=self.named)
 

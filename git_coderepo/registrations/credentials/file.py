@@ -138,7 +138,7 @@ def _decoded(text: str) -> str:
 
 
 def matching(entries: Sequence[FileEntry | NamedEntry], origin: Origin, path: str) -> FileEntry | None:
-    """The entry for a request: of this very origin, with the longest prefix; of equal ones the last.
+    """Return the entry for a request: of this very origin, with the longest prefix; of equal ones the last.
 
     So a new token takes effect where it is appended to the file, whatever stands before it.
     """
@@ -151,7 +151,7 @@ def matching(entries: Sequence[FileEntry | NamedEntry], origin: Origin, path: st
 
 
 def named_secret(file: str, name: str, key: str) -> Secret | None:
-    """The secret that a reference stands for by a file of credentials; None: it has no line for it.
+    """Return the secret that a reference stands for by a file of credentials; None: it has no line for it.
 
     Raises CredentialError.
     """
@@ -162,12 +162,12 @@ def named_secret(file: str, name: str, key: str) -> Secret | None:
 
 
 def secret_of(entry: FileEntry | NamedEntry, *, what: str) -> Secret:
-    """The secret of a line, read from its file where it names one. Raises CredentialError."""
+    """Return the secret of a line, read from its file where it names one. Raises CredentialError."""
     return entry.secret if entry.secret is not None else read_token(entry.token_file or "", what=what)
 
 
 def read_token(name: str, *, what: str) -> Secret:
-    """The token in a file, without final line breaks; `what` says who named the file. Raises CredentialError."""
+    """Return the token in a file, without final line breaks; `what` says who named the file. Raises CredentialError."""
     try:
         text = _read(name, what=what).decode("utf-8")
     except UnicodeDecodeError:
