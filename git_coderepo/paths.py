@@ -81,6 +81,11 @@ def _as_hfs_reads(name: bytes) -> bytes:
     return _HFS_IGNORABLE.sub("", text).encode().lower()
 
 
+def is_within(path: bytes, folder: bytes) -> bool:
+    """Return whether a path is this folder or lies below it."""
+    return path == folder or path.startswith(folder.rstrip(b"/") + b"/")
+
+
 def quoted(path: bytes) -> str:
     """The path in single quotes for a message, shortened in the middle; nothing in it steers a terminal."""
     if len(path) > 400:

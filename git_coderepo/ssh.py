@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 # What in ssh's configuration (ssh_config(5)) gives another host, port or user, and what could bring in more of it.
 _RENAMING = frozenset((b"hostname", b"port", b"user", b"include", b"canonicalizehostname"))
 _STANDARD_INCLUDE = b"include /etc/ssh/ssh_config.d/*.conf"
-_SHELL = frozenset("\"'`$\\;&|<>()*?[#!{")
 
 
 def ask_ssh(

@@ -18,6 +18,7 @@ import pytest
 
 from git_coderepo.checkout.overlay import Packer
 from git_coderepo.checkout.screening import Scan
+from git_coderepo.checkout.store import pieces_of
 from git_coderepo.errors import NotReproducible
 from git_coderepo.git import Git
 from git_coderepo.record.snapshot import Request
@@ -32,7 +33,7 @@ TOKEN = b"ghp_aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hJ6"
 def packed(members: list[tuple[bytes, bytes]]) -> tuple[bytes, str]:
     packer = Packer(len(members))
     for path, contents in members:
-        packer.add_file(path, contents, 0o644)
+        packer.add_pieces(path, len(contents), pieces_of(contents), 0o644)
     data, tar_sha256, sha256 = packer.finish()
     assert hashlib.sha256(data).hexdigest() == sha256
     return data, tar_sha256

@@ -9,7 +9,7 @@ import os
 
 from git_coderepo import __version__
 from git_coderepo.checkout.overlay import Overlay, build_overlay
-from git_coderepo.checkout.store import pieces_of, write_whole
+from git_coderepo.checkout.store import pieces_of, temporary_name, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def pack_into(
 ) -> Overlay:
     """Build a large overlay straight into the folder of overlays: it is never whole in memory. Raises OSError."""
     os.makedirs(store.overlays, exist_ok=True)
-    temporary = b"%b/overlay.%d.%b.tmp" % (store.overlays, os.getpid(), os.urandom(4).hex().encode())
+    temporary = temporary_name(store.overlays + b"/overlay")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with open(descriptor, "wb") as file:

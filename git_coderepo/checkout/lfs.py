@@ -257,16 +257,13 @@ def _object_file(folders: Sequence[bytes], pointer: Pointer, work_tree_file: byt
             return path
     if _size(work_tree_file) != pointer.size:
         return None
-    import hashlib
+    from git_coderepo.digest import sha256_of
 
-    digest = hashlib.sha256()
     try:
         with open(work_tree_file, "rb") as file:
-            while piece := file.read(1 << 20):
-                digest.update(piece)
+            return work_tree_file if sha256_of(file) == pointer.oid else None
     except OSError:
         return None
-    return work_tree_file if digest.hexdigest() == pointer.oid else None
 
 
 def _size(path: bytes) -> int:

@@ -7,7 +7,6 @@ https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html
 from __future__ import annotations
 
 import os
-from stat import S_ISDIR
 
 from git_coderepo.errors import GitFailed, ObjectMissing
 from git_coderepo.git import read_blobs
@@ -156,11 +155,6 @@ class Packer:
         """A symbolic link."""
         self._put(b"".join(tar_header(path, 0, 0o777, link=target)))
 
-    def add_file(self, path: bytes, contents: bytes, mode: int) -> None:
-        """A file."""
-        view = memoryview(contents)
-        self.add_pieces(path, len(view), (view[at : at + _PIECE] for at in range(0, len(view), _PIECE)), mode)
-
     def add_pieces(self, path: bytes, size: int, pieces: Iterable[bytes | memoryview], mode: int) -> None:
         """A file of which these are the contents, `size` bytes together."""
         self._put(b"".join(tar_header(path, size, mode)))
@@ -268,15 +262,6 @@ def largest_folders(
             first, slash, _ = path[len(below) :].partition(b"/")
             totals[below + first + slash] = totals.get(below + first + slash, 0) + size
     return sorted(totals.items(), key=lambda item: -item[1])[:count]
-
-
-def disk_size(path: bytes) -> int:
-    """The size in bytes of a file as it lies on the disk, 0 where there is none, or a submodule."""
-    try:
-        facts = os.lstat(path)
-    except OSError:
-        return 0
-    return 0 if S_ISDIR(facts.st_mode) else facts.st_size
 
 
 def disk_time(path: bytes) -> int:

@@ -16,7 +16,7 @@ import stat
 import time
 
 from git_coderepo.checkout.layout import RECORD_DIRECTORY, own_elsewhere
-from git_coderepo.checkout.store import write_whole
+from git_coderepo.checkout.store import final_name, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ def unfinished_part(path: bytes) -> bytes | None:
     """Return the part of a path that only an unfinished output has, which may be under way or be left by a kill.
 
     These are the directories that a fetch fills (`runner.target`), `.NAME.coderepo-PID-RANDOM` and
-    `.coderepo-PID-RANDOM`, and the temporary files of `store.write_whole`, `NAME.PID.RANDOM.tmp`.
+    `.coderepo-PID-RANDOM`, and files with a `store.temporary_name`.
     """
     if b".coderepo-" in path:
         parts = path.split(b"/")
@@ -280,11 +280,7 @@ def unfinished_part(path: bytes) -> bytes | None:
             pid, _, random = part.rpartition(b".coderepo-")[2].partition(b"-")
             if part.startswith(b".") and b".coderepo-" in part and pid.isdigit() and _is_hex(random, 16):
                 return b"/".join(parts[:count])
-    if path.endswith(b".tmp"):
-        pieces = path.rpartition(b"/")[2].rsplit(b".", 3)
-        if len(pieces) == 4 and pieces[0] and pieces[1].isdigit() and _is_hex(pieces[2], 8):
-            return path
-    return None
+    return path if final_name(path) is not None else None
 
 
 def _is_hex(text: bytes, length: int) -> bool:
@@ -459,13 +455,11 @@ def _times(facts: os.stat_result) -> tuple[int, int, int]:
 
 def _digest(path: bytes, facts: os.stat_result) -> bytes:
     """Return the sha256 in hex of a file's contents, or of where a link leads. Raises OSError."""
-    from hashlib import sha256
-
     if stat.S_ISLNK(facts.st_mode):
+        from hashlib import sha256
+
         return sha256(os.readlink(path)).hexdigest().encode()
-    digest = sha256()
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb", buffering=0) as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest().encode()
+    from git_coderepo.digest import sha256_of
+
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        return sha256_of(file).encode()

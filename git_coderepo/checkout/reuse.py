@@ -21,6 +21,7 @@ import time
 from git_coderepo.checkout.found import TICK, facts_of
 from git_coderepo.checkout.indexfile import entry_of, row_of
 from git_coderepo.checkout.scope import directories_above
+from git_coderepo.checkout.store import temporary_name
 from git_coderepo.objects import ID_LENGTHS, hasher
 
 TYPE_CHECKING = False
@@ -130,7 +131,7 @@ def _write(path: bytes, parts: Sequence[bytes]) -> None:
     import zlib
 
     body = b"".join([b"%d:%b" % (len(part), part) for part in (_MAGIC, *parts)])
-    temporary = b"%b.%d.%b.tmp" % (path, os.getpid(), os.urandom(4).hex().encode())
+    temporary = temporary_name(path)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open(descriptor, "wb") as file:

@@ -120,16 +120,14 @@ class Store:
     def is_whole(self, path: bytes, sha256: str) -> bool:
         """Return whether a file is there and has this digest; it is read once for each `Store`. Raises OSError."""
         if path not in self._whole:
-            import hashlib
+            from git_coderepo.digest import sha256_of
 
-            digest = hashlib.sha256()
             try:
                 with open(path, "rb") as file:
-                    while piece := file.read(1 << 20):
-                        digest.update(piece)
+                    is_same = sha256_of(file) == sha256
             except FileNotFoundError:
                 return False
-            if digest.hexdigest() != sha256:
+            if not is_same:
                 return False
             self._whole.add(path)
         return os.path.exists(path)
@@ -206,12 +204,26 @@ def pieces_of(contents: bytes | memoryview) -> Iterator[memoryview]:
             forget(_MADV_DONTNEED, at, min(_PIECE, len(view) - at))
 
 
+def temporary_name(path: bytes) -> bytes:
+    """Return a name of which the file at `path` can be made: `NAME.PID.RANDOM.tmp` in the same folder."""
+    return b"%b.%d.%b.tmp" % (path, os.getpid(), os.urandom(4).hex().encode())
+
+
+def final_name(path: bytes) -> bytes | None:
+    """Return the path that `temporary_name` was given; None where this is no such name."""
+    pieces = path.rsplit(b".", 3)
+    if len(pieces) < 4 or pieces[3] != b"tmp" or not pieces[1].isdigit() or len(pieces[2]) != 8:
+        return None
+    name, random = pieces[0], pieces[2]
+    return name if name and not name.endswith(b"/") and not random.strip(b"0123456789abcdef") else None
+
+
 def write_whole(path: bytes, contents: bytes, *, mode: int = 0o666, exact: bool = False) -> None:
     """Write a file so that it is there whole or not at all: a temporary name, fsync, rename. Raises OSError.
 
     The umask takes from `mode`, unless it is `exact`.
     """
-    temporary = b"%s.%d.%s.tmp" % (path, os.getpid(), os.urandom(4).hex().encode())
+    temporary = temporary_name(path)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from git_coderepo.checkout.store import final_name
+
 # No file of ours is being written for as long as that.
 _ABANDONED = 60.0
 
@@ -14,13 +16,11 @@ def sweep(folder: bytes, name: bytes) -> None:
     Only this user's files count, and none that may still be written. What cannot be removed stays for the next call.
     Raises OSError where the folder cannot be read.
     """
-    import re
     import time
 
-    temporary = re.compile(re.escape(name) + rb"\.[0-9]+\.[0-9a-f]{8}\.tmp")
     before = time.time() - _ABANDONED
     for each in os.listdir(folder):
-        if temporary.fullmatch(each) is None:
+        if final_name(each) != name:
             continue
         path = folder + b"/" + each
         try:

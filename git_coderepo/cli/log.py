@@ -13,6 +13,7 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import CodeRepository, Json
+from git_coderepo.digest import sha256_of
 from git_coderepo.errors import CodeRepoError, UsageError
 
 if TYPE_CHECKING:
@@ -299,12 +300,7 @@ def _moment(git: Git, text: str | None) -> float | None:
 
 def _digest(path: str | None) -> str | None:
     """The sha256 of a file, in hex."""
-    import hashlib
-
     if path is None:
         return None
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
+        return sha256_of(file)

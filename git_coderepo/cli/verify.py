@@ -11,6 +11,7 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.fetching import show_resolved
 from git_coderepo.cli.options import Json, Subdirectory, Submodules
+from git_coderepo.digest import sha256_of
 from git_coderepo.errors import NegativeAnswer
 
 if TYPE_CHECKING:
@@ -91,19 +92,13 @@ def _recorded_outputs(order: FetchOrder, directory: str) -> Callable[[bytes], bo
 
 def _sha256(path: bytes) -> str | None:
     """Return the hex sha256 of a regular file's contents; None for what is not one, or cannot be read."""
-    import hashlib
     import stat
 
-    digest = hashlib.sha256()
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return None
-            while piece := file.read(1 << 20):
-                digest.update(piece)
+            return sha256_of(file) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
     except OSError:
         return None  # the path then counts as added, and is listed
-    return digest.hexdigest()
 
 
 def show(found: Verification, directory: str, allowed: Callable[[bytes], bool]) -> None:

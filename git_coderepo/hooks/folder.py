@@ -14,6 +14,7 @@ from git_coderepo.checkout.store import write_whole
 from git_coderepo.checkout.sweep import sweep
 from git_coderepo.errors import HookRefused
 from git_coderepo.hooks import texts
+from git_coderepo.paths import is_within
 
 if TYPE_CHECKING:
     from git_coderepo.checkout.layout import Layout
@@ -204,8 +205,3 @@ def _sweep(folder: bytes, event: str) -> None:
     if os.path.isdir(folder):
         for ending in (b"", _RUN_BY_THE_OTHER, _LEFT_BEHIND):
             sweep(folder, event.encode() + ending)
-
-
-def is_within(path: bytes, folder: bytes) -> bool:
-    """Whether a path is a folder or lies below it."""
-    return path == folder or path.startswith(folder.rstrip(b"/") + b"/")

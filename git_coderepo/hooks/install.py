@@ -11,6 +11,7 @@ from git_coderepo.errors import HookRefused, UsageError
 from git_coderepo.git import Git, check_version, version
 from git_coderepo.hooks import configured, folder, texts
 from git_coderepo.hooks.configured import GLOBAL, LOCAL, WORKTREE
+from git_coderepo.paths import is_within
 from git_coderepo.settings import Settings
 
 # From this git on, hooks can stand in its configuration, and `git hook run` takes a name of ours with an option only.
@@ -123,7 +124,7 @@ def _leave_folders(git: Git, layout: Layout, events: Sequence[str]) -> list[Done
     own = layout.common_dir + b"/hooks"
     places = {os.path.realpath(own): own}
     in_use = folder.folder_in_use(git, layout)
-    if folder.is_within(os.path.realpath(in_use), os.path.realpath(layout.common_dir)):
+    if is_within(os.path.realpath(in_use), os.path.realpath(layout.common_dir)):
         places.setdefault(os.path.realpath(in_use), in_use)
     return [
         Done(event, os.fsdecode(path))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from git_coderepo.errors import InvalidManifest
 
 TYPE_CHECKING = False
@@ -45,6 +47,11 @@ def encode(document: Mapping[str, object]) -> bytes:
             ],
         )
     return data
+
+
+def time_text(seconds: float) -> str:
+    """Return `YYYY-MM-DDTHH:MM:SSZ` for a time in seconds since 1970."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def path_value(path: bytes | str) -> str | dict[str, str]:

@@ -34,11 +34,6 @@ def redacted(command: Sequence[bytes]) -> tuple[bytes, ...]:
     return tuple(found)
 
 
-def is_redacted(command: Sequence[bytes]) -> bool:
-    """Whether something was taken out, so that the command must not be run from a record."""
-    return any(REDACTED in word for word in command)
-
-
 def _secret_by_name(word: bytes) -> bool:
     folded = word.lower().replace(b"-", b"").replace(b"_", b"")
     return any(name in folded for name in _SECRET_WORDS)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import time
 
 from git_coderepo import __version__
 from git_coderepo.errors import InvalidManifest
-from git_coderepo.manifest.writer import encode, path_value
+from git_coderepo.manifest.writer import encode, path_value, time_text
 from git_coderepo.objects import DIRECTORY, SYMLINK
 from git_coderepo.platforms.base import Option
 from git_coderepo.record.snapshot import INLINE_LIMIT
@@ -398,11 +397,6 @@ def _special(snapshot: Snapshot, tree: ObjectId | None) -> list[dict[str, object
             entry["target"] = path_value(targets[row.path])
         found.append(entry)
     return found
-
-
-def time_text(seconds: float) -> str:
-    """`YYYY-MM-DDTHH:MM:SSZ` of a time in seconds since the epoch."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def uuid7(now: float) -> str:

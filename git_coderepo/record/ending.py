@@ -8,9 +8,9 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from git_coderepo.checkout.store import write_whole
+from git_coderepo.checkout.store import temporary_name, write_whole
 from git_coderepo.errors import CodeRepoError
-from git_coderepo.manifest.writer import path_value
+from git_coderepo.manifest.writer import path_value, time_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ class Ending:
         self.document: dict[str, object] = {
             "resultVersion": RESULT_VERSION,
             "run": {"id": id},
-            "startedOn": _time(started),
+            "startedOn": time_text(started),
             "finishedOn": None,
             "status": None,
             "signal": None,
@@ -45,7 +45,7 @@ class Ending:
         }
         self._pid = os.getpid()
         self._folder = self._reserve = -1
-        self._name = b"%s.%d.%s.tmp" % (os.path.basename(path), os.getpid(), os.urandom(4).hex().encode())
+        self._name = temporary_name(os.path.basename(path))
 
     def __enter__(self) -> Ending:
         return self
@@ -87,7 +87,7 @@ class Ending:
 
         Raises CodeRepoError where that cannot be written, or only the status and not the paths.
         """
-        self.document.update(finishedOn=_time(time.time()), status=status, signal=died_of)
+        self.document.update(finishedOn=time_text(time.time()), status=status, signal=died_of)
         short = self._encoded(unknown=["edited", "produced", "outputs"])
         self.document.update(
             edited=[path_value(path) for path in edited],
@@ -130,7 +130,3 @@ def _unwritten(error: OSError) -> CodeRepoError:
 
 def _words(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
-
-
-def _time(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

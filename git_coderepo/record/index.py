@@ -149,16 +149,9 @@ class Index:
 
     def _forget(self, month: str) -> None:
         with self.database:
-            ids = [
-                bytes(row[0])
-                for row in self.database.execute("SELECT id FROM runs WHERE id >= ? AND id < ?", bounds(month))
-            ]
-            self._remove(ids)
+            rows = self.database.execute("SELECT id FROM runs WHERE id >= ? AND id < ?", bounds(month))
+            self._remove([bytes(row[0]) for row in rows])
             self.database.execute("DELETE FROM months WHERE month = ?", (month,))
-
-    def _known(self, month: str) -> list[bytes]:
-        rows = self.database.execute("SELECT id FROM runs WHERE id >= ? AND id < ?", bounds(month))
-        return [bytes(row[0]) for row in rows]
 
     def _remove(self, ids: Sequence[bytes]) -> None:
         self.database.executemany("DELETE FROM runs WHERE id = ?", [(id,) for id in ids])

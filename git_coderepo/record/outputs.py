@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from git_coderepo.digest import sha256_of
 from git_coderepo.manifest.writer import path_value
+from git_coderepo.paths import is_within
 from git_coderepo.record.snapshot import Snapshot
 from git_coderepo.record.submodules import snapshots_in
 
@@ -74,7 +75,7 @@ class DeclaredOutputs:
         return MadeOutputs(
             files,
             tuple(missing),
-            tuple(each for each in untouched if not any(_is_within(name, each) for name in told)),
+            tuple(each for each in untouched if not any(is_within(name, each) for name in told)),
             tuple(unread),
         )
 
@@ -97,7 +98,7 @@ def travelling_outputs(snapshot: Snapshot, declared: Iterable[bytes]) -> dict[by
             if change.untracked and change.worktree != "D":
                 absolute = os.path.join(each.layout.toplevel, change.path)
                 for path in paths:
-                    if _is_within(absolute, os.path.realpath(path)):
+                    if is_within(absolute, os.path.realpath(path)):
                         found.setdefault(path, []).append(place + change.path)
                         break
     return found
@@ -144,12 +145,5 @@ def _facts(path: bytes) -> tuple[int, ...] | None:
 
 def _digest(path: bytes) -> tuple[str, int]:
     """Return (sha256 in hex, size) of a file. Raises OSError."""
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-        return digest.hexdigest(), file.tell()
-
-
-def _is_within(path: bytes, folder: bytes) -> bool:
-    return path == folder or path.startswith(folder.rstrip(b"/") + b"/")
+        return sha256_of(file), file.tell()

@@ -14,6 +14,7 @@ import time
 
 from git_coderepo.checkout.store import write_whole
 from git_coderepo.errors import InvalidManifest
+from git_coderepo.manifest.writer import time_text
 from git_coderepo.objects import ObjectId
 
 TYPE_CHECKING = False
@@ -78,7 +79,7 @@ def note(runs: Runs, id: str, *, published: bool, now: float) -> None:
         "run": {"id": id},
         "ref": reference_of(id),
         "published": published,
-        "on": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
+        "on": time_text(now),
     }
     write_whole(note_path(runs.path_of(id)), (json.dumps(document, indent=2) + "\n").encode())
 

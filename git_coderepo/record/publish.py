@@ -13,8 +13,9 @@ from git_coderepo.checkout.screening import allowed_secrets
 from git_coderepo.errors import CodeRepoError, NotReproducible, RegistrationError
 from git_coderepo.git import read_blobs
 from git_coderepo.manifest.model import Manifest
+from git_coderepo.manifest.writer import time_text
 from git_coderepo.platforms.git_push import push
-from git_coderepo.record.document import Record, prove_readable, time_text, uuid7, write_record
+from git_coderepo.record.document import Record, prove_readable, uuid7, write_record
 from git_coderepo.record.publication import reference_of, write_commit, write_tag
 from git_coderepo.record.refusals import LFS_POINTER, refuse_tokens, refuse_unserved
 from git_coderepo.record.reproducible import refuse_unreproducible

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Protocol
 
+from git_coderepo.digest import sha256_of
 from git_coderepo.errors import (
     CodeRepoError,
     StoreDamaged,
@@ -103,11 +104,9 @@ class SharedStore:
         trace(f"store: put {self.url}/{_key(tree)}")
         with self._said("cannot be written to"):
             self._place.put(_key(tree), fill)
-        read = hashlib.sha256()
         with self.open(tree) as file:
-            while piece := file.read(_PIECE):
-                read.update(piece)
-        if read.digest() != written.sha256.digest():
+            read = sha256_of(file)
+        if read != written.sha256.hexdigest():
             # Somebody else's, packed by another zlib, may be as good: it is not for us to take it away.
             raise StoreDamaged(
                 f"the store '{self.url}' gave back other bytes than it was given",

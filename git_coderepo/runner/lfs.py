@@ -6,13 +6,13 @@ server; each is held against the pointer's sha256 and size. Nothing is visible m
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from git_coderepo.attributes import Attributes
 from git_coderepo.checkout.lfs import POINTER_BYTES, Pointer, has_lfs, read_pointer
+from git_coderepo.digest import sha256_of
 from git_coderepo.errors import LfsPointerUnusable, UnsafeTree
 from git_coderepo.objects import EXECUTABLE, FILE, blob_id
 from git_coderepo.paths import quoted
@@ -191,13 +191,8 @@ def _contents(root: Directories, path: bytes, most: int) -> bytes:
 
 def _pointer_to(root: Directories, path: bytes) -> Pointer:
     directory, _, name = path.rpartition(b"/")
-    digest = hashlib.sha256()
-    size = 0
     with os.fdopen(os.open(name, _READ, dir_fd=root.open(directory)), "rb") as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-            size += len(piece)
-    return Pointer(digest.hexdigest(), size)
+        return Pointer(sha256_of(file), file.tell())
 
 
 # --- from pointers to files -----------------------------------------------------------------------

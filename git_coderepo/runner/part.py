@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from git_coderepo.errors import CodeRepoError
-from git_coderepo.objects import SYMLINK, ObjectId, TreeEntry, tree_id
+from git_coderepo.objects import SYMLINK, ObjectId
 from git_coderepo.paths import links_that_leave, quoted
 from git_coderepo.runner.directories import OPEN_DIRECTORY, Directories, remove_tree, unusable
 from git_coderepo.runner.listing import Listing
@@ -33,11 +33,6 @@ def below(entries: Mapping[bytes, tuple[int, bytes]], path: bytes) -> dict[bytes
             f"the tree has no directory {quoted(path)}", hints=["give the path from the root, without a leading '/'"]
         )
     return found
-
-
-def tree_of_entries(entries: Mapping[bytes, tuple[int, bytes]], object_format: str) -> ObjectId:
-    """The tree id of such entries."""
-    return tree_id((TreeEntry(path, *entry) for path, entry in entries.items()), object_format)
 
 
 def keep_part(directory: str, path: bytes, entries: Listing, object_format: str) -> KeptPart:

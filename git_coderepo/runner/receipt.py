@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import platform
-import time
 from typing import NamedTuple
 
 from git_coderepo import __version__
-from git_coderepo.manifest.writer import path_value
+from git_coderepo.manifest.writer import path_value, time_text
 from git_coderepo.objects import ObjectId
 from git_coderepo.runner.conversion import Converted
 from git_coderepo.runner.lfs import LfsReport
@@ -142,8 +141,8 @@ class Receipt(NamedTuple):
             "lfs": None if self.lfs is None else self.lfs.document(),
             **({"storedTrees": [path_value(path or b".") for path in self.stored_trees]} if self.stored_trees else {}),
             **({} if self.proof is None else {"proof": self.proof.document()}),
-            "startedOn": _time(self.started),
-            "finishedOn": _time(self.finished),
+            "startedOn": time_text(self.started),
+            "finishedOn": time_text(self.finished),
             "seconds": round(self.finished - self.started, 3),
             "host": _line(platform.node()) or "unknown",
             "producer": {
@@ -176,7 +175,3 @@ def _overlay(files: int | None, deleted: int) -> dict[str, object] | None:
 def _line(text: str) -> str:
     """The text as one line that the schema takes."""
     return "".join(char if char.isprintable() else " " for char in text)[:1024]
-
-
-def _time(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
