@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 from git_coderepo.checkout import own_files
 from git_coderepo.checkout.layout import Layout, read_layout, start_layout
+from git_coderepo.checkout.store import final_name
 from git_coderepo.git import Git
 from tests.support.program import Program
 from tests.support.repo import Repo
@@ -379,7 +382,11 @@ def test_who_runs_in_a_fetched_directory_runs_that_code(
 
 
 def test_what_a_killed_fetch_left_is_no_code(checkout: Repo, run: Callable[..., Any]) -> None:
-    tree = code(run)["snapshot"]["tree"]
+    tree = code(run, "-o", "/dev/stdout")["snapshot"]["tree"]
+    run("snapshot", "-o", "run.json")
+    (checkout.path / "run.json").unlink()
+    for path in checkout.path.glob("*.tar.gz"):
+        path.unlink()
     for name in (".code.coderepo-123-0123456789abcdef", "sub dir/.coderepo-7-fedcba9876543210/tree"):
         checkout.write(f"{name}/train.py", "half\n")
     checkout.write("run.json.12.0a1b2c3d.tmp", "{")
@@ -391,10 +398,45 @@ def test_what_a_killed_fetch_left_is_no_code(checkout: Repo, run: Callable[..., 
     for name in (
         "mine.coderepo-1-0123456789abcdef/a",
         ".code.coderepo-x-0123456789abcdef/a",
-        "a.tmp",
-        "1.0a1b2c3d.tmp",
     ):
         assert own_files.unfinished_part(name.encode()) is None
+    for name in ("a.tmp", "1.0a1b2c3d.tmp", "a.x.0a1b2c3d.tmp", "a.1.0a1b2c3.tmp"):
+        assert final_name(name.encode()) is None
+
+
+def test_a_file_of_somebody_else_with_such_a_name_is_code(checkout: Repo, run: Callable[..., Any]) -> None:
+    """Other programs, and people, number and date their files as well."""
+    checkout.write("scores.5.20261130.tmp", "mine\n")
+    checkout.write("sub dir/run.json.12.0a1b2c3d.tmp", "mine\n")
+    run("snapshot", "-o", "run.json")
+    assert own(run) == sorted(["run.json", *(path.name for path in checkout.path.glob("*.tar.gz"))])
+
+
+def test_a_fetched_file_that_was_moved_among_the_code_is_code(checkout: Repo, run: Callable[..., Any]) -> None:
+    head = checkout.line("rev-parse", "HEAD")
+    run("fetch", f"origin@{head}:sub dir", "lib")
+    assert own(run) == ["lib"]
+    checkout.write("src/main.py", "import data\n")
+    checkout.git("add", "src/main.py")
+    os.rename(checkout.path / "lib" / "data.txt", checkout.path / "src" / "data.txt")
+    for _ in range(2):
+        assert own(run) == []
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs a tmpfs, which never writes a page back")
+def test_a_write_that_shows_in_no_time_of_the_file_is_seen(checkout: Repo, run: Callable[..., Any]) -> None:
+    """A page of a shared mapping that is dirty already can be written to again without any sign."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        here = Path(memory, "copy")
+        shutil.copytree(checkout.path, here, symlinks=True)
+        run("snapshot", "-o", "run.json", cwd=here)
+        run("fetch", "run.json", "fetched", cwd=here)
+        with open(here / "fetched" / "weights.bin", "r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+            mapped[0] = mapped[0]
+            time.sleep(2.1)
+            assert "fetched" in own(run, cwd=here)
+            mapped[0] ^= 1
+            assert "fetched" not in own(run, cwd=here)
 
 
 def test_a_directory_that_is_equal_by_chance_is_code(checkout: Repo, run: Callable[..., Any], tmp_path: Path) -> None:

@@ -147,6 +147,11 @@ def _is_older(facts: os.stat_result, moment: int) -> bool:
     return max(facts.st_mtime_ns, facts.st_ctime_ns) < moment - resolution
 
 
+def is_settled(path: bytes, facts: os.stat_result, moment: int, known: dict[int, bool]) -> bool:
+    """Whether a file with these facts is a settled one at `moment` (nanoseconds since 1970); `known` as `_is_free`."""
+    return stat.S_ISREG(facts.st_mode) and _is_older(facts, moment) and _is_free(path, facts, known) == (True, True)
+
+
 def _is_free(path: bytes, facts: os.stat_result, known: dict[int, bool]) -> tuple[bool | None, bool]:
     """Return whether no process has a file open for writing (None: unknown), and whether its times are reliable.
 

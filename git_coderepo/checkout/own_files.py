@@ -3,7 +3,8 @@
 Each output has a note, a file of its own in `written` beside the record of runs (`Layout.own`), so that writers need no
 lock. A note says where the output lies and, for each of its files, the size, the sha256 and what lstat(2) said. An
 untracked path is an output only where a note and its contents agree: an edited copy is code, and so is a fetched
-directory in which anything was changed, added or removed. An output that was moved is known by its contents.
+directory in which anything was changed, added or removed. A file that was moved is known by its contents, a directory
+by its inode as well: its files alone, moved among others, are code.
 
 The name of a note is `SIZE-SHA256-PLACE`: of the largest file, and of the path by its CRC-32. So a snapshot reads one
 directory, and of the notes only those whose place or size occurs among the untracked paths.
@@ -15,6 +16,7 @@ import os
 import stat
 import time
 
+from git_coderepo.checkout.found import is_settled
 from git_coderepo.checkout.layout import RECORD_DIRECTORY, own_elsewhere
 from git_coderepo.checkout.store import final_name, write_whole
 
@@ -24,9 +26,7 @@ if TYPE_CHECKING:
 
     from git_coderepo.checkout.layout import Layout
 
-_VERSION = b"1"
-# Times of files are not trusted where a file was changed so shortly (ns) before its note was written.
-_SETTLED = 2_000_000_000
+_VERSION = b"2"
 # Notes of outputs that are gone are looked for where there are so many.
 _MANY = 256
 # What was noted so shortly ago (ns) is not looked for yet.
@@ -37,7 +37,8 @@ class Row:
     """A file of an output: its `path` below the output's own (empty for a lone file), and what it was when noted.
 
     `kind` is `l` for a symbolic link, `x` for an executable file, `f` for another one. `facts` are mtime and ctime in
-    nanoseconds and the inode's number, zeros where they were not known yet.
+    nanoseconds and the inode's number: zeros unless the file was settled (see `found`) when it was hashed, since a
+    later write shows in the times of no other one.
     """
 
     __slots__ = ("digest", "facts", "kind", "path", "size")
@@ -53,14 +54,16 @@ class Row:
 class Note:
     """An output: its `path` below `root`, a checkout's work tree, and the `rows` of its files, the largest one first.
 
-    `written` is when the note was written, in nanoseconds since 1970.
+    `written` is when the note was written, in nanoseconds since 1970; `inode` is the number of a directory's inode, 0
+    for a lone file.
     """
 
-    __slots__ = ("path", "root", "rows", "written")
+    __slots__ = ("inode", "path", "root", "rows", "written")
 
-    def __init__(self, root: bytes, path: bytes, rows: list[Row], written: int) -> None:
+    def __init__(self, root: bytes, path: bytes, inode: int, rows: list[Row], written: int) -> None:
         self.root = root
         self.path = path
+        self.inode = inode
         self.rows = rows
         self.written = written
 
@@ -71,20 +74,20 @@ class Note:
 
     def encode(self) -> bytes:
         lines = [b"%s %d %s %d %d %d %s" % (row.kind, row.size, row.digest, *row.facts, row.path) for row in self.rows]
-        return b"\0".join((_VERSION, b"%d" % self.written, self.root, self.path, *lines))
+        return b"\0".join((_VERSION, b"%d" % self.written, self.root, self.path, b"%d" % self.inode, *lines))
 
     @classmethod
     def parse(cls, data: bytes) -> Note | None:
         """From the bytes of its file; None where it is damaged or of another version."""
         parts = data.split(b"\0")
-        if len(parts) < 5 or parts[0] != _VERSION:
+        if len(parts) < 6 or parts[0] != _VERSION:
             return None
         try:
             rows = []
-            for line in parts[4:]:
+            for line in parts[5:]:
                 kind, size, digest, modified, changed, inode, path = line.split(b" ", 6)
                 rows.append(Row(path, kind, int(size), digest, (int(modified), int(changed), int(inode))))
-            return cls(parts[2], parts[3], rows, int(parts[1]))
+            return cls(parts[2], parts[3], int(parts[4]), rows, int(parts[1]))
         except ValueError:
             return None
 
@@ -134,10 +137,10 @@ class Notes:
             except FileNotFoundError:
                 pass
 
-    def add(self, path: bytes, rows: list[Row]) -> None:
+    def add(self, path: bytes, rows: list[Row], inode: int = 0) -> None:
         """Note an output at an absolute path in the work tree. Raises OSError."""
         rows.sort(key=lambda row: -row.size)
-        note = Note(self.root, path[len(self.root.rstrip(b"/")) + 1 :], rows, time.time_ns())
+        note = Note(self.root, path[len(self.root.rstrip(b"/")) + 1 :], inode, rows, time.time_ns())
         # Now and then, so that the price is the same however many outputs are there to stay.
         if int(note.rows[0].digest[:2], 16) % 32 == 0:
             names = self.names()
@@ -224,16 +227,16 @@ def note_directory(path: bytes, prepared: bytes) -> bool:
     if not notes.is_writable:
         return False
     rows = []
+    known: dict[int, bool] = {}
     for folder, folders, names in os.walk(prepared):
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
         for name in names + links:
             each = os.path.join(folder, name)
             facts = os.lstat(each)
-            rows.append(
-                Row(each[len(prepared) + 1 :], _kind(facts), facts.st_size, _digest(each, facts), _times(facts))
-            )
+            settled = _settled(each, facts, known)
+            rows.append(Row(each[len(prepared) + 1 :], _kind(facts), facts.st_size, _digest(each, facts), settled))
     if rows:
-        notes.add(path, rows)
+        notes.add(path, rows, os.lstat(prepared).st_ino)
     return True
 
 
@@ -269,10 +272,10 @@ def own_files(layout: Layout, untracked: Iterable[bytes], *, keep: bool = True) 
 
 
 def unfinished_part(path: bytes) -> bytes | None:
-    """Return the part of a path that only an unfinished output has, which may be under way or be left by a kill.
+    """Return the part of a path that only an unfinished directory has, which may be under way or be left by a kill.
 
     These are the directories that a fetch fills (`runner.target`), `.NAME.coderepo-PID-RANDOM` and
-    `.coderepo-PID-RANDOM`, and files with a `store.temporary_name`.
+    `.coderepo-PID-RANDOM`.
     """
     if b".coderepo-" in path:
         parts = path.split(b"/")
@@ -280,7 +283,7 @@ def unfinished_part(path: bytes) -> bytes | None:
             pid, _, random = part.rpartition(b".coderepo-")[2].partition(b"-")
             if part.startswith(b".") and b".coderepo-" in part and pid.isdigit() and _is_hex(random, 16):
                 return b"/".join(parts[:count])
-    return path if final_name(path) is not None else None
+    return None
 
 
 def _is_hex(text: bytes, length: int) -> bool:
@@ -298,6 +301,7 @@ class _Search:
             size, _, place = name.split(b"-")
             self._by_size.setdefault(int(size), []).append(name)
             self._by_place.setdefault(int(place, 16), []).append(name)
+        self._devices: dict[int, bool] = {}
         self._loaded: dict[bytes, Note | None] = {}
         self._hashed: dict[bytes, Note] = {}
         self._changed: dict[bytes, list[bytes]] = {}
@@ -305,6 +309,7 @@ class _Search:
 
     def result(self, *, keep: bool) -> OwnFiles:
         found = self._found
+        self._look_at_unfinished()
         self._look_at_places()
         self._look_at_sizes()
         for place, names in self._changed.items():
@@ -318,6 +323,16 @@ class _Search:
         if keep:
             self._refresh()
         return found
+
+    def _look_at_unfinished(self) -> None:
+        """Files that were on their way to the place of an output; others may give their files such names, too."""
+        from binascii import crc32
+
+        for path in self._untracked:
+            place = final_name(path)
+            if place and any(self._at(name, place) is not None for name in self._by_place.get(crc32(place), ())):
+                self._found.paths.add(path)
+                self._found.outputs.append(path)
 
     def _look_at_places(self) -> None:
         """Outputs where they were written."""
@@ -361,8 +376,7 @@ class _Search:
                 if below and not path.endswith(b"/" + below):
                     continue
                 place = path[: -len(below) - 1] if below else path
-                # A directory that is equal by chance, with one empty file, say, is not one that was moved.
-                if below and place != note.path and facts.st_ino != note.rows[0].facts[2]:
+                if below and place != note.path and os.lstat(self._top + place).st_ino != note.inode:
                     continue
                 if self._take(name, note, place):
                     break
@@ -395,16 +409,17 @@ class _Search:
                 facts = os.lstat(path)
                 if facts.st_size != row.size or not _is_of_kind(facts, row):
                     return False
-                times = _times(facts)
-                if times != row.facts or max(times[:2]) > note.written - _SETTLED:
+                times = row.facts
+                if times != _times(facts):
+                    times = _settled(path, facts, self._devices)
                     if _digest(path, facts) != row.digest:
                         return False
-                    hashed = True
+                    hashed = hashed or times != row.facts
             except OSError:
                 return False
             rows.append(Row(row.path, row.kind, row.size, row.digest, times))
         if hashed or (note.root, note.path) != (self._notes.root, place):
-            self._hashed[name] = Note(self._notes.root, place, rows, time.time_ns())
+            self._hashed[name] = Note(self._notes.root, place, note.inode, rows, time.time_ns())
         self._found.paths |= inside
         self._found.outputs.append(place)
         return True
@@ -413,9 +428,6 @@ class _Search:
         """Spare the next snapshot the hashing of what is known to be unchanged by now."""
         for name, note in self._hashed.items():
             before = self._loaded[name]
-            stayed = before is not None and (before.root, before.path) == (note.root, note.path)
-            if stayed and max(max(row.facts[:2]) for row in note.rows) > note.written - _SETTLED:
-                continue  # too young: its times would not be trusted
             try:
                 self._notes.write(note)
                 if note.name != name and before is not None and before.path not in self._found.outputs:
@@ -447,6 +459,11 @@ def _is_of_kind(facts: os.stat_result, row: Row) -> bool:
         return row.kind == b"l"
     # A lone file keeps whatever mode it had.
     return stat.S_ISREG(facts.st_mode) and (not row.path or _kind(facts) == row.kind)
+
+
+def _settled(path: bytes, facts: os.stat_result, known: dict[int, bool]) -> tuple[int, int, int]:
+    """The `Row.facts` of a file that is about to be hashed."""
+    return _times(facts) if is_settled(path, facts, time.time_ns(), known) else (0, 0, 0)
 
 
 def _times(facts: os.stat_result) -> tuple[int, int, int]:
