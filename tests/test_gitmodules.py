@@ -50,7 +50,6 @@ def test_it_is_read_as_git_reads_it(repo: Repo, contents: bytes, tmp_path: Path)
         b'[submodule "x"',
         b'"',
         b"[",
-        b"a" * (2 << 20),
     ],
 )
 def test_what_git_would_not_use_is_left_out(contents: bytes) -> None:

@@ -357,3 +357,8 @@ def test_ignoring_through_a_linked_exclude_file(checkout: Repo, program: Program
     exclude.symlink_to(tmp_path / "dotfiles")
     program.run("ignore", "outputs", cwd=checkout.path)
     assert exclude.is_symlink() and (tmp_path / "dotfiles").read_text() == "*.swp\n/outputs\n"
+
+
+def test_a_descriptor_with_a_number_without_measure_is_none() -> None:
+    with pytest.raises(OutputUnusable):
+        OutputFile(b"/dev/fd/" + b"1" * 5000)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 
 import pytest
 
-from git_coderepo.errors import CodeRepoError
+from git_coderepo.errors import CodeRepoError, UnsafeTree
 from git_coderepo.objects import ObjectId
+from git_coderepo.runner.gitmodules import MOST_BYTES, submodule_urls
 from git_coderepo.runner.scratch import Scratch
 from tests.support.repo import Repo
 
@@ -27,3 +29,29 @@ def test_a_directory_named_like_what_git_describe_gives_is_that_directory(repo: 
             assert scratch.tree_of(commit, part).hex.encode() == trees[part], os.fsdecode(part)
         with pytest.raises(CodeRepoError, match="has no directory 'a'"):
             scratch.tree_of(commit, b"a")
+
+
+@pytest.mark.parametrize(("kind", "start"), [("blob", b""), ("commit", b"tree %s\n")])
+def test_an_object_that_inflates_to_gigabytes_is_not_held_in_memory(repo: Repo, kind: str, start: bytes) -> None:
+    repo.write("a", "1")
+    repo.commit()
+    start = start and start % repo.line("rev-parse", "HEAD^{tree}").encode()
+    author = b"author a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000\n\n" if start else b""
+    large = start + author + bytes(200 << 20)
+    id = repo.git("hash-object", "-w", "-t", kind, "--stdin", "--literally", input=large).decode().strip()
+    with Scratch("sha1", repo.env) as scratch:
+        with open(os.path.join(scratch.directory, "objects/info/alternates"), "wb") as file:
+            file.write(os.fsencode(repo.git_dir() / "objects") + b"\n")
+        tracemalloc.start()
+        try:
+            with pytest.raises(UnsafeTree, match="more than"):
+                scratch.contents(kind, id, 1 << 20)
+            assert tracemalloc.get_traced_memory()[1] < 20 << 20
+        finally:
+            tracemalloc.stop()
+        assert scratch.contents("tree", repo.line("rev-parse", "HEAD^{tree}"), 1 << 20)
+
+
+def test_a_gitmodules_without_measure_is_refused() -> None:
+    with pytest.raises(UnsafeTree, match="gitmodules"):
+        submodule_urls(b"#" * (MOST_BYTES + 1))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Linux follows as many symbolic links in one path (path_resolution(7)).
 _MOST_LINKS = 40
+# Python makes no number of thousands of digits; the number of no descriptor has so many.
+_LONGEST_NUMBER = 20
 
 
 class OutputFile:
@@ -171,7 +173,11 @@ def _resolve(path: bytes) -> bytes | int:
         if not stat.S_ISDIR(os.stat(folder or b".").st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         folder = os.path.realpath(folder or b".")
-        if name.isdigit() and folder in (b"/dev/fd", os.path.realpath(b"/proc/self/fd")):
+        if (
+            name.isdigit()
+            and len(name) < _LONGEST_NUMBER
+            and folder in (b"/dev/fd", os.path.realpath(b"/proc/self/fd"))
+        ):
             return int(name)
         path = os.path.join(folder, name)
         try:

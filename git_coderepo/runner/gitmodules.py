@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.errors import InvalidRemoteURL
+from git_coderepo.errors import InvalidRemoteURL, UnsafeTree
 
-_BYTES = 1 << 20
+MOST_BYTES = 1 << 20
 _ESCAPES = {ord("n"): b"\n", ord("t"): b"\t", ord("b"): b"\b", ord("\\"): b"\\", ord('"'): b'"'}
 
 
@@ -17,11 +17,15 @@ def submodule_urls(contents: bytes) -> dict[bytes, str]:
     """Return the URL of each submodule by its raw path from the root, as `.gitmodules` has them.
 
     Sections that git would not use are left out: without a path or URL, with `..` in their name, with a URL that looks
-    like an option. Of several values the last one counts; nothing is included from elsewhere.
+    like an option. Of several values the last one counts; nothing is included from elsewhere. Raises UnsafeTree for
+    contents of more than `MOST_BYTES`.
     """
     values: dict[bytes, dict[bytes, bytes]] = {}
-    if len(contents) > _BYTES:
-        return {}
+    if len(contents) > MOST_BYTES:
+        raise UnsafeTree(
+            f"the '.gitmodules' of a commit has more than {MOST_BYTES} bytes",
+            hints=["--no-submodules leaves submodules empty"],
+        )
     for section, key, value in _entries(contents):
         kind, _, name = section.partition(b".")
         if kind == b"submodule" and name and key in (b"path", b"url"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from git_coderepo.errors import CodeRepoError, CommitMissing, GitUnusable, TargetUnusable
+from git_coderepo.errors import CodeRepoError, CommitMissing, GitUnusable, TargetUnusable, UnsafeTree
 from git_coderepo.git import Git
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
@@ -22,6 +22,8 @@ _NOT_IN_REFERENCES = frozenset(map(chr, range(0x21))) | frozenset("\x7f~^:?*[\\"
 _ANY_BARE = ("safe.bareRepository", "all")
 # What a killed process left under this name goes when the next one comes.
 _PREFIX = "git-coderepo-scratch-"
+# More than any message of a commit.
+_COMMIT_BYTES = 16 << 20
 
 
 def _place(environment: Mapping[str, str]) -> str:
@@ -148,5 +150,16 @@ class Scratch:
                     hints=["give the path from the root of the repository, without a leading '/'"],
                 )
             return ObjectId(id)
-        first_line = self.git.run("cat-file", "commit", commit.hex).split(b"\n", 1)[0]
+        first_line = self.contents("commit", commit.hex, _COMMIT_BYTES).split(b"\n", 1)[0]
         return ObjectId(first_line.removeprefix(b"tree ").decode())
+
+    def contents(self, kind: str, id: str, most: int) -> bytes:
+        """Return the contents of an object that is here.
+
+        Raises UnsafeTree for more than `most` bytes, since a few from a server can become gigabytes; GitFailed.
+        """
+        with self.git.stream("cat-file", kind, id) as output:
+            contents = output.read(most + 1)
+            if len(contents) > most:
+                raise UnsafeTree(f"the {kind} {id} has more than {most} bytes")
+        return contents
