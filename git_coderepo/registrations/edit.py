@@ -152,7 +152,7 @@ def refuse_taken(git: Git, name: str) -> None:
     """Raises RegistrationError where a section of that name is there already."""
     if name in Settings.read(git).subsections("coderepo"):
         raise RegistrationError(
-            f"a code repository '{name}' is registered already",
+            f"a code repository '{name}' is already registered",
             hints=[f"git coderepo update {name}", f"git coderepo remove {name}"],
         )
 

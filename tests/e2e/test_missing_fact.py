@@ -74,7 +74,7 @@ def test_two_urls_on_one_remote(place: World) -> None:
     assert any("git remote -v" in hint for hint in lines(found, "hint"))
     assert "known by platform" in status(place, repo, "--check").text
     report = status(place, repo, "--json").json()
-    assert report["missingFact"]["message"].startswith("the remote 'origin' is pushed")
+    assert report["missingFact"]["message"].startswith("the remote 'origin' has different URLs")
     repo.git("remote", "set-url", "--delete", "origin", "https://elsewhere.example/acme/widgets.git")
     assert status(place, repo, "--json").json()["missingFact"] is None
 
