@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from git_coderepo.locks import try_lock
+from git_coderepo.others import can_be_exchanged_in
 
 # Between making a directory and locking it a moment passes in which nobody may take it for abandoned.
 _YOUNG = 60.0
@@ -45,10 +46,12 @@ def _prefix() -> str:
 
 
 def _sweep(place: str) -> None:
-    """Remove this user's directories of that kind that no process holds."""
+    """Remove this user's directories of that kind that no process holds; none where others can exchange them."""
     pattern = re.compile(re.escape(_prefix()) + r"[a-z0-9_]{8}")
     before = time.time() - _YOUNG
     try:
+        if can_be_exchanged_in(os.stat(place)):
+            return
         names = os.listdir(place)
     except OSError:
         return  # it may be written to, but not read: what is left there stays

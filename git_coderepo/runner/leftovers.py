@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 from git_coderepo.locks import is_named, try_lock
+from git_coderepo.others import can_be_exchanged_in
 from git_coderepo.runner.directories import OPEN_DIRECTORY, remove_tree
 
 
@@ -51,8 +52,9 @@ def sweep(parent: int, prefix: str, undo: Callable[[int], bool] | None = None) -
     """Remove what dead processes left of `hold(parent, prefix)`; the names of those that living ones hold.
 
     `undo` is called with a leftover's descriptor before it goes, and keeps it by giving False. What cannot be locked
-    or removed stays where it is.
+    or removed stays where it is, and so does, without `undo`, everything where other users can rename it.
     """
+    may_remove = undo is not None or not can_be_exchanged_in(os.fstat(parent))
     pattern = re.compile(re.escape(prefix) + r"[0-9]+-[0-9a-f]{16}")
     living = set()
     for name in os.listdir(parent):
@@ -65,7 +67,7 @@ def sweep(parent: int, prefix: str, undo: Callable[[int], bool] | None = None) -
         try:
             if not try_lock(descriptor):
                 living.add(name)
-            elif is_named(name, parent, descriptor) and (undo is None or undo(descriptor)):
+            elif may_remove and is_named(name, parent, descriptor) and (undo is None or undo(descriptor)):
                 remove_tree(name, parent=parent)
         except OSError:
             pass  # somebody else's: it is in nobody's way

@@ -9,15 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from functools import cache
 
+from git_coderepo.others import can_be_exchanged_in, is_trusted_owner, is_writable_by_others
 from git_coderepo.paths import quoted
 from git_coderepo.runner.directories import OPEN_DIRECTORY
 
 # A directory on the way may be searched and not read (/home with 0711): O_PATH needs no right to read it.
 _ON_THE_WAY = getattr(os, "O_PATH", 0) | OPEN_DIRECTORY
 _MOST_LINKS = 40  # as many as Linux follows
-_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def open_unexchangeable(path: str, *, make: bool) -> int:
@@ -82,7 +81,7 @@ def check_own(facts: os.stat_result, shown: str) -> None:
     """Raise PermissionError unless a directory belongs to this user and nobody else may write to it."""
     if facts.st_uid != os.geteuid():
         raise PermissionError(errno.EPERM, f"{quoted(os.fsencode(shown))} belongs to user {facts.st_uid}")
-    if facts.st_mode & _WRITABLE_BY_OTHERS and not _only_own_group(facts):
+    if is_writable_by_others(facts):
         raise PermissionError(errno.EPERM, f"other users may write to {quoted(os.fsencode(shown))}")
 
 
@@ -106,42 +105,10 @@ def _facts(name: str, parent: int, *, make: bool) -> os.stat_result:
 
 def _check(facts: os.stat_result, shown: str) -> None:
     _check_owner(facts, shown)
-    if facts.st_mode & _WRITABLE_BY_OTHERS and not facts.st_mode & stat.S_ISVTX and not _only_own_group(facts):
+    if can_be_exchanged_in(facts):
         raise PermissionError(errno.EPERM, f"other users can replace what is in {quoted(os.fsencode(shown))}")
 
 
 def _check_owner(facts: os.stat_result, shown: str) -> None:
-    if facts.st_uid not in (0, os.geteuid(), _unmapped_root()):
+    if not is_trusted_owner(facts):
         raise PermissionError(errno.EPERM, f"{quoted(os.fsencode(shown))} belongs to user {facts.st_uid}")
-
-
-def _only_own_group(facts: os.stat_result) -> bool:
-    """Return whether only this user may write: with umask 002 every user's own group may write, and has one
-    member. As for pam_umask(8), that is a group with the user's own name.
-    """
-    if facts.st_mode & stat.S_IWOTH or facts.st_uid != os.geteuid():
-        return False
-    import grp
-    import pwd
-
-    try:
-        group, name = grp.getgrgid(facts.st_gid), pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return False
-    return group.gr_name == name and set(group.gr_mem) <= {name}
-
-
-@cache
-def _unmapped_root() -> int:
-    """Return the user id that root's files have in a user namespace without a root (Apptainer, bubblewrap).
-
-    Elsewhere 0. See user_namespaces(7).
-    """
-    try:
-        with open("/proc/self/uid_map", encoding="ascii") as file:
-            starts = [int(line.split()[0]) for line in file]
-        with open("/proc/sys/kernel/overflowuid", encoding="ascii") as file:
-            overflow = int(file.read())
-    except (OSError, ValueError, IndexError):
-        return 0  # no Linux, or no /proc
-    return 0 if 0 in starts else overflow

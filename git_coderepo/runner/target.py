@@ -10,6 +10,7 @@ from pathlib import Path
 from git_coderepo.checkout.own_files import note_directory
 from git_coderepo.errors import TargetUnusable
 from git_coderepo.locks import try_lock
+from git_coderepo.others import can_be_exchanged_in
 from git_coderepo.paths import quoted
 from git_coderepo.runner.directories import OPEN_DIRECTORY, remove_tree, sync_file_system, unusable
 from git_coderepo.runner.leftovers import Held, hold, sweep
@@ -284,7 +285,7 @@ class _Inside:
             return True
         if not names <= {_TREE, _JOURNAL, _NEW_JOURNAL}:
             return False
-        moved = _read_journal(work) if _JOURNAL in names else None
+        moved = _read_journal(work, self._root) if _JOURNAL in names else None
         if moved is None:
             # Nothing was moved yet. In a directory with other names it may be no leftover at all, but part of a tree.
             others = (name for name in os.listdir(self._root) if not name.startswith(_INSIDE))
@@ -317,9 +318,15 @@ def _write_journal(work: int, tree: int, names: list[str]) -> None:
     _sync_directory(work)
 
 
-def _read_journal(work: int) -> dict[str, int] | None:
-    """Name to inode of what was about to be moved; None where it is not this directory's own journal."""
-    with os.fdopen(os.open(_JOURNAL, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=work), "rb") as journal:
+def _read_journal(work: int, root: int) -> dict[str, int] | None:
+    """Name to inode of what was about to be moved; None where it is not this directory's own journal.
+
+    Nor where somebody else wrote it into a `root` in which others can rename: it says what is to be removed there.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with os.fdopen(os.open(_JOURNAL, flags, dir_fd=work), "rb") as journal:
+        if os.fstat(journal.fileno()).st_uid != os.geteuid() and can_be_exchanged_in(os.fstat(root)):
+            return None
         inode, *lines = journal.read().split(b"\0")
     if inode != b"%d" % os.fstat(work).st_ino:
         return None
