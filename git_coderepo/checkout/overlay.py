@@ -112,7 +112,7 @@ def _read(source: BinaryIO, size: int) -> Iterator[bytes]:
     while size:
         piece = source.read(min(size, _PIECE))
         if not piece:
-            message = "git gave less of an object than it announced"
+            message = "git returned less of an object than it announced"
             raise GitFailed(message, status=0, stderr=b"", hints=["git fsck"])
         size -= len(piece)
         yield piece

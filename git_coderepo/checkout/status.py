@@ -155,7 +155,7 @@ def _refuse_broken(words: bytes, git: Git | None) -> None:
     outermost, name = os.fsdecode(path[0]), os.fsdecode(b"/".join(path))
     recursive = " --recursive" if len(path) > 1 else ""
     raise NotReproducible(
-        f"the submodule '{name}' has a '.git' in which git finds no repository",
+        f"git finds no repository in the '.git' of the submodule '{name}'",
         hints=[f"move '{name}' away, and then: git submodule update --init{recursive} {shlex.quote(outermost)}"],
     )
 

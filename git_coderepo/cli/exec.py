@@ -53,7 +53,7 @@ def exec_(
         bool, typer.Option("--keep-credentials", help="Keep CODEREPO_TOKEN and the like in the command's environment.")
     ] = False,
     submodules: Submodules = True,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not say where the command runs.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print where the command runs.")] = False,
 ) -> None:
     """Fetch the code of a run, and run a command in it.
 

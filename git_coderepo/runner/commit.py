@@ -154,7 +154,7 @@ def _wanted(
         except UnsafeTree:
             raise
         except CodeRepoError as error:
-            error.hints = (*error.hints, "--no-submodules leaves them empty") if level == 0 else error.hints
+            error.hints = (*error.hints, "--no-submodules leaves submodules empty") if level == 0 else error.hints
             raise said_of(error, path) from None
         submodules.append(WantedSubmodule(path, inner, wanted))
     return Wanted(
