@@ -1,4 +1,4 @@
-"""Directories for temporary files that are gone afterwards, even where their process was killed.
+"""Directories for temporary files that are removed afterwards, even if their process was killed.
 
 Each is held by a lock (flock(2)), which ends with its process: what nobody holds was left by a process that was killed
 or ran out of disk space, and the next one removes it.

@@ -1,4 +1,4 @@
-"""Whether an archive of a tree, as a platform makes it, has other files or other bytes than the tree.
+"""Check whether a platform's archive of a tree would have other files or other bytes than the tree.
 
 `git archive` leaves out and converts by the tree's own attributes: https://git-scm.com/docs/git-archive#ATTRIBUTES.
 A platform has no commands for filters, so that a filter changes nothing there.

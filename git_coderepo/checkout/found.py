@@ -1,4 +1,4 @@
-"""The changed paths as they lie on the disk, and how far lstat(2) can tell that one was written to.
+"""The changed paths on the disk, and whether lstat(2) can tell that one of them was written to.
 
 lstat alone proves little: a shared mapping changes a file without a sign while its page is dirty, and a clock that
 ticks in whole seconds hides a second write. So each path is put into one of three groups, *before* git reads it:

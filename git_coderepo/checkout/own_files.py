@@ -1,4 +1,4 @@
-"""What this program wrote into a checkout: manifests, overlays, receipts and fetched directories are no code.
+"""Files that this program wrote into a checkout: manifests, overlays, receipts and fetched directories.
 
 Each output has a note, a file of its own in `written` beside the record of runs (`Layout.own`), so that writers need no
 lock. A note says where the output lies and, for each of its files, the size, the sha256 and what lstat(2) said. An

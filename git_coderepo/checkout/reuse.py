@@ -1,4 +1,4 @@
-"""Reuse of what git made of a changed file for the last snapshot: one private index, kept between snapshots.
+"""Reuse of the last snapshot's index entries of changed files: one private index, kept between snapshots.
 
 Hashing is repeated unless an entry is proved to be right. An entry says "of a regular file with these facts git made
 this blob", and serves while

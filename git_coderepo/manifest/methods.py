@@ -1,4 +1,4 @@
-"""The ways in which a tree can come: the one list for the command line, the manual and the receipt."""
+"""The methods of getting a tree: the one list for the command line, the manual and the receipt."""
 
 from __future__ import annotations
 

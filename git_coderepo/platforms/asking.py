@@ -1,4 +1,4 @@
-"""Questions about a code repository: its API is asked, else the user's own git, in the user's own repository.
+"""Ask about a code repository: first its API, then the user's own git in the user's own repository.
 
 So what `git fetch` can reach without a prompt needs no token for the API, and a token that is good for something else
 is no obstacle.

@@ -1,4 +1,4 @@
-"""What to do with a Git repository inside a checkout that is no submodule of it."""
+"""Hints for a Git repository inside a checkout that is not one of its submodules."""
 
 from __future__ import annotations
 

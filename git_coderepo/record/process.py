@@ -1,4 +1,4 @@
-"""Run a command and wait for it: its status and its signals are passed through."""
+"""Run a command and wait for it: signals are passed on to it, and its status is passed back."""
 
 from __future__ import annotations
 

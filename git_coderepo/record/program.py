@@ -1,4 +1,4 @@
-"""Whose checkout a Python program records, and the directory in it where the program was started."""
+"""Choose the checkout that a Python program records, and the directory in it where the program was started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user is told of a snapshot before a run starts, in one sentence each."""
+"""Warnings about a snapshot before a run starts, in one sentence each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find damaged objects in our own store and move them aside, so that they are made again.
+"""Find damaged objects in our own store and move them aside, so that they are created again.
 
 A power loss can leave an object empty or cut off, and git neither writes an object that is there nor looks into it.
 Format of a loose object: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects#_object_storage.

@@ -1,4 +1,4 @@
-"""Which remote of a checkout the options of a registration mean, and what a new registration does to the choice.
+"""Choose the remote that the options of a registration mean, and tell how a new registration affects runs.
 
 The options choose the remote among all remotes. A remote on the host of another platform is never the one: neither a
 request nor a token goes there. Where no remote is meant, the options stand alone, on the platform's default host.

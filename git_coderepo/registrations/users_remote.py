@@ -1,4 +1,4 @@
-"""Which remote of the user's own repository leads to a code repository."""
+"""Find the remote of the user's own repository that leads to a code repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cache: trees on this machine, each under its own tree id, read-only, never half there, and proved at every use.
+"""The cache: trees on this machine, each under its tree id, read-only, complete, and verified at every use.
 
     PLACE/KEY/lock                    held (flock) by the process that fills the entry; others wait, or take over
     PLACE/KEY/GENERATION/use          held shared by whoever uses the tree; nothing is removed meanwhile

@@ -1,4 +1,4 @@
-"""What of the cache goes at `cache prune`."""
+"""Choose the trees that `cache prune` removes."""
 
 from __future__ import annotations
 

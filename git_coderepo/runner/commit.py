@@ -1,4 +1,4 @@
-"""What `NAME@REVISION[:PATH]` asks for: a commit of a code repository, without a manifest."""
+"""Resolve `NAME@REVISION[:PATH]`: a commit of a code repository, without a manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a commit's submodules are: its `.gitmodules`, which anybody may have written.
+"""Read a commit's `.gitmodules`, which says where its submodules are, as untrusted input.
 
 The file has the form of git's configuration: https://git-scm.com/docs/gitmodules, https://git-scm.com/docs/git-config.
 """

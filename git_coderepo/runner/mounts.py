@@ -1,4 +1,4 @@
-"""A read-only mount of a directory for this process and the commands that it starts, and for nobody else.
+"""A read-only mount of a directory that only this process and the commands that it starts can see.
 
 A namespace of its own (mount_namespaces(7)) is made only by a process that has the capability already. A user namespace
 would give it to any user, but would also change user ids, and break sudo and FUSE for the command.

@@ -1,4 +1,4 @@
-"""RUN in every verb: a manifest's path, `-`, a run of the record here, or one that is published on the platform."""
+"""Resolve RUN in every verb: a manifest's path, `-`, a recorded run, or a run published on the platform."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Directories that no other user can exchange: every step on the way is opened below the one before, and checked.
+"""Open directories that no other user can replace: every parent is opened below the one before, and checked.
 
 OpenSSH (`StrictModes`) and sudo check their files in the same way. A check by path says nothing about the next use of
 that path: whoever may rename a directory on the way can put another one there in between.

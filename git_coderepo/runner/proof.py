@@ -1,4 +1,4 @@
-"""The proof of a tree that this machine kept: hashed in this call and held to the tree id that was asked for.
+"""Prove a cached tree: hash it and compare it with the tree id that was asked for.
 
 Nothing that lies beside the tree is believed. Its listing, the paths with the ids of their blobs, has itself to give
 the tree id; then every file is hashed and held to its id. What `fetch` converted and what Git LFS keeps has other

@@ -1,4 +1,4 @@
-"""Whether something changed a directory since it was last looked at, without its contents being read."""
+"""Detect changes in a directory since an earlier look, without reading its contents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tree objects that git would write otherwise today, as old histories have them: zero-padded modes, modes like 100664.
+"""Tree objects of old histories that git would write differently today: zero-padded modes, modes like 100664.
 
 Git checks such trees out as any other, so every blob, mode and name matches while the tree's id does not follow from
 them. Then the tree objects themselves are looked at: each is hashed as it is stored and compared entry by entry.

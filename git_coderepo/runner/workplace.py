@@ -1,4 +1,4 @@
-"""Where a command runs in a cached tree: what it writes is refused there, or goes into a copy that is kept."""
+"""The place where a command runs in a cached tree: read-only, or a copy that is kept if it was modified."""
 
 from __future__ import annotations
 
