@@ -312,16 +312,27 @@ def check_version(git: Git) -> str:
 
 
 def shown(argv: Sequence[Argument]) -> str:
-    """A command for people: quoted where a shell would want it, control characters escaped, secrets redacted."""
-    return redact(" ".join(_quoted(os.fsdecode(word)) for word in argv))
+    """Return a command as a shell takes it, with secrets redacted."""
+    return redact(" ".join(shell_word(word) for word in argv))
 
 
-def _quoted(word: str) -> str:
-    plain = word.encode("utf-8", "backslashreplace").decode()
-    if plain and all(char.isalnum() or char in "@%+=:,./-_^{}~*" for char in plain):
-        return plain
-    escaped = "".join(char if char.isprintable() else repr(char)[1:-1] for char in plain)
-    return "'" + escaped.replace("'", "'\\''") + "'"
+def shell_word(word: Argument) -> str:
+    """Return a text as a shell takes it for one word.
+
+    What a terminal cannot show becomes an escape, in the quotes that bash, zsh and ksh read as such: `$'a\\012b'`.
+    """
+    text = os.fsdecode(word)
+    if text and all(char.isalnum() or char in "@%+=:,./-_^" for char in text):
+        return text
+    if text.isprintable():
+        return "'" + text.replace("'", "'\\''") + "'"
+    return "$'" + "".join(_escaped(char) for char in text) + "'"
+
+
+def _escaped(char: str) -> str:
+    if char.isprintable():
+        return "\\" + char if char in "'\\" else char
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(char))
 
 
 def _program(name: Argument, environment: Mapping[str, str]) -> Argument:

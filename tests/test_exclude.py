@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
+from tests.hints import cures
 from tests.support.program import Program
 from tests.support.repo import Repo
 
@@ -34,6 +37,18 @@ def test_a_tracked_path_and_one_outside_are_refused(repo: Repo, program: Program
     repo.write("a", "1")
     repo.commit()
     tracked = program.run("ignore", "a", cwd=repo.path, check=False)
-    assert tracked.status == 129 and tracked.errors == "fatal: git tracks 'a'\nhint: git rm -r --cached 'a'\n"
+    assert tracked.status == 129 and tracked.errors == "fatal: git tracks 'a'\nhint: git rm -r --cached -- a\n"
     outside = program.run("ignore", "../x", cwd=repo.path, check=False)
     assert outside.status == 129 and "no path inside the checkout" in outside.errors
+
+
+@cures("git rm -r --cached -- {shell_word(path)}")
+@pytest.mark.parametrize("name", [b"-dash", b"it's", b"sp ace", b"a*b", b"\xff\xfe", b"$HOME", b"n" * 250])
+def test_a_shell_takes_the_hint_for_a_tracked_path_whatever_its_name(repo: Repo, program: Program, name: bytes) -> None:
+    repo.write(name, "1")
+    repo.commit()
+    refused = program.run("ignore", "--", name, cwd=repo.path, check=False)
+    (hint,) = [line.removeprefix("hint: ") for line in refused.errors.splitlines() if line.startswith("hint: ")]
+    subprocess.run(["bash", "-c", hint], cwd=repo.path, env=repo.env, check=True, stdout=subprocess.DEVNULL)
+    program.run("ignore", "--", name, cwd=repo.path)
+    assert repo.git("status", "--porcelain", "-z", "-uall") == b"D  " + name + b"\0"

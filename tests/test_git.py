@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from git_coderepo.credential import Credential, NoCredentials, Secret
 from git_coderepo.errors import CodeRepoError, CredentialError, GitFailed, GitNotFound, NotACheckout
-from git_coderepo.git import Git, check_version, read_blobs, shown, version
+from git_coderepo.git import Git, check_version, read_blobs, shell_word, shown, version
 from git_coderepo.settings import Settings, twin_of
 from git_coderepo.trace import redact
 from tests.support.repo import Repo
@@ -108,7 +109,30 @@ def test_a_command_is_shown_quoted_and_without_secrets() -> None:
         b"\xff",
     ]
     text = shown(words)
-    assert text == "git clone 'https://****@host/a?****' 'a b' 'new\\nline' '\\udcff'"
+    assert text == r"git clone 'https://****@host/a?****' 'a b' $'new\012line' $'\377'"
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        b"",
+        b"plain",
+        b"it's",
+        b"~",
+        b"a*b",
+        b"{a,b}",
+        b"!x",
+        b"$x `y`",
+        b"line\nb",
+        b"it's\t\\",
+        b"\xff1",
+        "é\x07".encode(),
+    ],
+)
+def test_a_shell_takes_a_quoted_word_for_what_it_is(word: bytes) -> None:
+    text = shell_word(word)
+    assert text.isprintable()
+    assert subprocess.run(["bash", "-c", f"printf %s {text}"], check=True, stdout=subprocess.PIPE).stdout == word
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.store import write_whole
 from git_coderepo.checkout.sweep import sweep
 from git_coderepo.errors import UsageError
+from git_coderepo.git import shell_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:
                 f"a line of 'info/exclude' cannot name '{shown}'", hints=["rename it, or use coderepo.exclude"]
             )
         if git.at(layout.toplevel).run("ls-files", "-z", "--", b":(top,literal)" + below):
-            raise UsageError(f"git tracks '{shown}'", hints=[f"git rm -r --cached '{shown}'"])
+            raise UsageError(f"git tracks '{shown}'", hints=[f"git rm -r --cached -- {shell_word(path)}"])
         folder = os.path.isdir(absolute) and not os.path.islink(absolute)
         lines.append(b"/" + _escaped(below) + (b"/" if folder else b""))
     file = git.run("rev-parse", "--path-format=absolute", "--git-path", "info/exclude").removesuffix(b"\n")
@@ -58,6 +59,11 @@ def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:
             start = before if not before or before.endswith(b"\n") else before + b"\n"
             write_whole(file, start + b"\n".join(new) + b"\n")
     return new
+
+
+def ignore_command(path: bytes) -> str:
+    """Return the command that leaves an untracked path out of snapshots, as a shell takes it."""
+    return f"git coderepo ignore {'-- ' if path.startswith(b'-') else ''}{shell_word(path)}"
 
 
 class _Locked:

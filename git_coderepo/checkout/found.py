@@ -17,7 +17,6 @@ import stat
 import time
 
 from git_coderepo.errors import ChangedMeanwhile
-from git_coderepo.git import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,8 +117,9 @@ class Found:
         first, *others = sorted(paths)
         hints = ["try again when nothing writes to it"]
         if any(change.untracked and change.path == first for change in self.changes):
-            name = b"./" + first if first.startswith(b"-") else first
-            hints.append("or leave it out: " + shown(["git", "coderepo", "ignore", name]))
+            from git_coderepo.checkout.exclude import ignore_command
+
+            hints.append(f"or leave it out: {ignore_command(first)}")
         more = f", and {len(others)} more" if others else ""
         return ChangedMeanwhile(f"a file changed while it was read: '{os.fsdecode(first)}'{more}", hints=hints)
 

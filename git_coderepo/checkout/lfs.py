@@ -11,7 +11,7 @@ import os
 
 from git_coderepo.checkout.overlay import Packer, blob_sizes, travelling
 from git_coderepo.errors import LfsPointerUnusable, NotReproducible
-from git_coderepo.git import read_blobs
+from git_coderepo.git import read_blobs, shell_word
 from git_coderepo.objects import EXECUTABLE, FILE
 
 TYPE_CHECKING = False
@@ -73,7 +73,7 @@ def read_pointer(contents: bytes, path: bytes) -> Pointer | None:
         )
     raise LfsPointerUnusable(
         f"'{name}' is a Git LFS pointer that is not as git-lfs writes it",
-        hints=[f"git add --renormalize '{name}'", "--no-lfs leaves the pointers as they are"],
+        hints=[f"git add --renormalize -- {shell_word(name)}", "--no-lfs leaves the pointers as they are"],
     )
 
 

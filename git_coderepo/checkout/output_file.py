@@ -14,6 +14,7 @@ import stat
 from git_coderepo.checkout.own_files import note_file
 from git_coderepo.checkout.store import write_whole
 from git_coderepo.errors import OutputUnusable
+from git_coderepo.git import shell_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,7 +93,9 @@ class OutputFile:
                 self._is_late = True
                 return
             folder = os.fsdecode(os.path.dirname(self.name))
-            raise self._unusable(f"the directory '{folder}' does not exist", hint=f"mkdir -p '{folder}'") from None
+            raise self._unusable(
+                f"the directory '{folder}' does not exist", hint=f"mkdir -p -- {shell_word(folder)}"
+            ) from None
         if isinstance(found, int):
             self._number = found
             self._descriptor = _open_for_writing(found)

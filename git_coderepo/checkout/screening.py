@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from git_coderepo.errors import NotReproducible
+from git_coderepo.git import shell_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -265,7 +266,7 @@ class Scan:
             f"{what} would travel with the run: {named}{more}",
             hints=[
                 "remove the token from the file and read it from the environment",
-                f"or leave the file out, if it is untracked: git config --add coderepo.exclude '{first}'",
+                f"or leave the file out, if it is untracked: git config --add coderepo.exclude {shell_word(first)}",
                 *(f"or, if it is not a secret: {command}" for command in allow),
                 "or turn off the scan: git config coderepo.secretScan false",
             ],

@@ -148,15 +148,15 @@ def _refuse_broken(words: bytes, git: Git | None) -> None:
     if path is None:
         return
     import os
-    import shlex
 
     from git_coderepo.errors import NotReproducible
+    from git_coderepo.git import shell_word
 
     outermost, name = os.fsdecode(path[0]), os.fsdecode(b"/".join(path))
     recursive = " --recursive" if len(path) > 1 else ""
     raise NotReproducible(
         f"git finds no repository in the '.git' of the submodule '{name}'",
-        hints=[f"move '{name}' away, and then: git submodule update --init{recursive} {shlex.quote(outermost)}"],
+        hints=[f"move '{name}' away, and then: git submodule update --init{recursive} -- {shell_word(outermost)}"],
     )
 
 

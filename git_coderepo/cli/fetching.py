@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from git_coderepo.checkout.exclude import ignore_command
 from git_coderepo.checkout.output_file import OutputFile
 from git_coderepo.checkout.own_files import notes_for
 from git_coderepo.cli import output
 from git_coderepo.errors import UsageError
-from git_coderepo.git import shown
 
 if TYPE_CHECKING:
     from git_coderepo.runner.order import FetchOrder
@@ -44,7 +44,7 @@ def _warn_code(name: str) -> None:
     output.warn(
         f"'{name}' is in a checkout whose record cannot be written: its next snapshot takes the output for code"
     )
-    output.hint(f"git coderepo ignore {shown([name])}")
+    output.hint(ignore_command(os.fsencode(name)))
 
 
 def refuse_input(receipt: OutputFile | None, order: FetchOrder) -> None:

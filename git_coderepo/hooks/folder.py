@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from git_coderepo.checkout.store import write_whole
 from git_coderepo.checkout.sweep import sweep
 from git_coderepo.errors import HookRefused
+from git_coderepo.git import shell_word
 from git_coderepo.hooks import texts
 from git_coderepo.paths import is_within
 
@@ -128,7 +129,7 @@ def _script_of_another(path: bytes, event: str) -> bytes:
         raise HookRefused(f"'{name}' is no script of sh or bash", hints=[f"{add} (in its own language)"])
     if not os.access(path, os.X_OK):
         raise HookRefused(
-            f"'{name}' is not executable: git does not run it", hints=[f"chmod +x '{name}', or remove it"]
+            f"'{name}' is not executable: git does not run it", hints=[f"chmod +x {shell_word(name)}, or remove it"]
         )
     return script
 

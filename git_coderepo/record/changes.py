@@ -12,7 +12,7 @@ from git_coderepo.checkout.snapshot_tree import HeadTree, edit_head_tree, write_
 from git_coderepo.checkout.survey import embedded_repositories
 from git_coderepo.checkout.tree import hidden_changes, unreadable_paths
 from git_coderepo.errors import NotReproducible
-from git_coderepo.git import shown
+from git_coderepo.git import shell_word
 from git_coderepo.objects import empty_tree_id
 from git_coderepo.record.refusals import exclusion, included, refuse_changed, screened
 from git_coderepo.record.snapshot import OWN_OUTPUT, UNREADABLE
@@ -49,7 +49,7 @@ def take_changes(snapshot: Snapshot, request: Request, found: Survey, links: lis
                 f"'{name}/' is a Git repository of its own inside this one, and no submodule",
                 hints=nested_repository_hints(snapshot.git, layout.toplevel, change.path.rstrip(b"/"))
                 if change.untracked
-                else [f"git add '{name}'", "or move it away"],
+                else [f"git add -- {shell_word(name)}", "or move it away"],
                 waived_as="repository-inside",
             )
     if found.marked:
@@ -117,10 +117,12 @@ def _leave_out_own(snapshot: Snapshot, request: Request, layout: Layout, changes
         outputs -= known
     snapshot.omitted += [(place, OWN_OUTPUT) for place in sorted(outputs)]
     for place in sorted(found.edited):
+        from git_coderepo.checkout.exclude import ignore_command
+
         name = os.fsdecode(place)
         request.notify(
             f"'{name}' was written by git coderepo and has changed since: it is recorded as code. "
-            f"To leave it out: git coderepo ignore {shown([name])}"
+            f"To leave it out: {ignore_command(place)}"
         )
     return found.paths
 

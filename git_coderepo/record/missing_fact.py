@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from git_coderepo.checkout.base import tracking_arguments
+from git_coderepo.git import shell_word
 from git_coderepo.urls import push_differs
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def missing_fact(snapshot: Snapshot) -> MissingFact | None:
         return MissingFact(
             f"the code repository '{source.registration.name}' is not tied to a remote of this checkout", (_ASK,)
         )
-    word = shlex.quote(name)
+    word = shell_word(name)
     if push_differs(settings, name):
         return MissingFact(
             f"the remote '{name}' has different URLs for fetch and push, so its tracking references do "
@@ -43,7 +43,7 @@ def missing_fact(snapshot: Snapshot) -> MissingFact | None:
         return MissingFact(
             f"the setting 'remote.{name}.fetch' creates no tracking references; it is not known what the platform has",
             (
-                f"git config --add {shlex.quote(f'remote.{name}.fetch')} {shlex.quote(refspec)}",
+                f"git config --add {shell_word(f'remote.{name}.fetch')} {shell_word(refspec)}",
                 f"git fetch {word}",
                 _ASK,
             ),

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.record.refusals import ignore_command, shown_size
+from git_coderepo.checkout.exclude import ignore_command
+from git_coderepo.record.refusals import shown_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
 from typing import TYPE_CHECKING
 
+from git_coderepo.checkout.exclude import ignore_command
 from git_coderepo.errors import InvalidRemoteURL
-from git_coderepo.record.refusals import ignore_command
+from git_coderepo.git import shell_word
 from git_coderepo.urls import RemoteURL
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ def nested_repository_hints(git: Git, toplevel: bytes, path: bytes) -> list[str]
     asked = inner.start("config", "--get", "remote.origin.url").finish()
     url = os.fsdecode(asked.stdout.removesuffix(b"\n")) if asked.status == 0 else ""
     if _can_be_recorded(url):
-        return [*hints, f"git submodule add -- {shlex.quote(url)} {shlex.quote(name)}"]
-    return [*hints, f"or push it to a remote of its own, and then: git submodule add -- URL {shlex.quote(name)}"]
+        return [*hints, f"git submodule add -- {shell_word(url)} {shell_word(name)}"]
+    return [*hints, f"or push it to a remote of its own, and then: git submodule add -- URL {shell_word(name)}"]
 
 
 def _can_be_recorded(url: str) -> bool:

@@ -8,7 +8,7 @@ from git_coderepo.checkout.overlay import largest_folders
 from git_coderepo.checkout.rules import dirty_rule, overlay_limit, publish_limit, untracked_rule
 from git_coderepo.checkout.screening import Scan, excluded, secret_by_name
 from git_coderepo.errors import NotReproducible, TooLarge, UnsafeTree
-from git_coderepo.git import read_blobs
+from git_coderepo.git import read_blobs, shell_word
 from git_coderepo.objects import SYMLINK
 
 TYPE_CHECKING = False
@@ -39,10 +39,12 @@ def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[
         if change.untracked:
             left_out = is_excluded(change.path)
             if rule == "refuse" and not left_out:
+                from git_coderepo.checkout.exclude import ignore_command
+
                 raise NotReproducible(
                     f"'{os.fsdecode(change.path)}' is untracked, and 'coderepo.untracked' is 'refuse'",
                     hints=[
-                        f"git add '{os.fsdecode(change.path)}'",
+                        f"git add -- {shell_word(change.path)}",
                         f"or leave it out: {ignore_command(change.path)}",
                     ],
                 )
@@ -128,6 +130,8 @@ def refuse_changed(
     total, named = _above_limit(settings, sizes, limit)
     if not named:
         return
+    from git_coderepo.checkout.exclude import ignore_command
+
     heaviest = named[0][0]
     # `ignore` does nothing for what git tracks: only a folder without any such is worth naming.
     while heaviest.endswith(b"/") and (word(heaviest) != "untracked" or is_tracked(heaviest)):
@@ -191,6 +195,8 @@ def refuse_together(
     """
     total, named = _above_limit(settings.outermost, sizes, limit)
     if named:
+        from git_coderepo.checkout.exclude import ignore_command
+
         most = shown_size(_most(settings.outermost, limit))
         folder = os.fsdecode(named[0][0])
         raise TooLarge(
@@ -289,12 +295,6 @@ def refuse_names(sending: Sequence[Difference]) -> None:
             raise NotReproducible(
                 f"no runner writes such a path: {error.message}", hints=["leave it out: git coderepo ignore PATH"]
             ) from error
-
-
-def ignore_command(path: bytes) -> str:
-    """Return the command that leaves an untracked path out, as a shell takes it."""
-    text = os.fsdecode(path).replace("'", "'\\''")
-    return f"git coderepo ignore {'-- ' if path.startswith(b'-') else ''}'{text}'"
 
 
 def shown_size(size: int) -> str:

@@ -27,6 +27,7 @@ from git_coderepo.errors import (
     StoreUnavailable,
     UsageError,
 )
+from git_coderepo.git import shell_word
 from git_coderepo.objects import ObjectId
 from git_coderepo.scratch_directory import scratch_directory
 from git_coderepo.settings import Settings
@@ -281,7 +282,7 @@ class _Directory:
         except (FileNotFoundError, NotADirectoryError):
             # A share that is not mounted must not be replaced by a directory of that name.
             raise StoreUnavailable(
-                f"the store 'file://{self._root}' was not found", hints=[f"mkdir '{self._root}'"]
+                f"the store 'file://{self._root}' was not found", hints=[f"mkdir {shell_word(self._root)}"]
             ) from None
         self._mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
         return descriptor

@@ -7,8 +7,9 @@ import os
 from git_coderepo.checkout.layout import branch_of_head, checkout_directory, read_layout, start_layout
 from git_coderepo.checkout.team import team_settings
 from git_coderepo.errors import CodeRepoError, NotReproducible, RegistrationError
+from git_coderepo.git import shell_word
 from git_coderepo.registrations.config import choose
-from git_coderepo.registrations.inference import nothing_served, shell_word
+from git_coderepo.registrations.inference import nothing_served
 from git_coderepo.settings import Settings
 from git_coderepo.trace import trace
 from git_coderepo.urls import RemoteURL, followed_remote, remotes_of, resolve_remote

@@ -12,6 +12,7 @@ import os
 
 from git_coderepo.checkout.survey import Surveying
 from git_coderepo.errors import CodeRepoError, NotReproducible, TooLarge
+from git_coderepo.git import shell_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def _taken(snapshot: Snapshot, path: bytes, commit: str, request: Request) -> Sn
         if not os.path.lexists(place + b"/.git"):
             raise NotReproducible(
                 "it holds files, and its '.git' is gone: git does not look at them",
-                hints=[f"move '{os.fsdecode(path)}' away, and then: git submodule update --init '{os.fsdecode(path)}'"],
+                hints=[f"move '{os.fsdecode(path)}' away, and then: git submodule update --init -- {shell_word(path)}"],
                 waived_as="submodule",
             )
         wanted = Request(
@@ -210,16 +211,16 @@ def _named(error: CodeRepoError, path: bytes) -> CodeRepoError:
     name = os.fsdecode(path)
     error.message = f"in the submodule '{name}': {error.message}"
     error.args = (error.message,)
-    error.hints = tuple(_said_there(text, name) for text in error.hints)
+    error.hints = tuple(_said_there(text, path) for text in error.hints)
     return error
 
 
-def _said_there(hint: str, name: str) -> str:
+def _said_there(hint: str, path: bytes) -> str:
     start = "git " if hint.startswith("git ") else ": git "
     before, found, after = hint.partition(start)
     if not found or after.startswith("submodule update") or "--allow-unreproducible" in hint:
         return hint
-    return f"{before}{found}-C '{name}' {after}"
+    return f"{before}{found}-C {shell_word(path)} {after}"
 
 
 def _holds_anything(path: bytes) -> bool:

@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from git_coderepo.errors import RegistrationError
+from git_coderepo.git import shell_word
 from git_coderepo.registrations.config import Registration, registrations
 from git_coderepo.registrations.inference import literal_secret
 from git_coderepo.registrations.options import config_key, is_secret, parse_reference, platform_of
@@ -209,7 +210,7 @@ def _replaced(path: str, before: bytes, after: bytes) -> bool:
         descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except FileExistsError:
         raise RegistrationError(
-            f"another git process is changing '{path}'", hints=[f"if none is: rm '{lock}'"]
+            f"another git process is changing '{path}'", hints=[f"if none is: rm {shell_word(lock)}"]
         ) from None
     except OSError as error:
         raise RegistrationError(f"cannot write '{path}': {error.strerror}") from None

@@ -10,6 +10,7 @@ may name the `type` of a host and no more.
 from __future__ import annotations
 
 from git_coderepo.errors import CodeRepoError, RegistrationError
+from git_coderepo.git import shell_word
 from git_coderepo.platforms import CUSTOM, class_for_host, platform_class, platform_types
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.registrations.options import is_secret, parse_reference, platform_of, python_name
@@ -262,12 +263,6 @@ def several_match(names: Sequence[str]) -> RegistrationError:
             "git coderepo list",
         ],
     )
-
-
-def shell_word(text: str) -> str:
-    """Return a text as a POSIX shell takes it for one word."""
-    plain = text and all(char.isalnum() or char in "-_./@:+=," for char in text)
-    return text if plain else "'" + text.replace("'", "'\\''") + "'"
 
 
 def some(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from git_coderepo.errors import (
     RegistrationError,
     UsageError,
 )
-from git_coderepo.git import Git
+from git_coderepo.git import Git, shell_word
 from git_coderepo.platforms.asking import Asking
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.hosted import HostedRepository
@@ -22,7 +22,6 @@ from git_coderepo.registrations.config import registration as registration_of
 from git_coderepo.registrations.credentials import keyring
 from git_coderepo.registrations.credentials.users import users_chain
 from git_coderepo.registrations.describe import credential_source
-from git_coderepo.registrations.inference import shell_word
 from git_coderepo.registrations.options import parse_options
 from git_coderepo.registrations.secrets import line_in_file
 from git_coderepo.registrations.surroundings import (

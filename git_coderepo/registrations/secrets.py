@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import CredentialError, KeyringUnavailable, UsageError
+from git_coderepo.git import shell_word
 from git_coderepo.registrations import vault
 from git_coderepo.registrations.credentials.environment import credentials_file
 from git_coderepo.registrations.credentials.file import NamedEntry, named_secret, parse_file
-from git_coderepo.registrations.inference import shell_word
 from git_coderepo.registrations.options import parse_reference
 from git_coderepo.settings import Settings
 

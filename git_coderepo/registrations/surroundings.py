@@ -14,7 +14,7 @@ from git_coderepo.checkout.layout import branch_of_head, checkout_directory, rea
 from git_coderepo.checkout.team import team_settings
 from git_coderepo.credential import Secret
 from git_coderepo.errors import CodeRepoError, RegistrationError
-from git_coderepo.git import Git
+from git_coderepo.git import Git, shell_word
 from git_coderepo.platforms import class_for_host, recognise
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.hosted import HostedRepository
@@ -25,7 +25,6 @@ from git_coderepo.registrations.inference import (
     host_rules,
     other_platform,
     platform_title,
-    shell_word,
     some,
     type_of,
 )

@@ -220,7 +220,7 @@ def test_a_commit_with_its_submodules(place: World, lib: Repo) -> None:
     lib.git("gc", "--quiet", "--prune=now")
     refused(
         place.user, "snapshot", "main", cwd=place.checkout.path, status=128,
-        says="in the submodule 'lib': ", hint="git -C 'lib' fetch",
+        says="in the submodule 'lib': ", hint="git -C lib fetch",
     )  # fmt: skip
 
 
@@ -274,13 +274,13 @@ def stops(place: World, says: str, hint: str) -> None:
 
 def test_one_without_a_commit(place: World, lib: Repo) -> None:
     lib.git("symbolic-ref", "HEAD", "refs/heads/unborn")
-    stops(place, "it has no commit yet", "git -C 'lib' commit")
+    stops(place, "it has no commit yet", "git -C lib commit")
 
 
 def test_one_that_lost_its_git(place: World, lib: Repo) -> None:
     kept = (lib.path / ".git").read_bytes()
     os.unlink(lib.path / ".git")
-    stops(place, "it holds files, and its '.git' is gone", "git submodule update --init 'lib'")
+    stops(place, "it holds files, and its '.git' is gone", "git submodule update --init -- lib")
     (lib.path / ".git").mkdir()
     for broken in (True, False):
         refused(
@@ -293,7 +293,7 @@ def test_one_that_lost_its_git(place: World, lib: Repo) -> None:
     (lib.path / ".git").write_bytes(kept)
     elsewhere = Repo.clone(f"file://{place.root / 'library'}", place.user.home / "elsewhere", place.user.env)
     lib.git("config", "core.worktree", elsewhere.path)
-    stops(place, "its '.git' is that of another work tree", "git -C 'lib' config core.worktree")
+    stops(place, "its '.git' is that of another work tree", "git -C lib config core.worktree")
 
 
 def test_what_is_screened_is_screened_in_a_submodule(place: World, lib: Repo) -> None:
@@ -308,7 +308,7 @@ def test_what_is_screened_is_screened_in_a_submodule(place: World, lib: Repo) ->
     assert not (place.runner.home / "code/lib/out").exists()
     token = "ghp_" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7cF0iL3oR6"
     lib.write("lib.py", f"TOKEN = '{token}'\n")
-    stops(place, "a probable token would travel with the run: 'lib.py', line 1", "git -C 'lib' config")
+    stops(place, "a probable token would travel with the run: 'lib.py', line 1", "git -C lib config")
     place.checkout.git("config", "coderepo.dirty", "refuse")
     refused(place.user, "snapshot", cwd=place.checkout.path, status=128, says="'coderepo.dirty' is 'refuse'", hint="")
 
@@ -328,7 +328,7 @@ def test_the_limit_is_for_all_together(place: World, lib: Repo) -> None:
 
 def test_a_repository_inside_a_submodule_that_is_none(place: World, lib: Repo) -> None:
     Repo.init(lib.path / "stray", place.user.env).commit("its own")
-    stops(place, "'stray/' is a Git repository of its own", "git -C 'lib' coderepo ignore 'stray/'")
+    stops(place, "'stray/' is a Git repository of its own", "git -C lib coderepo ignore stray/")
 
 
 # --- overlays beside the manifest, and the record -------------------------------------------------------

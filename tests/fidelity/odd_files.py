@@ -253,7 +253,7 @@ def five_gigabytes(stage: Stage) -> Wanted:
 
     def nobody_opened_it(said: Result) -> None:
         assert not watch.was_opened()
-        assert "git coderepo ignore 'core/big.bin'" in said.errors
+        assert "git coderepo ignore core/big.bin" in said.errors
         with open(repo.file("core/big.bin"), "rb"):
             pass
         assert watch.was_opened(), "the watch sees it when somebody does"
