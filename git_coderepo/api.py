@@ -123,7 +123,7 @@ def fetch(
     lfs: bool = True,
     environment: Mapping[str, str] | None = None,
 ) -> Receipt:
-    """Materialise a run's code in `directory` and prove it; `run` is a manifest, its path, or `NAME@REVISION[:PATH]`.
+    """Fetch a run's code into `directory` and verify it; `run` is a manifest, its path, or `NAME@REVISION[:PATH]`.
 
     `method` is one of `manifest.methods.METHODS`; `overlay` names the file, or the files, of overlays that are
     neither in the manifest nor beside it; `subdirectory` is the one directory that is kept of it; `lfs` False leaves

@@ -179,7 +179,7 @@ class UnexpectedAnswer(PlatformError):
 
 
 class ServerTooOld(PlatformError):
-    """The git server cannot leave out what is not wanted of a history: no depth, no object filter."""
+    """The git server can only send a whole history: it supports neither depth nor object filters."""
 
 
 class ServerFailed(UnexpectedAnswer):

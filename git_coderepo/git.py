@@ -350,7 +350,7 @@ def _program(name: Argument, environment: Mapping[str, str]) -> Argument:
 
 
 def _not_started(error: OSError) -> Exception:
-    """GitNotFound where there is no git that this machine can start, else the error itself."""
+    """Return GitNotFound where this machine has no git that it can start, else the error itself."""
     import errno
 
     from git_coderepo.errors import GitNotFound

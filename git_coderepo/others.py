@@ -1,4 +1,4 @@
-"""What other users can do to a directory, as its owner and mode say."""
+"""Tell from a directory's owner and mode whether other users can write to it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def can_be_exchanged_in(facts: os.stat_result) -> bool:
 
 
 def _only_own_group(facts: os.stat_result) -> bool:
-    """Whether those who may write are this user alone: with umask 002 every user's own group may write, and has one
+    """Return whether only this user may write: with umask 002 every user's own group may write, and has one
     member. As for pam_umask(8), that is a group with the user's own name.
     """
     if facts.st_mode & stat.S_IWOTH or facts.st_uid != os.geteuid():
@@ -46,7 +46,7 @@ def _only_own_group(facts: os.stat_result) -> bool:
 
 @cache
 def _unmapped_root() -> int:
-    """How root's files appear in a user namespace without a root (Apptainer, bubblewrap): as the overflow user's.
+    """Return the user id that root's files have in a user namespace without a root (Apptainer, bubblewrap).
 
     Elsewhere 0. See user_namespaces(7).
     """

@@ -342,7 +342,7 @@ def has_dot_segment(path: str) -> bool:
 
 
 def _unescaped(data: bytes) -> bytes:
-    """Percent-decoded once, NUL and control characters too."""
+    """Return a text percent-decoded once, NUL and control characters included."""
     first, *rest = data.split(b"%")
     pieces = [first]
     for piece in rest:
@@ -393,7 +393,7 @@ def _without_page(host: str, segments: list[str]) -> list[str]:
 
 
 def _azure_names(host: str, segments: list[str]) -> list[str] | None:
-    """[organization or collection…, project, repository] of Azure DevOps, also of a server of one's own; else None.
+    """Return [organization or collection…, project, repository] of Azure DevOps, hosted or self-hosted; else None.
 
     `_git` stands before the repository, in older URLs for ssh `_ssh`, perhaps with `_full` or `_optimized` after it.
     """
@@ -414,7 +414,7 @@ def _azure_names(host: str, segments: list[str]) -> list[str] | None:
 
 
 def _without_bitbucket_marks(segments: list[str]) -> list[str]:
-    """[project, repository] of Bitbucket Server: …/scm/KEY/REPO, and its pages …/projects/KEY/repos/REPO/…."""
+    """Return [project, repository] of Bitbucket Server: …/scm/KEY/REPO, its pages …/projects/KEY/repos/REPO/…."""
     context = segments[:-3]
     if segments[-3:-2] == ["scm"] and (not context or (len(context) == 1 and context[0] in _BITBUCKET_CONTEXTS)):
         return segments[-2:]

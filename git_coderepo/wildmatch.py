@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 
 class Work:
-    """What matching a tree's paths with its patterns may still cost: small trees can ask for hours of it."""
+    """The work that matching a tree's paths with its patterns may still take: small trees could take hours."""
 
     __slots__ = ("_left",)
 
@@ -64,7 +64,7 @@ class Work:
         self._left = _MOST_WORK
 
     def next_path(self) -> None:
-        """Each path adds its share."""
+        """Add the share of one more path."""
         self._left += _WORK_OF_A_PATH
 
     def spend(self, steps: int) -> None:

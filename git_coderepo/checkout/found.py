@@ -38,7 +38,7 @@ _SIGURG = 23
 
 
 class Found:
-    """The paths to be taken: `facts` has what lstat(2) says of each, None for one that is gone."""
+    """The changed paths of a snapshot: `facts` has what lstat(2) says of each, None for a missing one."""
 
     __slots__ = ("_toplevel", "began", "changes", "doubtful", "facts", "settled")
 
@@ -148,7 +148,7 @@ def _is_older(facts: os.stat_result, moment: int) -> bool:
 
 
 def is_settled(path: bytes, facts: os.stat_result, moment: int, known: dict[int, bool]) -> bool:
-    """Whether a file with these facts is a settled one at `moment` (nanoseconds since 1970); `known` as `_is_free`."""
+    """Return whether a file with these facts is settled at `moment` (nanoseconds since 1970); `known` as `_is_free`."""
     return stat.S_ISREG(facts.st_mode) and _is_older(facts, moment) and _is_free(path, facts, known) == (True, True)
 
 

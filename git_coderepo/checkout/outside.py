@@ -53,7 +53,7 @@ class Outside:
 
 
 class Place:
-    """Where a tree is looked at: `git` finds its objects, `toplevel` is None for a commit without its work tree."""
+    """The place of a tree: `git` finds its objects, `toplevel` is None for a commit without its work tree."""
 
     __slots__ = ("git", "toplevel", "tree")
 

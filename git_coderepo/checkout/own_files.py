@@ -78,7 +78,7 @@ class Note:
 
     @classmethod
     def parse(cls, data: bytes) -> Note | None:
-        """From the bytes of its file; None where it is damaged or of another version."""
+        """Read a note from the bytes of its file; None where it is damaged or of another version."""
         parts = data.split(b"\0")
         if len(parts) < 6 or parts[0] != _VERSION:
             return None
@@ -103,7 +103,7 @@ class Notes:
 
     @property
     def is_writable(self) -> bool:
-        """Whether a note can be written."""
+        """Return whether a note can be written."""
         folder = self._folder
         while not os.path.lexists(folder):
             folder = os.path.dirname(folder)
@@ -241,7 +241,7 @@ def note_directory(path: bytes, prepared: bytes) -> bool:
 
 
 class OwnFiles:
-    """Which untracked paths are outputs of ours: `outputs` are their places, `paths` the paths that go with them.
+    """Untracked paths that are our own outputs: `outputs` are their places, `paths` the paths that belong to them.
 
     `edited` are the places of outputs that are not any more what was written there. All are raw, from the root.
     """
@@ -335,7 +335,7 @@ class _Search:
                 self._found.outputs.append(path)
 
     def _look_at_places(self) -> None:
-        """Outputs where they were written."""
+        """Find outputs that are still where they were written."""
         from binascii import crc32
 
         by_place = self._by_place
@@ -356,7 +356,7 @@ class _Search:
                 place = place.rpartition(b"/")[0]
 
     def _look_at_sizes(self) -> None:
-        """Outputs that were moved, or that lie in a checkout that was."""
+        """Find outputs that were moved, or whose checkout was moved."""
         for path in sorted(self._untracked - self._found.paths):
             if path in self._found.paths:
                 continue
@@ -425,7 +425,7 @@ class _Search:
         return True
 
     def _refresh(self) -> None:
-        """Spare the next snapshot the hashing of what is known to be unchanged by now."""
+        """Note facts of unchanged files, so that the next snapshot need not hash them."""
         for name, note in self._hashed.items():
             before = self._loaded[name]
             try:
@@ -462,7 +462,7 @@ def _is_of_kind(facts: os.stat_result, row: Row) -> bool:
 
 
 def _settled(path: bytes, facts: os.stat_result, known: dict[int, bool]) -> tuple[int, int, int]:
-    """The `Row.facts` of a file that is about to be hashed."""
+    """Return the `Row.facts` of a file that is about to be hashed."""
     return _times(facts) if is_settled(path, facts, time.time_ns(), known) else (0, 0, 0)
 
 

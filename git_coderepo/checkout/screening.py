@@ -85,7 +85,7 @@ def excluded(path: bytes, patterns: Sequence[str]) -> bool:
 
 
 class Token:
-    """Something in the shape of a token: where it begins and ends in its contents."""
+    """A probable token: where it begins and ends in its contents."""
 
     __slots__ = ("end", "start")
 
@@ -182,7 +182,7 @@ _HINTED = 5
 
 
 class Finding:
-    """A token in what would travel: the raw `path`, the `line` from 1 on, its `text`, and the `secret` in it."""
+    """A probable token that would travel: the raw `path`, the `line` from 1 on, its `text`, and the `secret` in it."""
 
     __slots__ = ("line", "path", "secret", "text")
 
@@ -194,7 +194,7 @@ class Finding:
 
     @property
     def fingerprint(self) -> str:
-        """What excuses it in `coderepo.allowSecret`: a digest of path and line, which reveals neither."""
+        """The value of `coderepo.allowSecret` that lets it pass: a digest of path and line, which reveals neither."""
         from git_coderepo.objects import hasher
 
         digest = hasher("sha256")

@@ -266,7 +266,7 @@ def _changes(records: bytes) -> list[Change]:
 
 
 def _preferred(modes: Sequence[bytes], ids: Sequence[bytes]) -> bytes:
-    """Of the stages 1 to 3 of an unmerged path the one that `git add` takes the mode from: ours, the base, theirs.
+    """Return the stage of an unmerged path that `git add` takes the mode from: ours, else the base, else theirs.
 
     It takes the line ends from ours alone, so no other one has an id here.
     """

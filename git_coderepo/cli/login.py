@@ -85,7 +85,7 @@ def logout(name: Name = None, host: Host = None) -> None:
 
 
 class _Place(NamedTuple):
-    """What a token is for; `source` is None for a host as a whole, which has nothing to try it on."""
+    """The place that a token is for; `source` is None for a whole host, where the token cannot be tried."""
 
     origin: Origin
     prefix: str

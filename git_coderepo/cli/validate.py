@@ -1,4 +1,4 @@
-"""`git coderepo validate FILE...`: whether files are run manifests or receipts."""
+"""`git coderepo validate FILE...`: check run manifests and receipts."""
 
 from __future__ import annotations
 

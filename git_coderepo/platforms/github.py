@@ -148,7 +148,7 @@ class GitHub(HostedRepository):
         return ObjectId(sha)
 
     def describe_tree(self, commit: ObjectId, path: bytes) -> CommitTree | None:
-        """By https://docs.github.com/rest/git/trees; each listing is held to the id of the tree that it lists."""
+        """Return a tree by https://docs.github.com/rest/git/trees; each listing is compared with its tree's id."""
         tree = self.commit_tree(commit)
         if tree is None:
             return None

@@ -136,7 +136,7 @@ class GitLab(HostedRepository):
         return super().has_commit(commit)
 
     def describe_tree(self, commit: ObjectId, path: bytes) -> CommitTree | None:
-        """By https://docs.gitlab.com/api/repositories/#list-repository-tree, page by page.
+        """Return a tree by https://docs.gitlab.com/api/repositories/#list-repository-tree, page by page.
 
         GitLab names the tree of no commit: it is computed from all paths, and each directory that is listed must have
         the id that its own paths make, so that a listing that is cut off is found out.

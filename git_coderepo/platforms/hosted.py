@@ -370,7 +370,7 @@ class HostedRepository(BaseCodeRepository):
         return self._http.get(url, headers, authorize=authorize, max_wait=max_wait)
 
     def _repository_path(self, origin: Origin, url_path: str) -> str | None:
-        """For `Http`: the repository that an API request is about, `/` where it is about no single or another one."""
+        """Return for `Http` the repository of an API request; `/` where that is not this single repository."""
         api = Site.parse(self.api_url)
         if not self.trusts_api or origin != Origin.parse(api.url) or not url_path.startswith(f"{api.root}/"):
             return None

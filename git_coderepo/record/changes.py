@@ -89,7 +89,7 @@ def take_changes(snapshot: Snapshot, request: Request, found: Survey, links: lis
 
 
 def _leave_out_own(snapshot: Snapshot, request: Request, layout: Layout, changes: Sequence[Change]) -> set[bytes]:
-    """Leave out of the snapshot what this program wrote, or is about to write; gives those untracked paths."""
+    """Leave out what this program wrote or is about to write; return those untracked paths."""
     tracked = {change.path for change in changes if not change.untracked}
     untracked = {change.path for change in changes if change.untracked} - tracked
     found = own_files(layout, untracked, keep=request.store_directory is None)

@@ -26,7 +26,7 @@ _NAMES = ("CODEREPO_RUN_ID", "CODEREPO_MANIFEST", "CODEREPO_TREE", "CODEREPO_COM
 
 
 class _Environment:
-    """What os.environ says of the runs of this process, which may end in any order.
+    """The variables in os.environ for the runs of this process, which may end in any order.
 
     `os.environ` belongs to the whole process: it tells of the run that began last and goes on, and of none afterwards.
     """

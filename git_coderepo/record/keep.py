@@ -27,7 +27,7 @@ def keep_beside(snapshot: Snapshot, record: Record) -> None:
 
 
 class Written:
-    """What writing a manifest wrote: the `paths` of files, and the digests of tars that found no place `beside` it."""
+    """The files that were written: their `paths`, and the digests of tars that could not be written `beside` them."""
 
     __slots__ = ("left", "paths")
 

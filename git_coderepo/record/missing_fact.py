@@ -15,7 +15,7 @@ _ASK = "git coderepo status --check asks the platform; run and snapshot take --c
 
 
 class MissingFact(NamedTuple):
-    """What is not known, in a sentence, and `hints` that provide it."""
+    """A missing fact, in a sentence, and `hints` that provide it."""
 
     sentence: str
     hints: tuple[str, ...]

@@ -23,7 +23,7 @@ class NamedRun(NamedTuple):
 
     @property
     def folder(self) -> bytes | None:
-        """Where an overlay may lie beside it: of a link to a manifest, beside the link or else beside the manifest."""
+        """The folders that may hold its overlay: for a link to a manifest, the link's or else the manifest's."""
         if self.path is None:
             return None
         beside = os.path.dirname(os.path.abspath(self.path))

@@ -18,7 +18,7 @@ _TICK = 10_000_000
 
 
 class MadeOutputs(NamedTuple):
-    """What became of declared outputs, by the paths under which they are recorded.
+    """The declared outputs after a run, by the paths under which they are recorded.
 
     `files` are the entries of the result: path, sha256 and size of each file that is new or changed. `missing` are the
     paths at which there is nothing, `untouched` those at which nothing is new or changed, `unread` (path, reason) what
@@ -43,7 +43,7 @@ class DeclaredOutputs:
         self._before: dict[bytes, dict[bytes, tuple[int, ...]]] = {}
 
     def look(self, paths: Iterable[bytes]) -> None:
-        """Remember what is there before the run starts."""
+        """Note which files exist before the run starts."""
         for path in paths:
             self._before[path] = {each: facts for each in _files(path) if (facts := _facts(each)) is not None}
         self._began = time.time_ns()
@@ -128,7 +128,7 @@ def _files(path: bytes) -> Iterator[bytes]:
 
 
 def _facts(path: bytes) -> tuple[int, ...] | None:
-    """Times, size and inode of a file, of a link those of the file it leads to as well; None for what is no file."""
+    """Return times, size and inode of a file, and of a link's target as well; None where there is no file."""
     try:
         itself = os.lstat(path)
         if not os.path.isfile(path):

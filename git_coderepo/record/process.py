@@ -198,7 +198,7 @@ class _GroupWitness:
 
 
 def _witness(questions: int, answers: int) -> None:
-    """Answer which signals arrived, until the process that asks is gone. Never returns."""
+    """Report which signals arrived, until the process that asks has ended. Never returns."""
     try:
         # Nothing of the other process may stay open here, such as the pipe that its caller reads.
         null = os.open(os.devnull, os.O_RDWR)

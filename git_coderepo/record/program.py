@@ -146,7 +146,7 @@ def _checkout_at(folder: str, environment: Mapping[str, str]) -> str | None:
 
 
 class _WorkTree(NamedTuple):
-    """The `root` of a work tree; the directory itself where it is not inside the one that Git reports."""
+    """Return the `root` of a work tree; the directory itself where it is outside the one that Git reports."""
 
     root: str
     is_inside: bool

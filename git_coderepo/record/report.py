@@ -67,14 +67,14 @@ class Report(NamedTuple):
 
     @property
     def reproducible(self) -> bool | None:
-        """Whether a runner could get it back, as far as it is known here; None where the platform did not say."""
+        """Whether a runner could fetch the snapshot, as far as known here; None where the platform did not say."""
         if isinstance(self.problem, UNKNOWN):
             return None
         return self.problem is None
 
     @property
     def missing_fact(self) -> MissingFact | None:
-        """Which fact is missing where no base is known; None where there is one, or no code repository."""
+        """The missing fact where no base is known; None where there is a base, or no code repository."""
         return missing_fact(self.snapshot)
 
     @property

@@ -198,7 +198,7 @@ def ci_servers(environment: Mapping[str, str]) -> Iterator[tuple[str, Origin]]:
 
 
 def nothing_served(_: str) -> int | None:
-    """Stand for a checkout of which nothing is known to be served."""
+    """Count nothing as pushed: for a checkout without known remotes."""
     return None
 
 

@@ -36,7 +36,7 @@ from git_coderepo.urls import RemoteURL
 
 
 class Registering(NamedTuple):
-    """What was asked for; `pairs` are the platform's options as they were written, `no_remote` that none is tied."""
+    """A request to register; `pairs` are the platform's options as written, `no_remote`: without a git remote."""
 
     name: str | None = None
     type: str | None = None
@@ -50,7 +50,7 @@ class Registering(NamedTuple):
 
 
 class Registered(NamedTuple):
-    """What was done: the lines written, how it was checked (`api`, `git`, None: not), where secrets are kept.
+    """A finished registration: the lines written, how it was checked (`api`, `git`, None: not), where secrets are.
 
     `lines` is empty where the registration was there already. `place` is where the code is, for people. `credential`
     says in words which source's credential worked; `hints` are what a runner will need; `warnings` say what became of

@@ -118,7 +118,7 @@ class Surroundings(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """What a registration is to be: the platform's `type`, the name of its git `remote`, its options as parsed."""
+    """The choices for a registration: the platform's `type`, the name of its git `remote`, its parsed options."""
 
     type: str
     remote: str | None

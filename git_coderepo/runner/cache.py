@@ -95,7 +95,7 @@ class Entry:
 
 
 class Kept(NamedTuple):
-    """Something that is kept: its `name` below `key`, the bytes it takes on the disk, when it was `used` last.
+    """A kept tree or copy: its `name` below `key`, its size on disk in bytes, and when it was last `used`.
 
     `kind`: `tree` may be served; `modified` is one that something wrote into, and `used` is when that was found;
     `copy` was made for one command, which could write to it. `used` is in seconds since the epoch.
@@ -110,7 +110,7 @@ class Kept(NamedTuple):
 
 
 class Cache:
-    """The trees in a `place`; `notify` hears of waiting and of what was found altered.
+    """The trees in a `place`; `notify` receives messages about waiting and about modified trees.
 
     With a `limit` (bytes) trees that were not used for longest make room whenever one comes.
     """

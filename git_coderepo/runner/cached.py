@@ -39,7 +39,7 @@ def known_cache(settings: Settings, *, notify: Callable[[str], None]) -> Cache |
 
 
 def cache_limit(settings: Settings) -> int | None:
-    """`coderepo.cacheLimit` in bytes, None where there is none."""
+    """Return `coderepo.cacheLimit` in bytes; None where there is none."""
     return settings.size("cacheLimit", 0) or None
 
 

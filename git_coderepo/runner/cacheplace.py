@@ -86,7 +86,7 @@ def _candidates(settings: Settings) -> Iterator[tuple[str, bool, bool]]:
 
 
 def _own_part(directory: str, *, make: bool, alone: bool) -> CachePlace:
-    """This user's part, with `make` made where it is absent; `alone`: `directory` itself has to be this user's, too.
+    """Return this user's part; `make` creates it if absent; `alone`: `directory` itself has to be this user's, too.
 
     Raises OSError, PermissionError where others could put something else in its place.
     """

@@ -35,7 +35,7 @@ Opener = Callable[[BaseCodeRepository, str], BaseCodeRepository]
 
 
 class _Facts(NamedTuple):
-    """What is known of a commit: the tree (of the wanted part), by whom (`commit` or `platform`), and its submodules.
+    """A commit's tree (of the wanted part), how it is known (`commit` or `platform`), and its submodules.
 
     `gitlinks` is None where the fetch itself tells them; `urls` has the submodules' URLs by their paths from the root.
     """
@@ -47,7 +47,7 @@ class _Facts(NamedTuple):
 
 
 class _Budget:
-    """How many submodules may still be followed."""
+    """The number of submodules that may still be followed."""
 
     def __init__(self) -> None:
         self.left = _MOST_SUBMODULES
@@ -178,7 +178,7 @@ def _wanted(
 def _by_git(
     platform: BaseCodeRepository, commit: ObjectId, part: bytes, environment: Mapping[str, str], *, follow: bool
 ) -> _Facts:
-    """From the commit itself: alone with its root's tree, which tells whether there are submodules, then all trees."""
+    """Read the commit itself: first with its root's tree, which tells whether there are submodules, then all trees."""
     with ExitStack() as stack:
         scratch = stack.enter_context(Scratch(commit.object_format, environment))
         scratch.fetch_commit(platform, commit, only="blob:none" if part else "tree:1" if follow else "tree:0")

@@ -101,7 +101,7 @@ def converted(
 
 
 class _Notes:
-    """What became of files, by attribute, value and reason."""
+    """The converted and unconverted files, by attribute, value and reason."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str, str | None], Converted] = {}

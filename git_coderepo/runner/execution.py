@@ -115,7 +115,7 @@ def execution_environment(
 
 
 def python_path(tree: str, directory: str, environment: Mapping[str, str], *, notify: Callable[[str], None]) -> str:
-    """PYTHONPATH, by which modules are found where the run was started, and in the root of its code.
+    """Return a PYTHONPATH with the directory where the run was started and the root of its code.
 
     Left out, and named to `notify`, is a directory whose path holds the separator, since its parts would be other
     directories; and one that has a module of the name of one of Python's own: PYTHONPATH comes before the standard

@@ -75,7 +75,7 @@ class PublishedRequest(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """Entries as they come in, and what is known once they have all come: bytes received, submodules' commits.
+    """Entries as they arrive and, once all have arrived, the bytes received and the submodules' commits.
 
     `trees` has the tree objects behind them while the method's context lasts, None where they are not to be had.
     """
@@ -87,7 +87,7 @@ class Delivery(NamedTuple):
 
 
 class DeliveredTrees(NamedTuple):
-    """The tree objects of what is delivered: those of the commit or tree `name`, which `git` has."""
+    """The tree objects of the delivered commit or tree `name`, which `git` has."""
 
     git: Git
     name: str

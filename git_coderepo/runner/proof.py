@@ -32,7 +32,7 @@ _NAMED = 3
 
 
 class TreeAltered(CodeRepoError):
-    """The tree is not the one that was asked for; `paths` are raw, some that differ."""
+    """The tree differs from the requested one; `paths` are some raw paths that differ."""
 
     def __init__(self, paths: Iterable[bytes] = (), *, reason: str | None = None) -> None:
         self.paths = tuple(sorted(paths))
@@ -42,7 +42,7 @@ class TreeAltered(CodeRepoError):
 
 
 class Proof(NamedTuple):
-    """A tree and those of its submodules, each of which has the id that was asked for.
+    """A tree and those of its submodules, each verified against its requested id.
 
     `files` were hashed of the tree itself, `size` bytes of them; `gitlinks` maps paths to raw commits.
     """
@@ -177,7 +177,7 @@ def _owner(path: bytes, nodes: Mapping[bytes, Listing]) -> bytes:
 
 
 class _Budget:
-    """Bytes that may still be hashed: a sparse file may claim to be of any size."""
+    """The number of bytes that may still be hashed: a sparse file may claim any size."""
 
     def __init__(self, size: int) -> None:
         self.left = size

@@ -25,7 +25,7 @@ class Fallback(NamedTuple):
 
 
 class Hashed(NamedTuple):
-    """What was hashed in this call to prove the tree, its submodules included.
+    """What this call hashed to prove the tree, its submodules included.
 
     `what`: `download` (everything, as it was written), `cache` (the tree in the cache) or `copy` (a copy of that).
     `size` is in bytes, None where it was not counted. `after_command`: `unchanged` or `changed`, as the tree was found
@@ -38,7 +38,7 @@ class Hashed(NamedTuple):
     after_command: str | None = None
 
     def document(self) -> dict[str, object]:
-        """It as plain values; what is None is left out."""
+        """Return the proof as plain values, without those that are None."""
         found = {"hashed": self.what, "files": self.files, "bytes": self.size, "afterCommand": self.after_command}
         return {name: value for name, value in found.items() if value is not None}
 

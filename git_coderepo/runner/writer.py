@@ -106,7 +106,7 @@ class TreeWriter:
         return self._base_tree
 
     def old_directory(self, platform: BaseCodeRepository, root: ObjectId) -> bytes | None:
-        """See `stored_trees.old_directory`, of the base as it was added."""
+        """Return `stored_trees.old_directory` of the base as it was added."""
         return old_directory(platform, self._listing, root)
 
     def add_stored(self, trees: Mapping[bytes, bytes]) -> ObjectId:
