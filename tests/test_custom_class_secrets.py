@@ -246,6 +246,14 @@ def test_a_manifest_that_points_elsewhere_gets_no_secret(
         ({"server": "user@evil.example"}, []),
         ({"server": "evil.example:99999"}, []),
         ({"bucket": "s3://evil/x"}, []),
+        ({"base": "evil.example:8443"}, ["https://evil.example:8443"]),
+        ({"base": "203.0.113.9/api"}, ["https://203.0.113.9"]),
+        ({"base": "//evil.example"}, []),
+        ({"base": "https:/evil.example"}, ["https://https"]),
+        ({"base": "https:\\\\evil.example"}, []),
+        ({"instance": "evil.example"}, ["https://evil.example"]),
+        ({"proxy": "evil.example"}, ["https://evil.example"]),
+        ({"base_branch": "main", "name": "site.github.io", "version": "1.2.3"}, ["https://git.corp"]),
     ],
 )
 def test_a_secret_belongs_to_every_place_that_the_options_name(public: dict[str, str], origins: list[str]) -> None:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 # Objects in one question: what git-lfs itself asks for.
 BATCH = 100
+# What follows a repository's path in the URLs of its LFS server; GitLab has the objects below the second one.
+_LFS_PARTS = ("/info/lfs", "/gitlab-lfs")
 # So often a question is asked whose answer is cut off.
 _ATTEMPTS = 4
 # An action's headers that are ours to set, or that would change what is asked.
@@ -241,8 +243,15 @@ def _basic(user: str | None) -> Authorize:
 
 
 def _repository_path(url_path: str) -> str:
-    """`/acme/widgets` of `/acme/widgets.git/info/lfs/objects/batch`."""
-    return url_path.partition(".git/")[0].partition("/info/lfs")[0]
+    """`/acme/widgets` of `/acme/widgets.git/info/lfs/objects/batch`; every other path as it is.
+
+    Only what stands before an LFS server's own part is a repository: `/acme.git/x` is not below `/acme`.
+    """
+    for part in _LFS_PARTS:
+        repository, found, rest = url_path.rpartition(part)
+        if found and rest[:1] in ("", "/"):
+            return repository.removesuffix(".git")
+    return url_path
 
 
 def _sendable(headers: Mapping[str, str]) -> dict[str, str]:

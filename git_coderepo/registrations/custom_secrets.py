@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from git_coderepo.platforms.base import BaseCodeRepository
 
 # What the name of an option is made of whose value is a host, with or without a path.
-_PLACES = ("url", "uri", "host", "server", "endpoint", "domain")
+_PLACES = ("url", "uri", "host", "server", "endpoint", "domain", "instance", "address", "gateway", "proxy", "registry")
 
 
 def secret_options(platform: type[BaseCodeRepository]) -> list[str]:
@@ -37,7 +37,7 @@ def homes(public: Mapping[str, str], remote: RemoteURL | None) -> list[tuple[Ori
     """
     named = []
     for name, value in public.items():
-        if value and ("://" in value or any(word in name.lower() for word in _PLACES)):
+        if value and (_is_address(value) or any(word in name.lower() for word in _PLACES)):
             place = _place(value)
             if place is None:
                 return []
@@ -53,6 +53,17 @@ def homes(public: Mapping[str, str], remote: RemoteURL | None) -> list[tuple[Ori
     known = class_for_host(remote.host)
     host = remote.platform_host(known.host_aliases) if known is not None else remote.host
     return [(Origin("https", host), path)]
+
+
+def _is_address(value: str) -> bool:
+    """Whether a value can be nothing but an address, as it is or to a program that reads one generously."""
+    if "//" in value or "\\" in value or ":/" in value:
+        return True
+    host, colon, port = value.partition("/")[0].rpartition(":")
+    if colon and host and port.isdigit():
+        return True
+    labels = value.partition("/")[0].split(".")
+    return len(labels) == 4 and all(label.isdigit() for label in labels)
 
 
 def _place(value: str) -> tuple[Origin, str] | None:

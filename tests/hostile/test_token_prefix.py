@@ -161,6 +161,8 @@ def test_where_an_lfs_object_is_said_to_be(shared: World, place: str) -> None:
         "/acme/../victim/secret.git/info/lfs",
         "/acme/%2e%2e/victim/secret.git/info/lfs",
         "/acme/widgets.git/../../victim/x.git",
+        "/acme.git/secret.git/info/lfs",
+        "/acme.git/secret",
     ],
 )
 def test_an_lfs_server_that_the_tree_names(shared: World, place: str) -> None:
