@@ -204,6 +204,14 @@ def pieces_of(contents: bytes | memoryview) -> Iterator[memoryview]:
             forget(_MADV_DONTNEED, at, min(_PIECE, len(view) - at))
 
 
+def names_in(folder: bytes) -> list[bytes]:
+    """Return the sorted names in a folder; none where there is no such folder. Raises OSError."""
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def temporary_name(path: bytes) -> bytes:
     """Return a name of which the file at `path` can be made: `NAME.PID.RANDOM.tmp` in the same folder."""
     return b"%b.%d.%b.tmp" % (path, os.getpid(), os.urandom(4).hex().encode())

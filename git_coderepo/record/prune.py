@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from git_coderepo.checkout.kept import notes_folder
-from git_coderepo.checkout.store import Store
+from git_coderepo.checkout.store import Store, names_in
 from git_coderepo.errors import UsageError
 from git_coderepo.git import Git
 from git_coderepo.record.history import newest
@@ -147,13 +147,13 @@ def _note(code: Any, trees: set[str], overlays: set[str]) -> None:
 def _prune_overlays(runs: Runs, store: Store, needs: _Needs, request: PruneRequest, now: float) -> tuple[int, int]:
     """(how many, bytes)."""
     count = size = 0
-    for name in _names(runs.overlays):
+    for name in names_in(runs.overlays):
         found = _OVERLAY.fullmatch(name)
         if found is not None and found[1].decode() not in needs.overlays:
             freed = _remove_old(runs.overlays + b"/" + name, now - YOUNG, dry_run=request.dry_run)
             count += freed is not None
             size += freed or 0
-    for note in _names(notes_folder(store)):
+    for note in names_in(notes_folder(store)):
         # Which overlay it names is of no matter: without its file a note is passed over, and one that is used is young.
         _remove_old(notes_folder(store) + b"/" + note, now - YOUNG, dry_run=request.dry_run)
     return count, size
@@ -241,16 +241,16 @@ def _reachable(git: Git, trees: Iterable[str]) -> frozenset[str]:
 
 def _loose(store: Store) -> Iterator[tuple[str, bytes]]:
     """(id, path) of each loose object of ours."""
-    for folder in _names(store.objects):
+    for folder in names_in(store.objects):
         if len(folder) == 2:
-            for name in _names(store.objects + b"/" + folder):
+            for name in names_in(store.objects + b"/" + folder):
                 if len(name) in (38, 62):
                     yield (folder + name).decode("ascii", "replace"), b"/".join((store.objects, folder, name))
 
 
 def _packs(store: Store) -> list[bytes]:
     folder = store.objects + b"/pack/"
-    return [folder + name for name in _names(folder) if name.startswith(b"pack-") and name.endswith(b".pack")]
+    return [folder + name for name in names_in(folder) if name.startswith(b"pack-") and name.endswith(b".pack")]
 
 
 def _packed(git: Git, path: bytes) -> frozenset[str]:
@@ -272,7 +272,7 @@ def _tidy_folders(runs: Runs, now: float) -> None:
         for id in results.difference(ids):
             _remove_old(folder + b"/" + id.encode() + b".result.json", now - YOUNG, dry_run=False)
         known = set(ids)
-        for name in _names(folder):
+        for name in names_in(folder):
             if name.endswith(b".published.json") and name[:36].decode("ascii", "replace") not in known:
                 _remove_old(folder + b"/" + name, now - YOUNG, dry_run=False)
         if month < recent:  # nobody writes there any more
@@ -284,14 +284,14 @@ def _tidy_folders(runs: Runs, now: float) -> None:
 
 def _remove_leftovers(store: Store, now: float) -> None:
     """What a process that was killed left half-written."""
-    folders = [store.overlays, *(store.directory + b"/runs/" + name for name in _names(store.directory + b"/runs"))]
+    folders = [store.overlays, *(store.directory + b"/runs/" + name for name in names_in(store.directory + b"/runs"))]
     for folder in folders:
-        for name in _names(folder):
+        for name in names_in(folder):
             if name.endswith(b".tmp"):
                 _remove_old(folder + b"/" + name, now - YOUNG, dry_run=False)
-    for name in _names(store.directory + b"/damaged"):
+    for name in names_in(store.directory + b"/damaged"):
         _remove_leftover_index(store.directory + b"/damaged/" + name, now - _FORGOTTEN)
-    for name in _names(store.directory):
+    for name in names_in(store.directory):
         if name.startswith((b"index.", b"seed")):
             _remove_leftover_index(store.directory + b"/" + name, now - _FORGOTTEN)
 
@@ -303,13 +303,6 @@ def _remove_leftover_index(path: bytes, before: float) -> None:
             _remove(path)
     except FileNotFoundError:
         pass
-
-
-def _names(folder: bytes) -> list[bytes]:
-    try:
-        return sorted(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _is_old(path: bytes, before: float) -> bool:

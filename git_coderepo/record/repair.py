@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import zlib
 
+from git_coderepo.checkout.store import names_in
 from git_coderepo.objects import ID_LENGTHS, hasher
 
 TYPE_CHECKING = False
@@ -25,10 +26,10 @@ def set_damaged_aside(git: Git, store: Store) -> list[bytes]:
     All of them are read, so call it only after git failed. Raises OSError.
     """
     found = []
-    for folder in _names(store.objects):
+    for folder in names_in(store.objects):
         if len(folder) != 2:
             continue
-        for name in _names(store.objects + b"/" + folder):
+        for name in names_in(store.objects + b"/" + folder):
             path = b"/".join((store.objects, folder, name))
             if len(name) == 2 * ID_LENGTHS[store.layout.object_format] - 2 and not _is_whole(
                 path, folder + name, store.layout.object_format
@@ -59,7 +60,7 @@ def _is_whole(path: bytes, id: bytes, object_format: str) -> bool:
 def _damaged_packs(git: Git, store: Store) -> list[bytes]:
     folder = store.objects + b"/pack/"
     found = []
-    for name in _names(folder):
+    for name in names_in(folder):
         stem, _, end = name.rpartition(b".")
         if end == b"pack" and not store.git(git).succeeds("verify-pack", folder + stem + b".idx"):
             found.append(folder + name)
@@ -68,10 +69,3 @@ def _damaged_packs(git: Git, store: Store) -> list[bytes]:
                 if os.path.lexists(folder + stem + each):
                     store.set_aside(folder + stem + each)
     return found
-
-
-def _names(folder: bytes) -> list[bytes]:
-    try:
-        return sorted(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return []

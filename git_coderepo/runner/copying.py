@@ -9,7 +9,7 @@ import stat
 
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.objects import GITLINK
-from git_coderepo.runner.directories import Directories, unusable
+from git_coderepo.runner.directories import Directories, joined, unusable
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.listing import Listing
 
@@ -42,7 +42,7 @@ def copy_tree(source: str | int, target: str, *, clones_only: bool = False) -> N
                     for item in items:
                         name = os.fsencode(item.name)
                         if item.is_dir(follow_symlinks=False):
-                            pending.append(here + b"/" + name if here else name)
+                            pending.append(joined(here, name))
                         elif item.is_symlink():
                             os.symlink(os.readlink(name, dir_fd=reading), name, dir_fd=writing)
                         else:
@@ -69,7 +69,7 @@ def copy_listed(source: int, target: str, listing: Listing) -> None:
                     continue  # not there, or no directory any more
                 for name, packed in listing.directories[here].items():
                     if packed[:6] == _GITLINK:
-                        targets.make(here + b"/" + name if here else name)
+                        targets.make(joined(here, name))
                         reading, writing = sources.open(here), targets.open(here)
                         continue
                     try:
@@ -157,7 +157,7 @@ def make_read_only(directory: str) -> None:
                     for item in items:
                         name = os.fsencode(item.name)
                         if item.is_dir(follow_symlinks=False):
-                            pending.append(here + b"/" + name if here else name)
+                            pending.append(joined(here, name))
                         elif not item.is_symlink():
                             mode = item.stat(follow_symlinks=False).st_mode
                             os.chmod(name, stat.S_IMODE(mode) & ~0o222, dir_fd=opened)

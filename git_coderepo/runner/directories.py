@@ -131,6 +131,11 @@ class Directories:
         self.close()
 
 
+def joined(directory: bytes, name: bytes) -> bytes:
+    """Return the path of a name in a directory of the tree, whose root is b""."""
+    return directory + b"/" + name if directory else name
+
+
 def remove_tree(name: str | bytes, *, parent: int) -> None:
     """Remove the directory `name` below the descriptor `parent` with all in it: read-only ones, too, and any depth.
 

@@ -17,7 +17,7 @@ from git_coderepo.errors import LfsPointerUnusable, UnsafeTree
 from git_coderepo.objects import EXECUTABLE, FILE, blob_id
 from git_coderepo.paths import quoted
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.runner.directories import Directories, Root, unusable
+from git_coderepo.runner.directories import Directories, Root, joined, unusable
 from git_coderepo.runner.limits import ATTRIBUTES_BYTES
 from git_coderepo.runner.listing import Listing
 
@@ -109,7 +109,7 @@ def lfs_paths(directory: Root, listing: Listing) -> LfsPaths:
     found = []
     for folder, entries in listing.directories.items():
         for name, packed in entries.items():
-            path = folder + b"/" + name if folder else name
+            path = joined(folder, name)
             if packed[:6] in _PLAIN and has_lfs(attributes, path):
                 found.append(path)
     return LfsPaths(tuple(found), lfsconfig)

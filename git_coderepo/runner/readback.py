@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from git_coderepo.errors import TargetUnusable
 from git_coderepo.objects import EXECUTABLE, FILE, GITLINK, SYMLINK
 from git_coderepo.paths import quoted
-from git_coderepo.runner.directories import Directories, unusable
+from git_coderepo.runner.directories import Directories, joined, unusable
 from git_coderepo.runner.listing import Listing
 
 _PACKED_EXECUTABLE = b"%06o" % EXECUTABLE
@@ -45,7 +45,7 @@ def read_back(directories: Directories, listing: Listing) -> None:
                         continue  # a directory, or a stranger that the count below finds
                     mode = item.stat(follow_symlinks=False).st_mode
                     if mode & _LOOKED_AT not in _RIGHT[packed[:6]]:
-                        raise _wrong_mode(_joined(directory, name), packed[:6], mode)
+                        raise _wrong_mode(joined(directory, name), packed[:6], mode)
         except OSError as error:
             raise unusable(error, directory or "the target") from None
         if len(found) != len(entries) + len(below) or not (found >= below and found >= entries.keys()):
@@ -61,7 +61,7 @@ def collision(listing: Listing, path: bytes) -> TargetUnusable:
         siblings = listing.directories.get(directory, {}).keys() | subdirectories.get(directory, frozenset())
         twin = _twin(name, siblings)
         if twin is not None:
-            return _folded(_joined(directory, twin), _joined(directory, name))
+            return _folded(joined(directory, twin), joined(directory, name))
     return TargetUnusable(f"cannot write {quoted(path)}: something else has put it there")
 
 
@@ -83,15 +83,15 @@ def _wrong_names(directory: bytes, wanted: AbstractSet[bytes], found: AbstractSe
     for name in sorted(wanted - found):
         twin = _twin(name, wanted)
         if twin is not None:
-            return _folded(_joined(directory, twin), _joined(directory, name))
+            return _folded(joined(directory, twin), joined(directory, name))
         twin = _twin(name, strangers)
         if twin is not None:
             return TargetUnusable(
-                f"the file system of the target changes names: {quoted(_joined(directory, name))} became "
-                f"{_distinct(_joined(directory, twin))}"
+                f"the file system of the target changes names: {quoted(joined(directory, name))} became "
+                f"{_distinct(joined(directory, twin))}"
             )
-        return TargetUnusable(f"{quoted(_joined(directory, name))} is gone from the target again")
-    stranger = _joined(directory, min(strangers))
+        return TargetUnusable(f"{quoted(joined(directory, name))} is gone from the target again")
+    stranger = joined(directory, min(strangers))
     return TargetUnusable(f"something else writes into the target: {quoted(stranger)} is not of this tree")
 
 
@@ -115,7 +115,3 @@ def _fold(name: bytes) -> str:
 def _distinct(path: bytes) -> str:
     """As `quoted`, but with code points where two paths may look alike."""
     return quoted(path) if path.isascii() else ascii(path.decode("utf-8", "backslashreplace"))
-
-
-def _joined(directory: bytes, name: bytes) -> bytes:
-    return directory + b"/" + name if directory else name

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from git_coderepo.errors import DownloadDamaged, InvalidManifest, UnsafeTree
 from git_coderepo.objects import DIRECTORY, EXECUTABLE, FILE, GITLINK, SYMLINK, ObjectId, blob_hasher, blob_id
 from git_coderepo.paths import check_path, links_that_leave, quoted
-from git_coderepo.runner.directories import Directories, Root, sync_file_system, unusable
+from git_coderepo.runner.directories import Directories, Root, joined, sync_file_system, unusable
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import LINK_TARGET_BYTES, NAME_BYTES, Limits
 from git_coderepo.runner.listing import Listing
@@ -217,9 +217,9 @@ class TreeWriter:
         try:
             return os.open(name, _CREATE, mode, dir_fd=self._directories.make(directory))
         except FileExistsError:
-            raise collision(self._listing, _joined(directory, name)) from None
+            raise collision(self._listing, joined(directory, name)) from None
         except OSError as error:
-            raise unusable(error, _joined(directory, name), where=self._directories.root) from None
+            raise unusable(error, joined(directory, name), where=self._directories.root) from None
 
     def _write(self, file: int, contents: bytes, directory: bytes, name: bytes) -> None:
         try:
@@ -227,7 +227,7 @@ class TreeWriter:
             while written < len(contents):
                 written += os.write(file, memoryview(contents)[written:])
         except OSError as error:
-            raise unusable(error, _joined(directory, name), where=self._directories.root) from None
+            raise unusable(error, joined(directory, name), where=self._directories.root) from None
 
     def _stream(self, entry: Entry, file: int) -> bytes:
         directory, _, name = entry.path.rpartition(b"/")
@@ -339,7 +339,3 @@ class TreeWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _joined(directory: bytes, name: bytes) -> bytes:
-    return directory + b"/" + name if directory else name
