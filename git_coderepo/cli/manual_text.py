@@ -372,7 +372,9 @@ STATUS = (
 
 RUN_STATUS = (
     "The status of `run` is that of its command: 126 where it is not executable, 127 where there is none, 128+N where "
-    "signal N ended it. It is 125 where the run could not be recorded, whatever the reason; then nothing was started.",
+    "signal N ended it. It is 125 where the run could not be recorded, whatever the reason; then nothing was started. "
+    "It is 1 if the command succeeded but a path of `--output` does not exist. The status of `exec` is that of its "
+    "command, too, and 125 if the code could not be fetched.",
 )
 
 EXAMPLES = (

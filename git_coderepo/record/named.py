@@ -23,7 +23,7 @@ class NamedRun(NamedTuple):
 
     @property
     def folder(self) -> bytes | None:
-        """The folders that may hold its overlay: for a link to a manifest, the link's or else the manifest's."""
+        """The folder that may hold its overlay: for a link to a manifest, the link's or else the manifest's."""
         if self.path is None:
             return None
         beside = os.path.dirname(os.path.abspath(self.path))
