@@ -88,7 +88,7 @@ def _document(tree: Kept) -> dict[str, object]:
     }
 
 
-_NOTES = {"modified": "written into, kept", "copy": "a copy for one command, kept"}
+_NOTES = {"modified": "modified, kept", "copy": "a copy for one command, kept"}
 
 
 def show(found: list[Kept]) -> None:

@@ -112,7 +112,9 @@ def show(found: Verification, directory: str, allowed: Callable[[bytes], bool]) 
     unexpected = found.unexpected(allowed)
     accepted = len(found.added) - len(unexpected)
     if found.holds(allowed):
-        output.line(f"{directory}: tree {found.expected}, the same, with {accepted} accepted added files")
+        output.line(
+            f"{directory}: tree {found.expected}, the same, with {output.count(accepted, 'accepted added file')}"
+        )
         return
     for word, paths in (("changed", found.changed), ("missing", found.missing), ("added", unexpected)):
         for path in paths[:_SHOWN]:
