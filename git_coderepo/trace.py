@@ -38,6 +38,9 @@ def redact(text: str) -> str:
         authority, slash, path = url.partition("/")
         if "@" in authority:
             authority = "****@" + authority.rpartition("@")[2]
+        elif "@" in path and ":" in authority and authority.rpartition(":")[2].strip("0123456789]"):
+            # A slash that was left as it is in a password.
+            authority, slash, path = ("****@" + path.rpartition("@")[2]).partition("/")
         path, question, _ = path.partition("?")
         parts[index] = authority + slash + path + ("?****" if question else "") + rest
     return "://".join(parts)

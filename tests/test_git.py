@@ -141,6 +141,8 @@ def test_a_shell_takes_a_quoted_word_for_what_it_is(word: bytes) -> None:
         ("fatal: https://ghp_X:x-oauth-basic@host/r", "fatal: https://****@host/r"),
         ("'https://u@h/p' and ssh://git@h/p", "'https://****@h/p' and ssh://****@h/p"),
         ("no url, a@b.c", "no url, a@b.c"),
+        ("https://ada:pa/ss@host/r", "https://****@host/r"),
+        ("https://host:8443/@scope/r and ssh://[::1]/a@b", "https://host:8443/@scope/r and ssh://[::1]/a@b"),
         ("https://h/p?token=x#y z", "https://h/p?**** z"),
     ],
 )

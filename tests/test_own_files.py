@@ -322,6 +322,7 @@ def test_a_damaged_note_is_no_note(checkout: Repo, run: Callable[..., Any]) -> N
     assert own(run) == []
     (folder / "12-zz-notahex!").write_bytes(b"")
     (folder / "1-2-3.4.tmp").write_bytes(b"")
+    (folder / f"4-{'a' * 72}-").write_bytes(b"")
     assert own(run) == []
     run("snapshot", "-o", "run.json")
     assert "run.json" in own(run)

@@ -93,6 +93,7 @@ def test_a_dead_proxy_of_one_remote(place: World) -> None:
         ("http://ada:pass@proxy.corp:3128/", "proxy.corp:3128"),
         ("proxy.corp:3128", "proxy.corp:3128"),
         ("ada:p@ss@proxy.corp", "proxy.corp"),
+        ("http://ada:pa/ss@proxy.corp:3128/", "proxy.corp:3128"),
         ("", None),
         (None, None),
     ],

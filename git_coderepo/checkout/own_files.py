@@ -438,8 +438,10 @@ class _Search:
 
 def _is_name(name: bytes) -> bool:
     """Return whether a file is a note, and not one that is half-written."""
-    size, _, rest = name.partition(b"-")
-    return size.isdigit() and len(rest) == 73 and not rest.replace(b"-", b"", 1).strip(b"0123456789abcdef")
+    parts = name.split(b"-")
+    if len(parts) != 3 or not parts[0].isdigit():
+        return False
+    return [len(each) for each in parts[1:]] == [64, 8] and not b"".join(parts[1:]).strip(b"0123456789abcdef")
 
 
 def _place(path: bytes) -> int:

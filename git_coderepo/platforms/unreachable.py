@@ -32,8 +32,8 @@ def proxy_failed(place: str, proxy: str | None, why: str) -> HostUnreachable:
 
 def proxy_shown(url: str | None) -> str | None:
     """Return `HOST:PORT` of a proxy's URL, without the user name and the password that may stand in it."""
-    authority = (url or "").rpartition("://")[2].partition("/")[0].rpartition("@")[2]
-    return authority or None
+    # The last `@`: somebody may have left a slash in the password as it is.
+    return (url or "").rpartition("://")[2].rpartition("@")[2].partition("/")[0] or None
 
 
 def unreachable(origin: Origin, error: Exception, proxy: str | None = None) -> HostUnreachable | UnexpectedAnswer:
