@@ -175,10 +175,6 @@ def test_the_hints_of_the_refusal_cure_it(place: Place, program: Program) -> Non
         assert done.returncode == 0, (typed, done.stdout, done.stderr)
 
 
-def manifest_of(result: Result) -> Manifest:
-    return Manifest.parse(result.stdout)
-
-
 @pytest.mark.parametrize("place", ELSEWHERE, indirect=True, ids=lambda make: make.__name__)
 def test_a_commit_is_recorded_from_anywhere(place: Place, program: Program) -> None:
     """`snapshot REV` looks at no work tree."""

@@ -29,7 +29,6 @@ from git_coderepo.runner.wanted import Wanted, WantedSubmodule
 # `.gitmodules` can lead anywhere, in a circle too.
 _MOST_LEVELS = 8
 _MOST_SUBMODULES = 256
-_NOT_IN_REVISIONS = frozenset(map(chr, range(0x21))) | frozenset("\x7f~^:?*[\\")
 
 Opener = Callable[[BaseCodeRepository, str], BaseCodeRepository]
 
@@ -56,13 +55,6 @@ class _Budget:
         self.left -= 1
         if self.left < 0:
             raise UnsafeTree(f"the commit has more than {_MOST_SUBMODULES} submodules")
-
-
-def is_revision(text: str) -> bool:
-    """Return whether a text can be the name of a branch or tag, or an id: `git help check-ref-format`."""
-    if not text or text[0] in "-/." or ".." in text or "@{" in text:
-        return False
-    return _NOT_IN_REVISIONS.isdisjoint(text)
 
 
 def resolve_revision(platform: BaseCodeRepository, revision: str, environment: Mapping[str, str]) -> ObjectId:

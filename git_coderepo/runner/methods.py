@@ -34,6 +34,7 @@ from git_coderepo.runner.git_tree import blob_entries, listed_tree
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.stored_trees import stored_trees, tree_named
 from git_coderepo.runner.tar import Readable, TarReader
+from git_coderepo.scratch_directory import scratch_directory
 
 if TYPE_CHECKING:
     from git_coderepo.runner.scratch import Scratch
@@ -203,8 +204,6 @@ def told_of_store(store: SharedStore, tree: ObjectId) -> Iterator[None]:
 @contextmanager
 def files_method(request: BaseRequest) -> Iterator[Delivery]:
     """A custom class's `download_files` into a scratch directory, completed with the modes and links it loses."""
-    from git_coderepo.scratch_directory import scratch_directory
-
     with scratch_directory() as directory:
         part = os.fsdecode(request.part) or None
         try:

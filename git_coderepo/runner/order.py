@@ -31,12 +31,13 @@ from git_coderepo.registrations.config import Registration, inferred, registrati
 from git_coderepo.registrations.credentials.users import users_chain
 from git_coderepo.registrations.recorded import from_manifest
 from git_coderepo.registrations.users_remote import find_users_remote
-from git_coderepo.runner.commit import is_revision, resolve_revision, wanted_by_commit
+from git_coderepo.runner.commit import resolve_revision, wanted_by_commit
 from git_coderepo.runner.gitmodules import absolute_url
 from git_coderepo.runner.local import Here, LocalTree, find_local
 from git_coderepo.runner.named import find_run
+from git_coderepo.runner.scratch import is_revision
 from git_coderepo.runner.submodules import check_submodule, said_of
-from git_coderepo.runner.wanted import Wanted, WantedSubmodule, wanted_by_code, wanted_by_manifest
+from git_coderepo.runner.wanted import Wanted, WantedSubmodule, wanted_by_code
 from git_coderepo.settings import Settings, runner_settings
 from git_coderepo.urls import RemoteURL, resolve_remote
 
@@ -176,18 +177,19 @@ def _order_by_published(
     # From where it was found, whatever its manifest says of a repository.
     beside = _Beside(manifest, (), None, git)
     store = SharedStore.of(settings)
-    wanted = wanted_by_manifest(
-        manifest,
+    wanted = wanted_by_code(
+        manifest.code,
         platform,
         overlay=None,
         environment=git.environment,
+        reference=reference_of(manifest.run.id),
         commit=commit,
         lfs=beside.lfs_of(manifest.code),
         store=store,
         submodules=_submodules(manifest.code, beside, None, git, settings, store),
         keep=keep,
     )
-    return FetchOrder(wanted, manifest, tuple(beside.paths), lfs_paths=tuple(beside.lfs_paths))
+    return FetchOrder(wanted.of_run(manifest), manifest, tuple(beside.paths), lfs_paths=tuple(beside.lfs_paths))
 
 
 def order_by_manifest(
@@ -214,8 +216,7 @@ def order_by_manifest(
     wanted = _wanted(
         manifest.code, manifest.repository, chosen, beside, here, git, settings, store, reference=reference, keep=keep
     )
-    wanted = wanted._replace(receipt={**wanted.receipt, "manifest_digest": manifest.digest, "run_id": manifest.run.id})
-    return FetchOrder(wanted, manifest, tuple(beside.paths), lfs_paths=tuple(beside.lfs_paths))
+    return FetchOrder(wanted.of_run(manifest), manifest, tuple(beside.paths), lfs_paths=tuple(beside.lfs_paths))
 
 
 def _wanted(

@@ -16,14 +16,21 @@ from git_coderepo.runner.temporary import temporary_directory
 
 # A server that serves only tips (protocol v0) is asked for its branches, deeper each time.
 _DEPTHS = (1, 50, 1000)
-# `git help check-ref-format`: a manifest that names such a branch was not written by us.
-_NOT_IN_REFERENCES = frozenset(map(chr, range(0x21))) | frozenset("\x7f~^:?*[\\")
+# `git help check-ref-format`.
+_NOT_IN_REVISIONS = frozenset(map(chr, range(0x21))) | frozenset("\x7f~^:?*[\\")
 # A user may have told git to look into no bare repository that is found by its place alone.
 _ANY_BARE = ("safe.bareRepository", "all")
 # What a killed process left under this name goes when the next one comes.
 _PREFIX = "git-coderepo-scratch-"
 # More than any message of a commit.
 _COMMIT_BYTES = 16 << 20
+
+
+def is_revision(text: str) -> bool:
+    """Return whether a text can be the name of a branch or tag, or an id: `git help check-ref-format`."""
+    if not text or text[0] in "-/." or ".." in text or "@{" in text:
+        return False
+    return _NOT_IN_REVISIONS.isdisjoint(text)
 
 
 def _place(environment: Mapping[str, str]) -> str:
@@ -102,7 +109,7 @@ class Scratch:
         attempts: list[tuple[list[str], int | None, str | None]] = [([commit.hex], 1, only)]
         if reference is not None:
             attempts.append(([reference], 1, None))
-        elif branch is not None and _NOT_IN_REFERENCES.isdisjoint(branch) and ".." not in branch:
+        elif branch is not None and is_revision(branch):  # we write no other one into a manifest
             attempts += [([f"refs/heads/{branch}"], depth, None) for depth in _DEPTHS]
         if reference is None:
             attempts.append((["+refs/heads/*:refs/fetched/heads/*", "+refs/tags/*:refs/fetched/tags/*"], None, None))

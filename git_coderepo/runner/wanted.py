@@ -16,7 +16,6 @@ from git_coderepo.errors import (
 from git_coderepo.manifest.model import Code, Manifest
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.record.publication import reference_of
 from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.runner.lfs import LfsSources
 from git_coderepo.runner.limits import Limits
@@ -75,6 +74,10 @@ class Wanted(NamedTuple):
             raise InvalidManifest(f"the overlay has {len(opened.paths)} files, not the recorded {self.overlay_files}")
         return opened
 
+    def of_run(self, manifest: Manifest) -> Wanted:
+        """Return the same with the run in its receipt that the manifest describes."""
+        return self._replace(receipt={**self.receipt, "manifest_digest": manifest.digest, "run_id": manifest.run.id})
+
     def platforms(self) -> Iterator[BaseCodeRepository]:
         """Those that may be asked, for the submodules too."""
         for each in (self.base, self.published):
@@ -90,38 +93,6 @@ class WantedSubmodule(NamedTuple):
     path: bytes
     commit: ObjectId
     wanted: Wanted
-
-
-def wanted_by_manifest(
-    manifest: Manifest,
-    platform: BaseCodeRepository | None,
-    *,
-    overlay: bytes | None,
-    environment: Mapping[str, str],
-    lfs: bytes | None = None,
-    local: LocalTree | None = None,
-    problem: CodeRepoError | None = None,
-    commit: ObjectId | None = None,
-    store: SharedStore | None = None,
-    submodules: tuple[WantedSubmodule, ...] = (),
-    keep: bytes = b"",
-) -> Wanted:
-    """What a manifest asks for; see `wanted_by_code`, which raises the same errors."""
-    wanted = wanted_by_code(
-        manifest.code,
-        platform,
-        overlay=overlay,
-        environment=environment,
-        lfs=lfs,
-        local=local,
-        problem=problem,
-        reference=reference_of(manifest.run.id),
-        commit=commit,
-        store=store,
-        submodules=submodules,
-        keep=keep,
-    )
-    return wanted._replace(receipt={**wanted.receipt, "manifest_digest": manifest.digest, "run_id": manifest.run.id})
 
 
 def wanted_by_code(

@@ -68,10 +68,6 @@ class Tokens:
         self._tokens[platform, text] = Token(text, platform, allowed, seen, kind, user)
         return text
 
-    def revoke(self, value: str) -> None:
-        for key in [key for key in self._tokens if key[1] == value]:
-            del self._tokens[key]
-
     def find(self, platform: str, value: str) -> Token | None:
         return self._tokens.get((platform, value))
 
