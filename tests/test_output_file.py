@@ -362,3 +362,22 @@ def test_ignoring_through_a_linked_exclude_file(checkout: Repo, program: Program
 def test_a_descriptor_with_a_number_without_measure_is_none() -> None:
     with pytest.raises(OutputUnusable):
         OutputFile(b"/dev/fd/" + b"1" * 5000)
+
+
+@pytest.mark.parametrize("name", ["receipt.json", "folder/receipt.json"])
+def test_what_was_fetched_does_not_say_which_file_is_replaced(
+    repo: Repo, program: Program, tmp_path: Path, name: str
+) -> None:
+    victim = tmp_path / "desk" / "receipt.json"
+    victim.parent.mkdir()
+    victim.write_text("precious")
+    os.symlink(victim, repo.file("receipt.json"))
+    os.symlink(victim.parent, repo.file("folder"))
+    head = repo.commit()
+    code = tmp_path / "code"
+    done = program.run(
+        "fetch", f"file://{repo.path}@{head}", code, "--receipt", code / name,
+        env={"CODEREPO_ALLOW_PROTOCOL": "file"}, check=False,
+    )  # fmt: skip
+    assert done.status == 128 and "a symbolic link in" in done.errors
+    assert victim.read_text() == "precious"

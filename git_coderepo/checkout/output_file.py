@@ -35,7 +35,7 @@ class OutputFile:
     OutputUnusable.
     """
 
-    __slots__ = ("_descriptor", "_folder_is_writable", "_is_late", "_number", "is_noted", "name", "path")
+    __slots__ = ("_descriptor", "_folder_is_writable", "_made", "_number", "is_noted", "name", "path")
 
     def __init__(self, name: bytes, *, made: bytes | None = None) -> None:
         self.name = name
@@ -44,7 +44,7 @@ class OutputFile:
         self._descriptor = -1
         self._number = -1
         self._folder_is_writable = False
-        self._is_late = False
+        self._made: bytes | None = None
         self.is_noted = True
         try:
             self._examine(made)
@@ -63,7 +63,8 @@ class OutputFile:
         Raises BrokenPipeError where the reader of standard output has gone.
         """
         try:
-            if self._is_late:
+            if self._made is not None:
+                self._refuse_led_out(self._made)
                 self._examine(None)
             if self._descriptor >= 0:
                 _write_all(self._descriptor, contents)
@@ -90,7 +91,7 @@ class OutputFile:
             found = _resolve(self.name)
         except FileNotFoundError:
             if made is not None and _is_inside(self.name, made):
-                self._is_late = True
+                self._made = made
                 return
             folder = os.fsdecode(os.path.dirname(self.name))
             raise self._unusable(
@@ -102,8 +103,15 @@ class OutputFile:
             if self._descriptor < 0:
                 raise self._unusable(f"descriptor {found} is not open for writing")
             return
-        self._is_late = False
         self._settle(found)
+
+    def _refuse_led_out(self, made: bytes) -> None:
+        """Refuse what the directory that was made has in the place of FILE, or on the way to it, if that is a link.
+
+        What is in it came from elsewhere, and must not say which file is replaced.
+        """
+        if os.path.islink(self.name) or not _is_inside(self.name, made):
+            raise self._unusable(f"a symbolic link in '{os.fsdecode(made)}' leads elsewhere")
 
     def _settle(self, path: bytes) -> None:
         """Decide what becomes of a path without links."""
