@@ -19,13 +19,11 @@ from tests.support.repo import Repo
 @pytest.fixture
 def checkout(repo: Repo, tmp_path: Path) -> Repo:
     """A checkout that publishes each run; what `edit` holds is run while that takes its time."""
-    remote = Repo.init(tmp_path / "platform.git", repo.env, bare=True)
     repo.write("train.py", "lr = 0\n")
     repo.write("lib/t.py", "")
     repo.write(".gitignore", "/ignored\n")
     repo.commit()
-    repo.git("remote", "add", "origin", f"file://{remote.path}")
-    repo.git("push", "--quiet", "origin", "HEAD")
+    repo.push_to(tmp_path / "platform.git")
     repo.git("config", "coderepo.publish", "auto")
     return repo
 

@@ -21,12 +21,10 @@ CLOSED = [each for size in (1, 2, 3) for each in combinations((0, 1, 2), size)]
 
 @pytest.fixture
 def checkout(repo: Repo, tmp_path: Path) -> Repo:
-    remote = Repo.init(tmp_path / "platform.git", repo.env, bare=True)
     repo.env["CODEREPO_ALLOW_PROTOCOL"] = "file"
     repo.write("train.py", "lr = 0.1\n")
     repo.commit()
-    repo.git("remote", "add", "origin", f"file://{remote.path}")
-    repo.git("push", "--quiet", "origin", "HEAD")
+    repo.push_to(tmp_path / "platform.git")
     repo.write("train.py", "lr = 0.2\n")
     repo.write("weights.bin", os.urandom(100_000))
     return repo

@@ -23,12 +23,10 @@ TAGS = ("run", "commit", "tree", "dirty")
 @pytest.fixture
 def checkout(repo: Repo, tmp_path: Path) -> Repo:
     """A registered checkout with one pushed commit and an edit."""
-    remote = Repo.init(tmp_path / "platform.git", repo.env, bare=True)
     repo.write("train.py", "lr = 0.1\n")
     repo.write(".gitignore", "*.log\n")
     repo.commit()
-    repo.git("remote", "add", "origin", f"file://{remote.path}")
-    repo.git("push", "--quiet", "origin", "HEAD")
+    repo.push_to(tmp_path / "platform.git")
     repo.git("config", "coderepo.origin.type", "git")
     repo.git("config", "coderepo.origin.remote", "origin")
     repo.write("train.py", "lr = 0.2\n")

@@ -26,12 +26,10 @@ PROGRAM = Path(sys.executable).with_name("git-coderepo")
 @pytest.fixture
 def checkout(repo: Repo, tmp_path: Path) -> Repo:
     """A pushed checkout with an overlay that fits into no manifest."""
-    remote = Repo.init(tmp_path / "platform.git", repo.env, bare=True)
     repo.env["CODEREPO_ALLOW_PROTOCOL"] = "file"
     repo.write("train.py", "lr = 0.1\n")
     repo.commit()
-    repo.git("remote", "add", "origin", f"file://{remote.path}")
-    repo.git("push", "--quiet", "origin", "HEAD")
+    repo.push_to(tmp_path / "platform.git")
     return repo
 
 

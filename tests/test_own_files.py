@@ -27,15 +27,13 @@ ALLOWED = {"CODEREPO_ALLOW_PROTOCOL": "file"}
 @pytest.fixture
 def checkout(repo: Repo, tmp_path: Path) -> Repo:
     """A pushed checkout with an untracked file that fits into no manifest."""
-    remote = Repo.init(tmp_path / "platform.git", repo.env, bare=True)
     repo.write("train.py", "lr = 0.1\n")
     repo.write("sub dir/data.txt", "data\n" * 100)
     repo.write(b"odd\nn\xff", "odd\n")
     repo.write("run.sh", "#!/bin/sh\n", mode=0o755)
     os.symlink("train.py", repo.file("link"))
     repo.commit()
-    repo.git("remote", "add", "origin", f"file://{remote.path}")
-    repo.git("push", "--quiet", "origin", "HEAD")
+    repo.push_to(tmp_path / "platform.git")
     repo.write("weights.bin", os.urandom(100_000))
     return repo
 

@@ -44,14 +44,12 @@ class Desk:
         self.nowhere.mkdir()
 
     def checkout(self, path: Path) -> Repo:
-        remote = Repo.init(path.with_name(path.name + ".git"), self.env, bare=True)
         repo = Repo.init(path, self.env)
         repo.write("job.py", JOB + RECORD)
         repo.write("name", path.name)
         repo.write(".gitignore", "/ignored/\n/outputs/\n")
         repo.commit()
-        repo.git("remote", "add", "origin", f"file://{remote.path}")
-        repo.git("push", "--quiet", "origin", "HEAD")
+        repo.push_to(path.with_name(path.name + ".git"))
         return repo
 
     def ask(self, command: Sequence[PathLike], cwd: PathLike, env: Mapping[str, str] | None = None) -> Answer:

@@ -28,13 +28,11 @@ class Place(NamedTuple):
 
 def pushed(path: Path, env: Mapping[str, str], *files: str) -> Repo:
     """A checkout with one pushed commit."""
-    remote = Repo.init(path.with_name(path.name + ".git"), env, bare=True)
     repo = Repo.init(path, env)
     for name in files or ("t.py",):
         repo.write(name, f"{path.name}\n")
     repo.commit()
-    repo.git("remote", "add", "origin", f"file://{remote.path}")
-    repo.git("push", "--quiet", "origin", "HEAD")
+    repo.push_to(path.with_name(path.name + ".git"))
     return repo
 
 

@@ -23,11 +23,9 @@ END = "assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.i
 
 @pytest.fixture
 def checkout(repo: Repo, tmp_path: Path) -> Repo:
-    remote = Repo.init(tmp_path / "platform.git", repo.env, bare=True)
     repo.write("t.py", "")
     repo.commit()
-    repo.git("remote", "add", "origin", f"file://{remote.path}")
-    repo.git("push", "--quiet", "origin", "HEAD")
+    repo.push_to(tmp_path / "platform.git")
     return repo
 
 

@@ -41,12 +41,10 @@ SENT = sorted(
 
 @pytest.fixture
 def checkout(repo: Repo, tmp_path: Path) -> Repo:
-    remote = Repo.init(tmp_path / "platform.git", repo.env, bare=True)
     repo.write("count.py", COUNTING)
     repo.write("sub/x", "")
     repo.commit()
-    repo.git("remote", "add", "origin", f"file://{remote.path}")
-    repo.git("push", "--quiet", "origin", "HEAD")
+    repo.push_to(tmp_path / "platform.git")
     return repo
 
 

@@ -22,11 +22,9 @@ from tests.support.repo import Repo
 
 @pytest.fixture
 def checkout(repo: Repo, tmp_path: Path) -> Repo:
-    remote = Repo.init(tmp_path / "platform.git", repo.env, bare=True)
     repo.write("train.py", "lr = 0.1\n")
     repo.commit()
-    repo.git("remote", "add", "origin", f"file://{remote.path}")
-    repo.git("push", "--quiet", "origin", "HEAD")
+    repo.push_to(tmp_path / "platform.git")
     return repo
 
 

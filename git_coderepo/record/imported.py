@@ -14,15 +14,16 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from site import getuserbase
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from git_coderepo.errors import CodeRepoError
+from git_coderepo.record.program import root_above
 from git_coderepo.record.snapshot import Request
 from git_coderepo.record.submodules import snapshots_in
 from git_coderepo.record.taking import take_snapshot
+from git_coderepo.scratch_directory import scratch_directory
 from git_coderepo.urls import RemoteURL, remotes_of
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def look_for_imports(snapshot: Snapshot, git: Git, interpreter: Interpreter) -> 
             continue
         if real in scripts and via == _LISTED:
             continue
-        root = _checkout_of(real)
+        root = root_above(real)
         if root in (own, None) and ((real + os.sep).startswith(prefixes) or (root is None and via == _LISTED)):
             continue
         if root in recorded:
@@ -128,7 +129,7 @@ def look_for_imports(snapshot: Snapshot, git: Git, interpreter: Interpreter) -> 
             root = real
         elif root is None:
             root = real
-        if root != _checkout_of(_PACKAGE):  # of this program the manifest has the version
+        if root != root_above(_PACKAGE):  # of this program the manifest has the version
             found.setdefault(root, via)
     snapshot.imported = [_look_at(root, via, git) for root, via in found.items()]
 
@@ -138,7 +139,7 @@ def _look_at(root: str, via: str, git: Git) -> Imported:
     if not os.path.lexists(os.path.join(root, ".git")):
         return Imported(root, via)
     try:
-        with tempfile.TemporaryDirectory(prefix="git-coderepo-") as scratch:
+        with scratch_directory() as scratch:
             request = Request(
                 here=True,
                 store_directory=os.fsencode(scratch),
@@ -173,16 +174,6 @@ def _is_recorded(snapshot: Snapshot, path: str) -> bool:
         return True
     found = snapshot.git_with_store.run("ls-tree", "-z", "--full-tree", snapshot.tree.hex, "--", os.fsencode(path))
     return bool(found)
-
-
-def _checkout_of(path: str) -> str | None:
-    """Return the root of the checkout that holds a real path."""
-    while not os.path.lexists(os.path.join(path, ".git")):
-        above = os.path.dirname(path)
-        if above == path:
-            return None
-        path = above
-    return path
 
 
 # --- where Python looks ---------------------------------------------------------------------------------------------

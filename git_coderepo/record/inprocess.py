@@ -12,7 +12,7 @@ from git_coderepo.errors import CodeRepoError, GitNotFound, NotACheckout
 from git_coderepo.git import Git
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.record.inherited import inherited_manifest
-from git_coderepo.record.program import program_file, run_directory
+from git_coderepo.record.program import program_file, root_above, run_directory
 from git_coderepo.record.recording import Recording
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class ActiveRun:
             recording.__enter__()
         except (NotACheckout, GitNotFound) as error:
             manifest = inherited_manifest(os.environ)
-            refused = isinstance(error, NotACheckout) and _is_under_git(self.directory or os.getcwd())
+            refused = isinstance(error, NotACheckout) and root_above(self.directory or os.getcwd()) is not None
             if manifest is None and named is None and isinstance(error, NotACheckout) and not refused:
                 raise _nowhere(self.directory or os.getcwd()) from None
             if manifest is None or refused:
@@ -271,16 +271,6 @@ def _nowhere(directory: str) -> NotACheckout:
     if program is not None:
         places = f"neither the program '{program}' nor the working directory '{directory}' is in a Git checkout"
     return NotACheckout(places, hints=["name the checkout: coderepo.run(directory=…)"])
-
-
-def _is_under_git(directory: str) -> bool:
-    """Whether git's refusal is about a checkout that is there: one of another owner, say."""
-    while not os.path.lexists(os.path.join(directory, ".git")):
-        above = os.path.dirname(directory)
-        if above == directory:
-            return False
-        directory = above
-    return True
 
 
 def _log_warning(text: str) -> None:

@@ -127,6 +127,16 @@ def _is_below(path: str, folder: str) -> bool:
     return any(path.startswith(each.rstrip("/") + "/") for each in (folder, os.path.realpath(folder)))
 
 
+def root_above(path: str) -> str | None:
+    """Return the nearest directory, from an absolute path upwards, that has a `.git`; None where none has."""
+    while not os.path.lexists(os.path.join(path, ".git")):
+        above = os.path.dirname(path)
+        if above == path:
+            return None
+        path = above
+    return path
+
+
 def _checkout_of_file(file: str) -> str | None:
     """Return the root of the checkout whose snapshot contains a file; None if there is none, or it is ignored."""
     folder, name = os.path.split(os.path.realpath(file))

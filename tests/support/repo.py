@@ -113,6 +113,13 @@ class Repo:
         run_git("commit", "--quiet", *options, "-m", message, cwd=self.path, env=env)
         return self.head()
 
+    def push_to(self, path: Path) -> Repo:
+        """Make a bare repository the remote `origin`, push HEAD to it, and return it."""
+        remote = Repo.init(path, self.env, bare=True)
+        self.git("remote", "add", "origin", f"file://{remote.path}")
+        self.git("push", "--quiet", "origin", "HEAD")
+        return remote
+
     def head(self) -> str:
         """HEAD's commit in hex."""
         return self.line("rev-parse", "--verify", "HEAD^{commit}")
