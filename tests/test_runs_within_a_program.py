@@ -73,7 +73,7 @@ def test_runs_end_in_any_order(checkout: Repo, order: tuple[str, ...]) -> None:
         "for thread in threads: thread.join()\n",
     )
     assert parents(checkout) == {"a": None, "b": None, "c": None}
-    assert said.count("overlaps another one") == 2
+    assert said.count("overlaps another run") == 2
 
 
 def test_tasks_of_asyncio(checkout: Repo) -> None:

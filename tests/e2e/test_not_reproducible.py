@@ -197,7 +197,7 @@ def test_what_would_make_the_record_false_is_never_waived(story: Story) -> None:
     hook.write_text("#!/bin/sh\necho '# formatted' >> train.py\n")
     hook.chmod(0o755)
     done = story.place.user.run("run", ANYWAY, "--", "touch", "started", cwd=story.repo.path, check=False)
-    assert done.status == 125 and "changed what was just recorded" in done.errors
+    assert done.status == 125 and "the checkout changed after it was recorded" in done.errors
     hook.write_text("#!/bin/sh\n")
     story.repo.git("config", "coderepo.dirty", "refuse")
     done = story.place.user.run("run", ANYWAY, "--", "touch", "started", cwd=story.repo.path, check=False)
