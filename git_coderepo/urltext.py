@@ -287,6 +287,12 @@ def checked_host(host: str) -> str:
     is_ipv6 = address.count(":") > 1 and _IPV6.issuperset(lower(address)) and (not percent or zone.isalnum())
     if not is_ipv6 and (not _NOT_IN_HOST.isdisjoint(host) or any(char.isspace() for char in host)):
         raise InvalidRemoteURL("a remote URL with a host or port that is none")
+    if not host.isascii():
+        from unicodedata import normalize
+
+        # Who writes the name of a host in ASCII would see another one: U+FF0F becomes a slash (CVE-2019-9636).
+        if not _NOT_IN_HOST.isdisjoint(normalize("NFKC", host)):
+            raise InvalidRemoteURL("a remote URL with a host or port that is none")
     return host
 
 

@@ -260,6 +260,14 @@ def test_the_token_is_for_its_origin_alone(server: Server, tmp_path: Path) -> No
         assert stranger.requests == []
 
 
+@pytest.mark.parametrize("place", ["//[::1", "https://[x]y/", "http://", "https://a\xbd/x"])
+def test_a_redirect_to_no_server_is_an_answer_like_others(server: Server, place: str) -> None:
+    server.git_root = None
+    server.answers["/git/acme/widgets.git/info/refs"] = Answer(302, b"", {"Location": place})
+    with pytest.raises(UnexpectedAnswer, match="redirects git"):
+        remote(f"{server.url}/git/acme/widgets.git").login()
+
+
 def test_the_users_own_helper_is_not_asked_when_there_is_a_token(server: Server, tmp_path: Path) -> None:
     Git().run("config", "--global", "credential.helper", f"!touch '{tmp_path}/asked'; false")
     remote(f"{server.url}/git/acme/widgets.git", Tokens({server.url: ("ada", TOKEN)})).login()

@@ -323,3 +323,10 @@ def test_importing_it_on_the_path_of_a_hook_loads_nothing_heavy():
 
 
 _ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("sign", "\uff0f\uff20\uff1a\uff1f\uff03\u2100\uff3c")
+@pytest.mark.parametrize("form", ["https://good.example{}evil.example/x", "ssh://git@good.example{}evil.example/x"])
+def test_a_host_with_a_letter_that_becomes_a_separator_is_none(form: str, sign: str) -> None:
+    with pytest.raises(InvalidRemoteURL):
+        RemoteURL.parse(form.format(sign))

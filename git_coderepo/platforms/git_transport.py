@@ -273,10 +273,10 @@ class Road:
         found = [line[9:].strip() for line in told if line[:9].lower() == b"location:"]
         if not found:
             return None
-        place = urljoin(f"{self.url.url()}/info/refs", os.fsdecode(found[-1]))
         try:
+            place = urljoin(f"{self.url.url()}/info/refs", os.fsdecode(found[-1]))
             return RemoteURL.parse(place.partition("?")[0].removesuffix("/info/refs"))
-        except InvalidRemoteURL:
+        except (InvalidRemoteURL, ValueError):
             return None
 
 
