@@ -77,3 +77,8 @@ def test_a_relative_url_is_seen_from_the_superproject(remote: str, url: str, exp
 def test_a_url_that_leads_above_the_host_is_refused(url: str) -> None:
     with pytest.raises(InvalidRemoteURL):
         absolute_url(url, "https://h/acme/widgets.git")
+
+
+def test_a_url_without_measure_is_refused() -> None:
+    with pytest.raises(InvalidRemoteURL, match="8192"):
+        absolute_url("./" * (1 << 19), "https://h/a/b")

@@ -10,6 +10,7 @@ import os
 from git_coderepo.errors import InvalidRemoteURL, UnsafeTree
 
 MOST_BYTES = 1 << 20
+_LONGEST_URL = 1 << 13
 _ESCAPES = {ord("n"): b"\n", ord("t"): b"\t", ord("b"): b"\b", ord("\\"): b"\\", ord('"'): b'"'}
 
 
@@ -100,8 +101,10 @@ def _value(text: bytes) -> bytes:
 def absolute_url(url: str, remote: str) -> str:
     """Return a submodule's URL, with `./…` and `../…` resolved as `relative_url` in git's remote.c does.
 
-    Raises InvalidRemoteURL for one that leads above the host of a URL.
+    Raises InvalidRemoteURL for one that leads above the host of a URL, and for one without measure.
     """
+    if len(url) > _LONGEST_URL:
+        raise InvalidRemoteURL(f"a URL of more than {_LONGEST_URL} characters")
     if not url.startswith(("./", "../")):
         return url
     above = remote.rstrip("/")
