@@ -505,7 +505,7 @@ def test_validate_does_not_bury_the_user_in_lines():
         ({"verified": False}, "verified: not true"),
         ({"verified": 1}, "verified: not true"),
         ({"tree": "5" * 41}, "tree: not 40 or 64 lower-case hex digits"),
-        ({"treeBy": "hope"}, "treeBy: not one of manifest, commit, platform"),
+        ({"treeBy": "Hope!"}, "treeBy: not a short lower-case word"),
         ({"seconds": -1}, "seconds: not a number from 0"),
         ({"outsideLinks": ["../x"]}, "outsideLinks[0]: not a relative path without empty, '.' or '..' parts"),
         ({"manifest": {"digest": None}}, "manifest.runId: missing"),

@@ -136,7 +136,7 @@ class PrivateIndex:
 
         `marked` are paths that the user's index tells git not to look at, and that are to be looked at.
         """
-        self.git.run("read-tree", "--reset", tree.hex)
+        self.git.run("read-tree", "--reset", "-i", tree.hex)
         self.there = True
         self.unmark(marked)
 
