@@ -209,7 +209,7 @@ def test_the_archive_of_another_commit(place: World) -> None:
     other.git("push", "--quiet", "origin", "HEAD:refs/heads/other")
     place.forge.misbehave("archive", OtherCommit(commit))
     asked = ("fetch", "--method", "archive", "run.json", "code")
-    refused(place.runner, *asked, status=128, says="what came is the tree", hint="other bytes")
+    refused(place.runner, *asked, status=128, says="what came is the tree", hint="bytes that differ")
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,9 @@ def test_a_manifest_with_another_digest(local: World, field: str) -> None:
         document["code"]["subdirectory"]["tree"] = other
         document["code"]["snapshot"]["tree"] = other
         spoilt = altered(manifest, "code", to=document["code"])
-        refused(local.runner, "fetch", spoilt, "code", status=128, says="what came is the tree", hint="other bytes")
+        refused(
+            local.runner, "fetch", spoilt, "code", status=128, says="what came is the tree", hint="bytes that differ"
+        )
 
 
 def test_a_manifest_that_is_not_there(local: World) -> None:
@@ -466,14 +468,14 @@ def test_not_a_checkout(local: World) -> None:
         (["register", "other", "--type", "gitlab", "--instance_ur=x"], "--instance", "--instance-url"),
         (["register", "other", "--type", "githup"], "githup", "github"),
         (["fetch", "--metod", "git", "run.json", "code"], "--metod", "-h"),
-        (["fetch", "--method", "achive", "run.json", "code"], "achive", "archive"),
+        (["fetch", "--method", "achive", "run.json", "code"], "choose auto, local, store, archive, git", None),
         (["fetch", "run.json"], "DIR", "-h"),
         (["snapshto"], "snapshto", "-h"),
         (["list", "--sort", "nam"], "nam", "name"),
         (["completion", "ksh"], "ksh", "bash"),
     ],
 )
-def test_a_word_that_does_not_exist(local: World, words: list[str], says: str, hint: str) -> None:
+def test_a_word_that_does_not_exist(local: World, words: list[str], says: str, hint: str | None) -> None:
     """Z9: ZenML stores a misspelt option silently."""
     status = 128 if words[-1] == "githup" else 129
     refused(local.user, *words, cwd=local.checkout.path, status=status, says=says, hint=hint)

@@ -440,7 +440,7 @@ def test_a_bucket_is_written_once_and_read_back(bucket: Shared, server: S3Server
     receipt = bucket.fetched(bucket.poor)
     assert (receipt["tree"], receipt["method"]) == (tree, "store")
     assert receipt["bytes"] == len(server.ask("GET", path))
-    done = bucket.poor.run("exec", "run.json", "--", "cat", "edited")
+    done = bucket.poor.run("exec", "--quiet", "run.json", "--", "cat", "edited")
     assert (done.text, done.errors) == ("never committed\n", "")
     assert bucket.place.forge.requests() == []
 
@@ -456,7 +456,7 @@ def runners(bucket: Shared, count: int, at_once: int) -> None:
             program.env["CODEREPO_CACHE_DIR"] = str(bucket.poor.path(f"cache {number}"))
             words = ["fetch", "--receipt", f"{number}.json", "run.json", f"code {number}"]
             if number % 2:
-                words = ["exec", "--receipt", f"{number}.json", "run.json", "--", "cat", "edited"]
+                words = ["exec", "--quiet", "--receipt", f"{number}.json", "run.json", "--", "cat", "edited"]
             running.append((number, program.start(*words)))
         for number, process in running:
             out, errors = process.communicate(timeout=280)
