@@ -187,7 +187,7 @@ def test_the_tree_of_another_user_is_neither_readable_nor_used(people: tuple[Per
     (part,) = Path(with_token.program.env["CODEREPO_CACHE_DIR"]).glob("trees-*-41001")
     refused = without.exec(CODEREPO_CACHE_TRUST=trust)
     assert (refused.returncode, refused.stdout) == (125, b"")
-    assert b"warning: coderepo.cacheTrust has no effect" in refused.stderr
+    assert b"warning: coderepo.cacheTrust no longer has any effect" in refused.stderr
     assert b"warning" not in with_token.exec(CODEREPO_CACHE_TRUST="own").stderr
     for path in (part, *part.glob("*/*/tree/part 1/edited")):
         assert without.start("cat" if path.is_file() else "ls", str(path)).returncode != 0, path

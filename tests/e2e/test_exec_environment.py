@@ -135,7 +135,9 @@ def test_a_module_with_the_name_of_one_of_pythons_own_does_not_break_python(plac
     assert shown.status == 0, shown.errors
     assert shown.text.startswith("python3")
     top = name.partition("/")[0]
-    assert f"warning: the root of the code is not on PYTHONPATH: '{top}' has the name of a module" in shown.errors
+    assert (
+        f"warning: the root of the code is not on PYTHONPATH: '{top}' has the name of a standard module" in shown.errors
+    )
     # A script finds what lies beside it, as in the checkout.
     assert place.runner.run(*below, "main.py").text == "main\n"
 
@@ -158,7 +160,7 @@ def test_frozen_runs_keep_to_the_same(place: World) -> None:
     place.checkout.write("encodings.py", "raise SystemExit('the wrong module')\n")
     shown = place.user.run("run", "--frozen", "python3", "services/main.py", cwd=place.checkout.path)
     assert shown.text == "main\n"
-    assert "'encodings.py' has the name of a module" in shown.errors
+    assert "'encodings.py' has the name of a standard module" in shown.errors
 
 
 # --- bytecode -------------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ def test_an_altered_archive_needs_git_and_says_so(bare: World) -> None:
     bare.push()
     bare.manifest()
     refused(
-        bare.runner, "fetch", "run.json", "code", status=128, says="the attributes of this tree (export-ignore",
+        bare.runner, "fetch", "run.json", "code", status=128, says="attributes of this tree (export-ignore",
         hint="a tree without these attributes needs none",
     )  # fmt: skip
     refused(
