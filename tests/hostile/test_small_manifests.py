@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import sys
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ import pytest
 from git_coderepo import api
 from git_coderepo.errors import TreeDiffers, UnsafeTree
 from git_coderepo.objects import FILE, TreeEntry, blob_id, tree_id
+from git_coderepo.runner.directories import remove_tree
 from tests.support.manifests import example_document
 
 Files = Sequence[tuple[str, bytes]]
@@ -112,6 +114,12 @@ def test_an_honest_tree_is_not_meant(runner: Path, count: int, levels: int) -> N
     manifest = written(runner, deep(count, levels))
     api.fetch(str(manifest), "code")
     assert (runner / "code" / "0000").is_dir()
+    # pytest cannot remove directories as deep as these when it cleans up.
+    parent = os.open(runner, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        remove_tree("code", parent=parent)
+    finally:
+        os.close(parent)
 
 
 @pytest.mark.parametrize(
