@@ -20,7 +20,7 @@ def is_writable_by_others(facts: os.stat_result) -> bool:
 
 
 def can_be_exchanged_in(facts: os.stat_result) -> bool:
-    """Return whether another user than root can rename what lies in a directory, whoever that belongs to.
+    """Return whether another user than root can rename what is in a directory, regardless of its owner.
 
     So a name in it says nothing of what has it: somebody may have given the name of one of our temporary directories to
     another one of this user's, which they could not remove themselves.

@@ -104,7 +104,7 @@ def open_standard_streams() -> None:
 
 
 def above_standard(descriptor: int) -> int:
-    """Return the descriptor, or a copy of it that is none of 0 to 2; the original is then closed.
+    """Return the descriptor, or a copy above 2 if it is 0, 1 or 2; the original is then closed.
 
     Within somebody else's program, whose standard streams may be closed.
     """

@@ -144,7 +144,7 @@ def _link_targets(place: Place, links: Sequence[tuple[bytes, str]]) -> Iterator[
 
 
 def _small_file(path: bytes) -> bytes | None:
-    """Return the contents of a file up to a mebibyte, None where there is no such file."""
+    """Return the contents of a file, at most 1 MiB of them; None if the file does not exist."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

@@ -196,7 +196,7 @@ def _asked(folder: bytes, path: bytes) -> Notes | None:
             for word in ("--show-toplevel", "--git-common-dir")
         ]
     except GitNotFound:
-        return None  # whoever takes snapshots has a git
+        return None  # snapshots cannot be taken without git
     if any(each.status != 0 for each in asked):
         return None
     root, common_dir = (each.stdout.removesuffix(b"\n") for each in asked)
@@ -258,7 +258,7 @@ def own_files(layout: Layout, untracked: Iterable[bytes], *, keep: bool = True) 
     """Tell our outputs among untracked paths (raw, from the root), and what is unfinished or was left of them.
 
     With `keep` an output that was edited is forgotten, so that it is named once, and what had to be hashed is noted
-    anew.
+    again.
     """
     paths = {path for path in untracked if not path.endswith(b"/")}
     unfinished = {path: place for path in paths if (place := unfinished_part(path)) is not None}

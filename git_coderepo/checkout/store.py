@@ -205,7 +205,7 @@ def pieces_of(contents: bytes | memoryview) -> Iterator[memoryview]:
 
 
 def names_in(folder: bytes) -> list[bytes]:
-    """Return the sorted names in a folder; none where there is no such folder. Raises OSError."""
+    """Return the sorted names in a folder; none if the folder does not exist. Raises OSError."""
     try:
         return sorted(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
@@ -218,7 +218,7 @@ def temporary_name(path: bytes) -> bytes:
 
 
 def final_name(path: bytes) -> bytes | None:
-    """Return the path that `temporary_name` was given; None where this is no such name."""
+    """Return the path that `temporary_name` was given; None for any other name."""
     pieces = path.rsplit(b".", 3)
     if len(pieces) < 4 or pieces[3] != b"tmp" or not pieces[1].isdigit() or len(pieces[2]) != 8:
         return None

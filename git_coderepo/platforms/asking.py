@@ -50,7 +50,7 @@ class Asking:
         return serves_commit(self.repository, commit)
 
     def _ask_git_instead(self, error: CodeRepoError) -> None:
-        """Raise the API's error where git is no way either: then it is the one that says what to do."""
+        """Raise the API's error where git cannot be asked either, since that error says what to do."""
         repository = self.repository
         if repository.users_remote is None or repository.has_own_token or isinstance(repository, GitRemote):
             raise error

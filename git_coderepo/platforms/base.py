@@ -237,7 +237,7 @@ class BaseCodeRepository(ABC):
         return None
 
     def read_file(self, commit: ObjectId, path: str) -> bytes | None:
-        """Return the contents of a small file of a commit; None where there is no such file, or no such API."""
+        """Return the contents of a small file of a commit; None if it or the API for it is missing."""
         return None
 
     def resolve(self, revision: str) -> ObjectId | None:

@@ -1,6 +1,6 @@
 """Untracked directories that would travel and rarely should: virtual environments, packages, datasets.
 
-Each is named once per checkout: whoever keeps it knows then.
+Each is named once per checkout: a user who keeps it has been told.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from typing import NamedTuple
 VARIABLE_LIMIT = 120 << 10
 
 # Not forwarded. SIGCHLD is about our own child; the interpreter ignores SIGPIPE and SIGXFSZ, which our own writes would
-# raise; SIGTTIN and SIGTTOU stop whoever uses the terminal; the others are faults of the process they are sent to, and
-# a handler in Python would never end.
+# raise; SIGTTIN and SIGTTOU stop a process that uses the terminal; the others are faults of the process they are sent
+# to, and a handler in Python would never end.
 _OWN = frozenset(
     getattr(signal, name)
     for name in ("SIGCHLD", "SIGPIPE", "SIGXFSZ", "SIGTTIN", "SIGTTOU", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL",

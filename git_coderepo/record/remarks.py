@@ -61,7 +61,7 @@ def import_sentences(snapshot: Snapshot) -> list[str]:
 
 
 def _scope(snapshot: Snapshot, request: Request) -> list[str]:
-    """Name a scope that comes from the settings: whoever gave one on the command line knows it."""
+    """Name a scope that comes from the settings; one given on the command line needs no mention."""
     if not snapshot.scope or request.scope or snapshot.settings is None:
         return []
     from git_coderepo.settings import TEAM

@@ -199,7 +199,7 @@ class _Place(Protocol):
 
 
 class _Directory:
-    """A directory that exists, perhaps shared by several users and machines: whoever can read it can read its objects.
+    """A directory that exists, perhaps shared by several users and machines: all who can read it can read its objects.
 
     Other users may write to it, so everything below the root is reached by descriptors and never through a link: a link
     that somebody planted would lead our writes and our sweep into a directory of their choice. The root itself is the

@@ -20,7 +20,7 @@ _KEPT = ((1, _MS_RDONLY), (2, _MS_NOSUID), (4, _MS_NODEV), (8, _MS_NOEXEC), (102
 
 
 def mount_read_only(directory: str) -> bool:
-    """Make `directory` (absolute) read-only for this process and its children, whoever they are; whether it is.
+    """Make `directory` (absolute) read-only for this process and its children; return whether it is.
 
     Mounts of the machine that come later still appear; those that the command makes are its own.
     """

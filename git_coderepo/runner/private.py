@@ -1,7 +1,7 @@
 """Open directories that no other user can replace: every parent is opened below the one before, and checked.
 
 OpenSSH (`StrictModes`) and sudo check their files in the same way. A check by path says nothing about the next use of
-that path: whoever may rename a directory on the way can put another one there in between.
+that path: a user who may rename a directory on the way can put another one there in between.
 """
 
 from __future__ import annotations
