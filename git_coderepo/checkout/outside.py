@@ -74,7 +74,8 @@ class Place:
             while count < len(wanted) and (size < _ARGUMENTS or not count):
                 size += len(wanted[count])
                 count += 1
-            output = self.git.run("ls-tree", "-z", "--full-tree", "--name-only", self.tree.hex, "--", *wanted[:count])
+            options = ("--full-tree", "--name-only", self.tree.hex)
+            output = self.git.run("--literal-pathspecs", "ls-tree", "-z", *options, "--", *wanted[:count])
             found.update(output.split(b"\0"))
             wanted = wanted[count:]
         return found.difference((b"",))
@@ -238,7 +239,8 @@ def _lock_paths(contents: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _stage_folders(place: Place, folder: bytes) -> dict[bytes, bytes]:
     """Return the working directory of each stage in the `dvc.yaml` of a folder that names one."""
     name = (folder and folder + b"/") + b"dvc.yaml"
-    row = place.git.run("ls-tree", "-z", "--full-tree", place.tree.hex, "--", name).partition(b"\t")[0]
+    listed = place.git.run("--literal-pathspecs", "ls-tree", "-z", "--full-tree", place.tree.hex, "--", name)
+    row = listed.partition(b"\t")[0]
     found: dict[bytes, bytes] = {}
     stage = b""
     for _, contents in _texts(place, [(name, row[12:].decode())] if row.startswith(b"100") else []):

@@ -172,7 +172,9 @@ def _is_recorded(snapshot: Snapshot, path: str) -> bool:
     """Return whether a path from the root is in the snapshot's tree."""
     if path == os.curdir or snapshot.tree is None:
         return True
-    found = snapshot.git_with_store.run("ls-tree", "-z", "--full-tree", snapshot.tree.hex, "--", os.fsencode(path))
+    found = snapshot.git_with_store.run(
+        "--literal-pathspecs", "ls-tree", "-z", "--full-tree", snapshot.tree.hex, "--", os.fsencode(path)
+    )
     return bool(found)
 
 

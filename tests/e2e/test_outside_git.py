@@ -105,6 +105,27 @@ def test_links_to_what_is_ignored(checkout: Repo, program: Program, committed: b
     ]
 
 
+def test_names_that_git_reads_as_pathspec_magic(checkout: Repo, program: Program) -> None:
+    """`:_`, `:!x` and `:(top)x` are file names here; git would refuse or misread them as arguments."""
+    checkout.write(".gitignore", "*.h5\n")
+    for at, target in enumerate((":_", ":!x", ":(top)x", ":/", "*", "[a]", ":(glob)/inside")):
+        checkout.symlink(f"broken-{at}", target)
+    checkout.write(":(top)inside", "x\n")
+    checkout.write("inside", "x\n")
+    checkout.write(":!data.h5", "x\n")
+    checkout.symlink("to-inside", ":(top)inside")
+    checkout.symlink("to-ignored", ":!data.h5")
+    checkout.write(":odd/data", "x\n")
+    checkout.write(":odd/dvc.lock", "schema: '2.0'\nstages:\n  a:\n    outs:\n    - path: model.h5\n")
+    checkout.write(":odd/dvc.yaml", "stages:\n  a:\n    cmd: x\n    wdir: work\n")
+    checkout.write(":odd/work/model.h5", "x\n")
+    publish(checkout)
+    assert outside(program, checkout) == [
+        entry(":odd/dvc.lock", "pointer-file", ":odd/work/model.h5"),
+        entry("to-ignored", "link-unrecorded", ":!data.h5"),
+    ]
+
+
 def test_links_out_of_the_tree(checkout: Repo, program: Program, tmp_path: Path) -> None:
     (tmp_path / "data set").mkdir()
     (tmp_path / "data set" / "x").write_text("1")
