@@ -31,7 +31,10 @@ def extracted() -> list[Hint]:
 
 
 def _templates(tree: ast.Module) -> Iterator[str]:
+    pieces = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
+        if id(node) in pieces:
+            continue  # its f-string is seen as a whole
         if isinstance(node, ast.keyword) and node.arg in ("hint", "hints"):
             yield from _texts(node.value)
         elif isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
