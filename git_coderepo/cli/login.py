@@ -60,9 +60,8 @@ def login(
         keyring.login(git, place.origin, secret, prefix=place.prefix, user=user)
     except KeyringUnavailable as error:
         file = token[1:] if token is not None and token.startswith("@") and not token.startswith("@@") else None
-        raise KeyringUnavailable(
-            error.message, hints=line_in_file(settings, f"{place} {user or 'git'}", file)
-        ) from None
+        entry = f"{place} {user or 'git'}"
+        raise KeyringUnavailable(error.message, hints=line_in_file(settings, entry, file)) from None
     output.line(f"the token for {place} is in the keyring")
     first = users_chain(settings, git).find(place.origin, place.prefix)
     if first is not None and first.secret != secret:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -31,12 +32,35 @@ def extracted() -> list[Hint]:
 
 
 def _templates(tree: ast.Module) -> Iterator[str]:
+    """The texts but for those that only pass a hint on, such as `; {hint}`."""
+    named = _named_texts(tree)
+    for text in _candidates(tree, named):
+        if re.search(r"[A-Za-z]", re.sub(r"\{\w*\}", "", text)):
+            yield text
+
+
+def _named_texts(tree: ast.Module) -> dict[str, list[str]]:
+    """The texts that a name is given in this file, by the name: a list of hints may hold the name."""
+    found: dict[str, list[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Constant, ast.JoinedStr)):
+            for target in node.targets:
+                if isinstance(target, ast.Name) and " " in _text(node.value).strip():
+                    found.setdefault(target.id, []).append(_text(node.value))
+    return found
+
+
+def _candidates(tree: ast.Module, named: dict[str, list[str]]) -> Iterator[str]:
     pieces = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
         if id(node) in pieces:
             continue  # its f-string is seen as a whole
         if isinstance(node, ast.keyword) and node.arg in ("hint", "hints"):
             yield from _texts(node.value)
+            for inside in ast.walk(node.value):
+                if isinstance(inside, (ast.List, ast.Tuple)):
+                    for each in inside.elts:
+                        yield from named.get(each.id, []) if isinstance(each, ast.Name) else ()
         elif isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             if any("hint" in _name(target).lower() for target in targets):
