@@ -183,7 +183,10 @@ def size_of(text: str, subject: str) -> int:
     """The number of bytes that a text such as `64k`, `100m` or `1g` means; raises UsageError, naming the subject."""
     digits, unit = (text[:-1], text[-1].lower()) if text[-1:].lower() in _UNITS else (text, "")
     if not digits.isascii() or not digits.isdigit():
-        raise UsageError(f"'{text}' is no size: '{subject}'", hints=["a number of bytes, or with k, m, g"])
+        raise UsageError(
+            f"'{text}' is no size: '{subject}'",
+            hints=["write a number of bytes, or a number with k, m or g, such as 64k"],
+        )
     return int(digits) * _UNITS.get(unit, 1)
 
 

@@ -50,7 +50,7 @@ class Origin:
         scheme, colon, rest = safe(text).partition("://")
         scheme = scheme.lower()
         if not colon or scheme not in ("https", "http", "ssh"):
-            raise InvalidRemoteURL("not an origin", hints=["an origin is written https://HOST[:PORT]"])
+            raise InvalidRemoteURL("not an origin", hints=["write https://HOST[:PORT]"])
         authority = rest[: first_of(rest, "/?#")]
         if "@" in authority:
             raise InvalidRemoteURL("an origin holds no user name and no password", hints=["write https://HOST[:PORT]"])

@@ -262,7 +262,7 @@ def port_number(text: str) -> int | None:
     if not text:
         return None
     if text.strip("0123456789") or len(text) > 9 or not 0 < int(text) < 65536:
-        raise InvalidRemoteURL("a remote URL with a port that is none", hints=["a port is a number from 1 to 65535"])
+        raise InvalidRemoteURL("a remote URL with a port that is none", hints=["use a port from 1 to 65535"])
     return int(text)
 
 

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from git_coderepo.errors import NotReproducible
+from git_coderepo.git import shell_word
 from git_coderepo.objects import DIRECTORY, GITLINK, SYMLINK
 
 if TYPE_CHECKING:
@@ -136,7 +137,11 @@ def build_files(
         data = files.read(path)
         if data is None:
             if path in only:
-                raise NotReproducible(f"the snapshot has no file '{os.fsdecode(path)}'", hints=["git status --ignored"])
+                added = f"git add --force -- {shell_word(b':(top,literal)' + path)}"
+                raise NotReproducible(
+                    f"the snapshot has no file '{os.fsdecode(path)}'",
+                    hints=["check the spelling", f"or where git ignores it: {added}"],
+                )
             if path not in included:  # else its reader has been told
                 remarks.append(Remark(path, None, "is a link to nothing in the snapshot"))
             continue

@@ -86,7 +86,9 @@ def build_key(
     assert snapshot.tree is not None and snapshot.layout is not None and snapshot.settings is not None
     platform = PLATFORM if platform is None else platform
     if not _PLATFORM.fullmatch(platform):
-        raise UsageError(f"'{platform}' is no platform", hints=["OS/ARCHITECTURE, such as linux/amd64 or linux/arm64"])
+        raise UsageError(
+            f"'{platform}' is no platform", hints=["write OS/ARCHITECTURE, such as linux/amd64 or linux/arm64"]
+        )
     if python is not None and (not python.strip() or not python.isprintable()):
         raise UsageError(f"'{python}' is no version of Python")
     if not snapshot.keeps_contents:

@@ -34,7 +34,7 @@ def inherited_manifest(environment: Mapping[str, str]) -> Manifest | None:
     if id and id != manifest.run.id:
         raise InvalidManifest(
             f"CODEREPO_RUN_ID is '{id}', and the manifest beside it is of '{manifest.run.id}'",
-            hints=["set both, or the manifest alone"],
+            hints=["unset CODEREPO_RUN_ID"],
         )
     return manifest
 

@@ -73,7 +73,7 @@ def required_age(text: str) -> float:
     """The same; raises UsageError for what is no age: a guess would remove the wrong runs."""
     age = age_in_seconds(text)
     if age is None:
-        raise UsageError(f"'{text}' is no age", hints=["an age reads 12h, 7d, 2w or 1y"])
+        raise UsageError(f"'{text}' is no age", hints=["write a number and a unit, such as 12h, 7d, 2w or 1y"])
     return age
 
 

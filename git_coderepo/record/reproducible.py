@@ -13,7 +13,5 @@ def refuse_unreproducible(code: Code, run: str) -> None:
     """Raises NotReproducible, with the reasons of the record, for a `code` nobody can get back; `run` is its id."""
     obstacles = code.obstacles
     if obstacles:
-        raise NotReproducible(
-            f"the run {run} was recorded as not reproducible: {obstacles[0].message}",
-            hints=[f"and: {each.message}" for each in obstacles[1:]],
-        )
+        reasons = "; ".join(each.message for each in obstacles)
+        raise NotReproducible(f"the run {run} was recorded as not reproducible: {reasons}")

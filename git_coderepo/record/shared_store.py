@@ -111,7 +111,7 @@ class SharedStore:
             # Somebody else's, packed by another zlib, may be as good: it is not for us to take it away.
             raise StoreDamaged(
                 f"the store '{self.url}' gave back other bytes than it was given",
-                hints=["git coderepo publish --store proves what is there"],
+                hints=["git coderepo publish --store"],
             )
         return written.size
 
@@ -329,7 +329,7 @@ class _Bucket:
         except ImportError:
             raise StoreUnavailable(
                 f"the store '{scheme}://{path}' needs the package '{package}', which is not installed here",
-                hints=[f"pip install {package}, where git-coderepo is; it is its extra '{scheme}'"],
+                hints=[f"pip install {package}, into the environment that git-coderepo runs in"],
             ) from None
         for each in (package, "fsspec", "asyncio"):
             # What they log would go to standard error where nobody set up logging: we say what went wrong.

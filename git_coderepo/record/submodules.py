@@ -59,7 +59,9 @@ class Within:
         assert self.outer.layout is not None
         if not os.path.samefile(layout.toplevel, self.outer.layout.toplevel + b"/" + self.path):
             raise NotReproducible(
-                "its '.git' is that of another work tree", hints=["git config core.worktree"], waived_as="submodule"
+                "its '.git' is that of another work tree",
+                hints=["git config --unset core.worktree"],
+                waived_as="submodule",
             )
 
 

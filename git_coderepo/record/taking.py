@@ -24,6 +24,7 @@ from git_coderepo.checkout.scope import looked_at, rows_inside, scope_of
 from git_coderepo.checkout.survey import survey
 from git_coderepo.checkout.team import start_team_of, with_team
 from git_coderepo.errors import ChangedMeanwhile, CodeRepoError, GitFailed, NotReproducible
+from git_coderepo.git import shell_word
 from git_coderepo.objects import ObjectId, empty_tree_id
 from git_coderepo.record.lfs import lfs_attributes
 from git_coderepo.record.served import find_served_base
@@ -181,7 +182,7 @@ def _look_at_part(snapshot: Snapshot) -> None:
         if outer is not None:
             raise NotReproducible(
                 f"'{os.fsdecode(path)}' is inside the submodule '{os.fsdecode(outer)}', which is looked at as a whole",
-                hints=[f"--subdirectory '{os.fsdecode(outer)}'"],
+                hints=[f"use --subdirectory {shell_word(outer)}"],
             )
         if path not in known and not os.path.lexists(snapshot.layout.toplevel + b"/" + path):
             raise NotReproducible(

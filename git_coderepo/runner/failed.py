@@ -36,7 +36,7 @@ def without_git(
         return GitNotFound(
             "git is required: attributes of this tree (export-ignore, export-subst and the like) alter its archives, "
             "and there is no 'git' on PATH",
-            hints=[_INSTALL, "a tree without these attributes needs none"],
+            hints=[_INSTALL, "or remove these attributes and record the run again"],
         )
     differs = next((each for each in before if isinstance(each, TreeDiffers)), None)
     if differs is not None:
@@ -49,7 +49,10 @@ def without_git(
         return GitNotFound("no 'git' on PATH", hints=[_INSTALL])
     return GitNotFound(
         f"git is required: the platform '{kind}' gives no archives, and there is no 'git' on PATH",
-        hints=[_INSTALL, "code that is recorded from 'github' or 'gitlab' needs none: register it so"],
+        hints=[
+            _INSTALL,
+            "or register the checkout as github or gitlab, whose archives need no git, and record the run again",
+        ],
     )
 
 

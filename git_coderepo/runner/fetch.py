@@ -250,7 +250,7 @@ def _materialise(
                 )
                 if method != "auto":
                     if name == "archive" and not error.hints:
-                        error.hints = ("--method git brings it another way",)
+                        error.hints = ("use --method git",)
                     raise error from None
                 if name == "published":
                     errors[-1].hints = (*errors[-1].hints, _not_published(error))
@@ -354,13 +354,15 @@ def _once(
     if name == "local":
         local = wanted.local
         if local is None:
-            raise MethodUnavailable("the code of the run is not all here", hints=["--method auto asks the platform"])
+            raise MethodUnavailable(
+                "the code of the run is not all here", hints=["--method auto fetches it from the platform"]
+            )
         if local.whole:
             wanted = wanted._replace(overlay=None, deleted=())
         return _write(wanted, directory, local_method(local, () if local.whole else wanted.scope), limits, progress)
     if name == "store":
         if wanted.store is None:
-            raise MethodUnavailable("no shared store is set", hints=["CODEREPO_STORE, or coderepo.store, names it"])
+            raise MethodUnavailable("no shared store is set", hints=["set CODEREPO_STORE or coderepo.store to its URL"])
         source = store_method(wanted.store, wanted.tree, limits)
         with told_of_store(wanted.store, wanted.tree):
             return _write(wanted._replace(overlay=None, deleted=()), directory, source, limits, progress)
@@ -420,7 +422,7 @@ def _write(
             written = written._replace(tree=written.entries.tree(object_format))
         elsewise = archive_attributes(directory, written.entries)
         if elsewise:
-            hints = [f"its archive is another tree ({', '.join(elsewise)}): --method git brings it, where git is there"]
+            hints = [f"its archive is another tree ({', '.join(elsewise)}): use --method git"]
     if written.tree != wanted.tree:
         # An archive may hold what Git LFS keeps (GitLab, and GitHub where it is set so): the tree has the pointers.
         pointers = by_pointers(directory, lfs_paths(directory, written.entries).paths, object_format)

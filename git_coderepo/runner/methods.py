@@ -197,7 +197,7 @@ def told_of_store(store: SharedStore, tree: ObjectId) -> Iterator[None]:
     except (TreeDiffers, DownloadDamaged, UnsafeTree) as error:
         raise StoreDamaged(
             f"what the store '{store.url}' has for the tree {tree} is not that tree: {error.message}",
-            hints=["git coderepo publish --store RUN, where the code is, puts it there anew"],
+            hints=["git coderepo publish --store RUN, in the checkout that recorded the run, writes it again"],
         ) from error
 
 

@@ -40,9 +40,11 @@ def find_run(word: str, git: Git, code_repository: str | None = None) -> FoundRu
     except UnknownRun:
         raise
     except CodeRepoError as error:
-        unknown.hints = (*unknown.hints, f"cannot tell whether it is published: {error.message}")
-        raise unknown from None
+        raise _also(unknown, f"cannot tell whether it is published: {error.message}", *error.hints) from None
     if found is None:
-        unknown.hints = (*unknown.hints, f"it is not published on '{source.registration.name}'")
-        raise unknown
+        raise _also(unknown, f"it is not published on '{source.registration.name}'")
     return FoundRun(NamedRun(found.manifest, None), platform, found.commit)
+
+
+def _also(unknown: UnknownRun, text: str, *hints: str) -> UnknownRun:
+    return UnknownRun(f"{unknown.message}; {text}", hints=[*unknown.hints, *hints])

@@ -61,8 +61,8 @@ def test_an_unknown_one_is_unknown_in_the_same_words(place: World, fresh: Repo, 
     rest = [place.user.path("code").as_posix() if word == "X" else word for word in rest]
     for name in ("no such run", "0123456789"):
         refused(
-            place.user, verb, name, *rest, cwd=fresh.path, status=status, says=f"no run '{name}'",
-            hint="it is not published on 'origin'",
+            place.user, verb, name, *rest, cwd=fresh.path, status=status,
+            says=f"no run '{name}', and no such file; it is not published on 'origin'", hint="git coderepo log",
         )  # fmt: skip
 
 

@@ -248,7 +248,7 @@ def test_a_part_of_the_checkout_and_a_part_of_the_code(place: World) -> None:
     assert (result.status, result.text) == (1, "changed: lib/lib.py\n")
     refused(
         place.user, "snapshot", "--subdirectory", "part/lib/data", cwd=place.checkout.path, status=128,
-        says="'part/lib/data' is inside the submodule 'part/lib'", hint="--subdirectory 'part/lib'",
+        says="'part/lib/data' is inside the submodule 'part/lib'", hint="--subdirectory part/lib",
     )  # fmt: skip
 
 
@@ -293,7 +293,7 @@ def test_one_that_lost_its_git(place: World, lib: Repo) -> None:
     (lib.path / ".git").write_bytes(kept)
     elsewhere = Repo.clone(f"file://{place.root / 'library'}", place.user.home / "elsewhere", place.user.env)
     lib.git("config", "core.worktree", elsewhere.path)
-    stops(place, "its '.git' is that of another work tree", "git -C lib config core.worktree")
+    stops(place, "its '.git' is that of another work tree", "git -C lib config --unset core.worktree")
 
 
 def test_what_is_screened_is_screened_in_a_submodule(place: World, lib: Repo) -> None:

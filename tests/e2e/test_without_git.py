@@ -92,7 +92,7 @@ def test_an_altered_archive_needs_git_and_says_so(bare: World) -> None:
     bare.manifest()
     refused(
         bare.runner, "fetch", "run.json", "code", status=128, says="attributes of this tree (export-ignore",
-        hint="a tree without these attributes needs none",
+        hint="remove these attributes",
     )  # fmt: skip
     refused(
         bare.runner, "fetch", "--method", "git", "run.json", "code", status=128,
@@ -106,7 +106,7 @@ def test_a_plain_remote_needs_git_and_says_what_does_not(tmp_path: Path) -> None
         nothing: dict[str, Any] = {"env": {"PATH": str(tmp_path / "nothing")}}
         refused(
             plain.runner, "fetch", "run.json", "code", status=128, says="git is required: the platform 'git'",
-            hint="'github' or 'gitlab' needs none", **nothing,
+            hint="as github or gitlab", **nothing,
         )  # fmt: skip
         refused(
             plain.runner,
