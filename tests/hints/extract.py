@@ -14,6 +14,8 @@ from typing import NamedTuple
 PROJECT = Path(__file__).parents[2]
 PACKAGE = PROJECT / "git_coderepo"
 
+Text = ast.Constant | ast.JoinedStr
+
 
 class Hint(NamedTuple):
     """`template` is the text with `{expression}` where the program fills something in."""
@@ -27,36 +29,37 @@ def extracted() -> list[Hint]:
     found: set[Hint] = set()
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
-        found.update(Hint(name, text) for text in _templates(ast.parse(path.read_text(encoding="utf-8"))))
+        nodes = hint_nodes(ast.parse(path.read_text(encoding="utf-8")))
+        found.update(Hint(name, _text(node).removeprefix("hint: ")) for node in nodes)
     return sorted(found)
 
 
-def _templates(tree: ast.Module) -> Iterator[str]:
-    """The texts but for those that only pass a hint on, such as `; {hint}`."""
+def hint_nodes(tree: ast.Module) -> Iterator[Text]:
+    """Yield each text that becomes a hint, but for those that only pass one on, such as `; {hint}`."""
     named = _named_texts(tree)
-    for text in _candidates(tree, named):
-        if re.search(r"[A-Za-z]", re.sub(r"\{\w*\}", "", text)):
-            yield text
+    for node in _candidates(tree, named):
+        if re.search(r"[A-Za-z]", re.sub(r"\{\w*\}", "", _text(node).removeprefix("hint: "))):
+            yield node
 
 
-def _named_texts(tree: ast.Module) -> dict[str, list[str]]:
+def _named_texts(tree: ast.Module) -> dict[str, list[Text]]:
     """The texts that a name is given in this file, by the name: a list of hints may hold the name."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[Text]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Constant, ast.JoinedStr)):
             for target in node.targets:
                 if isinstance(target, ast.Name) and " " in _text(node.value).strip():
-                    found.setdefault(target.id, []).append(_text(node.value))
+                    found.setdefault(target.id, []).append(node.value)
     return found
 
 
-def _candidates(tree: ast.Module, named: dict[str, list[str]]) -> Iterator[str]:
+def _candidates(tree: ast.Module, named: dict[str, list[Text]]) -> Iterator[Text]:
     pieces = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
         if id(node) in pieces:
             continue  # its f-string is seen as a whole
         if isinstance(node, ast.keyword) and node.arg in ("hint", "hints"):
-            yield from _texts(node.value)
+            yield from text_nodes(node.value)
             for inside in ast.walk(node.value):
                 if isinstance(inside, (ast.List, ast.Tuple)):
                     for each in inside.elts:
@@ -64,38 +67,38 @@ def _candidates(tree: ast.Module, named: dict[str, list[str]]) -> Iterator[str]:
         elif isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             if any("hint" in _name(target).lower() for target in targets):
-                yield from _texts(node.value)
+                yield from text_nodes(node.value)
         elif isinstance(node, ast.FunctionDef) and "hint" in node.name.lower():
             for inside in ast.walk(node):
                 if isinstance(inside, ast.Return) and inside.value is not None:
-                    yield from _texts(inside.value)
+                    yield from text_nodes(inside.value)
         elif isinstance(node, (ast.Constant, ast.JoinedStr)):
             text = _text(node)
             if text.startswith("hint: ") and not text.startswith("hint: {"):
-                yield text.removeprefix("hint: ")
+                yield node
 
 
-def _texts(node: ast.AST) -> Iterator[str]:
-    """The texts in an expression that can become a hint: not the ones that are compared, looked up or joined with."""
+def text_nodes(node: ast.AST) -> Iterator[Text]:
+    """The texts in an expression that are shown: not the ones that are compared, looked up or joined with."""
     if isinstance(node, (ast.Constant, ast.JoinedStr)):
         text = _text(node)
         if " " in text.strip() or "=" in text or text.startswith("-"):
-            yield text
+            yield node
         return
     if isinstance(node, ast.Compare):
         return
     if isinstance(node, ast.Subscript):
-        yield from _texts(node.value)
+        yield from text_nodes(node.value)
         return
     if isinstance(node, ast.IfExp):
-        yield from _texts(node.body)
-        yield from _texts(node.orelse)
+        yield from text_nodes(node.body)
+        yield from text_nodes(node.orelse)
         return
     for child in ast.iter_child_nodes(node):
-        yield from _texts(child)
+        yield from text_nodes(child)
 
 
-def _text(node: ast.Constant | ast.JoinedStr) -> str:
+def _text(node: Text) -> str:
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
     return "".join(
