@@ -341,6 +341,12 @@ def followed_remote(settings: Settings, branch: str | None) -> str | None:
     return None if remote == "." else remote
 
 
+def refuse_invalid_remotes(git: Git, settings: Settings) -> None:
+    """Raise InvalidRemoteURL where a remote has a URL that makes no sense."""
+    for name in settings.subsections("remote"):
+        resolve_remote(git, settings, name)
+
+
 def remotes_of(git: Git, settings: Settings) -> dict[str, RemoteURL]:
     """Each remote's URL by its name, as `resolve_remote` reads it; one whose URL makes no sense is left out."""
     found = {}

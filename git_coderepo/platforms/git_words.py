@@ -86,6 +86,19 @@ def explain(
     `credential` is what git was given by us, None where it used the user's own means; `credentials` say where another
     one can be kept; `proxy` is the one that git asks, `HOST:PORT`.
     """
+    error = _explained(failure, url, credential, credentials, proxy)
+    if (meant := url.hint()) is not None:
+        error.hints = (meant, *error.hints)
+    return error
+
+
+def _explained(
+    failure: GitFailed,
+    url: RemoteURL,
+    credential: Credential | None,
+    credentials: CredentialSource | None,
+    proxy: str | None,
+) -> CodeRepoError:
     words = failure.stderr.decode("utf-8", "replace").lower()
 
     def said(phrases: tuple[str, ...]) -> bool:

@@ -232,7 +232,7 @@ def refuse_source(source: CodeSource) -> None:
         raise NotReproducible(
             f"the remote '{source.remote_name}' needs the remote helper '{transport.removeprefix('helper:')}', "
             "and a runner uses https and ssh alone",
-            hints=["git coderepo register --remote REMOTE, with one that has an https or ssh URL"],
+            hints=[remote.hint() or "git coderepo register --remote REMOTE, with one that has an https or ssh URL"],
             waived_as="remote",
         )
     if transport == "http" and remote.host not in ("127.0.0.1", "localhost", "::1"):

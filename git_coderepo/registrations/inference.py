@@ -89,7 +89,8 @@ def _rule(subsection: str, values: dict[str, str]) -> HostRule:
     try:
         origin, prefix = place_of(subsection)
     except CodeRepoError as error:
-        raise RegistrationError(f"the configuration has a rule for an unusable host: {error.message}") from None
+        words = f"the configuration has a rule for an unusable host: {error.message}"
+        raise RegistrationError(words, hints=error.hints) from None
     type, source = values.pop("type", None), values.pop("source", None)
     user, token = values.pop("user", None), values.pop("token", None)
     if token is not None and parse_reference(token) is None:

@@ -32,7 +32,7 @@ from git_coderepo.registrations.options import declared, is_secret, option_word,
 from git_coderepo.registrations.places import names_host, place_of_options
 from git_coderepo.settings import Settings
 from git_coderepo.trace import trace
-from git_coderepo.urls import RemoteURL, followed_remote, remotes_of
+from git_coderepo.urls import RemoteURL, followed_remote, refuse_invalid_remotes, remotes_of
 
 
 class Surroundings(NamedTuple):
@@ -61,6 +61,8 @@ class Surroundings(NamedTuple):
     def named(self, name: str) -> str:
         """Return the name of a remote that was given. Raises RegistrationError where there is none of that name."""
         if name not in self.remotes:
+            if name in self.settings.subsections("remote"):
+                refuse_invalid_remotes(self.git, self.settings)
             known = ", ".join(list(self.remotes)[:3]) or "none"
             raise RegistrationError(f"no git remote '{name}'", hints=[f"git remote -v (here: {known})"])
         return name
@@ -176,6 +178,7 @@ def _inferred_type(
     if remote is None:
         remote = here.likely(here.remotes)
     if remote is None:
+        refuse_invalid_remotes(here.git, here.settings)
         raise RegistrationError("this checkout has no git remote", hints=["git remote add origin URL"])
     url = here.remotes[remote]
     guessed = inferred(remote, url, here.settings, here.rules).type
@@ -323,6 +326,7 @@ def _no_remote_of(here: Surroundings, platform: type[HostedRepository], type: st
         return RegistrationError(
             "no remote of this checkout matches the options", hints=[f"give {flags}", "git remote -v"]
         )
+    refuse_invalid_remotes(here.git, here.settings)
     return RegistrationError("this checkout has no git remote", hints=[f"give {flags}", "git remote add origin URL"])
 
 

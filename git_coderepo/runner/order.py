@@ -354,8 +354,11 @@ def _platform_named(name: str, git: Git, settings: Settings) -> BaseCodeReposito
             return _source(inferred(name, url, settings), git, settings).platform()
     try:
         url = RemoteURL.parse(name)
-    except CodeRepoError:
-        raise RegistrationError(f"no code repository '{name}', and no URL", hints=["git coderepo list"]) from None
+    except InvalidRemoteURL as error:
+        if "://" in name:
+            raise
+        hints = error.hints or ("git coderepo list",)
+        raise RegistrationError(f"no code repository '{name}', and no URL", hints=hints) from None
     if url.transport == "local":
         if not os.path.exists(name):
             raise RegistrationError(f"no code repository '{name}', and no URL", hints=["git coderepo list"])
