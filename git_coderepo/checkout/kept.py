@@ -88,18 +88,35 @@ def pack_into(
     git: Git,
     found: Sequence[Difference],
     screen: Callable[[bytes, Iterable[bytes]], Iterable[bytes]],
+    count: Callable[[int], object] | None = None,
 ) -> Overlay:
     """Build a large overlay straight into the folder of overlays: it is never whole in memory. Raises OSError."""
+    made: list[Overlay] = []
+
+    def make(write: Callable[[bytes], object]) -> str:
+        made.append(build_overlay(git.with_settings(*_SMALL_WINDOWS), found, screen, write, count))
+        return made[0].sha256
+
+    data = write_into(store, make)
+    made[0].data = data
+    return made[0]
+
+
+def write_into(store: Store, make: Callable[[Callable[[bytes], object]], str]) -> bytes:
+    """Write a file into the folder of overlays and return a view of its contents, which are never whole in memory.
+
+    `make` passes the contents in pieces to its argument, and returns their sha256. Raises OSError.
+    """
     os.makedirs(store.overlays, exist_ok=True)
     temporary = temporary_name(store.overlays + b"/overlay")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with open(descriptor, "wb") as file:
-            overlay = build_overlay(git.with_settings(*_SMALL_WINDOWS), found, screen, file.write)
+            sha256 = make(file.write)
             size = file.tell()
             file.flush()
             os.fsync(file.fileno())
-        path = store.overlays + b"/" + overlay.sha256.encode() + b".tar.gz"
+        path = store.overlays + b"/" + sha256.encode() + b".tar.gz"
         os.rename(temporary, path)
     except BaseException:
         os.unlink(temporary)
@@ -107,8 +124,7 @@ def pack_into(
     store.note_whole(path)
     data = _mapped(path, size)
     assert data is not None
-    overlay.data = data
-    return overlay
+    return data
 
 
 def notes_folder(store: Store) -> bytes:

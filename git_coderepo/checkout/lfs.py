@@ -16,7 +16,7 @@ from git_coderepo.objects import EXECUTABLE, FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from git_coderepo.attributes import Attributes
     from git_coderepo.checkout.layout import Layout
@@ -31,6 +31,9 @@ _BEGIN = b"version https://git-lfs.github.com/spec/"
 _OLD_BEGINNINGS = (b"version https://hawser.github.com/spec/", b"version http://git-media.io/v/")
 _HEX = frozenset(b"0123456789abcdef")
 _LARGEST = (1 << 53) - 1  # bytes; what every JSON reader has exactly (RFC 7493, section 2.2)
+# Objects of more bytes than this together are packed into a file and not in memory.
+_LARGE = 8 << 20
+_PIECE = 1 << 20
 _EMPTY_OID = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
@@ -202,30 +205,66 @@ def find_unpushed(
     return [missing[oid] for oid in sorted(missing)]
 
 
-def pack(objects: Sequence[Unpushed], screen: Callable[[bytes, Iterable[bytes]], Iterable[bytes]]) -> LfsObjects:
+def pack(
+    objects: Sequence[Unpushed],
+    screen: Callable[[bytes, Iterable[bytes]], Iterable[bytes]],
+    store: Store,
+    count: Callable[[int], object] | None = None,
+) -> LfsObjects:
     """Return the objects in a tar; `screen` gets each one's path and contents in pieces, and gives those back.
 
-    Raises NotReproducible where one is not what its name says.
+    Large ones go straight into the store's folder of overlays. `count` receives the size of each piece. Raises
+    NotReproducible where one is not what its name says, OSError.
     """
+
+    def packed(write: Callable[[bytes], object] | None) -> tuple[bytes, str, str]:
+        packer = Packer(len(objects), write)
+        for each in objects:
+            pieces = screen(each.path, _contents(each, count))
+            packer.add_pieces(each.pointer.oid.encode(), each.pointer.size, pieces, 0o644)
+        return packer.finish()
+
+    if sum(each.pointer.size for each in objects) <= _LARGE:
+        data, tar_sha256, sha256 = packed(None)
+    else:
+        from git_coderepo.checkout.kept import write_into
+
+        digests: list[str] = []
+
+        def make(write: Callable[[bytes], object]) -> str:
+            digests.extend(packed(write)[1:])
+            return digests[1]
+
+        data = write_into(store, make)
+        tar_sha256, sha256 = digests
+    return LfsObjects(data, tar_sha256, sha256, [each.pointer for each in objects])
+
+
+def _contents(each: Unpushed, count: Callable[[int], object] | None) -> Iterator[bytes]:
+    """Yield the contents of an object in pieces, and raise NotReproducible at the end if they are others."""
     import hashlib
 
-    packer = Packer(len(objects))
-    for each in objects:
-        try:
-            with open(each.file, "rb") as file:
-                contents = file.read()
-        except OSError as error:
-            raise NotReproducible(
-                f"the Git LFS object of '{os.fsdecode(each.path)}' cannot be read: {error.strerror}"
-            ) from None
-        if len(contents) != each.pointer.size or hashlib.sha256(contents).hexdigest() != each.pointer.oid:
-            raise NotReproducible(
-                f"the Git LFS object of '{os.fsdecode(each.path)}' is damaged here: {each.pointer.oid}",
-                hints=["git lfs fsck"],
-            )
-        pieces = screen(each.path, [contents])
-        packer.add_pieces(each.pointer.oid.encode(), len(contents), pieces, 0o644)
-    return LfsObjects(*packer.finish(), [each.pointer for each in objects])
+    digest = hashlib.sha256()
+    left = each.pointer.size
+    try:
+        with open(each.file, "rb", buffering=0) as file:
+            while left >= 0 and (piece := file.read(_PIECE)):
+                left -= len(piece)
+                if left < 0:
+                    break
+                digest.update(piece)
+                if count is not None:
+                    count(len(piece))
+                yield piece
+    except OSError as error:
+        raise NotReproducible(
+            f"the Git LFS object of '{os.fsdecode(each.path)}' cannot be read: {error.strerror}"
+        ) from None
+    if left or digest.hexdigest() != each.pointer.oid:
+        raise NotReproducible(
+            f"the Git LFS object of '{os.fsdecode(each.path)}' is damaged here: {each.pointer.oid}",
+            hints=["git lfs fsck"],
+        )
 
 
 def object_folders(layout: Layout, store: Store, settings: Settings) -> list[bytes]:

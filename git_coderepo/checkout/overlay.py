@@ -88,16 +88,17 @@ def build_overlay(
     found: Sequence[Difference],
     screen: Callable[[bytes, Iterable[bytes]], Iterable[bytes]],
     write: Callable[[bytes], object] | None = None,
+    count: Callable[[int], object] | None = None,
 ) -> Overlay:
     """Return the overlay of these differences; `screen` receives and returns each path's contents in pieces.
 
-    With `write`, which takes the gzip in pieces, the overlay has no `data`.
+    With `write`, which takes the gzip in pieces, the overlay has no `data`. `count` receives the size of each piece.
     """
     sending = travelling(found)
     packer = Packer(len(sending), write)
     blobs = read_blobs(git, [difference.id for difference in sending])
     for difference, (_, size, source) in zip(sending, blobs, strict=True):
-        pieces = screen(difference.path, _read(source, size))
+        pieces = screen(difference.path, _read(source, size, count))
         if difference.mode == SYMLINK:
             packer.add_link(difference.path, b"".join(pieces))
         else:
@@ -107,14 +108,16 @@ def build_overlay(
     return Overlay(data, tar_sha256, sha256, len(sending), deleted)
 
 
-def _read(source: BinaryIO, size: int) -> Iterator[bytes]:
-    """Yield the contents of a blob in pieces."""
+def _read(source: BinaryIO, size: int, count: Callable[[int], object] | None) -> Iterator[bytes]:
+    """Yield the contents of a blob in pieces, and report the size of each."""
     while size:
         piece = source.read(min(size, _PIECE))
         if not piece:
             message = "git returned less of an object than it announced"
             raise GitFailed(message, status=0, stderr=b"", hints=["git fsck"])
         size -= len(piece)
+        if count is not None:
+            count(len(piece))
         yield piece
 
 

@@ -12,7 +12,6 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.fetching import (
     ended_by_signals,
-    progress_shown,
     receipt_file,
     refuse_input,
     show_fallbacks,
@@ -21,6 +20,7 @@ from git_coderepo.cli.fetching import (
     warn_unnoted,
 )
 from git_coderepo.cli.options import CodeRepository, Submodules
+from git_coderepo.cli.progress import progress_shown
 from git_coderepo.errors import CodeRepoError, UsageError
 
 if TYPE_CHECKING:

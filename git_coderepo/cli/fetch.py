@@ -11,7 +11,6 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.fetching import (
     ended_by_signals,
-    progress_shown,
     receipt_file,
     refuse_input,
     show_fallbacks,
@@ -20,6 +19,7 @@ from git_coderepo.cli.fetching import (
     warn_unnoted,
 )
 from git_coderepo.cli.options import CodeRepository, Json, Subdirectory, Submodules
+from git_coderepo.cli.progress import progress_shown
 from git_coderepo.errors import UsageError
 from git_coderepo.manifest.methods import METHODS
 

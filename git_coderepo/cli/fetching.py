@@ -1,9 +1,9 @@
-"""What `fetch` and `exec` share: how they are ended, their progress, and what they say of ways tried in vain."""
+"""What `fetch` and `exec` share: how they are ended, and what they print about sources that failed."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -89,24 +89,3 @@ def ended_by_signals() -> Iterator[None]:
     finally:
         for number in numbers:
             signal.signal(number, signal.SIG_DFL)
-
-
-@contextmanager
-def progress_shown(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress line on a terminal, nothing in a pipe."""
-    import sys
-
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.fields[entries]} files"), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("fetch", total=None, entries=0)
-
-        def update(entries: int, received: int) -> None:
-            bar.update(task, completed=received, entries=entries)
-
-        yield update

@@ -333,6 +333,7 @@ HOOK_ENVIRONMENT = (("CODEREPO_OUT", "Where the pre-run hook writes the manifest
 OTHERS_ENVIRONMENT = (
     ("GIT_TRACE", "`1` shows each command and request with secrets redacted, as `--verbose` does."),
     ("GIT_ADVICE", "`0` switches all hints off."),
+    ("GIT_PROGRESS_DELAY", "After how many seconds a progress line is drawn, on a terminal; `0.5` by default."),
     ("GIT_SSL_CAINFO, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE", "The file of certificate authorities to "
      "trust, for git and the API alike; the first that is set counts. After the first of them git's `http.sslCAInfo` "
      "does; without any the system's authorities are trusted."),

@@ -11,6 +11,7 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import app
 from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository, Subdirectories
+from git_coderepo.cli.progress import stages_shown
 from git_coderepo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def run(
                 scope=[os.fsencode(path) for path in subdirectory or ()],
                 allow_unreproducible=allow_unreproducible,
                 thorough=True,
+                progress=stages_shown(quiet),
             ),
             name=name,
             manifest=os.fsencode(manifest) if manifest is not None else None,

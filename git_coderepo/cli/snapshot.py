@@ -11,6 +11,7 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository, Subdirectories
+from git_coderepo.cli.progress import stages_shown
 
 
 @app.command(cls=Verb)
@@ -63,6 +64,7 @@ def snapshot(
         include=[os.fsencode(path) for path in include or ()],
         thorough=True,
         output=destination.path if destination is not None else None,
+        progress=stages_shown(),
     )
     taken = take_snapshot(git, request)
     if rev is None:

@@ -75,7 +75,7 @@ def take_changes(snapshot: Snapshot, request: Request, found: Survey, links: lis
     if wanted or any(change.index != "." for change in status.changes if not change.untracked):
         known = HeadTree(head_tree, found.listing, status.changes)
         on_disk.judge()
-        edited = _write_tree(snapshot, layout, store, known, on_disk)
+        edited = _hash(snapshot, request, layout, store, known, on_disk)
         on_disk.refuse_changed(found.began)
         if edited is not None:
             edited.keep()
@@ -125,6 +125,17 @@ def _leave_out_own(snapshot: Snapshot, request: Request, layout: Layout, changes
             f"To leave it out: {ignore_command(place)}"
         )
     return found.paths
+
+
+def _hash(
+    snapshot: Snapshot, request: Request, layout: Layout, store: Store, head: HeadTree, on_disk: Found
+) -> Edited | None:
+    """Write the tree as `_write_tree` does, and show how far that is."""
+    if request.progress is None:
+        return _write_tree(snapshot, layout, store, head, on_disk)
+    total = sum(size for _, size in on_disk.sizes())
+    with request.progress("hashing", total, None):
+        return _write_tree(snapshot, layout, store, head, on_disk)
 
 
 def _write_tree(snapshot: Snapshot, layout: Layout, store: Store, head: HeadTree, on_disk: Found) -> Edited | None:

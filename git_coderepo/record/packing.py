@@ -12,7 +12,7 @@ from git_coderepo.record.travelling import find_overlay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from git_coderepo.checkout.lfs import Pointer, Unpushed
     from git_coderepo.checkout.overlay import Difference
@@ -75,12 +75,14 @@ def pack_overlay(snapshot: Snapshot, request: Request, refused: Mapping[str, tup
         if unpushed:
             from git_coderepo.checkout.lfs import pack
 
-            objects_tar = pack(unpushed, screen)
+            with _packing(request, sum(size for _, size in objects)) as count:
+                objects_tar = pack(unpushed, screen, snapshot.store, count)
         # Else nothing travels but what the LFS server does not give.
         if snapshot.base_part != snapshot.tree:
             if snapshot.oversize is None:
                 if sum(sizes) > _LARGE:
-                    overlay = pack_into(snapshot.store, git, snapshot.travels, screen)
+                    with _packing(request, sum(sizes)) as count:
+                        overlay = pack_into(snapshot.store, git, snapshot.travels, screen, count)
                 else:
                     overlay = build_overlay(git, snapshot.travels, screen)
             elif scans:
@@ -110,6 +112,29 @@ def _sizes(snapshot: Snapshot, sending: Sequence[Difference]) -> list[int]:
         return blob_sizes(snapshot.git_with_store, ids)
     except ObjectMissing as error:
         raise absent(sending, error) from error
+
+
+class _packing:
+    """Show how far packing is, where somebody watches; the value counts the bytes, None if nobody does."""
+
+    __slots__ = ("_done", "_shown")
+
+    def __init__(self, request: Request, total: int) -> None:
+        self._done = 0
+        self._shown = request.progress("packing", total, lambda: self._done) if request.progress is not None else None
+
+    def __enter__(self) -> Callable[[int], None] | None:
+        if self._shown is None:
+            return None
+        self._shown.__enter__()
+        return self._count
+
+    def _count(self, size: int) -> None:
+        self._done += size
+
+    def __exit__(self, *error: object) -> None:
+        if self._shown is not None:
+            self._shown.__exit__(None, None, None)
 
 
 def _let_pass(path: bytes, pieces: Iterable[bytes]) -> Iterable[bytes]:

@@ -13,6 +13,7 @@ from git_coderepo.settings import Settings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from git_coderepo.attributes import Attributes
     from git_coderepo.checkout.layout import Layout
@@ -247,12 +248,13 @@ class Request:
     `allow_unreproducible` what no runner could get back is recorded, and the record says so. With `here` the
     checkout's own objects stand in for a platform; `store_directory` is where ours go then. `output` is the absolute
     path of a file that the caller is about to write: what is there now is no code. Who is `thorough` waits for answers
-    that a hook has no time for; with `tree_only` no overlay is made.
+    that a hook has no time for; with `tree_only` no overlay is made. `progress` shows what takes long: it gets the
+    name of a stage, its bytes and, where they can be counted here, what counts those done.
     """
 
     __slots__ = (
-        "allow_unreproducible", "check", "code_repository", "here", "include", "notify", "output", "publishes", "rev",
-        "scope", "store_directory", "thorough", "tree_only",
+        "allow_unreproducible", "check", "code_repository", "here", "include", "notify", "output", "progress",
+        "publishes", "rev", "scope", "store_directory", "thorough", "tree_only",
     )  # fmt: skip
 
     def __init__(
@@ -271,7 +273,9 @@ class Request:
         thorough: bool = False,
         tree_only: bool = False,
         output: bytes | None = None,
+        progress: Callable[[str, int, Callable[[], int] | None], AbstractContextManager[object]] | None = None,
     ) -> None:
+        self.progress = progress
         self.output = output
         self.thorough = thorough
         self.tree_only = tree_only

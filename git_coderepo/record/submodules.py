@@ -190,6 +190,7 @@ def _taken(snapshot: Snapshot, path: bytes, commit: str, request: Request) -> Sn
             output=request.output,
             thorough=request.thorough,
             tree_only=request.tree_only,
+            progress=request.progress,
         )
         take_snapshot(inner.git, wanted, into=inner)
         if inner.head is None:

@@ -43,6 +43,7 @@ from git_coderepo.runner.methods import (
     told_of_store,
 )
 from git_coderepo.runner.part import keep_part
+from git_coderepo.runner.progress import Counts, Progress
 from git_coderepo.runner.proof import encode_listing
 from git_coderepo.runner.receipt import Fallback, Hashed, Receipt, SubmoduleReceipt
 from git_coderepo.runner.submodules import SubmodulePlace, said_of
@@ -54,8 +55,6 @@ from git_coderepo.runner.writer import TreeWriter, WrittenTree
 Method = Callable[[BaseRequest], AbstractContextManager[Delivery]]
 # After which of its errors a run is looked for under its own reference.
 _GONE = (CommitMissing, OverlayMissing)
-# Seconds between two calls of `progress`: the line moves, and drawing it costs nothing that counts.
-_OFTEN = 0.1
 _OTHER_MANIFEST = "the overlay does not produce the tree that the manifest records: one of the two was altered"
 _OTHER_BYTES = "the platform, or something on the way, returned bytes that differ from the recorded ones"
 _OF_A_BASE: Mapping[str, Method] = {"archive": archive_method, "git": git_method, "files": files_method}
@@ -67,14 +66,14 @@ def fetch(
     *,
     method: str = "auto",
     limits: Limits | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     proved: Callable[[str, bytes], None] | None = None,
     lfs: bool = True,
     is_output: bool = True,
 ) -> Receipt:
     """Materialise it in `directory` (absent, empty, or an empty mount point) and give the receipt.
 
-    `progress` is called with (entries, bytes received) now and then, `proved` with the path of the proved tree and its
+    `progress` gets what counts the files and bytes so far, `proved` with the path of the proved tree and its
     encoded listing (see `proof`) before it becomes visible; `lfs` False leaves the pointers of Git LFS as they are.
     Raises TreeDiffers, TargetUnusable, and what the methods and `lfs.fill` raise; then nothing is left behind.
     """
@@ -220,7 +219,7 @@ def _materialise(
     fresh: Callable[[], Root],
     method: str,
     limits: Limits,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
     lfs: bool,
 ) -> _Made:
     """Write the tree into what `fresh` gives, anew for each method, and then its submodules into their directories.
@@ -298,7 +297,7 @@ def _filled(
     in_lfs: LfsPaths,
     written: WrittenTree,
     left: Limits,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
     lfs: bool,
 ) -> LfsReport | None:
     """The proved tree that stands in `directory`, of `entries`, gets what Git LFS keeps of it; see `lfs.fill`."""
@@ -334,7 +333,7 @@ def _by(
     wanted: Wanted,
     fresh: Callable[[], Root],
     limits: Limits,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> tuple[Root, tuple[WrittenTree, int]]:
     """The tree by one method, before those in `coming` are tried, and the directory that `fresh` gave for it."""
     if wanted.problem is not None and name not in ("local", "published", "store"):
@@ -348,7 +347,7 @@ def _by(
 
 
 def _once(
-    name: str, wanted: Wanted, directory: Root, limits: Limits, progress: Callable[[int, int], None] | None
+    name: str, wanted: Wanted, directory: Root, limits: Limits, progress: Progress | None
 ) -> tuple[WrittenTree, int]:
     """One attempt by a method."""
     if name == "local":
@@ -380,7 +379,7 @@ def _write(
     directory: Root,
     source: AbstractContextManager[Delivery] | None,
     limits: Limits,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> tuple[WrittenTree, int]:
     """One attempt: everything is written below `directory`, the base from `source` (None: no base), then proved."""
     overlay = wanted.open_overlay(limits)
@@ -396,16 +395,11 @@ def _write(
     with TreeWriter(directory, object_format=object_format, limits=limits, replaced=replaced) as writer:
         if source is not None:
             with source as delivery:
-                told = 0.0
-                count = 0
-                for count, entry in enumerate(delivery.entries, 1):
-                    writer.add(entry)
-                    if progress is not None and time.monotonic() - told >= _OFTEN:
-                        progress(count, delivery.received())
-                        told = time.monotonic()
-                received = delivery.received()
                 if progress is not None:
-                    progress(count, received)
+                    progress(_counts(writer, delivery))
+                for entry in delivery.entries:
+                    writer.add(entry)
+                received = delivery.received()
                 base_tree = writer.base_tree(delivery.gitlinks or wanted.gitlinks)
                 if delivery.trees is not None and (stored := delivery.trees.stored(base_tree)):
                     base_tree = writer.add_stored(stored)
@@ -432,6 +426,11 @@ def _write(
     came = "" if request is None or request.tree in (None, base_tree) else " (the base is another one already)"
     _check_tree(written.tree, wanted, *hints, came=came)
     return written, received
+
+
+def _counts(writer: TreeWriter, delivery: Delivery) -> Counts:
+    """Return what counts the files written, and the bytes received or, if nothing came by a network, written."""
+    return lambda: (writer.files_seen, delivery.received() or writer.bytes_taken)
 
 
 def _name_old_directory(writer: TreeWriter, request: BaseRequest) -> None:

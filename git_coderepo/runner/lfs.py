@@ -7,7 +7,7 @@ server; each is held against the pointer's sha256 and size. Nothing is visible m
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from git_coderepo.attributes import Attributes
@@ -20,6 +20,7 @@ from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.runner.directories import Directories, Root, joined, unusable
 from git_coderepo.runner.limits import ATTRIBUTES_BYTES
 from git_coderepo.runner.listing import Listing
+from git_coderepo.runner.progress import Progress
 
 if TYPE_CHECKING:
     pass
@@ -207,7 +208,7 @@ def fill(
     keep: bool,
     already: int,
     room: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> LfsReport | None:
     """Turn the pointers below `directory`, whose proved tree is `listing`, into files; None where it has none.
 

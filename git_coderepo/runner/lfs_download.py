@@ -25,7 +25,7 @@ class Stopped(Exception):
 
 
 class Download:
-    """An object on its way; `path` is what it is shown as. `stop` ends it, with Stopped."""
+    """An object on its way; `path` is what it is shown as. `stop` ends it, with Stopped. `received` counts bytes."""
 
     def __init__(self, server: LfsServer, pointer: Pointer, path: bytes, stop: threading.Event) -> None:
         self._server = server
@@ -34,7 +34,7 @@ class Download:
         self._stop = stop
         self._digest = hashlib.sha256()
         self._size = 0
-        self._received = 0
+        self.received = 0
 
     def into(self, file: int, action: Action) -> int:
         """Write the object to the open, empty `file`; the bytes that came for it.
@@ -57,7 +57,7 @@ class Download:
                 if self._accept(response, file):
                     self._read(response, file)
                     if (self._digest.hexdigest(), self._size) == (self._pointer.oid, self._pointer.size):
-                        return self._received
+                        return self.received
                     if wrong:
                         raise _Wrong(f"what came for {quoted(self._path)} is not what its Git LFS pointer names")
                     wrong = True
@@ -112,7 +112,7 @@ class Download:
             while piece := body.read(_PIECE):
                 if self._stop.is_set():
                     raise Stopped
-                self._received += len(piece)
+                self.received += len(piece)
                 self._size += len(piece)
                 self._digest.update(piece)
                 if self._size > self._pointer.size:

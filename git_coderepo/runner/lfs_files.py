@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from git_coderepo.runner.lfs import LfsSources
 from git_coderepo.runner.lfs_download import Download, Stopped, write_piece
 from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.overlay import read_overlay
+from git_coderepo.runner.progress import Progress
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -68,7 +69,7 @@ class Filler:
                 except (FileNotFoundError, NotADirectoryError, PermissionError, DownloadDamaged):
                     continue
 
-    def from_server(self, sources: LfsSources, progress: Callable[[int, int], None] | None) -> int:
+    def from_server(self, sources: LfsSources, progress: Progress | None) -> int:
         """All that is left; the bytes that came."""
         if not self.waiting:
             return 0
@@ -90,13 +91,16 @@ class Filler:
         finally:
             server.close()
 
-    def _download(self, server: LfsServer, sources: LfsSources, progress: Callable[[int, int], None] | None) -> int:
+    def _download(self, server: LfsServer, sources: LfsSources, progress: Progress | None) -> int:
         from concurrent.futures import ThreadPoolExecutor, as_completed
 
         server.open()
         stop = threading.Event()
         waiting = list(self.waiting)
         received = count = 0
+        downloads: list[Download] = []
+        if progress is not None:
+            progress(lambda: (count, sum(each.received for each in downloads)))
         executor = ThreadPoolExecutor(THREADS, thread_name_prefix="lfs")
         try:
             for start in range(0, len(waiting), BATCH):
@@ -109,12 +113,10 @@ class Filler:
                 for pointer in asked:
                     action = answers[pointer.oid]
                     assert isinstance(action, Action)
-                    futures.append(executor.submit(self._one, server, pointer, action, stop))
+                    futures.append(executor.submit(self._one, server, pointer, action, stop, downloads))
                 for future in as_completed(futures):
                     received += future.result()
                     count += 1
-                    if progress is not None:
-                        progress(count, received)
         except BaseException:
             stop.set()
             raise
@@ -122,14 +124,23 @@ class Filler:
             executor.shutdown(cancel_futures=True)
         return received
 
-    def _one(self, server: LfsServer, pointer: Pointer, action: Action, stop: threading.Event) -> int:
+    def _one(
+        self,
+        server: LfsServer,
+        pointer: Pointer,
+        action: Action,
+        stop: threading.Event,
+        downloads: list[Download],
+    ) -> int:
         if stop.is_set():
             raise Stopped
         key = (pointer.oid, pointer.size)
         first, *others = self.waiting[key]
         file = self._create(first)
         try:
-            received = Download(server, pointer, first, stop).into(file, action)
+            download = Download(server, pointer, first, stop)
+            downloads.append(download)
+            received = download.into(file, action)
             self._copy(file, first, others)
         finally:
             os.close(file)

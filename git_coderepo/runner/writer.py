@@ -81,6 +81,8 @@ class TreeWriter:
         self._listing = Listing()
         self._links: dict[bytes, bytes] = {}
         self._entries_seen = 0
+        self.files_seen = 0
+        self.bytes_taken = 0  # also of the file that is being written
         self._name_bytes = 0
         self._link_bytes = 0
         self._bytes_seen = 0
@@ -166,6 +168,7 @@ class TreeWriter:
         if path in directories:
             raise UnsafeTree(f"the path {quoted(path)} is a file and a directory")
         self._count(len(name))
+        self.files_seen += 1
         self._base_tree = None
         if mode == SYMLINK:
             target = entry.read()
@@ -195,6 +198,7 @@ class TreeWriter:
         if len(contents) != size:
             raise DownloadDamaged(f"the contents of {quoted(path)} are not as long as was said")
         siblings[name] = packed + blob_id(contents, self._format)
+        self.bytes_taken += size
         if write:
             self._waiting.append((directory, name, created_as, contents))
             self._bytes_waiting += size
@@ -238,6 +242,7 @@ class TreeWriter:
             if left < 0:
                 break
             digest.update(chunk)
+            self.bytes_taken += len(chunk)
             if file >= 0:
                 self._write(file, chunk, directory, name)
         if left:

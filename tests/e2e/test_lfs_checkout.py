@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +59,27 @@ def test_edits_and_new_files_travel_and_the_rest_comes_from_the_platform(place: 
     ):
         assert (place.runner.home / "code" / path).read_bytes() == data
     place.runner.run("verify", "--strict", manifest, "code")
+
+
+@needs_git_lfs
+def test_large_objects_are_never_whole_in_memory(place: World) -> None:
+    large = random.Random(1).randbytes(100 << 20)
+    place.checkout.write("weights.bin", large)
+    measured = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    place.checkout.git("add", "weights.bin")  # git-lfs reads it here, and what it needs is not ours
+    del large
+    program = os.fsdecode(place.user.program.executable())
+    done = subprocess.run(
+        [sys.executable, "-c", measured, program, "snapshot", "-o", str(place.user.home / "run.json")],
+        cwd=place.checkout.path, env={**place.user.program.env, "CODEREPO_OVERLAY_LIMIT": "200m"},
+        capture_output=True, check=True,
+    )  # fmt: skip
+    [packed] = place.user.home.glob("*.tar.gz")
+    assert packed.stat().st_size > 100 << 20
+    assert int(done.stdout) < 100 << 10, "KiB"
 
 
 @needs_git_lfs

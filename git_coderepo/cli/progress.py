@@ -1,0 +1,141 @@
+"""The progress line: drawn on a terminal only, by the clock, and never for what takes less than half a second."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+from git_coderepo.cli import output
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from git_coderepo.runner.progress import Counts, Progress
+
+_DELAY = 0.5
+_INTERVAL = 0.1
+
+
+@contextmanager
+def progress_shown(quiet: bool) -> Iterator[Progress | None]:
+    """Show the files and bytes of a fetch on a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    counts: Counts = lambda: (0, 0)  # noqa: E731
+
+    def watch(new: Counts) -> None:
+        nonlocal counts
+        counts = new
+
+    def state() -> tuple[str, int]:
+        files, received = counts()
+        return output.count(files, "file"), received
+
+    with _Line(state, None):
+        yield watch
+
+
+def stages_shown(quiet: bool = False) -> Callable[[str, int, Callable[[], int] | None], AbstractContextManager[object]]:
+    """Return what shows one stage of a snapshot: its name, its bytes, and a function that returns those done so far.
+
+    Without a function, the bytes are those that the git processes of this one have written, where the system tells.
+    """
+    is_shown = not quiet and sys.stderr.isatty()
+
+    def stage(name: str, total: int, done: Callable[[], int] | None = None) -> AbstractContextManager[object]:
+        if not is_shown:
+            return nullcontext()
+        count = done if done is not None else _Children().written
+        return _Line(lambda: (name, min(count(), total)), total)
+
+    return stage
+
+
+class _Line:
+    """A progress line for the duration of a `with`; `state` returns its text and the bytes so far.
+
+    A thread of its own draws it, so that it moves while the caller waits for git, and is gone at the end, before
+    anything else is asked or started.
+    """
+
+    def __init__(self, state: Callable[[], tuple[str, int]], total: int | None) -> None:
+        self._state = state
+        self._total = total
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._draw, name="progress", daemon=True)
+
+    def __enter__(self) -> _Line:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _draw(self) -> None:
+        delay = _delay()
+        if self._stop.wait(delay) and delay:
+            return
+        from rich.console import Console
+        from rich.progress import (
+            DownloadColumn,
+            FileSizeColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TransferSpeedColumn,
+        )
+
+        size = FileSizeColumn() if self._total is None else DownloadColumn()
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), size, TransferSpeedColumn())
+        console = Console(stderr=True)
+        with Progress(*columns, console=console, transient=True, auto_refresh=False, redirect_stdout=False) as bar:
+            task = bar.add_task(self._state()[0], total=self._total)
+            while True:
+                text, done = self._state()
+                bar.update(task, description=text, completed=done, refresh=True)
+                if self._stop.wait(_INTERVAL):
+                    return
+
+
+def _delay() -> float:
+    """Return the seconds before a line is drawn, as `GIT_PROGRESS_DELAY` says for git's own."""
+    try:
+        return max(float(os.environ["GIT_PROGRESS_DELAY"]), 0)
+    except (KeyError, ValueError):
+        return _DELAY
+
+
+class _Children:
+    """What the processes that this one started have written, as Linux counts it; elsewhere nothing is known."""
+
+    def __init__(self) -> None:
+        self._written: dict[str, int] = {}
+
+    def written(self) -> int:
+        try:
+            for thread in os.listdir("/proc/self/task"):
+                with open(f"/proc/self/task/{thread}/children") as file:
+                    children = file.read().split()
+                for child in children:
+                    self._written[child] = _written_by(child)
+        except OSError:
+            pass  # another system, or a thread that has just ended
+        return sum(self._written.values())
+
+
+def _written_by(process: str) -> int:
+    """Return the bytes that a process has passed to write(2); see proc_pid_io(5)."""
+    try:
+        with open(f"/proc/{process}/io") as file:
+            fields = dict(line.rstrip().split(": ") for line in file)
+    except OSError:
+        return 0
+    return int(fields.get("wchar", 0))
