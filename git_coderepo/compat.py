@@ -97,7 +97,7 @@ class BaseCodeRepositoryConfig:
                 from difflib import get_close_matches
 
                 near = get_close_matches(name, fields, n=1)
-                hint = f"did you mean '--{near[0]}'?" if near else f"it has: {', '.join(fields)}"
+                hint = f"did you mean '--{near[0]}'?" if near else f"choose one of: {', '.join(fields)}"
                 raise UnknownOption(f"'{type(self).__name__}' has no option '{name}'", hints=[hint])
         missing = [f"'{name}'" for name, field in fields.items() if field.required and name not in values]
         if missing:

@@ -60,7 +60,7 @@ def test_each_script_is_printed_by_the_program(program: Program) -> None:
 def test_a_shell_that_nobody_completes_for_is_refused(program: Program) -> None:
     refused = program.run("completion", "tcsh", check=False)
     assert (refused.status, refused.text) == (129, "")
-    assert refused.errors == "fatal: no completion for the shell 'tcsh'\nhint: one of: bash, zsh, fish\n"
+    assert refused.errors == "fatal: no completion for the shell 'tcsh'\nhint: choose one of: bash, zsh, fish\n"
 
 
 # --- bash ---

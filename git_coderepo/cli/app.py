@@ -136,7 +136,7 @@ def _in_words(error: Exception) -> CodeRepoError:
         output.say(redact("".join(traceback.format_exception(error))))
     return CodeRepoError(
         f"unexpected {type(error).__name__}: {redact(str(error))}",
-        hints=["this is a defect of git coderepo; --verbose shows where"],
+        hints=["run it again with --verbose, and report the traceback as a bug in git coderepo"],
     )
 
 
@@ -153,4 +153,5 @@ def _lower(text: str) -> str:
 
 def _usage_hints(error: Exception) -> list[str]:
     context = getattr(error, "ctx", None)
-    return [f"{context.command_path} -h" if context is not None else f"{PROGRAM} -h"]
+    command = context.command_path if context is not None else PROGRAM
+    return [f"{command} -h"]

@@ -30,7 +30,7 @@ def completion(shell: Annotated[str, typer.Argument(metavar="SHELL", help="One o
     Its first lines say where it goes.
     """
     if shell not in SHELLS:
-        raise UsageError(f"no completion for the shell '{shell}'", hints=[f"one of: {', '.join(SHELLS)}"])
+        raise UsageError(f"no completion for the shell '{shell}'", hints=[f"choose one of: {', '.join(SHELLS)}"])
     output.data(script(shell))
 
 

@@ -37,14 +37,15 @@ def list_(
     if as_json + as_csv + as_yaml > 1:
         raise UsageError("only one of --json, --csv and --yaml")
     wanted = [column.strip() for column in columns.split(",")] if columns is not None else None
+    for each in filters or ():
+        if "=" not in each:
+            raise UsageError(f"'{each}' is no filter", hints=["write the filter as --filter COLUMN=TEXT"])
     for column in [*(wanted or ()), sort.lstrip("-"), *(each.partition("=")[0] for each in filters or ())]:
         if column and column not in COLUMNS:
-            raise UsageError(f"'{column}' is no column", hints=[f"one of: {', '.join(COLUMNS)}"])
+            raise UsageError(f"'{column}' is no column", hints=[f"choose one of: {', '.join(COLUMNS)}"])
     rows = rows_here()
     for each in filters or ():
-        column, equals, text = each.partition("=")
-        if not equals:
-            raise UsageError(f"'{each}' is no filter", hints=["a filter reads COLUMN=TEXT"])
+        column, _, text = each.partition("=")
         rows = [row for row in rows if text.lower() in _shown(row[column]).lower()]
     if sort:
         rows.sort(key=lambda row: _shown(row[sort.lstrip("-")]).lower(), reverse=sort.startswith("-"))

@@ -80,7 +80,8 @@ def logout(name: Name = None, host: Host = None) -> None:
         output.line(f"the token for {place} is gone from the keyring")
         return
     known = ", ".join(str(each) for each in keyring.logins(git))
-    raise NegativeAnswer(f"the keyring has no token for {place}", hints=[f"it has: {known}"] if known else [])
+    hints = [f"choose one of those that it has: {known}"] if known else []
+    raise NegativeAnswer(f"the keyring has no token for {place}", hints=hints)
 
 
 class _Place(NamedTuple):
@@ -132,7 +133,8 @@ def _secret(token: str | None, origin: Origin) -> Secret:
         return Secret.read(read_value(token, what="'--token'", standard_input=sys.stdin.buffer.read), what="'--token'")
     if not sys.stdin.isatty():
         raise UsageError(
-            "no token was given, and there is no terminal to ask on", hints=["--token @FILE, or --token -"]
+            "no token was given, and there is no terminal to ask on",
+            hints=["give the token in a file with --token @FILE, or on standard input with --token -"],
         )
     import getpass
 

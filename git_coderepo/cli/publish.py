@@ -109,7 +109,8 @@ def stored(word: str, git: Git) -> Iterator[str]:
     shared = SharedStore.of(settings)
     if shared is None:
         raise UsageError(
-            "no shared store is set", hints=["git config coderepo.store file:///DIRECTORY", "or s3://BUCKET/PREFIX"]
+            "no shared store is set",
+            hints=["git config coderepo.store file:///DIRECTORY", "or: git config coderepo.store s3://BUCKET/PREFIX"],
         )
     here = Here.of(git)
     assert here is not None  # `_here` would have raised

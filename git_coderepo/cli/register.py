@@ -125,7 +125,9 @@ def name_and_pairs(first: str | None, rest: Iterable[str]) -> tuple[str | None, 
     for word in words:
         if not word.startswith("-") or word == "-":
             if name is not None:
-                raise UsageError(f"unexpected argument '{word}'", hints=["options of a platform read --name=value"])
+                raise UsageError(
+                    f"unexpected argument '{word}'", hints=["write the options of a platform as --NAME=VALUE"]
+                )
             name = word
             continue
         option, equals, value = word.lstrip("-").partition("=")

@@ -38,7 +38,7 @@ def validate(
             output.line(problem if len(files) == 1 else f"{file}: {problem}")
     if not invalid:
         return
-    hints = [] if finds_every_reason() else ["that is the first reason; to find them all, jsonschema must be installed"]
+    hints = [] if finds_every_reason() else ["install jsonschema beside git-coderepo to list every reason"]
     what = f"'{invalid[0]}' is" if len(invalid) == 1 else f"{len(invalid)} of {len(files)} files are"
     raise NegativeAnswer(f"{what} not valid", hints=hints)
 

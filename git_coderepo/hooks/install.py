@@ -60,7 +60,7 @@ def wanted(events: Sequence[str]) -> tuple[str, ...]:
     """The events that are meant, in our order: all of them where none is named. Raises UsageError."""
     for event in events:
         if event not in texts.EVENTS:
-            raise UsageError(f"'{event}' is no event of ours", hints=[f"one of: {', '.join(texts.EVENTS)}"])
+            raise UsageError(f"'{event}' is no event of ours", hints=[f"choose one of: {', '.join(texts.EVENTS)}"])
     return tuple(event for event in texts.EVENTS if not events or event in events)
 
 

@@ -220,5 +220,5 @@ def test_validate_gives_the_first_reason_and_says_so(cluster: Cluster) -> None:
     assert ended.text == "run.id: missing\n"
     assert ended.errors.splitlines() == [
         "error: '-' is not valid",
-        "hint: that is the first reason; to find them all, jsonschema must be installed",
+        "hint: install jsonschema beside git-coderepo to list every reason",
     ]

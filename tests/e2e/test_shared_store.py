@@ -17,6 +17,8 @@ import pytest
 
 from tests.e2e.support import PROJECT, Machine, World, altered, everything, holding, lines, load, refused, until, world
 from tests.forge import closed_port
+from tests.hints import cures
+from tests.hints.support import stopped, tail, typed
 from tests.support.repo import Repo
 from tests.support.s3 import SECRET, S3Server, credentials, refusing_server, s3_server
 
@@ -426,6 +428,17 @@ def bucket(hosted: World, server: S3Server, tmp_path: Path) -> Shared:
     server.forget_requests()
     env = {name: value for name, value in server.env.items() if name != "CODEREPO_STORE"}
     return Shared(hosted, server.env["CODEREPO_STORE"], tmp_path, **env)
+
+
+@cures("or: git config coderepo.store s3://BUCKET/PREFIX")
+def test_the_setting_that_is_named_makes_a_bucket_the_store(bucket: Shared, server: S3Server) -> None:
+    user, checkout = bucket.place.user, bucket.place.checkout
+    user.run("run", "--", "true", cwd=checkout.path)
+    hints = stopped(user.program, "publish", "--store", cwd=checkout.path, says="no shared store is set")
+    typed(tail(hints[1]).replace("BUCKET/PREFIX", "code/runs"), checkout.path, user.env)
+    env = {name: value for name, value in server.env.items() if name != "CODEREPO_STORE"}
+    assert "written" in user.run("publish", "--store", cwd=checkout.path, env=env).text
+    checkout.git("config", "--unset", "coderepo.store")
 
 
 def test_a_bucket_is_written_once_and_read_back(bucket: Shared, server: S3Server) -> None:

@@ -188,7 +188,7 @@ def test_an_event_that_is_not_ours_is_named_with_those_that_are(hooks: Hooks) ->
     before = picture(hooks.repo.path)
     with pytest.raises(UsageError, match="'pre-commit' is no event of ours") as told:
         hooks.install("post-merge", "pre-commit")
-    assert told.value.hints == ("one of: pre-run, post-commit, post-checkout, post-merge, post-rewrite",)
+    assert told.value.hints == ("choose one of: pre-run, post-commit, post-checkout, post-merge, post-rewrite",)
     assert picture(hooks.repo.path) == before
 
 
