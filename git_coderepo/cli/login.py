@@ -43,7 +43,7 @@ def login(
     from git_coderepo.git import Git
     from git_coderepo.registrations.credentials import keyring
     from git_coderepo.registrations.credentials.users import users_chain
-    from git_coderepo.registrations.secrets import line_in_file
+    from git_coderepo.registrations.secrets import credentials_file_hints
     from git_coderepo.settings import Settings
 
     git = Git()
@@ -61,7 +61,7 @@ def login(
     except KeyringUnavailable as error:
         file = token[1:] if token is not None and token.startswith("@") and not token.startswith("@@") else None
         entry = f"{place} {user or 'git'}"
-        raise KeyringUnavailable(error.message, hints=line_in_file(settings, entry, file)) from None
+        raise KeyringUnavailable(error.message, hints=credentials_file_hints(settings, entry, file)) from None
     output.line(f"the token for {place} is in the keyring")
     first = users_chain(settings, git).find(place.origin, place.prefix)
     if first is not None and first.secret != secret:

@@ -93,7 +93,7 @@ def _require_path(
     raise RegistrationError(
         f"the remote of '{registration.name}' is on '{remote.host}', which is {platform_title(other)} and not "
         f"{platform_title(registration.type)}",
-        hints=[f"give {flags}", "or name another remote: --remote REMOTE"],
+        hints=[f"give {flags} to git coderepo register or update, or name another remote: --remote REMOTE"],
     )
 
 
@@ -111,7 +111,7 @@ def _refuse_other_platforms(
             raise RegistrationError(
                 f"'{registration.name}' is {platform_title(registration.type)}, and its host '{origin.host}' is "
                 f"{platform_title(other)}",
-                hints=[f"--type={other}, or another --host"],
+                hints=[f"use --type={other}, or another --host"],
             )
 
 

@@ -8,6 +8,7 @@ reference `{{name.key}}` or not at all.
 from __future__ import annotations
 
 from git_coderepo.errors import RegistrationError
+from git_coderepo.git import shell_word
 from git_coderepo.registrations.inference import (
     host_rules,
     likely_remote,
@@ -97,10 +98,11 @@ def registrations(settings: Settings) -> list[Registration]:
         type = values.pop("type", None) or ("custom" if source is not None else None)
         if type is None:
             raise RegistrationError(
-                f"the code repository '{name}' has no type", hints=[f"git config 'coderepo.{name}.type' github"]
+                f"the code repository '{name}' has no type",
+                hints=[f"git config {shell_word(f'coderepo.{name}.type')} github"],
             )
         remote, description, logo_url = (values.pop(key, None) for key in ("remote", "description", "logourl"))
-        options = named_options(name, type, source, values)
+        options = named_options(settings, name, type, source, values)
         found.append(
             Registration(
                 name, type, remote=remote, source=source, options=options, description=description, logo_url=logo_url

@@ -35,7 +35,7 @@ def check_name(name: str) -> None:
     if not name or name.startswith("-") or unusable:
         raise RegistrationError(
             f"{name!r} is no name for a code repository",
-            hints=["not empty, no '://', no '{{', no control characters, no '-' at the start"],
+            hints=["choose a name without '://', '{{' and control characters that does not begin with '-'"],
         )
 
 
@@ -137,7 +137,7 @@ def _registered(git: Git, name: str) -> Registration:
             if name not in here:
                 raise RegistrationError(
                     f"'{name}' is registered outside of this checkout",
-                    hints=[f"git config --show-origin --get-regexp '^coderepo\\.{name}\\.'"],
+                    hints=[f"git config --show-origin --get-regexp {shell_word(_pattern(name))}"],
                 )
             return each
     import difflib
@@ -149,12 +149,18 @@ def _registered(git: Git, name: str) -> Registration:
     )
 
 
+def _pattern(name: str) -> str:
+    """Return the extended regular expression for all settings of a registration."""
+    literal = "".join(f"\\{char}" if char in "\\.[]()*+?{}|^$" else char for char in name)
+    return f"^coderepo\\.{literal}\\."
+
+
 def refuse_taken(git: Git, name: str) -> None:
     """Raises RegistrationError where a section of that name is there already."""
     if name in Settings.read(git).subsections("coderepo"):
         raise RegistrationError(
             f"a code repository '{name}' is already registered",
-            hints=[f"git coderepo update {name}", f"git coderepo remove {name}"],
+            hints=[f"git coderepo update {shell_word(name)}", f"git coderepo remove {shell_word(name)}"],
         )
 
 

@@ -81,11 +81,11 @@ def host_rules(settings: Settings) -> list[HostRule]:
             else:
                 trace(f"rule for '{subsection}' passed over: a host rule counts in the user's or system's config only")
         if values:
-            rules.append(_rule(subsection, values))
+            rules.append(_rule(settings, subsection, values))
     return sorted(rules, key=lambda rule: -len(rule.prefix))
 
 
-def _rule(subsection: str, values: dict[str, str]) -> HostRule:
+def _rule(settings: Settings, subsection: str, values: dict[str, str]) -> HostRule:
     try:
         origin, prefix = place_of(subsection)
     except CodeRepoError as error:
@@ -94,14 +94,16 @@ def _rule(subsection: str, values: dict[str, str]) -> HostRule:
     type, source = values.pop("type", None), values.pop("source", None)
     user, token = values.pop("user", None), values.pop("token", None)
     if token is not None and parse_reference(token) is None:
-        raise literal_secret(subsection, "token")
+        raise literal_secret(subsection, "token", settings)
     if source is not None:
         type = type or "custom"
-    options = {} if type is None else named_options(subsection, type, source, values)
+    options = {} if type is None else named_options(settings, subsection, type, source, values)
     return HostRule(origin, prefix, type=type, source=source, options=options, user=user, token=token)
 
 
-def named_options(section: str, type: str, source: str | None, values: Mapping[str, str]) -> dict[str, str]:
+def named_options(
+    settings: Settings, section: str, type: str, source: str | None, values: Mapping[str, str]
+) -> dict[str, str]:
     """Options by Python name from the keys of a section. Raises RegistrationError for one that does not exist.
 
     A secret option may be a reference only.
@@ -113,23 +115,35 @@ def named_options(section: str, type: str, source: str | None, values: Mapping[s
         if name is None:
             raise RegistrationError(
                 f"the platform '{type}' has no option for 'coderepo.{section}.{key}'",
-                hints=[f"git config --unset 'coderepo.{section}.{key}'"],
+                hints=[
+                    f"git config{_scope(settings, section, key)} --unset-all {shell_word(f'coderepo.{section}.{key}')}"
+                ],
             )
         if is_secret(platform, name) and parse_reference(value) is None:
-            raise literal_secret(section, key)
+            raise literal_secret(section, key, settings)
         options[name] = value
     return options
 
 
-def literal_secret(section: str, key: str) -> RegistrationError:
-    """The error for a secret that stands readable in the configuration."""
-    return RegistrationError(
-        f"'coderepo.{section}.{key}' holds a secret in plain text",
-        hints=[
-            f"git config --unset 'coderepo.{section}.{key}', and take that token back where it was issued",
-            "git coderepo secret set NAME --KEY=@FILE, then write {{NAME.KEY}} in its place",
-        ],
-    )
+def literal_secret(section: str, key: str, settings: Settings | None = None) -> RegistrationError:
+    """Return the error for a secret in plain text, in the configuration that `settings` are, or about to be written."""
+    setting = shell_word(f"coderepo.{section}.{key}")
+    hints = [f"git coderepo secret set NAME --{key}=@FILE"]
+    if settings is not None:
+        hints += [
+            f"git config{_scope(settings, section, key)} --replace-all {setting} '{{{{NAME.{key}}}}}'",
+            "revoke the old token where it was issued, since others may have read it",
+        ]
+    else:
+        hints.append(f"give '{{{{NAME.{key}}}}}' in its place")
+    return RegistrationError(f"'coderepo.{section}.{key}' holds a secret in plain text", hints=hints)
+
+
+def _scope(settings: Settings, section: str, key: str) -> str:
+    """Return the option, after a space, by which `git config` changes the file that a setting counts from."""
+    wanted = ("coderepo", section, key.lower())
+    scopes = [each.scope for each in settings.entries if (each.section, each.subsection, each.name) == wanted]
+    return f" --{scopes[-1]}" if scopes and scopes[-1] in ("system", "global", "worktree") else ""
 
 
 def rule_for(rules: Sequence[HostRule], remote: RemoteURL) -> HostRule | None:

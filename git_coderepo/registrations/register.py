@@ -23,7 +23,7 @@ from git_coderepo.registrations.credentials import keyring
 from git_coderepo.registrations.credentials.users import users_chain
 from git_coderepo.registrations.describe import credential_source
 from git_coderepo.registrations.options import parse_options
-from git_coderepo.registrations.secrets import line_in_file
+from git_coderepo.registrations.secrets import credentials_file_hints
 from git_coderepo.registrations.surroundings import (
     Surroundings,
     changed_choice,
@@ -88,7 +88,7 @@ def register_repository(git: Git, wanted: Registering, *, standard_input: Callab
     existing = here.registered_for(choice) if wanted.name is None else None
     if existing is not None:
         return _registered_already(git, here, wanted, existing)
-    name = wanted.name or choice.remote
+    name = wanted.name if wanted.name is not None else choice.remote
     if name is None:
         raise RegistrationError("a code repository without a remote needs a name", hints=["git coderepo register NAME"])
     edit.check_name(name)
@@ -124,7 +124,7 @@ def _registered_already(git: Git, here: Surroundings, wanted: Registering, exist
         raise RegistrationError(
             f"the remote '{existing.remote}' is already registered as '{existing.name}'",
             hints=[
-                f"git coderepo update {shell_word(existing.name)} with the same options",
+                f"give the options to: git coderepo update {shell_word(existing.name)}",
                 "git coderepo register NAME creates another registration of the remote",
             ],
         )
@@ -156,6 +156,9 @@ def update_repository(git: Git, name: str, wanted: Updating, *, standard_input: 
         raise UsageError("--remote and --no-remote are mutually exclusive")
     here = Surroundings.read(git)
     known = registration_of(here.settings, name)
+    if wanted.new_name is not None and wanted.new_name != name:
+        edit.check_name(wanted.new_name)
+        edit.refuse_taken(git, wanted.new_name)
     unset = [*wanted.unset, *(["remote"] if wanted.no_remote and "remote" not in wanted.unset else [])]
     source = wanted.source or known.source
     directory = here.directory(source)
@@ -250,7 +253,10 @@ def keep_secrets(
         if home is None or (name != "token" and not custom):
             raise RegistrationError(
                 f"cannot tell which origin the secret option '{name}' belongs to",
-                hints=[f"git coderepo secret set NAME --{name}=-", f"then give --{name}='{{{{NAME.{name}}}}}'"],
+                hints=[
+                    f"git coderepo secret set NAME --{name}=-",
+                    f"give --{name}='{{{{NAME.{name}}}}}' instead of the secret itself",
+                ],
             )
         origin, prefix = home
         try:
@@ -261,7 +267,9 @@ def keep_secrets(
         except KeyringUnavailable as error:
             user = name if custom else repository.git_credential_user() or "git"
             place = f"{origin}{prefix.rstrip('/')}"
-            instead = "register without the secret, and keep it in the file that CODEREPO_CREDENTIALS_FILE names"
-            hints = [instead, *line_in_file(settings, f"{place} {user}")]
+            hints = [
+                f"omit --{name}, and keep its value in the file that CODEREPO_CREDENTIALS_FILE names:",
+                *credentials_file_hints(settings, f"{place} {user}"),
+            ]
             raise KeyringUnavailable(error.message, hints=hints) from None
     return f"{home[0]}{home[1]}" if home is not None else None

@@ -50,7 +50,7 @@ def set_secret(git: Git, name: str, values: Mapping[str, Secret], *, files: Mapp
         except KeyringUnavailable as error:
             if f"{name}.{key}" not in listed:
                 vault.remove_name(git, _LIST, f"{name}.{key}")
-            hints = in_a_file(Settings.read(git), name, key, (files or {}).get(key))
+            hints = named_secret_hints(Settings.read(git), name, key, (files or {}).get(key))
             raise KeyringUnavailable(error.message, hints=hints) from None
 
 
@@ -105,7 +105,8 @@ def resolve(reference: str, settings: Settings | None = None) -> Secret:
     except KeyringUnavailable as error:
         where = f"'{file}' has no line for it, and " if file else ""
         raise KeyringUnavailable(
-            f"cannot read the secret '{name}.{key}': {where}{error.message}", hints=in_a_file(settings, name, key)
+            f"cannot read the secret '{name}.{key}': {where}{error.message}",
+            hints=named_secret_hints(settings, name, key),
         ) from None
     if secret is None:
         raise CredentialError(
@@ -114,12 +115,12 @@ def resolve(reference: str, settings: Settings | None = None) -> Secret:
     return secret
 
 
-def in_a_file(settings: Settings | None, name: str, key: str, path: str | None = None) -> list[str]:
+def named_secret_hints(settings: Settings | None, name: str, key: str, path: str | None = None) -> list[str]:
     """Return the commands that add a reference to a credentials file; `path` holds the secret."""
-    return line_in_file(settings, f"{{{{{name}.{key}}}}}", path)
+    return credentials_file_hints(settings, f"{{{{{name}.{key}}}}}", path)
 
 
-def line_in_file(settings: Settings | None, words: str, path: str | None = None) -> list[str]:
+def credentials_file_hints(settings: Settings | None, words: str, path: str | None = None) -> list[str]:
     """Return the commands that add a line of these words and of a secret's path to a credentials file."""
     known = credentials_file(settings) if settings is not None else None
     file = shell_word(known) if known else _FILE
@@ -132,4 +133,4 @@ def line_in_file(settings: Settings | None, words: str, path: str | None = None)
 
 def _check(name: str, key: str) -> None:
     if parse_reference(f"{{{{{name}.{key}}}}}") != (name, key):
-        raise UsageError(f"'{name}.{key}' is no name of a secret", hints=["letters, digits, '_' and '-'"])
+        raise UsageError(f"'{name}.{key}' is no name of a secret", hints=["use letters, digits, '_' and '-' only"])

@@ -64,7 +64,7 @@ class Surroundings(NamedTuple):
             if name in self.settings.subsections("remote"):
                 refuse_invalid_remotes(self.git, self.settings)
             known = ", ".join(list(self.remotes)[:3]) or "none"
-            raise RegistrationError(f"no git remote '{name}'", hints=[f"git remote -v (here: {known})"])
+            raise RegistrationError(f"no git remote '{name}' (known: {known})", hints=["git remote -v"])
         return name
 
     def remote(self, name: str | None) -> RemoteURL | None:
@@ -172,7 +172,7 @@ def _inferred_type(
         if known is not None:
             return known.type, remote
     if no_remote:
-        raise RegistrationError("--no-remote requires --type", hints=["--type=github, gitlab or git"])
+        raise RegistrationError("--no-remote requires --type", hints=["add --type=github, --type=gitlab or --type=git"])
     if remote is None:
         remote = next((name for name in here.in_order() if _fits(here, name, given)), None) if given else None
     if remote is None:

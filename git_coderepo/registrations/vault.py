@@ -25,10 +25,7 @@ REFUSED_BACKENDS = (
     ("keyrings.alt.pyfs", "PlaintextKeyring"),
     ("keyrings.alt.Windows", "RegistryKeyring"),
 )
-INSTEAD = (
-    "a file of tokens named by CODEREPO_CREDENTIALS_FILE, or CODEREPO_TOKEN with CODEREPO_TOKEN_ORIGIN",
-    "or a credential helper of git's: git credential approve",
-)
+NO_KEYRING_HINTS = ("choose another keyring: PYTHON_KEYRING_BACKEND=MODULE.CLASS (python -m keyring --list-backends)",)
 
 
 def backends() -> list[KeyringBackend]:
@@ -57,7 +54,7 @@ def _refused(backend: type) -> bool:
 
 
 def _unavailable(message: str) -> KeyringUnavailable:
-    return KeyringUnavailable(message, hints=INSTEAD)
+    return KeyringUnavailable(message, hints=NO_KEYRING_HINTS)
 
 
 def read(service: str, user: str) -> Secret | None:
@@ -98,7 +95,7 @@ def erase(service: str, user: str) -> bool:
 def _failed(verb: str, error: Exception) -> KeyringUnavailable:
     # Only the error's kind is told: what else it says is not known to be free of the secret.
     if type(error).__name__ == "KeyringLocked":
-        return KeyringUnavailable("the keyring is locked", hints=["unlock it, or use", *INSTEAD])
+        return KeyringUnavailable("the keyring is locked", hints=["unlock the keyring"])
     return _unavailable(f"the keyring cannot be {verb}: {type(error).__name__}")
 
 

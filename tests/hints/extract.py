@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 PROJECT = Path(__file__).parents[2]
 PACKAGE = PROJECT / "git_coderepo"
+_ADDS = ("append", "extend", "insert")
 
 Text = ast.Constant | ast.JoinedStr
 
@@ -64,10 +65,14 @@ def _candidates(tree: ast.Module, named: dict[str, list[Text]]) -> Iterator[Text
                 if isinstance(inside, (ast.List, ast.Tuple)):
                     for each in inside.elts:
                         yield from named.get(each.id, []) if isinstance(each, ast.Name) else ()
-        elif isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+        elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             if any("hint" in _name(target).lower() for target in targets):
                 yield from text_nodes(node.value)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _ADDS:
+            if "hint" in _name(node.func.value).lower():
+                for each in node.args:
+                    yield from text_nodes(each)
         elif isinstance(node, ast.FunctionDef) and "hint" in node.name.lower():
             for inside in ast.walk(node):
                 if isinstance(inside, ast.Return) and inside.value is not None:
@@ -87,6 +92,8 @@ def text_nodes(node: ast.AST) -> Iterator[Text]:
         return
     if isinstance(node, ast.Compare):
         return
+    if isinstance(node, ast.Call) and "hint" in _name(node.func).lower():
+        return  # what it is given becomes a part of the hints that it returns
     if isinstance(node, ast.Subscript):
         yield from text_nodes(node.value)
         return
