@@ -36,18 +36,18 @@ __all__ = [
 ]  # fmt: skip
 
 _HOMES = {
-    "ActiveRun": "record.inprocess",
-    "BaseCodeRepository": "platforms.base",
-    "CodeRepoError": "errors",
-    "InvalidRemoteURL": "errors",
-    "Manifest": "manifest.model",
-    "Option": "platforms.base",
-    "Receipt": "runner.receipt",
-    "RemoteURL": "urls",
-    "fetch": "api",
-    "run": "api",
-    "snapshot": "api",
-    "verify": "api",
+    "ActiveRun": "git_coderepo.record.inprocess",
+    "BaseCodeRepository": "git_coderepo.platforms.base",
+    "CodeRepoError": "git_coderepo.errors",
+    "InvalidRemoteURL": "git_coderepo.errors",
+    "Manifest": "git_coderepo.manifest.model",
+    "Option": "git_coderepo.platforms.base",
+    "Receipt": "git_coderepo.runner.receipt",
+    "RemoteURL": "git_coderepo.urls",
+    "fetch": "git_coderepo.api",
+    "run": "git_coderepo.api",
+    "snapshot": "git_coderepo.api",
+    "verify": "git_coderepo.api",
 }
 
 
@@ -57,7 +57,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -14,22 +14,94 @@ import git_coderepo
 
 PACKAGE = Path(git_coderepo.__file__).parent
 
-# On the hook's path. Whole packages are named by their `__init__`; each of their modules counts.
+# On the hook's path, and what could come onto it.
 LEAN = (
     "git_coderepo",
-    "git_coderepo.attributes", "git_coderepo.conversion", "git_coderepo.encodings", "git_coderepo.wildmatch",
-    "git_coderepo.question", "git_coderepo.errors", "git_coderepo.objects", "git_coderepo.credential",
-    "git_coderepo.trace", "git_coderepo.failure", "git_coderepo.git", "git_coderepo.settings",
-    "git_coderepo.ssh", "git_coderepo.urltext", "git_coderepo.urls",
-    "git_coderepo.checkout", "git_coderepo.platforms",
-    "git_coderepo.registrations.config", "git_coderepo.registrations.inference",
+    "git_coderepo.attributes",
+    "git_coderepo.conversion",
+    "git_coderepo.encodings",
+    "git_coderepo.wildmatch",
+    "git_coderepo.question",
+    "git_coderepo.errors",
+    "git_coderepo.objects",
+    "git_coderepo.credential",
+    "git_coderepo.trace",
+    "git_coderepo.failure",
+    "git_coderepo.git",
+    "git_coderepo.settings",
+    "git_coderepo.ssh",
+    "git_coderepo.urltext",
+    "git_coderepo.urls",
+    "git_coderepo.checkout.archive",
+    "git_coderepo.checkout.attributes",
+    "git_coderepo.checkout.base",
+    "git_coderepo.checkout.case",
+    "git_coderepo.checkout.edited",
+    "git_coderepo.checkout.exclude",
+    "git_coderepo.checkout.found",
+    "git_coderepo.checkout.indexfile",
+    "git_coderepo.checkout.kept",
+    "git_coderepo.checkout.layout",
+    "git_coderepo.checkout.lfs",
+    "git_coderepo.checkout.listing",
+    "git_coderepo.checkout.marks",
+    "git_coderepo.checkout.modes",
+    "git_coderepo.checkout.output_file",
+    "git_coderepo.checkout.outside",
+    "git_coderepo.checkout.overlay",
+    "git_coderepo.checkout.own_files",
+    "git_coderepo.checkout.partial",
+    "git_coderepo.checkout.reuse",
+    "git_coderepo.checkout.rules",
+    "git_coderepo.checkout.scope",
+    "git_coderepo.checkout.screening",
+    "git_coderepo.checkout.snapshot_tree",
+    "git_coderepo.checkout.status",
+    "git_coderepo.checkout.store",
+    "git_coderepo.checkout.survey",
+    "git_coderepo.checkout.sweep",
+    "git_coderepo.checkout.team",
+    "git_coderepo.checkout.tree",
+    "git_coderepo.platforms",
+    "git_coderepo.platforms.asking",
+    "git_coderepo.platforms.authorities",
+    "git_coderepo.platforms.base",
+    "git_coderepo.platforms.custom",
+    "git_coderepo.platforms.download",
+    "git_coderepo.platforms.git",
+    "git_coderepo.platforms.git_push",
+    "git_coderepo.platforms.git_transport",
+    "git_coderepo.platforms.git_words",
+    "git_coderepo.platforms.github",
+    "git_coderepo.platforms.gitlab",
+    "git_coderepo.platforms.hosted",
+    "git_coderepo.platforms.http",
+    "git_coderepo.platforms.lfs",
+    "git_coderepo.platforms.lfs_endpoint",
+    "git_coderepo.platforms.patience",
+    "git_coderepo.platforms.response",
+    "git_coderepo.platforms.unpack",
+    "git_coderepo.platforms.unreachable",
+    "git_coderepo.platforms.users_remote",
+    "git_coderepo.platforms.way",
+    "git_coderepo.registrations.config",
+    "git_coderepo.registrations.inference",
     "git_coderepo.manifest.writer",
-    "git_coderepo.record.snapshot", "git_coderepo.record.taking", "git_coderepo.record.changes",
-    "git_coderepo.record.travelling", "git_coderepo.record.packing", "git_coderepo.record.document",
+    "git_coderepo.record.snapshot",
+    "git_coderepo.record.taking",
+    "git_coderepo.record.changes",
+    "git_coderepo.record.travelling",
+    "git_coderepo.record.packing",
+    "git_coderepo.record.document",
     "git_coderepo.record.refusals",
-    "git_coderepo.record.source", "git_coderepo.record.keep", "git_coderepo.record.runs", "git_coderepo.record.hook",
-    "git_coderepo.record.command", "git_coderepo.record.served", "git_coderepo.record.submodules",
-)  # fmt: skip
+    "git_coderepo.record.source",
+    "git_coderepo.record.keep",
+    "git_coderepo.record.runs",
+    "git_coderepo.record.hook",
+    "git_coderepo.record.command",
+    "git_coderepo.record.served",
+    "git_coderepo.record.submodules",
+)
 
 # What `import os, abc` brings along in every Python since 3.10, and no more.
 CHEAP = frozenset((
@@ -37,14 +109,6 @@ CHEAP = frozenset((
     "encodings", "errno", "genericpath", "io", "marshal", "os", "os.path", "posix", "posixpath", "stat", "sys", "time",
     "zipimport",
 ))  # fmt: skip
-
-
-def modules_of(name: str) -> list[str]:
-    """The module itself; of a package every module in it."""
-    folder = PACKAGE.joinpath(*name.split(".")[1:])
-    if name == "git_coderepo" or not folder.is_dir():
-        return [name]
-    return [name, *(f"{name}.{path.stem}" for path in sorted(folder.glob("*.py")) if path.stem != "__init__")]
 
 
 def loaded_by(modules: list[str]) -> set[str]:
@@ -70,7 +134,7 @@ def loaded_by(modules: list[str]) -> set[str]:
 def test_the_hooks_path_imports_nothing_heavy(name: str) -> None:
     heavy = {
         module
-        for module in loaded_by(modules_of(name)) - CHEAP
+        for module in loaded_by([name]) - CHEAP
         if module.split(".")[0] != "git_coderepo" and not module.startswith("encodings.")
     }
     assert not heavy, f"{name} imports {', '.join(sorted(heavy))} at its top"

@@ -18,6 +18,7 @@ from site import getuserbase
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+import git_coderepo
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.record.program import root_above
 from git_coderepo.record.snapshot import Request
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 # Programs that run a command in the environment of the project they stand in.
 _PROJECT_RUNNERS = frozenset(("uv", "poetry", "pdm", "hatch", "rye", "pipenv"))
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_PACKAGE = os.path.dirname(os.path.abspath(git_coderepo.__file__))
 _LARGEST = 1 << 20
 _SHOWN = 10
 _LISTED = "sys.path"

@@ -140,9 +140,22 @@ def test_what_the_hook_loads(pushed: Hooks, state: str, remote: str | None) -> N
     assert "git_coderepo.record.hook" in loaded and pushed.current.exists()
     assert loaded & HEAVY == set()
     # Nobody is asked for a token, and a clean checkout has nothing to pack.
-    assert not {name for name in loaded if name.startswith("git_coderepo.registrations.credentials.")}
+    assert not loaded & {
+        "git_coderepo.registrations.credentials.chain",
+        "git_coderepo.registrations.credentials.environment",
+        "git_coderepo.registrations.credentials.file",
+        "git_coderepo.registrations.credentials.git",
+        "git_coderepo.registrations.credentials.host_rule",
+        "git_coderepo.registrations.credentials.keyring",
+        "git_coderepo.registrations.credentials.option",
+        "git_coderepo.registrations.credentials.users",
+    }
     if state == "clean" and remote is not None:
-        assert not loaded & {f"git_coderepo.record.{name}" for name in ("changes", "packing", "refusals")}
+        assert not loaded & {
+            "git_coderepo.record.changes",
+            "git_coderepo.record.packing",
+            "git_coderepo.record.refusals",
+        }
     assert not {name for name in loaded if name.split(".")[0] in ("importlib", "rich", "git")} & HEAVY
 
 
