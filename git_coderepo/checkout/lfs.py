@@ -72,11 +72,11 @@ def read_pointer(contents: bytes, path: bytes) -> Pointer | None:
     if any(line.startswith(b"ext-") for line in lines):
         raise LfsPointerUnusable(
             f"'{name}' is a Git LFS pointer with extensions, and only the programs behind them could make the file",
-            hints=["--no-lfs leaves the pointers as they are"],
+            hints=["fetch the pointers as they are: --no-lfs"],
         )
     raise LfsPointerUnusable(
         f"'{name}' is a Git LFS pointer that is not as git-lfs writes it",
-        hints=[f"git add --renormalize -- {shell_word(name)}", "--no-lfs leaves the pointers as they are"],
+        hints=[f"git add --renormalize -- {shell_word(name)}", "fetch the pointers as they are: --no-lfs"],
     )
 
 

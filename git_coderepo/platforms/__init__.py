@@ -41,13 +41,13 @@ def platform_class(type: str) -> type[BaseCodeRepository]:
     """The class of a type; raises RegistrationError for an unknown one, the near miss named, and for `custom`."""
     if type == CUSTOM:
         raise RegistrationError(
-            "a custom code repository needs its class", hints=["--source my_module.MyRepositoryClass"]
+            "a custom code repository needs its class", hints=["name its class: --source my_module.MyRepositoryClass"]
         )
     if type not in _PLATFORMS:
         from difflib import get_close_matches
 
         near = get_close_matches(type.lower(), platform_types(), n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"one of: {', '.join(platform_types())}"
+        hint = f"did you mean '{near[0]}'?" if near else f"choose one of: {', '.join(platform_types())}"
         raise RegistrationError(f"'{type}' is no type of code repository", hints=[hint])
     return _PLATFORMS[type]()
 

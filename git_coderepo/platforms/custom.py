@@ -35,7 +35,7 @@ def load_class(source: str, *, directory: str | None = None) -> type[BaseCodeRep
         reason = str(error).partition("\n")[0]
         raise SourceNotAllowed(
             f"cannot import '{module_name}': {type(error).__name__}: {reason}",
-            hints=["the module must be installed beside git-coderepo, or be on PYTHONPATH"]
+            hints=["install the module beside git-coderepo, or put its directory on PYTHONPATH"]
             if isinstance(error, ModuleNotFoundError)
             else [],
         ) from error
@@ -54,8 +54,8 @@ def load_class(source: str, *, directory: str | None = None) -> type[BaseCodeRep
         raise SourceNotAllowed(
             f"'{source}' is no subclass of BaseCodeRepository",
             hints=[
-                "from git_coderepo import BaseCodeRepository",
-                "for a class written for ZenML: from git_coderepo.compat import BaseCodeRepository",
+                "derive it from the base class: from git_coderepo import BaseCodeRepository",
+                "if it was written for ZenML: from git_coderepo.compat import BaseCodeRepository",
             ],
         )
     missing = sorted(found.__abstractmethods__)

@@ -34,7 +34,7 @@ class GitRemote(BaseCodeRepository):
         if given:
             return RemoteURL.parse(given)
         if self.remote is None:
-            raise RegistrationError(f"nothing says where '{self.name}' is", hints=["give --url, or a remote"])
+            raise RegistrationError(f"nothing says where '{self.name}' is", hints=["give --url or --remote"])
         return self.remote
 
     def serves(self, remote: RemoteURL) -> bool:

@@ -56,7 +56,7 @@ def push(repository: BaseCodeRepository, git: Git, refspec: str) -> None:
         try:
             _attempt(Road(reach, url.url(), url, credential), refspec)
         except CredentialError as second:
-            second.hints = (*second.hints, f"before that, with your own git: {error.message}")
+            second.hints = (*second.hints, f"your own git cannot push either: {error.message}")
             raise
 
 
@@ -120,14 +120,17 @@ def _explained(failure: GitFailed, stdout: bytes, road: Road) -> CodeRepoError:
             reason = reason.partition("(")[2].removesuffix(")") or reason
             said = [text for text in remarks if set(text) - set("=*- ")][:3]
             return PushRefused(
-                redact(f"{place} refused the reference: {reason}"), hints=[redact(f"it says: {text}") for text in said]
+                redact(f"{place} refused the reference: {reason}"),
+                hints=[redact(f"the server says: {text}") for text in said],
             )
     words = failure.stderr.decode("utf-8", "replace").lower()
     if "returned error: 403" in words:
         whose = "your git credential" if credential is None else f"the token from {credential.source}"
-        hints = [redact(f"it says: {text}") for text in remarks[:3]]
-        return ScopeMissing(f"{whose} may not push to {place}", hints=[*hints, "publishing needs the right to push"])
+        hints = [redact(f"the server says: {text}") for text in remarks[:3]]
+        return ScopeMissing(
+            f"{whose} may not push to {place}", hints=[*hints, "give it the right to push, which publishing needs"]
+        )
     error = explain(failure, url, credential, proxy=road.proxy(failure.stderr))
     if isinstance(error, CredentialMissing):
-        error.hints = (*error.hints, "publishing needs the right to push")
+        error.hints = (*error.hints, "give it the right to push, which publishing needs")
     return error

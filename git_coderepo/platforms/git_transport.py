@@ -25,7 +25,7 @@ from git_coderepo.errors import (
     TokenRefused,
     UnexpectedAnswer,
 )
-from git_coderepo.git import Git, Process
+from git_coderepo.git import Git, Process, shell_word
 from git_coderepo.platforms.git_words import explain
 from git_coderepo.urls import RemoteURL
 from git_coderepo.urltext import encoded, has_dot_segment
@@ -77,10 +77,15 @@ def check_transport(url: RemoteURL, allowed: frozenset[str]) -> None:
     if name not in allowed:
         raise ProtocolNotAllowed(
             f"git may not use '{name}' here",
-            hints=[f"CODEREPO_ALLOW_PROTOCOL={name} allows it"] if name.isalnum() else [],
+            hints=[f"if you trust it: export {_allowing(name, allowed)}"] if name.isalnum() else [],
         )
     if name == "http" and url.host not in LOOPBACK:
         raise ProtocolNotAllowed(f"'http://{url.host}' is not encrypted", hints=[f"use https://{url.host}"])
+
+
+def _allowing(name: str, allowed: frozenset[str]) -> str:
+    """The variable that allows a protocol besides those that are allowed already."""
+    return f"CODEREPO_ALLOW_PROTOCOL={':'.join(sorted({name, *allowed} - {'https', 'ssh'}))}"
 
 
 def credential_path(url: RemoteURL) -> str:
@@ -236,7 +241,8 @@ class Road:
             if target.origin() != self.url.origin():
                 hint = "check the URL of the remote"
                 if self.is_own:
-                    hint = f"if the repository has moved there: git remote set-url {self.word} {target.url()}"
+                    moved = f"{shell_word(self.word)} {shell_word(target.url())}"
+                    hint = f"if the repository has moved there: git remote set-url {moved}"
                 raise UnexpectedAnswer(
                     f"'{self.url.origin()}' redirects git to '{target.origin()}'; the redirect is not followed",
                     hints=[hint],
@@ -366,7 +372,7 @@ def _fitting(road: Road, arguments: tuple[str, ...]) -> tuple[str, ...]:
 def _ask_by(road: Road, repository: BaseCodeRepository, *arguments: str, stdin: bytes | None) -> bytes:
     import time
 
-    from git_coderepo.platforms.patience import TRIES, max_wait_hint, shown_seconds
+    from git_coderepo.platforms.patience import TRIES, max_wait_hints, shown_seconds
 
     credential, origin, path = road.credential, road.url.origin(), credential_path(road.url)
     bound = _bound_to_us(road.git)
@@ -387,7 +393,7 @@ def _ask_by(road: Road, repository: BaseCodeRepository, *arguments: str, stdin: 
         delay = _delay_before_next(error, failures)
         limited = isinstance(error, RateLimited)
         if limited and delay is not None and waited + delay > repository.max_wait:
-            error.hints = (max_wait_hint(waited + delay),)
+            error.hints = max_wait_hints(waited + delay)
             break
         if delay is None or (failures >= TRIES and not limited):
             break

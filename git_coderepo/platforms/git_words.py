@@ -127,25 +127,27 @@ def _explained(
     if said(_NO_ROOM):
         return CodeRepoError(
             "git cannot keep what it fetches: there is no space left on the device",
-            hints=["free some space, or name another place for temporary files: TMPDIR=/path/to/directory"],
+            hints=[
+                "free some space, or choose another directory for temporary files: export TMPDIR=/path/to/directory"
+            ],
         )
     if "operation too slow" in words:
         return DownloadDamaged(
-            f"the download from {place} broke off: no more data came", hints=["try again", "look at the network"]
+            f"the download from {place} broke off: no more data came", hints=["try again", "check the network"]
         )
     if said(_TIMED_OUT):
-        return HostUnreachable(f"cannot reach {place}: timed out", hints=["look at the network, or set HTTPS_PROXY"])
+        return HostUnreachable(f"cannot reach {place}: timed out", hints=["check the network, or set HTTPS_PROXY"])
     if said(_REFUSED):
-        return HostUnreachable(f"cannot reach {place}: connection refused", hints=["look at the host and the port"])
+        return HostUnreachable(f"cannot reach {place}: connection refused", hints=["check the host and the port"])
     if "disabled in libcurl" in words:
         return ProtocolNotAllowed(
             f"{place} redirects git to a protocol that is not allowed here", hints=["check the URL of the remote"]
         )
     if "transport '" in words and "not allowed" in words:
-        return ProtocolNotAllowed(f"git may not use '{url.transport}' here", hints=["look at CODEREPO_ALLOW_PROTOCOL"])
+        return ProtocolNotAllowed(f"git may not use '{url.transport}' here", hints=_allow_hints(words))
     if "permission denied (" in words:
         return CredentialMissing(
-            f"{place} took none of your ssh keys", hints=[log_in, "ssh-add -l lists the keys at hand"]
+            f"{place} took none of your ssh keys", hints=[log_in, "list the keys that ssh can use: ssh-add -l"]
         )
     if "returned error: 429" in words:
         return RateLimited(f"{place} limits requests and asks to come back later", hints=["try again later"])
@@ -166,14 +168,14 @@ def _explained(
     if said(_NO_COMMIT):
         return CommitMissing(
             f"{place} has no such commit in {_repository(url)}",
-            hints=["it was never pushed there, or its branch was deleted or rewritten: push it again"],
+            hints=["push it again: it was never pushed there, or its branch was deleted or rewritten"],
         )
     if said(_TOO_OLD) and status in ("", "404"):
         return ServerTooOld(failure.message, hints=["check the version of the git server"])
     if said(_NO_GIT_SERVER):
         return UnexpectedAnswer(
             f"{place} does not answer as a git server",
-            hints=["look whether a proxy or a login page stands in between, and at the URL of the remote"],
+            hints=["check the URL of the remote, and whether a proxy or a login page answers instead"],
         )
     if said(_REDIRECTED):
         return UnexpectedAnswer(
@@ -184,7 +186,7 @@ def _explained(
             return ServerFailed(f"{place} answered git with the status {status}", hints=["try again later"])
         return UnexpectedAnswer(
             f"{place} answered git with the status {status}",
-            hints=["look whether a proxy stands in between, and at the URL of the remote"],
+            hints=["check the URL of the remote, and whether a proxy answers instead"],
         )
     if said(_CUT_OFF) and "remote error: " not in words:  # else the server has said why
         return DownloadDamaged(f"the download from {place} broke off", hints=["try again"])
@@ -194,6 +196,14 @@ def _explained(
         unseen = "" if url.transport in ("local", "file") else ", or this credential may not see it"
         return RepositoryMissing(f"no repository {_repository(url)} on {place}{unseen}", hints=["check the spelling"])
     return failure
+
+
+def _allow_hints(words: str) -> list[str]:
+    """What lets git use the protocol that its own settings forbid: a runner's own limit is checked before git is."""
+    name = words.partition("transport '")[2].partition("'")[0]
+    if not name.isalnum():
+        return []
+    return [f"git config protocol.{name}.allow always", f"or, if GIT_ALLOW_PROTOCOL is set, add '{name}' to it"]
 
 
 def _failed_proxy(words: str, url: RemoteURL) -> tuple[str | None, str] | None:

@@ -173,7 +173,7 @@ class GitHub(HostedRepository):
         if answer.get("truncated"):
             raise UnexpectedAnswer(
                 f"'{response.origin}' lists only a part of the tree {tree}, which is too large for its API",
-                hints=["install git, which reads the tree itself"],
+                hints=["install git, which can fetch the tree itself"],
             )
         rows = listed_rows(answer.get("tree"), response, "sha")
         if recursive:
@@ -184,7 +184,7 @@ class GitHub(HostedRepository):
         if made != tree:
             raise UnexpectedAnswer(
                 f"'{response.origin}' returned a listing that does not match the tree {tree}",
-                hints=["install git, which reads the tree itself"],
+                hints=["install git, which can fetch the tree itself"],
             )
         return rows
 
@@ -218,7 +218,7 @@ class GitHub(HostedRepository):
     def scope_hints(self, response: Response) -> list[str]:
         # https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api: single sign-on
         if response.headers.get("x-github-sso"):
-            return [f"the organization wants single sign-on: authorize the token at {self.site.url}/settings/tokens"]
+            return [f"authorize the token for single sign-on at {self.site.url}/settings/tokens"]
         return super().scope_hints(response)
 
     @classmethod

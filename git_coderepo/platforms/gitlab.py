@@ -160,7 +160,7 @@ class GitLab(HostedRepository):
         if made != directories:
             raise UnexpectedAnswer(
                 f"'{self.api_origin()}' returned an incomplete or wrong listing of the commit {commit}",
-                hints=["install git, which reads the tree itself"],
+                hints=["install git, which can fetch the tree itself"],
             )
         gitlinks = {entry.path: entry.id for entry in entries if entry.mode == GITLINK}
         return CommitTree(ObjectId.from_raw(root), gitlinks)

@@ -67,7 +67,7 @@ class Site:
         except CodeRepoError:
             # The text itself is not shown: it may hold a password.
             raise RegistrationError(
-                "not the URL of a server", hints=["https://HOST, without user name and query"]
+                "not the URL of a server", hints=["write it as https://HOST, without user name and query"]
             ) from None
         root = path.strip("/")
         return cls(scheme, origin.host, origin.port, f"/{root}" if root else "")
@@ -346,7 +346,9 @@ class HostedRepository(BaseCodeRepository):
         path = os.fsencode(repo_sub_directory or "").strip(b"/")
         archive = self.open_archive(ObjectId(commit), path)
         if archive is None:
-            raise CodeRepoError(f"'{self.name}' serves no archive", hints=["git coderepo fetch --method git"])
+            raise CodeRepoError(
+                f"'{self.name}' serves no archive", hints=["use git instead: git coderepo fetch --method git RUN DIR"]
+            )
         with archive:
             unpack(archive, directory, path)
 
@@ -397,7 +399,7 @@ class HostedRepository(BaseCodeRepository):
             return error
         return CommitMissing(
             f"'{self.site.authority}' has no commit '{commit}' in '{self.path}'",
-            hints=["it was never pushed there, or its branch was deleted or rewritten: push it again"],
+            hints=["push it again: it was never pushed there, or its branch was deleted or rewritten"],
         )
 
     def refusal(self, response: Response) -> CodeRepoError:
@@ -430,18 +432,18 @@ class HostedRepository(BaseCodeRepository):
             return RepositoryMissing(
                 f"no repository '{self.path}' on '{self.site.authority}', or the token from {credential.source} "
                 "may not see it",
-                hints=["check the spelling", f"what the token needs: {self.scopes}"],
+                hints=["check the spelling", f"give the token {self.scopes}"],
             )
         if status >= 500:
             return ServerFailed(f"'{origin}' answered {status}: it has a problem of its own", hints=["try again later"])
         return UnexpectedAnswer(
             f"'{origin}' answered {status}, which its documentation does not describe",
-            hints=["look whether a proxy stands in between, and at the URL of the API"],
+            hints=["check the URL of the API, and whether a proxy answers instead"],
         )
 
     def scope_hints(self, response: Response) -> list[str]:
         """What to do about a 403."""
-        return [f"what the token needs: {self.scopes}", *self._token_hint()]
+        return [f"give the token {self.scopes}", *self._token_hint()]
 
     def _token_hint(self) -> list[str]:
         return [f"create a token at {self.token_page()}"]

@@ -47,9 +47,11 @@ def check_protocol(origin: Origin, environment: Mapping[str, str]) -> None:
         raise ProtocolNotAllowed(f"'{origin}' is not https")
     if origin.host not in LOOPBACK:
         raise ProtocolNotAllowed(f"'{origin}' is not encrypted", hints=[f"use https://{origin.host}"])
-    if "http" not in allowed_by_environment(environment):
+    allowed = allowed_by_environment(environment)
+    if "http" not in allowed:
         raise ProtocolNotAllowed(
-            f"'{origin}' is not https", hints=["CODEREPO_ALLOW_PROTOCOL=http allows it on this machine"]
+            f"'{origin}' is not https",
+            hints=[f"if you trust it: export CODEREPO_ALLOW_PROTOCOL={':'.join(sorted({'http', *allowed}))}"],
         )
 
 
@@ -161,11 +163,16 @@ class Http:
                 return response
             response.close()
             if waited + delay > max_wait:
-                raise limited(response, delay, waited)
+                raise limited(response, delay, waited, self._log_in(response.origin))
             self._notify(f"'{response.origin}' asks to wait {shown_seconds(delay)}")
             time.sleep(spread(delay))
             waited += delay
             attempt += 1
+
+    def _log_in(self, origin: Origin) -> str:
+        from git_coderepo.credential import log_in_hint
+
+        return log_in_hint(self._credentials, self._credential_origin(origin) or origin)
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""

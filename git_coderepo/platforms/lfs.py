@@ -205,7 +205,7 @@ class LfsServer:
         log_in = log_in_hint(self._platform.credentials, origin, credential)
         if status in (401, 403) and credential is None:
             own = "what ssh gave for it" if self._endpoint.headers else "no credential"
-            hints = [log_in] if self._endpoint.trusted else ["--no-lfs leaves the pointers as they are"]
+            hints = [log_in] if self._endpoint.trusted else ["fetch the pointers as they are: --no-lfs"]
             return CredentialMissing(f"the Git LFS server '{origin}' was sent {own}, and refuses{said}", hints=hints)
         if status == 401 and credential is not None:
             if response.asked is not None:
@@ -220,7 +220,7 @@ class LfsServer:
         if status in (404, 410, 501):
             return LfsObjectMissing(
                 f"'{origin}' has no Git LFS for this repository{said}",
-                hints=["--no-lfs leaves the pointers as they are", *([log_in] if credential is None else [])],
+                hints=["fetch the pointers as they are: --no-lfs", *([log_in] if credential is None else [])],
             )
         if status in (429, 509):
             return RateLimited(

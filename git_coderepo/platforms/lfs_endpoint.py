@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from git_coderepo.credential import log_in_hint
 from git_coderepo.errors import CodeRepoError, InvalidRemoteURL, LfsObjectMissing, UnexpectedAnswer
 from git_coderepo.git import Git
 from git_coderepo.urls import Origin, RemoteURL
@@ -60,7 +61,7 @@ def _of_remote(remote: RemoteURL, platform: BaseCodeRepository, environment: Map
     if remote.transport in ("https", "http"):
         return Endpoint(_below(remote.url()), trusted=True)
     if remote.transport == "ssh":
-        return _authenticated(remote, environment)
+        return _authenticated(remote, platform, environment)
     if remote.transport in ("file", "local") and remote.path is not None:
         return Endpoint(remote.url(), trusted=True, folder=_folder(os.fsencode(remote.path)))
     raise LfsObjectMissing(f"Git LFS is not spoken over '{remote.transport}'", hints=["use an https or ssh remote"])
@@ -110,7 +111,7 @@ def _folder(path: bytes) -> bytes:
 # --- ssh ------------------------------------------------------------------------------------------
 
 
-def _authenticated(remote: RemoteURL, environment: Mapping[str, str]) -> Endpoint:
+def _authenticated(remote: RemoteURL, platform: BaseCodeRepository, environment: Mapping[str, str]) -> Endpoint:
     """What `git-lfs-authenticate PATH download` answers over ssh: `{"href": …, "header": {…}}`, both optional."""
     import json
     from shlex import quote
@@ -133,7 +134,7 @@ def _authenticated(remote: RemoteURL, environment: Mapping[str, str]) -> Endpoin
         said = asked.stderr.decode("utf-8", "replace").strip().splitlines()
         raise HostUnreachable(
             f"'{remote.host}' does not answer 'git-lfs-authenticate' over ssh: {said[-1] if said else 'no reason'}",
-            hints=[f"with a token, https is used: git coderepo login --host {remote.host}"],
+            hints=_ssh_hints(platform, remote),
         )
     try:
         answer = json.loads(asked.stdout)
@@ -147,6 +148,15 @@ def _authenticated(remote: RemoteURL, environment: Mapping[str, str]) -> Endpoin
     if url is None:
         url = _below(f"{Origin('https', remote.host)}/{(remote.path or '').strip('/')}")
     return Endpoint(url, trusted=False, headers=headers)
+
+
+def _ssh_hints(platform: BaseCodeRepository, remote: RemoteURL) -> list[str]:
+    """A hosted repository is asked over https where there is a token for it; a plain git remote stays on ssh."""
+    from git_coderepo.platforms.hosted import HostedRepository
+
+    if isinstance(platform, HostedRepository):
+        return [f"use https, with a token: {log_in_hint(platform.credentials, platform.web_origin())}"]
+    return ["fetch the pointers as they are: --no-lfs"]
 
 
 # --- .lfsconfig -----------------------------------------------------------------------------------

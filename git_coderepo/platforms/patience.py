@@ -36,17 +36,17 @@ def shown_seconds(seconds: float) -> str:
     return "1 second" if whole == 1 else f"{whole} seconds"
 
 
-def max_wait_hint(seconds: float) -> str:
+def max_wait_hints(seconds: float) -> tuple[str, str]:
     """What to type so that so long is waited."""
     whole = -int(-seconds // 1)
-    return f"git config coderepo.maxWait {whole}, or CODEREPO_MAX_WAIT={whole} where there is no checkout"
+    return f"git config coderepo.maxWait {whole}", f"outside a checkout: export CODEREPO_MAX_WAIT={whole}"
 
 
-def limited(response: Response, delay: float, waited: float) -> RateLimited:
-    """Asked to wait `delay` seconds, after `waited` were waited: too long."""
-    hints = [max_wait_hint(delay + waited)] if delay + waited < 7200 else []
+def limited(response: Response, delay: float, waited: float, log_in: str) -> RateLimited:
+    """Asked to wait `delay` seconds, after `waited` were waited: too long. `log_in` says how to give a token."""
+    hints = [*max_wait_hints(delay + waited)] if delay + waited < 7200 else []
     if response.credential is None:
-        hints.append(f"a token raises the limit: git coderepo login --host {response.origin.host}")
+        hints.append(f"raise the limit with a token: {log_in}")
     after = f", after {shown_seconds(waited)} of waiting" if waited else ""
     return RateLimited(
         f"'{response.origin}' limits requests and asks to come back in {shown_seconds(delay)}{after}",

@@ -109,5 +109,5 @@ def _not_the_api(response: Response, wanted: str) -> UnexpectedAnswer:
     shown = f"'{kind}'" if kind.isprintable() and kind else "no type"
     return UnexpectedAnswer(
         f"'{response.origin}' answered {response.status} with {shown} where {wanted} was asked for",
-        hints=["look whether a proxy or a login page stands in between, and at the URL of the API"],
+        hints=["check the URL of the API, and whether a proxy or a login page answers instead"],
     )

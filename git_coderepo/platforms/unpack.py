@@ -21,7 +21,8 @@ def unpack(archive: Archive, directory: str, path: bytes = b"") -> None:
 
     if not hasattr(tarfile, "data_filter"):
         raise MethodUnavailable(
-            "this Python is too old to unpack an archive safely", hints=["git coderepo fetch --method git"]
+            "this Python is too old to unpack an archive safely",
+            hints=["use git instead: git coderepo fetch --method git RUN DIR"],
         )
     wanted = os.fsdecode(path)
     try:

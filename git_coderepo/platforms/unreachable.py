@@ -8,10 +8,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.urls import Origin
 
-CERTIFICATE_HINTS = ("GIT_SSL_CAINFO=/path/to/authority.pem names the certificate authority to trust, for git as well",)
-PROXY_HINTS = ("look at HTTPS_PROXY and git's http.proxy; NO_PROXY names hosts to be reached without",)
+CERTIFICATE_HINTS = ("trust its certificate authority, in git as well: export GIT_SSL_CAINFO=/path/to/authority.pem",)
+PROXY_HINTS = ("check HTTPS_PROXY and git's http.proxy, or list the host in NO_PROXY",)
 
-CLOCK_HINTS = ("look at this machine's clock (date -u), and at the certificate's dates",)
+CLOCK_HINTS = ("check this machine's clock (date -u) and the certificate's dates",)
 _TIMES = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
 
 
@@ -60,7 +60,8 @@ def unreachable(origin: Origin, error: Exception, proxy: str | None = None) -> H
         return proxy_failed(name, proxy_shown(proxy), _proxy_said(causes))
     if isinstance(error, requests.exceptions.InvalidSchema):  # what requests says of SOCKS without PySocks
         return HostUnreachable(
-            f"cannot reach {name}: the proxy does not speak http", hints=["name one that does: HTTPS_PROXY=http://…"]
+            f"cannot reach {name}: the proxy does not speak http",
+            hints=["use an HTTP proxy: HTTPS_PROXY=http://HOST:PORT"],
         )
     certificate = caused_by(ssl.SSLCertVerificationError)
     if isinstance(certificate, ssl.SSLCertVerificationError):
@@ -69,20 +70,23 @@ def unreachable(origin: Origin, error: Exception, proxy: str | None = None) -> H
         hints = CLOCK_HINTS if told else CERTIFICATE_HINTS
         return HostUnreachable(f"cannot trust {name}: its certificate does not verify: {reason}", hints=hints)
     if caused_by(ssl.SSLError, urllib3.SSLError):
-        return HostUnreachable(f"cannot reach {name}: no TLS connection", hints=["does it speak https at this port?"])
+        return HostUnreachable(
+            f"cannot reach {name}: no TLS connection",
+            hints=["check the port, at which the server does not speak https"],
+        )
     if caused_by(urllib3.NameResolutionError, socket.gaierror):
         return HostUnreachable(f"cannot reach {name}: unknown host name", hints=["check the spelling and the network"])
     if caused_by(ConnectionRefusedError):
-        return HostUnreachable(f"cannot reach {name}: connection refused", hints=["look at the host and the port"])
+        return HostUnreachable(f"cannot reach {name}: connection refused", hints=["check the host and the port"])
     # NewConnectionError is a ConnectTimeoutError by inheritance only.
     if caused_by(TimeoutError, urllib3.ReadTimeoutError) or (
         caused_by(urllib3.ConnectTimeoutError) and not caused_by(urllib3.NewConnectionError)
     ):
-        return HostUnreachable(f"cannot reach {name}: timed out", hints=["look at the network, or set HTTPS_PROXY"])
+        return HostUnreachable(f"cannot reach {name}: timed out", hints=["check the network, or set HTTPS_PROXY"])
     if caused_by(http.client.HTTPException, ConnectionResetError, urllib3.ProtocolError):
         return ConnectionBroken(f"'{origin}' closed the connection without an answer", hints=["try again"])
     system = caused_by(OSError)
-    return HostUnreachable(f"cannot reach {name}: {_words(system)}", hints=["look at the network"])
+    return HostUnreachable(f"cannot reach {name}: {_words(system)}", hints=["check the network"])
 
 
 def _proxy_said(causes: list[BaseException]) -> str:

@@ -208,7 +208,7 @@ def unknown_option(platform: type[BaseCodeRepository], name: str) -> UnknownOpti
     elif flags:
         hints = [f"the platform '{platform.type}' knows {', '.join(flags.values())}"]
     else:
-        hints = [f"the platform '{platform.type}' has no options"]
+        hints = ["use letters, digits, '_' and '-' in the name of an option"]
     return UnknownOption(f"unknown option '--{name.replace('_', '-')}'", hints=hints)
 
 

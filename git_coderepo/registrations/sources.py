@@ -50,7 +50,7 @@ def check_source(source: str | None, settings: Settings) -> None:
     if not is_installed(module):
         raise SourceNotAllowed(
             f"'{module}' is no installed package",
-            hints=["install it with pip: a runner imports nothing from elsewhere"],
+            hints=["install it with pip, since a runner imports nothing from elsewhere"],
         )
 
 

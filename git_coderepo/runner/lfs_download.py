@@ -104,7 +104,7 @@ class Download:
             return False
         raise LfsObjectMissing(
             f"'{response.origin}' answered {status} where {quoted(self._path)} should be",
-            hints=["--no-lfs leaves the pointers as they are"],
+            hints=["fetch the pointers as they are: --no-lfs"],
         )
 
     def _read(self, response: Response, file: int) -> None:

@@ -151,7 +151,7 @@ class Filler:
         paths = sorted((paths[0], reasons[key[0]]) for key, paths in self.waiting.items() if key[0] in reasons)
         named = ", ".join(f"{quoted(path)} ({why})" for path, why in paths[:_NAMED])
         more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
-        hints = ["git lfs push --all REMOTE, where the files are", "--no-lfs leaves the pointers as they are"]
+        hints = ["git lfs push --all REMOTE, where the files are", "fetch the pointers as they are: --no-lfs"]
         if sources.sha256 and sources.data is None:
             hints.insert(0, f"'{sources.sha256}.tar.gz' travels with the run: copy it into the manifest's folder")
         return LfsObjectMissing(f"'{place}' does not give what Git LFS keeps: {named}{more}", hints=hints)

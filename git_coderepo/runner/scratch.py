@@ -123,7 +123,7 @@ class Scratch:
                 return
         raise missing or CommitMissing(
             f"no branch or tag of '{platform.name}' has the commit '{commit}'",
-            hints=["it was never pushed there, or its branch was deleted or rewritten: push it again"],
+            hints=["push it again: it was never pushed there, or its branch was deleted or rewritten"],
         )
 
     def fetch_reference(self, platform: BaseCodeRepository, reference: str) -> ObjectId:

@@ -65,7 +65,7 @@ def test_what_lfs_keeps_comes_with_the_header_that_ssh_gave(place: World) -> Non
 def test_a_server_that_does_not_know_the_command_is_named(place: World) -> None:
     manifest = place.manifest()
     says = "'127.0.0.1' does not answer 'git-lfs-authenticate' over ssh"
-    refused(place.runner, "fetch", manifest, "code", status=128, says=says, hint="git coderepo login")
+    refused(place.runner, "fetch", manifest, "code", status=128, says=says, hint="--no-lfs")
     answer(place, "Welcome to git.corp!")
     says = "'127.0.0.1' answered 'git-lfs-authenticate' with something else"
     refused(place.runner, "fetch", manifest, "code", status=128, says=says, hint=None)

@@ -277,7 +277,7 @@ def test_a_platform_that_declines_is_named_and_the_overlay_travels(place: World)
     assert done.text == "it ran\n"
     warned = lines(done, "warning")
     assert len(warned) == 1 and "pre-receive hook declined" in warned[0]
-    assert lines(done, "hint") == ["it says: only refs/heads here"]
+    assert lines(done, "hint") == ["the server says: only refs/heads here"]
     document = load(Path(last(place)["manifest"]))
     assert document["code"]["overlay"] is not None and document["code"]["snapshot"]["ref"] is None
     assert document["code"]["snapshot"]["tree"] == tree and not last(place)["published"]

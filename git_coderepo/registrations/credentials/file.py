@@ -62,7 +62,9 @@ def parse_file(name: str) -> list[FileEntry | NamedEntry]:
         except CodeRepoError as error:
             raise CredentialError(
                 f"line {number} of '{name}' is not a credential: {error.message}",
-                hints=["write https://USER:TOKEN@HOST[/PREFIX], or https://HOST[/PREFIX] USER @/path/to/token"],
+                hints=[
+                    "write each line as https://HOST[/PREFIX] USER @/path/to/token, or as git-credential-store does"
+                ],
             ) from None
         if entry is not None:
             entries.append(entry)
