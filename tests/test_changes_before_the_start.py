@@ -11,6 +11,7 @@ import pytest
 
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.record.result import Result
+from tests.hints import cures
 from tests.support.program import Program
 from tests.support.program import Result as Ended
 from tests.support.repo import Repo
@@ -91,6 +92,7 @@ def refused(checkout: Repo, done: Ended, status: int, name: str) -> None:
     assert not list((checkout.git_dir() / "coderepo").glob("index.*"))
 
 
+@cures("or leave a log out: git coderepo ignore PATH")
 def test_a_checkout_that_keeps_changing_is_refused(checkout: Repo, program: Program) -> None:
     edit_while_publishing(checkout, "date +%N >train.py", times=99)
     refused(checkout, program.run("run", "echo", "ran", cwd=checkout.path, check=False), 125, "'train.py'")

@@ -17,6 +17,7 @@ import pytest
 
 from git_coderepo.checkout.output_file import OutputFile
 from git_coderepo.errors import OutputUnusable
+from tests.hints import cures
 from tests.support.program import Program
 from tests.support.repo import Repo
 
@@ -225,6 +226,7 @@ def test_a_descriptor_of_our_own_is_not_the_users(tmp_path: Path) -> None:
         OutputFile(b"/dev/fd/%d" % file.fileno())
 
 
+@cures("give that file to the runner: git coderepo fetch --overlay FILE RUN DIR")
 @pytest.mark.parametrize("name", ["run", "hook", "snapshot"])
 def test_an_overlay_is_never_lost_silently(
     call: Callable[..., Any], checkout: Repo, program: Program, tmp_path: Path, name: str

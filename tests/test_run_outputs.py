@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.hints import cures
 from tests.support.program import Program
 from tests.support.repo import Repo
 
@@ -91,6 +92,7 @@ def test_an_output_that_cannot_be_read_loses_nothing_else(checkout: Repo, progra
     assert credited(checkout) == ["ignored/a", "ignored/c"]
 
 
+@cures("git coderepo ignore {shown_command([cure])}")
 def test_an_output_of_the_last_run_is_not_edited_code(checkout: Repo, program: Program) -> None:
     """It is untracked, so it travels: that is said, with the line that cures it."""
     script = "mkdir -p out; date +%s%N >out/model; echo x >>train.py"

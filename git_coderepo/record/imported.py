@@ -91,8 +91,12 @@ def sentences(found: Sequence[Imported], toplevel: bytes) -> list[str]:
 
 def this_interpreter() -> Interpreter:
     """Return where this very process finds modules."""
-    entries = tuple((os.path.abspath(entry), _LISTED) for entry in sys.path if entry)
-    written = dict(_python_path(os.environ, os.getcwd()))
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        here = "/"  # relative entries lead nowhere
+    entries = tuple((os.path.normpath(os.path.join(here, entry)), _LISTED) for entry in sys.path if entry)
+    written = dict(_python_path(os.environ, here))
     entries = tuple((entry, written.get(entry, via)) for entry, via in entries)
     sites = tuple(entry for entry, _ in entries if _is_site(entry))
     return Interpreter(entries, sites, (sys.prefix, sys.base_prefix, getuserbase()))

@@ -19,6 +19,8 @@ def nested_repository_hints(git: Git, toplevel: bytes, path: bytes) -> list[str]
     name = os.fsdecode(path)
     hints = [f"leave it out: {ignore_command(path + b'/')}"]
     inner = git.submodule(toplevel + b"/" + path)
+    if path.startswith(b"-"):
+        return hints  # `git submodule add` takes it for an option, even after `--`
     if not inner.succeeds("rev-parse", "--verify", "--quiet", "HEAD"):
         return hints  # git makes no submodule of what has no commit
     asked = inner.start("config", "--get", "remote.origin.url").finish()

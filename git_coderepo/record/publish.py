@@ -152,7 +152,8 @@ def source_of(manifest: Manifest, git: Git, settings: Settings, layout: Layout, 
     repository = manifest.repository
     if repository is None:
         raise RegistrationError(
-            f"the run {manifest.run.id} was recorded without a code repository", hints=["git coderepo register"]
+            f"the run {manifest.run.id} was recorded without a code repository",
+            hints=["git coderepo register", "then record the run again"],
         )
     source = choose_source_of(git, settings, layout, name or repository.name)
     assert source is not None

@@ -227,12 +227,17 @@ def refuse_source(source: CodeSource) -> None:
         return
     if source.registration.type != "git":
         return
-    transport = remote.transport or ""
+    transport, meant = remote.transport or "", remote.hint()
     if remote.path is None or transport.startswith("helper:"):
         raise NotReproducible(
             f"the remote '{source.remote_name}' needs the remote helper '{transport.removeprefix('helper:')}', "
             "and a runner uses https and ssh alone",
-            hints=[remote.hint() or "git coderepo register --remote REMOTE, with one that has an https or ssh URL"],
+            hints=[meant]
+            if meant is not None
+            else [
+                "git coderepo register --remote REMOTE, with one that has an https or ssh URL",
+                "and have runs use it: git config coderepo.default REMOTE",
+            ],
             waived_as="remote",
         )
     if transport == "http" and remote.host not in ("127.0.0.1", "localhost", "::1"):

@@ -10,6 +10,7 @@ import pytest
 from git_coderepo.errors import GitFailed, NotACheckout
 from git_coderepo.failure import failure
 from tests.e2e.support import lines
+from tests.hints import cures
 from tests.support.program import Program, Result
 from tests.support.repo import Repo
 
@@ -48,16 +49,31 @@ def nested(checkout: Repo, name: str, *, url: str | None, commit: bool = True) -
     return inner
 
 
+@cures(
+    "leave it out: {ignore_command(path + b'/')}",
+    "or push it to a remote of its own, and then: git submodule add -- URL {shell_word(name)}",
+)
 @pytest.mark.parametrize("name", ["vendored", "it's a dir", "-x"])
-def test_a_nested_repository_is_left_out(checkout: Repo, program: Program, name: str) -> None:
+def test_a_nested_repository_is_left_out(checkout: Repo, program: Program, tmp_path: Path, name: str) -> None:
     nested(checkout, name, url=None)
     hints = lines(refusal(program, checkout), "hint")
     assert not any(hint.startswith("git submodule add") for hint in hints), hints
-    assert any("push it to a remote of its own" in hint for hint in hints)
+    pushes = [hint for hint in hints if "push it to a remote of its own" in hint]
+    assert len(pushes) == (name != "-x"), "git makes no submodule of a path with a dash at its start"
     typed(checkout, hints[0].removeprefix("leave it out: "))
+    assert program.run("snapshot", cwd=checkout.path).status == 0
+    if not pushes:
+        return
+    (checkout.git_dir() / "info" / "exclude").unlink()
+    bare = Repo.init(tmp_path / "its platform.git", checkout.env, bare=True)
+    inner = Repo(checkout.path / name, checkout.env)
+    inner.git("remote", "add", "origin", f"file://{bare.path}")
+    inner.git("push", "--quiet", "origin", "HEAD:refs/heads/main")
+    typed(checkout, pushes[0].rpartition(": ")[2].replace("URL", f"'file://{bare.path}'"))
     assert program.run("snapshot", cwd=checkout.path).status == 0
 
 
+@cures("git submodule add -- {shell_word(url)} {shell_word(name)}")
 def test_a_nested_repository_with_a_remote_becomes_a_submodule(
     checkout: Repo, program: Program, tmp_path: Path
 ) -> None:

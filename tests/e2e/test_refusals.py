@@ -29,6 +29,7 @@ from tests.forge import (
     WrongByte,
     closed_port,
 )
+from tests.hints import cures
 from tests.support.repo import Repo
 
 WRONG = {"CODEREPO_TOKEN": "ghp_wrong0wrong0wrong0"}
@@ -328,6 +329,7 @@ def test_a_custom_class_that_the_runner_does_not_allow(local: World) -> None:
     refused(local.runner, *asked, status=128, says="os.path.Evil", hint="CODEREPO_ALLOW_SOURCE")
 
 
+@cures("copy it into the manifest's folder, or name it: --overlay FILE")
 def test_an_overlay_that_did_not_come_along(local: World) -> None:
     local.checkout.git("config", "coderepo.inlineLimit", "0")
     local.checkout.write("train.py", "lr = 0.4\n")
@@ -349,7 +351,10 @@ def test_an_overlay_that_did_not_come_along(local: World) -> None:
     said = local.runner.run("fetch", "--overlay", elsewhere, manifest, "found")
     assert str(elsewhere) in said.errors
     assert local.runner.tree("found") == local.checkout.tree()
-    elsewhere.unlink()
+    elsewhere.rename(overlay)
+    local.runner.run("fetch", manifest, "copied")
+    assert local.runner.tree("copied") == local.checkout.tree()
+    overlay.unlink()
 
 
 # --- the target ---------------------------------------------------------------------------------------------
