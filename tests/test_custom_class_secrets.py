@@ -33,7 +33,10 @@ NATIVE = """
 from git_coderepo import BaseCodeRepository, Option
 
 class Mine(BaseCodeRepository):
-    options = (Option("url", "where"), Option("api_key", "key", secret=True), Option("token", "token", secret=True))
+    options = (
+        Option("url", "where"), Option("base", "base", default="site.corp"), Option("name", "its name"),
+        Option("api_key", "key", secret=True), Option("token", "token", secret=True),
+    )
     def __init__(self, name, options):
         super().__init__(name, options)
         self.got = {key: options.get(key) for key in ("token", "api_key")}
@@ -50,6 +53,8 @@ from git_coderepo.compat import BaseCodeRepository, BaseCodeRepositoryConfig, Se
 
 class Config(BaseCodeRepositoryConfig):
     url: Optional[str] = None
+    base: Optional[str] = "site.corp"
+    name: Optional[str] = None
     api_key: str = SecretField()
     token: Optional[str] = SecretField(default=None)
 
@@ -195,6 +200,14 @@ def on_runner(git: Git, module: str, remote: Remote | None, **options: str) -> M
 CORP = Remote(host="git.corp", path="/acme/widgets.git")
 
 
+@pytest.mark.parametrize("options", [{"base": "git.corp"}, {"base": "main"}, {"base": "1.2"}, {"name": "site.io"}])
+def test_options_that_name_no_other_host_keep_no_secret_back(
+    place: Git, module: str, tmp_path: Path, options: dict[str, str]
+) -> None:
+    git = with_file(place, tmp_path, f"https://git.corp api_key @{tmp_path / 'key'}", "https://ada:hunter2@git.corp")
+    assert on_runner(git, module, CORP, **options) == BOTH
+
+
 def test_the_runners_own_credentials_fill_each_option(place: Git, module: str, tmp_path: Path) -> None:
     git = with_file(
         place,
@@ -216,6 +229,13 @@ def test_the_runners_own_credentials_fill_each_option(place: Git, module: str, t
         (CORP, {"url": "https://git.corp:8443/acme"}),
         (CORP, {"url": "http://git.corp/acme"}),
         (Remote(host="evil.example"), {"url": "evil.example"}),
+        (CORP, {"base": "evil.example"}),
+        (CORP, {"base": "evil.example/git.corp"}),
+        (CORP, {"base": "git.corp@evil.example"}),
+        (CORP, {"base": "evil.example."}),
+        (CORP, {"base": "evil\u3002example"}),
+        (CORP, {"base": "203.7368"}),
+        (CORP, {"base": "0xcb007109"}),
     ],
 )
 def test_a_manifest_that_points_elsewhere_gets_no_secret(

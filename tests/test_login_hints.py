@@ -14,6 +14,7 @@ from git_coderepo.registrations.credentials.users import users_chain
 from git_coderepo.settings import Settings
 from git_coderepo.urls import Origin
 from tests.forge import Forge
+from tests.forge.misbehaviour import LimitReset
 from tests.support.environment import clean_environment
 from tests.support.keyring_backend import file_keyring
 from tests.support.program import Program
@@ -113,3 +114,34 @@ def test_a_jobs_token_is_for_the_server_at_its_port_and_by_its_protocol(url: str
             other = Origin(scheme, own.host, port)
             if other != own:
                 assert credentials.find(other, "/acme/widgets") is None
+
+
+def test_a_limit_names_what_can_keep_a_token_here(forge: Forge, tmp_path: Path, repo: Repo) -> None:
+    repo.write("train.py", "lr = 0.1\n")
+    commit = repo.commit()
+    public = forge.add_repository("acme/widgets", platform="github", source=repo.path, private=False)
+    forge.misbehave("archive", LimitReset(seconds=3000), times=None)
+    forge.misbehave("commit", LimitReset(seconds=3000), times=None)
+    runner = Program({**clean_environment(tmp_path / "runner"), **forge.env, "CODEREPO_MAX_WAIT": "0"})
+    runner.run("--version")
+    subprocess.run(["git", "config", "--global", f"coderepo.{forge.url}/.type", "github"], env=runner.env, check=True)
+
+    limited = runner.run("fetch", f"{public.url}@{commit}", "code", "--method", "archive", check=False)
+
+    origin = limited.errors.partition("fatal: '")[2].partition("'")[0]
+    assert f"raise the limit with a token: export CODEREPO_TOKEN_ORIGIN={origin} " in limited.errors
+
+
+def test_a_refused_push_names_what_can_keep_a_token_here(forge: Forge, tmp_path: Path, repo: Repo) -> None:
+    repo.write("train.py", "lr = 0.1\n")
+    repo.commit()
+    private = forge.add_repository("acme/widgets", platform="git", source=repo.path)
+    repo.git("remote", "add", "origin", private.url)
+    repo.write("train.py", "lr = 0.2\n")
+    user = Program({**clean_environment(tmp_path / "user"), **forge.env, "GIT_TERMINAL_PROMPT": "0"})
+    user.run("run", "--allow-unreproducible", "--", "true", cwd=repo.path)
+
+    refused = user.run("publish", "--delete", "--force", "@{-1}", cwd=repo.path, check=False)
+
+    assert f"export CODEREPO_TOKEN_ORIGIN={forge.url} " in refused.errors
+    assert "coderepo login" not in refused.errors

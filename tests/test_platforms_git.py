@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from git_coderepo.credential import Credential, Secret
+from git_coderepo.credential import Credential, NoCredentials, Secret
 from git_coderepo.errors import (
     CodeRepoError,
     CommitMissing,
@@ -438,7 +438,7 @@ UNREAD = "\nfatal: Could not read from remote repository."
 def test_what_git_says_is_understood(words: str, url: str, with_token: bool, error: type[CodeRepoError]) -> None:
     credential = Credential(Secret(TOKEN), source="the test") if with_token else None
     failure = GitFailed("'git fetch' failed", status=128, stderr=words.encode())
-    explained = explain(failure, RemoteURL.parse(url), credential)
+    explained = explain(failure, RemoteURL.parse(url), credential, NoCredentials())
     assert type(explained) is error
     assert explained.hints or explained is failure
     assert TOKEN not in f"{explained} {explained.hints}"

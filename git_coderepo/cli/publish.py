@@ -12,16 +12,14 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import CodeRepository
 from git_coderepo.cli.show import RUN_HELP
-from git_coderepo.errors import CodeRepoError, NegativeAnswer, UnknownRun, UsageError
+from git_coderepo.errors import CodeRepoError, NegativeAnswer, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.git import Git
-    from git_coderepo.manifest.model import Manifest
     from git_coderepo.record.named import NamedRun
-    from git_coderepo.record.source import CodeSource
     from git_coderepo.settings import Settings
 
 
@@ -70,13 +68,16 @@ def published(word: str, git: Git, code_repository: str | None) -> str:
     """Publish a run; gives a line that says so."""
     from git_coderepo.checkout.store import Store
     from git_coderepo.record.keep import find_overlay
-    from git_coderepo.record.named import named_run
     from git_coderepo.record.publication import reference_of
     from git_coderepo.record.publish import publish_recorded, source_of
     from git_coderepo.runner.local import restore_tree
+    from git_coderepo.runner.named import find_run
 
-    found = named_run(word, git)
+    found, platform, _ = find_run(word, git, code_repository)
     manifest = found.manifest
+    if platform is not None:
+        id = manifest.run.id
+        return f"the run {id} is published already: {reference_of(id)} on '{_name_of(git, code_repository)}'"
     settings, layout = _here(git)
     source = source_of(manifest, git, settings, layout, code_repository)
     store = Store(layout)
@@ -98,14 +99,16 @@ def published(word: str, git: Git, code_repository: str | None) -> str:
 def stored(word: str, git: Git) -> Iterator[str]:
     """Put a run's code into the shared store; gives a line for each tree, its submodules' too."""
     from git_coderepo.checkout.screening import allowed_secrets
-    from git_coderepo.record.named import named_run
+    from git_coderepo.checkout.store import Store
     from git_coderepo.record.refusals import shown_size
     from git_coderepo.record.shared_store import SharedStore
     from git_coderepo.runner.local import Here
+    from git_coderepo.runner.named import find_run
+    from git_coderepo.runner.published import PublishedRun, bring_tree
     from git_coderepo.runner.stored import store_run
 
-    found = named_run(word, git)
-    settings, _ = _here(git)
+    found, platform, commit = find_run(word, git)
+    settings, layout = _here(git)
     shared = SharedStore.of(settings)
     if shared is None:
         raise UsageError(
@@ -114,6 +117,10 @@ def stored(word: str, git: Git) -> Iterator[str]:
         )
     here = Here.of(git)
     assert here is not None  # `_here` would have raised
+    if platform is not None and commit is not None:
+        store = Store(layout)
+        store.prepare()
+        bring_tree(platform, PublishedRun(found.manifest, commit), store.git(git))
     allowed = allowed_secrets(settings) if settings.flag("secretScan", True) else None
     for each in store_run(found.manifest, shared, here, folder=found.folder, allowed=allowed):
         place = f" '{os.fsdecode(each.path)}'" if each.path else ""
@@ -125,44 +132,36 @@ def stored(word: str, git: Git) -> Iterator[str]:
 def unpublished(word: str, git: Git, code_repository: str | None, *, force: bool) -> str:
     """Take a run's reference away, of one that is recorded here or on the platform; gives a line that says so."""
     from git_coderepo.checkout.store import Store
-    from git_coderepo.record.named import is_id_prefix, named_run
     from git_coderepo.record.publication import needs_reference
     from git_coderepo.record.publish import source_of, unpublish
     from git_coderepo.record.source import source_here
+    from git_coderepo.runner.named import find_run
 
     settings, layout = _here(git)
-    found: NamedRun | None = None
-    try:
-        found = named_run(word, git)
-        manifest = found.manifest
+    found, platform, _ = find_run(word, git, code_repository)
+    manifest = found.manifest
+    # A published run that is not recorded here was found on the code repository that it is removed from.
+    if platform is None:
         source = source_of(manifest, git, settings, layout, code_repository)
-    except UnknownRun:
-        if not is_id_prefix(word):
-            raise
+    else:
         source = source_here(git, code_repository)
-        manifest = _on_platform(source, git, word)
     if needs_reference(manifest) and not force:
         raise CodeRepoError(
             f"the run {manifest.run.id} was recorded without an overlay: its reference is what keeps its code",
             hints=[f"git coderepo publish --delete --force {manifest.run.id}"],
         )
     was_there = unpublish(source, Store(layout).git(git), manifest.run.id)
-    if found is not None:
-        _note(found, layout, published=False)
+    _note(found, layout, published=False)
     if not was_there:
         raise NegativeAnswer(f"the run {manifest.run.id} is not published on '{source.registration.name}'")
     return f"removed {manifest.run.id} from '{source.registration.name}'"
 
 
-def _on_platform(source: CodeSource, git: Git, word: str) -> Manifest:
-    from git_coderepo.runner.published import find_published
+def _name_of(git: Git, code_repository: str | None) -> str:
+    """Return the name of the code repository whose published runs are looked for."""
+    from git_coderepo.record.source import source_here
 
-    found = find_published(source.platform(), git, word)
-    if found is None:
-        raise UnknownRun(
-            f"no run '{word}', neither here nor on '{source.registration.name}'", hints=["git coderepo log --remote"]
-        )
-    return found.manifest
+    return source_here(git, code_repository).registration.name
 
 
 def _here(git: Git) -> tuple[Settings, Layout]:

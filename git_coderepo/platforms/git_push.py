@@ -24,6 +24,7 @@ from git_coderepo.urls import RemoteURL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from git_coderepo.credential import CredentialSource
     from git_coderepo.platforms.base import BaseCodeRepository
 
 _PUSH = (
@@ -46,7 +47,7 @@ def push(repository: BaseCodeRepository, git: Git, refspec: str) -> None:
         raise MethodUnavailable(f"git cannot push to '{repository.name}'")
     url = RemoteURL.parse(text)
     try:
-        _attempt(_users_road(repository, git, url), refspec)
+        _attempt(_users_road(repository, git, url), refspec, repository.credentials)
     except CredentialError as error:
         credential = credential_for(url, repository.credentials)
         if credential is None:
@@ -54,7 +55,7 @@ def push(repository: BaseCodeRepository, git: Git, refspec: str) -> None:
         user, allowed = repository.git_credential_user(), repository.protocols
         reach = _in_this_repository(prepared(git, url, credential, user, allowed), git)
         try:
-            _attempt(Road(reach, url.url(), url, credential), refspec)
+            _attempt(Road(reach, url.url(), url, credential), refspec, repository.credentials)
         except CredentialError as second:
             second.hints = (*second.hints, f"your own git cannot push either: {error.message}")
             raise
@@ -85,14 +86,14 @@ def _is_tracked(git: Git, name: str) -> bool:
     return any(star and NAMESPACE.encode().startswith(before) for before, star, _ in sources)
 
 
-def _attempt(road: Road, refspec: str) -> None:
+def _attempt(road: Road, refspec: str, credentials: CredentialSource) -> None:
     road.git = road.git.with_settings(*_SETTINGS)
     process = road.run(*_PUSH, "--", "{url}", refspec)
     if process.status == 0:
         return
     failure = process.failure()
     if isinstance(failure, GitFailed):
-        raise _explained(failure, process.stdout, road)
+        raise _explained(failure, process.stdout, road, credentials)
     raise failure
 
 
@@ -105,7 +106,7 @@ def _of_this_repository(name: str) -> bool:
     return name in LOCAL_ENVIRONMENT or name.startswith(("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"))
 
 
-def _explained(failure: GitFailed, stdout: bytes, road: Road) -> CodeRepoError:
+def _explained(failure: GitFailed, stdout: bytes, road: Road, credentials: CredentialSource) -> CodeRepoError:
     """What a push that failed means: the platform's refusal in its own words, else what any transport's failure means.
 
     `!<TAB>FROM:TO<TAB>[remote rejected] (REASON)`: git-push(1), --porcelain.
@@ -130,7 +131,7 @@ def _explained(failure: GitFailed, stdout: bytes, road: Road) -> CodeRepoError:
         return ScopeMissing(
             f"{whose} may not push to {place}", hints=[*hints, "give it the right to push, which publishing needs"]
         )
-    error = explain(failure, url, credential, proxy=road.proxy(failure.stderr))
+    error = explain(failure, url, credential, credentials, proxy=road.proxy(failure.stderr))
     if isinstance(error, CredentialMissing):
         error.hints = (*error.hints, "give it the right to push, which publishing needs")
     return error

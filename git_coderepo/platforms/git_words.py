@@ -77,7 +77,7 @@ def explain(
     failure: GitFailed,
     url: RemoteURL,
     credential: Credential | None,
-    credentials: CredentialSource | None = None,
+    credentials: CredentialSource,
     *,
     proxy: str | None = None,
 ) -> CodeRepoError:
@@ -96,7 +96,7 @@ def _explained(
     failure: GitFailed,
     url: RemoteURL,
     credential: Credential | None,
-    credentials: CredentialSource | None,
+    credentials: CredentialSource,
     proxy: str | None,
 ) -> CodeRepoError:
     words = failure.stderr.decode("utf-8", "replace").lower()

@@ -13,7 +13,7 @@ from git_coderepo.urls import RemoteURL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
 
     from git_coderepo.credential import CredentialSource
     from git_coderepo.platforms.base import BaseCodeRepository
@@ -42,13 +42,15 @@ def build(
     secrets: Mapping[str, Secret] | None = None,
     settings: Settings | None = None,
     directory: str | None = None,
+    recorded: Container[str] = (),
 ) -> BaseCodeRepository:
     """The platform of a registration, with its remote, its credentials, and what `settings` say of waiting.
 
     `secrets` are the values of secret options as they were just given, by Python name; those that the registration
     names by reference are read when they are needed, and not at all with NoCredentials. A custom class gets all its
     secrets at once, those that are neither given nor named from the credentials; see `custom_secrets`. `directory` is
-    where a custom class may lie that is not installed: the checkout, never on a runner. Raises RegistrationError,
+    where a custom class may lie that is not installed: the checkout, never on a runner. `recorded` are the options
+    whose value only a manifest gives. Raises RegistrationError,
     SourceNotAllowed, and for a custom class with secret options CredentialError.
     """
     platform = class_of(registration.type, registration.source, directory)
@@ -69,7 +71,7 @@ def build(
         from git_coderepo.registrations.custom_secrets import filled
 
         known = {name: _reader(value, settings)() for name, value in hidden.items()}
-        secrets = filled(platform, with_defaults(platform, public), known, remote, credentials)
+        secrets = filled(platform, with_defaults(platform, public), known, remote, credentials, recorded)
         repository = _made(platform, registration, public, secrets)
     repository.remote = remote
     repository.credentials = credentials

@@ -4,10 +4,13 @@ A class has nobody but its constructor to take a secret. Each secret option that
 filled from the credential chain, by the origin that the class's public options name, else by that of the remote: the
 first secret (`token`, or the only one) with the credential of that origin, and any with one that is kept for the option
 by name. Where the options name several origins, all of them must have that credential: on a runner they come from a
-manifest, which does not choose who receives one.
+manifest, which does not choose who receives one. There, a value that may be a host counts as one, whatever its option
+is called.
 """
 
 from __future__ import annotations
+
+import re
 
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.platforms import class_for_host
@@ -15,12 +18,19 @@ from git_coderepo.urls import Origin, RemoteURL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from git_coderepo.credential import Credential, CredentialSource, Secret
     from git_coderepo.platforms.base import BaseCodeRepository
 
 # What the name of an option is made of whose value is a host, with or without a path.
+_DOTS = re.compile("[.\u3002\uff0e\uff61]")  # what IDNA takes for a dot: RFC 3490, section 3.1
+_HEX_ADDRESS = re.compile("0[xX][0-9a-fA-F]{1,8}")
+# Options that name a repository on its host, where a dot is common: `site.github.io`.
+_COORDINATES = frozenset(
+    ("branch", "group", "name", "namespace", "organization", "owner", "path", "project", "repo", "repository",
+     "subdirectory", "workspace")
+)  # fmt: skip
 _PLACES = ("url", "uri", "host", "server", "endpoint", "domain", "instance", "address", "gateway", "proxy", "registry")
 
 
@@ -30,14 +40,18 @@ def secret_options(platform: type[BaseCodeRepository]) -> list[str]:
     return sorted(names, key=lambda name: name != "token")
 
 
-def homes(public: Mapping[str, str], remote: RemoteURL | None) -> list[tuple[Origin, str]]:
+def homes(
+    public: Mapping[str, str], remote: RemoteURL | None, recorded: Container[str] = ()
+) -> list[tuple[Origin, str]]:
     """Return the (origin, path) pairs of the places that public options name, else of the remote; [] for none.
 
-    None either where such an option is no origin: the class may read it otherwise, and send a secret there.
+    None either where such an option is no origin: the class may read it otherwise, and send a secret there. `recorded`
+    are the names of options whose value only a manifest gives.
     """
     named = []
     for name, value in public.items():
-        if value and (_is_address(value) or any(word in name.lower() for word in _PLACES)):
+        is_place = _is_address(value) or any(word in name.lower() for word in _PLACES)
+        if value and (is_place or (name in recorded and name not in _COORDINATES and _may_be_host(value))):
             place = _place(value)
             if place is None:
                 return []
@@ -66,6 +80,17 @@ def _is_address(value: str) -> bool:
     return len(labels) == 4 and all(label.isdigit() for label in labels)
 
 
+def _may_be_host(value: str) -> bool:
+    """Return whether a program could take a value for a host without a scheme, with or without a port and a path."""
+    host = value.strip().partition("/")[0].rpartition("@")[2].partition(":")[0]
+    labels = [label for label in _DOTS.split(host) if label]
+    if len(labels) < 2:
+        return bool(_HEX_ADDRESS.fullmatch(host))
+    if all(label.isascii() and label.isdigit() for label in labels):
+        return any(int(label) > 255 for label in labels)  # 203.7368 is an IPv4 address, and 1.2 a version
+    return True
+
+
 def _place(value: str) -> tuple[Origin, str] | None:
     text = value if "://" in value else f"https://{value}"
     try:
@@ -84,14 +109,15 @@ def filled(
     known: Mapping[str, Secret],
     remote: RemoteURL | None,
     credentials: CredentialSource,
+    recorded: Container[str] = (),
 ) -> dict[str, Secret]:
     """Return the secrets for the constructor: those `known` already, and what the credentials have for the others.
 
-    `public` are the options that are not secret, as they were given. Raises CredentialError.
+    `public` are the options that are not secret, as they were given; `recorded` as for `homes`. Raises CredentialError.
     """
     found = dict(known)
     names = secret_options(platform)
-    places = homes(public, remote)
+    places = homes(public, remote, recorded)
     for name in names:
         if name not in found and places:
             credential = _credential(credentials, places, name, names)

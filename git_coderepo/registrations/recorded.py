@@ -86,10 +86,13 @@ def from_manifest(
         parts = repository.remote
         remote = RemoteURL.from_parts(parts.transport, parts.host, parts.port, parts.user, parts.path)
         check_transport(remote, allowed)
+    defaults = {option.name: option.default for option in platform.options}
+    recorded = {name for name, value in options.items() if value != defaults.get(name)}
     rules = host_rules(settings)
     rule = rule_for(rules, remote) if remote is not None else None
     if rule is not None and rule.type in (None, repository.type):
         options.update(rule.options)
+        recorded.difference_update(rule.options)
     if url := options.get("url"):
         place = RemoteURL.parse(url)
         if place.has_secret:
@@ -112,7 +115,7 @@ def from_manifest(
 
     confined = credentials.confined(is_named) if isinstance(credentials, Chain) else credentials
     try:
-        built = build(registration, remote, confined, settings=settings)
+        built = build(registration, remote, confined, settings=settings, recorded=recorded)
         built.protocols = allowed
         if isinstance(built, HostedRepository):
             is_the_runners = (

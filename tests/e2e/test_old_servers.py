@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from git_coderepo.credential import NoCredentials
 from git_coderepo.errors import CodeRepoError, CommitMissing, GitFailed, ServerTooOld
 from git_coderepo.platforms.git_words import explain
 from git_coderepo.urls import RemoteURL
@@ -165,4 +166,4 @@ def test_what_the_plain_fetch_says_is_said(place: World) -> None:
 )
 def test_what_git_says_of_old_servers_is_understood(words: str, error: type[CodeRepoError]) -> None:
     failure = GitFailed("'git fetch' failed", status=128, stderr=words.encode())
-    assert type(explain(failure, RemoteURL.parse("https://git.corp/x.git"), None)) is error
+    assert type(explain(failure, RemoteURL.parse("https://git.corp/x.git"), None, NoCredentials())) is error

@@ -54,7 +54,9 @@ def test_a_published_run_in_a_fresh_clone(place: World, fresh: Repo, runs: list[
     assert place.user.run("exec", word, "--", "cat", "train.py", **here).text == "# try 2\n"
 
 
-@pytest.mark.parametrize("words", [["show"], ["diff"], ["fetch", "X"], ["exec", "--", "true"], ["verify", "X"]])
+@pytest.mark.parametrize(
+    "words", [["show"], ["diff"], ["fetch", "X"], ["exec", "--", "true"], ["verify", "X"], ["publish"]]
+)
 def test_an_unknown_one_is_unknown_in_the_same_words(place: World, fresh: Repo, words: list[str]) -> None:
     verb, *rest = words
     status = 125 if verb == "exec" else 128
@@ -70,3 +72,34 @@ def test_the_users_repository_gets_no_object(place: World, fresh: Repo, runs: li
     before = fresh.git("count-objects", "-v")
     place.user.run("diff", *runs, cwd=fresh.path)
     assert fresh.git("count-objects", "-v") == before
+
+
+@pytest.mark.parametrize("by", ["prefix", "name", "manifest"])
+def test_publish_knows_a_published_run_in_a_fresh_clone(place: World, fresh: Repo, by: str) -> None:
+    here: dict[str, Any] = {"cwd": fresh.path}
+    place.checkout.write("train.py", f"# let go of by {by}\n")
+    name = f"by {by}"
+    place.user.run("run", "--name", name, "--", "true", cwd=place.checkout.path, env=AUTO)
+    id = place.user.run("show", "--json", cwd=place.checkout.path).json()["run"]["id"]
+    manifest = place.user.path("named.json")
+    manifest.write_bytes(place.user.run("show", "--json", id, cwd=place.checkout.path).stdout)
+    word = {"prefix": id[:23], "name": name, "manifest": manifest}[by]
+    if by != "manifest":
+        again = place.user.run("publish", word, **here)
+        assert again.text == f"the run {id} is published already: refs/coderepo/runs/{id} on 'origin'\n"
+        shared = place.user.path("shared")
+        shared.mkdir(mode=0o700, exist_ok=True)
+        stored = place.user.run("publish", "--store", word, env={"CODEREPO_STORE": f"file://{shared}"}, **here)
+        assert id in stored.text and "written" in stored.text
+    refused(place.user, "publish", "--delete", word, status=128, says="without an overlay", hint="--force", **here)
+    done = place.user.run("publish", "--delete", "--force", word, **here)
+    assert done.text == f"removed {id} from 'origin'\n"
+    assert not place.repository.git("for-each-ref", f"refs/coderepo/runs/{id}")
+
+
+def test_publish_deletes_the_last_run_by_its_place(place: World) -> None:
+    here: dict[str, Any] = {"cwd": place.checkout.path}
+    place.checkout.write("train.py", "# the last\n")
+    place.user.run("run", "--name", "last", "--", "true", env=AUTO, **here)
+    id = place.user.run("show", "--json", **here).json()["run"]["id"]
+    assert place.user.run("publish", "--delete", "--force", "@{-1}", **here).text == f"removed {id} from 'origin'\n"
