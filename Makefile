@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-all fidelity faults property snapshots hostile fuzz git-newest lint bench man runner clean
+.PHONY: demo test test-all coverage fidelity faults property snapshots hostile fuzz git-newest lint bench man runner clean
 
 $(VENV)/installed: pyproject.toml man/git-coderepo.1
 	$(PYTHON) -m venv $(VENV)
@@ -19,6 +19,13 @@ test: $(VENV)/installed
 
 test-all: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto -m slow
+
+# Lines and branches that the tests reach, subprocesses included, in an environment of its own: TESTS=tests/test_run.py
+COVERAGE = build/coverage/venv
+coverage:
+	$(MAKE) $(COVERAGE)/installed VENV=$(COVERAGE)
+	$(COVERAGE)/bin/pip install --quiet --disable-pip-version-check --editable '.[coverage]'
+	PATH="$(CURDIR)/$(COVERAGE)/bin:$$PATH" $(COVERAGE)/bin/python -m tests.measure_coverage $(TESTS)
 
 # Every kind of checkout on every platform, there and back: tests/fidelity/README.md is written anew; ROWS=odd for some.
 fidelity: $(VENV)/installed
