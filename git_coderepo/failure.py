@@ -58,8 +58,13 @@ def _failed_filter(lines: Sequence[str]) -> CodeRepoError | None:
         name, failed, _ = rest.rpartition("' failed")
         if is_filter and failed:
             why = next((word.replace("error", "", 1) for word in lines if word.startswith("error: ")), "")
-            hint = f"install its command, filter.{name}.clean, or: git config filter.{name}.required false"
-            return NotReproducible(f"'{path}' cannot be recorded: its filter '{name}' failed{why}", hints=[hint])
+            from git_coderepo.git import shell_word
+
+            hints = [
+                f"install the command of filter.{name}.clean or filter.{name}.process",
+                f"or: git config {shell_word(f'filter.{name}.required')} false",
+            ]
+            return NotReproducible(f"'{path}' cannot be recorded: its filter '{name}' failed{why}", hints=hints)
     return None
 
 

@@ -34,8 +34,11 @@ def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:
         if below in (b".", b"..") or below.startswith(b"../"):
             raise UsageError(f"'{shown}' is no path inside the checkout")
         if b"\n" in below or b"\r" in below:
+            from git_coderepo.checkout.screening import exclude_command
+
             raise UsageError(
-                f"a line of 'info/exclude' cannot name '{shown}'", hints=["rename it, or use coderepo.exclude"]
+                f"a line of 'info/exclude' cannot name '{shown}'",
+                hints=["rename it", f"or: {exclude_command(below)}"],
             )
         if git.at(layout.toplevel).run("ls-files", "-z", "--", b":(top,literal)" + below):
             raise UsageError(f"git tracks '{shown}'", hints=[f"git rm -r --cached -- {shell_word(path)}"])

@@ -203,15 +203,15 @@ def pinned(git: Git, layout: Layout) -> Git:
 
 def _refuse_outside(here: bytes, layout: Layout, environment: Mapping[str, str]) -> NoReturn:
     from git_coderepo.errors import NotReproducible
-    from git_coderepo.git import shown
+    from git_coderepo.git import shell_word, shown
 
     toplevel = os.fsdecode(layout.toplevel)
-    hints = [shown(["cd", toplevel])] if os.path.exists(layout.toplevel + b"/.git") else []
+    hints = [f"cd {shell_word(toplevel)}"] if os.path.exists(layout.toplevel + b"/.git") else []
     root = _nearest_repository(here)
     if "GIT_WORK_TREE" in environment:
         hints.append("unset GIT_DIR GIT_WORK_TREE")
     elif root is not None:
-        hints.append(shown(["git", b"--work-tree=" + root, "coderepo"]) + " run …")
+        hints.append(f"{shown(['git', b'--work-tree=' + root, 'coderepo'])} run …")
     raise NotReproducible(
         f"'{os.fsdecode(here)}' is outside the work tree '{toplevel}' that Git reports for it", hints=hints
     )

@@ -84,6 +84,14 @@ def excluded(path: bytes, patterns: Sequence[str]) -> bool:
     return False
 
 
+def exclude_command(path: bytes) -> str:
+    """Return the command after which `coderepo.exclude` names this path (from the root) and no other."""
+    from os import fsdecode
+
+    pattern = "".join(f"[{char}]" if char in "*?[" else char for char in fsdecode(path))
+    return f"git config --add coderepo.exclude {shell_word(f'/{pattern}')}"
+
+
 class Token:
     """A probable token: where it begins and ends in its contents."""
 
@@ -259,14 +267,13 @@ class Scan:
         named = ", ".join(f"'{fsdecode(path)}', line {line}" for path, line in places[:_NAMED])
         more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
         what = "a probable token" if len(places) == 1 else f"{len(places)} probable tokens"
-        first = fsdecode(found[0].path)
         prints = list(dict.fromkeys(each.fingerprint for each in found))
         allow = [f"git config --add coderepo.allowSecret {each}" for each in prints[:_HINTED]]
         raise NotReproducible(
             f"{what} would travel with the run: {named}{more}",
             hints=[
                 "remove the token from the file and read it from the environment",
-                f"or leave the file out, if it is untracked: git config --add coderepo.exclude {shell_word(first)}",
+                f"or leave the file out, if it is untracked: {exclude_command(found[0].path)}",
                 *(f"or, if it is not a secret: {command}" for command in allow),
                 "or turn off the scan: git config coderepo.secretScan false",
             ],

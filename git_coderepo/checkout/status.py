@@ -131,7 +131,7 @@ def read_status(process: Process, git: Git | None = None) -> Status:
     output = process.stdout
     if process.stderr:
         _refuse_unseen(process.stderr)
-    return parse_status(output)
+    return parse_status(output, git)
 
 
 _BROKEN = (b"not a git repository: ", b"/.git' not recognized as a git repository", b"invalid gitfile format: ")
@@ -194,7 +194,7 @@ def filter_failure(stderr: bytes) -> NotReproducible | None:
 
     return NotReproducible(
         f"a file cannot be recorded: its filter failed: {next(line for line in lines if _DEPRECATED not in line)}",
-        hints=["install the filter's command; where it is git-lfs: git lfs install"],
+        hints=["install the command that the filter names in git's configuration, such as git-lfs"],
     )
 
 
@@ -205,16 +205,19 @@ def _refuse_unseen(words: bytes) -> None:
         listing = line.startswith("warning: could not open directory '")
         if listing or (not line.startswith(("warning: ", "hint: ", "trace: ")) and reason in _UNREACHABLE):
             path = line.partition("'")[2].rpartition("'")[0] if listing else line.rpartition(": ")[0]
+            import os
+
+            from git_coderepo.checkout.exclude import ignore_command
             from git_coderepo.errors import NotReproducible
 
             raise NotReproducible(
                 f"git cannot look at '{path}': {reason}",
-                hints=["make it readable, or leave it out: git coderepo ignore PATH"],
+                hints=["make it readable", f"or leave it out: {ignore_command(os.fsencode(path))}"],
             )
 
 
-def parse_status(output: bytes) -> Status:
-    """The state from the command's bytes: what begins with `#` comes first."""
+def parse_status(output: bytes, git: Git | None = None) -> Status:
+    """The state from the command's bytes: what begins with `#` comes first; `git` finds what repairs a reference."""
     from git_coderepo.objects import ObjectId
 
     head: ObjectId | None = None
@@ -238,9 +241,32 @@ def parse_status(output: bytes) -> Status:
 
         raise NotReproducible(
             "HEAD does not resolve to a commit: the reference of its branch is damaged",
-            hints=["git symbolic-ref HEAD names the branch; git update-ref BRANCH COMMIT repairs it", "git fsck"],
+            hints=_reference_hints(git) if git is not None else [],
         )
     return Status(head, branch, upstream, output, at)
+
+
+def _reference_hints(git: Git) -> list[str]:
+    """Return the commands that write the reference of HEAD's branch anew, to the last commit that HEAD's log names.
+
+    git itself neither reads such a reference nor replaces it: its file has to go first.
+    """
+    from git_coderepo.git import shell_word
+
+    try:
+        with open(_git_path(git, b"HEAD"), "rb") as file:
+            branch = file.read().removeprefix(b"ref: ").strip()
+        with open(_git_path(git, b"logs/HEAD"), "rb") as file:
+            commit = file.read().splitlines()[-1].split(b" ")[1].decode()
+        reference = _git_path(git, branch)
+        with open(reference, "rb"):
+            return [f"rm {shell_word(reference)}", f"then: git update-ref {shell_word(branch)} {commit}"]
+    except (OSError, IndexError):
+        return []
+
+
+def _git_path(git: Git, name: bytes) -> bytes:
+    return git.run("rev-parse", "--path-format=absolute", "--git-path", name).removesuffix(b"\n")
 
 
 def _changes(records: bytes) -> list[Change]:

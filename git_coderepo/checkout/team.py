@@ -123,5 +123,6 @@ def _started(git: Git, contents: bytes) -> Process:
 
 def _unusable(reason: str) -> NotReproducible:
     return NotReproducible(
-        f"the team's settings in '.coderepo' cannot be read: {reason}", hints=["git config --file .coderepo --list"]
+        f"the team's settings in '.coderepo' cannot be read: {reason}",
+        hints=["make it a regular file of at most 64 KiB that git reads: git config --file .coderepo --list"],
     )

@@ -110,10 +110,12 @@ class PrivateIndex:
             raise _unreadable(self.layout, found, there, update.failure())
         if b"Ignoring path " in update.stderr:
             # It goes on after a path that no tree may have (`.git/x`), and ends with 0.
+            from git_coderepo.checkout.exclude import ignore_command
+
             ignored = update.stderr.partition(b"Ignoring path ")[2].partition(b"\n")[0]
             raise NotReproducible(
                 f"git takes no path such as '{os.fsdecode(ignored)}'",
-                hints=["leave it out: echo '/PATH' >> .git/info/exclude, or no --include"],
+                hints=[ignore_command(ignored), "do not name it with --include"],
             )
 
     def _merge(self, unmerged: Sequence[Change]) -> None:
@@ -175,7 +177,7 @@ class PrivateIndex:
         if self.there and not os.path.exists(self.path):
             raise CodeRepoError(
                 f"what was edited cannot be told: '{os.fsdecode(self.path)}' is gone",
-                hints=["leave '.git/coderepo' alone while a run goes on"],
+                hints=["do not change '.git/coderepo' during a run, and run it again"],
             )
         # Its status only says that something differs, which is asked for next.
         self.git.start("update-index", "-q", "--really-refresh").finish()
@@ -269,11 +271,16 @@ def _unreadable(layout: Layout, found: Found, paths: Sequence[bytes], error: Exc
     """What git's refusal of one of these paths means."""
     if not isinstance(error, GitFailed):
         return error
+    from git_coderepo.checkout.exclude import ignore_command
+    from git_coderepo.git import shell_word
+
     for path, reason in unreadable_paths(layout, paths):
-        name = os.fsdecode(path)
+        ignore = ignore_command(path)
+        if not any(change.untracked and change.path == path for change in found.changes):
+            ignore = f"git rm --cached -- {shell_word(path)} && {ignore}"
         return NotReproducible(
-            f"'{name}' cannot be read: {reason}",
-            hints=["make it readable, or remove it from the index: git rm --cached PATH", "git coderepo ignore PATH"],
+            f"'{os.fsdecode(path)}' cannot be read: {reason}",
+            hints=["make it readable", f"or leave it out: {ignore}"],
             waived_as="unreadable",
         )
     filtered = filter_failure(error.stderr)
@@ -284,10 +291,7 @@ def _unreadable(layout: Layout, found: Found, paths: Sequence[bytes], error: Exc
     reason = reason.removeprefix("error: ").removeprefix("fatal: ")
     if any(phrase in error.stderr for phrase in _UNSTABLE):
         return found.changed_meanwhile([_written_last(layout, paths)])
-    return NotReproducible(
-        f"a path of the checkout cannot be recorded: {reason}",
-        hints=["make it readable, or remove it from the index: git rm --cached PATH"],
-    )
+    return NotReproducible(f"a path of the checkout cannot be recorded: {reason}")
 
 
 def _written_last(layout: Layout, paths: Sequence[bytes]) -> bytes:
