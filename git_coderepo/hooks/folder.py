@@ -40,7 +40,7 @@ def hooks_folder(git: Git, layout: Layout) -> bytes:
     if os.path.lexists(folder) and not os.path.isdir(folder):
         raise HookRefused(
             f"hooks are switched off here: 'core.hooksPath' is '{value}'",
-            hints=["git config --show-origin --get core.hooksPath", _NEWER],
+            hints=[*_switch_on(git), _NEWER],
         )
     where = os.path.realpath(folder)
     if is_within(where, os.path.realpath(layout.common_dir)):
@@ -61,7 +61,15 @@ def hooks_folder(git: Git, layout: Layout) -> bytes:
     )
 
 
-_NEWER = "git 2.54 or newer has hooks in its configuration, which need no folder"
+_NEWER = "or install git 2.54 or newer, which runs hooks from its configuration"
+
+
+def _switch_on(git: Git) -> list[str]:
+    """Return the hint for a `core.hooksPath` that is no folder: nothing where it is not set in a file."""
+    scope, tab, _ = git.start("config", "--show-scope", "--get", "core.hooksPath").checked(1).partition(b"\t")
+    if not tab or scope == b"command":
+        return []
+    return [f"git config --{scope.decode()} --unset core.hooksPath"]
 
 
 def folder_in_use(git: Git, layout: Layout) -> bytes:
@@ -76,7 +84,7 @@ def folder_of_the_user(git: Git) -> bytes:
     if not folder:
         raise HookRefused(
             "this git has no hooks for all checkouts: there is no 'core.hooksPath' in your configuration",
-            hints=["git coderepo hooks install, in each checkout", _NEWER],
+            hints=["in each checkout: git coderepo hooks install", _NEWER],
         )
     if not os.path.isabs(folder) or (os.path.lexists(folder) and not os.path.isdir(folder)):
         raise HookRefused(f"'core.hooksPath' in your configuration names no folder of its own: '{os.fsdecode(folder)}'")
@@ -129,7 +137,8 @@ def _script_of_another(path: bytes, event: str) -> bytes:
         raise HookRefused(f"'{name}' is no script of sh or bash", hints=[f"{add} (in its own language)"])
     if not os.access(path, os.X_OK):
         raise HookRefused(
-            f"'{name}' is not executable: git does not run it", hints=[f"chmod +x {shell_word(name)}, or remove it"]
+            f"'{name}' is not executable: git does not run it",
+            hints=[f"chmod +x {shell_word(path)}", f"or remove it: rm {shell_word(path)}"],
         )
     return script
 

@@ -83,7 +83,10 @@ def install(git: Git, events: Sequence[str], scope: str) -> list[Done]:
     if scope == WORKTREE:
         raise HookRefused(
             f"git {text} has one hooks folder for all worktrees of a checkout",
-            hints=["for all of them: git coderepo hooks install", "git 2.54 or newer has hooks for one worktree"],
+            hints=[
+                "for all of them: git coderepo hooks install",
+                "or install git 2.54 or newer, which has hooks for one worktree",
+            ],
         )
     if layout is None:
         where = folder.folder_of_the_user(git)

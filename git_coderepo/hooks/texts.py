@@ -144,7 +144,7 @@ def this_program() -> bytes:
     for candidate in (sys.argv[0], beside, shutil.which("git-coderepo")):
         if candidate and os.path.basename(candidate) == "git-coderepo" and os.access(candidate, os.X_OK):
             return os.fsencode(os.path.abspath(candidate))
-    raise CodeRepoError("there is no 'git-coderepo' that a hook could start", hints=["install the package with pip"])
+    raise CodeRepoError("there is no 'git-coderepo' that a hook could start", hints=["pip install git-coderepo"])
 
 
 def this_launcher() -> tuple[bytes, bytes]:

@@ -168,7 +168,7 @@ def test_git_lfs_is_installed(checkout: Repo, program: Program, tmp_path: Path) 
     checkout.git("config", "filter.lfs.required", "true")
     stopped(program, "snapshot", cwd=checkout.path, says="its filter failed: lfs-of-this-test")
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "lfs-of-this-test").symlink_to(shutil.which("git-lfs"))
+    (tmp_path / "bin" / "lfs-of-this-test").symlink_to(shutil.which("git-lfs") or "")
     program.env["PATH"] += f":{tmp_path / 'bin'}"
     program.run("snapshot", cwd=checkout.path)
 
