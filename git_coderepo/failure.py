@@ -58,11 +58,11 @@ def _failed_filter(lines: Sequence[str]) -> CodeRepoError | None:
         name, failed, _ = rest.rpartition("' failed")
         if is_filter and failed:
             why = next((word.replace("error", "", 1) for word in lines if word.startswith("error: ")), "")
-            from git_coderepo.git import shell_word
+            import shlex
 
             hints = [
                 f"install the command of filter.{name}.clean or filter.{name}.process",
-                f"or: git config {shell_word(f'filter.{name}.required')} false",
+                f"or: git config {shlex.quote(f'filter.{name}.required')} false",
             ]
             return NotReproducible(f"'{path}' cannot be recorded: its filter '{name}' failed{why}", hints=hints)
     return None

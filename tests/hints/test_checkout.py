@@ -141,7 +141,7 @@ def test_a_name_that_no_tree_may_have(checkout: Repo, program: Program) -> None:
 
 @cures(
     "install the command of filter.{name}.clean or filter.{name}.process",
-    "or: git config {shell_word(f'filter.{name}.required')} false",
+    "or: git config {shlex.quote(f'filter.{name}.required')} false",
 )
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_filter_without_its_command(checkout: Repo, program: Program, which: int, tmp_path: Path) -> None:
