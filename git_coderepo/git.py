@@ -307,7 +307,7 @@ def check_version(git: Git) -> str:
     if numbers < OLDEST_GIT:
         from git_coderepo.errors import CodeRepoError
 
-        raise CodeRepoError(f"git {text} is too old", hints=["git coderepo needs git 2.34 or newer"])
+        raise CodeRepoError(f"git {text} is too old", hints=["install git 2.34 or newer, or add it to PATH"])
     return text
 
 

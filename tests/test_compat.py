@@ -25,6 +25,7 @@ from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.custom import load_class
 from git_coderepo.testing import CodeRepositoryTests
+from tests.hints import cures
 from tests.support.repo import Repo
 
 # As ZenML's documentation and its own GitHub class have it; the three imports from `zenml` are the only change.
@@ -215,12 +216,19 @@ def test_a_failed_login_is_one_clear_error_without_the_token(ported: type[Any], 
     assert "s3cr3t" not in raised.value.message and raised.value.__context__ is None
 
 
+@cures("did you mean '--{near[0]}'?", "choose one of: {', '.join(fields)}")
 def test_a_misspelt_option_is_refused_with_the_near_one(ported: type[Any], options: dict[str, str]) -> None:
     """Z9"""
     repository = ported("origin", {**options, "hosst": "x"})
     with pytest.raises(UnknownOption) as raised:
         repository.login()
     assert raised.value.hints == ("did you mean '--host'?",)
+    ported("origin", {**options, "host": "x"}).login()
+    with pytest.raises(UnknownOption) as raised:
+        ported("origin", {**options, "zzz": "x"}).login()
+    (hint,) = raised.value.hints
+    for name in hint.partition(": ")[2].split(", "):
+        ported("origin", {name: "1", **options}).login()
 
 
 def test_a_missing_option_is_named(ported: type[Any]) -> None:

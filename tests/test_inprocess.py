@@ -16,6 +16,7 @@ import pytest
 import git_coderepo
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.record.result import Result
+from tests.hints import cures
 from tests.support.program import Program
 from tests.support.repo import PathLike, Repo
 
@@ -171,6 +172,7 @@ def test_an_edit_meanwhile_is_marked_and_outputs_are_kept(checkout: Repo, script
     ]
 
 
+@cures("do not change '.git/coderepo' during a run, and run it again")
 def test_a_prune_meanwhile_takes_nothing_that_the_end_of_a_run_needs(checkout: Repo, script: Script) -> None:
     """A private index has the time of the user's, which may be months old; the run may go on for days."""
     checkout.write("train.py", "lr = 0.1\n")
@@ -191,6 +193,8 @@ def test_a_prune_meanwhile_takes_nothing_that_the_end_of_a_run_needs(checkout: R
         checkout.path,
     )  # fmt: skip
     assert "what was edited cannot be told" in done.stderr
+    done = script.run("with coderepo.run():\n    open('train.py', 'w').write('lr = 8')\n", checkout.path)
+    assert "what was edited cannot be told" not in done.stderr
 
 
 def test_a_run_can_be_of_another_directory(checkout: Repo, script: Script, tmp_path: Path) -> None:

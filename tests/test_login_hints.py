@@ -15,6 +15,8 @@ from git_coderepo.settings import Settings
 from git_coderepo.urls import Origin
 from tests.forge import Forge
 from tests.forge.misbehaviour import LimitReset
+from tests.hints import cures
+from tests.hints.support import stopped, typed
 from tests.support.environment import clean_environment
 from tests.support.keyring_backend import file_keyring
 from tests.support.program import Program
@@ -51,6 +53,7 @@ def test_without_a_keyring_login_is_not_the_answer(repo: Repo) -> None:
     assert hint_for(repo) == ("export CODEREPO_TOKEN_ORIGIN=https://git.corp:8443 CODEREPO_TOKEN_FILE=/path/to/token")
 
 
+@cures("export CODEREPO_TOKEN_ORIGIN={origin} CODEREPO_TOKEN_FILE=/path/to/token")
 @pytest.mark.parametrize("type", ["github", "gitlab", "git"])
 def test_what_a_runner_without_a_keyring_is_told_works_when_it_is_typed(
     type: str, forge: Forge, tmp_path: Path, repo: Repo
@@ -69,10 +72,53 @@ def test_what_a_runner_without_a_keyring_is_told_works_when_it_is_typed(
 
     assert refused.status in (4, 128)
     assert "ModuleNotFoundError" not in refused.errors
-    typed = next(line for line in refused.errors.splitlines() if "export CODEREPO_TOKEN_ORIGIN" in line)
-    variables = dict(pair.split("=", 1) for pair in typed.partition("export ")[2].split())
+    hint = next(line for line in refused.errors.splitlines() if "export CODEREPO_TOKEN_ORIGIN" in line)
+    variables = dict(pair.split("=", 1) for pair in hint.partition("export ")[2].split())
     variables["CODEREPO_TOKEN_FILE"] = str(tmp_path / "token")
     assert runner.run(*words, env=variables).status == 0
+
+
+@cures(
+    "renew the token in {source}, or unset {source}",
+    "renew the token in the file that {source} names",
+    "git coderepo login --host {str(origin).removeprefix('https://')}",
+)
+@pytest.mark.parametrize("way", ["renewed", "unset", "file", "login"])
+def test_what_is_said_of_a_token_that_is_refused_or_missing(
+    way: str, forge: Forge, tmp_path: Path, repo: Repo, program: Program
+) -> None:
+    repo.write("train.py", "lr = 0.1\n")
+    commit = repo.commit()
+    hosted = forge.add_repository("acme/widgets", platform="github", private=way != "unset", source=repo.path)
+    subprocess.run(["git", "config", "--global", f"coderepo.{forge.url}/.type", "github"], env=program.env, check=True)
+    program.env.update(
+        forge.env,
+        CODEREPO_TOKEN_ORIGIN=forge.url,
+        PYTHON_KEYRING_BACKEND="tests.support.keyring_backend.FileKeyring",
+        PYTHONPATH=str(Path(__file__).parents[1]),
+    )
+    token = tmp_path / "token"
+    token.write_text("wrong\n")
+    if way == "file":
+        program.env["CODEREPO_TOKEN_FILE"] = str(token)
+    elif way != "login":
+        program.env["CODEREPO_TOKEN"] = "wrong"
+    words = ("fetch", "--method", "archive", f"{hosted.url}@{commit}", "code")
+    hints = stopped(program, *words, cwd=tmp_path, says="fatal: ")
+    right = forge.add_token("github")
+    if way == "renewed":
+        assert "renew the token in CODEREPO_TOKEN, or unset CODEREPO_TOKEN" in hints
+        program.env["CODEREPO_TOKEN"] = right
+    elif way == "unset":
+        assert "renew the token in CODEREPO_TOKEN, or unset CODEREPO_TOKEN" in hints
+        del program.env["CODEREPO_TOKEN"]
+    elif way == "file":
+        assert "renew the token in the file that CODEREPO_TOKEN_FILE names" in hints
+        token.write_text(f"{right}\n")
+    else:
+        (hint,) = [each for each in hints if "git coderepo login" in each]
+        typed(f"{hint.rpartition(': ')[2]} --token -", tmp_path, program.env, input=f"{right}\n".encode())
+    program.run(*words, cwd=tmp_path)
 
 
 def test_login_without_a_keyring_says_which_lines_do_the_same(program: Program, home: Path) -> None:

@@ -182,7 +182,7 @@ def unwritable(directory: bytes, error: OSError) -> CodeRepoError:
     refused = error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
     return Error(
         f"cannot write to '{os.fsdecode(directory)}': {(error.strerror or 'unknown error').lower()}",
-        hints=["export CODEREPO_RECORD_DIR=/path/to/directory keeps runs and overlays there"] if refused else [],
+        hints=["export CODEREPO_RECORD_DIR=/path/to/directory"] if refused else [],
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.support import World, lines, world
+from tests.hints import cures
 from tests.support.program import Result
 from tests.support.repo import Repo
 
@@ -164,6 +165,7 @@ def read_only() -> list[str]:
     return before
 
 
+@cures("export CODEREPO_RECORD_DIR=/path/to/directory")
 @pytest.mark.parametrize("verb", [["run", "--", "true"], ["snapshot"], ["hook", "pre-run"]])
 def test_a_read_only_git_directory(place: World, read_only: list[str], verb: list[str]) -> None:
     repo = place.checkout
@@ -180,7 +182,10 @@ def test_a_read_only_git_directory(place: World, read_only: list[str], verb: lis
     if "mount: " in refused.stderr or "unshare: " in refused.stderr:
         pytest.skip("this machine allows no mount namespace")
     assert refused.returncode != 0
-    assert "read-only file system" in refused.stderr and "hint: export CODEREPO_RECORD_DIR=" in refused.stderr
+    assert (
+        "read-only file system" in refused.stderr
+        and "hint: export CODEREPO_RECORD_DIR=/path/to/directory\n" in refused.stderr
+    )
     elsewhere = place.user.home / "records"
     done = go(CODEREPO_RECORD_DIR=str(elsewhere))
     assert done.returncode == 0, done.stderr

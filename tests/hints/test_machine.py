@@ -1,0 +1,85 @@
+"""The hints about the machine itself, its git and its Python: each is followed, and the command then works."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.hints import cures
+from tests.hints.support import stopped, tail, typed
+from tests.support.program import Program
+from tests.support.repo import Repo
+
+
+@pytest.fixture
+def checkout(repo: Repo, program: Program) -> Repo:
+    program.env["CODEREPO_ALLOW_PROTOCOL"] = "file"
+    repo.write("train.py", "print('trained')\n")
+    repo.commit()
+    repo.push_to(repo.path.parent / "remote.git")
+    return repo
+
+
+@cures("install git 2.34 or newer, or add it to PATH")
+@pytest.mark.parametrize("there", ["none", "old"])
+def test_git_is_installed(checkout: Repo, program: Program, there: str, tmp_path: Path) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    if there == "old":
+        (folder / "git").write_text("#!/bin/sh\necho git version 2.25.1\n")
+        (folder / "git").chmod(0o755)
+    # The program's own interpreter is found by its absolute path.
+    without = {"PATH": str(folder)}
+    says = "no 'git' on PATH" if there == "none" else "git 2.25.1 is too old"
+    words = ("hooks", "install")
+    hints = stopped(program, *words, cwd=checkout.path, says=says, env=without)
+    assert hints == ["install git 2.34 or newer, or add it to PATH"]
+    program.run(*words, cwd=checkout.path)
+
+
+@cures("run it again with --verbose, and report the traceback as a bug in git coderepo")
+def test_a_bug_is_shown_with_its_traceback(checkout: Repo, program: Program, tmp_path: Path) -> None:
+    """A broken package beside it is what nobody catches."""
+    (tmp_path / "jsonschema.py").write_text("1 / 0\n")
+    checkout.write("run.json", '{"manifestVersion": "1.0"}')
+    env = {"PYTHONPATH": str(tmp_path)}
+    words = ("validate", "run.json")
+    assert "Traceback" not in program.run(*words, cwd=checkout.path, env=env, check=False).errors
+    (hint,) = stopped(program, *words, cwd=checkout.path, says="unexpected ZeroDivisionError", env=env)
+    assert "--verbose" in hint
+    for again in (("--verbose", *words), (*words, "--verbose")):
+        shown = program.run(*again, cwd=checkout.path, env=env, check=False)
+        if "Traceback" in shown.errors:
+            break
+    assert "Traceback" in shown.errors and "jsonschema.py" in shown.errors, shown.errors
+
+
+@cures("in a partial clone, this fetches it: git cat-file -e {id}")
+def test_an_object_that_a_partial_clone_lacks(checkout: Repo, program: Program, tmp_path: Path) -> None:
+    remote = tmp_path / "remote.git"
+    Repo(remote, checkout.env).git("config", "uploadpack.allowFilter", "true")
+    Repo(remote, checkout.env).git("config", "uploadpack.allowAnySHA1InWant", "true")
+    partial = Repo.clone(f"file://{remote}", tmp_path / "partial", checkout.env, "--filter=blob:none", "--no-checkout")
+    for reference in partial.line("for-each-ref", "--format=%(refname)", "refs/remotes").split():
+        partial.git("update-ref", "-d", "--no-deref", reference)
+    (hint,) = stopped(program, "snapshot", "HEAD", cwd=partial.path, says="not in this partial clone")
+    typed(tail(hint), partial.path, program.env)
+    done = program.run("snapshot", "HEAD", cwd=partial.path)
+    assert done.json()["code"]["snapshot"]["tree"] == partial.line("rev-parse", "HEAD^{tree}")
+
+
+@cures(
+    "git config coderepo.inlineLimit 64k   # a larger overlay is then kept in a file beside the manifest",
+    "git push   # what the platform has need not be listed",
+)
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_manifest_that_would_be_too_large(checkout: Repo, program: Program, which: int) -> None:
+    checkout.git("branch", "--set-upstream-to=origin/main")
+    checkout.git("config", "coderepo.inlineLimit", "8m")
+    checkout.write("large.bin", os.urandom(4 << 20))
+    checkout.commit()
+    hints = stopped(program, "snapshot", "-o", "../run.json", cwd=checkout.path, says="the manifest would be")
+    typed(hints[which], checkout.path, program.env)
+    program.run("snapshot", "-o", "../run.json", cwd=checkout.path)
