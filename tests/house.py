@@ -20,7 +20,7 @@ import sys
 import tarfile
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -382,11 +382,8 @@ def _repeated(pairs: Iterable[tuple[str, str]]) -> list[str]:
 # --- ceilings -----------------------------------------------------------------------------------
 
 
-def _new_places(key: str, measure: Measure) -> list[str]:
-    """The places that the commit which last wrote the ceilings did not have; all of them where git cannot tell."""
-    before = _measured_at_ceilings().get(key)
-    if before is None:
-        return list(measure.places)
+def _new_places(measure: Measure, before: Iterable[str]) -> list[str]:
+    """The places of a measure that are not among those of an earlier commit."""
     left = list(before)
     new = []
     for place in measure.places:
@@ -398,6 +395,7 @@ def _new_places(key: str, measure: Measure) -> list[str]:
 
 
 def _measured_at_ceilings() -> dict[str, list[str]]:
+    """The places of each measure in the commit that last wrote the ceilings; none where git cannot tell."""
     file = CEILINGS.relative_to(PROJECT).as_posix()
     log = ["git", "-C", str(PROJECT), "log", "-1", "--format=%H", "--", file]
     commit = subprocess.run(log, capture_output=True, text=True, check=False).stdout.strip()
@@ -415,22 +413,25 @@ def _measured_at_ceilings() -> dict[str, list[str]]:
         return {} if other.returncode else {k: v["places"] for k, v in json.loads(other.stdout).items()}
 
 
-def _check(found: Mapping[str, Measure], ceilings: Mapping[str, int]) -> int:
-    status = 0
-    for key, measure in found.items():
-        if not measure.held:
-            continue
+def check(
+    found: Mapping[str, Measure],
+    ceilings: Mapping[str, int],
+    earlier: Callable[[], Mapping[str, Sequence[str]]] = _measured_at_ceilings,
+) -> int:
+    """Print which measures rose, with what is new since `earlier`, and which fell; 1 where one rose, else 0."""
+    risen = {key: m for key, m in found.items() if m.held and m.number > ceilings.get(key, -1)}
+    before = earlier() if risen else {}
+    for key, measure in risen.items():
         if key not in ceilings:
-            print(f"{CEILINGS.name}: '{key}' has no ceiling; `python -m tests.house --lower` writes it")
-            status = 1
-        elif measure.number > ceilings[key]:
-            status = 1
-            print(f"error: {measure.title}: {measure.number}, at most {ceilings[key]} allowed. New:")
-            for place in _new_places(key, measure):
-                print(f"  {place}")
-        elif measure.number < ceilings[key]:
+            print(f"{measure.title}: {measure.number} has no ceiling; `python -m tests.house --lower` writes it")
+            continue
+        print(f"error: {measure.title}: {measure.number}, at most {ceilings[key]} allowed. New:")
+        for place in _new_places(measure, before.get(key, ())):
+            print(f"  {place}")
+    for key, measure in found.items():
+        if measure.held and measure.number < ceilings.get(key, 0):
             print(f"{measure.title}: {measure.number} is below {ceilings[key]}; run `python -m tests.house --lower`")
-    return status
+    return 1 if risen else 0
 
 
 def main() -> int:
@@ -463,7 +464,7 @@ def main() -> int:
         lowered = {key: min(count, ceilings.get(key, count)) for key, count in held.items()}
         CEILINGS.write_text(json.dumps(lowered, indent=2) + "\n", encoding="utf-8")
         ceilings = lowered
-    return _check(found, ceilings)
+    return check(found, ceilings)
 
 
 if __name__ == "__main__":
