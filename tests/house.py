@@ -15,6 +15,7 @@ import argparse
 import ast
 import io
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -383,15 +384,19 @@ def _repeated(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def _new_places(measure: Measure, before: Iterable[str]) -> list[str]:
-    """The places of a measure that are not among those of an earlier commit."""
-    left = list(before)
+    """The places of a measure that are not among those of an earlier commit, whatever numbers stand beside them."""
+    left = [_unnumbered(place) for place in before]
     new = []
     for place in measure.places:
-        if place in left:
-            left.remove(place)
+        if _unnumbered(place) in left:
+            left.remove(_unnumbered(place))
         else:
             new.append(place)
     return new
+
+
+def _unnumbered(place: str) -> str:
+    return re.sub(r" \(\d+\)$|: \d+$", "", place)
 
 
 def _measured_at_ceilings() -> dict[str, list[str]]:

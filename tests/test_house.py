@@ -69,6 +69,11 @@ def test_a_rise_names_what_is_new(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "error: asserts: 3, at most 2 allowed. New:\n  a\n  b\n"
 
 
+def test_a_number_beside_a_place_does_not_make_it_new(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check({"wide": Measure("wide", 2, ("f (7)", "g (6)"))}, {"wide": 1}, lambda: {"wide": ["f (6)"]}) == 1
+    assert capsys.readouterr().out == "error: wide: 2, at most 1 allowed. New:\n  g (6)\n"
+
+
 def test_a_fall_asks_for_a_lower_ceiling(capsys: pytest.CaptureFixture[str]) -> None:
     assert check({"asserts": Measure("asserts", 1, ("a",))}, {"asserts": 2}, dict) == 0
     assert capsys.readouterr().out == "asserts: 1 is below 2; run `python -m tests.house --lower`\n"
