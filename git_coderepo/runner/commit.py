@@ -19,7 +19,7 @@ from git_coderepo.objects import EXECUTABLE, FILE, ObjectId
 from git_coderepo.paths import quoted
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.runner.git_tree import listed_tree
-from git_coderepo.runner.gitmodules import MOST_BYTES, submodule_urls
+from git_coderepo.runner.gitmodules import MOST_BYTES, submodule_urls, too_large
 from git_coderepo.runner.lfs import LfsSources
 from git_coderepo.runner.methods import BaseRequest
 from git_coderepo.runner.scratch import Scratch
@@ -190,7 +190,11 @@ def _by_git(
             # A server that gives no object by its own id: all of the commit, then.
             scratch = stack.enter_context(Scratch(commit.object_format, environment))
             scratch.fetch_commit(platform, commit)
-        return _Facts(tree, "commit", gitlinks, submodule_urls(scratch.contents("blob", blob, MOST_BYTES)))
+        try:
+            contents = scratch.contents("blob", blob, MOST_BYTES)
+        except UnsafeTree:
+            raise too_large() from None
+        return _Facts(tree, "commit", gitlinks, submodule_urls(contents))
 
 
 def _gitmodules_of(scratch: Scratch, commit: ObjectId) -> str | None:

@@ -14,6 +14,14 @@ _LONGEST_URL = 1 << 13
 _ESCAPES = {ord("n"): b"\n", ord("t"): b"\t", ord("b"): b"\b", ord("\\"): b"\\", ord('"'): b'"'}
 
 
+def too_large() -> UnsafeTree:
+    """Return the error for contents of more than `MOST_BYTES`."""
+    return UnsafeTree(
+        f"the '.gitmodules' of a commit has more than {MOST_BYTES} bytes",
+        hints=["--no-submodules leaves submodules empty"],
+    )
+
+
 def submodule_urls(contents: bytes) -> dict[bytes, str]:
     """Return the URL of each submodule by its raw path from the root, as `.gitmodules` has them.
 
@@ -23,10 +31,7 @@ def submodule_urls(contents: bytes) -> dict[bytes, str]:
     """
     values: dict[bytes, dict[bytes, bytes]] = {}
     if len(contents) > MOST_BYTES:
-        raise UnsafeTree(
-            f"the '.gitmodules' of a commit has more than {MOST_BYTES} bytes",
-            hints=["--no-submodules leaves submodules empty"],
-        )
+        raise too_large()
     for section, key, value in _entries(contents):
         kind, _, name = section.partition(b".")
         if kind == b"submodule" and name and key in (b"path", b"url"):

@@ -16,6 +16,7 @@ import pytest
 
 from git_coderepo.runner.private import open_private, open_unexchangeable
 from tests.e2e.support import World, world
+from tests.hints import cures
 from tests.support.repo import PathLike
 
 VICTIM, ATTACKER = 41_011, 41_012
@@ -188,6 +189,7 @@ def test_without_a_home_the_temporary_directory_serves(victim: Victim, shared: P
     assert stat.S_IMODE(part.stat().st_mode) == stat.S_IMODE(part.parent.stat().st_mode) == 0o700
 
 
+@cures("name a directory that can be written to: CODEREPO_CACHE_DIR")
 @two_users
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o755, 0o700])
 def test_a_directory_that_somebody_made_beforehand_is_not_used(victim: Victim, shared: Path, mode: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.support import World, world
+from tests.hints import cures
 
 FILES: dict[str | bytes, bytes] = {"train.py": b"print('recorded')\n", "run.sh": b"#!/bin/sh\necho ran\n"}
 SIZE = 2 << 20
@@ -116,6 +117,10 @@ def test_without_an_inode_left_it_makes_room_as_well(place: World) -> None:
     assert (done.returncode, done.stdout) == (0, "recorded\n" * 4), done.stderr
 
 
+@cures(
+    "git coderepo cache list shows what the cache takes, git coderepo cache prune removes it",
+    "or set CODEREPO_CACHE_DIR to a directory on another file system",
+)
 def test_where_nothing_can_go_the_hint_names_what_helps(place: World) -> None:
     """What is in use, and what a job wrote, is not removed; a user who says so may."""
     done = mounted(
@@ -126,6 +131,8 @@ def test_where_nothing_can_go_the_hint_names_what_helps(place: World) -> None:
         $exec 0.json -- $exec "$PWD/1.json" -- $exec "$PWD/2.json" -- true; echo "in use: $?"
         for tree in "$CODEREPO_CACHE_DIR"/*/*/*/tree; do echo out > "$tree/out"; done
         $exec 0.json -- true; echo "modified: $?"
+        CODEREPO_CACHE_DIR="$PWD/elsewhere" $exec 3.json -- python3 train.py
+        git-coderepo cache list
         git-coderepo cache prune
         $exec 3.json -- python3 train.py
         """,
@@ -135,7 +142,8 @@ def test_where_nothing_can_go_the_hint_names_what_helps(place: World) -> None:
     assert done.stderr.count("there is no space left on the device") == 2
     cure = "hint: git coderepo cache list shows what the cache takes, git coderepo cache prune removes it"
     assert done.stderr.count(cure) == 2
-    assert done.stdout.splitlines()[-1] == "recorded"
+    _, _, elsewhere, listed, *_, last = done.stdout.splitlines()
+    assert (elsewhere, last) == ("recorded", "recorded") and "modified" in listed, done.stdout
 
 
 def test_a_mount_without_programs_is_named(place: World) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.support import World, load, refused, until, world
+from tests.hints import cures
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,7 @@ def test_outputs_are_named_from_where_it_was_called(place: World) -> None:
     place.checkout.remove("out.bin")
 
 
+@cures("start it in a directory that holds code")
 def test_a_folder_without_code_is_no_place_to_start(place: World) -> None:
     (place.checkout.path / "empty").mkdir()
     refused(
@@ -80,3 +82,4 @@ def test_a_folder_without_code_is_no_place_to_start(place: World) -> None:
     )
     assert result_of(place)["status"] == 125
     (place.checkout.path / "empty").rmdir()
+    place.user.run("run", "--frozen", "true", cwd=place.checkout.path)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.support import World, altered, load, problems, refused, world
+from tests.e2e.support import World, altered, load, problems, refused, remove, world
 from tests.forge import Cut, Garbled, Hangup, Html, Redirect, RetryAfter, RewrittenTar, Status
 from tests.forge.archives import with_lfs_contents
 from tests.forge.lfs import object_path, pointer, put
+from tests.hints import cures
 from tests.support.program import Result
 
 WEIGHTS = bytes(range(256)) * 700
@@ -199,6 +200,7 @@ def test_a_download_that_never_comes_is_given_up(gitlab: World) -> None:
     not_fetched(gitlab, manifest, "did not come whole from the Git LFS server", hint="try again")
 
 
+@cures("fetch the pointers as they are: --no-lfs")
 def test_what_the_server_lacks_or_keeps_locked_is_named(each: World) -> None:
     manifest = each.manifest()
     oid = pointer(ODD).split(b"sha256:")[1][:64].decode()
@@ -207,6 +209,9 @@ def test_what_the_server_lacks_or_keeps_locked_is_named(each: World) -> None:
     weights.rename(weights.with_suffix(".away"))
     try:
         said = not_fetched(each, manifest, "does not give what Git LFS keeps", hint="--no-lfs")
+        each.runner.run("fetch", "--no-lfs", manifest, "pointers")
+        assert (each.runner.path("pointers") / "data/the same.bin").read_bytes().startswith(b"version https://git-lfs")
+        remove(each.runner.path("pointers"))
     finally:
         weights.with_suffix(".away").rename(weights)
     assert "'data/the same.bin' (the server does not have it: Object does not exist on the server)" in said.errors

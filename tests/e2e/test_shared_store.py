@@ -153,6 +153,7 @@ def tar_of(name: str, contents: bytes) -> bytes:
     return made.getvalue()
 
 
+@cures("git coderepo publish --store RUN, in the checkout that recorded the run, writes it again")
 def test_what_is_wrong_in_the_store_is_found_out_and_put_right(shared: Shared, directory: Path) -> None:
     """Whatever it is: nothing of it is kept, the platform is asked, and the launcher can put it there anew."""
     shared.place.checkout.write("large.bin", b"small\n")  # the overlay stands in the manifest
@@ -175,9 +176,10 @@ def test_what_is_wrong_in_the_store_is_found_out_and_put_right(shared: Shared, d
         assert len(shared.place.forge.requests("archive")) == 1
     refused(shared.poor, "fetch", "--method", "store", "run.json", "code", status=128, says="is not that tree",
             hint="publish --store")  # fmt: skip
-    again = shared.place.user.run("publish", "--store", cwd=shared.place.checkout.path, env=shared.env).text
+    again = shared.place.user.run("publish", "--store", "@{-1}", cwd=shared.place.checkout.path, env=shared.env).text
     assert "in the place of something else" in again
     assert stored.read_bytes() == right
+    assert shared.fetched(shared.poor)["method"] == "store"
     again = shared.place.user.run("publish", "--store", cwd=shared.place.checkout.path, env=shared.env).text
     assert "was there, and is right" in again
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from tests.e2e.support import World, load, refused, remove, world
 from tests.e2e.test_submodules import add, files, library
 from tests.forge.lfs import pointer, put
+from tests.hints import cures
 
 WEIGHTS = bytes(range(256)) * 700
 
@@ -84,6 +86,7 @@ def test_a_refused_token_is_what_is_told(bare: World) -> None:
     refused(bare.runner, "fetch", "run.json", "code", status=4, says="refused the token", env=wrong)
 
 
+@cures("or remove these attributes and record the run again", "--method auto")
 def test_an_altered_archive_needs_git_and_says_so(bare: World) -> None:
     bare.checkout.write(".gitattributes", "*.bin filter=lfs -text\nsecret.py export-ignore\n")
     bare.checkout.write("secret.py", "x\n")
@@ -98,8 +101,14 @@ def test_an_altered_archive_needs_git_and_says_so(bare: World) -> None:
         bare.runner, "fetch", "--method", "git", "run.json", "code", status=128,
         says="git was asked for, and there is no 'git' on PATH", hint="--method auto",
     )  # fmt: skip
+    bare.checkout.write(".gitattributes", "*.bin filter=lfs -text\n")
+    bare.checkout.commit("without the attribute")
+    bare.push()
+    bare.manifest()
+    bare.runner.run("fetch", "--method", "auto", "run.json", "code")
 
 
+@cures("install git 2.34 or newer, or add it to PATH")
 def test_a_plain_remote_needs_git_and_says_what_does_not(tmp_path: Path) -> None:
     with world(tmp_path, "git") as plain:
         plain.manifest()
@@ -119,3 +128,24 @@ def test_a_plain_remote_needs_git_and_says_what_does_not(tmp_path: Path) -> None
             watched=tmp_path / "x",
             **nothing,
         )
+        plain.runner.run("fetch", "run.json", "code")  # with git on PATH
+
+
+@cures("or register the checkout as github or gitlab, whose archives need no git, and record the run again")
+def test_a_checkout_that_is_registered_by_its_platform_needs_no_git(tmp_path: Path) -> None:
+    with world(tmp_path, "github") as place:
+        place.manifest()
+        program = os.fsdecode(place.runner.program.executable())
+        nothing: dict[str, Any] = {"env": {"PATH": os.path.dirname(program)}}
+        if shutil.which("git", path=os.path.dirname(program)):
+            pytest.skip("git is installed where this program is")
+        place.register("--type", "git", "--no-verify")
+        place.manifest()
+        refused(
+            place.runner, "fetch", "run.json", "code", status=128, says="git is required: the platform 'git'",
+            hint="register the checkout as github", **nothing,
+        )  # fmt: skip
+        place.user.run("remove", "origin", cwd=place.checkout.path)
+        place.register("--type", "github")
+        place.manifest()
+        place.runner.run("fetch", "run.json", "code", **nothing)
