@@ -74,9 +74,13 @@ def read_pointer(contents: bytes, path: bytes) -> Pointer | None:
             f"'{name}' is a Git LFS pointer with extensions, and only the programs behind them could make the file",
             hints=["fetch the pointers as they are: --no-lfs"],
         )
+    word = shell_word(name)
     raise LfsPointerUnusable(
         f"'{name}' is a Git LFS pointer that is not as git-lfs writes it",
-        hints=[f"git add --renormalize -- {shell_word(name)}", "fetch the pointers as they are: --no-lfs"],
+        hints=[
+            f"git lfs checkout {word} && git add --renormalize -- {word}",
+            "fetch the pointers as they are: --no-lfs",
+        ],
     )
 
 
@@ -124,7 +128,8 @@ def read_pointers(git: Git, rows: Sequence[Difference]) -> tuple[list[tuple[Diff
         try:
             pointer = read_pointer(source.read(size), row.path)
         except LfsPointerUnusable as error:
-            raise NotReproducible(error.message, hints=error.hints, waived_as="lfs") from None
+            hints = [hint for hint in error.hints if "--no-lfs" not in hint]  # an option of fetch alone
+            raise NotReproducible(error.message, hints=hints, waived_as="lfs") from None
         if pointer is not None:
             pointers.append((row, pointer))
         elif size:
@@ -148,7 +153,7 @@ def find_here(
             raise NotReproducible(
                 f"'{os.fsdecode(path)}' is kept in Git LFS, the platform does not give it ({why}), and its contents "
                 "are not here",
-                hints=["git lfs push --all REMOTE, where they are"],
+                hints=["in a clone that has them: git lfs push --all REMOTE"],
                 waived_as="lfs",
             )
         found.append(Unpushed(path, pointer, file))
@@ -198,7 +203,7 @@ def find_unpushed(
             raise NotReproducible(
                 f"'{os.fsdecode(row.path)}' is kept in Git LFS, and its contents are neither here nor known to be on "
                 "the platform",
-                hints=["git lfs pull", "git fetch, if it was pushed meanwhile"],
+                hints=["git lfs pull", "or, if it was pushed meanwhile: git fetch"],
                 waived_as="lfs",
             )
         missing[pointer.oid] = Unpushed(row.path, pointer, file)
@@ -263,7 +268,10 @@ def _contents(each: Unpushed, count: Callable[[int], object] | None) -> Iterator
     if left or digest.hexdigest() != each.pointer.oid:
         raise NotReproducible(
             f"the Git LFS object of '{os.fsdecode(each.path)}' is damaged here: {each.pointer.oid}",
-            hints=["git lfs fsck"],
+            hints=[
+                "git lfs fsck; git lfs pull",
+                f"or, if the file itself is whole: git lfs fsck; git add --renormalize -- {shell_word(each.path)}",
+            ],
         )
 
 

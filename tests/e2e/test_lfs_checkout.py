@@ -14,6 +14,8 @@ import pytest
 
 from tests.e2e.support import World, contents, load, refused, world
 from tests.forge.lfs import object_path, pointer
+from tests.hints import cures
+from tests.hints.support import stopped, tail, typed
 
 ATTRIBUTES = b"*.bin filter=lfs diff=lfs merge=lfs -text\n"
 OLD, EDITED, UNTRACKED = b"old " * 5000, b"edited " * 5000, b"untracked " * 5000
@@ -124,3 +126,101 @@ def test_a_filter_whose_program_is_missing_is_named(place: World) -> None:
     repo.write("new.bin", UNTRACKED)
     # Git's own words are chance: it may know the path, or only that nobody is there to talk to.
     refused(place.user, "snapshot", status=128, says="cannot be recorded: its ", hint="install", cwd=repo.path)
+
+
+# --- what the hints cure ---
+
+
+def new_file(place: World, *, pushed: bool) -> Path:
+    """A commit that was not pushed; its object. With `pushed` the platform has that, and the file is a pointer."""
+    repo = place.checkout
+    repo.write("it's new.bin", UNTRACKED)
+    os.utime(repo.file("it's new.bin"), (1_700_000_000, 1_700_000_000))  # so that git need not look at it again
+    repo.commit("new")
+    if pushed:
+        typed("git lfs push --all origin", repo.path, place.user.env)
+        repo.write("it's new.bin", pointer(UNTRACKED))
+        os.utime(repo.file("it's new.bin"), (1_700_000_000, 1_700_000_000))
+        repo.git("add", "it's new.bin")
+    oid = pointer(UNTRACKED).split(b"sha256:")[1][:64].decode()
+    return repo.git_dir() / "lfs" / "objects" / oid[:2] / oid[2:4] / oid
+
+
+@needs_git_lfs
+@cures(
+    "git lfs fsck; git lfs pull",
+    "or, if the file itself is whole: git lfs fsck; git add --renormalize -- {shell_word(each.path)}",
+)
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_damaged_object_is_brought_back(place: World, which: int) -> None:
+    kept = new_file(place, pushed=which == 0)
+    kept.unlink()  # the platform's may be a link to it
+    kept.write_bytes(UNTRACKED[:-1] + b"?")
+    cwd = place.checkout.path
+    hints = stopped(place.user.program, "snapshot", cwd=cwd, says="is damaged here")
+    typed(tail(hints[which]), cwd, place.user.env)
+    place.user.run("snapshot", cwd=cwd)
+    assert kept.read_bytes() == UNTRACKED
+
+
+@needs_git_lfs
+@cures("git lfs pull", "or, if it was pushed meanwhile: git fetch")
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_missing_object_is_brought_or_known_to_be_there(place: World, which: int) -> None:
+    kept = new_file(place, pushed=True)
+    repo = place.checkout
+    if which == 1:
+        place.push()
+        repo.git("update-ref", "refs/remotes/origin/main", "HEAD~1")
+    kept.unlink()
+    hints = stopped(place.user.program, "snapshot", cwd=repo.path, says="neither here nor known to be on the platform")
+    typed(tail(hints[which]), repo.path, place.user.env)
+    assert kept.exists() is (which == 0)
+    place.user.run("snapshot", cwd=repo.path)
+
+
+@needs_git_lfs
+@cures("in a clone that has them: git lfs push --all REMOTE")
+def test_an_object_that_the_platform_lost_is_pushed_again(place: World) -> None:
+    kept = new_file(place, pushed=True)
+    place.push()
+    other = place.clone("that has them")
+    assert other.read("it's new.bin") == UNTRACKED
+    kept.unlink()
+    object_path(place.repository, kept.name).unlink()
+    cwd = place.checkout.path
+    hints = stopped(place.user.program, "snapshot", "--check", cwd=cwd, says="the platform does not give it")
+    typed(tail(hints[0]).replace("REMOTE", "origin"), other.path, place.user.env)
+    place.user.run("snapshot", "--check", cwd=cwd)
+
+
+@needs_git_lfs
+@cures("git lfs checkout {word} && git add --renormalize -- {word}")
+def test_a_pointer_that_git_lfs_would_write_otherwise(place: World) -> None:
+    repo = place.checkout
+    repo.write("odd one.bin", pointer(OLD).replace(b"size ", b"size 0"))
+    plain = ["-c", "filter.lfs.process=", "-c", "filter.lfs.clean=", "-c", "filter.lfs.required=false"]
+    repo.git(*plain, "add", "odd one.bin")
+    repo.git(*plain, "commit", "--quiet", "-m", "odd")
+    hints = stopped(place.user.program, "snapshot", cwd=repo.path, says="not as git-lfs writes it")
+    assert not any("--no-lfs" in hint for hint in hints), "that is an option of fetch"
+    typed(hints[0], repo.path, place.user.env)
+    place.user.run("snapshot", cwd=repo.path)
+
+
+@needs_git_lfs
+@cures("fetch the pointers as they are: --no-lfs")
+def test_a_pointer_with_extensions_is_fetched_as_it_is(place: World) -> None:
+    repo = place.checkout
+    oid = pointer(OLD).split(b"sha256:")[1][:64]
+    text = pointer(OLD).replace(b"oid ", b"ext-0-foo sha256:" + oid + b"\noid ")
+    repo.write("odd one.bin", text)
+    plain = ["-c", "filter.lfs.process=", "-c", "filter.lfs.clean=", "-c", "filter.lfs.required=false"]
+    repo.git(*plain, "add", "odd one.bin")
+    repo.git(*plain, "commit", "--quiet", "-m", "odd")
+    place.push()
+    manifest = place.runner.path("run.json")
+    place.user.run("run", "--allow-unreproducible", "--manifest", manifest, "--", "true", cwd=repo.path)
+    (hint,) = stopped(place.runner.program, "fetch", manifest, "code", cwd=place.runner.home, says="with extensions")
+    place.runner.run("fetch", tail(hint), manifest, "code")
+    assert (place.runner.home / "code" / "odd one.bin").read_bytes() == text
