@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 _PIECE = 1 << 20
 
 
-def sha256_of(file: Readable) -> str:
-    """Return the sha256, in hex, of what `file` holds from where it stands to its end. Raises what reading raises."""
+def sha256_of(file: Readable, *, most: int | None = None) -> str:
+    """Return the sha256, in hex, of what `file` holds from where it stands to its end. Raises what reading raises.
+
+    Of a file with more bytes than `most`, no more than the next piece is read: the digest is another one then.
+    """
     digest = sha256()
+    left = most
     while piece := file.read(_PIECE):
         digest.update(piece)
+        if left is not None and (left := left - len(piece)) < 0:
+            break
     return digest.hexdigest()

@@ -33,7 +33,7 @@ def redact(text: str) -> str:
     """
     parts = text.split("://")
     for index in range(1, len(parts)):
-        end = next((i for i, char in enumerate(parts[index]) if char in " '\"\n\t"), len(parts[index]))
+        end = _end_of_url(parts[index])
         url, rest = parts[index][:end], parts[index][end:]
         authority, slash, path = url.partition("/")
         if "@" in authority:
@@ -44,3 +44,18 @@ def redact(text: str) -> str:
         path, question, _ = path.partition("?")
         parts[index] = authority + slash + path + ("?****" if question else "") + rest
     return "://".join(parts)
+
+
+def _end_of_url(text: str) -> int:
+    """Return where the URL ends with whose part behind `://` a text begins.
+
+    A quote ends it, unless the user part goes on behind it: an apostrophe in a password is not always encoded.
+    """
+    space = next((at for at, char in enumerate(text) if char in " \n\t"), len(text))
+    quote = next((at for at, char in enumerate(text[:space]) if char in "'\""), space)
+    authority, slash, _ = text[:quote].partition("/")
+    is_open = not slash or (":" in authority and authority.rpartition(":")[2].strip("0123456789]"))
+    last = text.rfind("@", quote, space)
+    if last < 0 or not is_open:
+        return quote
+    return next((at for at in range(last, space) if text[at] in "'\""), space)

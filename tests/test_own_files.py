@@ -326,6 +326,27 @@ def test_a_damaged_note_is_no_note(checkout: Repo, run: Callable[..., Any]) -> N
     assert "run.json" in own(run)
 
 
+@pytest.mark.parametrize("kind", ["FIFO", "directory", "link"])
+def test_what_is_no_file_is_no_note(checkout: Repo, run: Callable[..., Any], tmp_path: Path, kind: str) -> None:
+    run("snapshot", "-o", "run.json")
+    folder = checkout.git_dir() / "coderepo" / "written"
+    names = os.listdir(folder)
+    for name in names:
+        if kind == "link":
+            (folder / name).rename(tmp_path / name)
+            (folder / name).symlink_to(tmp_path / name)
+            continue
+        (folder / name).unlink()
+        if kind == "FIFO":
+            os.mkfifo(folder / name)
+        else:
+            (folder / name).mkdir()
+    assert own(run) == []
+    (checkout.path / "run.json").unlink()
+    run("snapshot", "-o", "run.json")
+    assert "run.json" in own(run)
+
+
 def layout_of(checkout: Repo) -> Layout:
     git = Git(str(checkout.path), environment=checkout.env)
     return read_layout(start_layout(git), git)

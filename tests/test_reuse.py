@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from git_coderepo.checkout.attributes import system_attribute_files
 from git_coderepo.checkout.found import TICK
 from git_coderepo.errors import CodeRepoError, NotReproducible
 from git_coderepo.git import Git
@@ -637,3 +638,18 @@ def test_a_run_keeps_its_overlay_whole_though_another_process_prunes(dirty: Repo
     digest = current["code"]["overlay"]["sha256"]
     written = (dirty.git_dir() / "coderepo" / "overlays" / f"{digest}.tar.gz").read_bytes()
     assert hashlib.sha256(written).hexdigest() == digest
+
+
+def test_the_systems_attributes_are_those_of_the_git_that_runs(dirty: Repo, tmp_path: Path) -> None:
+    git = shutil.which("git", path=dirty.env["PATH"])
+    assert git is not None
+    assert system_attribute_files({"PATH": os.path.dirname(git)}) == [b"/etc/gitattributes"]
+    own = tmp_path / "opt"
+    for place in ("bin/git", "libexec/git-core/git"):
+        (own / place).parent.mkdir(parents=True)
+        shutil.copy(os.path.realpath(git), own / place)
+        found = system_attribute_files({"PATH": str((own / place).parent)})
+        assert found == [b"/etc/gitattributes", os.fsencode(own / "etc" / "gitattributes")]
+    (own / "bin" / "git").write_text('#!/bin/sh\nexec /usr/bin/git "$@"\n')
+    assert system_attribute_files({"PATH": str(own / "bin")}) is None
+    assert system_attribute_files({"PATH": str(tmp_path / "absent")}) is None

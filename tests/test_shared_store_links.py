@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -185,3 +186,27 @@ def test_an_exchange_of_directory_and_link_leads_nowhere(crowd: tuple[Path, Path
     assert done.returncode == 0, done.stderr
     assert content(victim) == before
     assert stat.S_IMODE(victim.stat().st_mode) == 0o700
+
+
+def test_what_is_read_back_is_bounded_by_what_was_written(place: Path, tmp_path: Path) -> None:
+    """Somebody who may write to the store exchanges the object for an endless one before it is read back."""
+    store = SharedStore(f"file://{place}")
+
+    class Exchanging:
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+
+        def put(self, key: str, fill: Any) -> None:
+            self.inner.put(key, fill)
+            planted = tmp_path / "planted"
+            with open(planted, "wb") as file:
+                file.truncate(1 << 40)
+            planted.rename(place / key)
+
+        def open(self, key: str) -> Any:
+            return self.inner.open(key)
+
+    hostile: Any = Exchanging(store._place)
+    store._opened = hostile
+    with pytest.raises(StoreDamaged, match="other bytes"):
+        store.put(TREE, lambda file: file.write(b"a tar"))

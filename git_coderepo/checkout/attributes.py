@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 
 from git_coderepo.git import read_blobs
 from git_coderepo.objects import ObjectId, blob_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from git_coderepo.checkout.layout import Layout
     from git_coderepo.git import Git
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 # Attributes by which a file in the work tree differs from what Git stores.
 CONVERTING = frozenset((b"filter", b"eol", b"ident", b"working-tree-encoding"))
 _LARGEST = 1 << 20
+_ETC = b"/etc/gitattributes"
+_PROGRAM_FOLDERS = ("/bin", "/lib/git-core", "/libexec/git-core")
 _ATTRIBUTES_NAME = b".gitattributes\0"
 
 
@@ -46,6 +49,28 @@ def attribute_texts(git: Git, toplevel: bytes, listing: bytes) -> dict[bytes, by
     return {path.rpartition(b"/")[0]: text for (path, _), text in zip(files, contents, strict=True)}
 
 
+def system_attribute_files(environment: Mapping[str, str]) -> list[bytes] | None:
+    """Return where the system's attributes may lie; None where the place of git does not tell.
+
+    git is built with `/etc` for the prefix `/usr`, else with `etc` below its prefix (`sysconfdir` in git's Makefile),
+    and distributions that put it elsewhere build it with `/etc`. No process is started, as `git var GIT_ATTR_SYSTEM`
+    would be.
+    """
+    folders = environment.get("PATH", os.defpath).split(os.pathsep)
+    program = next((path for folder in folders if os.access(path := os.path.join(folder, "git"), os.X_OK)), None)
+    if program is None or sys.platform != "linux":
+        return None  # Apple's git starts another one
+    program = os.path.realpath(program)
+    with open(program, "rb", buffering=0) as file:
+        if file.read(2) == b"#!":
+            return None  # it starts another one
+    folder = os.path.dirname(program)
+    prefix = next((folder.removesuffix(end) for end in _PROGRAM_FOLDERS if folder.endswith(end)), None)
+    if prefix is None:
+        return None
+    return [_ETC] if prefix in ("", "/usr") else [_ETC, os.fsencode(prefix) + b"/etc/gitattributes"]
+
+
 def outside_texts(layout: Layout, settings: Settings) -> list[bytes]:
     """Return the contents of the attributes files outside the tree that convert some path.
 
@@ -59,7 +84,7 @@ def outside_texts(layout: Layout, settings: Settings) -> list[bytes]:
         named = home + named[1:] if named.startswith("~/") else os.path.expanduser(named)
     files = [layout.common_dir + b"/info/attributes", os.path.join(layout.toplevel, os.fsencode(named))]
     if not environment.get("GIT_ATTR_NOSYSTEM"):
-        files.append(b"/etc/gitattributes")
+        files += system_attribute_files(environment) or [_ETC]
     found = []
     for path in files:
         try:

@@ -12,6 +12,7 @@ directory, and of the notes only those whose place or size occurs among the untr
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -117,12 +118,18 @@ class Notes:
             return []
 
     def load(self, name: bytes) -> Note | None:
-        """Return a note; None where it is gone or damaged."""
+        """Return a note; None where it is gone, damaged, or not a regular file."""
         try:
-            with open(self._folder + b"/" + name, "rb") as file:
-                return Note.parse(file.read())
-        except FileNotFoundError:
+            file = os.open(self._folder + b"/" + name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
+                return None
+            raise
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            os.close(file)
             return None
+        with open(file, "rb") as opened:
+            return Note.parse(opened.read())
 
     def write(self, note: Note) -> None:
         """Write a note down, before its output can be seen. Raises OSError."""
@@ -134,7 +141,7 @@ class Notes:
         for name in names:
             try:
                 os.unlink(self._folder + b"/" + name)
-            except FileNotFoundError:
+            except (FileNotFoundError, IsADirectoryError):
                 pass
 
     def add(self, path: bytes, rows: list[Row], inode: int = 0) -> None:

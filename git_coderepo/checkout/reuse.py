@@ -18,6 +18,7 @@ import os
 import stat
 import time
 
+from git_coderepo.checkout.attributes import system_attribute_files
 from git_coderepo.checkout.found import TICK, facts_of
 from git_coderepo.checkout.indexfile import entry_of, row_of
 from git_coderepo.checkout.scope import directories_above
@@ -197,7 +198,14 @@ def _attributes(layout: Layout, settings: Settings, folders: Iterable[bytes]) ->
         of_the_user = home + named[1:] if named.startswith("~") else named
     else:
         return None
-    files = [(os.fsencode(of_the_user), 0), (b"/etc/gitattributes", 0), (layout.common_dir + b"/info/attributes", 0)]
+    systems = system_attribute_files(settings.environment)
+    if systems is None:
+        return None
+    files = [
+        (os.fsencode(of_the_user), 0),
+        *((file, 0) for file in systems),
+        (layout.common_dir + b"/info/attributes", 0),
+    ]
     # git follows no link from a file of the work tree.
     files += [(layout.toplevel + b"/" + _attributes_in(folder), os.O_NOFOLLOW) for folder in folders]
     found = []

@@ -30,13 +30,14 @@ class Survey:
     """The answers; `guessed_walk` is the walk to the base of the usual remote.
 
     `listing` has the rows of `ls-tree -r -z` of HEAD that say what becomes of others, those of attributes files and
-    submodules, and may have all the rest. `began` is when git began to look at the work tree, in nanoseconds since
-    1970. `marked` are the raw paths of which git was told not to look at them, see `marked_paths`.
+    submodules, and may have all the rest; if it `is_whole` it has. `began` is when git began to look at the work tree,
+    in nanoseconds since 1970. `marked` are the raw paths of which git was told not to look at them, see `marked_paths`.
     Where there is a `scope` (see `scope.scope_of`), listing, status and marked are those of what is `looked_at` alone.
     """
 
     __slots__ = (
-        "began", "git", "guessed_walk", "layout", "listing", "looked_at", "marked", "scope", "settings", "status",
+        "began", "git", "guessed_walk", "is_whole", "layout", "listing", "looked_at", "marked", "scope", "settings",
+        "status",
     )  # fmt: skip
 
     def __init__(
@@ -51,8 +52,11 @@ class Survey:
         scope: tuple[bytes, ...],
         looked_at: tuple[bytes, ...],
         began: int,
+        *,
+        is_whole: bool,
     ) -> None:
         self.began = began
+        self.is_whole = is_whole
         self.git = git
         self.layout = layout
         self.status = status
@@ -154,7 +158,19 @@ class Surveying:
         listing = self._listing.checked() if self._listing is not None else rows or b""
         marked = [path for path in marked if inside(looked)(path)]
         listing = rows_inside(listing, looked)
-        return Survey(git, layout, status, settings, listing, self._walk, marked, limit, looked, self._began)
+        return Survey(
+            git,
+            layout,
+            status,
+            settings,
+            listing,
+            self._walk,
+            marked,
+            limit,
+            looked,
+            self._began,
+            is_whole=self._listing is not None,
+        )
 
     def end(self) -> None:
         """Nobody wants the answers any more."""

@@ -12,8 +12,11 @@ from git_coderepo.cli.app import Verb, app, usage
 from git_coderepo.cli.options import Json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from git_coderepo.runner.cache import Cache, Kept
     from git_coderepo.runner.cache_upkeep import Evicted
+    from git_coderepo.runner.cacheplace import OldPart
 
 cache = typer.Typer(name="cache", rich_markup_mode=None)
 app.add_typer(cache)
@@ -32,12 +35,12 @@ def list_(as_json: Json = False) -> None:
 
     Modified trees are listed, too, with their size: they are kept for 30 days, and never used again.
     """
-    here = _cache()
+    here, old = _cache()
     found = here.kept() if here is not None else []
     if as_json:
-        output.json_data([_document(tree) for tree in found])
+        output.json_data([*(_document(tree) for tree in found), *(_old_document(part) for part in old)])
     else:
-        show(found)
+        show(found, old)
 
 
 @cache.command("prune", cls=Verb)
@@ -52,28 +55,57 @@ def prune(
 ) -> None:
     """Remove trees from the cache, those unused longest first.
 
-    Modified trees are removed as well, with --older-than only if they are that old; a tree in use stays.
+    Modified trees and the caches of older releases are removed as well, with --older-than only if they are that old; a
+    tree in use stays.
     """
     from git_coderepo.record.prune import required_age
-    from git_coderepo.runner.cache_upkeep import prune_cache
+    from git_coderepo.runner.cache_upkeep import Evicted, prune_cache
     from git_coderepo.settings import size_of
 
     size = None if max_size is None else size_of(max_size, "--max-size")
     age = None if older_than is None else required_age(older_than)
-    here = _cache()
-    if here is None:
-        output.line("nothing to remove")
-        return
-    pruned = prune_cache(here, max_size=size, older_than=age, dry_run=dry_run, now=time.time())
-    show_pruned(pruned, dry_run=dry_run)
+    here, old = _cache()
+    now = time.time()
+    pruned = Evicted((), ())
+    if here is not None:
+        pruned = prune_cache(here, max_size=size, older_than=age, dry_run=dry_run, now=now)
+    aged = [part for part in old if age is None or now - part.used > age]
+    removed = [part for part in aged if dry_run or part.remove()]
+    if pruned.gone or pruned.in_use or not removed:
+        show_pruned(pruned, dry_run=dry_run)
+    for part in removed:
+        show_removed(part, dry_run=dry_run)
 
 
-def _cache() -> Cache | None:
+def _cache() -> tuple[Cache | None, list[OldPart]]:
+    """Return the cache, None where there is none, and what older releases left."""
     from git_coderepo.git import Git
     from git_coderepo.runner.cached import known_cache
+    from git_coderepo.runner.cacheplace import old_parts
     from git_coderepo.settings import runner_settings
 
-    return known_cache(runner_settings(Git()), notify=output.say)
+    settings = runner_settings(Git())
+    return known_cache(settings, notify=output.say), old_parts(settings)
+
+
+def show_removed(part: OldPart, *, dry_run: bool) -> None:
+    """Print that the cache of an older release went, or would go."""
+    from git_coderepo.record.refusals import shown_size
+
+    word = "would remove" if dry_run else "removed"
+    output.line(f"{word} the cache of an older release, {shown_size(part.size)}: {part.directory}")
+
+
+def _old_document(part: OldPart) -> dict[str, object]:
+    used = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(part.used))
+    return {
+        "key": part.name,
+        "directory": part.directory,
+        "size": part.size,
+        "usedOn": used,
+        "good": False,
+        "kind": "old",
+    }
 
 
 def _document(tree: Kept) -> dict[str, object]:
@@ -91,7 +123,7 @@ def _document(tree: Kept) -> dict[str, object]:
 _NOTES = {"modified": "modified, kept", "copy": "a copy for one command, kept"}
 
 
-def show(found: list[Kept]) -> None:
+def show(found: list[Kept], old: Sequence[OldPart] = ()) -> None:
     """One line a tree, and what all of them take."""
     from git_coderepo.record.refusals import shown_size
 
@@ -103,6 +135,10 @@ def show(found: list[Kept]) -> None:
             continue
         days = max(0, int((time.time() - tree.used) // 86400))
         output.line(f"{line}  {_NOTES[tree.kind]} since {used} ({output.count(days, 'day')}): {tree.directory}/tree")
+    for part in old:
+        output.line(
+            f"a cache of an older release, {shown_size(part.size)}, which cache prune removes: {part.directory}"
+        )
     output.line(f"{output.count(len(found), 'tree')}, {shown_size(sum(tree.size for tree in found))}")
 
 

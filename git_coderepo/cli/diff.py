@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.show import RUN_HELP
 from git_coderepo.objects import ObjectId
@@ -131,7 +132,7 @@ class Side:
         if overlay is not None and data is None:
             beside = find_overlay(overlay.sha256, overlay.size, folder, here.git)
             data = beside[0] if beside is not None else None
-        restore_tree(code, repository, data, here.store.git(here.git), run=run)
+        restore_tree(code, repository, data, here.git, here.store, run=run, notify=output.say)
         self.parts.append((path, code.snapshot_tree))
         self.objects += [here.layout.objects] if path else []
         for each in code.submodules:

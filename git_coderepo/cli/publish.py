@@ -88,7 +88,7 @@ def published(word: str, git: Git, code_repository: str | None) -> str:
         beside = find_overlay(overlay.sha256, overlay.size, found.folder, git)
         data = beside[0] if beside is not None else None
     ours = store.git(git)
-    restore_tree(manifest.code, manifest.repository, data, ours, run=manifest.run.id)
+    restore_tree(manifest.code, manifest.repository, data, git, store, run=manifest.run.id, notify=output.say)
     commit = publish_recorded(manifest, source, ours)
     _note(found, layout, published=True)
     return (
@@ -122,7 +122,7 @@ def stored(word: str, git: Git) -> Iterator[str]:
         store.prepare()
         bring_tree(platform, PublishedRun(found.manifest, commit), store.git(git))
     allowed = allowed_secrets(settings) if settings.flag("secretScan", True) else None
-    for each in store_run(found.manifest, shared, here, folder=found.folder, allowed=allowed):
+    for each in store_run(found.manifest, shared, here, folder=found.folder, allowed=allowed, notify=output.say):
         place = f" '{os.fsdecode(each.path)}'" if each.path else ""
         how = "was there, and is right" if each.size is None else f"{shown_size(each.size)} written"
         again = ", in the place of something else" if each.damaged else ""

@@ -40,6 +40,37 @@ def set_damaged_aside(git: Git, store: Store) -> list[bytes]:
     return found + _damaged_packs(git, store)
 
 
+def set_damaged_of_tree_aside(git: Git, store: Store, tree: str) -> list[bytes]:
+    """Move what is damaged of our store's objects in a tree into its folder `damaged`; gives their old paths.
+
+    Of the user's own objects none is read. Raises OSError.
+    """
+    loose = {
+        (folder + name).decode("ascii", "replace"): b"/".join((store.objects, folder, name))
+        for folder in names_in(store.objects)
+        if len(folder) == 2
+        for name in names_in(store.objects + b"/" + folder)
+    }
+    packs = _damaged_packs(git, store)
+    listed = store.git(git).start("rev-list", "--objects", "--no-object-names", "--missing=print", tree).finish()
+    if listed.status != 0:
+        return packs + set_damaged_aside(git, store)  # a tree is damaged, and what is below it is not listed
+    found = [
+        path
+        for id in listed.stdout.decode().split()
+        if (path := loose.get(id)) is not None and not _is_whole(path, id.encode(), store.layout.object_format)
+    ]
+    for path in found:
+        store.set_aside(path)
+    return packs + found
+
+
+def describe_damaged(store: Store, count: int) -> str:
+    """Return what is said of `count` damaged objects that were moved aside."""
+    place = os.fsdecode(store.directory)
+    return f"{count} damaged object{'s' * (count > 1)} in '{place}/objects': moved to '{place}/damaged'"
+
+
 def _is_whole(path: bytes, id: bytes, object_format: str) -> bool:
     """Return whether a loose object has the contents that its id, in hex, promises."""
     digest, stream = hasher(object_format), zlib.decompressobj()

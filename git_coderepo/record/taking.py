@@ -71,16 +71,12 @@ def _set_damaged_aside(snapshot: Snapshot, request: Request, error: CodeRepoErro
     failed = isinstance(error, GitFailed) or isinstance(error.__cause__, GitFailed)
     if not failed or snapshot.store is None or snapshot.distrusts_store:
         return False
-    from git_coderepo.record.repair import set_damaged_aside
+    from git_coderepo.record.repair import describe_damaged, set_damaged_aside
 
     found = set_damaged_aside(snapshot.git, snapshot.store)
     if found:
         snapshot.distrusts_store = True
-        place = os.fsdecode(snapshot.store.directory)
-        request.notify(
-            f"warning: {len(found)} damaged object{'s' * (len(found) > 1)} in '{place}/objects': moved to "
-            f"'{place}/damaged' and created again"
-        )
+        request.notify(f"warning: {describe_damaged(snapshot.store, len(found))} and created again")
     return bool(found)
 
 
@@ -150,7 +146,8 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
         snapshot.tree = snapshot.head.tree if snapshot.head is not None else empty_tree_id(layout.object_format)
         listing = found.listing
     if snapshot.keeps_contents:
-        _look_outside(snapshot, listing, request, toplevel=layout.toplevel)
+        is_whole = found.is_whole and snapshot.head is not None and snapshot.tree == snapshot.head.tree
+        _look_outside(snapshot, listing, request, toplevel=layout.toplevel, is_whole=is_whole)
     _read_base_tree(snapshot, listing, head_listing=found.listing)
     _look_at_part(snapshot)
     _take_submodules(snapshot, listing, request)
@@ -241,17 +238,19 @@ def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
         with snapshot.waiving():
             refuse_source(snapshot.source)
         find_served_base(snapshot, snapshot.head, request)
-    _look_outside(snapshot, listing, request, toplevel=None)
+    _look_outside(snapshot, listing, request, toplevel=None, is_whole=True)
     _read_base_tree(snapshot, listing, head_listing=listing)
     _look_at_part(snapshot)
     _take_submodules(snapshot, listing, request)
 
 
-def _look_outside(snapshot: Snapshot, listing: bytes, request: Request, *, toplevel: bytes | None) -> None:
+def _look_outside(
+    snapshot: Snapshot, listing: bytes, request: Request, *, toplevel: bytes | None, is_whole: bool
+) -> None:
     """Note which paths of the snapshot's tree have contents that Git does not store, and what Git LFS does.
 
-    `listing` has the rows that say so; `toplevel` is None for a commit without its work tree. Nothing more is loaded or
-    asked where no row is a link, a pointer file or converted on this machine.
+    `listing` has the rows that say so, and all others if it `is_whole`; `toplevel` is None for a commit without its
+    work tree. Nothing more is loaded or asked where no row is a link, a pointer file or converted on this machine.
     """
     layout, settings, tree = snapshot.layout, snapshot.settings, snapshot.tree
     assert layout is not None and settings is not None and tree is not None
@@ -267,7 +266,7 @@ def _look_outside(snapshot: Snapshot, listing: bytes, request: Request, *, tople
     )
     converting = CONVERTING.intersection(name for name, _ in words_of([*texts.values(), *others]))
     is_converted = bool((others and converting) or drivers.difference((b"lfs",)))
-    if request.thorough or is_converted:
+    if (request.thorough or is_converted) and not is_whole:
         try:
             listing = git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)
         except GitFailed:

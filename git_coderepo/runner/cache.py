@@ -16,6 +16,7 @@ place, which no other user can exchange (see `private`).
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -28,7 +29,7 @@ from git_coderepo.locks import is_named, try_lock, wait_for_lock
 from git_coderepo.paths import quoted
 from git_coderepo.runner.cacheplace import CachePlace
 from git_coderepo.runner.copying import copy_tree, make_read_only
-from git_coderepo.runner.directories import OPEN_DIRECTORY, remove_tree, sync_file_system, unusable
+from git_coderepo.runner.directories import OPEN_DIRECTORY, remove_tree, size_on_disk, sync_file_system, unusable
 from git_coderepo.runner.proof import TreeAltered
 
 T = TypeVar("T")
@@ -371,7 +372,9 @@ class Cache:
         with self._opened_key(key) as folder:
             try:
                 descriptor, locked = _held(folder, name)
-            except OSError:
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ESTALE):
+                    raise unusable(error, os.path.join(self.place.path, key, name)) from None
                 return os.path.join(self.place.path, key, MODIFIED + name, "tree")  # another process was first
             try:
                 if locked is True:
@@ -480,7 +483,7 @@ class Cache:
                 tree = os.path.join(place, filling, "tree")
                 _write(generation, "listing", make(tree))
                 make_read_only(tree)
-                _write(generation, "size", b"%d" % _measured(generation))
+                _write(generation, "size", b"%d" % size_on_disk(generation))
                 sync_file_system(generation)
             finally:
                 os.close(generation)
@@ -503,7 +506,7 @@ class Cache:
                     if kind == "tree" and _exists(generation, "altered"):
                         kind = "modified"
                     noted = None if measure or kind != "tree" else _contents(generation, "size", 32)
-                    size = int(noted) if noted is not None and noted.isdigit() else _measured(generation)
+                    size = int(noted) if noted is not None and noted.isdigit() else size_on_disk(generation)
                 finally:
                     os.close(generation)
         except (OSError, TargetUnusable):
@@ -570,18 +573,6 @@ def _contents(folder: int, name: str, most: int) -> bytes | None:
 def _write(folder: int, name: str, contents: bytes) -> None:
     with open(os.open(name, _NEW, 0o600, dir_fd=folder), "wb") as file:
         file.write(contents)
-
-
-def _measured(generation: int) -> int:
-    """Return the bytes that a directory takes on the disk."""
-    size = 0
-    for _, _, names, here in os.fwalk(".", dir_fd=generation, onerror=None):
-        for name in names:
-            try:
-                size += os.stat(name, dir_fd=here, follow_symlinks=False).st_blocks * 512
-            except OSError:
-                continue  # removed while we look
-    return size
 
 
 def _free(descriptor: int) -> int:

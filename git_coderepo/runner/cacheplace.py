@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 from git_coderepo.errors import CodeRepoError, TargetUnusable
 from git_coderepo.paths import quoted
+from git_coderepo.runner.directories import remove_tree, size_on_disk
 from git_coderepo.runner.private import check_own, open_private, open_unexchangeable
 from git_coderepo.runner.temporary import temporary_place
 from git_coderepo.settings import Settings
 
 # The number changes with the form of what is below.
 _PART = "trees-2-"
+_OLD_PARTS = ("trees-1-",)
 
 
 class CachePlace(NamedTuple):
@@ -57,6 +59,59 @@ def known_cache_place(settings: Settings) -> CachePlace | None:
         except OSError:
             continue
     return None
+
+
+class OldPart(NamedTuple):
+    """A user's part of the cache in the form of an older release, which nothing uses any more.
+
+    `size` is in bytes on the disk, `used` when anything was added to it last, in seconds since 1970.
+    """
+
+    parent: str
+    name: str
+    size: int
+    used: float
+
+    @property
+    def directory(self) -> str:
+        return os.path.join(self.parent, self.name)
+
+    def remove(self) -> bool:
+        """Remove it with all in it; whether it is gone."""
+        try:
+            around = open_unexchangeable(self.parent, make=False)
+        except OSError:
+            return False
+        try:
+            remove_tree(self.name, parent=around)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        finally:
+            os.close(around)
+        return True
+
+
+def old_parts(settings: Settings) -> list[OldPart]:
+    """Return this user's parts of older forms in every directory where a cache may be; raises nothing for the rest."""
+    found = []
+    for directory, _, _ in _candidates(settings):
+        for name in _OLD_PARTS:
+            name = f"{name}{os.geteuid()}"
+            try:
+                around = open_unexchangeable(directory, make=False)
+                try:
+                    own = open_private(name, around, make=False)
+                finally:
+                    os.close(around)
+            except OSError:
+                continue
+            try:
+                found.append(OldPart(directory, name, size_on_disk(own), os.fstat(own).st_mtime))
+            finally:
+                os.close(own)
+    return found
 
 
 def _reason(error: OSError) -> str:

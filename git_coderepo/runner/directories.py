@@ -213,3 +213,15 @@ def sync_file_system(descriptor: int) -> None:
     if syncfs(descriptor) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def size_on_disk(directory: int) -> int:
+    """Return the bytes that a directory takes on the disk."""
+    size = 0
+    for _, _, names, here in os.fwalk(".", dir_fd=directory, onerror=None):
+        for name in names:
+            try:
+                size += os.stat(name, dir_fd=here, follow_symlinks=False).st_blocks * 512
+            except OSError:
+                continue  # removed while we look
+    return size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from git_coderepo.errors import CodeRepoError, OverlayMissing, TreeDiffers
 from git_coderepo.git import Git
 from git_coderepo.manifest.model import Code, Repository
 from git_coderepo.objects import GITLINK, ObjectId
+from git_coderepo.record.repair import describe_damaged, set_damaged_of_tree_aside
 from git_coderepo.record.reproducible import refuse_unreproducible
 from git_coderepo.runner.git_tree import blob_entries, listed_tree
 from git_coderepo.runner.methods import DeliveredTrees, Delivery
@@ -105,12 +106,37 @@ def local_method(local: LocalTree, scope: tuple[bytes, ...] = ()) -> Iterator[De
     yield Delivery(blob_entries(local.git, wanted), int, gitlinks, trees)
 
 
-def restore_tree(code: Code, repository: Repository | None, overlay: bytes | None, git: Git, *, run: str) -> None:
-    """See to it that the snapshot's tree is an object that `git` (see Store.git) finds: made from base and overlay.
+def restore_tree(
+    code: Code,
+    repository: Repository | None,
+    overlay: bytes | None,
+    git: Git,
+    store: Store,
+    *,
+    run: str,
+    notify: Callable[[str], None],
+) -> None:
+    """See to it that the snapshot's tree is an object that `store.git(git)` finds: made from base and overlay.
 
-    Only our own store is written to; `run` is the run's id. Raises NotReproducible, OverlayMissing, TreeDiffers,
-    CodeRepoError where the base is not here.
+    Only our own store is written to, and damaged objects in it are moved aside; `run` is the run's id. Raises
+    NotReproducible, OverlayMissing, TreeDiffers, CodeRepoError where the base is not here.
     """
+    damaged = set_damaged_of_tree_aside(git, store, code.snapshot_tree.hex)
+    try:
+        _restore(code, repository, overlay, store.git(git), run=run)
+    except CodeRepoError as error:
+        if not damaged:
+            raise
+        raise CodeRepoError(
+            f"the run {run} has lost objects that cannot be created again ({error.message}); "
+            f"{describe_damaged(store, len(damaged))}",
+            hints=[*error.hints, f"git coderepo show {run}"],
+        ) from error
+    if damaged:
+        notify(f"warning: {describe_damaged(store, len(damaged))} and created again")
+
+
+def _restore(code: Code, repository: Repository | None, overlay: bytes | None, git: Git, *, run: str) -> None:
     if is_complete(git, code.snapshot_tree):
         return
     refuse_unreproducible(code, run)

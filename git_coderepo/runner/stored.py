@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from git_coderepo.checkout.overlay import differences, travelling
@@ -34,7 +34,13 @@ class Stored(NamedTuple):
 
 
 def store_run(
-    manifest: Manifest, store: SharedStore, here: Here, *, folder: bytes | None, allowed: Sequence[str] | None
+    manifest: Manifest,
+    store: SharedStore,
+    here: Here,
+    *,
+    folder: bytes | None,
+    allowed: Sequence[str] | None,
+    notify: Callable[[str], None],
 ) -> Iterator[Stored]:
     """Put the code of a run that was recorded into the store, as far as it is not there; its submodules' too.
 
@@ -43,7 +49,9 @@ def store_run(
     what is not here, and what the store raises.
     """
     refuse_unreproducible(manifest.code, manifest.run.id)
-    yield from _store_code(manifest.code, manifest.repository, store, here, b"", folder, allowed, manifest.run.id)
+    yield from _store_code(
+        manifest.code, manifest.repository, store, here, b"", folder, allowed, manifest.run.id, notify
+    )
 
 
 def _store_code(
@@ -55,6 +63,7 @@ def _store_code(
     folder: bytes | None,
     allowed: Sequence[str] | None,
     run: str,
+    notify: Callable[[str], None],
 ) -> Iterator[Stored]:
     here.store.prepare()
     ours = here.store.git(here.git)
@@ -62,7 +71,7 @@ def _store_code(
     if code.overlay is not None and data is None:
         found = find_overlay(code.overlay.sha256, code.overlay.size, folder, here.git)
         data = found[0] if found is not None else None
-    restore_tree(code, repository, data, ours, run=run)
+    restore_tree(code, repository, data, here.git, here.store, run=run, notify=notify)
     if allowed is not None:
         base = code.base.tree if code.base is not None else None
         if base is not None and code.scope is not None:
@@ -80,7 +89,7 @@ def _store_code(
             if inner is None:
                 raise CodeRepoError("it is not checked out here", hints=["git submodule update --init"])
             yield from _store_code(
-                check_submodule(each, code), each.repository, store, inner, each.path, folder, allowed, run
+                check_submodule(each, code), each.repository, store, inner, each.path, folder, allowed, run, notify
             )
         except CodeRepoError as error:
             raise said_of(error, each.path) from None

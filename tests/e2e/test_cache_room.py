@@ -178,3 +178,27 @@ def test_a_copy_for_root_makes_room_as_well(place: World) -> None:
     assert (done.returncode, done.stdout) == (0, "recorded\n"), done.stderr
     assert "the least recently used trees were removed" in done.stderr
     assert ", a copy in the cache: " in done.stderr
+
+
+def test_the_cache_of_an_older_release_is_listed_and_pruned(place: World, tmp_path: Path) -> None:
+    old = tmp_path / "cache" / f"trees-1-{os.geteuid()}"
+    tree = old / "key" / "1" / "tree"
+    tree.mkdir(parents=True)
+    for folder in (tmp_path / "cache", old):
+        folder.chmod(0o700)
+    (tree / "weights").write_bytes(os.urandom(SIZE))
+    tree.chmod(0o500)
+    [found] = place.runner.run("cache", "list", "--json").json()
+    assert (found["kind"], found["directory"], found["good"]) == ("old", str(old), False)
+    assert found["size"] >= SIZE
+    assert (
+        f"a cache of an older release, 2.0 MiB, which cache prune removes: {old}"
+        in place.runner.run("cache", "list").text
+    )
+    assert "nothing to remove" in place.runner.run("cache", "prune", "--older-than", "1d").text
+    assert "would remove the cache of an older release" in place.runner.run("cache", "prune", "--dry-run").text
+    assert old.is_dir()
+    done = place.runner.run("cache", "prune")
+    assert done.text == f"removed the cache of an older release, 2.0 MiB: {old}\n"
+    assert not old.exists()
+    assert place.runner.run("cache", "prune").text == "nothing to remove\n"

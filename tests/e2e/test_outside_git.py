@@ -326,3 +326,9 @@ def test_thousands_are_counted_by_directory(checkout: Repo, program: Program) ->
     publish(checkout)
     (found,) = program.run("snapshot", cwd=checkout.path).json()["code"]["outside"]
     assert found == {"path": "books", "reason": "filter", "detail": "up", "files": 1001}
+
+
+def test_heads_tree_is_listed_once(checkout: Repo, program: Program) -> None:
+    for arguments in ((), ("HEAD",)):
+        traced = program.run("snapshot", *arguments, cwd=checkout.path, env={"GIT_TRACE": "1"}).errors
+        assert len([line for line in traced.splitlines() if " ls-tree -r -z --full-tree " in line]) <= 1, traced
