@@ -98,7 +98,7 @@ def build_overlay(
     packer = Packer(len(sending), write)
     blobs = read_blobs(git, [difference.id for difference in sending])
     for difference, (_, size, source) in zip(sending, blobs, strict=True):
-        pieces = screen(difference.path, _read(source, size, count))
+        pieces = screen(difference.path, _read(source, size, count, difference))
         if difference.mode == SYMLINK:
             packer.add_link(difference.path, b"".join(pieces))
         else:
@@ -108,13 +108,16 @@ def build_overlay(
     return Overlay(data, tar_sha256, sha256, len(sending), deleted)
 
 
-def _read(source: BinaryIO, size: int, count: Callable[[int], object] | None) -> Iterator[bytes]:
+def _read(
+    source: BinaryIO, size: int, count: Callable[[int], object] | None, difference: Difference
+) -> Iterator[bytes]:
     """Yield the contents of a blob in pieces, and report the size of each."""
     while size:
         piece = source.read(min(size, _PIECE))
         if not piece:
-            message = "git returned less of an object than it announced"
-            raise GitFailed(message, status=0, stderr=b"", hints=["git fsck"])
+            message = f"'{os.fsdecode(difference.path)}' cannot be read: its object {difference.id} is damaged"
+            hints = ["copy the files of .git/objects from another clone or a backup, until it is whole: git fsck"]
+            raise GitFailed(message, status=0, stderr=b"", hints=hints)
         size -= len(piece)
         if count is not None:
             count(len(piece))

@@ -58,7 +58,7 @@ def install(local: Local = False, worktree: Worktree = False, global_: Global = 
             output.hint(text)
     if refused:
         raise typer.Exit(1)
-    output.hint("what is recorded now, and what is not: git coderepo hooks status")
+    output.hint("to see what is recorded now: git coderepo hooks status")
 
 
 @hooks.command("uninstall", cls=Verb)

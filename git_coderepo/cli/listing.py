@@ -99,7 +99,9 @@ def _table(rows: list[dict[str, object]], columns: list[str]) -> None:
     for row in cells if rows else []:
         output.line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     if any(row["registered"] is False for row in rows):
-        output.hint("not registered: inferred from the remote; 'git coderepo register' checks it and writes it down")
+        output.hint(
+            "what is not registered is inferred from the remote; to check it and write it down: git coderepo register"
+        )
 
 
 def _shown(value: object) -> str:

@@ -85,9 +85,12 @@ def say_not_run(program: str, status: int, directory: str | None = None) -> None
         return
     path = os.path.join(directory or ".", program)
     if status == 126 and "/" in program and _is_noexec(path):
+        from git_coderepo.git import shell_word
+
         say(f"error: cannot execute '{program}': its file system is mounted noexec")
-        hint(f"start its interpreter instead, as in: sh {program}")
-        hint("or use a file system that allows programs: set CODEREPO_CACHE_DIR, or exec --copy DIR")
+        hint(f"start its interpreter instead, as in: sh {shell_word(program)}")
+        hint("or put the cache where programs may run: export CODEREPO_CACHE_DIR=/path/to/directory")
+        hint("or copy the code to such a directory: git coderepo exec --copy DIR")
         return
     word = "found" if status == 127 else "executable"
     say(f"error: '{program}' is not {word}")

@@ -93,7 +93,7 @@ def snapshot(
             overlays = {each.overlay.sha256 for each in found if each.overlay is not None}
             what = "the overlay is" if overlays.intersection(record.beside) else "what Git LFS keeps is"
             output.say(f"{what} too large to travel inside: it is kept in this repository's record")
-            output.hint("git coderepo snapshot -o FILE writes it beside the manifest")
+            output.hint("to write it beside the manifest: git coderepo snapshot -o FILE")
     for text in remarks(taken, request):
         output.warn(text)
     for text in omission_lines(taken):

@@ -146,6 +146,11 @@ def test_where_nothing_can_go_the_hint_names_what_helps(place: World) -> None:
     assert (elsewhere, last) == ("recorded", "recorded") and "modified" in listed, done.stdout
 
 
+@cures(
+    "start its interpreter instead, as in: sh {shell_word(program)}",
+    "or put the cache where programs may run: export CODEREPO_CACHE_DIR=/path/to/directory",
+    "or copy the code to such a directory: git coderepo exec --copy DIR",
+)
 def test_a_mount_without_programs_is_named(place: World) -> None:
     done = mounted(
         place,
@@ -154,9 +159,13 @@ def test_a_mount_without_programs_is_named(place: World) -> None:
         git-coderepo exec --quiet 0.json -- ./run.sh; echo "status $?"
         git-coderepo exec --quiet 0.json -- sh ./run.sh
         git-coderepo exec --quiet 0.json -- ./train.py; echo "status $?"
+        elsewhere=$(mktemp -d)
+        git-coderepo exec --quiet --copy "$elsewhere/copy" 0.json -- ./run.sh
+        export CODEREPO_CACHE_DIR=$elsewhere/cache
+        git-coderepo exec --quiet 0.json -- ./run.sh
         """,
     )
-    assert done.stdout.splitlines() == ["status 126", "ran", "status 126"]
+    assert done.stdout.splitlines() == ["status 126", "ran", "status 126", "ran", "ran"]
     assert "error: cannot execute './run.sh': its file system is mounted noexec" in done.stderr
     assert "hint: start its interpreter instead, as in: sh ./run.sh" in done.stderr
     assert "error: './train.py' is not executable" in done.stderr

@@ -73,6 +73,8 @@ def _candidates(tree: ast.Module, named: dict[str, list[Text]]) -> Iterator[Text
             if "hint" in _name(node.func.value).lower():
                 for each in node.args:
                     yield from text_nodes(each)
+        elif isinstance(node, ast.Call) and _name(node.func) == "hint" and node.args:
+            yield from text_nodes(node.args[0])
         elif isinstance(node, ast.FunctionDef) and "hint" in node.name.lower():
             for inside in ast.walk(node):
                 if isinstance(inside, ast.Return) and inside.value is not None:

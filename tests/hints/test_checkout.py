@@ -272,3 +272,21 @@ def test_the_directory_of_an_output_file_is_made(checkout: Repo, program: Progra
     typed(hint, checkout.path, program.env)
     program.run("snapshot", f"--output={folder}/run.json", cwd=checkout.path)
     assert re.match(rb"\{", checkout.read(f"{folder}/run.json"))
+
+
+@cures("copy the files of .git/objects from another clone or a backup, until it is whole: git fsck")
+def test_a_damaged_object(checkout: Repo, program: Program, tmp_path: Path) -> None:
+    checkout.git("config", "core.bigFileThreshold", "100k")
+    checkout.write("large.bin", os.urandom(500_000))
+    os.utime(checkout.file("large.bin"), (1_700_000_000, 1_700_000_000))  # so that git need not read it again
+    checkout.commit()
+    objects = checkout.git_dir() / "objects"
+    shutil.copytree(objects, tmp_path / "backup")
+    largest = max((path for path in objects.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    data = largest.read_bytes()
+    largest.chmod(0o644)
+    largest.write_bytes(data[:250_000] + bytes(16) + data[250_016:])
+    (hint,) = stopped(program, "snapshot", "-o", "../run.json", cwd=checkout.path, says="'large.bin' cannot be read")
+    shutil.copytree(tmp_path / "backup", objects, dirs_exist_ok=True)
+    typed(tail(hint), checkout.path, program.env)
+    program.run("snapshot", "-o", "../run.json", cwd=checkout.path)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import PROJECT, World, world
+from tests.e2e.support import PROJECT, World, lines, world
 from tests.hints import cures
 from tests.hints.support import stopped, tail, typed
 from tests.support.program import Program
@@ -68,6 +69,29 @@ def test_an_event_of_the_list_is_installed(program: Program, checkout: Repo) -> 
     (hint,) = stopped(program, "hooks", "install", "--event", "pre-commit", cwd=checkout.path, says="'pre-commit'")
     for event in tail(hint).split(", "):
         assert program.run("hooks", "install", "--event", event, cwd=checkout.path).text.startswith(f"{event}: ")
+
+
+@cures("to see what is recorded now: git coderepo hooks status")
+def test_what_installed_hooks_record(program: Program, checkout: Repo) -> None:
+    (hint,) = lines(program.run("hooks", "install", cwd=checkout.path), "hint")
+    assert "installed" in typed(tail(hint), checkout.path, program.env).text
+
+
+@cures("what is not registered is inferred from the remote; to check it and write it down: git coderepo register")
+def test_a_remote_that_is_not_registered(place: World) -> None:
+    cwd = place.clone("not registered").path
+    (hint,) = lines(place.user.run("list", cwd=cwd), "hint")
+    typed(tail(hint), cwd, place.user.env)
+    assert lines(place.user.run("list", cwd=cwd), "hint") == []
+
+
+@cures("to write it beside the manifest: git coderepo snapshot -o FILE")
+def test_a_large_overlay_is_written_beside_the_manifest(place: World) -> None:
+    checkout = place.clone("large")
+    checkout.write("large.bin", os.urandom(100_000))
+    (hint,) = lines(place.user.run("snapshot", cwd=checkout.path), "hint")
+    typed(tail(hint).replace("FILE", "../to\\ send.json"), checkout.path, place.user.env)
+    assert (place.user.home / "to send.json").exists() and list(place.user.home.glob("*.tar.gz"))
 
 
 @cures("git coderepo build-key --file PATH", "git config coderepo.buildFile PATTERN")
