@@ -224,3 +224,31 @@ def test_a_pointer_with_extensions_is_fetched_as_it_is(place: World) -> None:
     (hint,) = stopped(place.runner.program, "fetch", manifest, "code", cwd=place.runner.home, says="with extensions")
     place.runner.run("fetch", tail(hint), manifest, "code")
     assert (place.runner.home / "code" / "odd one.bin").read_bytes() == text
+
+
+@needs_git_lfs
+@cures(
+    "'{sources.sha256}.tar.gz' travels with the run: copy it into the manifest's folder",
+    "git lfs push --all REMOTE, where the files are",
+)
+def test_contents_that_are_missing_on_a_runner(place: World) -> None:
+    repo = place.checkout
+    repo.git("config", "coderepo.inlineLimit", "0")
+    repo.write("weights.bin", EDITED)
+    manifest = place.manifest()
+    tar = place.runner.home / f"{load(manifest)['code']['lfs']['sha256']}.tar.gz"
+    away = place.runner.home / "away"
+    tar.rename(away)
+    hints = stopped(place.runner.program, "fetch", manifest, "code", cwd=place.runner.home, says="")
+    assert f"'{tar.name}' travels with the run: copy it into the manifest's folder" in hints
+    away.rename(tar)
+    place.runner.run("fetch", manifest, "code")
+    assert (place.runner.home / "code/weights.bin").read_bytes() == EDITED
+
+    repo.git("checkout", "--quiet", "weights.bin")
+    manifest = place.manifest(name="clean.json")
+    object_path(place.repository, pointer(OLD).split(b"sha256:")[1][:64].decode()).unlink()
+    (hint, _) = stopped(place.runner.program, "fetch", manifest, "clean", cwd=place.runner.home, says="does not give")
+    typed(hint.removesuffix(", where the files are").replace("REMOTE", "origin"), repo.path, repo.env)
+    place.runner.run("fetch", manifest, "clean")
+    assert (place.runner.home / "clean/weights.bin").read_bytes() == OLD

@@ -119,6 +119,40 @@ def test_a_directory_that_is_not_in_the_code(place: World, runner: Program) -> N
     assert done.text.strip().endswith("copy/out")
 
 
+@cures("look at the umask, and at the options with which the target's file system is mounted")
+def test_an_umask_that_takes_the_executable_bit(place: World, runner: Program) -> None:
+    here = place.runner.home
+    wrong = typed("umask 0177; git-coderepo fetch run.json code", here, runner.env, check=False)
+    if os.geteuid() != 0:
+        pytest.skip("only root gets so far with this umask")
+    assert lines(wrong, "hint") == [
+        "look at the umask, and at the options with which the target's file system is mounted"
+    ]
+    typed("umask 022; git-coderepo fetch run.json code", here, runner.env)
+
+
+@cures("name one: TMPDIR=/path/to/a/directory")
+@pytest.mark.skipif(not can_mount(), reason="only root can take the temporary directories away")
+def test_no_directory_for_temporary_files(place: World, runner: Program) -> None:
+    script = """
+        unset TMPDIR TEMP TMP
+        mount --bind "$HOME" /mnt && mount --bind /tmp /tmp && mount -o remount,bind,ro /tmp || exit 99
+        mount --bind /mnt "$HOME" && cd "$HOME" || exit 99
+        for each in /var/tmp /usr/tmp; do [ ! -d $each ] || mount -t tmpfs -o ro none $each || exit 99; done
+        git-coderepo fetch --method git run.json code; echo "status $?"
+        mkdir temporary; export TMPDIR="$HOME/temporary"
+        git-coderepo fetch --quiet --method git run.json code; echo "status $?"
+    """
+    done = subprocess.run(
+        ["unshare", "--mount", "bash", "-c", script],
+        cwd=place.runner.home, env=runner.env, capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode == 99 or "unshare failed" in done.stderr:
+        pytest.skip("this machine lets nobody mount")
+    assert "hint: name one: TMPDIR=/path/to/a/directory" in done.stderr, done.stderr
+    assert [line for line in done.stdout.splitlines() if "status" in line] == ["status 128", "status 0"], done.stderr
+
+
 # --- how, and what ---
 
 
