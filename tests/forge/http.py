@@ -95,7 +95,9 @@ class Listener:
 
     @property
     def origin(self) -> str:
-        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
+        default = 443 if self.tls else 80
+        port = "" if self.port == default else f":{self.port}"
+        return f"{'https' if self.tls else 'http'}://{self.host}{port}"
 
 
 class Server:

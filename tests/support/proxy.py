@@ -6,6 +6,7 @@ import base64
 import selectors
 import socket
 import threading
+from collections.abc import Mapping
 from types import TracebackType
 
 
@@ -13,12 +14,20 @@ class Proxy:
     """A context manager; `asked` are the `host:port` that were to be reached, in order.
 
     It listens on 127.0.0.1, or where `listener` already does. With `user` (`name:password`) it wants to be told them.
+    `ports` are those of this machine that stand for a `host:port`, so that a test can give its servers any name.
     """
 
-    def __init__(self, listener: socket.socket | None = None, *, user: str | None = None) -> None:
+    def __init__(
+        self,
+        listener: socket.socket | None = None,
+        *,
+        user: str | None = None,
+        ports: Mapping[str, int] | None = None,
+    ) -> None:
         self.asked: list[str] = []
         self.refused = 0
         self._user = user
+        self._ports = dict(ports or {})
         if listener is None:
             listener = socket.create_server(("127.0.0.1", 0))
         self._listener = listener
@@ -79,6 +88,8 @@ class Proxy:
                     return
             self.asked.append(where)
             host, _, port = where.rpartition(":")
+            if where in self._ports:
+                host, port = "127.0.0.1", str(self._ports[where])
             with socket.create_connection((host.strip("[]"), int(port))) as server:
                 with self._lock:
                     self._open |= {client, server}
