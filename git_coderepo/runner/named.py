@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from git_coderepo.errors import CodeRepoError, UnknownRun
@@ -40,11 +41,13 @@ def find_run(word: str, git: Git, code_repository: str | None = None) -> FoundRu
     except UnknownRun:
         raise
     except CodeRepoError as error:
-        raise _also(unknown, f"cannot tell whether it is published: {error.message}", *error.hints) from None
+        raise _also(unknown, f"cannot tell whether it is published: {error.message}", hints=error.hints) from None
     if found is None:
-        raise _also(unknown, f"it is not published on '{source.registration.name}'")
+        raise _also(
+            unknown, f"it is not published on '{source.registration.name}'", hints=["git coderepo log --remote"]
+        )
     return FoundRun(NamedRun(found.manifest, None), platform, found.commit)
 
 
-def _also(unknown: UnknownRun, text: str, *hints: str) -> UnknownRun:
+def _also(unknown: UnknownRun, text: str, *, hints: Sequence[str]) -> UnknownRun:
     return UnknownRun(f"{unknown.message}; {text}", hints=[*unknown.hints, *hints])
