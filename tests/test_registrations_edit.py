@@ -12,6 +12,7 @@ from git_coderepo.git import Git
 from git_coderepo.registrations import edit
 from git_coderepo.registrations.config import Registration, registrations
 from git_coderepo.settings import Settings
+from tests.hints import cures
 from tests.support.repo import Repo
 
 WIDGETS = Registration(
@@ -77,6 +78,7 @@ def test_a_name_that_is_taken_is_refused_with_the_next_command(repo: Repo) -> No
     assert failure.value.hints[0] == "git coderepo update widgets"
 
 
+@cures("give '{{NAME.{key}}}' in its place")
 def test_a_secret_in_plain_text_is_never_written(repo: Repo) -> None:
     before = config_of(repo)
     bad = Registration("widgets", "github", options={"token": "ghp_plain"})
@@ -86,6 +88,10 @@ def test_a_secret_in_plain_text_is_never_written(repo: Repo) -> None:
     edit.add(git_in(repo), Registration("other", "github"))
     with pytest.raises(RegistrationError, match="plain text"):
         edit.update(git_in(repo), "other", options={"token": "ghp_plain"})
+    with pytest.raises(RegistrationError, match="plain text") as failure:
+        edit.add(git_in(repo), bad)
+    reference = failure.value.hints[-1].split("'")[1].replace("NAME", "corp")
+    edit.add(git_in(repo), Registration("hub", "github", options={"token": reference}))
 
     assert b"ghp_plain" not in config_of(repo) and config_of(repo).startswith(before)
 

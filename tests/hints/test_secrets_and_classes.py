@@ -50,6 +50,13 @@ def test_what_is_no_name_of_a_secret(desk: Desk, tmp_path: Path) -> None:
     desk.run("secret", "set", "a_b-1", f"--key=@{tmp_path}/token")
 
 
+@cures("git coderepo secret set {name} --KEY=@FILE")
+def test_a_secret_without_a_value(desk: Desk, tmp_path: Path) -> None:
+    (typed,) = desk.refused("secret", "set", "corp", says="no value for the secret 'corp'")
+    desk.types(typed.replace("--KEY", "--key").replace("FILE", f"{tmp_path}/token"))
+    assert "{{corp.key}}" in desk.run("secret", "list").text
+
+
 @cures("git coderepo secret list")
 def test_a_secret_to_remove_that_is_not_there(desk: Desk, tmp_path: Path) -> None:
     desk.run("secret", "set", "corp", f"--key=@{tmp_path}/token")
