@@ -22,6 +22,13 @@ def failure(argv: Sequence[str | bytes], status: int, stderr: bytes) -> CodeRepo
     if "detected dubious ownership" in fatal:
         command = next((line.strip() for line in lines if "safe.directory" in line and "git config" in line), None)
         return NotACheckout(fatal.removeprefix("fatal: "), hints=[command] if command else [])
+    if fatal.startswith("fatal: cannot chdir to '"):
+        # Relative to the git directory of a worktree, the `core.worktree` of a submodule leads nowhere.
+        place = fatal.partition("'")[2].rpartition("'")[0]
+        return NotACheckout(
+            f"the work tree that core.worktree names for this checkout does not exist: '{place}'",
+            hints=['in the root of the checkout: git --work-tree="$PWD" coderepo run …'],
+        )
     if filtered := _failed_filter(lines):
         return filtered
     promised = next((line for line in lines if line.endswith(" from promisor remote")), None)

@@ -237,3 +237,25 @@ def test_the_hook_of_git_passes_in_a_subdirectory_and_in_a_submodule(checkout: R
         )
         assert done.returncode == 0, done.stderr
     assert os.path.exists(checkout.git_dir() / "coderepo" / "current.json")
+
+
+def test_a_worktree_of_a_submodule_whose_configuration_leads_nowhere_is_refused(
+    checkout: Repo, program: Program, tmp_path: Path
+) -> None:
+    inner = tmp_path / "inner.git"
+    add = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "--name", "deep")
+    checkout.git(*add, f"file://{inner}", "libs/deep")
+    checkout.commit()
+    sub = Repo(checkout.path / "libs" / "deep", checkout.env)
+    sub.git("config", "extensions.worktreeConfig", "true")
+    place = tmp_path / "a worktree"
+    sub.git("worktree", "add", "--quiet", "-b", "second", place)
+
+    refused = program.run("snapshot", cwd=place, check=False)
+
+    assert refused.status == 128 and refused.stdout == b""
+    assert "fatal: the work tree that core.worktree names for this checkout does not exist: '" in refused.errors
+    typed = refused.errors.partition("hint: in the root of the checkout: ")[2].splitlines()[0]
+    words = typed.replace("coderepo run …", "coderepo snapshot")
+    done = subprocess.run(["sh", "-c", words], cwd=place, env=program.env, capture_output=True, check=True)
+    assert json.loads(done.stdout)["code"]["snapshot"]["tree"] == sub.line("rev-parse", "HEAD^{tree}")

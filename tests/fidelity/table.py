@@ -14,12 +14,24 @@ from tests.fidelity import (
     odd_files,
     old_histories,
     outside,
+    places,
     submodules,
 )
 from tests.fidelity.case import CASES, PLATFORMS
 
 README = Path(__file__).with_name("README.md")
-MODULES = (submodules, large_files, attributes, monorepos, odd_checkouts, odd_files, names, outside, old_histories)
+MODULES = (
+    submodules,
+    large_files,
+    attributes,
+    monorepos,
+    odd_checkouts,
+    places,
+    odd_files,
+    names,
+    outside,
+    old_histories,
+)
 GROUPS = tuple(dict.fromkeys(module.GROUP for module in MODULES))
 ALL = tuple(sorted(CASES, key=lambda row: GROUPS.index(row.group)))
 ROWS = tuple(row for row in ALL if row.ready)
