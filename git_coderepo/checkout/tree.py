@@ -115,7 +115,7 @@ class PrivateIndex:
             ignored = update.stderr.partition(b"Ignoring path ")[2].partition(b"\n")[0]
             raise NotReproducible(
                 f"git takes no path such as '{os.fsdecode(ignored)}'",
-                hints=[ignore_command(ignored), "do not name it with --include"],
+                hints=[f"leave it out: {ignore_command(ignored)}", "do not name it with --include"],
             )
 
     def _merge(self, unmerged: Sequence[Change]) -> None:

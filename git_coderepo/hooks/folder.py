@@ -40,7 +40,7 @@ def hooks_folder(git: Git, layout: Layout) -> bytes:
     if os.path.lexists(folder) and not os.path.isdir(folder):
         raise HookRefused(
             f"hooks are switched off here: 'core.hooksPath' is '{value}'",
-            hints=[*_switch_on(git), _NEWER],
+            hints=[*_hooks_path_hints(git), _NEWER],
         )
     where = os.path.realpath(folder)
     if is_within(where, os.path.realpath(layout.common_dir)):
@@ -64,7 +64,7 @@ def hooks_folder(git: Git, layout: Layout) -> bytes:
 _NEWER = "or install git 2.54 or newer, which runs hooks from its configuration"
 
 
-def _switch_on(git: Git) -> list[str]:
+def _hooks_path_hints(git: Git) -> list[str]:
     """Return the hint for a `core.hooksPath` that is no folder: nothing where it is not set in a file."""
     scope, tab, _ = git.start("config", "--show-scope", "--get", "core.hooksPath").checked(1).partition(b"\t")
     if not tab or scope == b"command":
