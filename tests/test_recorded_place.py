@@ -14,6 +14,7 @@ import pytest
 
 from git_coderepo.manifest.model import Manifest
 from tests.e2e.support import can_mount
+from tests.hints import cures
 from tests.support.program import Program, Result
 from tests.support.repo import PathLike, Repo
 
@@ -239,6 +240,7 @@ def test_the_hook_of_git_passes_in_a_subdirectory_and_in_a_submodule(checkout: R
     assert os.path.exists(checkout.git_dir() / "coderepo" / "current.json")
 
 
+@cures('in the root of the checkout: git --work-tree="$PWD" coderepo run …')
 def test_a_worktree_of_a_submodule_whose_configuration_leads_nowhere_is_refused(
     checkout: Repo, program: Program, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.support import World, refused, world
 from tests.e2e.test_publish import AUTO, writable
+from tests.hints import cures
 from tests.test_damaged_store import damage
 
 VERBS = {"diff": ["diff", "@{-1}", "."], "publish": ["publish"], "store": ["publish", "--store"], "show": ["show"]}
@@ -60,6 +61,7 @@ def test_what_is_damaged_is_named_and_created_again(place: World, verb: str, how
 
 
 @pytest.mark.parametrize("verb", ["diff", "publish", "store"])
+@cures("git coderepo show {run}")
 def test_a_run_that_cannot_be_made_again_is_named_with_what_it_lost(place: World, verb: str) -> None:
     id = record(place)
     for overlay in (place.checkout.git_dir() / "coderepo" / "overlays").glob("*.gz"):
@@ -70,7 +72,7 @@ def test_a_run_that_cannot_be_made_again_is_named_with_what_it_lost(place: World
         place.user, *VERBS[verb], cwd=place.checkout.path, status=128, hint=f"git coderepo show {id}",
         says=f"the run {id} has lost objects that cannot be created again (the overlay",
     )  # fmt: skip
-    assert id in place.user.run("show", cwd=place.checkout.path).text
+    assert id in place.user.run("show", id, cwd=place.checkout.path).text
 
 
 def test_the_objects_of_a_published_run_come_from_the_platform(place: World) -> None:
