@@ -462,6 +462,10 @@ def main() -> int:
     ceilings = json.loads(CEILINGS.read_text(encoding="utf-8")) if CEILINGS.exists() else {}
     if arguments.root != PROJECT:
         ceilings = {}
+    elif arguments.lower:
+        held = {key: measure.number for key, measure in found.items() if measure.held}
+        ceilings = {key: min(number, ceilings.get(key, number)) for key, number in held.items()}
+        CEILINGS.write_text(json.dumps(ceilings, indent=2) + "\n", encoding="utf-8")
     width = max(len(m.title) for m in found.values())
     for key, measure in found.items():
         limit = f"at most {ceilings[key]}" if key in ceilings else ""
@@ -470,11 +474,6 @@ def main() -> int:
         print(f"  {place}")
     if arguments.root != PROJECT:
         return 0
-    if arguments.lower:
-        held = {key: measure.number for key, measure in found.items() if measure.held}
-        lowered = {key: min(count, ceilings.get(key, count)) for key, count in held.items()}
-        CEILINGS.write_text(json.dumps(lowered, indent=2) + "\n", encoding="utf-8")
-        ceilings = lowered
     return check(found, ceilings)
 
 
