@@ -112,7 +112,7 @@ def test_a_registration_tells_a_wrong_token_a_scope_a_repository_and_a_host_apar
     asked(4, "refused the token from CODEREPO_TOKEN", "create a token at", env=WRONG)
     asked(4, "may not read 'acme/widgets'", "give the token", env=poor_token(place))
     asked(128, "no repository 'acme/wodgets'", "check the spelling", url=place.url.replace("widgets", "wodgets"))
-    asked(128, "connection refused", "look at the host", url=f"https://127.0.0.1:{closed_port()}/acme/widgets.git")
+    asked(128, "connection refused", "check the host", url=f"https://127.0.0.1:{closed_port()}/acme/widgets.git")
     asked(128, "unknown host name", "check the spelling", url="https://no-such-host.invalid/acme/widgets.git")
     asked(128, "certificate does not verify", "GIT_SSL_CAINFO", env={"GIT_SSL_CAINFO": ""})
 
