@@ -251,17 +251,21 @@ def _reference_hints(git: Git) -> list[str]:
 
     git itself neither reads such a reference nor replaces it: its file has to go first.
     """
+    from git_coderepo.errors import CodeRepoError
     from git_coderepo.git import shell_word
+    from git_coderepo.objects import ObjectId
 
     try:
         with open(_git_path(git, b"HEAD"), "rb") as file:
             branch = file.read().removeprefix(b"ref: ").strip()
         with open(_git_path(git, b"logs/HEAD"), "rb") as file:
-            commit = file.read().splitlines()[-1].split(b" ")[1].decode()
+            commit = ObjectId(file.read().splitlines()[-1].split(b" ")[1].decode())
+        if not branch.startswith(b"refs/heads/") or b".." in branch:
+            return []
         reference = _git_path(git, branch)
         with open(reference, "rb"):
             return [f"rm {shell_word(reference)}", f"then: git update-ref {shell_word(branch)} {commit}"]
-    except (OSError, IndexError):
+    except (OSError, IndexError, CodeRepoError):
         return []
 
 
