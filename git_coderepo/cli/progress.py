@@ -23,7 +23,7 @@ _INTERVAL = 0.1
 @contextmanager
 def progress_shown(quiet: bool) -> Iterator[Progress | None]:
     """Show the files and bytes of a fetch on a terminal."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or not _has_terminal():
         yield None
         return
     counts: Counts = lambda: (0, 0)  # noqa: E731
@@ -45,7 +45,7 @@ def stages_shown(quiet: bool = False) -> Callable[[str, int, Callable[[], int] |
 
     Without a function, the bytes are those that the git processes of this one have written, where the system tells.
     """
-    is_shown = not quiet and sys.stderr.isatty()
+    is_shown = not quiet and _has_terminal()
 
     def stage(name: str, total: int, done: Callable[[], int] | None = None) -> AbstractContextManager[object]:
         if not is_shown:
@@ -54,6 +54,10 @@ def stages_shown(quiet: bool = False) -> Callable[[str, int, Callable[[], int] |
         return _Line(lambda: (name, min(count(), total)), total)
 
     return stage
+
+
+def _has_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()  # None: it was closed when the program started
 
 
 class _Line:

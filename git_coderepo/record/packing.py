@@ -75,13 +75,13 @@ def pack_overlay(snapshot: Snapshot, request: Request, refused: Mapping[str, tup
         if unpushed:
             from git_coderepo.checkout.lfs import pack
 
-            with _packing(request, sum(size for _, size in objects)) as count:
+            with _Packing(request, sum(size for _, size in objects)) as count:
                 objects_tar = pack(unpushed, screen, snapshot.store, count)
         # Else nothing travels but what the LFS server does not give.
         if snapshot.base_part != snapshot.tree:
             if snapshot.oversize is None:
                 if sum(sizes) > _LARGE:
-                    with _packing(request, sum(sizes)) as count:
+                    with _Packing(request, sum(sizes)) as count:
                         overlay = pack_into(snapshot.store, git, snapshot.travels, screen, count)
                 else:
                     overlay = build_overlay(git, snapshot.travels, screen)
@@ -114,7 +114,7 @@ def _sizes(snapshot: Snapshot, sending: Sequence[Difference]) -> list[int]:
         raise absent(sending, error) from error
 
 
-class _packing:
+class _Packing:
     """Show how far packing is, where somebody watches; the value counts the bytes, None if nobody does."""
 
     __slots__ = ("_done", "_shown")
