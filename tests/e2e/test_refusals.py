@@ -135,7 +135,7 @@ def test_a_host_that_cannot_be_reached(place: World, method: str) -> None:
     manifest.write_text(text)
     bound = {"CODEREPO_TOKEN_ORIGIN": f"https://127.0.0.1:{gone}"}
     asked = ("fetch", "--method", method, manifest, "code")
-    refused(place.runner, *asked, env=bound, status=128, says="connection refused", hint="look at the host")
+    refused(place.runner, *asked, env=bound, status=128, says="connection refused", hint="check the host")
 
 
 def test_a_certificate_that_nobody_vouches_for(place: World) -> None:
