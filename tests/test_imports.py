@@ -59,7 +59,7 @@ LEAN = (
     "git_coderepo.checkout.status",
     "git_coderepo.checkout.store",
     "git_coderepo.checkout.survey",
-    "git_coderepo.checkout.sweep",
+    "git_coderepo.filesystem.sweep",
     "git_coderepo.checkout.team",
     "git_coderepo.checkout.tree",
     "git_coderepo.platforms",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.scratch_directory import scratch_directory
+from git_coderepo.filesystem.scratch import scratch_directory
 from tests.support.pyz import PROJECT
 
 HOLD = """

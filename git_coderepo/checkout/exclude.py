@@ -9,8 +9,8 @@ import os
 
 from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.store import write_whole
-from git_coderepo.checkout.sweep import sweep
 from git_coderepo.errors import UsageError
+from git_coderepo.filesystem.sweep import sweep
 from git_coderepo.git import shell_word
 
 TYPE_CHECKING = False
@@ -81,7 +81,7 @@ class _Locked:
         self._folder = folder
 
     def __enter__(self) -> None:
-        from git_coderepo.locks import wait_for_lock
+        from git_coderepo.filesystem.locks import wait_for_lock
 
         self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

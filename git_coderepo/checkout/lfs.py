@@ -304,7 +304,7 @@ def _object_file(folders: Sequence[bytes], pointer: Pointer, work_tree_file: byt
             return path
     if _size(work_tree_file) != pointer.size:
         return None
-    from git_coderepo.digest import sha256_of
+    from git_coderepo.filesystem.digest import sha256_of
 
     try:
         with open(work_tree_file, "rb") as file:

@@ -485,7 +485,7 @@ def _digest(path: bytes, facts: os.stat_result) -> bytes:
         from hashlib import sha256
 
         return sha256(os.readlink(path)).hexdigest().encode()
-    from git_coderepo.digest import sha256_of
+    from git_coderepo.filesystem.digest import sha256_of
 
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         return sha256_of(file).encode()

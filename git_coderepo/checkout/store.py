@@ -120,7 +120,7 @@ class Store:
     def is_whole(self, path: bytes, sha256: str) -> bool:
         """Return whether a file is there and has this digest; it is read once for each `Store`. Raises OSError."""
         if path not in self._whole:
-            from git_coderepo.digest import sha256_of
+            from git_coderepo.filesystem.digest import sha256_of
 
             try:
                 with open(path, "rb") as file:

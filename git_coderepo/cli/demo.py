@@ -14,8 +14,8 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.errors import CodeRepoError
+from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.itself import own_command
-from git_coderepo.scratch_directory import scratch_directory
 
 if TYPE_CHECKING:
     from git_coderepo.manifest.model import Code

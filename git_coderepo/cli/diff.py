@@ -144,7 +144,7 @@ class Side:
 
     def whole(self, here: Here) -> ObjectId:
         """One tree of the code with the files of its submodules in the place of their gitlinks."""
-        from git_coderepo.scratch_directory import scratch_directory
+        from git_coderepo.filesystem.scratch import scratch_directory
 
         with scratch_directory() as scratch:
             git = here.store.git(here.git).with_environment(

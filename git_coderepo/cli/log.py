@@ -13,8 +13,8 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import CodeRepository, Json
-from git_coderepo.digest import sha256_of
 from git_coderepo.errors import CodeRepoError, UsageError
+from git_coderepo.filesystem.digest import sha256_of
 
 if TYPE_CHECKING:
     from git_coderepo.cli.colour import Palette

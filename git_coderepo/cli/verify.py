@@ -11,8 +11,8 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.fetching import show_resolved
 from git_coderepo.cli.options import Json, Subdirectory, Submodules
-from git_coderepo.digest import sha256_of
 from git_coderepo.errors import NegativeAnswer
+from git_coderepo.filesystem.digest import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

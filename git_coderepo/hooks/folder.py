@@ -11,11 +11,11 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from git_coderepo.checkout.store import write_whole
-from git_coderepo.checkout.sweep import sweep
 from git_coderepo.errors import HookRefused
+from git_coderepo.filesystem.paths import is_within
+from git_coderepo.filesystem.sweep import sweep
 from git_coderepo.git import shell_word
 from git_coderepo.hooks import texts
-from git_coderepo.paths import is_within
 
 if TYPE_CHECKING:
     from git_coderepo.checkout.layout import Layout

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from git_coderepo.checkout.layout import Layout, read_layout, start_layout
 from git_coderepo.errors import HookRefused, UsageError
+from git_coderepo.filesystem.paths import is_within
 from git_coderepo.git import Git, check_version, version
 from git_coderepo.hooks import configured, folder, texts
 from git_coderepo.hooks.configured import GLOBAL, LOCAL, WORKTREE
-from git_coderepo.paths import is_within
 from git_coderepo.settings import Settings
 
 # From this git on, hooks can stand in its configuration, and `git hook run` takes a name of ours with an option only.

@@ -58,8 +58,8 @@ class GitRemote(BaseCodeRepository):
         return serves_commit(self, commit)
 
     def commit_tree(self, commit: ObjectId) -> ObjectId | None:
+        from git_coderepo.filesystem.scratch import scratch_directory
         from git_coderepo.platforms.git_transport import fetch_commit
-        from git_coderepo.scratch_directory import scratch_directory
 
         with scratch_directory() as directory:
             contents = fetch_commit(self, commit, directory).run("cat-file", "commit", commit.hex)
@@ -67,9 +67,9 @@ class GitRemote(BaseCodeRepository):
         return ObjectId(contents.split(b"\n", 1)[0].removeprefix(b"tree ").decode())
 
     def download_files(self, commit: str, directory: str, repo_sub_directory: str | None) -> None:
+        from git_coderepo.filesystem.scratch import scratch_directory
         from git_coderepo.git import read_blobs
         from git_coderepo.platforms.git_transport import fetch_commit
-        from git_coderepo.scratch_directory import scratch_directory
 
         id = ObjectId(commit)
         below = os.fsencode(repo_sub_directory or "").strip(b"/")

@@ -485,7 +485,7 @@ def fetch_commit(
 
 def serves_commit(repository: BaseCodeRepository, commit: ObjectId) -> bool:
     """Whether the server gives the commit by its id now."""
-    from git_coderepo.scratch_directory import scratch_directory
+    from git_coderepo.filesystem.scratch import scratch_directory
 
     with scratch_directory() as directory:
         try:

@@ -20,11 +20,11 @@ from urllib.parse import unquote, urlsplit
 
 import git_coderepo
 from git_coderepo.errors import CodeRepoError
+from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.record.program import root_above
 from git_coderepo.record.snapshot import Request
 from git_coderepo.record.submodules import snapshots_in
 from git_coderepo.record.taking import take_snapshot
-from git_coderepo.scratch_directory import scratch_directory
 from git_coderepo.urls import RemoteURL, remotes_of
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from git_coderepo.digest import sha256_of
+from git_coderepo.filesystem.digest import sha256_of
+from git_coderepo.filesystem.paths import is_within
 from git_coderepo.manifest.writer import path_value
-from git_coderepo.paths import is_within
 from git_coderepo.record.snapshot import Snapshot
 from git_coderepo.record.submodules import snapshots_in
 

@@ -287,7 +287,7 @@ def refuse_names(sending: Sequence[Difference]) -> None:
             and all(b"git" not in part or part in _GITS_OWN for part in path.split(b"/"))
         ):
             continue  # what most checkouts have: the check itself costs the hook the import of `re`
-        from git_coderepo.paths import check_path
+        from git_coderepo.filesystem.paths import check_path
 
         try:
             check_path(row.path, row.mode)

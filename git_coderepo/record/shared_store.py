@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Protocol
 
-from git_coderepo.digest import sha256_of
 from git_coderepo.errors import (
     CodeRepoError,
     StoreDamaged,
@@ -27,9 +26,10 @@ from git_coderepo.errors import (
     StoreUnavailable,
     UsageError,
 )
+from git_coderepo.filesystem.digest import sha256_of
+from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.git import shell_word
 from git_coderepo.objects import ObjectId
-from git_coderepo.scratch_directory import scratch_directory
 from git_coderepo.settings import Settings
 from git_coderepo.trace import trace
 

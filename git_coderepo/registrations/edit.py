@@ -193,7 +193,7 @@ def edit_file(git: Git, path: str, change: Callable[[Git], None]) -> None:
     The lock is held for one write only: a process that is killed leaves it behind hardly ever, as git's own would.
     Raises RegistrationError where another process is changing it, OSError.
     """
-    from git_coderepo.scratch_directory import scratch_directory
+    from git_coderepo.filesystem.scratch import scratch_directory
 
     path = os.path.realpath(path)
     for _ in range(_ATTEMPTS):

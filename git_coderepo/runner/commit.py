@@ -14,9 +14,9 @@ from git_coderepo.errors import (
     MethodUnavailable,
     UnsafeTree,
 )
+from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git import Git
 from git_coderepo.objects import EXECUTABLE, FILE, ObjectId
-from git_coderepo.paths import quoted
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.runner.git_tree import listed_tree
 from git_coderepo.runner.gitmodules import MOST_BYTES, submodule_urls, too_large

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from git_coderepo.attributes import Attributes
 from git_coderepo.conversion import CHANGING, CLEANING, Conversion
 from git_coderepo.errors import UnsafeTree
+from git_coderepo.filesystem.directories import Directories, Root, unusable
+from git_coderepo.filesystem.paths import quoted
 from git_coderepo.objects import EXECUTABLE, FILE, blob_id
-from git_coderepo.paths import quoted
-from git_coderepo.runner.directories import Directories, Root, unusable
 from git_coderepo.runner.limits import ATTRIBUTES_BYTES
 from git_coderepo.runner.listing import Listing
 

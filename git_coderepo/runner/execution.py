@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 from git_coderepo.checkout.store import write_whole
 from git_coderepo.errors import CodeRepoError, TargetUnusable
+from git_coderepo.filesystem.paths import quoted
+from git_coderepo.filesystem.scratch import scratch_directory
+from git_coderepo.filesystem.temporary import temporary_directory, temporary_place
 from git_coderepo.manifest.model import Remote
-from git_coderepo.paths import quoted
 from git_coderepo.record.process import VARIABLE_LIMIT
 from git_coderepo.runner.order import FetchOrder
-from git_coderepo.runner.temporary import temporary_directory, temporary_place
-from git_coderepo.scratch_directory import scratch_directory
 from git_coderepo.urls import RemoteURL
 
 # What tells this program, and nothing else, how to reach a platform. The platforms' own variables are the job's.

@@ -8,10 +8,10 @@ import threading
 
 from git_coderepo.checkout.lfs import Pointer
 from git_coderepo.errors import CodeRepoError, DownloadDamaged, HostUnreachable, LfsObjectMissing
-from git_coderepo.paths import quoted
+from git_coderepo.filesystem.directories import unusable
+from git_coderepo.filesystem.paths import quoted
 from git_coderepo.platforms.lfs import Action, LfsServer
 from git_coderepo.platforms.response import Response
-from git_coderepo.runner.directories import unusable
 
 # So often in a row without a new byte, and so often at all.
 MOST_IDLE = 4

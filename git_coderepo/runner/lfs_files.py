@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from git_coderepo.checkout.lfs import Pointer, object_path
 from git_coderepo.errors import DownloadDamaged, LfsObjectMissing
+from git_coderepo.filesystem.directories import Directories, unusable
+from git_coderepo.filesystem.paths import quoted
 from git_coderepo.objects import EXECUTABLE
-from git_coderepo.paths import quoted
 from git_coderepo.platforms.lfs import BATCH, Action, LfsServer
-from git_coderepo.runner.directories import Directories, unusable
 from git_coderepo.runner.lfs import LfsSources
 from git_coderepo.runner.lfs_download import Download, Stopped, write_piece
 from git_coderepo.runner.listing import Listing

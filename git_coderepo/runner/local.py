@@ -11,6 +11,7 @@ from git_coderepo.checkout.layout import Layout, read_layout, start_layout
 from git_coderepo.checkout.scope import read_part
 from git_coderepo.checkout.store import Store, quoted_path
 from git_coderepo.errors import CodeRepoError, OverlayMissing, TreeDiffers
+from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.git import Git
 from git_coderepo.manifest.model import Code, Repository
 from git_coderepo.objects import GITLINK, ObjectId
@@ -19,7 +20,6 @@ from git_coderepo.record.reproducible import refuse_unreproducible
 from git_coderepo.runner.git_tree import blob_entries, listed_tree
 from git_coderepo.runner.methods import DeliveredTrees, Delivery
 from git_coderepo.runner.overlay import read_overlay
-from git_coderepo.scratch_directory import scratch_directory
 from git_coderepo.urls import RemoteURL
 
 

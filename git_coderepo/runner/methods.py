@@ -24,6 +24,7 @@ from git_coderepo.errors import (
     TreeDiffers,
     UnsafeTree,
 )
+from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.git import Git
 from git_coderepo.objects import EXECUTABLE, FILE, SYMLINK, ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
@@ -34,7 +35,6 @@ from git_coderepo.runner.git_tree import blob_entries, listed_tree
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.stored_trees import stored_trees, tree_named
 from git_coderepo.runner.tar import Readable, TarReader
-from git_coderepo.scratch_directory import scratch_directory
 
 if TYPE_CHECKING:
     from git_coderepo.runner.scratch import Scratch

@@ -13,10 +13,10 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from git_coderepo.errors import CodeRepoError, LfsPointerUnusable, TargetUnusable, UnsafeTree
+from git_coderepo.filesystem.directories import Directories, unusable
+from git_coderepo.filesystem.paths import check_path, links_that_leave, quoted
 from git_coderepo.objects import GITLINK, SYMLINK, ObjectId, blob_id
-from git_coderepo.paths import check_path, links_that_leave, quoted
 from git_coderepo.runner.conversion import Converted, converted
-from git_coderepo.runner.directories import Directories, unusable
 from git_coderepo.runner.lfs import LfsReport, holds_pointer, lfs_paths, pointer_id
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.listing import Listing

@@ -6,13 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 
 from git_coderepo.errors import CodeRepoError, CommitMissing, GitUnusable, TargetUnusable, UnsafeTree
+from git_coderepo.filesystem.directories import OPEN_DIRECTORY
+from git_coderepo.filesystem.leftovers import hold, sweep
+from git_coderepo.filesystem.temporary import temporary_directory
 from git_coderepo.git import Git
 from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.git_transport import fetch
-from git_coderepo.runner.directories import OPEN_DIRECTORY
-from git_coderepo.runner.leftovers import hold, sweep
-from git_coderepo.runner.temporary import temporary_directory
 
 # A server that serves only tips (protocol v0) is asked for its branches, deeper each time.
 _DEPTHS = (1, 50, 1000)

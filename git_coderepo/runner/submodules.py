@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import CodeRepoError, InvalidManifest
+from git_coderepo.filesystem.directories import OPEN_DIRECTORY, Directories, Root, remove_tree, unusable
+from git_coderepo.filesystem.paths import quoted
 from git_coderepo.manifest.model import Code, Submodule
-from git_coderepo.paths import quoted
-from git_coderepo.runner.directories import OPEN_DIRECTORY, Directories, Root, remove_tree, unusable
 
 
 class SubmodulePlace:

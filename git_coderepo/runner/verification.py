@@ -18,6 +18,7 @@ from git_coderepo.errors import (
     TreeDiffers,
     UsageError,
 )
+from git_coderepo.filesystem.directories import Directories, Root, unusable
 from git_coderepo.git import Git
 from git_coderepo.objects import (
     EXECUTABLE,
@@ -30,7 +31,6 @@ from git_coderepo.objects import (
     empty_tree_id,
 )
 from git_coderepo.runner.conversion import stored
-from git_coderepo.runner.directories import Directories, Root, unusable
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.git_tree import tree_rows
 from git_coderepo.runner.lfs import by_pointers, lfs_paths

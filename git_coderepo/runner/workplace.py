@@ -7,12 +7,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from git_coderepo.errors import TargetUnusable, TreeDiffers
-from git_coderepo.paths import quoted
+from git_coderepo.filesystem.fingerprint import stamp
+from git_coderepo.filesystem.mounts import mount_read_only
+from git_coderepo.filesystem.paths import quoted
 from git_coderepo.runner.cache import Cache, Entry
 from git_coderepo.runner.cached import InCache, cache_key
-from git_coderepo.runner.mounts import mount_read_only
 from git_coderepo.runner.proof import TreeAltered, prove
-from git_coderepo.runner.stamps import stamp
 from git_coderepo.runner.wanted import Wanted
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.runner.private import open_private, open_unexchangeable
+from git_coderepo.filesystem.private import open_private, open_unexchangeable
 from tests.e2e.support import World, world
 from tests.hints import cures
 from tests.support.repo import PathLike
@@ -55,7 +55,7 @@ def make(path: Path, uid: int, mode: int = 0o755) -> Path:
 def opened_by(uid: int, path: PathLike) -> str:
     """What a user hears who opens a directory and makes what is missing; `""` for nothing."""
     code = (
-        "import os, sys; from git_coderepo.runner.private import open_unexchangeable\n"
+        "import os, sys; from git_coderepo.filesystem.private import open_unexchangeable\n"
         "try: open_unexchangeable(sys.argv[1], make=True)\n"
         "except OSError as error: print(error.strerror)"
     )

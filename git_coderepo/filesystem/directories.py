@@ -7,7 +7,7 @@ import os
 from itertools import islice
 
 from git_coderepo.errors import NoSpace, TargetUnusable, UnsafeTree
-from git_coderepo.paths import quoted
+from git_coderepo.filesystem.paths import quoted
 
 # A path, or the descriptor of an open directory.
 Root = str | bytes | os.PathLike[str] | int

@@ -6,7 +6,7 @@ import os
 import stat
 from hashlib import sha256
 
-from git_coderepo.runner.directories import Directories, Root, unusable
+from git_coderepo.filesystem.directories import Directories, Root, unusable
 
 
 def stamp(directory: Root) -> str:

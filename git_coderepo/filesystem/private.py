@@ -10,9 +10,9 @@ import errno
 import os
 import stat
 
-from git_coderepo.others import can_be_exchanged_in, is_trusted_owner, is_writable_by_others
-from git_coderepo.paths import quoted
-from git_coderepo.runner.directories import OPEN_DIRECTORY
+from git_coderepo.filesystem.directories import OPEN_DIRECTORY
+from git_coderepo.filesystem.paths import quoted
+from git_coderepo.filesystem.permissions import can_be_exchanged_in, is_trusted_owner, is_writable_by_others
 
 # A directory on the way may be searched and not read (/home with 0711): O_PATH needs no right to read it.
 _ON_THE_WAY = getattr(os, "O_PATH", 0) | OPEN_DIRECTORY

@@ -15,8 +15,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from git_coderepo.locks import try_lock
-from git_coderepo.others import can_be_exchanged_in
+from git_coderepo.filesystem.locks import try_lock
+from git_coderepo.filesystem.permissions import can_be_exchanged_in
 
 # Between making a directory and locking it a moment passes in which nobody may take it for abandoned.
 _YOUNG = 60.0

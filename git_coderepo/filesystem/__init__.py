@@ -1,0 +1,1 @@
+"""How is the disk touched safely? Locks, private directories, temporary files, paths."""
