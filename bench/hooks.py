@@ -123,7 +123,7 @@ def _rows(
 
 def _launch(environment: Mapping[str, str]) -> list[str]:
     """The call that `hooks status` shows."""
-    from git_coderepo.git import Git, version
+    from git_coderepo.git.process import Git, version
     from git_coderepo.hooks.install import launch
 
     return list(launch(version(Git(environment=environment))[0]))

@@ -16,11 +16,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.api import fetch, run, snapshot, verify
     from git_coderepo.errors import CodeRepoError, InvalidRemoteURL
+    from git_coderepo.git.url.remote import RemoteURL
     from git_coderepo.manifest.model import Manifest
     from git_coderepo.platforms.base import BaseCodeRepository, Option
     from git_coderepo.record.inprocess import ActiveRun
     from git_coderepo.runner.receipt import Receipt
-    from git_coderepo.urls import RemoteURL
 
 __version__ = "0.1.0"
 
@@ -43,7 +43,7 @@ _HOMES = {
     "Manifest": "git_coderepo.manifest.model",
     "Option": "git_coderepo.platforms.base",
     "Receipt": "git_coderepo.runner.receipt",
-    "RemoteURL": "git_coderepo.urls",
+    "RemoteURL": "git_coderepo.git.url.remote",
     "fetch": "git_coderepo.api",
     "run": "git_coderepo.api",
     "snapshot": "git_coderepo.api",

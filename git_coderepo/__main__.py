@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     """Run the command line and leave with its exit status."""
-    from git_coderepo.question import open_standard_streams
+    from git_coderepo.git.spawn import open_standard_streams
 
     open_standard_streams()
     if sys.argv[1:] == ["hook", "pre-run"]:

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from git_coderepo.git import Git, check_version
+from git_coderepo.git.process import Git, check_version
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.record.build_key import build_key
 from git_coderepo.record.document import write_record

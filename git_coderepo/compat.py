@@ -24,7 +24,7 @@ from git_coderepo.trace import redact
 if TYPE_CHECKING:
     from git import Remote, Repo
 
-    from git_coderepo.urls import RemoteURL
+    from git_coderepo.git.url.remote import RemoteURL
 
 __all__ = [
     "BaseCodeRepository",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import InvalidRemoteURL, NotACheckout
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from git import Repo
 
+    from git_coderepo.git.url.remote import RemoteURL
     from git_coderepo.settings import Settings
-    from git_coderepo.urls import RemoteURL
 
 
 class LocalRepositoryContext:
@@ -37,8 +37,8 @@ class LocalRepositoryContext:
     @classmethod
     def at(cls, path: str, serves: Callable[[RemoteURL], bool]) -> LocalRepositoryContext | None:
         """The checkout that holds `path`, by its first remote that `serves` takes; None where there is none."""
+        from git_coderepo.git.url.remote import resolve_remote
         from git_coderepo.settings import Settings
-        from git_coderepo.urls import resolve_remote
 
         try:
             context = cls(path)
@@ -87,7 +87,7 @@ class LocalRepositoryContext:
             return True
         if self.remote_name is None:
             return True
-        from git_coderepo.checkout.base import tracking_arguments
+        from git_coderepo.git.base_commit import tracking_arguments
 
         tracking = tracking_arguments(self._settings(), self.remote_name)
         if not tracking:

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from git_coderepo.urls import Origin
+    from git_coderepo.git.url.remote import Origin
 
     class CredentialSource(Protocol):
         """Whoever can find the credential of an origin; `registrations` builds the chain, platforms only ask."""

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from git_coderepo.errors import CodeRepoError, GitNotFound, NotACheckout
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
 from git_coderepo.record.program import run_directory
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _tags(run: str, commit: str | None, tree: str, dirty: bool) -> dict[str, str
 
 
 def _is_registered(git: Git) -> bool:
-    from git_coderepo.checkout.layout import read_layout, start_layout
+    from git_coderepo.git.repository import read_layout, start_layout
     from git_coderepo.record.source import choose_source_of
     from git_coderepo.settings import Settings
 

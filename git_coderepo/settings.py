@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import GitNotFound, UsageError
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from git_coderepo.credential import Credential, Secret
-from git_coderepo.urls import Origin
+from git_coderepo.git.url.remote import Origin
 
 
 class Tokens:

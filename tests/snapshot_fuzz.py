@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from git_coderepo.errors import ChangedMeanwhile
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
 from git_coderepo.record.snapshot import Request, Snapshot
 from git_coderepo.record.taking import take_snapshot
 from tests.support.coarse import whole_seconds

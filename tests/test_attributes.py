@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from git_coderepo.attributes import Attributes
-from git_coderepo.wildmatch import Pattern, _Automaton
+from git_coderepo.git.attributes.rules import Attributes
+from git_coderepo.git.attributes.wildmatch import Pattern, _Automaton
 from tests.support.environment import clean_environment
 from tests.support.repo import Repo
 
@@ -126,7 +126,7 @@ def test_each_class_of_bytes_is_the_one_of_git(repository: Repo):
 @given(pattern=st.lists(PIECES, min_size=1, max_size=6).map(b"".join), path=PATHS)
 def test_a_pattern_with_many_stars_means_the_same_by_its_other_way(pattern: bytes, path: bytes):
     """A hostile pattern goes to an automaton, whose work is bounded; the tests above saw the expression."""
-    from git_coderepo.wildmatch import _expression, _tokens
+    from git_coderepo.git.attributes.wildmatch import _expression, _tokens
 
     for is_path in (True, False):
         tokens = _tokens(pattern, is_path)

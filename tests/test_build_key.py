@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from git_coderepo.errors import NotReproducible, UsageError
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.record.build_key import BuildKey, build_key
 from git_coderepo.record.dockerfile import Instruction, bases, copied, instructions

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from git_coderepo.checkout import listing
 from git_coderepo.checkout.overlay import differences
-from git_coderepo.git import Git
-from git_coderepo.objects import ObjectId
+from git_coderepo.git.objects import ObjectId
+from git_coderepo.git.process import Git
 from tests.support.edits import FEW_PATHS, apply, edits
 from tests.support.environment import clean_environment
 from tests.support.repo import Repo

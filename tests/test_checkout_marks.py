@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from git_coderepo.checkout.indexfile import may_have_marks
+from git_coderepo.git.index import may_have_marks
 from tests.support.repo import Repo
 
 # An entry's length is in its flags up to 4,094 bytes of name; the last of these is the first that git has to count.

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from git_coderepo.checkout.overlay import build_overlay, differences
 from git_coderepo.checkout.survey import survey
 from git_coderepo.errors import NotReproducible
-from git_coderepo.git import Git
-from git_coderepo.objects import TreeEntry, tree_id
+from git_coderepo.git.objects import TreeEntry, tree_id
+from git_coderepo.git.process import Git
 from git_coderepo.record.snapshot import Request, Snapshot
 from git_coderepo.record.taking import take_snapshot
 from git_coderepo.runner.overlay import read_overlay

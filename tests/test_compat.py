@@ -21,7 +21,7 @@ from git_coderepo.errors import (
     SourceNotAllowed,
     UnknownOption,
 )
-from git_coderepo.objects import ObjectId
+from git_coderepo.git.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.custom import load_class
 from git_coderepo.testing import CodeRepositoryTests

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
 from git_coderepo.record.snapshot import Request
 from git_coderepo.record.taking import take_snapshot
 from tests.support.repo import Repo

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.credential import Credential, Secret
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
+from git_coderepo.git.url.remote import Origin
 from git_coderepo.registrations import secrets
 from git_coderepo.registrations.credentials.chain import Chain
 from git_coderepo.registrations.credentials.keyring import login
 from git_coderepo.registrations.credentials.option import OptionCredentials
 from git_coderepo.registrations.credentials.users import users_chain
 from git_coderepo.settings import Settings
-from git_coderepo.urls import Origin
 from tests.support.keyring_backend import file_keyring
 from tests.support.repo import Repo
 

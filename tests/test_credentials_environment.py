@@ -9,10 +9,10 @@ import pytest
 
 from git_coderepo.credential import Credential
 from git_coderepo.errors import CredentialError
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
+from git_coderepo.git.url.remote import Origin
 from git_coderepo.registrations.credentials.environment import EnvironmentCredentials
 from git_coderepo.settings import Settings
-from git_coderepo.urls import Origin
 from tests.support.repo import Repo
 
 

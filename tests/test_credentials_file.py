@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from git_coderepo.credential import Credential
 from git_coderepo.errors import CodeRepoError, CredentialError, InvalidRemoteURL
+from git_coderepo.git.url.remote import Origin
 from git_coderepo.registrations.credentials.environment import EnvironmentCredentials
 from git_coderepo.registrations.credentials.file import FileEntry, matching, parse_file, parse_line, read_token
 from git_coderepo.settings import Settings
-from git_coderepo.urls import Origin
 from tests.support.repo import run_git
 
 GITHUB = Origin.parse("https://github.com")

@@ -8,11 +8,11 @@ import pytest
 
 from git_coderepo.credential import Credential, Secret
 from git_coderepo.errors import CredentialError
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
+from git_coderepo.git.url.remote import Origin
 from git_coderepo.registrations.credentials.chain import Chain
 from git_coderepo.registrations.credentials.git import GitCredentials
 from git_coderepo.registrations.inference import HostRule
-from git_coderepo.urls import Origin
 from tests.support.repo import Repo
 
 CORP = Origin.parse("https://git.corp:8443")

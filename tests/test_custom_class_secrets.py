@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from git_coderepo.errors import KeyringUnavailable, ProtocolNotAllowed
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
+from git_coderepo.git.url.remote import Origin, RemoteURL
 from git_coderepo.record.document import write_record
 from git_coderepo.record.snapshot import Request
 from git_coderepo.record.source import source_here
@@ -23,7 +24,6 @@ from git_coderepo.registrations.describe import credential_source
 from git_coderepo.registrations.recorded import from_manifest
 from git_coderepo.registrations.register import Registering, register_repository
 from git_coderepo.settings import Settings
-from git_coderepo.urls import Origin, RemoteURL
 from tests.support.keyring_backend import file_keyring
 from tests.support.program import Program
 from tests.support.repo import Repo

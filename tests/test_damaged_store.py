@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
 from git_coderepo.record.snapshot import Request, Snapshot
 from git_coderepo.record.taking import take_snapshot
 from tests.support.program import Program

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.checkout.found import Found
-from git_coderepo.checkout.layout import read_layout, start_layout
-from git_coderepo.checkout.status import Change
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
+from git_coderepo.git.repository import read_layout, start_layout
+from git_coderepo.git.status import Change
 from tests.support.coarse import whole_seconds
 from tests.support.environment import clean_environment
 from tests.support.repo import Repo

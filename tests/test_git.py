@@ -10,7 +10,7 @@ import pytest
 
 from git_coderepo.credential import Credential, NoCredentials, Secret
 from git_coderepo.errors import CodeRepoError, CredentialError, GitFailed, GitNotFound, NotACheckout
-from git_coderepo.git import Git, check_version, read_blobs, shell_word, shown, version
+from git_coderepo.git.process import Git, check_version, read_blobs, shell_word, shown, version
 from git_coderepo.settings import Settings, twin_of
 from git_coderepo.trace import redact
 from tests.support.repo import Repo
@@ -83,7 +83,7 @@ def test_another_repository_is_asked_with_nothing_of_the_users_own(repo: Repo, t
 
 
 def test_every_name_that_ties_git_to_a_repository_is_known(env: dict[str, str]) -> None:
-    from git_coderepo.git import LOCAL_ENVIRONMENT
+    from git_coderepo.git.process import LOCAL_ENVIRONMENT
 
     assert set(Git(environment=env).run("rev-parse", "--local-env-vars").decode().split()) <= set(LOCAL_ENVIRONMENT)
 

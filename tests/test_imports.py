@@ -17,47 +17,47 @@ PACKAGE = Path(git_coderepo.__file__).parent
 # On the hook's path, and what could come onto it.
 LEAN = (
     "git_coderepo",
-    "git_coderepo.attributes",
-    "git_coderepo.conversion",
-    "git_coderepo.encodings",
-    "git_coderepo.wildmatch",
-    "git_coderepo.question",
+    "git_coderepo.git.attributes.rules",
+    "git_coderepo.git.attributes.conversion",
+    "git_coderepo.git.attributes.encodings",
+    "git_coderepo.git.attributes.wildmatch",
+    "git_coderepo.git.spawn",
     "git_coderepo.errors",
-    "git_coderepo.objects",
+    "git_coderepo.git.objects",
     "git_coderepo.credential",
     "git_coderepo.trace",
-    "git_coderepo.failure",
-    "git_coderepo.git",
+    "git_coderepo.git.messages",
+    "git_coderepo.git.process",
     "git_coderepo.settings",
-    "git_coderepo.ssh",
-    "git_coderepo.urltext",
-    "git_coderepo.urls",
+    "git_coderepo.git.url.ssh",
+    "git_coderepo.git.url.parse",
+    "git_coderepo.git.url.remote",
     "git_coderepo.checkout.archive",
     "git_coderepo.checkout.attributes",
-    "git_coderepo.checkout.base",
+    "git_coderepo.git.base_commit",
     "git_coderepo.checkout.case",
     "git_coderepo.checkout.edited",
-    "git_coderepo.checkout.exclude",
+    "git_coderepo.git.exclude",
     "git_coderepo.checkout.found",
-    "git_coderepo.checkout.indexfile",
+    "git_coderepo.git.index",
     "git_coderepo.checkout.kept",
-    "git_coderepo.checkout.layout",
-    "git_coderepo.checkout.lfs",
+    "git_coderepo.git.repository",
+    "git_coderepo.git.lfs",
     "git_coderepo.checkout.listing",
     "git_coderepo.checkout.marks",
     "git_coderepo.checkout.modes",
     "git_coderepo.checkout.output_file",
     "git_coderepo.checkout.outside",
     "git_coderepo.checkout.overlay",
-    "git_coderepo.checkout.own_files",
-    "git_coderepo.checkout.partial",
+    "git_coderepo.git.own_files",
+    "git_coderepo.git.partial_clone",
     "git_coderepo.checkout.reuse",
     "git_coderepo.checkout.rules",
-    "git_coderepo.checkout.scope",
+    "git_coderepo.git.subtree",
     "git_coderepo.checkout.screening",
     "git_coderepo.checkout.snapshot_tree",
-    "git_coderepo.checkout.status",
-    "git_coderepo.checkout.store",
+    "git_coderepo.git.status",
+    "git_coderepo.git.store",
     "git_coderepo.checkout.survey",
     "git_coderepo.filesystem.sweep",
     "git_coderepo.checkout.team",
@@ -141,7 +141,7 @@ def test_the_hooks_path_imports_nothing_heavy(name: str) -> None:
 
 
 def test_git_is_asked_before_anything_is_imported() -> None:
-    assert loaded_by(["git_coderepo.question"]) == {"__future__", "git_coderepo", "git_coderepo.question"}
+    assert loaded_by(["git_coderepo.git.spawn"]) == {"__future__", "git_coderepo", "git_coderepo.git.spawn"}
 
 
 def test_importing_the_package_imports_none_of_its_modules() -> None:
@@ -201,7 +201,7 @@ def test_the_snapshot_of_a_clean_checkout_loads_little(tmp_path: Path) -> None:
     repo.git("update-ref", "refs/remotes/origin/main", "HEAD")
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from git_coderepo.git import Git\n"
+        "from git_coderepo.git.process import Git\n"
         "from git_coderepo.record.document import write_record\n"
         "from git_coderepo.record.snapshot import Request\n"
         "from git_coderepo.record.taking import take_snapshot\n"

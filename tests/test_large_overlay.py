@@ -18,9 +18,9 @@ import pytest
 
 from git_coderepo.checkout.overlay import Packer
 from git_coderepo.checkout.screening import Scan
-from git_coderepo.checkout.store import pieces_of
 from git_coderepo.errors import NotReproducible
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
+from git_coderepo.git.store import pieces_of
 from git_coderepo.record.snapshot import Request
 from git_coderepo.record.taking import take_snapshot
 from tests.support.repo import Repo

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from git_coderepo.checkout.lfs import Pointer, read_pointer
 from git_coderepo.errors import InvalidRemoteURL, LfsObjectMissing, LfsPointerUnusable, ProtocolNotAllowed
+from git_coderepo.git.lfs import Pointer, read_pointer
+from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms.git import GitRemote
 from git_coderepo.platforms.lfs_endpoint import Endpoint, configured_url, find_endpoint
-from git_coderepo.urls import RemoteURL
 
 OID = hashlib.sha256(b"x").hexdigest()
 V1 = b"version https://git-lfs.github.com/spec/v1\n"

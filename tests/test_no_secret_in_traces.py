@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.errors import InvalidRemoteURL
-from git_coderepo.git import Git
-from git_coderepo.urls import RemoteURL
+from git_coderepo.git.process import Git
+from git_coderepo.git.url.remote import RemoteURL
 from tests.e2e.support import World, forms, world
 
 # --- traces ------------------------------------------------------------------------------------------

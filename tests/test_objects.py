@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from git_coderepo.errors import InvalidObjectId, UnsafeTree
-from git_coderepo.objects import (
+from git_coderepo.git.objects import (
     EXECUTABLE,
     FILE,
     GITLINK,
@@ -121,9 +121,7 @@ def test_importing_it_costs_next_to_nothing():
     import subprocess
     import sys
 
-    program = (
-        "import sys, git_coderepo.objects; print([name for name in ('hashlib', 'typing', 're') if name in sys.modules])"
-    )
+    program = "import sys, git_coderepo.git.objects; print([name for name in ('hashlib', 'typing', 're') if name in sys.modules])"
     done = subprocess.run(
         [
             sys.executable,

@@ -28,15 +28,15 @@ from git_coderepo.errors import (
     TokenRefused,
     UnexpectedAnswer,
 )
-from git_coderepo.git import Git
-from git_coderepo.objects import EXECUTABLE, FILE, SYMLINK, ObjectId
+from git_coderepo.git.objects import EXECUTABLE, FILE, SYMLINK, ObjectId
+from git_coderepo.git.process import Git
+from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms.git import GitRemote
 from git_coderepo.platforms.git_transport import allowed_protocols, transport
 from git_coderepo.platforms.git_words import explain
 from git_coderepo.platforms.github import GitHub
 from git_coderepo.platforms.gitlab import GitLab
 from git_coderepo.testing import CodeRepositoryTests
-from git_coderepo.urls import RemoteURL
 from tests.platform_server import Answer, Server, Tokens, serving
 from tests.support.repo import Repo
 

@@ -23,13 +23,13 @@ from git_coderepo.errors import (
     UnexpectedAnswer,
     UnsafeTree,
 )
-from git_coderepo.objects import EXECUTABLE, FILE, SYMLINK, ObjectId
+from git_coderepo.git.objects import EXECUTABLE, FILE, SYMLINK, ObjectId
+from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms import class_for_host, platform_class, platform_types, recognise
 from git_coderepo.platforms.github import GitHub
 from git_coderepo.platforms.gitlab import GitLab
 from git_coderepo.platforms.hosted import HostedRepository, Site
 from git_coderepo.testing import check_files
-from git_coderepo.urls import RemoteURL
 from tests.platform_server import Answer, Server, Tokens, archive, archive_answer, json_answer, serving
 
 TOKEN = "s3cr3t-t0ken"
@@ -468,7 +468,7 @@ def test_an_api_elsewhere_than_the_remote_is_another_origin() -> None:
     ],
 )
 def test_one_credential_serves_two_origins_by_a_constant_table(api: str, other: str | None) -> None:
-    from git_coderepo.urls import Origin
+    from git_coderepo.git.url.remote import Origin
 
     found = github().credential_origin(Origin.parse(api))
     assert (str(found) if found is not None else None) == other

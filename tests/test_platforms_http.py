@@ -23,10 +23,10 @@ from git_coderepo.errors import (
     RateLimited,
     UnexpectedAnswer,
 )
+from git_coderepo.git.url.remote import Origin
 from git_coderepo.platforms.http import Http
 from git_coderepo.platforms.unreachable import unreachable
 from git_coderepo.platforms.way import ca_bundle
-from git_coderepo.urls import Origin
 from tests.platform_server import Answer, Server, Tokens, archive_answer, json_answer, serving
 
 TOKEN = "s3cr3t-t0ken"

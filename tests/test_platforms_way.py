@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from git_coderepo.git.url.remote import Origin
 from git_coderepo.platforms.way import Way, ca_bundle, system_authorities
-from git_coderepo.urls import Origin
 from tests.e2e.support import World, refused, world
 from tests.support.proxy import Proxy
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.errors import UnknownRun
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
 from git_coderepo.record.document import uuid7
 from git_coderepo.record.history import abbreviated, find_run, ids_since, load_run, newest, select
 from git_coderepo.record.index import Filter, path_of_index

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.checkout.store import Store
 from git_coderepo.errors import UsageError
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
+from git_coderepo.git.store import Store
 from git_coderepo.record import prune as module
 from git_coderepo.record.history import newest
 from git_coderepo.record.named import runs_here

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.checkout.store import Store
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
+from git_coderepo.git.store import Store
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.record.history import newest, select
 from git_coderepo.record.index import Filter

@@ -19,7 +19,8 @@ from git_coderepo.errors import (
     RegistrationError,
     SourceNotAllowed,
 )
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
+from git_coderepo.git.url.remote import Origin, RemoteURL
 from git_coderepo.registrations import secrets
 from git_coderepo.registrations.build import build, credential_home
 from git_coderepo.registrations.config import Registration
@@ -28,7 +29,6 @@ from git_coderepo.registrations.describe import credential_source, described
 from git_coderepo.registrations.recorded import from_manifest, helpers_know_hosts
 from git_coderepo.registrations.sources import is_installed
 from git_coderepo.settings import Settings
-from git_coderepo.urls import Origin, RemoteURL
 from tests.support.keyring_backend import file_keyring
 from tests.support.repo import Repo
 

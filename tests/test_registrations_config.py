@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from git_coderepo.errors import RegistrationError
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
+from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.registrations.config import Registration, choose, registration, registrations
 from git_coderepo.registrations.inference import host_rules, type_of
 from git_coderepo.settings import Settings
-from git_coderepo.urls import RemoteURL
 from tests.support.repo import Repo
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.errors import CodeRepoError, RegistrationError
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
 from git_coderepo.registrations import edit
 from git_coderepo.registrations.config import Registration, registrations
 from git_coderepo.settings import Settings

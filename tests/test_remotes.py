@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.errors import InvalidRemoteURL
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
+from git_coderepo.git.url.remote import RemoteURL, push_differs, resolve_remote
+from git_coderepo.git.url.ssh import renames
 from git_coderepo.settings import Settings
-from git_coderepo.ssh import renames
-from git_coderepo.urls import RemoteURL, push_differs, resolve_remote
 from tests.support.repo import Repo
 
 GITHUB_ALIASES: dict[tuple[str, int | None], str] = {("ssh.github.com", 443): "github.com"}

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from git_coderepo.checkout.attributes import system_attribute_files
 from git_coderepo.checkout.found import TICK
 from git_coderepo.errors import CodeRepoError, NotReproducible
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
 from git_coderepo.record.snapshot import Request, Snapshot
 from git_coderepo.record.taking import take_snapshot
 from tests.support.edits import FEW_PATHS, apply, edits

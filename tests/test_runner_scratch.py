@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 
 from git_coderepo.errors import CodeRepoError, UnsafeTree
-from git_coderepo.objects import ObjectId
+from git_coderepo.git.objects import ObjectId
 from git_coderepo.runner.gitmodules import MOST_BYTES, submodule_urls
 from git_coderepo.runner.scratch import Scratch
 from tests.support.repo import Repo

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from git_coderepo.errors import CodeRepoError, DownloadDamaged, UnsafeTree
 from git_coderepo.filesystem.paths import check_path
-from git_coderepo.objects import DIRECTORY, EXECUTABLE, FILE, SYMLINK
+from git_coderepo.git.objects import DIRECTORY, EXECUTABLE, FILE, SYMLINK
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.tar import TarReader, entries
 from tests.raw_tar import END, archive, directory, file, gzipped, header, link, pax, raw_pax, record, zeros_gzipped

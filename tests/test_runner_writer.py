@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from git_coderepo.errors import CodeRepoError, DownloadDamaged, InvalidManifest, TargetUnusable, UnsafeTree
-from git_coderepo.objects import DIRECTORY, EXECUTABLE, FILE, GITLINK, SYMLINK, blob_id
+from git_coderepo.git.objects import DIRECTORY, EXECUTABLE, FILE, GITLINK, SYMLINK, blob_id
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.tar import TarReader

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.checkout.indexfile import may_have_marks
-from git_coderepo.checkout.status import read_status, start_status
 from git_coderepo.errors import InvalidManifest, NotReproducible
-from git_coderepo.git import Git
+from git_coderepo.git.index import may_have_marks
+from git_coderepo.git.process import Git
+from git_coderepo.git.status import read_status, start_status
 from git_coderepo.manifest.model import Remote, Repository
 from git_coderepo.record.snapshot import Request
 from git_coderepo.record.taking import take_snapshot

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from git_coderepo.urls import RemoteURL
+from git_coderepo.git.url.remote import RemoteURL
 
 GITHUB_ALIASES: dict[tuple[str, int | None], str] = {("ssh.github.com", 443): "github.com"}
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from git_coderepo.errors import StoreDamaged, StoreMissing, StoreUnavailable
-from git_coderepo.objects import ObjectId
+from git_coderepo.git.objects import ObjectId
 from git_coderepo.record.shared_store import SharedStore
 
 TREE = ObjectId("ab" * 20)

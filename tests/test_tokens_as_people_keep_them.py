@@ -8,10 +8,10 @@ import pytest
 
 from git_coderepo.credential import Secret
 from git_coderepo.errors import CredentialError
+from git_coderepo.git.url.remote import Origin
 from git_coderepo.registrations.credentials.environment import EnvironmentCredentials
 from git_coderepo.registrations.credentials.file import parse_file, read_token
 from git_coderepo.settings import Settings
-from git_coderepo.urls import Origin
 
 
 def token_for(origin: str, **variables: str) -> str | None:

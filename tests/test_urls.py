@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.errors import InvalidRemoteURL
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
+from git_coderepo.git.url.remote import Origin, RemoteURL, resolve_remote
 from git_coderepo.settings import Settings
-from git_coderepo.urls import Origin, RemoteURL, resolve_remote
 from tests.support.repo import Repo
 
 ENTRIES = json.loads((Path(__file__).parent / "remote-urls.json").read_text(encoding="utf-8"))
@@ -316,7 +316,7 @@ def test_recorded_parts_that_would_be_read_otherwise_are_refused(parts):
 
 
 def test_importing_it_on_the_path_of_a_hook_loads_nothing_heavy():
-    code = "import sys; before = set(sys.modules); import git_coderepo.urls; print(*sorted(set(sys.modules) - before))"
+    code = "import sys; before = set(sys.modules); import git_coderepo.git.url.remote; print(*sorted(set(sys.modules) - before))"
     printed = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, check=True, text=True, cwd=_ROOT)
     loaded = {name for name in printed.stdout.split() if not name.startswith("git_coderepo")}
     assert loaded <= {"__future__"}

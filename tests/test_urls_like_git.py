@@ -19,7 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from git_coderepo.errors import InvalidRemoteURL
-from git_coderepo.urls import Origin, RemoteURL
+from git_coderepo.git.url.remote import Origin, RemoteURL
 from tests.support.environment import clean_environment
 from tests.support.repo import Repo
 

@@ -7,11 +7,11 @@ import json
 import pytest
 
 from git_coderepo.errors import InvalidManifest, InvalidRemoteURL
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
+from git_coderepo.git.url.remote import RemoteURL, remotes_of
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.platforms import platform_class
 from git_coderepo.settings import Settings
-from git_coderepo.urls import RemoteURL, remotes_of
 from tests.support.manifests import example_document
 from tests.support.repo import Repo
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.errors import CodeRepoError, RegistrationError, UsageError
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.record.source import source_here
 from git_coderepo.registrations import register

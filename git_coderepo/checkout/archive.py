@@ -6,16 +6,16 @@ A platform has no commands for filters, so that a filter changes nothing there.
 
 from __future__ import annotations
 
-from git_coderepo.attributes import Attributes
-from git_coderepo.conversion import CLEANING, Conversion
 from git_coderepo.errors import CodeRepoError
-from git_coderepo.git import read_blobs
+from git_coderepo.git.attributes.conversion import CLEANING, Conversion
+from git_coderepo.git.attributes.rules import Attributes
+from git_coderepo.git.process import read_blobs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
 
 _EXPORT = frozenset((b"export-ignore", b"export-subst"))
 # More files are not read to find out what an archive makes of them.

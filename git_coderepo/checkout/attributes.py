@@ -9,15 +9,15 @@ import os
 import stat
 import sys
 
-from git_coderepo.git import read_blobs
-from git_coderepo.objects import ObjectId, blob_id
+from git_coderepo.git.objects import ObjectId, blob_id
+from git_coderepo.git.process import read_blobs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from git_coderepo.checkout.layout import Layout
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.repository import Layout
     from git_coderepo.settings import Settings
 
 # Attributes by which a file in the work tree differs from what Git stores.

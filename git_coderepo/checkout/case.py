@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.scope import pathspecs
-from git_coderepo.checkout.status import read_status, start_status
+from git_coderepo.git.status import read_status, start_status
+from git_coderepo.git.subtree import pathspecs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.checkout.layout import Layout
-    from git_coderepo.checkout.status import Change, Status
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.repository import Layout
+    from git_coderepo.git.status import Change, Status
     from git_coderepo.settings import Settings
 
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 import stat
 
 from git_coderepo.checkout.overlay import Difference
-from git_coderepo.checkout.scope import assemble, directories_above, write_part
 from git_coderepo.errors import ObjectMissing
-from git_coderepo.objects import DIRECTORY, EXECUTABLE, FILE, MODES, ObjectId, empty_tree_id
+from git_coderepo.git.objects import DIRECTORY, EXECUTABLE, FILE, MODES, ObjectId, empty_tree_id
+from git_coderepo.git.subtree import assemble, directories_above, write_part
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from git_coderepo.checkout.scope import Row
-    from git_coderepo.checkout.store import Store
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.store import Store
+    from git_coderepo.git.subtree import Row
 
 
 _MODES = {b"%o" % mode: mode for mode in (*MODES, DIRECTORY)}

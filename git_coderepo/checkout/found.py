@@ -22,8 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from git_coderepo.checkout.layout import Layout
-    from git_coderepo.checkout.status import Change
+    from git_coderepo.git.repository import Layout
+    from git_coderepo.git.status import Change
 
 # Local, and every write through a new mapping changes the ctime: not so on tmpfs (its shared pages are mapped writable
 # without a fault), nor on overlayfs (a mapping holds the file of the layer below) and network file systems.
@@ -117,7 +117,7 @@ class Found:
         first, *others = sorted(paths)
         hints = ["try again when nothing writes to it"]
         if any(change.untracked and change.path == first for change in self.changes):
-            from git_coderepo.checkout.exclude import ignore_command
+            from git_coderepo.git.exclude import ignore_command
 
             hints.append(f"or leave it out: {ignore_command(first)}")
         more = f", and {len(others)} more" if others else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from git_coderepo.objects import GITLINK, SYMLINK
+from git_coderepo.git.objects import GITLINK, SYMLINK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

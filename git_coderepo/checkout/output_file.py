@@ -11,14 +11,14 @@ import errno
 import os
 import stat
 
-from git_coderepo.checkout.own_files import note_file
-from git_coderepo.checkout.store import write_whole
 from git_coderepo.errors import OutputUnusable
-from git_coderepo.git import shell_word
+from git_coderepo.git.own_files import note_file
+from git_coderepo.git.process import shell_word
+from git_coderepo.git.store import write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.checkout.layout import Layout
+    from git_coderepo.git.repository import Layout
 
 # Linux follows as many symbolic links in one path (path_resolution(7)).
 _MOST_LINKS = 40

@@ -12,15 +12,15 @@ import stat
 
 from git_coderepo.checkout.attributes import CONVERTING, gitlinks, taken_back, words_of
 from git_coderepo.checkout.overlay import blob_sizes
-from git_coderepo.git import read_blobs
+from git_coderepo.git.process import read_blobs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from git_coderepo.attributes import Value
-    from git_coderepo.git import Git
-    from git_coderepo.objects import ObjectId
+    from git_coderepo.git.attributes.rules import Value
+    from git_coderepo.git.objects import ObjectId
+    from git_coderepo.git.process import Git
 
 ANNEX, POINTER, FILTER, ATTRIBUTE = "git-annex", "pointer-file", "filter", "attribute"
 LINK_OUTSIDE, LINK_UNRECORDED = "link-outside", "link-unrecorded"
@@ -283,7 +283,7 @@ def find_converted(
     `others` those outside of it, `drivers` the filters that have a command here. In a work tree git itself says which
     attributes a path has.
     """
-    from git_coderepo.attributes import Attributes
+    from git_coderepo.git.attributes.rules import Attributes
 
     known_names = {word for word, _ in words_of([*others, *tree_files.values()])}
     names = sorted((known_names | taken_back(others)).intersection((*CONVERTING, b"text")))

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import GitFailed, ObjectMissing
-from git_coderepo.git import read_blobs
-from git_coderepo.objects import EXECUTABLE, GITLINK, SYMLINK, ObjectId
+from git_coderepo.git.objects import EXECUTABLE, GITLINK, SYMLINK, ObjectId
+from git_coderepo.git.process import read_blobs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import BinaryIO
 
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
 
 _BLOCK = 512
 _PIECE = 1 << 20

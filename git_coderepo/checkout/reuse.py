@@ -20,18 +20,18 @@ import time
 
 from git_coderepo.checkout.attributes import system_attribute_files
 from git_coderepo.checkout.found import TICK, facts_of
-from git_coderepo.checkout.indexfile import entry_of, row_of
-from git_coderepo.checkout.scope import directories_above
-from git_coderepo.checkout.store import temporary_name
-from git_coderepo.objects import ID_LENGTHS, hasher
+from git_coderepo.git.index import entry_of, row_of
+from git_coderepo.git.objects import ID_LENGTHS, hasher
+from git_coderepo.git.store import temporary_name
+from git_coderepo.git.subtree import directories_above
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from git_coderepo.checkout.found import Found
-    from git_coderepo.checkout.layout import Layout
-    from git_coderepo.checkout.store import Store
+    from git_coderepo.git.repository import Layout
+    from git_coderepo.git.store import Store
     from git_coderepo.settings import Settings
 
 _MAGIC = b"git-coderepo private index 4"

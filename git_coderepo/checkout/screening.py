@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from git_coderepo.errors import NotReproducible
-from git_coderepo.git import shell_word
+from git_coderepo.git.process import shell_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from git_coderepo.git import Git
-    from git_coderepo.objects import ObjectId
+    from git_coderepo.git.objects import ObjectId
+    from git_coderepo.git.process import Git
     from git_coderepo.settings import Settings
 
 _SECRET_NAMES = frozenset(
@@ -203,7 +203,7 @@ class Finding:
     @property
     def fingerprint(self) -> str:
         """The value of `coderepo.allowSecret` that lets it pass: a digest of path and line, which reveals neither."""
-        from git_coderepo.objects import hasher
+        from git_coderepo.git.objects import hasher
 
         digest = hasher("sha256")
         digest.update(self.path + b"\0" + self.text.strip())

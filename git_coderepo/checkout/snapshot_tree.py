@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from git_coderepo.checkout.attributes import attribute_files
 from git_coderepo.checkout.edited import Directories, edited_tree
-from git_coderepo.checkout.indexfile import entry_of, row_of, small_index
 from git_coderepo.checkout.reuse import Reuse
 from git_coderepo.checkout.tree import PrivateIndex
 from git_coderepo.errors import GitFailed, ObjectMissing
-from git_coderepo.objects import FILE
+from git_coderepo.git.index import entry_of, row_of, small_index
+from git_coderepo.git.objects import FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
     from git_coderepo.checkout.found import Found
-    from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.overlay import Difference
-    from git_coderepo.checkout.scope import Row
-    from git_coderepo.checkout.status import Change
-    from git_coderepo.checkout.store import Store
-    from git_coderepo.git import Git
-    from git_coderepo.objects import ObjectId
+    from git_coderepo.git.objects import ObjectId
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.repository import Layout
+    from git_coderepo.git.status import Change
+    from git_coderepo.git.store import Store
+    from git_coderepo.git.subtree import Row
     from git_coderepo.settings import Settings
 
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import time
 
-from git_coderepo.checkout.base import GUESS, Walk, guessed_walk
-from git_coderepo.checkout.indexfile import IndexFile
-from git_coderepo.checkout.layout import read_layout, stand_inside, start_layout
-from git_coderepo.checkout.scope import inside, looked_at, pathspecs, rows_inside, scope_of
-from git_coderepo.checkout.status import read_status, start_status
 from git_coderepo.checkout.team import start_team, with_team
 from git_coderepo.errors import CodeRepoError
-from git_coderepo.objects import ID_LENGTHS
+from git_coderepo.git.base_commit import GUESS, Walk, guessed_walk
+from git_coderepo.git.index import IndexFile
+from git_coderepo.git.objects import ID_LENGTHS
+from git_coderepo.git.repository import read_layout, stand_inside, start_layout
+from git_coderepo.git.status import read_status, start_status
+from git_coderepo.git.subtree import inside, looked_at, pathspecs, rows_inside, scope_of
 from git_coderepo.settings import READ_ARGUMENTS, Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from git_coderepo.checkout.layout import Layout
-    from git_coderepo.checkout.status import Change, Status
-    from git_coderepo.git import Git, Process
-    from git_coderepo.urls import RemoteURL
+    from git_coderepo.git.process import Git, Process
+    from git_coderepo.git.repository import Layout
+    from git_coderepo.git.status import Change, Status
+    from git_coderepo.git.url.remote import RemoteURL
 
 _ATTEMPTS = 3
 
@@ -69,7 +69,7 @@ class Survey:
 
     def remotes(self) -> dict[str, RemoteURL]:
         """Each remote's URL by its name; see `urls.remotes_of`."""
-        from git_coderepo.urls import remotes_of
+        from git_coderepo.git.url.remote import remotes_of
 
         return remotes_of(self.git, self.settings)
 

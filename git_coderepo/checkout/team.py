@@ -19,8 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from git_coderepo.checkout.layout import Layout
-    from git_coderepo.git import Git, Process
+    from git_coderepo.git.process import Git, Process
+    from git_coderepo.git.repository import Layout
 
 NAME = b".coderepo"
 # A file of settings is some lines; who has more in it has something else.

@@ -7,20 +7,20 @@ import os
 import stat
 
 from git_coderepo.checkout.found import Found
-from git_coderepo.checkout.indexfile import entries_of
-from git_coderepo.checkout.scope import inside, pathspecs, read_part
-from git_coderepo.checkout.status import filter_failure
 from git_coderepo.errors import CodeRepoError, GitFailed, NotReproducible
-from git_coderepo.objects import ID_LENGTHS, ObjectId, blob_id
+from git_coderepo.git.index import entries_of
+from git_coderepo.git.objects import ID_LENGTHS, ObjectId, blob_id
+from git_coderepo.git.status import filter_failure
+from git_coderepo.git.subtree import inside, pathspecs, read_part
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
-    from git_coderepo.checkout.layout import Layout
-    from git_coderepo.checkout.status import Change
-    from git_coderepo.checkout.store import Store
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.repository import Layout
+    from git_coderepo.git.status import Change
+    from git_coderepo.git.store import Store
 
 # So many bytes of paths are given to a command as its arguments.
 _ARGUMENTS = 32 << 10
@@ -110,7 +110,7 @@ class PrivateIndex:
             raise _unreadable(self.layout, found, there, update.failure())
         if b"Ignoring path " in update.stderr:
             # It goes on after a path that no tree may have (`.git/x`), and ends with 0.
-            from git_coderepo.checkout.exclude import ignore_command
+            from git_coderepo.git.exclude import ignore_command
 
             ignored = update.stderr.partition(b"Ignoring path ")[2].partition(b"\n")[0]
             raise NotReproducible(
@@ -223,7 +223,7 @@ def hidden_changes(
     git: Git, layout: Layout, store: Store, marked: Sequence[bytes], looked_at: tuple[bytes, ...] = ()
 ) -> list[Change]:
     """The changes of the paths that git was told not to look at; see `marked_paths`."""
-    from git_coderepo.checkout.status import Change as Row
+    from git_coderepo.git.status import Change as Row
 
     with PrivateIndex(git, layout, store, looked_at) as index:
         index.unmark(marked)
@@ -271,8 +271,8 @@ def _unreadable(layout: Layout, found: Found, paths: Sequence[bytes], error: Exc
     """What git's refusal of one of these paths means."""
     if not isinstance(error, GitFailed):
         return error
-    from git_coderepo.checkout.exclude import ignore_command
-    from git_coderepo.git import shell_word
+    from git_coderepo.git.exclude import ignore_command
+    from git_coderepo.git.process import shell_word
 
     for path, reason in unreadable_paths(layout, paths):
         ignore = ignore_command(path)

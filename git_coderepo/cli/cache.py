@@ -79,7 +79,7 @@ def prune(
 
 def _cache() -> tuple[Cache | None, list[OldPart]]:
     """Return the cache, None where there is none, and what older releases left."""
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.runner.cached import known_cache
     from git_coderepo.runner.cacheplace import old_parts
     from git_coderepo.settings import runner_settings

@@ -122,7 +122,7 @@ def _demo_in(scratch: str) -> None:
 
 
 def _demo_here(scratch: str) -> None:
-    from git_coderepo.git import Git, check_version
+    from git_coderepo.git.process import Git, check_version
     from git_coderepo.manifest.model import Manifest
     from git_coderepo.record.document import write_record
     from git_coderepo.record.refusals import shown_size

@@ -11,12 +11,12 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.show import RUN_HELP
-from git_coderepo.objects import ObjectId
+from git_coderepo.git.objects import ObjectId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.manifest.model import Code, Repository
     from git_coderepo.runner.local import Here
 
@@ -49,9 +49,9 @@ def diff(
     stands after -- is for it:
     `git coderepo diff @{-2} @{-1} -- --stat -- src/`.
     """
-    from git_coderepo.checkout.layout import read_layout, start_layout
-    from git_coderepo.checkout.store import Store
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.repository import read_layout, start_layout
+    from git_coderepo.git.store import Store
     from git_coderepo.runner.local import Here
 
     git = Git()
@@ -161,7 +161,7 @@ class Side:
 
 def alternates(directories: Iterable[bytes]) -> str:
     """The value with which git finds the objects in these directories beside the user's."""
-    from git_coderepo.checkout.store import quoted_path
+    from git_coderepo.git.store import quoted_path
 
     found = [os.fsdecode(quoted_path(each)) for each in dict.fromkeys(directories)]
     inherited = os.environ.get("GIT_ALTERNATE_OBJECT_DIRECTORIES")

@@ -63,10 +63,10 @@ def exec_(
     if command and command[0] == "--":
         command = command[1:]  # behind RUN it is left to us
     if not command:
-        from git_coderepo.git import shell_word
+        from git_coderepo.git.process import shell_word
 
         raise UsageError("no command to run", hints=[f"git coderepo exec {shell_word(run)} -- python train.py"])
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.settings import start_runner_settings
 
     written_to = receipt_file(receipt, made=copy)

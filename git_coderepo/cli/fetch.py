@@ -66,7 +66,7 @@ def fetch(
         raise UsageError("--cache and --subdirectory exclude each other: the cache keeps whole trees")
     if cache and not lfs:
         raise UsageError("--cache and --no-lfs exclude each other: the cache keeps whole files")
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.settings import start_runner_settings
 
     written_to = receipt_file(receipt, made=directory)

@@ -44,7 +44,7 @@ def install(local: Local = False, worktree: Worktree = False, global_: Global = 
     a merge or a rebase. git 2.54 and newer have them in the configuration. Before that they go into the hooks folder,
     where another tool's shell script gets a marked block and everything else of it stays.
     """
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.hooks.install import install as install_hooks
 
     done = install_hooks(Git(), event or (), _scope(local, worktree, global_))
@@ -64,7 +64,7 @@ def install(local: Local = False, worktree: Worktree = False, global_: Global = 
 @hooks.command("uninstall", cls=Verb)
 def uninstall(local: Local = False, worktree: Worktree = False, global_: Global = False, event: Event = None) -> None:
     """Take the hooks out; what was there before is as it was."""
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.hooks.install import uninstall as uninstall_hooks
 
     gone = uninstall_hooks(Git(), event or (), _scope(local, worktree, global_))
@@ -80,7 +80,7 @@ def status(as_json: Json = False) -> None:
 
     With the lines by which Make, Slurm and a notebook have their runs recorded.
     """
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.hooks.install import as_json as json_of
     from git_coderepo.hooks.install import status as hooks_status
 

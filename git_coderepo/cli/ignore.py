@@ -19,8 +19,8 @@ def ignore(
 
     The lines go into `info/exclude` of the repository, which is not shared: for a rule that is, use a `.gitignore`.
     """
-    from git_coderepo.checkout.exclude import exclude
-    from git_coderepo.git import Git
+    from git_coderepo.git.exclude import exclude
+    from git_coderepo.git.process import Git
 
     for line in exclude(Git(), [os.fsencode(path) for path in paths]):
         output.line(f"ignored: {os.fsdecode(line)}")

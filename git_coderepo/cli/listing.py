@@ -64,16 +64,16 @@ def list_(
 
 def rows_here() -> list[dict[str, object]]:
     """A row for each code repository, as `registrations.describe.described` gives it."""
-    from git_coderepo.checkout.base import Walks
-    from git_coderepo.checkout.layout import branch_of_head, read_layout, start_layout
     from git_coderepo.checkout.team import team_settings
-    from git_coderepo.git import Git
+    from git_coderepo.git.base_commit import Walks
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.repository import branch_of_head, read_layout, start_layout
+    from git_coderepo.git.url.remote import followed_remote, remotes_of
     from git_coderepo.registrations.config import inferred, registrations
     from git_coderepo.registrations.describe import described
     from git_coderepo.registrations.inference import likely_remote
     from git_coderepo.settings import Settings
     from git_coderepo.trace import trace
-    from git_coderepo.urls import followed_remote, remotes_of
 
     git = Git()
     layout = read_layout(start_layout(git), git, bare_allowed=True)

@@ -18,7 +18,7 @@ from git_coderepo.filesystem.digest import sha256_of
 
 if TYPE_CHECKING:
     from git_coderepo.cli.colour import Palette
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.manifest.model import Manifest
     from git_coderepo.record.history import RecordedRun
     from git_coderepo.record.index import Filter
@@ -62,7 +62,7 @@ def log(
     so. `pager.coderepo` and `color.coderepo` are git's way to page and to colour it.
     """
     from git_coderepo.cli.colour import Palette
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.record.history import committed_as
     from git_coderepo.record.index import Filter
     from git_coderepo.record.named import runs_here

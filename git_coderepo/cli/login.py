@@ -14,10 +14,10 @@ from git_coderepo.errors import KeyringUnavailable, NegativeAnswer, Registration
 
 if TYPE_CHECKING:
     from git_coderepo.credential import Secret
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.url.remote import Origin
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.record.source import CodeSource
-    from git_coderepo.urls import Origin
 
 Host = Annotated[
     str | None, typer.Option("--host", metavar="HOST", help="Instead: HOST, or https://HOST[:PORT][/PREFIX].")
@@ -40,7 +40,7 @@ def login(
     It is kept for one code repository, or for a host, where there is nothing to try it on.
     """
     from git_coderepo.credential import log_in_hint
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.registrations.credentials import keyring
     from git_coderepo.registrations.credentials.users import users_chain
     from git_coderepo.registrations.secrets import credentials_file_hints
@@ -71,7 +71,7 @@ def login(
 @app.command(cls=Verb)
 def logout(name: Name = None, host: Host = None) -> None:
     """Take a token out of the keyring."""
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.registrations.credentials import keyring
 
     git = Git()

@@ -85,7 +85,7 @@ def say_not_run(program: str, status: int, directory: str | None = None) -> None
         return
     path = os.path.join(directory or ".", program)
     if status == 126 and "/" in program and _is_noexec(path):
-        from git_coderepo.git import shell_word
+        from git_coderepo.git.process import shell_word
 
         say(f"error: cannot execute '{program}': its file system is mounted noexec")
         hint(f"start its interpreter instead, as in: sh {shell_word(program)}")

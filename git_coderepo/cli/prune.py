@@ -30,8 +30,8 @@ def prune_(
     Runs go only where --older-than or --keep says so; with both, those that both let go. Overlays that no run names
     and objects that no run needs go in any case. Nothing younger than an hour is touched, and no run that still runs.
     """
-    from git_coderepo.checkout.store import Store
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.store import Store
     from git_coderepo.record.named import runs_here
     from git_coderepo.record.prune import PruneRequest, prune, required_age
 

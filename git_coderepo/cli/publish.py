@@ -17,8 +17,8 @@ from git_coderepo.errors import CodeRepoError, NegativeAnswer, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from git_coderepo.checkout.layout import Layout
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.repository import Layout
     from git_coderepo.record.named import NamedRun
     from git_coderepo.settings import Settings
 
@@ -48,7 +48,7 @@ def publish_(
     With `--store` its code goes into the shared store of `coderepo.store` instead, where nothing is but what is right:
     what is there already is proved, and written anew if it is damaged.
     """
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
 
     if force and not delete:
         raise UsageError("'--force' goes with '--delete'")
@@ -66,7 +66,7 @@ def publish_(
 
 def published(word: str, git: Git, code_repository: str | None) -> str:
     """Publish a run; gives a line that says so."""
-    from git_coderepo.checkout.store import Store
+    from git_coderepo.git.store import Store
     from git_coderepo.record.keep import find_overlay
     from git_coderepo.record.publication import reference_of
     from git_coderepo.record.publish import publish_recorded, source_of
@@ -99,7 +99,7 @@ def published(word: str, git: Git, code_repository: str | None) -> str:
 def stored(word: str, git: Git) -> Iterator[str]:
     """Put a run's code into the shared store; gives a line for each tree, its submodules' too."""
     from git_coderepo.checkout.screening import allowed_secrets
-    from git_coderepo.checkout.store import Store
+    from git_coderepo.git.store import Store
     from git_coderepo.record.refusals import shown_size
     from git_coderepo.record.shared_store import SharedStore
     from git_coderepo.runner.local import Here
@@ -131,7 +131,7 @@ def stored(word: str, git: Git) -> Iterator[str]:
 
 def unpublished(word: str, git: Git, code_repository: str | None, *, force: bool) -> str:
     """Take a run's reference away, of one that is recorded here or on the platform; gives a line that says so."""
-    from git_coderepo.checkout.store import Store
+    from git_coderepo.git.store import Store
     from git_coderepo.record.publication import needs_reference
     from git_coderepo.record.publish import source_of, unpublish
     from git_coderepo.record.source import source_here
@@ -165,7 +165,7 @@ def _name_of(git: Git, code_repository: str | None) -> str:
 
 
 def _here(git: Git) -> tuple[Settings, Layout]:
-    from git_coderepo.checkout.layout import read_layout, start_layout
+    from git_coderepo.git.repository import read_layout, start_layout
     from git_coderepo.settings import Settings
 
     return Settings.read(git), read_layout(start_layout(git), git, bare_allowed=True)

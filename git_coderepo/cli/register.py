@@ -66,7 +66,7 @@ def register(
     Without options: the checkout's remote, the platform of its host, and a credential that is already there. The
     platform is asked whether the credential works and the repository exists, and what was done is said.
     """
-    from git_coderepo.git import Git, check_version
+    from git_coderepo.git.process import Git, check_version
     from git_coderepo.registrations.register import Registering, register_repository
 
     name, pairs = name_and_pairs(name, context.args)

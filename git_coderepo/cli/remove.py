@@ -21,7 +21,7 @@ def remove(
     """
     import sys
 
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.registrations.edit import remove as take_out
 
     if not yes and sys.stdin.isatty() and not typer.confirm(f"remove '{name}'?", err=True):

@@ -57,7 +57,7 @@ def run(
     The command receives every signal that can be caught, once. If a file changes before the command starts, the
     snapshot is taken again; after four attempts nothing is started.
     """
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.record.imported import interpreter_of
     from git_coderepo.record.recording import RunRequest
     from git_coderepo.record.run import run_recorded

@@ -33,7 +33,7 @@ def set_(
     There can be several. `{{NAME.KEY}}` refers to one, wherever a platform's option takes a secret.
     """
     from git_coderepo.credential import Secret
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.registrations.options import is_on_command_line, read_value
     from git_coderepo.registrations.secrets import set_secret
 
@@ -58,7 +58,7 @@ def list_(as_json: Json = False) -> None:
 
     The secrets in the keyring and in the credentials file are listed.
     """
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.registrations.secrets import list_secrets, secrets_in_file
 
     git = Git()
@@ -79,7 +79,7 @@ def remove(
     keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="Only these keys of it.")] = None,
 ) -> None:
     """Take a named secret out of the keyring."""
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.registrations.secrets import remove_secret
 
     for key in remove_secret(Git(), name, keys or ()):

@@ -24,7 +24,7 @@ def show_(
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest's bytes as they are.")] = False,
 ) -> None:
     """Show a run: its code, where that is, and how the run ended."""
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.record.history import committed_as, recorded
     from git_coderepo.record.publication import is_published, reference_of
     from git_coderepo.runner.named import find_run
@@ -177,7 +177,7 @@ def _submodule_rows(code: Code, prefix: bytes = b"") -> list[tuple[str, str]]:
 
 
 def _repository(repository: Repository | None) -> str:
-    from git_coderepo.urls import RemoteURL
+    from git_coderepo.git.url.remote import RemoteURL
 
     if repository is None:
         return "none"

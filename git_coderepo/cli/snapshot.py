@@ -39,7 +39,7 @@ def snapshot(
     """
     from git_coderepo.checkout.output_file import OutputFile
     from git_coderepo.cli.fetching import warn_unnoted
-    from git_coderepo.git import Git, check_version
+    from git_coderepo.git.process import Git, check_version
     from git_coderepo.record.build_key import build_key
     from git_coderepo.record.document import prove_readable, write_record
     from git_coderepo.record.imported import interpreter_of, look_for_imports

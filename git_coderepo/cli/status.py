@@ -39,7 +39,7 @@ def status(
 
     Also by what the base is known, what travels, what is left out, and why it is not reproducible, if it is not.
     """
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.record.imported import interpreter_of
     from git_coderepo.record.report import make_report
     from git_coderepo.record.snapshot import Request

@@ -49,7 +49,7 @@ def verify(
     The directory is hashed again. Changed, missing and added files are listed, and each of them is a failure:
     an added file can change what runs. Outputs that were recorded with the run are accepted.
     """
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.runner.order import fetch_order
     from git_coderepo.runner.verification import matching, verify_directory
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from git_coderepo.errors import UnsafeTree
-from git_coderepo.objects import FILE, SYMLINK
+from git_coderepo.git.objects import FILE, SYMLINK
 
 # The one look that nearly every path costs: no part of it begins with a dot, and nothing in it is odd.
 _ORDINARY = re.compile(rb"(?:[\w +,=@-][\w .+,=@-]*/)*[\w +,=@-][\w .+,=@-]*")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.store import final_name
+from git_coderepo.git.store import final_name
 
 # No file of ours is being written for as long as that.
 _ABANDONED = 60.0

@@ -16,7 +16,7 @@ from git_coderepo.registrations.edit import config_file, edit_file
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
 
 LOCAL, WORKTREE, GLOBAL = "local", "worktree", "global"
 _PREFIX = "coderepo-"

@@ -10,16 +10,16 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from git_coderepo.checkout.store import write_whole
 from git_coderepo.errors import HookRefused
 from git_coderepo.filesystem.paths import is_within
 from git_coderepo.filesystem.sweep import sweep
-from git_coderepo.git import shell_word
+from git_coderepo.git.process import shell_word
+from git_coderepo.git.store import write_whole
 from git_coderepo.hooks import texts
 
 if TYPE_CHECKING:
-    from git_coderepo.checkout.layout import Layout
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.repository import Layout
 
 _RUN_BY_THE_OTHER = b".legacy"
 _LEFT_BEHIND = b".old"

@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from git_coderepo.checkout.layout import Layout, read_layout, start_layout
 from git_coderepo.errors import HookRefused, UsageError
 from git_coderepo.filesystem.paths import is_within
-from git_coderepo.git import Git, check_version, version
+from git_coderepo.git.process import Git, check_version, version
+from git_coderepo.git.repository import Layout, read_layout, start_layout
 from git_coderepo.hooks import configured, folder, texts
 from git_coderepo.hooks.configured import GLOBAL, LOCAL, WORKTREE
 from git_coderepo.settings import Settings

@@ -16,7 +16,7 @@ def main() -> int:
         folder = folder.rpartition("/")[0]
     sys.path.insert(0, folder)
     try:
-        from git_coderepo.question import ask_status, open_standard_streams
+        from git_coderepo.git.spawn import ask_status, open_standard_streams
 
         open_standard_streams()
         asked = ask_status()

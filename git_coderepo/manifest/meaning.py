@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from git_coderepo.errors import InvalidManifest
 from git_coderepo.filesystem.paths import quoted
+from git_coderepo.git.objects import ObjectId, hasher
 from git_coderepo.manifest.shape import A_PATH
-from git_coderepo.objects import ObjectId, hasher
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

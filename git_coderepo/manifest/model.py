@@ -15,7 +15,7 @@ from git_coderepo.manifest.writer import MANIFEST_LIMIT
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from git_coderepo.objects import ObjectId
+    from git_coderepo.git.objects import ObjectId
 
 
 # Contents may be megabytes: a `repr` shows that many bytes at the most.

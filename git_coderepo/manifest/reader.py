@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from git_coderepo.errors import InvalidManifest
+from git_coderepo.git.objects import ObjectId
 from git_coderepo.manifest.model import (
     Base,
     Changes,
@@ -49,7 +50,6 @@ from git_coderepo.manifest.shape import (
     uuid7,
     version,
 )
-from git_coderepo.objects import ObjectId
 
 if TYPE_CHECKING:
     from git_coderepo.manifest.shape import Read

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from git_coderepo.errors import InvalidManifest
-from git_coderepo.objects import ObjectId
+from git_coderepo.git.objects import ObjectId
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from git_coderepo.platforms.git import GitRemote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.objects import ObjectId
+    from git_coderepo.git.objects import ObjectId
     from git_coderepo.platforms.base import BaseCodeRepository
 
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from git_coderepo.context import LocalRepositoryContext
     from git_coderepo.credential import CredentialSource
-    from git_coderepo.objects import ObjectId
+    from git_coderepo.git.objects import ObjectId
+    from git_coderepo.git.url.remote import Origin, RemoteURL
     from git_coderepo.platforms.users_remote import UsersRemote
-    from git_coderepo.urls import Origin, RemoteURL
 
 
 class Option:

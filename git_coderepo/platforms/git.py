@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import RegistrationError, UnsafeTree
-from git_coderepo.objects import EXECUTABLE, GITLINK, SYMLINK, ObjectId
+from git_coderepo.git.objects import EXECUTABLE, GITLINK, SYMLINK, ObjectId
+from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms.base import BaseCodeRepository, Option
-from git_coderepo.urls import RemoteURL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class GitRemote(BaseCodeRepository):
 
     def download_files(self, commit: str, directory: str, repo_sub_directory: str | None) -> None:
         from git_coderepo.filesystem.scratch import scratch_directory
-        from git_coderepo.git import read_blobs
+        from git_coderepo.git.process import read_blobs
         from git_coderepo.platforms.git_transport import fetch_commit
 
         id = ObjectId(commit)

@@ -15,12 +15,12 @@ from git_coderepo.errors import (
     PushRefused,
     ScopeMissing,
 )
-from git_coderepo.git import LOCAL_ENVIRONMENT, Git
+from git_coderepo.git.process import LOCAL_ENVIRONMENT, Git
+from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms.git_transport import Road, credential_for, own_road, prepared
 from git_coderepo.platforms.git_words import explain
 from git_coderepo.platforms.users_remote import pushed_to
 from git_coderepo.trace import redact
-from git_coderepo.urls import RemoteURL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -25,17 +25,17 @@ from git_coderepo.errors import (
     TokenRefused,
     UnexpectedAnswer,
 )
-from git_coderepo.git import Git, Process, shell_word
+from git_coderepo.git.process import Git, Process, shell_word
+from git_coderepo.git.url.parse import encoded, has_dot_segment
+from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms.git_words import explain
-from git_coderepo.urls import RemoteURL
-from git_coderepo.urltext import encoded, has_dot_segment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from git_coderepo.credential import Credential, CredentialSource
-    from git_coderepo.objects import ObjectId
+    from git_coderepo.git.objects import ObjectId
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.platforms.users_remote import UsersRemote
 

@@ -24,7 +24,7 @@ from git_coderepo.errors import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.credential import Credential, CredentialSource
-    from git_coderepo.urls import RemoteURL
+    from git_coderepo.git.url.remote import RemoteURL
 
 _UNKNOWN_NAME = ("could not resolve host", "name or service not known", "name resolution", "nodename nor servname")
 _REFUSED = ("connection refused", "failed to connect", "couldn't connect", "no route to host", "network is unreachable")

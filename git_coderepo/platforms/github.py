@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from git_coderepo.errors import CodeRepoError, RateLimited, UnexpectedAnswer
-from git_coderepo.objects import DIRECTORY, GITLINK, ObjectId, TreeEntry, one_tree_id, tree_id
+from git_coderepo.git.objects import DIRECTORY, GITLINK, ObjectId, TreeEntry, one_tree_id, tree_id
+from git_coderepo.git.url.remote import Origin
 from git_coderepo.platforms.base import CIVariables, CommitTree, Option, TokenVariable
 from git_coderepo.platforms.hosted import HostedRepository, Site, listed_rows, no_directory, quoted
-from git_coderepo.urls import Origin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

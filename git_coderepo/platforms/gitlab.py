@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from git_coderepo.errors import UnexpectedAnswer
-from git_coderepo.objects import DIRECTORY, GITLINK, ObjectId, TreeEntry, tree_objects
+from git_coderepo.git.objects import DIRECTORY, GITLINK, ObjectId, TreeEntry, tree_objects
 from git_coderepo.platforms.base import Archive, CIVariables, CommitTree, Option, TokenVariable
 from git_coderepo.platforms.hosted import HostedRepository, Site, listed_rows, no_directory, quoted
 

@@ -17,10 +17,10 @@ from git_coderepo.errors import (
     TokenRefused,
     UnexpectedAnswer,
 )
-from git_coderepo.objects import DIRECTORY, MODES, ObjectId
+from git_coderepo.git.objects import DIRECTORY, MODES, ObjectId
+from git_coderepo.git.url.parse import has_dot_segment
+from git_coderepo.git.url.remote import Origin, RemoteURL
 from git_coderepo.platforms.base import Archive, BaseCodeRepository
-from git_coderepo.urls import Origin, RemoteURL
-from git_coderepo.urltext import has_dot_segment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import requests
 
     from git_coderepo.credential import Credential, CredentialSource
+    from git_coderepo.git.url.remote import Origin
     from git_coderepo.platforms.authorities import Contexts
-    from git_coderepo.urls import Origin
 
     Authorize = Callable[[Credential], tuple[str, str]]
 
@@ -190,7 +190,7 @@ class Http:
     ) -> Response:
         from urllib.parse import urldefrag, urljoin
 
-        from git_coderepo.urls import Origin
+        from git_coderepo.git.url.remote import Origin
 
         first = origin = Origin.parse(url)
         if not _is_plain(url):
@@ -293,7 +293,7 @@ class Http:
         """Return the path that a credential's prefix is held against; `/`, which only credentials without one fit."""
         from urllib.parse import unquote, urlsplit
 
-        from git_coderepo.urltext import has_dot_segment
+        from git_coderepo.git.url.parse import has_dot_segment
 
         path = urlsplit(url).path
         found = self._repository_path(origin, path)
@@ -359,7 +359,7 @@ def _new_session(contexts: Contexts) -> requests.Session:
 
 def _is_plain(url: str) -> bool:
     """Return whether every server and library sees the same path in a URL, or in a reference relative to one."""
-    from git_coderepo.urltext import first_of, has_dot_segment
+    from git_coderepo.git.url.parse import first_of, has_dot_segment
 
     path = url[: first_of(url, "?#")]
     return not any(char < " " or char == "\x7f" for char in url) and not has_dot_segment(path)
@@ -368,7 +368,7 @@ def _is_plain(url: str) -> bool:
 def _origin_of_redirect(url: str, *, before: Origin) -> Origin:
     from urllib.parse import urlsplit
 
-    from git_coderepo.urls import Origin
+    from git_coderepo.git.url.remote import Origin
 
     try:
         if "@" in urlsplit(url).netloc:

@@ -19,16 +19,16 @@ from git_coderepo.errors import (
     TokenRefused,
     UnexpectedAnswer,
 )
+from git_coderepo.git.url.remote import Origin
 from git_coderepo.platforms.http import Http
 from git_coderepo.platforms.lfs_endpoint import find_endpoint
-from git_coderepo.urls import Origin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from git_coderepo.checkout.lfs import Pointer
     from git_coderepo.credential import Credential
+    from git_coderepo.git.lfs import Pointer
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.platforms.http import Authorize
     from git_coderepo.platforms.response import Response

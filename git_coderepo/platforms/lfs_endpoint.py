@@ -10,8 +10,8 @@ import os
 
 from git_coderepo.credential import log_in_hint
 from git_coderepo.errors import CodeRepoError, InvalidRemoteURL, LfsObjectMissing, UnexpectedAnswer
-from git_coderepo.git import Git
-from git_coderepo.urls import Origin, RemoteURL
+from git_coderepo.git.process import Git
+from git_coderepo.git.url.remote import Origin, RemoteURL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _authenticated(remote: RemoteURL, platform: BaseCodeRepository, environment:
     from shlex import quote
 
     from git_coderepo.errors import HostUnreachable
-    from git_coderepo.git import Process
+    from git_coderepo.git.process import Process
     from git_coderepo.platforms.git_transport import ssh_without_questions
 
     git = Git(environment=environment)

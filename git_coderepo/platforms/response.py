@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import requests
 
     from git_coderepo.credential import Credential
+    from git_coderepo.git.url.remote import Origin
     from git_coderepo.platforms.download import Download
-    from git_coderepo.urls import Origin
 
 MOST_JSON = 8 << 20  # bytes
 

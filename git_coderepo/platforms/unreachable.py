@@ -6,7 +6,7 @@ from git_coderepo.errors import ConnectionBroken, HostUnreachable, UnexpectedAns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.urls import Origin
+    from git_coderepo.git.url.remote import Origin
 
 CERTIFICATE_HINTS = ("trust its certificate authority, in git as well: export GIT_SSL_CAINFO=/path/to/authority.pem",)
 PROXY_HINTS = ("check HTTPS_PROXY and git's http.proxy, or list the host in NO_PROXY",)

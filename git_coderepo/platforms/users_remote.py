@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import CodeRepoError, InvalidRemoteURL
-from git_coderepo.git import Git
-from git_coderepo.urls import RemoteURL, resolve_ssh_alias
+from git_coderepo.git.process import Git
+from git_coderepo.git.url.remote import RemoteURL, resolve_ssh_alias
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import GitNotFound
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from git_coderepo.git import Process
-    from git_coderepo.urls import Origin
+    from git_coderepo.git.process import Process
+    from git_coderepo.git.url.remote import Origin
 
 # One setting for git and the API; git's own name comes first.
 CA_VARIABLES = ("GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")

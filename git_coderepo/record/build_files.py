@@ -11,13 +11,13 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from git_coderepo.errors import NotReproducible
-from git_coderepo.git import shell_word
-from git_coderepo.objects import DIRECTORY, GITLINK, SYMLINK
+from git_coderepo.git.objects import DIRECTORY, GITLINK, SYMLINK
+from git_coderepo.git.process import shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
 
 NAMES = (
     b"Dockerfile", b"Containerfile", b"requirements*.txt", b"pyproject.toml", b"uv.lock", b"poetry.lock",

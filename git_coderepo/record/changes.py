@@ -7,13 +7,13 @@ import os
 from git_coderepo.checkout.case import hidden_twins
 from git_coderepo.checkout.found import Found
 from git_coderepo.checkout.listing import linking, patched, telling
-from git_coderepo.checkout.own_files import own_files
 from git_coderepo.checkout.snapshot_tree import HeadTree, edit_head_tree, write_snapshot_tree
 from git_coderepo.checkout.survey import embedded_repositories
 from git_coderepo.checkout.tree import hidden_changes, unreadable_paths
 from git_coderepo.errors import NotReproducible
-from git_coderepo.git import shell_word
-from git_coderepo.objects import empty_tree_id
+from git_coderepo.git.objects import empty_tree_id
+from git_coderepo.git.own_files import own_files
+from git_coderepo.git.process import shell_word
 from git_coderepo.record.refusals import exclusion, included, refuse_changed, screened
 from git_coderepo.record.snapshot import OWN_OUTPUT, UNREADABLE
 
@@ -21,11 +21,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.snapshot_tree import Edited
-    from git_coderepo.checkout.status import Change
-    from git_coderepo.checkout.store import Store
     from git_coderepo.checkout.survey import Survey
+    from git_coderepo.git.repository import Layout
+    from git_coderepo.git.status import Change
+    from git_coderepo.git.store import Store
     from git_coderepo.record.snapshot import Request, Snapshot
 
 
@@ -117,7 +117,7 @@ def _leave_out_own(snapshot: Snapshot, request: Request, layout: Layout, changes
         outputs -= known
     snapshot.omitted += [(place, OWN_OUTPUT) for place in sorted(outputs)]
     for place in sorted(found.edited):
-        from git_coderepo.checkout.exclude import ignore_command
+        from git_coderepo.git.exclude import ignore_command
 
         name = os.fsdecode(place)
         request.notify(

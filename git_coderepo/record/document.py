@@ -6,8 +6,8 @@ import os
 
 from git_coderepo import __version__
 from git_coderepo.errors import InvalidManifest
+from git_coderepo.git.objects import DIRECTORY, SYMLINK
 from git_coderepo.manifest.writer import encode, path_value, time_text
-from git_coderepo.objects import DIRECTORY, SYMLINK
 from git_coderepo.platforms.base import Option
 from git_coderepo.record.snapshot import INLINE_LIMIT
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
-    from git_coderepo.checkout.lfs import LfsObjects
     from git_coderepo.checkout.outside import Outside
     from git_coderepo.checkout.overlay import Overlay
-    from git_coderepo.objects import ObjectId
+    from git_coderepo.git.lfs import LfsObjects
+    from git_coderepo.git.objects import ObjectId
+    from git_coderepo.git.url.remote import RemoteURL
     from git_coderepo.record.snapshot import Snapshot
     from git_coderepo.record.source import CodeSource
     from git_coderepo.record.submodules import Submodule
-    from git_coderepo.urls import RemoteURL
 
 SCHEMA_ID = "urn:git-coderepo:run-manifest:1"
 MANIFEST_VERSION = "1.1"
@@ -381,8 +381,8 @@ def one_line(text: str) -> str:
 
 def _special(snapshot: Snapshot, tree: ObjectId | None) -> list[dict[str, object]] | None:
     """Every entry that is no plain file, for a platform whose only method loses modes and links."""
-    from git_coderepo.git import read_blobs
-    from git_coderepo.objects import FILE, GITLINK
+    from git_coderepo.git.objects import FILE, GITLINK
+    from git_coderepo.git.process import read_blobs
 
     if snapshot.source is None or not snapshot.source.platform_class.needs_special or tree is None:
         return None

@@ -8,8 +8,8 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from git_coderepo.checkout.store import temporary_name, write_whole
 from git_coderepo.errors import CodeRepoError
+from git_coderepo.git.store import temporary_name, write_whole
 from git_coderepo.manifest.writer import path_value, time_text
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from git_coderepo.errors import UnknownRun
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.record.index import Filter, Index, bounds, list_month, months_of, with_index
 from git_coderepo.record.named import NamedRun, is_id_prefix

@@ -9,9 +9,9 @@ import os
 import sys
 import time
 
-from git_coderepo.checkout.layout import RECORD_DIRECTORY
-from git_coderepo.checkout.status import start_status
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
+from git_coderepo.git.repository import RECORD_DIRECTORY
+from git_coderepo.git.status import start_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from git_coderepo.checkout.output_file import OutputFile
     from git_coderepo.checkout.survey import Surveying
-    from git_coderepo.question import Asked
+    from git_coderepo.git.spawn import Asked
     from git_coderepo.record.document import Record
     from git_coderepo.record.snapshot import Snapshot
 

@@ -21,17 +21,17 @@ from urllib.parse import unquote, urlsplit
 import git_coderepo
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.filesystem.scratch import scratch_directory
+from git_coderepo.git.url.remote import RemoteURL, remotes_of
 from git_coderepo.record.program import root_above
 from git_coderepo.record.snapshot import Request
 from git_coderepo.record.submodules import snapshots_in
 from git_coderepo.record.taking import take_snapshot
-from git_coderepo.urls import RemoteURL, remotes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from git_coderepo.git import Git
-    from git_coderepo.objects import ObjectId
+    from git_coderepo.git.objects import ObjectId
+    from git_coderepo.git.process import Git
     from git_coderepo.record.snapshot import Snapshot
 
 # Programs that run a command in the environment of the project they stand in.

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from git_coderepo.errors import CodeRepoError, GitNotFound, NotACheckout
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.record.inherited import inherited_manifest
 from git_coderepo.record.program import program_file, root_above, run_directory
@@ -18,7 +18,7 @@ from git_coderepo.record.recording import Recording
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from git_coderepo.objects import ObjectId
+    from git_coderepo.git.objects import ObjectId
     from git_coderepo.record.recording import Finished, RunRequest
 
 _log = logging.getLogger("git_coderepo")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.layout import RECORD_DIRECTORY, own_elsewhere
-from git_coderepo.checkout.own_files import note_file
-from git_coderepo.checkout.store import write_whole
+from git_coderepo.git.own_files import note_file
+from git_coderepo.git.repository import RECORD_DIRECTORY, own_elsewhere
+from git_coderepo.git.store import write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.output_file import OutputFile
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.repository import Layout
     from git_coderepo.record.document import Record
     from git_coderepo.record.snapshot import Snapshot
 

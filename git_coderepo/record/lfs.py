@@ -10,8 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from git_coderepo.attributes import Attributes
-    from git_coderepo.checkout.lfs import Pointer, Unpushed
+    from git_coderepo.git.attributes.rules import Attributes
+    from git_coderepo.git.lfs import Pointer, Unpushed
     from git_coderepo.record.snapshot import Request, Snapshot
     from git_coderepo.record.source import CodeSource
 
@@ -20,7 +20,7 @@ def lfs_attributes(texts: Mapping[bytes, bytes]) -> Attributes | None:
     """Return the attributes of a tree with these files, by directory; None where they give nothing to Git LFS."""
     if not wants_lfs(texts.values()):
         return None
-    from git_coderepo.attributes import Attributes
+    from git_coderepo.git.attributes.rules import Attributes
 
     return Attributes(texts)
 
@@ -35,7 +35,7 @@ def unpushed_objects(
     """
     if snapshot.lfs_attributes is None:
         return []
-    from git_coderepo.checkout.lfs import find_here, find_unpushed
+    from git_coderepo.git.lfs import find_here, find_unpushed
 
     assert snapshot.layout is not None and snapshot.store is not None and snapshot.settings is not None
     git, base = snapshot.git_with_store, snapshot.base_tree
@@ -67,9 +67,9 @@ def refused_objects(snapshot: Snapshot, request: Request) -> dict[str, tuple[byt
     attributes, base, settings = snapshot.lfs_attributes, snapshot.base_tree, snapshot.settings
     if not request.check or attributes is None or base is None or snapshot.source is None:
         return {}
-    from git_coderepo.checkout.lfs import has_lfs, read_pointers
     from git_coderepo.checkout.overlay import Difference
-    from git_coderepo.checkout.partial import rows_here
+    from git_coderepo.git.lfs import has_lfs, read_pointers
+    from git_coderepo.git.partial_clone import rows_here
 
     assert snapshot.tree is not None and settings is not None
     git = snapshot.git_with_store
@@ -102,8 +102,8 @@ def _asked(
     """By oid, why the LFS server of the platform does not give an object."""
     if not pointers:
         return {}
-    from git_coderepo.checkout.lfs import object_path
     from git_coderepo.errors import LfsObjectMissing
+    from git_coderepo.git.lfs import object_path
     from git_coderepo.platforms.lfs import BATCH, LfsServer
 
     platform = source.platform()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from git_coderepo.checkout.base import tracking_arguments
-from git_coderepo.git import shell_word
-from git_coderepo.urls import push_differs
+from git_coderepo.git.base_commit import tracking_arguments
+from git_coderepo.git.process import shell_word
+from git_coderepo.git.url.remote import push_differs
 
 if TYPE_CHECKING:
     from git_coderepo.record.snapshot import Snapshot

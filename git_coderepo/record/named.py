@@ -6,9 +6,9 @@ import os
 import re
 from typing import NamedTuple
 
-from git_coderepo.checkout.layout import Layout, read_layout, start_layout
 from git_coderepo.errors import GitNotFound, NotACheckout
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
+from git_coderepo.git.repository import Layout, read_layout, start_layout
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.record.runs import Runs
 

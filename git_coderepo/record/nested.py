@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from git_coderepo.checkout.exclude import ignore_command
 from git_coderepo.errors import InvalidRemoteURL
-from git_coderepo.git import shell_word
-from git_coderepo.urls import RemoteURL
+from git_coderepo.git.exclude import ignore_command
+from git_coderepo.git.process import shell_word
+from git_coderepo.git.url.remote import RemoteURL
 
 if TYPE_CHECKING:
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
 
 
 def nested_repository_hints(git: Git, toplevel: bytes, path: bytes) -> list[str]:

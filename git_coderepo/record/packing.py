@@ -14,8 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from git_coderepo.checkout.lfs import Pointer, Unpushed
     from git_coderepo.checkout.overlay import Difference
+    from git_coderepo.git.lfs import Pointer, Unpushed
     from git_coderepo.record.missing_fact import MissingFact
     from git_coderepo.record.snapshot import Request, Snapshot
 
@@ -73,7 +73,7 @@ def pack_overlay(snapshot: Snapshot, request: Request, refused: Mapping[str, tup
         screen = scan.look_through if scans else _let_pass
         objects_tar = overlay = None
         if unpushed:
-            from git_coderepo.checkout.lfs import pack
+            from git_coderepo.git.lfs import pack
 
             with _Packing(request, sum(size for _, size in objects)) as count:
                 objects_tar = pack(unpushed, screen, snapshot.store, count)

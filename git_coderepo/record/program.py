@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from git_coderepo import STARTED_IN
 from git_coderepo.errors import CodeRepoError
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

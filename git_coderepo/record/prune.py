@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from git_coderepo.checkout.kept import notes_folder
-from git_coderepo.checkout.store import Store, names_in
 from git_coderepo.errors import UsageError
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
+from git_coderepo.git.store import Store, names_in
 from git_coderepo.record.history import newest
 from git_coderepo.record.index import list_month, months_of
 from git_coderepo.record.publication import note_path

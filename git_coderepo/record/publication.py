@@ -12,14 +12,14 @@ import json
 import os
 import time
 
-from git_coderepo.checkout.store import write_whole
 from git_coderepo.errors import InvalidManifest
+from git_coderepo.git.objects import ObjectId
+from git_coderepo.git.store import write_whole
 from git_coderepo.manifest.writer import time_text
-from git_coderepo.objects import ObjectId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.manifest.model import Manifest
     from git_coderepo.record.runs import Runs
 

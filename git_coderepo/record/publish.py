@@ -11,7 +11,8 @@ import os
 from git_coderepo.checkout.overlay import blob_sizes, differences, travelling
 from git_coderepo.checkout.screening import allowed_secrets
 from git_coderepo.errors import CodeRepoError, NotReproducible, RegistrationError
-from git_coderepo.git import read_blobs
+from git_coderepo.git.process import read_blobs
+from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.manifest.writer import time_text
 from git_coderepo.platforms.git_push import push
@@ -20,16 +21,15 @@ from git_coderepo.record.publication import reference_of, write_commit, write_ta
 from git_coderepo.record.refusals import LFS_POINTER, refuse_tokens, refuse_unserved
 from git_coderepo.record.reproducible import refuse_unreproducible
 from git_coderepo.record.source import choose_source_of
-from git_coderepo.urls import RemoteURL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.overlay import Difference
-    from git_coderepo.git import Git
-    from git_coderepo.objects import ObjectId
+    from git_coderepo.git.objects import ObjectId
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.repository import Layout
     from git_coderepo.record.snapshot import Snapshot
     from git_coderepo.record.source import CodeSource
     from git_coderepo.settings import Settings

@@ -8,19 +8,19 @@ from git_coderepo.checkout.overlay import largest_folders
 from git_coderepo.checkout.rules import dirty_rule, overlay_limit, publish_limit, untracked_rule
 from git_coderepo.checkout.screening import Scan, excluded, secret_by_name
 from git_coderepo.errors import NotReproducible, TooLarge, UnsafeTree
-from git_coderepo.git import read_blobs, shell_word
-from git_coderepo.objects import SYMLINK
+from git_coderepo.git.objects import SYMLINK
+from git_coderepo.git.process import read_blobs, shell_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.overlay import Difference
-    from git_coderepo.checkout.status import Change
     from git_coderepo.errors import ObjectMissing
-    from git_coderepo.git import Git
-    from git_coderepo.objects import ObjectId
+    from git_coderepo.git.objects import ObjectId
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.repository import Layout
+    from git_coderepo.git.status import Change
     from git_coderepo.record.missing_fact import MissingFact
     from git_coderepo.record.source import CodeSource
     from git_coderepo.settings import Settings
@@ -39,7 +39,7 @@ def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[
         if change.untracked:
             left_out = is_excluded(change.path)
             if rule == "refuse" and not left_out:
-                from git_coderepo.checkout.exclude import ignore_command
+                from git_coderepo.git.exclude import ignore_command
 
                 raise NotReproducible(
                     f"'{os.fsdecode(change.path)}' is untracked, and 'coderepo.untracked' is 'refuse'",
@@ -86,7 +86,7 @@ def exclusion(settings: Settings) -> Callable[[bytes], bool]:
 
 def included(layout: Layout, include: Sequence[bytes], submodules: Sequence[bytes] = ()) -> list[Change]:
     """The ignored paths that were asked for by name, folders with all they hold; not those in a submodule."""
-    from git_coderepo.checkout.status import Change as Row
+    from git_coderepo.git.status import Change as Row
 
     found = []
     for path in include:
@@ -130,7 +130,7 @@ def refuse_changed(
     total, named = _above_limit(settings, sizes, limit)
     if not named:
         return
-    from git_coderepo.checkout.exclude import ignore_command
+    from git_coderepo.git.exclude import ignore_command
 
     heaviest = named[0][0]
     # `ignore` does nothing for what git tracks: only a folder without any such is worth naming.
@@ -195,7 +195,7 @@ def refuse_together(
     """
     total, named = _above_limit(settings.outermost, sizes, limit)
     if named:
-        from git_coderepo.checkout.exclude import ignore_command
+        from git_coderepo.git.exclude import ignore_command
 
         most = shown_size(_most(settings.outermost, limit))
         folder = os.fsdecode(named[0][0])

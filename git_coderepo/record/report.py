@@ -16,7 +16,7 @@ from git_coderepo.errors import (
     RegistrationError,
     UnexpectedAnswer,
 )
-from git_coderepo.git import Git, check_version
+from git_coderepo.git.process import Git, check_version
 from git_coderepo.manifest.writer import path_value
 from git_coderepo.record.document import (
     Record,

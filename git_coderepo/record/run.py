@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
 
 
 # As env(1) ends where it could not start anything.

@@ -11,11 +11,11 @@ from __future__ import annotations
 import os
 import time
 
-from git_coderepo.checkout.store import unwritable, write_whole
+from git_coderepo.git.store import unwritable, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.checkout.layout import Layout
+    from git_coderepo.git.repository import Layout
     from git_coderepo.record.document import Record
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from git_coderepo.checkout.base import Base, Walks, find_base
 from git_coderepo.errors import InvalidObjectId, NotReproducible
-from git_coderepo.objects import ObjectId
+from git_coderepo.git.base_commit import Base, Walks, find_base
+from git_coderepo.git.objects import ObjectId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

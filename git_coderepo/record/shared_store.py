@@ -28,8 +28,8 @@ from git_coderepo.errors import (
 )
 from git_coderepo.filesystem.digest import sha256_of
 from git_coderepo.filesystem.scratch import scratch_directory
-from git_coderepo.git import shell_word
-from git_coderepo.objects import ObjectId
+from git_coderepo.git.objects import ObjectId
+from git_coderepo.git.process import shell_word
 from git_coderepo.settings import Settings
 from git_coderepo.trace import trace
 

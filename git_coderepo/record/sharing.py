@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from git_coderepo.checkout.overlay import Packer, differences, travelling
 from git_coderepo.errors import CodeRepoError, StoreRefused
-from git_coderepo.git import Git, read_blobs
-from git_coderepo.objects import EXECUTABLE, SYMLINK, ObjectId, blob_hasher
+from git_coderepo.git.objects import EXECUTABLE, SYMLINK, ObjectId, blob_hasher
+from git_coderepo.git.process import Git, read_blobs
 from git_coderepo.record.shared_store import SharedStore, Written
 from git_coderepo.record.submodules import snapshots_in, unreproducible
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from git_coderepo.checkout.base import Base
-from git_coderepo.checkout.layout import pinned
-from git_coderepo.checkout.store import Store
 from git_coderepo.errors import GitFailed, NotReproducible
-from git_coderepo.objects import ObjectId
+from git_coderepo.git.base_commit import Base
+from git_coderepo.git.objects import ObjectId
+from git_coderepo.git.repository import pinned
+from git_coderepo.git.store import Store
 from git_coderepo.platforms.base import silent
 from git_coderepo.settings import Settings
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from git_coderepo.attributes import Attributes
-    from git_coderepo.checkout.layout import Layout
-    from git_coderepo.checkout.lfs import LfsObjects
     from git_coderepo.checkout.outside import Outside
     from git_coderepo.checkout.overlay import Difference, Overlay
-    from git_coderepo.checkout.scope import Part
-    from git_coderepo.checkout.status import Change, Status
-    from git_coderepo.git import Git
+    from git_coderepo.git.attributes.rules import Attributes
+    from git_coderepo.git.lfs import LfsObjects
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.repository import Layout
+    from git_coderepo.git.status import Change, Status
+    from git_coderepo.git.subtree import Part
     from git_coderepo.record.imported import Imported
     from git_coderepo.record.source import CodeSource
     from git_coderepo.record.submodules import Submodule, Surveys, Within
@@ -214,7 +214,7 @@ class Snapshot:
     def part_of(self, tree: str, scope: tuple[bytes, ...]) -> Part:
         """What of a tree (or commit) is in a scope, its tree objects written into our store."""
         assert self.store is not None and self.layout is not None
-        from git_coderepo.checkout.scope import read_part
+        from git_coderepo.git.subtree import read_part
 
         self.store.prepare()
         return read_part(self.git_with_store, tree, scope, self.layout.object_format)

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.layout import branch_of_head, checkout_directory, read_layout, start_layout
 from git_coderepo.checkout.team import team_settings
 from git_coderepo.errors import CodeRepoError, NotReproducible, RegistrationError
-from git_coderepo.git import shell_word
+from git_coderepo.git.process import shell_word
+from git_coderepo.git.repository import branch_of_head, checkout_directory, read_layout, start_layout
+from git_coderepo.git.url.remote import RemoteURL, followed_remote, remotes_of, resolve_remote
 from git_coderepo.registrations.config import choose
 from git_coderepo.registrations.inference import nothing_served
 from git_coderepo.settings import Settings
 from git_coderepo.trace import trace
-from git_coderepo.urls import RemoteURL, followed_remote, remotes_of, resolve_remote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from git_coderepo.checkout.base import Walks
-    from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.survey import Survey
     from git_coderepo.credential import CredentialSource, Secret
-    from git_coderepo.git import Git
+    from git_coderepo.git.base_commit import Walks
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.repository import Layout
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.registrations.config import Registration
 
@@ -114,7 +114,7 @@ class CodeSource:
 
 def choose_source(found: Survey, name: str | None) -> CodeSource | None:
     """The code repository that is meant in this checkout; None where there is none. Raises RegistrationError."""
-    from git_coderepo.checkout.base import Walks
+    from git_coderepo.git.base_commit import Walks
 
     walks = Walks(found.git, found.settings, found.layout.head, found.guessed_walk)
     return _source(found.git, found.settings, found.layout, found.remotes(), name, found.status.branch, walks)
@@ -153,7 +153,7 @@ def import_platform(git: Git, settings: Settings, layout: Layout) -> None:
 
 def source_here(git: Git, name: str | None) -> CodeSource:
     """The code repository of that name, or the one that is meant where `git` stands. Raises RegistrationError."""
-    from git_coderepo.checkout.base import Walks
+    from git_coderepo.git.base_commit import Walks
 
     layout = read_layout(start_layout(git), git, bare_allowed=True)
     settings = team_settings(git, layout, Settings.read(git), trace)

@@ -12,14 +12,14 @@ import os
 
 from git_coderepo.checkout.survey import Surveying
 from git_coderepo.errors import CodeRepoError, NotReproducible, TooLarge
-from git_coderepo.git import shell_word
+from git_coderepo.git.process import shell_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from git_coderepo.checkout.layout import Layout
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.repository import Layout
     from git_coderepo.record.snapshot import Request, Snapshot
 
 # A manifest may be nested so deep that some twenty fit into each other.

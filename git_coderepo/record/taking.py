@@ -18,14 +18,14 @@ from git_coderepo.checkout.attributes import (
     outside_texts,
     words_of,
 )
-from git_coderepo.checkout.base import Base, Walks
-from git_coderepo.checkout.layout import read_layout, start_layout
-from git_coderepo.checkout.scope import looked_at, rows_inside, scope_of
 from git_coderepo.checkout.survey import survey
 from git_coderepo.checkout.team import start_team_of, with_team
 from git_coderepo.errors import ChangedMeanwhile, CodeRepoError, GitFailed, NotReproducible
-from git_coderepo.git import shell_word
-from git_coderepo.objects import ObjectId, empty_tree_id
+from git_coderepo.git.base_commit import Base, Walks
+from git_coderepo.git.objects import ObjectId, empty_tree_id
+from git_coderepo.git.process import shell_word
+from git_coderepo.git.repository import read_layout, start_layout
+from git_coderepo.git.subtree import looked_at, rows_inside, scope_of
 from git_coderepo.record.lfs import lfs_attributes
 from git_coderepo.record.served import find_served_base
 from git_coderepo.record.snapshot import Head, Request, Snapshot
@@ -34,9 +34,9 @@ from git_coderepo.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.survey import Survey
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.repository import Layout
 
 
 # In seconds, before a snapshot is taken again whose files changed meanwhile.
@@ -71,7 +71,7 @@ def _set_damaged_aside(snapshot: Snapshot, request: Request, error: CodeRepoErro
     failed = isinstance(error, GitFailed) or isinstance(error.__cause__, GitFailed)
     if not failed or snapshot.store is None or snapshot.distrusts_store:
         return False
-    from git_coderepo.record.repair import describe_damaged, set_damaged_aside
+    from git_coderepo.git.store_repair import describe_damaged, set_damaged_aside
 
     found = set_damaged_aside(snapshot.git, snapshot.store)
     if found:
@@ -277,7 +277,7 @@ def _look_outside(
     if not (links or request.thorough or is_converted):
         return
     from git_coderepo.checkout import outside
-    from git_coderepo.checkout.partial import rows_here
+    from git_coderepo.git.partial_clone import rows_here
 
     place = outside.Place(git, tree, toplevel)
     if links or outside.may_stand_beside(listing):
@@ -292,7 +292,7 @@ def _here(snapshot: Snapshot, tree: ObjectId, listing: bytes) -> bytes:
     if not attribute_files(listing):
         return listing
     assert snapshot.settings is not None
-    from git_coderepo.checkout.partial import rows_here
+    from git_coderepo.git.partial_clone import rows_here
 
     return rows_here(snapshot.git_with_store, snapshot.settings, tree.hex, listing)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from git_coderepo.checkout.kept import find_kept
 from git_coderepo.checkout.rules import overlay_limit
-from git_coderepo.objects import empty_tree_id
+from git_coderepo.git.objects import empty_tree_id
 from git_coderepo.record.lfs import refused_objects
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.checkout.lfs import Pointer
+    from git_coderepo.git.lfs import Pointer
     from git_coderepo.record.snapshot import Request, Snapshot
 
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from git_coderepo.credential import NoCredentials, Secret
 from git_coderepo.errors import CodeRepoError, RegistrationError
+from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms import platform_class
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.registrations.config import Registration
 from git_coderepo.registrations.inference import host_rules, other_platform, platform_title
 from git_coderepo.registrations.options import is_hidden, is_secret, with_defaults
-from git_coderepo.urls import RemoteURL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
 
     from git_coderepo.credential import CredentialSource
+    from git_coderepo.git.url.remote import Origin
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.registrations.inference import HostRule
     from git_coderepo.settings import Settings
-    from git_coderepo.urls import Origin
 
 
 def class_of(type: str, source: str | None, directory: str | None = None) -> type[BaseCodeRepository]:

@@ -8,7 +8,7 @@ reference `{{name.key}}` or not at all.
 from __future__ import annotations
 
 from git_coderepo.errors import RegistrationError
-from git_coderepo.git import shell_word
+from git_coderepo.git.process import shell_word
 from git_coderepo.registrations.inference import (
     host_rules,
     likely_remote,
@@ -26,9 +26,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from git_coderepo.git.url.remote import RemoteURL
     from git_coderepo.registrations.inference import HostRule
     from git_coderepo.settings import Settings
-    from git_coderepo.urls import RemoteURL
 
 
 PLACES = ("url", "host", "api_url", "instance_url")  # the options that say where a platform is

@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 
 from git_coderepo.errors import CodeRepoError
+from git_coderepo.git.url.remote import Origin, RemoteURL
 from git_coderepo.platforms import class_for_host
-from git_coderepo.urls import Origin, RemoteURL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from git_coderepo.registrations.options import config_key, is_secret, parse_refe
 from git_coderepo.trace import redact
 
 if TYPE_CHECKING:
+    from git_coderepo.git.url.remote import RemoteURL
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.registrations.config import Registration
-    from git_coderepo.urls import RemoteURL
 
 
 def described(registration: Registration, remote: RemoteURL | None = None) -> dict[str, object]:

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from git_coderepo.errors import RegistrationError
-from git_coderepo.git import shell_word
+from git_coderepo.git.process import shell_word
 from git_coderepo.registrations.config import Registration, registrations
 from git_coderepo.registrations.inference import literal_secret
 from git_coderepo.registrations.options import config_key, is_secret, parse_reference, platform_of
@@ -19,7 +19,7 @@ from git_coderepo.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
 
 _ATTEMPTS = 5
 

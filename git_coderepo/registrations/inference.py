@@ -10,22 +10,22 @@ may name the `type` of a host and no more.
 from __future__ import annotations
 
 from git_coderepo.errors import CodeRepoError, RegistrationError
-from git_coderepo.git import shell_word
+from git_coderepo.git.process import shell_word
+from git_coderepo.git.url.remote import Origin
 from git_coderepo.platforms import CUSTOM, class_for_host, platform_class, platform_types
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.registrations.options import is_secret, parse_reference, platform_of, python_name
 from git_coderepo.registrations.places import below, place_of
 from git_coderepo.settings import TEAM
 from git_coderepo.trace import trace
-from git_coderepo.urls import Origin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from git_coderepo.git.url.remote import RemoteURL
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.settings import Settings
-    from git_coderepo.urls import RemoteURL
 
 TRUSTED_SCOPES = ("system", "global", "command")
 

@@ -13,7 +13,7 @@ from git_coderepo.errors import (
     UnknownOption,
     UsageError,
 )
-from git_coderepo.urls import RemoteURL
+from git_coderepo.git.url.remote import RemoteURL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from git_coderepo.git.url.parse import has_dot_segment
+from git_coderepo.git.url.remote import Origin, RemoteURL
 from git_coderepo.platforms.hosted import HostedRepository
-from git_coderepo.urls import Origin, RemoteURL
-from git_coderepo.urltext import has_dot_segment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ The protocol, a custom class, and the hosts that git's helpers are asked about a
 from __future__ import annotations
 
 from git_coderepo.errors import InvalidManifest, RegistrationError
+from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms import CUSTOM
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.registrations.build import build, class_of
@@ -15,7 +16,6 @@ from git_coderepo.registrations.inference import host_rules, rule_for
 from git_coderepo.registrations.options import is_secret, parse_reference, python_name
 from git_coderepo.registrations.sources import check_source
 from git_coderepo.trace import trace
-from git_coderepo.urls import RemoteURL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from git_coderepo.credential import CredentialSource
+    from git_coderepo.git.url.remote import Origin
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.settings import Settings
-    from git_coderepo.urls import Origin
 
     class RecordedRemote(Protocol):
         """The remote's parts as a manifest has them."""

@@ -11,7 +11,8 @@ from git_coderepo.errors import (
     RegistrationError,
     UsageError,
 )
-from git_coderepo.git import Git, shell_word
+from git_coderepo.git.process import Git, shell_word
+from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms.asking import Asking
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.hosted import HostedRepository
@@ -32,7 +33,6 @@ from git_coderepo.registrations.surroundings import (
 )
 from git_coderepo.registrations.users_remote import give_users_remote
 from git_coderepo.settings import Settings
-from git_coderepo.urls import RemoteURL
 
 
 class Registering(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import CredentialError, KeyringUnavailable, UsageError
-from git_coderepo.git import shell_word
+from git_coderepo.git.process import shell_word
 from git_coderepo.registrations import vault
 from git_coderepo.registrations.credentials.environment import credentials_file
 from git_coderepo.registrations.credentials.file import NamedEntry, named_secret, parse_file
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from git_coderepo.credential import Secret
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
 
 _LIST = "secret"
 _FILE = "~/.coderepo-credentials"

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from git_coderepo.checkout.base import Walks
-from git_coderepo.checkout.layout import branch_of_head, checkout_directory, read_layout, start_layout
 from git_coderepo.checkout.team import team_settings
 from git_coderepo.credential import Secret
 from git_coderepo.errors import CodeRepoError, RegistrationError
-from git_coderepo.git import Git, shell_word
+from git_coderepo.git.base_commit import Walks
+from git_coderepo.git.process import Git, shell_word
+from git_coderepo.git.repository import branch_of_head, checkout_directory, read_layout, start_layout
+from git_coderepo.git.url.remote import RemoteURL, followed_remote, refuse_invalid_remotes, remotes_of
 from git_coderepo.platforms import class_for_host, recognise
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.hosted import HostedRepository
@@ -32,7 +33,6 @@ from git_coderepo.registrations.options import declared, is_secret, option_word,
 from git_coderepo.registrations.places import names_host, place_of_options
 from git_coderepo.settings import Settings
 from git_coderepo.trace import trace
-from git_coderepo.urls import RemoteURL, followed_remote, refuse_invalid_remotes, remotes_of
 
 
 class Surroundings(NamedTuple):

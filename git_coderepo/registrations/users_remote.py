@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from git_coderepo.errors import InvalidRemoteURL
+from git_coderepo.git.url.remote import RemoteURL, resolve_remote
 from git_coderepo.platforms.users_remote import serves, users_remote
 from git_coderepo.registrations.credentials.chain import Chain
-from git_coderepo.urls import RemoteURL, resolve_remote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.settings import Settings
 

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
 
 # Module and class of backends that keep nothing, or keep it readable.
 REFUSED_BACKENDS = (

@@ -15,8 +15,8 @@ from git_coderepo.errors import (
     UnsafeTree,
 )
 from git_coderepo.filesystem.paths import quoted
-from git_coderepo.git import Git
-from git_coderepo.objects import EXECUTABLE, FILE, ObjectId
+from git_coderepo.git.objects import EXECUTABLE, FILE, ObjectId
+from git_coderepo.git.process import Git
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.runner.git_tree import listed_tree
 from git_coderepo.runner.gitmodules import MOST_BYTES, submodule_urls, too_large

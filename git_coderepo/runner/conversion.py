@@ -10,12 +10,12 @@ import os
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field, replace
 
-from git_coderepo.attributes import Attributes
-from git_coderepo.conversion import CHANGING, CLEANING, Conversion
 from git_coderepo.errors import UnsafeTree
 from git_coderepo.filesystem.directories import Directories, Root, unusable
 from git_coderepo.filesystem.paths import quoted
-from git_coderepo.objects import EXECUTABLE, FILE, blob_id
+from git_coderepo.git.attributes.conversion import CHANGING, CLEANING, Conversion
+from git_coderepo.git.attributes.rules import Attributes
+from git_coderepo.git.objects import EXECUTABLE, FILE, blob_id
 from git_coderepo.runner.limits import ATTRIBUTES_BYTES
 from git_coderepo.runner.listing import Listing
 

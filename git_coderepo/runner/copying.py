@@ -9,7 +9,7 @@ import stat
 
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.filesystem.directories import Directories, joined, unusable
-from git_coderepo.objects import GITLINK
+from git_coderepo.git.objects import GITLINK
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.listing import Listing
 

@@ -23,9 +23,9 @@ from git_coderepo.errors import (
 )
 from git_coderepo.filesystem.directories import Root
 from git_coderepo.filesystem.paths import quoted
-from git_coderepo.git import Git, version
+from git_coderepo.git.objects import ObjectId
+from git_coderepo.git.process import Git, version
 from git_coderepo.manifest.methods import METHODS
-from git_coderepo.objects import ObjectId
 from git_coderepo.runner.conversion import Converted, archive_attributes, convert, restore
 from git_coderepo.runner.failed import best_error, without_git
 from git_coderepo.runner.lfs import LfsPaths, LfsReport, by_pointers, fill, lfs_paths, summed

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import BinaryIO
 
-from git_coderepo.checkout.scope import pathspecs
 from git_coderepo.errors import UnsafeTree
-from git_coderepo.git import Git, read_blobs
-from git_coderepo.objects import GITLINK, canonical_mode
+from git_coderepo.git.objects import GITLINK, canonical_mode
+from git_coderepo.git.process import Git, read_blobs
+from git_coderepo.git.subtree import pathspecs
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import NAME_BYTES, Limits
 

@@ -10,13 +10,13 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from git_coderepo.attributes import Attributes
-from git_coderepo.checkout.lfs import POINTER_BYTES, Pointer, has_lfs, read_pointer
 from git_coderepo.errors import LfsPointerUnusable, UnsafeTree
 from git_coderepo.filesystem.digest import sha256_of
 from git_coderepo.filesystem.directories import Directories, Root, joined, unusable
 from git_coderepo.filesystem.paths import quoted
-from git_coderepo.objects import EXECUTABLE, FILE, blob_id
+from git_coderepo.git.attributes.rules import Attributes
+from git_coderepo.git.lfs import POINTER_BYTES, Pointer, has_lfs, read_pointer
+from git_coderepo.git.objects import EXECUTABLE, FILE, blob_id
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.runner.limits import ATTRIBUTES_BYTES
 from git_coderepo.runner.listing import Listing

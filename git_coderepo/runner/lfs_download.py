@@ -6,10 +6,10 @@ import hashlib
 import os
 import threading
 
-from git_coderepo.checkout.lfs import Pointer
 from git_coderepo.errors import CodeRepoError, DownloadDamaged, HostUnreachable, LfsObjectMissing
 from git_coderepo.filesystem.directories import unusable
 from git_coderepo.filesystem.paths import quoted
+from git_coderepo.git.lfs import Pointer
 from git_coderepo.platforms.lfs import Action, LfsServer
 from git_coderepo.platforms.response import Response
 

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from git_coderepo.checkout.lfs import Pointer, object_path
 from git_coderepo.errors import DownloadDamaged, LfsObjectMissing
 from git_coderepo.filesystem.directories import Directories, unusable
 from git_coderepo.filesystem.paths import quoted
-from git_coderepo.objects import EXECUTABLE
+from git_coderepo.git.lfs import Pointer, object_path
+from git_coderepo.git.objects import EXECUTABLE
 from git_coderepo.platforms.lfs import BATCH, Action, LfsServer
 from git_coderepo.runner.lfs import LfsSources
 from git_coderepo.runner.lfs_download import Download, Stopped, write_piece

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from git_coderepo.objects import GITLINK, ObjectId, directory_trees
+from git_coderepo.git.objects import GITLINK, ObjectId, directory_trees
 
 _PACKED_GITLINK = b"%06o" % GITLINK
 

@@ -7,20 +7,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from git_coderepo.checkout.layout import Layout, read_layout, start_layout
-from git_coderepo.checkout.scope import read_part
-from git_coderepo.checkout.store import Store, quoted_path
 from git_coderepo.errors import CodeRepoError, OverlayMissing, TreeDiffers
 from git_coderepo.filesystem.scratch import scratch_directory
-from git_coderepo.git import Git
+from git_coderepo.git.objects import GITLINK, ObjectId
+from git_coderepo.git.process import Git
+from git_coderepo.git.repository import Layout, read_layout, start_layout
+from git_coderepo.git.store import Store, quoted_path
+from git_coderepo.git.store_repair import describe_damaged, set_damaged_of_tree_aside
+from git_coderepo.git.subtree import read_part
+from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.manifest.model import Code, Repository
-from git_coderepo.objects import GITLINK, ObjectId
-from git_coderepo.record.repair import describe_damaged, set_damaged_of_tree_aside
 from git_coderepo.record.reproducible import refuse_unreproducible
 from git_coderepo.runner.git_tree import blob_entries, listed_tree
 from git_coderepo.runner.methods import DeliveredTrees, Delivery
 from git_coderepo.runner.overlay import read_overlay
-from git_coderepo.urls import RemoteURL
 
 
 class LocalTree(NamedTuple):

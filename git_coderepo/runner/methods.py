@@ -13,7 +13,6 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from git_coderepo.checkout.scope import inside
 from git_coderepo.errors import (
     CodeRepoError,
     CommitMissing,
@@ -25,8 +24,9 @@ from git_coderepo.errors import (
     UnsafeTree,
 )
 from git_coderepo.filesystem.scratch import scratch_directory
-from git_coderepo.git import Git
-from git_coderepo.objects import EXECUTABLE, FILE, SYMLINK, ObjectId
+from git_coderepo.git.objects import EXECUTABLE, FILE, SYMLINK, ObjectId
+from git_coderepo.git.process import Git
+from git_coderepo.git.subtree import inside
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.runner.ahead import Ahead

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from git_coderepo.errors import CodeRepoError, UnknownRun
-from git_coderepo.git import Git
-from git_coderepo.objects import ObjectId
+from git_coderepo.git.objects import ObjectId
+from git_coderepo.git.process import Git
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.record.named import NamedRun, named_run
 from git_coderepo.record.source import source_here

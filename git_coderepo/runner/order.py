@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from git_coderepo.checkout.lfs import object_folders
 from git_coderepo.errors import (
     CodeRepoError,
     InvalidManifest,
@@ -15,9 +14,11 @@ from git_coderepo.errors import (
     RegistrationError,
     UsageError,
 )
-from git_coderepo.git import Git
+from git_coderepo.git.lfs import object_folders
+from git_coderepo.git.objects import ObjectId
+from git_coderepo.git.process import Git
+from git_coderepo.git.url.remote import RemoteURL, resolve_remote
 from git_coderepo.manifest.model import Code, Lfs, Manifest, Overlay, Remote, Repository
-from git_coderepo.objects import ObjectId
 from git_coderepo.platforms import CUSTOM
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.hosted import HostedRepository
@@ -39,7 +40,6 @@ from git_coderepo.runner.scratch import is_revision
 from git_coderepo.runner.submodules import check_submodule, said_of
 from git_coderepo.runner.wanted import Wanted, WantedSubmodule, wanted_by_code
 from git_coderepo.settings import Settings, runner_settings
-from git_coderepo.urls import RemoteURL, resolve_remote
 
 _HEX = frozenset("0123456789abcdef")
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from git_coderepo.errors import DownloadDamaged, UnsafeTree
 from git_coderepo.filesystem.paths import check_path, quoted
-from git_coderepo.objects import DIRECTORY, GITLINK, ObjectId, TreeEntry, blob_hasher, tree_id
+from git_coderepo.git.objects import DIRECTORY, GITLINK, ObjectId, TreeEntry, blob_hasher, tree_id
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.tar import TarReader

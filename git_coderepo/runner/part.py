@@ -9,7 +9,7 @@ from typing import NamedTuple
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.filesystem.directories import OPEN_DIRECTORY, Directories, remove_tree, unusable
 from git_coderepo.filesystem.paths import links_that_leave, quoted
-from git_coderepo.objects import SYMLINK, ObjectId
+from git_coderepo.git.objects import SYMLINK, ObjectId
 from git_coderepo.runner.listing import Listing
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from git_coderepo.errors import CodeRepoError, LfsPointerUnusable, TargetUnusable, UnsafeTree
 from git_coderepo.filesystem.directories import Directories, unusable
 from git_coderepo.filesystem.paths import check_path, links_that_leave, quoted
-from git_coderepo.objects import GITLINK, SYMLINK, ObjectId, blob_id
+from git_coderepo.git.objects import GITLINK, SYMLINK, ObjectId, blob_id
 from git_coderepo.runner.conversion import Converted, converted
 from git_coderepo.runner.lfs import LfsReport, holds_pointer, lfs_paths, pointer_id
 from git_coderepo.runner.limits import Limits

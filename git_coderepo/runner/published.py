@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from git_coderepo.errors import CodeRepoError, InvalidManifest, TreeDiffers, UnknownRun
-from git_coderepo.git import Git, read_blobs
+from git_coderepo.git.objects import ObjectId
+from git_coderepo.git.process import Git, read_blobs
 from git_coderepo.manifest.model import Manifest
-from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.git_transport import ask, fetch
 from git_coderepo.record.named import is_id_prefix

@@ -9,8 +9,8 @@ from git_coderepo.errors import CodeRepoError, CommitMissing, GitUnusable, Targe
 from git_coderepo.filesystem.directories import OPEN_DIRECTORY
 from git_coderepo.filesystem.leftovers import hold, sweep
 from git_coderepo.filesystem.temporary import temporary_directory
-from git_coderepo.git import Git
-from git_coderepo.objects import ObjectId
+from git_coderepo.git.objects import ObjectId
+from git_coderepo.git.process import Git
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.git_transport import fetch
 

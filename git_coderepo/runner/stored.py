@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from git_coderepo.checkout.overlay import differences, travelling
-from git_coderepo.checkout.scope import read_part
 from git_coderepo.errors import CodeRepoError, DownloadDamaged, StoreDamaged, StoreMissing, UnsafeTree
+from git_coderepo.git.objects import GITLINK, ObjectId, TreeEntry, blob_hasher, tree_id
+from git_coderepo.git.subtree import read_part
 from git_coderepo.manifest.model import Code, Manifest, Repository
-from git_coderepo.objects import GITLINK, ObjectId, TreeEntry, blob_hasher, tree_id
 from git_coderepo.record.keep import find_overlay
 from git_coderepo.record.refusals import refuse_tokens
 from git_coderepo.record.reproducible import refuse_unreproducible

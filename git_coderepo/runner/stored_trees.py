@@ -7,8 +7,8 @@ them. Then the tree objects themselves are looked at: each is hashed as it is st
 from __future__ import annotations
 
 from git_coderepo.errors import UnsafeTree
-from git_coderepo.git import Git, read_blobs
-from git_coderepo.objects import DIRECTORY, ObjectId, canonical_mode, directory_trees, hasher, parse_tree
+from git_coderepo.git.objects import DIRECTORY, ObjectId, canonical_mode, directory_trees, hasher, parse_tree
+from git_coderepo.git.process import Git, read_blobs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from git_coderepo.errors import DownloadDamaged, UnsafeTree
 from git_coderepo.filesystem.paths import check_path, quoted
-from git_coderepo.objects import DIRECTORY, EXECUTABLE, FILE, SYMLINK
+from git_coderepo.git.objects import DIRECTORY, EXECUTABLE, FILE, SYMLINK
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.limits import EXTENDED_HEADER_BYTES, Limits
 

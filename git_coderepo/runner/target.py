@@ -7,13 +7,13 @@ import os
 import stat
 from pathlib import Path
 
-from git_coderepo.checkout.own_files import note_directory
 from git_coderepo.errors import TargetUnusable
 from git_coderepo.filesystem.directories import OPEN_DIRECTORY, remove_tree, sync_file_system, unusable
 from git_coderepo.filesystem.leftovers import Held, hold, sweep
 from git_coderepo.filesystem.locks import try_lock
 from git_coderepo.filesystem.paths import quoted
 from git_coderepo.filesystem.permissions import can_be_exchanged_in
+from git_coderepo.git.own_files import note_directory
 
 _INSIDE = ".coderepo-"
 _LOST_AND_FOUND = "lost+found"

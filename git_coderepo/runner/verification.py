@@ -19,8 +19,8 @@ from git_coderepo.errors import (
     UsageError,
 )
 from git_coderepo.filesystem.directories import Directories, Root, unusable
-from git_coderepo.git import Git
-from git_coderepo.objects import (
+from git_coderepo.git.attributes.wildmatch import Pattern
+from git_coderepo.git.objects import (
     EXECUTABLE,
     FILE,
     GITLINK,
@@ -30,6 +30,7 @@ from git_coderepo.objects import (
     canonical_mode,
     empty_tree_id,
 )
+from git_coderepo.git.process import Git
 from git_coderepo.runner.conversion import stored
 from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.git_tree import tree_rows
@@ -42,7 +43,6 @@ from git_coderepo.runner.scratch import Scratch
 from git_coderepo.runner.stored_trees import stored_trees, tree_named
 from git_coderepo.runner.verify import Differences, compare, rehash
 from git_coderepo.runner.wanted import Wanted
-from git_coderepo.wildmatch import Pattern
 
 
 class Verification(NamedTuple):

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from git_coderepo.checkout.scope import common_directory
 from git_coderepo.errors import (
     CodeRepoError,
     InvalidManifest,
     NotReproducible,
     OverlayMissing,
 )
+from git_coderepo.git.objects import ObjectId
+from git_coderepo.git.subtree import common_directory
 from git_coderepo.manifest.model import Code, Manifest
-from git_coderepo.objects import ObjectId
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.runner.lfs import LfsSources

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.errors import GitFailed, NotACheckout
-from git_coderepo.failure import failure
+from git_coderepo.git.messages import failure
 from tests.e2e.support import lines
 from tests.hints import cures
 from tests.support.program import Program, Result

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from _pytest.mark import ParameterSet
 
-from git_coderepo.objects import blob_id
+from git_coderepo.git.objects import blob_id
 from tests.e2e.support import World, load, problems, remove, until, world
 from tests.forge.lfs import pointer, put
 from tests.support.repo import Repo

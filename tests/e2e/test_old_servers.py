@@ -14,8 +14,8 @@ import pytest
 
 from git_coderepo.credential import NoCredentials
 from git_coderepo.errors import CodeRepoError, CommitMissing, GitFailed, ServerTooOld
+from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms.git_words import explain
-from git_coderepo.urls import RemoteURL
 from tests.e2e.support import World, load, refused, world
 from tests.forge.http import Request, Response
 from tests.forge.misbehaviour import Proceed

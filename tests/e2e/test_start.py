@@ -91,7 +91,7 @@ def test_the_version_loads_no_verb(place: World) -> None:
         "git_coderepo.cli.output",
         "git_coderepo.cli.verbs",
         "git_coderepo.errors",
-        "git_coderepo.question",
+        "git_coderepo.git.spawn",
         "git_coderepo.trace",
     }
     assert not modules & (NEVER | NETWORK)

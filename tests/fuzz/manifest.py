@@ -8,12 +8,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from git_coderepo.errors import CodeRepoError, InvalidManifest
+from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.manifest.reader import read
 from git_coderepo.manifest.strict_json import document_of
 from git_coderepo.manifest.validate import MANIFEST, problems, schema, validator
 from git_coderepo.manifest.writer import encode
-from git_coderepo.urls import RemoteURL
 from tests.support.manifests import example_document
 
 if TYPE_CHECKING:

@@ -7,17 +7,17 @@ import json
 from collections.abc import Callable, Iterator
 from functools import cache
 
-from git_coderepo.attributes import Attributes
-from git_coderepo.checkout.lfs import Pointer, read_pointer
-from git_coderepo.conversion import CHANGING, CLEANING, Conversion
-from git_coderepo.encodings import Encoding
 from git_coderepo.errors import InvalidManifest, InvalidObjectId, LfsPointerUnusable, UnexpectedAnswer
+from git_coderepo.git.attributes.conversion import CHANGING, CLEANING, Conversion
+from git_coderepo.git.attributes.encodings import Encoding
+from git_coderepo.git.attributes.rules import Attributes
+from git_coderepo.git.attributes.wildmatch import Pattern, _Automaton, _expression
+from git_coderepo.git.lfs import Pointer, read_pointer
+from git_coderepo.git.objects import FILE, TreeEntry, tree_objects
 from git_coderepo.manifest.meaning import _directory_in
-from git_coderepo.objects import FILE, TreeEntry, tree_objects
 from git_coderepo.platforms.git import GitRemote
 from git_coderepo.platforms.lfs import Action, LfsServer
 from git_coderepo.record.publication import read_tag
-from git_coderepo.wildmatch import Pattern, _Automaton, _expression
 
 PATHS = (b"a", b"a.py", b"docs/a", b"docs/sub/read me.txt", b"caf\xc3\xa9", b"\xff", b"[", b"docs/\n")
 

@@ -14,7 +14,7 @@ from functools import cache
 
 from git_coderepo.errors import DownloadDamaged, TargetUnusable, UnsafeTree
 from git_coderepo.filesystem.paths import check_path
-from git_coderepo.objects import EXECUTABLE, FILE, SYMLINK, blob_id
+from git_coderepo.git.objects import EXECUTABLE, FILE, SYMLINK, blob_id
 from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.overlay import read_overlay
 from git_coderepo.runner.tar import TarReader

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from git_coderepo.checkout.lfs import Pointer
-from git_coderepo.urls import RemoteURL
+from git_coderepo.git.lfs import Pointer
+from git_coderepo.git.url.remote import RemoteURL
 from tests.fuzz import manifest, parsed, tar
 from tests.fuzz.targets import TARGETS, mutated
 

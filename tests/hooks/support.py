@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
 from git_coderepo.hooks.configured import LOCAL
 from git_coderepo.hooks.install import Done, Hook, Status, install, status, uninstall
 from tests.support.environment import program_path

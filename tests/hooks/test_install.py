@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.errors import CodeRepoError, NotACheckout, UsageError
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
 from git_coderepo.hooks.configured import GLOBAL, WORKTREE
 from git_coderepo.hooks.install import install, launch, status, uninstall
 from tests.hooks.support import EVENTS, IN_CONFIGURATION, Hooks, in_configuration, picture

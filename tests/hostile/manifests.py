@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Callable
 
-from git_coderepo.objects import FILE, TreeEntry, tree_objects
+from git_coderepo.git.objects import FILE, TreeEntry, tree_objects
 from tests.hostile.play import Document, Place
 
 GROUP = "A manifest"

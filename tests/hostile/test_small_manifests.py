@@ -18,7 +18,7 @@ import pytest
 from git_coderepo import api
 from git_coderepo.errors import TreeDiffers, UnsafeTree
 from git_coderepo.filesystem.directories import remove_tree
-from git_coderepo.objects import FILE, TreeEntry, blob_id, tree_id
+from git_coderepo.git.objects import FILE, TreeEntry, blob_id, tree_id
 from tests.support.manifests import example_document
 
 Files = Sequence[tuple[str, bytes]]

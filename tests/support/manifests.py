@@ -9,8 +9,8 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
+from git_coderepo.git.objects import FILE, TreeEntry, tree_objects
 from git_coderepo.manifest.writer import path_value
-from git_coderepo.objects import FILE, TreeEntry, tree_objects
 
 Document = dict[str, Any]
 

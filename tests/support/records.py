@@ -6,8 +6,8 @@ import json
 import time
 from typing import Any
 
-from git_coderepo.checkout.layout import read_layout, start_layout
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
+from git_coderepo.git.repository import read_layout, start_layout
 from git_coderepo.record.document import Record, write_record
 from git_coderepo.record.runs import Runs
 from git_coderepo.record.snapshot import Request

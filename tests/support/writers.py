@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 
-from git_coderepo.git import Git
+from git_coderepo.git.process import Git
 from git_coderepo.record.document import write_record
 from git_coderepo.record.runs import Runs
 from git_coderepo.record.snapshot import Request, Snapshot

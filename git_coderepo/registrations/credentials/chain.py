@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from git_coderepo.credential import CredentialSource
+    from git_coderepo.git.url.remote import Origin
     from git_coderepo.registrations.inference import HostRule
-    from git_coderepo.urls import Origin
 
 
 class Chain:

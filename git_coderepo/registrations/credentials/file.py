@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from git_coderepo.credential import Secret
 from git_coderepo.errors import CodeRepoError, CredentialError
+from git_coderepo.git.url.remote import Origin
 from git_coderepo.registrations.options import parse_reference
 from git_coderepo.registrations.places import below, place_of
 from git_coderepo.trace import trace
-from git_coderepo.urls import Origin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

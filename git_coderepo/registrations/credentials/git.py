@@ -11,9 +11,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.url.remote import Origin
     from git_coderepo.registrations.inference import HostRule
-    from git_coderepo.urls import Origin
 
 
 class GitCredentials:

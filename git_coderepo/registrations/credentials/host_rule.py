@@ -10,9 +10,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from git_coderepo.git.url.remote import Origin
     from git_coderepo.registrations.inference import HostRule
     from git_coderepo.settings import Settings
-    from git_coderepo.urls import Origin
 
 
 class HostRuleCredentials:

@@ -16,9 +16,9 @@ from git_coderepo.trace import trace
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.credential import Secret
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.url.remote import Origin
     from git_coderepo.settings import Settings
-    from git_coderepo.urls import Origin
 
 LIST = "keyringEntry"
 OPTION_LIST = "keyringOption"

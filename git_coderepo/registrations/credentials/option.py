@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from git_coderepo.urls import Origin
+    from git_coderepo.git.url.remote import Origin
 
 
 class OptionCredentials:

@@ -12,7 +12,7 @@ from git_coderepo.registrations.inference import host_rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.settings import Settings
 
 

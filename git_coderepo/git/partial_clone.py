@@ -7,7 +7,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.settings import Settings
 
 

@@ -7,16 +7,16 @@ of the remote, is a shallow boundary or FETCH_HEAD of it, or is the commit that 
 from __future__ import annotations
 
 from git_coderepo.errors import InvalidObjectId
-from git_coderepo.objects import ObjectId
+from git_coderepo.git.objects import ObjectId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from git_coderepo.checkout.layout import Layout
-    from git_coderepo.git import Git, Process
+    from git_coderepo.git.process import Git, Process
+    from git_coderepo.git.repository import Layout
+    from git_coderepo.git.url.remote import RemoteURL
     from git_coderepo.settings import Settings
-    from git_coderepo.urls import RemoteURL
 
 
 class Base:
@@ -104,7 +104,7 @@ class Walks:
     def walk(self, remote: str) -> tuple[tuple[str, ...], Process | Walk | None]:
         """Return the rev-list arguments of what a remote serves, and the walk to it; (), None for nothing."""
         if remote not in self._walks:
-            from git_coderepo.urls import push_differs
+            from git_coderepo.git.url.remote import push_differs
 
             served = () if push_differs(self._settings, remote) else tracking_arguments(self._settings, remote)
             walk = self._guessed if served == GUESS else None
@@ -208,7 +208,7 @@ def _shallow_boundary(layout: Layout) -> list[ObjectId]:
 def fetch_heads(layout: Layout, remote: RemoteURL) -> list[ObjectId]:
     """What the last `git fetch` from this remote brought: `ID TAB [not-for-merge] TAB [branch 'x' of ]URL` a line."""
     from git_coderepo.errors import InvalidRemoteURL
-    from git_coderepo.urls import RemoteURL as Parser
+    from git_coderepo.git.url.remote import RemoteURL as Parser
 
     try:
         with open(layout.git_dir + b"/FETCH_HEAD", "rb") as file:

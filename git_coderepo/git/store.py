@@ -5,15 +5,15 @@ from __future__ import annotations
 import errno
 import os
 
-from git_coderepo.objects import hasher
+from git_coderepo.git.objects import hasher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from git_coderepo.checkout.layout import Layout
     from git_coderepo.errors import CodeRepoError
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.repository import Layout
 
 
 _PIECE = 1 << 20

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.layout import read_layout, start_layout
-from git_coderepo.checkout.store import write_whole
 from git_coderepo.errors import UsageError
 from git_coderepo.filesystem.sweep import sweep
-from git_coderepo.git import shell_word
+from git_coderepo.git.process import shell_word
+from git_coderepo.git.repository import read_layout, start_layout
+from git_coderepo.git.store import write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
 
 
 def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:

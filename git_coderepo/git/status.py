@@ -5,16 +5,16 @@ Format: https://git-scm.com/docs/git-status#_porcelain_format_version_2, with `-
 
 from __future__ import annotations
 
-from git_coderepo.question import STATUS, STATUS_SETTINGS
+from git_coderepo.git.spawn import STATUS, STATUS_SETTINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from git_coderepo.errors import NotReproducible
-    from git_coderepo.git import Git, Process
-    from git_coderepo.objects import ObjectId
-    from git_coderepo.question import Asked
+    from git_coderepo.git.objects import ObjectId
+    from git_coderepo.git.process import Git, Process
+    from git_coderepo.git.spawn import Asked
 
 
 _DEPRECATED = "core.fsyncObjectFiles is deprecated"  # git's word for a setting that only older ones need
@@ -150,7 +150,7 @@ def _refuse_broken(words: bytes, git: Git | None) -> None:
     import os
 
     from git_coderepo.errors import NotReproducible
-    from git_coderepo.git import shell_word
+    from git_coderepo.git.process import shell_word
 
     outermost, name = os.fsdecode(path[0]), os.fsdecode(b"/".join(path))
     recursive = " --recursive" if len(path) > 1 else ""
@@ -207,8 +207,8 @@ def _refuse_unseen(words: bytes) -> None:
             path = line.partition("'")[2].rpartition("'")[0] if listing else line.rpartition(": ")[0]
             import os
 
-            from git_coderepo.checkout.exclude import ignore_command
             from git_coderepo.errors import NotReproducible
+            from git_coderepo.git.exclude import ignore_command
 
             raise NotReproducible(
                 f"git cannot look at '{path}': {reason}",
@@ -218,7 +218,7 @@ def _refuse_unseen(words: bytes) -> None:
 
 def parse_status(output: bytes, git: Git | None = None) -> Status:
     """The state from the command's bytes: what begins with `#` comes first; `git` finds what repairs a reference."""
-    from git_coderepo.objects import ObjectId
+    from git_coderepo.git.objects import ObjectId
 
     head: ObjectId | None = None
     branch: str | None = None
@@ -252,8 +252,8 @@ def _reference_hints(git: Git) -> list[str]:
     git itself neither reads such a reference nor replaces it: its file has to go first.
     """
     from git_coderepo.errors import CodeRepoError
-    from git_coderepo.git import shell_word
-    from git_coderepo.objects import ObjectId
+    from git_coderepo.git.objects import ObjectId
+    from git_coderepo.git.process import shell_word
 
     try:
         with open(_git_path(git, b"HEAD"), "rb") as file:

@@ -5,13 +5,13 @@ Format: https://git-scm.com/docs/gitformat-index.
 
 from __future__ import annotations
 
-from git_coderepo.objects import GITLINK, SYMLINK, hasher
+from git_coderepo.git.objects import GITLINK, SYMLINK, hasher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from git_coderepo.checkout.scope import Row
+    from git_coderepo.git.subtree import Row
 
 _ASSUME_VALID = 0x80  # in the first byte of an entry's flags
 _EXTENDED = 0x40

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.question import ENVIRONMENT, above_standard, anonymous_file, spawn
+from git_coderepo.git.spawn import ENVIRONMENT, above_standard, anonymous_file, spawn
 from git_coderepo.trace import is_on, redact, trace
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from git_coderepo.errors import CodeRepoError
-    from git_coderepo.question import Asked
+    from git_coderepo.git.spawn import Asked
 
     Argument = str | bytes
 
@@ -108,7 +108,7 @@ class Process:
 
     def failure(self) -> CodeRepoError:
         """The error that this finished command is."""
-        from git_coderepo.failure import failure
+        from git_coderepo.git.messages import failure
 
         assert self.status is not None
         return failure(self.argv, self.status, self.stderr)

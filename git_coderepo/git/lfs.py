@@ -11,18 +11,18 @@ import os
 
 from git_coderepo.checkout.overlay import Packer, blob_sizes, travelling
 from git_coderepo.errors import LfsPointerUnusable, NotReproducible
-from git_coderepo.git import read_blobs, shell_word
-from git_coderepo.objects import EXECUTABLE, FILE
+from git_coderepo.git.objects import EXECUTABLE, FILE
+from git_coderepo.git.process import read_blobs, shell_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from git_coderepo.attributes import Attributes
-    from git_coderepo.checkout.layout import Layout
     from git_coderepo.checkout.overlay import Difference
-    from git_coderepo.checkout.store import Store
-    from git_coderepo.git import Git
+    from git_coderepo.git.attributes.rules import Attributes
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.repository import Layout
+    from git_coderepo.git.store import Store
     from git_coderepo.settings import Settings
 
 # A pointer is shorter than this.

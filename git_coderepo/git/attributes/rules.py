@@ -2,12 +2,12 @@
 
 Nothing of a machine's configuration takes part (`core.attributesFile`, `info/attributes`, `core.ignoreCase`).
 Grammar and precedence: https://git-scm.com/docs/gitattributes; what it leaves open was tried out with
-`git check-attr --cached`, to which the tests hold this module. Patterns: `git_coderepo/wildmatch.py`.
+`git check-attr --cached`, to which the tests hold this module. Patterns: `git_coderepo/git/attributes/wildmatch.py`.
 """
 
 from __future__ import annotations
 
-from git_coderepo.wildmatch import Pattern, Work
+from git_coderepo.git.attributes.wildmatch import Pattern, Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ How the text is read stands in `urltext`. No message and no `repr` holds what ma
 from __future__ import annotations
 
 from git_coderepo.errors import InvalidRemoteURL
-from git_coderepo.urltext import (
+from git_coderepo.git.url.parse import (
     SSH_SCHEMES,
     WEB,
     authority_of,
@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
     from git_coderepo.settings import Settings
 
     Aliases = Mapping[tuple[str, int | None], str]
@@ -278,7 +278,7 @@ def resolve_ssh_alias(url: RemoteURL, environment: Mapping[str, str], command: s
     """
     if url.transport != "ssh" or url.host is None or url.path is None:
         return url
-    from git_coderepo.ssh import ask_ssh
+    from git_coderepo.git.url.ssh import ask_ssh
 
     answer = ask_ssh(url._ssh_host or url.host, url.port, url.user, environment, command)
     if answer is None:

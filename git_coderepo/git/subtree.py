@@ -18,14 +18,14 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import CodeRepoError, UsageError
-from git_coderepo.objects import DIRECTORY, ObjectId, hasher
+from git_coderepo.git.objects import DIRECTORY, ObjectId, hasher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from git_coderepo.checkout.layout import Layout
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.repository import Layout
     from git_coderepo.settings import Settings
 
 Row = tuple[int, bytes]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import NotACheckout
-from git_coderepo.objects import ObjectId
+from git_coderepo.git.objects import ObjectId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
-    from git_coderepo.git import Git, Process
+    from git_coderepo.git.process import Git, Process
 
 _FACTS = ("--is-bare-repository", "--is-inside-work-tree", "--is-shallow-repository", "--show-object-format")
 _PATHS = (
@@ -83,7 +83,7 @@ class Layout:
 
 def own_elsewhere(directory: bytes, common_dir: bytes) -> bytes:
     """Return where a repository's record lies below a directory that several repositories may share."""
-    from git_coderepo.objects import hasher
+    from git_coderepo.git.objects import hasher
 
     digest = hasher("sha256")
     digest.update(common_dir)
@@ -203,7 +203,7 @@ def pinned(git: Git, layout: Layout) -> Git:
 
 def _refuse_outside(here: bytes, layout: Layout, environment: Mapping[str, str]) -> NoReturn:
     from git_coderepo.errors import NotReproducible
-    from git_coderepo.git import shell_word, shown
+    from git_coderepo.git.process import shell_word, shown
 
     toplevel = os.fsdecode(layout.toplevel)
     hints = [f"cd {shell_word(toplevel)}"] if os.path.exists(layout.toplevel + b"/.git") else []

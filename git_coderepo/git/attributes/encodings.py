@@ -9,7 +9,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.attributes import Value
+    from git_coderepo.git.attributes.rules import Value
 
 # Python's names of the codecs that agree.
 CODECS = frozenset((

@@ -18,14 +18,14 @@ import stat
 import time
 
 from git_coderepo.checkout.found import is_settled
-from git_coderepo.checkout.layout import RECORD_DIRECTORY, own_elsewhere
-from git_coderepo.checkout.store import final_name, write_whole
+from git_coderepo.git.repository import RECORD_DIRECTORY, own_elsewhere
+from git_coderepo.git.store import final_name, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from git_coderepo.checkout.layout import Layout
+    from git_coderepo.git.repository import Layout
 
 _VERSION = b"2"
 # Notes of outputs that are gone are looked for where there are so many.
@@ -194,7 +194,7 @@ def notes_for(path: bytes, layout: Layout | None = None) -> Notes | None:
 def _asked(folder: bytes, path: bytes) -> Notes | None:
     """Return the notes of the checkout that git finds in a folder; None where git finds, or trusts, none there."""
     from git_coderepo.errors import GitNotFound
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
 
     git = Git().foreign(folder)
     try:

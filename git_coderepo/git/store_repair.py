@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import zlib
 
-from git_coderepo.checkout.store import names_in
-from git_coderepo.objects import ID_LENGTHS, hasher
+from git_coderepo.git.objects import ID_LENGTHS, hasher
+from git_coderepo.git.store import names_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.checkout.store import Store
-    from git_coderepo.git import Git
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.store import Store
 
 _PIECE = 1 << 20
 

@@ -7,13 +7,13 @@ lines end in LF, and no filter has a command: `filter=…` never changes anythin
 
 from __future__ import annotations
 
-from git_coderepo.encodings import Encoding
+from git_coderepo.git.attributes.encodings import Encoding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from git_coderepo.attributes import Value
+    from git_coderepo.git.attributes.rules import Value
 
 # Only these can change what is checked out, and beside them these what is checked in.
 CHANGING = frozenset((b"eol", b"ident", b"working-tree-encoding", b"filter"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import GitNotFound
-from git_coderepo.git import Process
+from git_coderepo.git.process import Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

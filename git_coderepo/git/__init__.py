@@ -1,0 +1,1 @@
+"""What does git say? The only door to git, and Git's own formats."""

@@ -1,0 +1,1 @@
+"""What do `.gitattributes` ask for, and what do they make of a file's bytes?"""

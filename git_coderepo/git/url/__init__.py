@@ -1,0 +1,1 @@
+"""Where does a URL lead? Remotes as git and ssh read them."""
