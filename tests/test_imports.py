@@ -46,7 +46,7 @@ LEAN = (
     "git_coderepo.checkout.listing",
     "git_coderepo.checkout.marks",
     "git_coderepo.checkout.modes",
-    "git_coderepo.checkout.output_file",
+    "git_coderepo.manifest.output_file",
     "git_coderepo.checkout.outside",
     "git_coderepo.checkout.overlay",
     "git_coderepo.git.own_files",

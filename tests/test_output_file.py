@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from git_coderepo.checkout.output_file import OutputFile
 from git_coderepo.errors import OutputUnusable
+from git_coderepo.manifest.output_file import OutputFile
 from tests.hints import cures
 from tests.support.program import Program
 from tests.support.repo import Repo

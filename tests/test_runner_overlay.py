@@ -11,7 +11,7 @@ import pytest
 
 from git_coderepo.errors import DownloadDamaged, UnsafeTree
 from git_coderepo.git.objects import EXECUTABLE, FILE, SYMLINK
-from git_coderepo.runner.limits import Limits
+from git_coderepo.manifest.limits import Limits
 from git_coderepo.runner.overlay import OverlayReader, read_overlay
 from tests.raw_tar import END, archive, directory, file, gzipped, header, link, pax, zeros_gzipped
 

@@ -24,7 +24,7 @@ from git_coderepo.cli.progress import progress_shown
 from git_coderepo.errors import CodeRepoError, UsageError
 
 if TYPE_CHECKING:
-    from git_coderepo.checkout.output_file import OutputFile
+    from git_coderepo.manifest.output_file import OutputFile
     from git_coderepo.runner.receipt import Receipt
     from git_coderepo.settings import Settings
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from git_coderepo.checkout.output_file import OutputFile
 from git_coderepo.cli import output
 from git_coderepo.errors import UsageError
 from git_coderepo.git.exclude import ignore_command
 from git_coderepo.git.own_files import notes_for
+from git_coderepo.manifest.output_file import OutputFile
 
 if TYPE_CHECKING:
     from git_coderepo.runner.order import FetchOrder

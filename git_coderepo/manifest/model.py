@@ -293,7 +293,7 @@ class Manifest(NamedTuple):
     @classmethod
     def parse(cls, data: bytes) -> Manifest:
         """The manifest in these bytes. Raises InvalidManifest, one line that names the field, for whatever is wrong."""
-        from git_coderepo.manifest.meaning import check
+        from git_coderepo.manifest.invariants import check
         from git_coderepo.manifest.reader import read
         from git_coderepo.manifest.strict_json import document_of
 

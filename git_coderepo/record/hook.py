@@ -17,9 +17,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from git_coderepo.checkout.output_file import OutputFile
     from git_coderepo.checkout.survey import Surveying
     from git_coderepo.git.spawn import Asked
+    from git_coderepo.manifest.output_file import OutputFile
     from git_coderepo.record.document import Record
     from git_coderepo.record.snapshot import Snapshot
 
@@ -89,7 +89,7 @@ def _record(started: Surveying, *, whole: bool) -> bool:
     out = os.environ.get("CODEREPO_OUT")
     output = None
     if out:
-        from git_coderepo.checkout.output_file import OutputFile
+        from git_coderepo.manifest.output_file import OutputFile
         from git_coderepo.record.keep import refuse_tracked
 
         output = OutputFile(os.fsencode(out))

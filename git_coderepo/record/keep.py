@@ -12,9 +12,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from git_coderepo.checkout.output_file import OutputFile
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
+    from git_coderepo.manifest.output_file import OutputFile
     from git_coderepo.record.document import Record
     from git_coderepo.record.snapshot import Snapshot
 

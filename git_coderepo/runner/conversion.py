@@ -16,7 +16,7 @@ from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git.attributes.conversion import CHANGING, CLEANING, Conversion
 from git_coderepo.git.attributes.rules import Attributes
 from git_coderepo.git.objects import EXECUTABLE, FILE, blob_id
-from git_coderepo.runner.limits import ATTRIBUTES_BYTES
+from git_coderepo.manifest.limits import ATTRIBUTES_BYTES
 from git_coderepo.runner.listing import Listing
 
 # A larger file is left as it is, and named: it would be held in memory several times.

@@ -10,7 +10,7 @@ import stat
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.filesystem.directories import Directories, joined, unusable
 from git_coderepo.git.objects import GITLINK
-from git_coderepo.runner.limits import Limits
+from git_coderepo.manifest.limits import Limits
 from git_coderepo.runner.listing import Listing
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -25,11 +25,11 @@ from git_coderepo.filesystem.directories import Root
 from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git, version
+from git_coderepo.manifest.limits import Limits
 from git_coderepo.manifest.methods import METHODS
 from git_coderepo.runner.conversion import Converted, archive_attributes, convert, restore
 from git_coderepo.runner.failed import best_error, without_git
 from git_coderepo.runner.lfs import LfsPaths, LfsReport, by_pointers, fill, lfs_paths, summed
-from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.local import local_method
 from git_coderepo.runner.methods import (

@@ -17,8 +17,8 @@ from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git.attributes.rules import Attributes
 from git_coderepo.git.lfs import POINTER_BYTES, Pointer, has_lfs, read_pointer
 from git_coderepo.git.objects import EXECUTABLE, FILE, blob_id
+from git_coderepo.manifest.limits import ATTRIBUTES_BYTES
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.runner.limits import ATTRIBUTES_BYTES
 from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.progress import Progress
 

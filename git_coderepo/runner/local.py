@@ -17,7 +17,7 @@ from git_coderepo.git.store_repair import describe_damaged, set_damaged_of_tree_
 from git_coderepo.git.subtree import read_part
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.manifest.model import Code, Repository
-from git_coderepo.record.reproducible import refuse_unreproducible
+from git_coderepo.manifest.reproducible import refuse_unreproducible
 from git_coderepo.runner.git_tree import blob_entries, listed_tree
 from git_coderepo.runner.methods import DeliveredTrees, Delivery
 from git_coderepo.runner.overlay import read_overlay

@@ -27,14 +27,14 @@ from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.git.objects import EXECUTABLE, FILE, SYMLINK, ObjectId
 from git_coderepo.git.process import Git
 from git_coderepo.git.subtree import inside
+from git_coderepo.manifest.entries import Entry
+from git_coderepo.manifest.limits import Limits
+from git_coderepo.manifest.tar import Readable, TarReader
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.runner.ahead import Ahead
-from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.git_tree import blob_entries, listed_tree
-from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.stored_trees import stored_trees, tree_named
-from git_coderepo.runner.tar import Readable, TarReader
 
 if TYPE_CHECKING:
     from git_coderepo.runner.scratch import Scratch

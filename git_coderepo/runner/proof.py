@@ -16,9 +16,9 @@ from git_coderepo.errors import CodeRepoError, LfsPointerUnusable, TargetUnusabl
 from git_coderepo.filesystem.directories import Directories, unusable
 from git_coderepo.filesystem.paths import check_path, links_that_leave, quoted
 from git_coderepo.git.objects import GITLINK, SYMLINK, ObjectId, blob_id
+from git_coderepo.manifest.limits import Limits
 from git_coderepo.runner.conversion import Converted, converted
 from git_coderepo.runner.lfs import LfsReport, holds_pointer, lfs_paths, pointer_id
-from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.receipt import SubmoduleReceipt
 from git_coderepo.runner.verify import hashed_file

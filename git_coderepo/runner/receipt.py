@@ -159,7 +159,7 @@ class Receipt(NamedTuple):
 
     def write(self, path: str) -> None:
         """Write it, whole or not at all. Raises OutputUnusable."""
-        from git_coderepo.checkout.output_file import OutputFile
+        from git_coderepo.manifest.output_file import OutputFile
 
         OutputFile(os.fsencode(path)).write(self.encode())
 

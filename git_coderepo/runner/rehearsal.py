@@ -8,9 +8,9 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from git_coderepo.checkout.output_file import OutputFile
 from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.itself import own_command
+from git_coderepo.manifest.output_file import OutputFile
 from git_coderepo.record.document import Record
 from git_coderepo.record.keep import write_manifest
 

@@ -9,13 +9,13 @@ from git_coderepo.checkout.overlay import differences, travelling
 from git_coderepo.errors import CodeRepoError, DownloadDamaged, StoreDamaged, StoreMissing, UnsafeTree
 from git_coderepo.git.objects import GITLINK, ObjectId, TreeEntry, blob_hasher, tree_id
 from git_coderepo.git.subtree import read_part
+from git_coderepo.manifest.limits import Limits
 from git_coderepo.manifest.model import Code, Manifest, Repository
+from git_coderepo.manifest.reproducible import refuse_unreproducible
 from git_coderepo.record.keep import find_overlay
 from git_coderepo.record.refusals import refuse_tokens
-from git_coderepo.record.reproducible import refuse_unreproducible
 from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.record.sharing import put_tree
-from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.local import Here, restore_tree
 from git_coderepo.runner.methods import store_method
 from git_coderepo.runner.submodules import check_submodule, said_of

@@ -31,8 +31,8 @@ from git_coderepo.git.objects import (
     empty_tree_id,
 )
 from git_coderepo.git.process import Git
+from git_coderepo.manifest.entries import Entry
 from git_coderepo.runner.conversion import stored
-from git_coderepo.runner.entries import Entry
 from git_coderepo.runner.git_tree import tree_rows
 from git_coderepo.runner.lfs import by_pointers, lfs_paths
 from git_coderepo.runner.listing import Listing

@@ -14,11 +14,11 @@ from git_coderepo.errors import (
 )
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.subtree import common_directory
+from git_coderepo.manifest.limits import Limits
 from git_coderepo.manifest.model import Code, Manifest
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.runner.lfs import LfsSources
-from git_coderepo.runner.limits import Limits
 from git_coderepo.runner.local import LocalTree
 from git_coderepo.runner.methods import (
     BaseRequest,
