@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from git_coderepo.credential import Credential, Secret
+from git_coderepo.credentials.secret import Credential, Secret
 from git_coderepo.git.url.remote import Origin
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.credential import Credential, Secret
+from git_coderepo.credentials import named_secrets
+from git_coderepo.credentials.chain import Chain
+from git_coderepo.credentials.keyring_tokens import login
+from git_coderepo.credentials.option import OptionCredentials
+from git_coderepo.credentials.secret import Credential, Secret
+from git_coderepo.credentials.users import users_chain
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import Origin
-from git_coderepo.registrations import secrets
-from git_coderepo.registrations.credentials.chain import Chain
-from git_coderepo.registrations.credentials.keyring import login
-from git_coderepo.registrations.credentials.option import OptionCredentials
-from git_coderepo.registrations.credentials.users import users_chain
 from git_coderepo.settings import Settings
 from tests.support.keyring_backend import file_keyring
 from tests.support.repo import Repo
@@ -49,7 +49,7 @@ def test_each_source_comes_before_the_next(repo: Repo, tmp_path: Path) -> None:
     login(git, CORP, Secret("kept"))
     assert given(chain_of(repo)) == ("kept", "the keyring")
 
-    secrets.set_secret(git, "corp", {"token": Secret("rule")})
+    named_secrets.set_secret(git, "corp", {"token": Secret("rule")})
     repo.git("config", "--global", "coderepo.https://git.corp/.token", "{{corp.token}}")
     assert given(chain_of(repo)) == ("rule", "the secret {{corp.token}}")
 

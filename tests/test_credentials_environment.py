@@ -7,11 +7,11 @@ from typing import ClassVar
 
 import pytest
 
-from git_coderepo.credential import Credential
+from git_coderepo.credentials.environment import EnvironmentCredentials
+from git_coderepo.credentials.secret import Credential
 from git_coderepo.errors import CredentialError
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import Origin
-from git_coderepo.registrations.credentials.environment import EnvironmentCredentials
 from git_coderepo.settings import Settings
 from tests.support.repo import Repo
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from git_coderepo.credential import Credential
+from git_coderepo.credentials.environment import EnvironmentCredentials
+from git_coderepo.credentials.file import FileEntry, matching, parse_file, parse_line, read_token
+from git_coderepo.credentials.secret import Credential
 from git_coderepo.errors import CodeRepoError, CredentialError, InvalidRemoteURL
 from git_coderepo.git.url.remote import Origin
-from git_coderepo.registrations.credentials.environment import EnvironmentCredentials
-from git_coderepo.registrations.credentials.file import FileEntry, matching, parse_file, parse_line, read_token
 from git_coderepo.settings import Settings
 from tests.support.repo import run_git
 
@@ -199,7 +199,7 @@ def test_reading_waits_for_nobody(tmp_path: Path) -> None:
     """A descriptor as the shell's `<(command)` gives is a file as well."""
     reader = "\n".join(
         [
-            "from git_coderepo.registrations.credentials.file import parse_file; import sys",
+            "from git_coderepo.credentials.file import parse_file; import sys",
             "sys.stdout.write(str(len(parse_file(sys.argv[1]))))",
         ]
     )

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.credential import Credential, Secret
+from git_coderepo.credentials.chain import Chain
+from git_coderepo.credentials.git import GitCredentials
+from git_coderepo.credentials.secret import Credential, Secret
 from git_coderepo.errors import CredentialError
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import Origin
-from git_coderepo.registrations.credentials.chain import Chain
-from git_coderepo.registrations.credentials.git import GitCredentials
 from git_coderepo.registrations.inference import HostRule
 from tests.support.repo import Repo
 

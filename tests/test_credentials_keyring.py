@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 import git_coderepo
-from git_coderepo.credential import Secret
+from git_coderepo.credentials import keyring as vault
+from git_coderepo.credentials.keyring_tokens import KeyringCredentials, login, logins, logout
+from git_coderepo.credentials.secret import Secret
 from git_coderepo.errors import CredentialError, KeyringUnavailable
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import Origin
-from git_coderepo.registrations import vault
-from git_coderepo.registrations.credentials.keyring import KeyringCredentials, login, logins, logout
 from git_coderepo.settings import Settings
 from tests.support.keyring_backend import file_keyring
 from tests.support.repo import Repo

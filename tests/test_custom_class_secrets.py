@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from git_coderepo.credentials.users import users_chain
 from git_coderepo.errors import KeyringUnavailable, ProtocolNotAllowed
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import Origin, RemoteURL
@@ -18,7 +19,6 @@ from git_coderepo.record.document import write_record
 from git_coderepo.record.snapshot import Request
 from git_coderepo.record.source import source_here
 from git_coderepo.record.taking import take_snapshot
-from git_coderepo.registrations.credentials.users import users_chain
 from git_coderepo.registrations.custom_secrets import homes
 from git_coderepo.registrations.describe import credential_source
 from git_coderepo.registrations.recorded import from_manifest

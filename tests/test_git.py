@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.credential import Credential, NoCredentials, Secret
+from git_coderepo.credentials.secret import Credential, NoCredentials, Secret
 from git_coderepo.errors import CodeRepoError, CredentialError, GitFailed, GitNotFound, NotACheckout
 from git_coderepo.git.process import Git, check_version, read_blobs, shell_word, shown, version
 from git_coderepo.settings import Settings, twin_of

@@ -24,7 +24,7 @@ LEAN = (
     "git_coderepo.git.spawn",
     "git_coderepo.errors",
     "git_coderepo.git.objects",
-    "git_coderepo.credential",
+    "git_coderepo.credentials.secret",
     "git_coderepo.trace",
     "git_coderepo.git.messages",
     "git_coderepo.git.process",

@@ -141,10 +141,11 @@ def test_every_setting_that_only_the_user_may_set_is_in_it() -> None:
 
 
 def test_the_lists_that_the_program_keeps_are_in_it() -> None:
-    from git_coderepo.registrations import secrets
-    from git_coderepo.registrations.credentials import keyring
+    from git_coderepo.credentials import keyring_tokens, named_secrets
 
-    assert {keyring.LIST, keyring.OPTION_LIST, secrets._LIST} == {name for name, _, _ in manual_text.LISTS}
+    assert {keyring_tokens.LIST, keyring_tokens.OPTION_LIST, named_secrets._LIST} == {
+        name for name, _, _ in manual_text.LISTS
+    }
 
 
 def test_every_variable_that_is_read_is_in_it_and_no_other(page: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from git_coderepo.credential import Credential, NoCredentials, Secret
+from git_coderepo.credentials.secret import Credential, NoCredentials, Secret
 from git_coderepo.errors import (
     CodeRepoError,
     CommitMissing,

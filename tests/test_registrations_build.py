@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.credential import NoCredentials, Secret
+from git_coderepo.credentials import named_secrets
+from git_coderepo.credentials.secret import NoCredentials, Secret
+from git_coderepo.credentials.users import users_chain
 from git_coderepo.errors import (
     CodeRepoError,
     InvalidManifest,
@@ -21,10 +23,8 @@ from git_coderepo.errors import (
 )
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import Origin, RemoteURL
-from git_coderepo.registrations import secrets
 from git_coderepo.registrations.build import build, credential_home
 from git_coderepo.registrations.config import Registration
-from git_coderepo.registrations.credentials.users import users_chain
 from git_coderepo.registrations.describe import credential_source, described
 from git_coderepo.registrations.recorded import from_manifest, helpers_know_hosts
 from git_coderepo.registrations.sources import is_installed
@@ -95,7 +95,7 @@ def test_a_token_just_given_is_for_this_code_repository_and_its_origin(repo: Rep
 @pytest.mark.usefixtures("keyring")
 def test_a_reference_is_resolved_when_the_token_is_needed(repo: Repo) -> None:
     settings, git = settings_of(repo)
-    secrets.set_secret(git, "corp", {"pat": Secret("hunter2")})
+    named_secrets.set_secret(git, "corp", {"pat": Secret("hunter2")})
     given = Registration("lab", "gitlab", remote="origin", options={"host": "git.corp", "token": "{{corp.pat}}"})
     remote = RemoteURL.parse("git@git.corp:a/b/c.git")
 
@@ -148,7 +148,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.mark.usefixtures("keyring")
 def test_the_options_of_a_custom_class_reach_its_constructor_secrets_resolved(repo: Repo, module: str) -> None:
     settings, git = settings_of(repo)
-    secrets.set_secret(git, "corp", {"pat": Secret("hunter2")})
+    named_secrets.set_secret(git, "corp", {"pat": Secret("hunter2")})
     options = {"base_path": "/srv", "api_token": "{{corp.pat}}"}
 
     repository = build(

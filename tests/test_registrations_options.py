@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.credential import Secret
+from git_coderepo.credentials.secret import Secret
 from git_coderepo.errors import CredentialError, UnknownOption, UsageError
 from git_coderepo.platforms.base import BaseCodeRepository, Option
 from git_coderepo.platforms.github import GitHub

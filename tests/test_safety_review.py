@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from git_coderepo.credentials.users import users_chain
 from git_coderepo.errors import InvalidManifest, NotReproducible
 from git_coderepo.git.index import may_have_marks
 from git_coderepo.git.process import Git
@@ -17,7 +18,6 @@ from git_coderepo.git.status import read_status, start_status
 from git_coderepo.manifest.model import Remote, Repository
 from git_coderepo.record.snapshot import Request
 from git_coderepo.record.taking import take_snapshot
-from git_coderepo.registrations.credentials.users import users_chain
 from git_coderepo.registrations.recorded import from_manifest
 from git_coderepo.settings import Settings
 from tests.e2e.support import Machine, World, load, world

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.credential import Credential, Secret
+from git_coderepo.credentials import named_secrets
+from git_coderepo.credentials.option import OptionCredentials
+from git_coderepo.credentials.secret import Credential, Secret
 from git_coderepo.errors import CredentialError, KeyringUnavailable, UsageError
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import Origin
-from git_coderepo.registrations import secrets
-from git_coderepo.registrations.credentials.option import OptionCredentials
 from tests.support.keyring_backend import file_keyring
 from tests.support.repo import Repo
 
@@ -35,27 +35,27 @@ def config_of(repo: Repo) -> str:
 
 def test_a_secret_is_kept_listed_resolved_and_taken_away(repo: Repo, git: Git, keyring: Path) -> None:
     before = config_of(repo)
-    secrets.set_secret(git, "github_secret", {"pa_token": Secret("hunter2"), "other": Secret("hunter3")})
+    named_secrets.set_secret(git, "github_secret", {"pa_token": Secret("hunter2"), "other": Secret("hunter3")})
 
-    assert secrets.list_secrets(git) == {"github_secret": ["pa_token", "other"]}
-    assert secrets.resolve("{{github_secret.pa_token}}") == Secret("hunter2")
-    assert secrets.resolve("{{ github_secret.other }}") == Secret("hunter3")
+    assert named_secrets.list_secrets(git) == {"github_secret": ["pa_token", "other"]}
+    assert named_secrets.resolve("{{github_secret.pa_token}}") == Secret("hunter2")
+    assert named_secrets.resolve("{{ github_secret.other }}") == Secret("hunter3")
     assert "hunter" not in config_of(repo)
 
-    assert secrets.remove_secret(git, "github_secret", ["other"]) == ["other"]
-    assert secrets.remove_secret(git, "github_secret") == ["pa_token"]
-    assert secrets.list_secrets(git) == {}
+    assert named_secrets.remove_secret(git, "github_secret", ["other"]) == ["other"]
+    assert named_secrets.remove_secret(git, "github_secret") == ["pa_token"]
+    assert named_secrets.list_secrets(git) == {}
     assert config_of(repo).replace("[coderepo]\n", "") == before
     with pytest.raises(CredentialError, match=r"no secret 'github_secret\.pa_token'"):
-        secrets.resolve("{{github_secret.pa_token}}")
+        named_secrets.resolve("{{github_secret.pa_token}}")
 
 
 def test_a_second_value_takes_the_place_of_the_first(git: Git, keyring: Path) -> None:
-    secrets.set_secret(git, "corp", {"token": Secret("first")})
-    secrets.set_secret(git, "corp", {"token": Secret("second")})
+    named_secrets.set_secret(git, "corp", {"token": Secret("first")})
+    named_secrets.set_secret(git, "corp", {"token": Secret("second")})
 
-    assert secrets.resolve("{{corp.token}}") == Secret("second")
-    assert secrets.list_secrets(git) == {"corp": ["token"]}
+    assert named_secrets.resolve("{{corp.token}}") == Secret("second")
+    assert named_secrets.list_secrets(git) == {"corp": ["token"]}
 
 
 @pytest.mark.parametrize(
@@ -63,37 +63,37 @@ def test_a_second_value_takes_the_place_of_the_first(git: Git, keyring: Path) ->
 )
 def test_a_name_that_no_reference_could_hold_is_refused(git: Git, keyring: Path, name: str, key: str) -> None:
     with pytest.raises(UsageError, match="no name of a secret"):
-        secrets.set_secret(git, name, {key: Secret("hunter2")})
+        named_secrets.set_secret(git, name, {key: Secret("hunter2")})
 
     assert not keyring.exists()
 
 
 def test_a_secret_that_is_not_there_says_what_to_type(git: Git, keyring: Path) -> None:
     with pytest.raises(CredentialError) as failure:
-        secrets.resolve("{{corp.token}}")
+        named_secrets.resolve("{{corp.token}}")
     assert failure.value.hints == ("git coderepo secret set corp --token=@FILE",)
 
     with pytest.raises(CredentialError, match="no secret 'corp'"):
-        secrets.remove_secret(git, "corp")
-    secrets.set_secret(git, "corp", {"token": Secret("t")})
+        named_secrets.remove_secret(git, "corp")
+    named_secrets.set_secret(git, "corp", {"token": Secret("t")})
     with pytest.raises(CredentialError, match=r"no secret 'corp\.other'"):
-        secrets.remove_secret(git, "corp", ["token", "other"])
-    assert secrets.list_secrets(git) == {"corp": ["token"]}
+        named_secrets.remove_secret(git, "corp", ["token", "other"])
+    assert named_secrets.list_secrets(git) == {"corp": ["token"]}
     with pytest.raises(UsageError, match="no value"):
-        secrets.set_secret(git, "corp", {})
+        named_secrets.set_secret(git, "corp", {})
     with pytest.raises(CredentialError, match="not a reference"):
-        secrets.resolve("{{corp}}")
+        named_secrets.resolve("{{corp}}")
 
 
 def test_without_a_usable_keyring_nothing_is_written_anywhere(repo: Repo, git: Git, keyring: Path, home: Path) -> None:
-    secrets.set_secret(git, "kept", {"token": Secret("t")})
+    named_secrets.set_secret(git, "kept", {"token": Secret("t")})
     before = config_of(repo)
     (home / "keyring.locked").touch()
 
     with pytest.raises(KeyringUnavailable):
-        secrets.set_secret(git, "corp", {"token": Secret("hunter2")})
+        named_secrets.set_secret(git, "corp", {"token": Secret("hunter2")})
     with pytest.raises(KeyringUnavailable):
-        secrets.set_secret(git, "kept", {"token": Secret("hunter2")})
+        named_secrets.set_secret(git, "kept", {"token": Secret("hunter2")})
 
     assert config_of(repo) == before
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.credential import Secret
+from git_coderepo.credentials.environment import EnvironmentCredentials
+from git_coderepo.credentials.file import parse_file, read_token
+from git_coderepo.credentials.secret import Secret
 from git_coderepo.errors import CredentialError
 from git_coderepo.git.url.remote import Origin
-from git_coderepo.registrations.credentials.environment import EnvironmentCredentials
-from git_coderepo.registrations.credentials.file import parse_file, read_token
 from git_coderepo.settings import Settings
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.credential import Credential, Secret
+from git_coderepo.credentials.secret import Credential, Secret
 from git_coderepo.errors import CodeRepoError, ServerFailed
 from git_coderepo.git.url.remote import Origin
 from git_coderepo.platforms import platform_class

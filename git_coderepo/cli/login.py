@@ -13,7 +13,7 @@ from git_coderepo.cli.register import warn_of_plain_secrets
 from git_coderepo.errors import KeyringUnavailable, NegativeAnswer, RegistrationError, UsageError
 
 if TYPE_CHECKING:
-    from git_coderepo.credential import Secret
+    from git_coderepo.credentials.secret import Secret
     from git_coderepo.git.process import Git
     from git_coderepo.git.url.remote import Origin
     from git_coderepo.platforms.base import BaseCodeRepository
@@ -39,11 +39,11 @@ def login(
 
     It is kept for one code repository, or for a host, where there is nothing to try it on.
     """
-    from git_coderepo.credential import log_in_hint
+    from git_coderepo.credentials import keyring_tokens
+    from git_coderepo.credentials.named_secrets import credentials_file_hints
+    from git_coderepo.credentials.secret import log_in_hint
+    from git_coderepo.credentials.users import users_chain
     from git_coderepo.git.process import Git
-    from git_coderepo.registrations.credentials import keyring
-    from git_coderepo.registrations.credentials.users import users_chain
-    from git_coderepo.registrations.secrets import credentials_file_hints
     from git_coderepo.settings import Settings
 
     git = Git()
@@ -57,7 +57,7 @@ def login(
         tried.close()
     settings = Settings.read(git)
     try:
-        keyring.login(git, place.origin, secret, prefix=place.prefix, user=user)
+        keyring_tokens.login(git, place.origin, secret, prefix=place.prefix, user=user)
     except KeyringUnavailable as error:
         file = token[1:] if token is not None and token.startswith("@") and not token.startswith("@@") else None
         entry = f"{place} {user or 'git'}"
@@ -71,15 +71,15 @@ def login(
 @app.command(cls=Verb)
 def logout(name: Name = None, host: Host = None) -> None:
     """Take a token out of the keyring."""
+    from git_coderepo.credentials import keyring_tokens
     from git_coderepo.git.process import Git
-    from git_coderepo.registrations.credentials import keyring
 
     git = Git()
     place = _place(git, name, host)
-    if keyring.logout(git, place.origin, prefix=place.prefix):
+    if keyring_tokens.logout(git, place.origin, prefix=place.prefix):
         output.line(f"the token for {place} is gone from the keyring")
         return
-    known = ", ".join(str(each) for each in keyring.logins(git))
+    known = ", ".join(str(each) for each in keyring_tokens.logins(git))
     hints = [f"choose one of those that it has: {known}"] if known else []
     raise NegativeAnswer(f"the keyring has no token for {place}", hints=hints)
 
@@ -114,7 +114,7 @@ def _place(git: Git, name: str | None, host: str | None) -> _Place:
 
 def _with_token(source: CodeSource, origin: Origin, secret: Secret) -> BaseCodeRepository:
     """Return the code repository with the token that was just given, and no other credential for its origin."""
-    from git_coderepo.registrations.credentials.option import OptionCredentials
+    from git_coderepo.credentials.option import OptionCredentials
     from git_coderepo.registrations.custom_secrets import secret_options
 
     if source.registration.source is not None:
@@ -126,7 +126,7 @@ def _with_token(source: CodeSource, origin: Origin, secret: Secret) -> BaseCodeR
 
 
 def _secret(token: str | None, origin: Origin) -> Secret:
-    from git_coderepo.credential import Secret
+    from git_coderepo.credentials.secret import Secret
     from git_coderepo.registrations.options import read_value
 
     if token is not None:

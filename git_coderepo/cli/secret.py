@@ -32,10 +32,10 @@ def set_(
 
     There can be several. `{{NAME.KEY}}` refers to one, wherever a platform's option takes a secret.
     """
-    from git_coderepo.credential import Secret
+    from git_coderepo.credentials.named_secrets import set_secret
+    from git_coderepo.credentials.secret import Secret
     from git_coderepo.git.process import Git
     from git_coderepo.registrations.options import is_on_command_line, read_value
-    from git_coderepo.registrations.secrets import set_secret
 
     given, pairs = name_and_pairs(name, context.args)
     if given is None:
@@ -58,8 +58,8 @@ def list_(as_json: Json = False) -> None:
 
     The secrets in the keyring and in the credentials file are listed.
     """
+    from git_coderepo.credentials.named_secrets import list_secrets, secrets_in_file
     from git_coderepo.git.process import Git
-    from git_coderepo.registrations.secrets import list_secrets, secrets_in_file
 
     git = Git()
     found = list_secrets(git)
@@ -79,8 +79,8 @@ def remove(
     keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="Only these keys of it.")] = None,
 ) -> None:
     """Take a named secret out of the keyring."""
+    from git_coderepo.credentials.named_secrets import remove_secret
     from git_coderepo.git.process import Git
-    from git_coderepo.registrations.secrets import remove_secret
 
     for key in remove_secret(Git(), name, keys or ()):
         output.line(f"{{{{{name}.{key}}}}} is gone")

@@ -64,7 +64,7 @@ def recognise(host: str, *, first: str | None = None) -> type[BaseCodeRepository
     No credential is sent; the platform of type `first` is looked for first. None where nothing known answers; whether
     the host can be reached at all is `login`'s to say.
     """
-    from git_coderepo.credential import NoCredentials
+    from git_coderepo.credentials.secret import NoCredentials
     from git_coderepo.platforms.github import GitHub
     from git_coderepo.platforms.gitlab import GitLab
     from git_coderepo.platforms.hosted import Site

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from git_coderepo.credential import NoCredentials
+from git_coderepo.credentials.secret import NoCredentials
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO, ClassVar
 
     from git_coderepo.context import LocalRepositoryContext
-    from git_coderepo.credential import CredentialSource
+    from git_coderepo.credentials.secret import CredentialSource
     from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.url.remote import Origin, RemoteURL
     from git_coderepo.platforms.users_remote import UsersRemote

@@ -24,7 +24,7 @@ from git_coderepo.trace import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.credential import CredentialSource
+    from git_coderepo.credentials.secret import CredentialSource
     from git_coderepo.platforms.base import BaseCodeRepository
 
 _PUSH = (

@@ -34,7 +34,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from git_coderepo.credential import Credential, CredentialSource
+    from git_coderepo.credentials.secret import Credential, CredentialSource
     from git_coderepo.git.objects import ObjectId
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.platforms.users_remote import UsersRemote

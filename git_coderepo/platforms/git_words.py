@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from git_coderepo.credential import log_in_hint
+from git_coderepo.credentials.secret import log_in_hint
 from git_coderepo.errors import (
     CodeRepoError,
     CommitMissing,
@@ -23,7 +23,7 @@ from git_coderepo.errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.credential import Credential, CredentialSource
+    from git_coderepo.credentials.secret import Credential, CredentialSource
     from git_coderepo.git.url.remote import RemoteURL
 
 _UNKNOWN_NAME = ("could not resolve host", "name or service not known", "name resolution", "nodename nor servname")

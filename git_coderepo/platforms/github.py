@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import ClassVar
 
-    from git_coderepo.credential import Credential
+    from git_coderepo.credentials.secret import Credential
     from git_coderepo.platforms.http import Authorize, Http
     from git_coderepo.platforms.response import Response
 

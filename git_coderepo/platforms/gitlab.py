@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import ClassVar
 
-    from git_coderepo.credential import Credential
+    from git_coderepo.credentials.secret import Credential
     from git_coderepo.platforms.http import Http
 
 # Rows of a tree that are taken from the API, directories included: as many as a runner writes.

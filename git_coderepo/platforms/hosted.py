@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 
-from git_coderepo.credential import GIT_SOURCE, log_in_hint
+from git_coderepo.credentials.secret import GIT_SOURCE, log_in_hint
 from git_coderepo.errors import (
     CodeRepoError,
     CommitMissing,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO, ClassVar
 
     from git_coderepo.context import LocalRepositoryContext
-    from git_coderepo.credential import Credential
+    from git_coderepo.credentials.secret import Credential
     from git_coderepo.platforms.http import Authorize, Http
     from git_coderepo.platforms.response import Response
 

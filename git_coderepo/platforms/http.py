@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from git_coderepo.credential import Credential, CredentialSource
+    from git_coderepo.credentials.secret import Credential, CredentialSource
     from git_coderepo.git.url.remote import Origin
     from git_coderepo.platforms.authorities import Contexts
 
@@ -170,7 +170,7 @@ class Http:
             attempt += 1
 
     def _log_in(self, origin: Origin) -> str:
-        from git_coderepo.credential import log_in_hint
+        from git_coderepo.credentials.secret import log_in_hint
 
         return log_in_hint(self._credentials, self._credential_origin(origin) or origin)
 

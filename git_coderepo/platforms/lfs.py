@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.credential import NoCredentials, log_in_hint
+from git_coderepo.credentials.secret import NoCredentials, log_in_hint
 from git_coderepo.errors import (
     CodeRepoError,
     CredentialMissing,
@@ -27,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from git_coderepo.credential import Credential
+    from git_coderepo.credentials.secret import Credential
     from git_coderepo.git.lfs import Pointer
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.platforms.http import Authorize

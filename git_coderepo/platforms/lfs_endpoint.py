@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.credential import log_in_hint
+from git_coderepo.credentials.secret import log_in_hint
 from git_coderepo.errors import CodeRepoError, InvalidRemoteURL, LfsObjectMissing, UnexpectedAnswer
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import Origin, RemoteURL

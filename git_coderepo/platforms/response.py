@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from git_coderepo.credential import Credential
+    from git_coderepo.credentials.secret import Credential
     from git_coderepo.git.url.remote import Origin
     from git_coderepo.platforms.download import Download
 

@@ -15,7 +15,7 @@ from git_coderepo.git.url.remote import RemoteURL, resolve_ssh_alias
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.credential import CredentialSource
+    from git_coderepo.credentials.secret import CredentialSource
     from git_coderepo.platforms.base import BaseCodeRepository
 
 # What ties git to the files of one repository; the rest of the user's environment stays, `git -c` included.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from git_coderepo.checkout.survey import Survey
-    from git_coderepo.credential import CredentialSource, Secret
+    from git_coderepo.credentials.secret import CredentialSource, Secret
     from git_coderepo.git.base_commit import Walks
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
@@ -67,7 +67,7 @@ class CodeSource:
 
     def platform(self) -> BaseCodeRepository:
         """The platform itself, with the user's credentials at hand."""
-        from git_coderepo.registrations.credentials.users import users_chain
+        from git_coderepo.credentials.users import users_chain
 
         platform = self._built(users_chain(self.settings, self.git))
         from git_coderepo.registrations.users_remote import give_users_remote
@@ -80,7 +80,7 @@ class CodeSource:
 
         But for a custom class whose constructor does without its secrets no better than its other methods.
         """
-        from git_coderepo.credential import NoCredentials
+        from git_coderepo.credentials.secret import NoCredentials
 
         try:
             return self._built(NoCredentials())
@@ -95,7 +95,7 @@ class CodeSource:
 
     def with_secrets(self, secrets: Mapping[str, Secret]) -> BaseCodeRepository:
         """Return the platform with secrets that were just given, and the user's credentials beside them."""
-        from git_coderepo.registrations.credentials.users import users_chain
+        from git_coderepo.credentials.users import users_chain
 
         return self._built(users_chain(self.settings, self.git), secrets)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from git_coderepo.credential import NoCredentials, Secret
+from git_coderepo.credentials.secret import NoCredentials, Secret
 from git_coderepo.errors import CodeRepoError, RegistrationError
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms import platform_class
@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
 
-    from git_coderepo.credential import CredentialSource
+    from git_coderepo.credentials.secret import CredentialSource
     from git_coderepo.git.url.remote import Origin
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.registrations.inference import HostRule
@@ -141,7 +141,7 @@ def _made(
 def _reader(value: Secret | str, settings: Settings | None) -> Callable[[], Secret]:
     if isinstance(value, Secret):
         return lambda: value
-    from git_coderepo.registrations.secrets import resolve
+    from git_coderepo.credentials.named_secrets import resolve
 
     return lambda: resolve(value, settings)
 
@@ -157,8 +157,8 @@ def _with_token(
     source = "the option 'token'" if isinstance(token, Secret) else f"the secret {token}"
     secret = token if isinstance(token, Secret) else _reader(token, settings)
     # The path is not looked at: whoever asks holds the object of this one code repository.
-    from git_coderepo.registrations.credentials.chain import Chain
-    from git_coderepo.registrations.credentials.option import OptionCredentials
+    from git_coderepo.credentials.chain import Chain
+    from git_coderepo.credentials.option import OptionCredentials
 
     link = OptionCredentials(origin, secret, source=source)
     return credentials.preceded_by(link) if isinstance(credentials, Chain) else Chain([link, credentials])

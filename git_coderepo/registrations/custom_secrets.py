@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
-    from git_coderepo.credential import Credential, CredentialSource, Secret
+    from git_coderepo.credentials.secret import Credential, CredentialSource, Secret
     from git_coderepo.platforms.base import BaseCodeRepository
 
 # What the name of an option is made of whose value is a host, with or without a path.

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from git_coderepo.credential import Secret
+from git_coderepo.credentials.secret import Secret
 from git_coderepo.errors import (
     CredentialError,
     InvalidRemoteURL,

@@ -5,13 +5,13 @@ The protocol, a custom class, and the hosts that git's helpers are asked about a
 
 from __future__ import annotations
 
+from git_coderepo.credentials.chain import Chain
 from git_coderepo.errors import InvalidManifest, RegistrationError
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms import CUSTOM
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.registrations.build import build, class_of
 from git_coderepo.registrations.config import Registration
-from git_coderepo.registrations.credentials.chain import Chain
 from git_coderepo.registrations.inference import host_rules, rule_for
 from git_coderepo.registrations.options import is_secret, parse_reference, python_name
 from git_coderepo.registrations.sources import check_source
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Protocol
 
-    from git_coderepo.credential import CredentialSource
+    from git_coderepo.credentials.secret import CredentialSource
     from git_coderepo.git.url.remote import Origin
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.settings import Settings

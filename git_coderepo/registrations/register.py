@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from git_coderepo.credential import Secret
+from git_coderepo.credentials import keyring_tokens
+from git_coderepo.credentials.named_secrets import credentials_file_hints
+from git_coderepo.credentials.secret import Secret
+from git_coderepo.credentials.users import users_chain
 from git_coderepo.errors import (
     KeyringUnavailable,
     RegistrationError,
@@ -20,11 +23,8 @@ from git_coderepo.registrations import edit
 from git_coderepo.registrations.build import build, class_of, credential_home, is_custom
 from git_coderepo.registrations.config import Registration
 from git_coderepo.registrations.config import registration as registration_of
-from git_coderepo.registrations.credentials import keyring
-from git_coderepo.registrations.credentials.users import users_chain
 from git_coderepo.registrations.describe import credential_source
 from git_coderepo.registrations.options import parse_options
-from git_coderepo.registrations.secrets import credentials_file_hints
 from git_coderepo.registrations.surroundings import (
     Surroundings,
     changed_choice,
@@ -261,9 +261,9 @@ def keep_secrets(
         origin, prefix = home
         try:
             if custom:
-                keyring.keep_option(git, origin, name, secret, prefix=prefix)
+                keyring_tokens.keep_option(git, origin, name, secret, prefix=prefix)
             else:
-                keyring.login(git, origin, secret, prefix=prefix)
+                keyring_tokens.login(git, origin, secret, prefix=prefix)
         except KeyringUnavailable as error:
             user = name if custom else repository.git_credential_user() or "git"
             place = f"{origin}{prefix.rstrip('/')}"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from git_coderepo.checkout.team import team_settings
-from git_coderepo.credential import Secret
+from git_coderepo.credentials.secret import Secret
 from git_coderepo.errors import CodeRepoError, RegistrationError
 from git_coderepo.git.base_commit import Walks
 from git_coderepo.git.process import Git, shell_word

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
+from git_coderepo.credentials.users import users_chain
 from git_coderepo.errors import (
     CodeRepoError,
     InvalidManifest,
@@ -29,7 +30,6 @@ from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.record.source import CodeSource
 from git_coderepo.registrations.build import build
 from git_coderepo.registrations.config import Registration, inferred, registrations
-from git_coderepo.registrations.credentials.users import users_chain
 from git_coderepo.registrations.recorded import from_manifest
 from git_coderepo.registrations.users_remote import find_users_remote
 from git_coderepo.runner.commit import resolve_revision, wanted_by_commit

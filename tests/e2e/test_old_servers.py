@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.credential import NoCredentials
+from git_coderepo.credentials.secret import NoCredentials
 from git_coderepo.errors import CodeRepoError, CommitMissing, GitFailed, ServerTooOld
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms.git_words import explain

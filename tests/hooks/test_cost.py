@@ -141,14 +141,14 @@ def test_what_the_hook_loads(pushed: Hooks, state: str, remote: str | None) -> N
     assert loaded & HEAVY == set()
     # Nobody is asked for a token, and a clean checkout has nothing to pack.
     assert not loaded & {
-        "git_coderepo.registrations.credentials.chain",
-        "git_coderepo.registrations.credentials.environment",
-        "git_coderepo.registrations.credentials.file",
-        "git_coderepo.registrations.credentials.git",
-        "git_coderepo.registrations.credentials.host_rule",
-        "git_coderepo.registrations.credentials.keyring",
-        "git_coderepo.registrations.credentials.option",
-        "git_coderepo.registrations.credentials.users",
+        "git_coderepo.credentials.chain",
+        "git_coderepo.credentials.environment",
+        "git_coderepo.credentials.file",
+        "git_coderepo.credentials.git",
+        "git_coderepo.credentials.host_rule",
+        "git_coderepo.credentials.keyring_tokens",
+        "git_coderepo.credentials.option",
+        "git_coderepo.credentials.users",
     }
     if state == "clean" and remote is not None:
         assert not loaded & {

@@ -7,7 +7,7 @@ Backends that keep plain text are refused: https://pypi.org/project/keyrings.alt
 
 from __future__ import annotations
 
-from git_coderepo.credential import Secret
+from git_coderepo.credentials.secret import Secret
 from git_coderepo.errors import CredentialError, KeyringUnavailable
 
 TYPE_CHECKING = False

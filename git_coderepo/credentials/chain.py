@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from git_coderepo.credential import Credential
+from git_coderepo.credentials.secret import Credential
 from git_coderepo.registrations.places import below
 from git_coderepo.trace import trace
 
@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from git_coderepo.credential import CredentialSource
+    from git_coderepo.credentials.secret import CredentialSource
     from git_coderepo.git.url.remote import Origin
     from git_coderepo.registrations.inference import HostRule
 

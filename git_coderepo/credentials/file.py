@@ -9,7 +9,7 @@ Each line is one of
 
 from __future__ import annotations
 
-from git_coderepo.credential import Secret
+from git_coderepo.credentials.secret import Secret
 from git_coderepo.errors import CodeRepoError, CredentialError
 from git_coderepo.git.url.remote import Origin
 from git_coderepo.registrations.options import parse_reference

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from git_coderepo.credential import Credential, Secret
+from git_coderepo.credentials.secret import Credential, Secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from git_coderepo.credential import GIT_SOURCE, Credential, Secret
+from git_coderepo.credentials.secret import GIT_SOURCE, Credential, Secret
 from git_coderepo.errors import CredentialError, GitNotFound
 from git_coderepo.registrations.places import below
 from git_coderepo.trace import trace

@@ -7,15 +7,15 @@ unlocked, for an origin that has none.
 
 from __future__ import annotations
 
-from git_coderepo.credential import Credential
+from git_coderepo.credentials import keyring
+from git_coderepo.credentials.secret import Credential
 from git_coderepo.errors import CodeRepoError, CredentialError, KeyringUnavailable
-from git_coderepo.registrations import vault
 from git_coderepo.registrations.places import below, place_of
 from git_coderepo.trace import trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.credential import Secret
+    from git_coderepo.credentials.secret import Secret
     from git_coderepo.git.process import Git
     from git_coderepo.git.url.remote import Origin
     from git_coderepo.settings import Settings
@@ -63,7 +63,7 @@ class KeyringCredentials:
         fitting = [entry for entry in self._listed() if entry.origin == origin and below(entry.prefix, path)]
         for entry in sorted(fitting, key=lambda entry: -len(entry.prefix)):
             try:
-                secret = vault.read(service(origin), entry.prefix)
+                secret = keyring.read(service(origin), entry.prefix)
             except KeyringUnavailable as error:
                 trace(f"keyring skipped: {error.message}")
                 return None
@@ -74,7 +74,7 @@ class KeyringCredentials:
     def can_keep(self) -> bool:
         """Return whether there is a keyring that keeps a secret encrypted."""
         try:
-            vault.backends()
+            keyring.backends()
         except KeyringUnavailable:
             return False
         return True
@@ -88,7 +88,7 @@ class KeyringCredentials:
         ]
         for entry in sorted(fitting, key=lambda entry: -len(entry.prefix)):
             try:
-                secret = vault.read(service(origin), _option_key(entry.prefix, option))
+                secret = keyring.read(service(origin), _option_key(entry.prefix, option))
             except KeyringUnavailable as error:
                 trace(f"keyring skipped: {error.message}")
                 return None
@@ -121,15 +121,15 @@ def login(git: Git, origin: Origin, secret: Secret, *, prefix: str = "/", user: 
     prefix = "/" + prefix.strip("/")
     if any(char.isspace() or not char.isprintable() for char in prefix + (user or "")):
         raise CredentialError("a path prefix and a user name hold no spaces and no control characters")
-    vault.backends()  # refuses before anything is written
+    keyring.backends()  # refuses before anything is written
     entry = KeyringEntry(origin, prefix, user)
-    older = [text for text in vault.list_names(git, LIST) if _is_same_place(text, entry)]
-    vault.store(service(origin), prefix, secret)
+    older = [text for text in keyring.list_names(git, LIST) if _is_same_place(text, entry)]
+    keyring.store(service(origin), prefix, secret)
     # Written after the value, which a look-up without this line would not find, and found by `login` again.
-    vault.add_name(git, LIST, str(entry))
+    keyring.add_name(git, LIST, str(entry))
     for text in older:
         if text != str(entry):
-            vault.remove_name(git, LIST, text)
+            keyring.remove_name(git, LIST, text)
 
 
 def keep_option(git: Git, origin: Origin, option: str, secret: Secret, *, prefix: str = "/") -> None:
@@ -137,9 +137,9 @@ def keep_option(git: Git, origin: Origin, option: str, secret: Secret, *, prefix
     prefix = "/" + prefix.strip("/")
     if any(char.isspace() or not char.isprintable() for char in prefix):
         raise CredentialError("a path prefix cannot contain spaces or control characters")
-    vault.backends()  # refuses before anything is written
-    vault.store(service(origin), _option_key(prefix, option), secret)
-    vault.add_name(git, OPTION_LIST, str(KeyringEntry(origin, prefix, option)))
+    keyring.backends()  # refuses before anything is written
+    keyring.store(service(origin), _option_key(prefix, option), secret)
+    keyring.add_name(git, OPTION_LIST, str(KeyringEntry(origin, prefix, option)))
 
 
 def _option_key(prefix: str, option: str) -> str:
@@ -149,20 +149,20 @@ def _option_key(prefix: str, option: str) -> str:
 def logout(git: Git, origin: Origin, *, prefix: str = "/") -> bool:
     """Take the token of an origin or prefix out of the keyring; False: there was none. Raises KeyringUnavailable."""
     entry = KeyringEntry(origin, "/" + prefix.strip("/"), None)
-    listed = [text for text in vault.list_names(git, LIST) if _is_same_place(text, entry)]
-    erased = vault.erase(service(origin), entry.prefix)
+    listed = [text for text in keyring.list_names(git, LIST) if _is_same_place(text, entry)]
+    erased = keyring.erase(service(origin), entry.prefix)
     for text in listed:
-        vault.remove_name(git, LIST, text)
-    for text in vault.list_names(git, OPTION_LIST):
+        keyring.remove_name(git, LIST, text)
+    for text in keyring.list_names(git, OPTION_LIST):
         if _is_same_place(text, entry):
-            erased |= vault.erase(service(origin), _option_key(entry.prefix, text.partition(" ")[2]))
-            vault.remove_name(git, OPTION_LIST, text)
+            erased |= keyring.erase(service(origin), _option_key(entry.prefix, text.partition(" ")[2]))
+            keyring.remove_name(git, OPTION_LIST, text)
     return erased or bool(listed)
 
 
 def logins(git: Git) -> list[KeyringEntry]:
     """What `login` has put into the keyring, by name; no value is read."""
-    return [KeyringEntry.parse(text) for text in vault.list_names(git, LIST)]
+    return [KeyringEntry.parse(text) for text in keyring.list_names(git, LIST)]
 
 
 def _is_same_place(text: str, entry: KeyringEntry) -> bool:

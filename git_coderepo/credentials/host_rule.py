@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from git_coderepo.credential import Credential
+from git_coderepo.credentials.named_secrets import resolve
+from git_coderepo.credentials.secret import Credential
 from git_coderepo.registrations.places import below
-from git_coderepo.registrations.secrets import resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ No variable's name is ever made from a host's.
 
 from __future__ import annotations
 
-from git_coderepo.credential import Credential, Secret
+from git_coderepo.credentials.file import FileEntry, matching, parse_file, read_token, secret_of
+from git_coderepo.credentials.secret import Credential, Secret
 from git_coderepo.errors import CodeRepoError, CredentialError
 from git_coderepo.git.url.remote import Origin
-from git_coderepo.registrations.credentials.file import FileEntry, matching, parse_file, read_token, secret_of
 from git_coderepo.registrations.inference import TRUSTED_SCOPES, built_in
 from git_coderepo.registrations.places import below, place_of
 from git_coderepo.trace import trace

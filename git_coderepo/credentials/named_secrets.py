@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 
+from git_coderepo.credentials import keyring
+from git_coderepo.credentials.environment import credentials_file
+from git_coderepo.credentials.file import NamedEntry, named_secret, parse_file
 from git_coderepo.errors import CredentialError, KeyringUnavailable, UsageError
 from git_coderepo.git.process import shell_word
-from git_coderepo.registrations import vault
-from git_coderepo.registrations.credentials.environment import credentials_file
-from git_coderepo.registrations.credentials.file import NamedEntry, named_secret, parse_file
 from git_coderepo.registrations.options import parse_reference
 from git_coderepo.settings import Settings
 
@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from git_coderepo.credential import Secret
+    from git_coderepo.credentials.secret import Secret
     from git_coderepo.git.process import Git
 
 _LIST = "secret"
@@ -41,15 +41,15 @@ def set_secret(git: Git, name: str, values: Mapping[str, Secret], *, files: Mapp
         raise UsageError(f"no value for the secret '{name}'", hints=[f"git coderepo secret set {name} --KEY=@FILE"])
     for key in values:
         _check(name, key)
-    listed = vault.list_names(git, _LIST)
+    listed = keyring.list_names(git, _LIST)
     for key, secret in values.items():
         # Listed first: a name without a value says so when it is used, a value without a name would be lost.
-        vault.add_name(git, _LIST, f"{name}.{key}")
+        keyring.add_name(git, _LIST, f"{name}.{key}")
         try:
-            vault.store(service(name), key, secret)
+            keyring.store(service(name), key, secret)
         except KeyringUnavailable as error:
             if f"{name}.{key}" not in listed:
-                vault.remove_name(git, _LIST, f"{name}.{key}")
+                keyring.remove_name(git, _LIST, f"{name}.{key}")
             hints = named_secret_hints(Settings.read(git), name, key, (files or {}).get(key))
             raise KeyringUnavailable(error.message, hints=hints) from None
 
@@ -57,7 +57,7 @@ def set_secret(git: Git, name: str, values: Mapping[str, Secret], *, files: Mapp
 def list_secrets(git: Git) -> dict[str, list[str]]:
     """The names of all secrets and their keys; no value is read."""
     found: dict[str, list[str]] = {}
-    for entry in vault.list_names(git, _LIST):
+    for entry in keyring.list_names(git, _LIST):
         name, _, key = entry.partition(".")
         found.setdefault(name, []).append(key)
     return found
@@ -82,8 +82,8 @@ def remove_secret(git: Git, name: str, keys: Iterable[str] = ()) -> list[str]:
         subject = f"{name}.{missing[0]}" if missing else name
         raise CredentialError(f"no secret '{subject}'", hints=["git coderepo secret list"])
     for key in wanted:
-        vault.erase(service(name), key)
-        vault.remove_name(git, _LIST, f"{name}.{key}")
+        keyring.erase(service(name), key)
+        keyring.remove_name(git, _LIST, f"{name}.{key}")
     return wanted
 
 
@@ -101,7 +101,7 @@ def resolve(reference: str, settings: Settings | None = None) -> Secret:
     if secret is not None:
         return secret
     try:
-        secret = vault.read(service(name), key)
+        secret = keyring.read(service(name), key)
     except KeyringUnavailable as error:
         where = f"'{file}' has no line for it, and " if file else ""
         raise KeyringUnavailable(

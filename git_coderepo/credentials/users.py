@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from git_coderepo.credential import NoCredentials
-from git_coderepo.registrations.credentials.chain import Chain
-from git_coderepo.registrations.credentials.environment import EnvironmentCredentials
-from git_coderepo.registrations.credentials.git import GitCredentials
-from git_coderepo.registrations.credentials.host_rule import HostRuleCredentials
-from git_coderepo.registrations.credentials.keyring import KeyringCredentials
+from git_coderepo.credentials.chain import Chain
+from git_coderepo.credentials.environment import EnvironmentCredentials
+from git_coderepo.credentials.git import GitCredentials
+from git_coderepo.credentials.host_rule import HostRuleCredentials
+from git_coderepo.credentials.keyring_tokens import KeyringCredentials
+from git_coderepo.credentials.secret import NoCredentials
 from git_coderepo.registrations.inference import host_rules
 
 TYPE_CHECKING = False

@@ -1,0 +1,1 @@
+"""Which credential does a request get? Secrets, and the chain of sources."""
