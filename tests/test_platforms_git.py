@@ -32,11 +32,11 @@ from git_coderepo.git.objects import EXECUTABLE, FILE, SYMLINK, ObjectId
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms.git import GitRemote
-from git_coderepo.platforms.git_transport import allowed_protocols, transport
-from git_coderepo.platforms.git_words import explain
 from git_coderepo.platforms.github import GitHub
 from git_coderepo.platforms.gitlab import GitLab
 from git_coderepo.testing import CodeRepositoryTests
+from git_coderepo.transport.git import allowed_protocols, transport
+from git_coderepo.transport.git_messages import explain
 from tests.platform_server import Answer, Server, Tokens, serving
 from tests.support.repo import Repo
 
@@ -311,7 +311,7 @@ def test_the_platforms_user_name_goes_with_a_bare_token(server: Server) -> None:
     tokens = Tokens({server.url: TOKEN})
     repository = GitHub("origin", {"owner": "git/acme", "repository": "widgets", "host": server.url})
     repository.credentials = tokens
-    from git_coderepo.platforms.git_transport import check_access
+    from git_coderepo.transport.git import check_access
 
     check_access(repository)
     server.git_password = f"gitlab-ci-token:{TOKEN}"

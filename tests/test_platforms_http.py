@@ -24,9 +24,9 @@ from git_coderepo.errors import (
     UnexpectedAnswer,
 )
 from git_coderepo.git.url.remote import Origin
-from git_coderepo.platforms.http import Http
-from git_coderepo.platforms.unreachable import unreachable
-from git_coderepo.platforms.way import ca_bundle
+from git_coderepo.transport.failures import unreachable
+from git_coderepo.transport.http import Http
+from git_coderepo.transport.proxy import ca_bundle
 from tests.platform_server import Answer, Server, Tokens, archive_answer, json_answer, serving
 
 TOKEN = "s3cr3t-t0ken"

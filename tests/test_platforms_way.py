@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.git.url.remote import Origin
-from git_coderepo.platforms.way import Way, ca_bundle, system_authorities
+from git_coderepo.transport.proxy import Way, ca_bundle, system_authorities
 from tests.e2e.support import World, refused, world
 from tests.support.proxy import Proxy
 

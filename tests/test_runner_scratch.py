@@ -10,7 +10,7 @@ import pytest
 from git_coderepo.errors import CodeRepoError, UnsafeTree
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.runner.gitmodules import MOST_BYTES, submodule_urls
-from git_coderepo.runner.scratch import Scratch
+from git_coderepo.transport.scratch_repository import Scratch
 from tests.support.repo import Repo
 
 

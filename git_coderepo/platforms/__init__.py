@@ -68,7 +68,7 @@ def recognise(host: str, *, first: str | None = None) -> type[BaseCodeRepository
     from git_coderepo.platforms.github import GitHub
     from git_coderepo.platforms.gitlab import GitLab
     from git_coderepo.platforms.hosted import Site
-    from git_coderepo.platforms.http import Http
+    from git_coderepo.transport.http import Http
 
     site = Site.parse(host)
     http = Http(NoCredentials(), max_wait=0)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from git_coderepo.credentials.secret import CredentialSource
     from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.url.remote import Origin, RemoteURL
-    from git_coderepo.platforms.users_remote import UsersRemote
+    from git_coderepo.transport.users_remote import UsersRemote
 
 
 class Option:

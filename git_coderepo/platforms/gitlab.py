@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
     from git_coderepo.credentials.secret import Credential
-    from git_coderepo.platforms.http import Http
+    from git_coderepo.transport.http import Http
 
 # Rows of a tree that are taken from the API, directories included: as many as a runner writes.
 _MOST_ROWS = 1_000_000
@@ -117,7 +117,7 @@ class GitLab(HostedRepository):
 
     def login(self) -> None:
         if self.only_git_may():
-            from git_coderepo.platforms.git_transport import check_access
+            from git_coderepo.transport.git import check_access
 
             check_access(self)
             return
@@ -130,7 +130,7 @@ class GitLab(HostedRepository):
 
     def has_commit(self, commit: ObjectId) -> bool | None:
         if self.only_git_may():
-            from git_coderepo.platforms.git_transport import serves_commit
+            from git_coderepo.transport.git import serves_commit
 
             return serves_commit(self, commit)
         return super().has_commit(commit)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from git_coderepo.context import LocalRepositoryContext
     from git_coderepo.credentials.secret import Credential
-    from git_coderepo.platforms.http import Authorize, Http
-    from git_coderepo.platforms.response import Response
+    from git_coderepo.transport.http import Authorize, Http
+    from git_coderepo.transport.response import Response
 
 _MODES = {f"{mode:06o}": mode for mode in (*MODES, DIRECTORY)}
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -175,7 +175,7 @@ class HostedRepository(BaseCodeRepository):
 
     def authorize(self, credential: Credential) -> tuple[str, str]:
         """The header that carries a credential."""
-        from git_coderepo.platforms.http import bearer
+        from git_coderepo.transport.http import bearer
 
         return bearer(credential)
 
@@ -354,7 +354,7 @@ class HostedRepository(BaseCodeRepository):
 
     def get(self, url: str, *, expects_archive: bool = False, authorize: Authorize | None = None) -> Response:
         """One question to the platform; see Http.get."""
-        from git_coderepo.platforms.http import Http
+        from git_coderepo.transport.http import Http
 
         if self._http is None:
             self._http = Http(

@@ -20,8 +20,8 @@ from git_coderepo.errors import (
     UnexpectedAnswer,
 )
 from git_coderepo.git.url.remote import Origin
-from git_coderepo.platforms.http import Http
 from git_coderepo.platforms.lfs_endpoint import find_endpoint
+from git_coderepo.transport.http import Http
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from git_coderepo.credentials.secret import Credential
     from git_coderepo.git.lfs import Pointer
     from git_coderepo.platforms.base import BaseCodeRepository
-    from git_coderepo.platforms.http import Authorize
-    from git_coderepo.platforms.response import Response
+    from git_coderepo.transport.http import Authorize
+    from git_coderepo.transport.response import Response
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 # Objects in one question: what git-lfs itself asks for.

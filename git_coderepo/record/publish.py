@@ -16,11 +16,11 @@ from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.manifest.reproducible import refuse_unreproducible
 from git_coderepo.manifest.writer import time_text
-from git_coderepo.platforms.git_push import push
 from git_coderepo.record.document import Record, prove_readable, uuid7, write_record
 from git_coderepo.record.publication import reference_of, write_commit, write_tag
 from git_coderepo.record.refusals import LFS_POINTER, refuse_tokens, refuse_unserved
 from git_coderepo.record.source import choose_source_of
+from git_coderepo.transport.git_push import push
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def source_of(manifest: Manifest, git: Git, settings: Settings, layout: Layout, 
 
 def unpublish(source: CodeSource, git: Git, id: str) -> bool:
     """Remove the reference of a run; False where there was none. Raises what `ask` and `push` raise."""
-    from git_coderepo.platforms.git_transport import ask
+    from git_coderepo.transport.git import ask
 
     reference = reference_of(id)
     platform = source.platform()

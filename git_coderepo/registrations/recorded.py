@@ -64,8 +64,8 @@ def from_manifest(
     Options of the runner's own host rules stand above the manifest's. Raises InvalidManifest for a secret, a
     reference or an option that makes no sense, ProtocolNotAllowed, SourceNotAllowed, InvalidRemoteURL.
     """
-    from git_coderepo.platforms.git_transport import allowed_protocols, check_transport
-    from git_coderepo.platforms.http import check_protocol
+    from git_coderepo.transport.git import allowed_protocols, check_transport
+    from git_coderepo.transport.http import check_protocol
 
     _refuse_references(repository)
     if repository.type == CUSTOM or repository.source is not None:

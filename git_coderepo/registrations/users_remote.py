@@ -5,7 +5,7 @@ from __future__ import annotations
 from git_coderepo.credentials.chain import Chain
 from git_coderepo.errors import InvalidRemoteURL
 from git_coderepo.git.url.remote import RemoteURL, resolve_remote
-from git_coderepo.platforms.users_remote import serves, users_remote
+from git_coderepo.transport.users_remote import serves, users_remote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

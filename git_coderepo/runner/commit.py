@@ -22,9 +22,9 @@ from git_coderepo.runner.git_tree import listed_tree
 from git_coderepo.runner.gitmodules import MOST_BYTES, submodule_urls, too_large
 from git_coderepo.runner.lfs import LfsSources
 from git_coderepo.runner.methods import BaseRequest
-from git_coderepo.runner.scratch import Scratch
 from git_coderepo.runner.submodules import said_of
 from git_coderepo.runner.wanted import Wanted, WantedSubmodule
+from git_coderepo.transport.scratch_repository import Scratch
 
 # `.gitmodules` can lead anywhere, in a circle too.
 _MOST_LEVELS = 8
@@ -83,7 +83,7 @@ def resolve_revision(platform: BaseCodeRepository, revision: str, environment: M
 
 
 def _by_ls_remote(platform: BaseCodeRepository, revision: str, environment: Mapping[str, str]) -> ObjectId | None:
-    from git_coderepo.platforms.git_transport import ask
+    from git_coderepo.transport.git import ask
 
     # As git itself reads a name: a tag before a branch; what an annotated tag stands for has `^{}` behind its name.
     names = [f"refs/tags/{revision}^{{}}", f"refs/tags/{revision}", f"refs/heads/{revision}"]

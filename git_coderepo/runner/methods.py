@@ -37,7 +37,7 @@ from git_coderepo.runner.git_tree import blob_entries, listed_tree
 from git_coderepo.runner.stored_trees import stored_trees, tree_named
 
 if TYPE_CHECKING:
-    from git_coderepo.runner.scratch import Scratch
+    from git_coderepo.transport.scratch_repository import Scratch
 
 # Larger files are read in pieces.
 _WHOLE = 1 << 20
@@ -152,7 +152,7 @@ def _fetched(
     request: BaseRequest, stack: ExitStack, *, part_only: bool
 ) -> tuple[Scratch, list[tuple[bytes, int, str]], dict[bytes, bytes]]:
     """A scratch repository that has what is wanted, and what that is; with `part_only` no other contents come."""
-    from git_coderepo.runner.scratch import Scratch
+    from git_coderepo.transport.scratch_repository import Scratch
 
     scratch = stack.enter_context(Scratch(request.object_format, request.environment))
     only = "blob:none" if part_only else None
@@ -169,7 +169,7 @@ def _fetched(
 @contextmanager
 def published_method(request: PublishedRequest) -> Iterator[Delivery]:
     """The whole snapshot, by the reference of its run: what it leads to is known to be right once it is hashed."""
-    from git_coderepo.runner.scratch import Scratch
+    from git_coderepo.transport.scratch_repository import Scratch
 
     with Scratch(request.object_format, request.environment) as scratch:
         try:

@@ -36,10 +36,10 @@ from git_coderepo.runner.commit import resolve_revision, wanted_by_commit
 from git_coderepo.runner.gitmodules import absolute_url
 from git_coderepo.runner.local import Here, LocalTree, find_local
 from git_coderepo.runner.named import find_run
-from git_coderepo.runner.scratch import is_revision
 from git_coderepo.runner.submodules import check_submodule, said_of
 from git_coderepo.runner.wanted import Wanted, WantedSubmodule, wanted_by_code
 from git_coderepo.settings import Settings, runner_settings
+from git_coderepo.transport.scratch_repository import is_revision
 
 _HEX = frozenset("0123456789abcdef")
 

@@ -15,10 +15,10 @@ from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git, read_blobs
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.platforms.git_transport import ask, fetch
 from git_coderepo.record.named import is_id_prefix
 from git_coderepo.record.publication import NAMESPACE, read_tag, reference_of
-from git_coderepo.runner.scratch import Scratch
+from git_coderepo.transport.git import ask, fetch
+from git_coderepo.transport.scratch_repository import Scratch
 
 _ROW = re.compile(
     rb"([0-9a-f]{40}|[0-9a-f]{64})\t"

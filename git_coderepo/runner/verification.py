@@ -39,10 +39,10 @@ from git_coderepo.runner.listing import Listing
 from git_coderepo.runner.local import Here
 from git_coderepo.runner.methods import BaseRequest, archive_method
 from git_coderepo.runner.part import below
-from git_coderepo.runner.scratch import Scratch
 from git_coderepo.runner.stored_trees import stored_trees, tree_named
 from git_coderepo.runner.verify import Differences, compare, rehash
 from git_coderepo.runner.wanted import Wanted
+from git_coderepo.transport.scratch_repository import Scratch
 
 
 class Verification(NamedTuple):

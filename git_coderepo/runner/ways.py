@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from git_coderepo.errors import DownloadDamaged, RateLimited
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.platforms.patience import TRIES, pause
 from git_coderepo.runner.wanted import Wanted
+from git_coderepo.transport.retry import TRIES, pause
 
 Result = TypeVar("Result")
 

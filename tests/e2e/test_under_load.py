@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.platforms.patience import pause, spread
+from git_coderepo.transport.retry import pause, spread
 from tests.e2e.support import World, lines, load, refused, world
 from tests.forge import Hangup, RetryAfter
 

@@ -17,10 +17,10 @@ from git_coderepo.errors import (
 )
 from git_coderepo.git.process import LOCAL_ENVIRONMENT, Git
 from git_coderepo.git.url.remote import RemoteURL
-from git_coderepo.platforms.git_transport import Road, credential_for, own_road, prepared
-from git_coderepo.platforms.git_words import explain
-from git_coderepo.platforms.users_remote import pushed_to
 from git_coderepo.trace import redact
+from git_coderepo.transport.git import Road, credential_for, own_road, prepared
+from git_coderepo.transport.git_messages import explain
+from git_coderepo.transport.users_remote import pushed_to
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from git_coderepo.errors import (
 from git_coderepo.git.process import Git, Process, shell_word
 from git_coderepo.git.url.parse import encoded, has_dot_segment
 from git_coderepo.git.url.remote import RemoteURL
-from git_coderepo.platforms.git_words import explain
+from git_coderepo.transport.git_messages import explain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from git_coderepo.credentials.secret import Credential, CredentialSource
     from git_coderepo.git.objects import ObjectId
     from git_coderepo.platforms.base import BaseCodeRepository
-    from git_coderepo.platforms.users_remote import UsersRemote
+    from git_coderepo.transport.users_remote import UsersRemote
 
 # The words after `!` are run by sh with `get`, `store` or `erase` added: https://git-scm.com/docs/gitcredentials
 _HELPER = (
@@ -64,14 +64,14 @@ _FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurs
 
 def allowed_protocols(environment: Mapping[str, str]) -> frozenset[str]:
     """What git may speak on a runner: https, ssh, and the names in CODEREPO_ALLOW_PROTOCOL."""
-    from git_coderepo.platforms.http import allowed_by_environment
+    from git_coderepo.transport.http import allowed_by_environment
 
     return frozenset(("https", "ssh")) | allowed_by_environment(environment)
 
 
 def check_transport(url: RemoteURL, allowed: frozenset[str]) -> None:
     """Raises ProtocolNotAllowed for a transport that is not in `allowed`, and for http to another machine."""
-    from git_coderepo.platforms.http import LOOPBACK
+    from git_coderepo.transport.http import LOOPBACK
 
     name = {"local": "file"}.get(url.transport or "", url.transport or "")
     if name not in allowed:
@@ -170,7 +170,7 @@ def _bound_path(url: RemoteURL, credential: Credential) -> str:
 
 def _trusted_authorities(git: Git, url: RemoteURL) -> dict[str, str]:
     """GIT_SSL_CAINFO where only the API's names for it are set: one setting serves both."""
-    from git_coderepo.platforms.way import ca_bundle
+    from git_coderepo.transport.proxy import ca_bundle
 
     bundle = ca_bundle(git.environment)
     if bundle is None or not os.path.isfile(bundle):
@@ -258,7 +258,7 @@ class Road:
         """Return `HOST:PORT` of the proxy that git asks, where its words are about one; None where none is known."""
         if b"proxy" not in stderr.lower() and b"tunnel" not in stderr.lower():
             return None
-        from git_coderepo.platforms.unreachable import proxy_shown
+        from git_coderepo.transport.failures import proxy_shown
 
         asked = [["--get", f"remote.{self.word}.proxy"]] if self.is_own else []
         asked.append(["--get-urlmatch", "http.proxy", str(self.url.origin())])
@@ -372,7 +372,7 @@ def _fitting(road: Road, arguments: tuple[str, ...]) -> tuple[str, ...]:
 def _ask_by(road: Road, repository: BaseCodeRepository, *arguments: str, stdin: bytes | None) -> bytes:
     import time
 
-    from git_coderepo.platforms.patience import TRIES, max_wait_hints, shown_seconds
+    from git_coderepo.transport.retry import TRIES, max_wait_hints, shown_seconds
 
     credential, origin, path = road.credential, road.url.origin(), credential_path(road.url)
     bound = _bound_to_us(road.git)
@@ -455,7 +455,7 @@ def _bound_to_us(git: Git) -> tuple[str, ...]:
 
 def _delay_before_next(error: CodeRepoError, failures: int) -> float | None:
     """The seconds after which the same question may get another answer; None where it would not."""
-    from git_coderepo.platforms.patience import pause, spread
+    from git_coderepo.transport.retry import pause, spread
 
     if isinstance(error, RateLimited):
         return spread(float(1 << failures))

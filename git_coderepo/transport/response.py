@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from git_coderepo.credentials.secret import Credential
     from git_coderepo.git.url.remote import Origin
-    from git_coderepo.platforms.download import Download
+    from git_coderepo.transport.download import Download
 
 MOST_JSON = 8 << 20  # bytes
 
@@ -76,7 +76,7 @@ class Response:
 
     def download(self, *, raw: bool = False) -> Download:
         """The body as a file, decoded unless `raw`."""
-        from git_coderepo.platforms.download import Download
+        from git_coderepo.transport.download import Download
 
         return Download(self._answer.raw, str(self.origin), raw=raw)
 

@@ -12,7 +12,7 @@ from git_coderepo.filesystem.temporary import temporary_directory
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.platforms.git_transport import fetch
+from git_coderepo.transport.git import fetch
 
 # A server that serves only tips (protocol v0) is asked for its branches, deeper each time.
 _DEPTHS = (1, 50, 1000)

@@ -11,9 +11,9 @@ import os
 
 from git_coderepo.errors import HostUnreachable, InvalidRemoteURL, ProtocolNotAllowed, UnexpectedAnswer
 from git_coderepo.platforms.base import silent
-from git_coderepo.platforms.response import Response
-from git_coderepo.platforms.way import Way
 from git_coderepo.trace import trace
+from git_coderepo.transport.proxy import Way
+from git_coderepo.transport.response import Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from git_coderepo.credentials.secret import Credential, CredentialSource
     from git_coderepo.git.url.remote import Origin
-    from git_coderepo.platforms.authorities import Contexts
+    from git_coderepo.transport.tls import Contexts
 
     Authorize = Callable[[Credential], tuple[str, str]]
 
@@ -130,7 +130,7 @@ class Http:
         asked = self._way.start()
         from urllib3.util.ssl_ import create_urllib3_context  # takes a while, in which git answers
 
-        from git_coderepo.platforms.authorities import Contexts
+        from git_coderepo.transport.tls import Contexts
 
         contexts = Contexts(create_urllib3_context)
         self._way.take(asked)
@@ -152,7 +152,7 @@ class Http:
     ) -> Response:
         import time
 
-        from git_coderepo.platforms.patience import asked_delay, limited, shown_seconds, spread
+        from git_coderepo.transport.retry import asked_delay, limited, shown_seconds, spread
 
         waited = 0.0
         attempt = 0
@@ -235,7 +235,7 @@ class Http:
         self.open(origin)
         import requests
 
-        from git_coderepo.platforms.unreachable import unreachable, untrusted
+        from git_coderepo.transport.failures import unreachable, untrusted
 
         credential, asked = self._find(origin, url) if authorize is not None else (None, None)
         if instead_of is not None:
@@ -320,7 +320,7 @@ def _new_session(contexts: Contexts) -> requests.Session:
     from urllib3.util import Retry
 
     from git_coderepo import __version__
-    from git_coderepo.platforms.patience import pause
+    from git_coderepo.transport.retry import pause
 
     class Jittered(Retry):
         def get_backoff_time(self) -> float:

@@ -1,0 +1,1 @@
+"""How do bytes travel? HTTP and git, with a credential."""
