@@ -16,9 +16,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
-from git_coderepo import context
 from git_coderepo.errors import CodeRepoError, PlatformError, RegistrationError, UnknownOption
-from git_coderepo.platforms import base
+from git_coderepo.platforms import base, context
 from git_coderepo.trace import redact
 
 if TYPE_CHECKING:

@@ -63,7 +63,7 @@ LEAN = (
     "git_coderepo.checkout.team",
     "git_coderepo.checkout.tree",
     "git_coderepo.platforms",
-    "git_coderepo.platforms.asking",
+    "git_coderepo.platforms.ask",
     "git_coderepo.transport.tls",
     "git_coderepo.platforms.base",
     "git_coderepo.platforms.custom",

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.context import LocalRepositoryContext
 from git_coderepo.errors import NotACheckout
 from git_coderepo.git.url.remote import RemoteURL
+from git_coderepo.platforms.context import LocalRepositoryContext
 from git_coderepo.platforms.git import GitRemote
 from git_coderepo.platforms.github import GitHub
 from tests.support.repo import Repo

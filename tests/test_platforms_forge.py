@@ -23,10 +23,10 @@ from git_coderepo.errors import (
 )
 from git_coderepo.git.objects import EXECUTABLE, FILE, SYMLINK, ObjectId
 from git_coderepo.git.url.remote import RemoteURL
-from git_coderepo.platforms import recognise
 from git_coderepo.platforms.github import GitHub
 from git_coderepo.platforms.gitlab import GitLab
 from git_coderepo.platforms.hosted import HostedRepository
+from git_coderepo.platforms.registry import recognise
 from git_coderepo.testing import CodeRepositoryTests
 from git_coderepo.transport.git import check_access
 from tests.forge import Cut, Forge, Hangup, Html, LimitReset, Misbehaviour, Redirect, Repository, RetryAfter, Status

@@ -25,10 +25,10 @@ from git_coderepo.errors import (
 )
 from git_coderepo.git.objects import EXECUTABLE, FILE, SYMLINK, ObjectId
 from git_coderepo.git.url.remote import RemoteURL
-from git_coderepo.platforms import class_for_host, platform_class, platform_types, recognise
 from git_coderepo.platforms.github import GitHub
 from git_coderepo.platforms.gitlab import GitLab
 from git_coderepo.platforms.hosted import HostedRepository, Site
+from git_coderepo.platforms.registry import class_for_host, platform_class, platform_types, recognise
 from git_coderepo.testing import check_files
 from tests.platform_server import Answer, Server, Tokens, archive, archive_answer, json_answer, serving
 

@@ -10,7 +10,7 @@ from git_coderepo.errors import InvalidManifest, InvalidRemoteURL
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import RemoteURL, remotes_of
 from git_coderepo.manifest.model import Manifest
-from git_coderepo.platforms import platform_class
+from git_coderepo.platforms.registry import platform_class
 from git_coderepo.settings import Settings
 from tests.support.manifests import example_document
 from tests.support.repo import Repo

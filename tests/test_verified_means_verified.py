@@ -10,8 +10,8 @@ import pytest
 from git_coderepo.credentials.secret import Credential, Secret
 from git_coderepo.errors import CodeRepoError, ServerFailed
 from git_coderepo.git.url.remote import Origin
-from git_coderepo.platforms import platform_class
 from git_coderepo.platforms.hosted import HostedRepository
+from git_coderepo.platforms.registry import platform_class
 from tests.forge import Forge, Status
 from tests.support.repo import Repo
 

@@ -43,7 +43,7 @@ def script(shell: str) -> str:
 
 def _flags(verbs: Iterable[surface.Verb]) -> list[str]:
     """The long options of these verbs, those of the platforms among them where they are taken."""
-    from git_coderepo.platforms import CUSTOM, platform_class, platform_types
+    from git_coderepo.platforms.registry import CUSTOM, platform_class, platform_types
 
     found = {"--help": None}
     for verb in verbs:

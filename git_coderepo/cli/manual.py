@@ -8,7 +8,7 @@ from itertools import pairwise
 from git_coderepo import __version__
 from git_coderepo.cli import manual_text as text
 from git_coderepo.cli.surface import Parameter, Verb, program_options, verbs
-from git_coderepo.platforms import CUSTOM, platform_class, platform_types
+from git_coderepo.platforms.registry import CUSTOM, platform_class, platform_types
 from git_coderepo.settings import twin_of
 
 _DATE = "2026-11-23"

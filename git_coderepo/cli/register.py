@@ -11,7 +11,7 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.errors import UsageError
-from git_coderepo.platforms import CUSTOM, platform_class, platform_types
+from git_coderepo.platforms.registry import CUSTOM, platform_class, platform_types
 from git_coderepo.registrations.options import is_on_command_line
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, BinaryIO, ClassVar
 
-    from git_coderepo.context import LocalRepositoryContext
     from git_coderepo.credentials.secret import CredentialSource
     from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.url.remote import Origin, RemoteURL
+    from git_coderepo.platforms.context import LocalRepositoryContext
     from git_coderepo.transport.users_remote import UsersRemote
 
 

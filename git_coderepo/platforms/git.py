@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from git_coderepo.context import LocalRepositoryContext
+    from git_coderepo.platforms.context import LocalRepositoryContext
 
 
 class GitRemote(BaseCodeRepository):
@@ -92,7 +92,7 @@ class GitRemote(BaseCodeRepository):
                 os.symlink(contents, os.path.join(target, path))
 
     def get_local_context(self, path: str) -> LocalRepositoryContext | None:
-        from git_coderepo.context import LocalRepositoryContext
+        from git_coderepo.platforms.context import LocalRepositoryContext
 
         return LocalRepositoryContext.at(path, self.serves)
 

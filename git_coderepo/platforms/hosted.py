@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import BinaryIO, ClassVar
 
-    from git_coderepo.context import LocalRepositoryContext
     from git_coderepo.credentials.secret import Credential
+    from git_coderepo.platforms.context import LocalRepositoryContext
     from git_coderepo.transport.http import Authorize, Http
     from git_coderepo.transport.response import Response
 
@@ -266,7 +266,7 @@ class HostedRepository(BaseCodeRepository):
         return f"{self.site.url}/{quoted(self.path)}.git"
 
     def get_local_context(self, path: str) -> LocalRepositoryContext | None:
-        from git_coderepo.context import LocalRepositoryContext
+        from git_coderepo.platforms.context import LocalRepositoryContext
 
         return LocalRepositoryContext.at(path, self.serves)
 

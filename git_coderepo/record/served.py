@@ -8,7 +8,7 @@ from git_coderepo.git.objects import ObjectId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.platforms.asking import Asking
+    from git_coderepo.platforms.ask import Asking
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.record.snapshot import Head, Request, Snapshot
     from git_coderepo.record.source import CodeSource
@@ -39,7 +39,7 @@ def find_served_base(snapshot: Snapshot, head: Head, request: Request) -> None:
 
 def _ask_platform(snapshot: Snapshot, head: Head, platform: BaseCodeRepository, request: Request) -> None:
     """Let the platform say whether it serves HEAD, else the base that is known here."""
-    from git_coderepo.platforms.asking import Asking
+    from git_coderepo.platforms.ask import Asking
 
     platform.notify = request.notify
     asking = Asking(platform)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from git_coderepo.credentials.secret import NoCredentials, Secret
 from git_coderepo.errors import CodeRepoError, RegistrationError
 from git_coderepo.git.url.remote import RemoteURL
-from git_coderepo.platforms import platform_class
 from git_coderepo.platforms.hosted import HostedRepository
+from git_coderepo.platforms.registry import platform_class
 from git_coderepo.registrations.config import Registration
 from git_coderepo.registrations.inference import host_rules, other_platform, platform_title
 from git_coderepo.registrations.options import is_hidden, is_secret, with_defaults

@@ -14,7 +14,7 @@ import re
 
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.git.url.remote import Origin, RemoteURL
-from git_coderepo.platforms import class_for_host
+from git_coderepo.platforms.registry import class_for_host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from git_coderepo.errors import CodeRepoError, RegistrationError
 from git_coderepo.git.process import shell_word
 from git_coderepo.git.url.remote import Origin
-from git_coderepo.platforms import CUSTOM, class_for_host, platform_class, platform_types
 from git_coderepo.platforms.hosted import HostedRepository
+from git_coderepo.platforms.registry import CUSTOM, class_for_host, platform_class, platform_types
 from git_coderepo.registrations.options import is_secret, parse_reference, platform_of, python_name
 from git_coderepo.registrations.places import below, place_of
 from git_coderepo.settings import TEAM

@@ -217,7 +217,7 @@ def platform_of(type_: str, source: str | None) -> type[BaseCodeRepository] | No
 
     Raises RegistrationError for a type that does not exist.
     """
-    from git_coderepo.platforms import platform_class
+    from git_coderepo.platforms.registry import platform_class
 
     if source is not None:
         return None

@@ -8,8 +8,8 @@ from __future__ import annotations
 from git_coderepo.credentials.chain import Chain
 from git_coderepo.errors import InvalidManifest, RegistrationError
 from git_coderepo.git.url.remote import RemoteURL
-from git_coderepo.platforms import CUSTOM
 from git_coderepo.platforms.hosted import HostedRepository
+from git_coderepo.platforms.registry import CUSTOM
 from git_coderepo.registrations.build import build, class_of
 from git_coderepo.registrations.config import Registration
 from git_coderepo.registrations.inference import host_rules, rule_for

@@ -16,7 +16,7 @@ from git_coderepo.errors import (
 )
 from git_coderepo.git.process import Git, shell_word
 from git_coderepo.git.url.remote import RemoteURL
-from git_coderepo.platforms.asking import Asking
+from git_coderepo.platforms.ask import Asking
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.registrations import edit

@@ -16,9 +16,9 @@ from git_coderepo.git.base_commit import Walks
 from git_coderepo.git.process import Git, shell_word
 from git_coderepo.git.repository import branch_of_head, checkout_directory, read_layout, start_layout
 from git_coderepo.git.url.remote import RemoteURL, followed_remote, refuse_invalid_remotes, remotes_of
-from git_coderepo.platforms import class_for_host, recognise
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.hosted import HostedRepository
+from git_coderepo.platforms.registry import class_for_host, recognise
 from git_coderepo.registrations.build import class_of
 from git_coderepo.registrations.config import Registration, choose, inferred, matching_remote, registrations
 from git_coderepo.registrations.inference import (

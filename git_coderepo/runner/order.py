@@ -21,9 +21,9 @@ from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import RemoteURL, resolve_remote
 from git_coderepo.manifest.model import Code, Lfs, Manifest, Overlay, Remote, Repository
 from git_coderepo.manifest.reproducible import refuse_unreproducible
-from git_coderepo.platforms import CUSTOM
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.hosted import HostedRepository
+from git_coderepo.platforms.registry import CUSTOM
 from git_coderepo.record.keep import find_overlay
 from git_coderepo.record.publication import reference_of
 from git_coderepo.record.shared_store import SharedStore

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.platforms import platform_class
+from git_coderepo.platforms.registry import platform_class
 from tests.e2e.support import PROJECT, World, lines, world
 from tests.support.program import Result
 from tests.support.repo import PathLike

@@ -1,0 +1,85 @@
+"""Where is it hosted? One file a platform; whoever needs one asks here by its type or host."""
+
+from __future__ import annotations
+
+from git_coderepo.errors import CodeRepoError, RegistrationError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.platforms.base import BaseCodeRepository
+
+
+def _git() -> type[BaseCodeRepository]:
+    from git_coderepo.platforms.git import GitRemote
+
+    return GitRemote
+
+
+def _github() -> type[BaseCodeRepository]:
+    from git_coderepo.platforms.github import GitHub
+
+    return GitHub
+
+
+def _gitlab() -> type[BaseCodeRepository]:
+    from git_coderepo.platforms.gitlab import GitLab
+
+    return GitLab
+
+
+# To add a platform, copy a platform's file and add its type here: each is imported when it is asked for.
+_PLATFORMS = {"github": _github, "gitlab": _gitlab, "git": _git}
+CUSTOM = "custom"  # its class is named by the registration's source: platforms/custom.py
+
+
+def platform_types() -> tuple[str, ...]:
+    """The types that `--type` takes, `custom` last."""
+    return (*_PLATFORMS, CUSTOM)
+
+
+def platform_class(type: str) -> type[BaseCodeRepository]:
+    """The class of a type; raises RegistrationError for an unknown one, the near miss named, and for `custom`."""
+    if type == CUSTOM:
+        raise RegistrationError(
+            "a custom code repository needs its class", hints=["name its class: --source my_module.MyRepositoryClass"]
+        )
+    if type not in _PLATFORMS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(type.lower(), platform_types(), n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"choose one of: {', '.join(platform_types())}"
+        raise RegistrationError(f"'{type}' is no type of code repository", hints=[hint])
+    return _PLATFORMS[type]()
+
+
+def class_for_host(host: str) -> type[BaseCodeRepository] | None:
+    """The platform of a public host (`github.com`, `ssh.github.com`, any case), None for a host of somebody's own."""
+    wanted = host.lower().removesuffix(".")
+    return next((found for load in _PLATFORMS.values() if (found := load()).is_own_host(wanted)), None)
+
+
+def recognise(host: str, *, first: str | None = None) -> type[BaseCodeRepository] | None:
+    """The platform that an unknown host (`git.corp`, `git.corp:8443`, `https://corp/gitlab`) says it is, by asking it.
+
+    No credential is sent; the platform of type `first` is looked for first. None where nothing known answers; whether
+    the host can be reached at all is `login`'s to say.
+    """
+    from git_coderepo.credentials.secret import NoCredentials
+    from git_coderepo.platforms.github import GitHub
+    from git_coderepo.platforms.gitlab import GitLab
+    from git_coderepo.platforms.hosted import Site
+    from git_coderepo.transport.http import Http
+
+    site = Site.parse(host)
+    http = Http(NoCredentials(), max_wait=0)
+    try:
+        candidates: list[type[GitLab] | type[GitHub]] = [GitLab, GitHub]
+        for platform in sorted(candidates, key=lambda each: each.type != first):
+            try:
+                if platform.recognises(http, site):
+                    return platform
+            except CodeRepoError:
+                continue
+    finally:
+        http.close()
+    return None
