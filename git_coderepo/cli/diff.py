@@ -96,7 +96,7 @@ class Side:
         from git_coderepo.record.taking import take_snapshot
         from git_coderepo.runner.local import is_complete
         from git_coderepo.runner.named import find_run
-        from git_coderepo.runner.published import PublishedRun, bring_tree
+        from git_coderepo.stores.published import PublishedRun, bring_tree
 
         side = cls()
         if word == ".":

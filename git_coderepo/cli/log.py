@@ -123,7 +123,7 @@ def published_runs(git: Git, code_repository: str | None, wanted: Filter, limit:
     """The published runs that fit, newest first, a page of manifests at a time; one that cannot be used is named."""
     from git_coderepo.record.history import RecordedRun
     from git_coderepo.record.source import source_here
-    from git_coderepo.runner.published import list_published, read_published
+    from git_coderepo.stores.published import list_published, read_published
 
     platform = source_here(git, code_repository).platform()
     listed = list_published(platform, git)

@@ -68,10 +68,10 @@ def published(word: str, git: Git, code_repository: str | None) -> str:
     """Publish a run; gives a line that says so."""
     from git_coderepo.git.store import Store
     from git_coderepo.record.keep import find_overlay
-    from git_coderepo.record.publication import reference_of
     from git_coderepo.record.publish import publish_recorded, source_of
     from git_coderepo.runner.local import restore_tree
     from git_coderepo.runner.named import find_run
+    from git_coderepo.stores.publication import reference_of
 
     found, platform, _ = find_run(word, git, code_repository)
     manifest = found.manifest
@@ -101,11 +101,11 @@ def stored(word: str, git: Git) -> Iterator[str]:
     from git_coderepo.checkout.screening import allowed_secrets
     from git_coderepo.git.store import Store
     from git_coderepo.record.refusals import shown_size
-    from git_coderepo.record.shared_store import SharedStore
     from git_coderepo.runner.local import Here
     from git_coderepo.runner.named import find_run
-    from git_coderepo.runner.published import PublishedRun, bring_tree
     from git_coderepo.runner.stored import store_run
+    from git_coderepo.stores.published import PublishedRun, bring_tree
+    from git_coderepo.stores.shared import SharedStore
 
     found, platform, commit = find_run(word, git)
     settings, layout = _here(git)
@@ -132,10 +132,10 @@ def stored(word: str, git: Git) -> Iterator[str]:
 def unpublished(word: str, git: Git, code_repository: str | None, *, force: bool) -> str:
     """Take a run's reference away, of one that is recorded here or on the platform; gives a line that says so."""
     from git_coderepo.git.store import Store
-    from git_coderepo.record.publication import needs_reference
     from git_coderepo.record.publish import source_of, unpublish
     from git_coderepo.record.source import source_here
     from git_coderepo.runner.named import find_run
+    from git_coderepo.stores.publication import needs_reference
 
     settings, layout = _here(git)
     found, platform, _ = find_run(word, git, code_repository)
@@ -173,8 +173,8 @@ def _here(git: Git) -> tuple[Settings, Layout]:
 
 def _note(found: NamedRun, layout: Layout, *, published: bool) -> None:
     """Write it down beside the manifest, where that lies in this repository's record."""
-    from git_coderepo.record.publication import note
     from git_coderepo.record.runs import Runs
+    from git_coderepo.stores.publication import note
 
     runs = Runs(layout)
     id = found.manifest.run.id

@@ -26,8 +26,8 @@ def show_(
     """Show a run: its code, where that is, and how the run ended."""
     from git_coderepo.git.process import Git
     from git_coderepo.record.history import committed_as, recorded
-    from git_coderepo.record.publication import is_published, reference_of
     from git_coderepo.runner.named import find_run
+    from git_coderepo.stores.publication import is_published, reference_of
 
     git = Git()
     any_run = find_run(run, git)

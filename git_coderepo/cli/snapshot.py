@@ -45,11 +45,11 @@ def snapshot(
     from git_coderepo.record.imported import interpreter_of, look_for_imports
     from git_coderepo.record.keep import keep_beside, say_left, write_manifest
     from git_coderepo.record.remarks import remarks
-    from git_coderepo.record.shared_store import SharedStore
     from git_coderepo.record.sharing import share_snapshot
     from git_coderepo.record.snapshot import Request
     from git_coderepo.record.submodules import omission_lines, snapshots_in
     from git_coderepo.record.taking import take_snapshot
+    from git_coderepo.stores.shared import SharedStore
 
     destination = OutputFile(os.fsencode(file)) if file is not None else None
     git = Git()

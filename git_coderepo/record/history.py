@@ -16,9 +16,9 @@ from git_coderepo.git.process import Git
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.record.index import Filter, Index, bounds, list_month, months_of, with_index
 from git_coderepo.record.named import NamedRun, is_id_prefix
-from git_coderepo.record.publication import is_published
 from git_coderepo.record.result import Result, state_of
 from git_coderepo.record.runs import Runs
+from git_coderepo.stores.publication import is_published
 
 SHORTEST = 4
 # The first digits of an id, up to the thousandth of a second, tell runs apart that were not started at once.

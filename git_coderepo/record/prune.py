@@ -19,9 +19,9 @@ from git_coderepo.git.process import Git
 from git_coderepo.git.store import Store, names_in
 from git_coderepo.record.history import newest
 from git_coderepo.record.index import list_month, months_of
-from git_coderepo.record.publication import note_path
 from git_coderepo.record.result import Result, state_of
 from git_coderepo.record.runs import Runs
+from git_coderepo.stores.publication import note_path
 
 YOUNG = 3600.0
 # A private index belongs to a running command, a seed to a worktree that is in use, and a run on another host may still

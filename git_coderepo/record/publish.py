@@ -17,9 +17,9 @@ from git_coderepo.manifest.model import Manifest
 from git_coderepo.manifest.reproducible import refuse_unreproducible
 from git_coderepo.manifest.writer import time_text
 from git_coderepo.record.document import Record, prove_readable, uuid7, write_record
-from git_coderepo.record.publication import reference_of, write_commit, write_tag
 from git_coderepo.record.refusals import LFS_POINTER, refuse_tokens, refuse_unserved
 from git_coderepo.record.source import choose_source_of
+from git_coderepo.stores.publication import reference_of, write_commit, write_tag
 from git_coderepo.transport.git_push import push
 
 TYPE_CHECKING = False

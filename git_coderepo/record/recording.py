@@ -24,12 +24,12 @@ from git_coderepo.record.process import VARIABLE_LIMIT, Interrupted, interruptib
 from git_coderepo.record.publish import recorded, withdraw
 from git_coderepo.record.remarks import remarks
 from git_coderepo.record.runs import Runs
-from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.record.sharing import share_snapshot
 from git_coderepo.record.snapshot import Request
 from git_coderepo.record.submodules import omission_lines, unreproducible
 from git_coderepo.record.taking import take_snapshot
 from git_coderepo.record.watch import Watch, refuse_changes
+from git_coderepo.stores.shared import SharedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

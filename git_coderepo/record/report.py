@@ -29,10 +29,10 @@ from git_coderepo.record.document import (
 from git_coderepo.record.imported import Interpreter, look_for_imports
 from git_coderepo.record.missing_fact import MissingFact, missing_fact
 from git_coderepo.record.remarks import outside_of
-from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.record.snapshot import Request, Snapshot
 from git_coderepo.record.submodules import Submodule, omitted, snapshots_in
 from git_coderepo.record.taking import take_snapshot
+from git_coderepo.stores.shared import SharedStore
 
 # Reasons that are the answer of `status`; anything else is an error of the command itself.
 UNKNOWN = (HostUnreachable, RateLimited, UnexpectedAnswer)

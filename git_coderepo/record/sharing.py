@@ -14,8 +14,8 @@ from git_coderepo.checkout.overlay import Packer, differences, travelling
 from git_coderepo.errors import CodeRepoError, StoreRefused
 from git_coderepo.git.objects import EXECUTABLE, SYMLINK, ObjectId, blob_hasher
 from git_coderepo.git.process import Git, read_blobs
-from git_coderepo.record.shared_store import SharedStore, Written
 from git_coderepo.record.submodules import snapshots_in, unreproducible
+from git_coderepo.stores.shared import SharedStore, Written
 
 if TYPE_CHECKING:
     from git_coderepo.record.snapshot import Snapshot

@@ -31,10 +31,10 @@ from git_coderepo.manifest.entries import Entry
 from git_coderepo.manifest.limits import Limits
 from git_coderepo.manifest.tar import Readable, TarReader
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.runner.ahead import Ahead
 from git_coderepo.runner.git_tree import blob_entries, listed_tree
 from git_coderepo.runner.stored_trees import stored_trees, tree_named
+from git_coderepo.stores.shared import SharedStore
 
 if TYPE_CHECKING:
     from git_coderepo.transport.scratch_repository import Scratch

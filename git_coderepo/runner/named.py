@@ -33,7 +33,7 @@ def find_run(word: str, git: Git, code_repository: str | None = None) -> FoundRu
             raise  # the last runs are those of this record
         unknown = error
     try:
-        from git_coderepo.runner.published import find_published
+        from git_coderepo.stores.published import find_published
 
         source = source_here(git, code_repository)
         platform = source.platform()

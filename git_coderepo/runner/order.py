@@ -25,8 +25,6 @@ from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.platforms.registry import CUSTOM
 from git_coderepo.record.keep import find_overlay
-from git_coderepo.record.publication import reference_of
-from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.record.source import CodeSource
 from git_coderepo.registrations.build import build
 from git_coderepo.registrations.config import Registration, inferred, registrations
@@ -39,6 +37,8 @@ from git_coderepo.runner.named import find_run
 from git_coderepo.runner.submodules import check_submodule, said_of
 from git_coderepo.runner.wanted import Wanted, WantedSubmodule, wanted_by_code
 from git_coderepo.settings import Settings, runner_settings
+from git_coderepo.stores.publication import reference_of
+from git_coderepo.stores.shared import SharedStore
 from git_coderepo.transport.scratch_repository import is_revision
 
 _HEX = frozenset("0123456789abcdef")

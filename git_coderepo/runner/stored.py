@@ -14,11 +14,11 @@ from git_coderepo.manifest.model import Code, Manifest, Repository
 from git_coderepo.manifest.reproducible import refuse_unreproducible
 from git_coderepo.record.keep import find_overlay
 from git_coderepo.record.refusals import refuse_tokens
-from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.record.sharing import put_tree
 from git_coderepo.runner.local import Here, restore_tree
 from git_coderepo.runner.methods import store_method
 from git_coderepo.runner.submodules import check_submodule, said_of
+from git_coderepo.stores.shared import SharedStore
 
 
 class Stored(NamedTuple):

@@ -17,7 +17,6 @@ from git_coderepo.git.subtree import common_directory
 from git_coderepo.manifest.limits import Limits
 from git_coderepo.manifest.model import Code, Manifest
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.record.shared_store import SharedStore
 from git_coderepo.runner.lfs import LfsSources
 from git_coderepo.runner.local import LocalTree
 from git_coderepo.runner.methods import (
@@ -25,6 +24,7 @@ from git_coderepo.runner.methods import (
     PublishedRequest,
 )
 from git_coderepo.runner.overlay import OverlayReader, read_overlay
+from git_coderepo.stores.shared import SharedStore
 
 
 class Wanted(NamedTuple):

@@ -1,0 +1,1 @@
+"""Where are snapshots kept for others? The shared store and published references."""
