@@ -137,7 +137,7 @@ def _tags(run: str, commit: str | None, tree: str, dirty: bool) -> dict[str, str
 
 def _is_registered(git: Git) -> bool:
     from git_coderepo.git.repository import read_layout, start_layout
-    from git_coderepo.record.source import choose_source_of
+    from git_coderepo.registration.resolve import choose_source_of
     from git_coderepo.settings import Settings
 
     layout = read_layout(start_layout(git), git)

@@ -12,7 +12,7 @@ from git_coderepo.credentials.secret import Credential, Secret
 from git_coderepo.errors import CredentialError
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import Origin
-from git_coderepo.registrations.inference import HostRule
+from git_coderepo.registration.infer import HostRule
 from tests.support.repo import Repo
 
 CORP = Origin.parse("https://git.corp:8443")

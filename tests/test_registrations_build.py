@@ -23,11 +23,11 @@ from git_coderepo.errors import (
 )
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import Origin, RemoteURL
-from git_coderepo.registrations.build import build, credential_home
-from git_coderepo.registrations.config import Registration
-from git_coderepo.registrations.describe import credential_source, described
-from git_coderepo.registrations.recorded import from_manifest, helpers_know_hosts
-from git_coderepo.registrations.sources import is_installed
+from git_coderepo.registration.build import build, credential_home
+from git_coderepo.registration.config import Registration
+from git_coderepo.registration.describe import credential_source, described
+from git_coderepo.registration.from_manifest import from_manifest, helpers_know_hosts
+from git_coderepo.registration.trusted_classes import is_installed
 from git_coderepo.settings import Settings
 from tests.support.keyring_backend import file_keyring
 from tests.support.repo import Repo

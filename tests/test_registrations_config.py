@@ -7,8 +7,8 @@ import pytest
 from git_coderepo.errors import RegistrationError
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import RemoteURL
-from git_coderepo.registrations.config import Registration, choose, registration, registrations
-from git_coderepo.registrations.inference import host_rules, type_of
+from git_coderepo.registration.config import Registration, choose, registration, registrations
+from git_coderepo.registration.infer import host_rules, type_of
 from git_coderepo.settings import Settings
 from tests.support.repo import Repo
 

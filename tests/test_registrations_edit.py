@@ -9,8 +9,8 @@ import pytest
 
 from git_coderepo.errors import CodeRepoError, RegistrationError
 from git_coderepo.git.process import Git
-from git_coderepo.registrations import edit
-from git_coderepo.registrations.config import Registration, registrations
+from git_coderepo.registration import edit
+from git_coderepo.registration.config import Registration, registrations
 from git_coderepo.settings import Settings
 from tests.hints import cures
 from tests.support.repo import Repo

@@ -10,7 +10,7 @@ from git_coderepo.credentials.secret import Secret
 from git_coderepo.errors import CredentialError, UnknownOption, UsageError
 from git_coderepo.platforms.base import BaseCodeRepository, Option
 from git_coderepo.platforms.github import GitHub
-from git_coderepo.registrations.options import is_on_command_line, parse_options, parse_reference
+from git_coderepo.registration.options import is_on_command_line, parse_options, parse_reference
 
 
 class Registry(BaseCodeRepository):

@@ -18,7 +18,7 @@ from git_coderepo.git.status import read_status, start_status
 from git_coderepo.manifest.model import Remote, Repository
 from git_coderepo.record.snapshot import Request
 from git_coderepo.record.taking import take_snapshot
-from git_coderepo.registrations.recorded import from_manifest
+from git_coderepo.registration.from_manifest import from_manifest
 from git_coderepo.settings import Settings
 from tests.e2e.support import Machine, World, load, world
 from tests.support.program import Program

@@ -13,10 +13,10 @@ import pytest
 from git_coderepo.errors import CodeRepoError, RegistrationError, UsageError
 from git_coderepo.git.process import Git
 from git_coderepo.platforms.hosted import HostedRepository
-from git_coderepo.record.source import source_here
-from git_coderepo.registrations import register
-from git_coderepo.registrations.build import credential_home
-from git_coderepo.registrations.register import Registering, Updating, register_repository, update_repository
+from git_coderepo.registration import register
+from git_coderepo.registration.build import credential_home
+from git_coderepo.registration.register import Registering, Updating, register_repository, update_repository
+from git_coderepo.registration.resolve import source_here
 from tests.support.program import Program
 from tests.support.repo import Repo
 
@@ -343,7 +343,7 @@ def test_an_unknown_host_is_asked_what_it_is_before_it_is_sent_a_token(
 ) -> None:
     """The one network question, answered by hand: tests/test_platforms_forge.py has the real servers."""
     from git_coderepo.platforms.gitlab import GitLab
-    from git_coderepo.registrations import surroundings
+    from git_coderepo.registration import remotes as surroundings
 
     asked = []
 

@@ -43,8 +43,8 @@ def description(name: str | None) -> dict[str, object]:
     """The code repository of that name, or the one that is meant. Raises RegistrationError."""
     from git_coderepo.git.process import Git
     from git_coderepo.platforms.base import Option
-    from git_coderepo.record.source import source_here
-    from git_coderepo.registrations.describe import credential_source, described
+    from git_coderepo.registration.describe import credential_source, described
+    from git_coderepo.registration.resolve import source_here
 
     source = source_here(Git(), name)
     row = described(source.registration, source.remote)

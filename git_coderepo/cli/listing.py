@@ -69,9 +69,9 @@ def rows_here() -> list[dict[str, object]]:
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import branch_of_head, read_layout, start_layout
     from git_coderepo.git.url.remote import followed_remote, remotes_of
-    from git_coderepo.registrations.config import inferred, registrations
-    from git_coderepo.registrations.describe import described
-    from git_coderepo.registrations.inference import likely_remote
+    from git_coderepo.registration.config import inferred, registrations
+    from git_coderepo.registration.describe import described
+    from git_coderepo.registration.infer import likely_remote
     from git_coderepo.settings import Settings
     from git_coderepo.trace import trace
 

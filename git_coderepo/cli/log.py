@@ -122,7 +122,7 @@ def found_runs(runs: Runs, wanted: Filter, limit: int | None) -> Iterator[Record
 def published_runs(git: Git, code_repository: str | None, wanted: Filter, limit: int | None) -> Iterator[RecordedRun]:
     """The published runs that fit, newest first, a page of manifests at a time; one that cannot be used is named."""
     from git_coderepo.record.history import RecordedRun
-    from git_coderepo.record.source import source_here
+    from git_coderepo.registration.resolve import source_here
     from git_coderepo.stores.published import list_published, read_published
 
     platform = source_here(git, code_repository).platform()

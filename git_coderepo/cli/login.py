@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from git_coderepo.git.process import Git
     from git_coderepo.git.url.remote import Origin
     from git_coderepo.platforms.base import BaseCodeRepository
-    from git_coderepo.record.source import CodeSource
+    from git_coderepo.registration.resolve import CodeSource
 
 Host = Annotated[
     str | None, typer.Option("--host", metavar="HOST", help="Instead: HOST, or https://HOST[:PORT][/PREFIX].")
@@ -96,9 +96,9 @@ class _Place(NamedTuple):
 
 
 def _place(git: Git, name: str | None, host: str | None) -> _Place:
-    from git_coderepo.record.source import source_here
-    from git_coderepo.registrations.build import credential_home
-    from git_coderepo.registrations.places import place_of
+    from git_coderepo.registration.build import credential_home
+    from git_coderepo.registration.match import place_of
+    from git_coderepo.registration.resolve import source_here
 
     if host is not None:
         if name is not None:
@@ -115,7 +115,7 @@ def _place(git: Git, name: str | None, host: str | None) -> _Place:
 def _with_token(source: CodeSource, origin: Origin, secret: Secret) -> BaseCodeRepository:
     """Return the code repository with the token that was just given, and no other credential for its origin."""
     from git_coderepo.credentials.option import OptionCredentials
-    from git_coderepo.registrations.custom_secrets import secret_options
+    from git_coderepo.registration.custom_secrets import secret_options
 
     if source.registration.source is not None:
         names = secret_options(source.platform_class)
@@ -127,7 +127,7 @@ def _with_token(source: CodeSource, origin: Origin, secret: Secret) -> BaseCodeR
 
 def _secret(token: str | None, origin: Origin) -> Secret:
     from git_coderepo.credentials.secret import Secret
-    from git_coderepo.registrations.options import read_value
+    from git_coderepo.registration.options import read_value
 
     if token is not None:
         return Secret.read(read_value(token, what="'--token'", standard_input=sys.stdin.buffer.read), what="'--token'")

@@ -133,7 +133,7 @@ def unpublished(word: str, git: Git, code_repository: str | None, *, force: bool
     """Take a run's reference away, of one that is recorded here or on the platform; gives a line that says so."""
     from git_coderepo.git.store import Store
     from git_coderepo.record.publish import source_of, unpublish
-    from git_coderepo.record.source import source_here
+    from git_coderepo.registration.resolve import source_here
     from git_coderepo.runner.named import find_run
     from git_coderepo.stores.publication import needs_reference
 
@@ -159,7 +159,7 @@ def unpublished(word: str, git: Git, code_repository: str | None, *, force: bool
 
 def _name_of(git: Git, code_repository: str | None) -> str:
     """Return the name of the code repository whose published runs are looked for."""
-    from git_coderepo.record.source import source_here
+    from git_coderepo.registration.resolve import source_here
 
     return source_here(git, code_repository).registration.name
 

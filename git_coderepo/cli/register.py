@@ -12,10 +12,10 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.errors import UsageError
 from git_coderepo.platforms.registry import CUSTOM, platform_class, platform_types
-from git_coderepo.registrations.options import is_on_command_line
+from git_coderepo.registration.options import is_on_command_line
 
 if TYPE_CHECKING:
-    from git_coderepo.registrations.register import Registered
+    from git_coderepo.registration.register import Registered
 
 PLATFORM_OPTIONS = {"ignore_unknown_options": True, "allow_extra_args": True}
 
@@ -67,7 +67,7 @@ def register(
     platform is asked whether the credential works and the repository exists, and what was done is said.
     """
     from git_coderepo.git.process import Git, check_version
-    from git_coderepo.registrations.register import Registering, register_repository
+    from git_coderepo.registration.register import Registering, register_repository
 
     name, pairs = name_and_pairs(name, context.args)
     warn_of_plain_secrets(pairs)

@@ -35,7 +35,7 @@ def set_(
     from git_coderepo.credentials.named_secrets import set_secret
     from git_coderepo.credentials.secret import Secret
     from git_coderepo.git.process import Git
-    from git_coderepo.registrations.options import is_on_command_line, read_value
+    from git_coderepo.registration.options import is_on_command_line, read_value
 
     given, pairs = name_and_pairs(name, context.args)
     if given is None:

@@ -45,7 +45,7 @@ def update(
     What is not named stays as it is.
     """
     from git_coderepo.git.process import Git
-    from git_coderepo.registrations.register import Updating, update_repository
+    from git_coderepo.registration.register import Updating, update_repository
 
     given, pairs = name_and_pairs(name, context.args)
     if given is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from git_coderepo.credentials.secret import Credential
-from git_coderepo.registrations.places import below
+from git_coderepo.registration.match import below
 from git_coderepo.trace import trace
 
 TYPE_CHECKING = False
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from git_coderepo.credentials.secret import CredentialSource
     from git_coderepo.git.url.remote import Origin
-    from git_coderepo.registrations.inference import HostRule
+    from git_coderepo.registration.infer import HostRule
 
 
 class Chain:

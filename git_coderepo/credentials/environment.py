@@ -9,8 +9,8 @@ from git_coderepo.credentials.file import FileEntry, matching, parse_file, read_
 from git_coderepo.credentials.secret import Credential, Secret
 from git_coderepo.errors import CodeRepoError, CredentialError
 from git_coderepo.git.url.remote import Origin
-from git_coderepo.registrations.inference import TRUSTED_SCOPES, built_in
-from git_coderepo.registrations.places import below, place_of
+from git_coderepo.registration.infer import TRUSTED_SCOPES, built_in
+from git_coderepo.registration.match import below, place_of
 from git_coderepo.trace import trace
 
 TYPE_CHECKING = False

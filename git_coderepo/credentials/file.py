@@ -12,8 +12,8 @@ from __future__ import annotations
 from git_coderepo.credentials.secret import Secret
 from git_coderepo.errors import CodeRepoError, CredentialError
 from git_coderepo.git.url.remote import Origin
-from git_coderepo.registrations.options import parse_reference
-from git_coderepo.registrations.places import below, place_of
+from git_coderepo.registration.match import below, place_of
+from git_coderepo.registration.options import parse_reference
 from git_coderepo.trace import trace
 
 TYPE_CHECKING = False

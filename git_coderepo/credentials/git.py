@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from git_coderepo.credentials.secret import GIT_SOURCE, Credential, Secret
 from git_coderepo.errors import CredentialError, GitNotFound
-from git_coderepo.registrations.places import below
+from git_coderepo.registration.match import below
 from git_coderepo.trace import trace
 
 TYPE_CHECKING = False
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from git_coderepo.git.process import Git
     from git_coderepo.git.url.remote import Origin
-    from git_coderepo.registrations.inference import HostRule
+    from git_coderepo.registration.infer import HostRule
 
 
 class GitCredentials:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from git_coderepo.credentials.named_secrets import resolve
 from git_coderepo.credentials.secret import Credential
-from git_coderepo.registrations.places import below
+from git_coderepo.registration.match import below
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from git_coderepo.git.url.remote import Origin
-    from git_coderepo.registrations.inference import HostRule
+    from git_coderepo.registration.infer import HostRule
     from git_coderepo.settings import Settings
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from git_coderepo.credentials import keyring
 from git_coderepo.credentials.secret import Credential
 from git_coderepo.errors import CodeRepoError, CredentialError, KeyringUnavailable
-from git_coderepo.registrations.places import below, place_of
+from git_coderepo.registration.match import below, place_of
 from git_coderepo.trace import trace
 
 TYPE_CHECKING = False

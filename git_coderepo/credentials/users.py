@@ -8,7 +8,7 @@ from git_coderepo.credentials.git import GitCredentials
 from git_coderepo.credentials.host_rule import HostRuleCredentials
 from git_coderepo.credentials.keyring_tokens import KeyringCredentials
 from git_coderepo.credentials.secret import NoCredentials
-from git_coderepo.registrations.inference import host_rules
+from git_coderepo.registration.infer import host_rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.url.remote import RemoteURL
     from git_coderepo.record.snapshot import Snapshot
-    from git_coderepo.record.source import CodeSource
     from git_coderepo.record.submodules import Submodule
+    from git_coderepo.registration.resolve import CodeSource
 
 SCHEMA_ID = "urn:git-coderepo:run-manifest:1"
 MANIFEST_VERSION = "1.1"

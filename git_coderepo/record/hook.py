@@ -82,9 +82,9 @@ def _record(started: Surveying, *, whole: bool) -> bool:
     from git_coderepo.record import document, runs  # noqa: F401
     from git_coderepo.record.remarks import remarks
     from git_coderepo.record.snapshot import Request
-    from git_coderepo.record.source import import_platform
     from git_coderepo.record.taking import take_snapshot
-    from git_coderepo.registrations import build  # noqa: F401
+    from git_coderepo.registration import build  # noqa: F401
+    from git_coderepo.registration.resolve import import_platform
 
     out = os.environ.get("CODEREPO_OUT")
     output = None

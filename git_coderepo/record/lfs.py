@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from git_coderepo.git.attributes.rules import Attributes
     from git_coderepo.git.lfs import Pointer, Unpushed
     from git_coderepo.record.snapshot import Request, Snapshot
-    from git_coderepo.record.source import CodeSource
+    from git_coderepo.registration.resolve import CodeSource
 
 
 def lfs_attributes(texts: Mapping[bytes, bytes]) -> Attributes | None:

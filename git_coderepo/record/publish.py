@@ -18,7 +18,7 @@ from git_coderepo.manifest.reproducible import refuse_unreproducible
 from git_coderepo.manifest.writer import time_text
 from git_coderepo.record.document import Record, prove_readable, uuid7, write_record
 from git_coderepo.record.refusals import LFS_POINTER, refuse_tokens, refuse_unserved
-from git_coderepo.record.source import choose_source_of
+from git_coderepo.registration.resolve import choose_source_of
 from git_coderepo.stores.publication import reference_of, write_commit, write_tag
 from git_coderepo.transport.git_push import push
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
     from git_coderepo.record.snapshot import Snapshot
-    from git_coderepo.record.source import CodeSource
+    from git_coderepo.registration.resolve import CodeSource
     from git_coderepo.settings import Settings
 
 

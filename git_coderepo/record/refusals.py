@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from git_coderepo.git.repository import Layout
     from git_coderepo.git.status import Change
     from git_coderepo.record.missing_fact import MissingFact
-    from git_coderepo.record.source import CodeSource
+    from git_coderepo.registration.resolve import CodeSource
     from git_coderepo.settings import Settings
 
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md#the-pointer

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from git_coderepo.git.status import Change, Status
     from git_coderepo.git.subtree import Part
     from git_coderepo.record.imported import Imported
-    from git_coderepo.record.source import CodeSource
     from git_coderepo.record.submodules import Submodule, Surveys, Within
+    from git_coderepo.registration.resolve import CodeSource
 
 INLINE_LIMIT = 64 << 10
 # Why a path is left out that only --allow-unreproducible lets be left out.

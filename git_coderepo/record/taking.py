@@ -29,7 +29,7 @@ from git_coderepo.git.subtree import looked_at, rows_inside, scope_of
 from git_coderepo.record.lfs import lfs_attributes
 from git_coderepo.record.served import find_served_base
 from git_coderepo.record.snapshot import Head, Request, Snapshot
-from git_coderepo.record.source import choose_source, choose_source_of, import_platform, refuse_source, stand_in
+from git_coderepo.registration.resolve import choose_source, choose_source_of, import_platform, refuse_source, stand_in
 from git_coderepo.settings import Settings
 
 TYPE_CHECKING = False

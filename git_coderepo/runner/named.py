@@ -10,7 +10,7 @@ from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.record.named import NamedRun, named_run
-from git_coderepo.record.source import source_here
+from git_coderepo.registration.resolve import source_here
 
 
 class FoundRun(NamedTuple):

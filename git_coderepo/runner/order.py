@@ -25,11 +25,11 @@ from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.platforms.registry import CUSTOM
 from git_coderepo.record.keep import find_overlay
-from git_coderepo.record.source import CodeSource
-from git_coderepo.registrations.build import build
-from git_coderepo.registrations.config import Registration, inferred, registrations
-from git_coderepo.registrations.recorded import from_manifest
-from git_coderepo.registrations.users_remote import find_users_remote
+from git_coderepo.registration.build import build
+from git_coderepo.registration.config import Registration, inferred, registrations
+from git_coderepo.registration.from_manifest import from_manifest
+from git_coderepo.registration.resolve import CodeSource
+from git_coderepo.registration.users_remote import find_users_remote
 from git_coderepo.runner.commit import resolve_revision, wanted_by_commit
 from git_coderepo.runner.gitmodules import absolute_url
 from git_coderepo.runner.local import Here, LocalTree, find_local

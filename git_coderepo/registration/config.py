@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from git_coderepo.errors import RegistrationError
 from git_coderepo.git.process import shell_word
-from git_coderepo.registrations.inference import (
+from git_coderepo.registration.infer import (
     host_rules,
     likely_remote,
     named_options,
@@ -19,15 +19,15 @@ from git_coderepo.registrations.inference import (
     several_match,
     type_of,
 )
-from git_coderepo.registrations.options import platform_of
-from git_coderepo.registrations.places import matcher
+from git_coderepo.registration.match import matcher
+from git_coderepo.registration.options import platform_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from git_coderepo.git.url.remote import RemoteURL
-    from git_coderepo.registrations.inference import HostRule
+    from git_coderepo.registration.infer import HostRule
     from git_coderepo.settings import Settings
 
 

@@ -19,18 +19,11 @@ from git_coderepo.git.url.remote import RemoteURL, followed_remote, refuse_inval
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.platforms.registry import class_for_host, recognise
-from git_coderepo.registrations.build import class_of
-from git_coderepo.registrations.config import Registration, choose, inferred, matching_remote, registrations
-from git_coderepo.registrations.inference import (
-    HostRule,
-    host_rules,
-    other_platform,
-    platform_title,
-    some,
-    type_of,
-)
-from git_coderepo.registrations.options import declared, is_secret, option_word, parse_options
-from git_coderepo.registrations.places import names_host, place_of_options
+from git_coderepo.registration.build import class_of
+from git_coderepo.registration.config import Registration, choose, inferred, matching_remote, registrations
+from git_coderepo.registration.infer import HostRule, host_rules, other_platform, platform_title, some, type_of
+from git_coderepo.registration.match import names_host, place_of_options
+from git_coderepo.registration.options import declared, is_secret, option_word, parse_options
 from git_coderepo.settings import Settings
 from git_coderepo.trace import trace
 

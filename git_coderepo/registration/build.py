@@ -7,9 +7,9 @@ from git_coderepo.errors import CodeRepoError, RegistrationError
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.platforms.registry import platform_class
-from git_coderepo.registrations.config import Registration
-from git_coderepo.registrations.inference import host_rules, other_platform, platform_title
-from git_coderepo.registrations.options import is_hidden, is_secret, with_defaults
+from git_coderepo.registration.config import Registration
+from git_coderepo.registration.infer import host_rules, other_platform, platform_title
+from git_coderepo.registration.options import is_hidden, is_secret, with_defaults
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from git_coderepo.credentials.secret import CredentialSource
     from git_coderepo.git.url.remote import Origin
     from git_coderepo.platforms.base import BaseCodeRepository
-    from git_coderepo.registrations.inference import HostRule
+    from git_coderepo.registration.infer import HostRule
     from git_coderepo.settings import Settings
 
 
@@ -68,7 +68,7 @@ def build(
     if registration.source is None or isinstance(credentials, NoCredentials):
         repository = _made(platform, registration, public, {})
     else:
-        from git_coderepo.registrations.custom_secrets import filled
+        from git_coderepo.registration.custom_secrets import filled
 
         known = {name: _reader(value, settings)() for name, value in hidden.items()}
         secrets = filled(platform, with_defaults(platform, public), known, remote, credentials, recorded)
@@ -170,7 +170,7 @@ def credential_home(repository: BaseCodeRepository) -> tuple[Origin, str] | None
     Of origins that share one credential by the platform's documents it is the one that people know: `github.com`.
     """
     if is_custom(repository):
-        from git_coderepo.registrations.custom_secrets import homes
+        from git_coderepo.registration.custom_secrets import homes
 
         places = homes(public_options(repository), repository.remote)
         return places[0] if places else None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from git_coderepo.registrations.options import config_key, is_secret, parse_reference, platform_of
+from git_coderepo.registration.options import config_key, is_secret, parse_reference, platform_of
 from git_coderepo.trace import redact
 
 if TYPE_CHECKING:
     from git_coderepo.git.url.remote import RemoteURL
     from git_coderepo.platforms.base import BaseCodeRepository
-    from git_coderepo.registrations.config import Registration
+    from git_coderepo.registration.config import Registration
 
 
 def described(registration: Registration, remote: RemoteURL | None = None) -> dict[str, object]:
@@ -38,10 +38,10 @@ def described(registration: Registration, remote: RemoteURL | None = None) -> di
 
 def credential_source(repository: BaseCodeRepository) -> str | None:
     """In words, which source has a credential for a code repository now; None: none has. Its sources are asked."""
-    from git_coderepo.registrations.build import credential_home, is_custom, public_options
+    from git_coderepo.registration.build import credential_home, is_custom, public_options
 
     if is_custom(repository):
-        from git_coderepo.registrations.custom_secrets import credential_of
+        from git_coderepo.registration.custom_secrets import credential_of
 
         options = public_options(repository)
         credential = credential_of(type(repository), options, repository.remote, repository.credentials)

@@ -14,8 +14,8 @@ from git_coderepo.git.process import shell_word
 from git_coderepo.git.url.remote import Origin
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.platforms.registry import CUSTOM, class_for_host, platform_class, platform_types
-from git_coderepo.registrations.options import is_secret, parse_reference, platform_of, python_name
-from git_coderepo.registrations.places import below, place_of
+from git_coderepo.registration.match import below, place_of
+from git_coderepo.registration.options import is_secret, parse_reference, platform_of, python_name
 from git_coderepo.settings import TEAM
 from git_coderepo.trace import trace
 

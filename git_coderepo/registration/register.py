@@ -19,19 +19,14 @@ from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms.ask import Asking
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.hosted import HostedRepository
-from git_coderepo.registrations import edit
-from git_coderepo.registrations.build import build, class_of, credential_home, is_custom
-from git_coderepo.registrations.config import Registration
-from git_coderepo.registrations.config import registration as registration_of
-from git_coderepo.registrations.describe import credential_source
-from git_coderepo.registrations.options import parse_options
-from git_coderepo.registrations.surroundings import (
-    Surroundings,
-    changed_choice,
-    chosen_remote,
-    remote_of_options,
-)
-from git_coderepo.registrations.users_remote import give_users_remote
+from git_coderepo.registration import edit
+from git_coderepo.registration.build import build, class_of, credential_home, is_custom
+from git_coderepo.registration.config import Registration
+from git_coderepo.registration.config import registration as registration_of
+from git_coderepo.registration.describe import credential_source
+from git_coderepo.registration.options import parse_options
+from git_coderepo.registration.remotes import Surroundings, changed_choice, chosen_remote, remote_of_options
+from git_coderepo.registration.users_remote import give_users_remote
 from git_coderepo.settings import Settings
 
 

@@ -10,11 +10,11 @@ from git_coderepo.errors import InvalidManifest, RegistrationError
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.platforms.registry import CUSTOM
-from git_coderepo.registrations.build import build, class_of
-from git_coderepo.registrations.config import Registration
-from git_coderepo.registrations.inference import host_rules, rule_for
-from git_coderepo.registrations.options import is_secret, parse_reference, python_name
-from git_coderepo.registrations.sources import check_source
+from git_coderepo.registration.build import build, class_of
+from git_coderepo.registration.config import Registration
+from git_coderepo.registration.infer import host_rules, rule_for
+from git_coderepo.registration.options import is_secret, parse_reference, python_name
+from git_coderepo.registration.trusted_classes import check_source
 from git_coderepo.trace import trace
 
 TYPE_CHECKING = False

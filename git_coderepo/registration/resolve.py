@@ -9,8 +9,8 @@ from git_coderepo.errors import CodeRepoError, NotReproducible, RegistrationErro
 from git_coderepo.git.process import shell_word
 from git_coderepo.git.repository import branch_of_head, checkout_directory, read_layout, start_layout
 from git_coderepo.git.url.remote import RemoteURL, followed_remote, remotes_of, resolve_remote
-from git_coderepo.registrations.config import choose
-from git_coderepo.registrations.inference import nothing_served
+from git_coderepo.registration.config import choose
+from git_coderepo.registration.infer import nothing_served
 from git_coderepo.settings import Settings
 from git_coderepo.trace import trace
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
     from git_coderepo.platforms.base import BaseCodeRepository
-    from git_coderepo.registrations.config import Registration
+    from git_coderepo.registration.config import Registration
 
 
 class CodeSource:
@@ -56,7 +56,7 @@ class CodeSource:
 
     @property
     def platform_class(self) -> type[BaseCodeRepository]:
-        from git_coderepo.registrations.build import class_of
+        from git_coderepo.registration.build import class_of
 
         return class_of(self.registration.type, self.registration.source, self._directory)
 
@@ -70,7 +70,7 @@ class CodeSource:
         from git_coderepo.credentials.users import users_chain
 
         platform = self._built(users_chain(self.settings, self.git))
-        from git_coderepo.registrations.users_remote import give_users_remote
+        from git_coderepo.registration.users_remote import give_users_remote
 
         give_users_remote(platform, self.git, self.remote_name, self.remote)
         return platform
@@ -85,7 +85,7 @@ class CodeSource:
         try:
             return self._built(NoCredentials())
         except RegistrationError:
-            from git_coderepo.registrations.options import declared
+            from git_coderepo.registration.options import declared
 
             if self.registration.source is None or not any(
                 option.secret for option in declared(self.platform_class).values()
@@ -100,7 +100,7 @@ class CodeSource:
         return self._built(users_chain(self.settings, self.git), secrets)
 
     def _built(self, credentials: CredentialSource, secrets: Mapping[str, Secret] | None = None) -> BaseCodeRepository:
-        from git_coderepo.registrations.build import build
+        from git_coderepo.registration.build import build
 
         return build(
             self.registration,
@@ -122,7 +122,7 @@ def choose_source(found: Survey, name: str | None) -> CodeSource | None:
 
 def stand_in(found: Survey) -> CodeSource:
     """The checkout's own objects in the place of a platform: over `file://`, on this machine only."""
-    from git_coderepo.registrations.config import Registration
+    from git_coderepo.registration.config import Registration
 
     remote = RemoteURL.from_parts("file", None, None, None, os.fsdecode(found.layout.common_dir))
     return CodeSource(Registration("here", "git", registered=False), remote, found.settings, found.git)
@@ -195,7 +195,7 @@ def absolute(url: RemoteURL, layout: Layout) -> RemoteURL:
 
 def _refuse_references(source: CodeSource) -> None:
     """Raise NotReproducible where what a manifest records of a code repository holds '{{', which no manifest may."""
-    from git_coderepo.registrations.options import config_key, is_hidden
+    from git_coderepo.registration.options import config_key, is_hidden
 
     registration, remote = source.registration, source.remote
     if remote is not None and any("{{" in (text or "") for text in (remote.host, remote.user, remote.path)):

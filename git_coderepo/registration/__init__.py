@@ -1,0 +1,1 @@
+"""Which code repository does the user mean?"""
