@@ -6,9 +6,9 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
+from git_coderepo.build_key.key import build_key
 from git_coderepo.git.process import Git, check_version
 from git_coderepo.manifest.model import Manifest
-from git_coderepo.record.build_key import build_key
 from git_coderepo.record.document import write_record
 from git_coderepo.record.imported import look_for_imports, this_interpreter
 from git_coderepo.record.inherited import own_command

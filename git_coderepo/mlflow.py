@@ -65,7 +65,7 @@ class CodeRepoRunContext:
 
     def _recorded(self) -> dict[str, str]:
         """Those of the checkout as it is now, which is recorded, unless this process did so already."""
-        from git_coderepo.record.build_key import build_key
+        from git_coderepo.build_key.key import build_key
         from git_coderepo.record.command import redacted
         from git_coderepo.record.hook import record_run
         from git_coderepo.record.imported import look_for_imports, this_interpreter

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from git_coderepo.build_key.dockerfile import Instruction, bases, copied, instructions
+from git_coderepo.build_key.key import BuildKey, build_key
 from git_coderepo.errors import NotReproducible, UsageError
 from git_coderepo.git.process import Git
 from git_coderepo.manifest.model import Manifest
-from git_coderepo.record.build_key import BuildKey, build_key
-from git_coderepo.record.dockerfile import Instruction, bases, copied, instructions
 from git_coderepo.record.snapshot import Request
 from git_coderepo.record.taking import take_snapshot
 from tests.support.program import Program

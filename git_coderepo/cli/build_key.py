@@ -13,7 +13,7 @@ from git_coderepo.cli.options import Json
 from git_coderepo.errors import NegativeAnswer
 
 if TYPE_CHECKING:
-    from git_coderepo.record.build_key import BuildKey
+    from git_coderepo.build_key.key import BuildKey
 
 
 @app.command(cls=Verb, name="build-key")
@@ -38,8 +38,8 @@ def build_key(
     Containerfile, requirements*.txt and what they include, the tables of dependencies in pyproject.toml, uv.lock,
     poetry.lock, conda's files, .python-version, setup.cfg and setup.py, in this directory and those above it.
     """
+    from git_coderepo.build_key.key import build_key as key_of
     from git_coderepo.git.process import Git, check_version
-    from git_coderepo.record.build_key import build_key as key_of
     from git_coderepo.record.snapshot import Request
     from git_coderepo.record.taking import take_snapshot
 

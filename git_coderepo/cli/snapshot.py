@@ -37,10 +37,10 @@ def snapshot(
     where `coderepo.store` names one. FILE may be a symbolic link, whose target is written, or a FIFO, a device or
     `/dev/stdout`.
     """
+    from git_coderepo.build_key.key import build_key
     from git_coderepo.cli.fetching import warn_unnoted
     from git_coderepo.git.process import Git, check_version
     from git_coderepo.manifest.output_file import OutputFile
-    from git_coderepo.record.build_key import build_key
     from git_coderepo.record.document import prove_readable, write_record
     from git_coderepo.record.imported import interpreter_of, look_for_imports
     from git_coderepo.record.keep import keep_beside, say_left, write_manifest

@@ -9,11 +9,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from git_coderepo.build_key.key import build_key
 from git_coderepo.errors import CodeRepoError, NotReproducible
 from git_coderepo.git.process import Git, check_version, version
 from git_coderepo.git.process import shown as shown_command
 from git_coderepo.manifest.output_file import OutputFile
-from git_coderepo.record.build_key import build_key
 from git_coderepo.record.command import redacted
 from git_coderepo.record.document import check_name, is_uuid7
 from git_coderepo.record.ending import Ending

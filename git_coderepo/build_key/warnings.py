@@ -8,14 +8,14 @@ import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from git_coderepo.record.build_files import Remark, levels, requirement_lines
-from git_coderepo.record.dependency_tables import local_sources, parse_toml
-from git_coderepo.record.dockerfile import bases, copied, instructions
+from git_coderepo.build_key.dockerfile import bases, copied, instructions
+from git_coderepo.build_key.files import Remark, levels, requirement_lines
+from git_coderepo.build_key.python_dependencies import local_sources, parse_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from git_coderepo.record.build_files import BuildFile, TreeFiles
+    from git_coderepo.build_key.files import BuildFile, TreeFiles
 
 _EDITABLE = re.compile(r"(?:^|\s)(?:-e|--editable)(?:[\s=]|$)")
 _LOCAL_INSTALL = re.compile(r"\b(?:pip3?|uv\s+pip)\s+install\b[^&|;]*\s(\.{1,2}(?:[/\[][^\s&|;]*)?)(?=[\s&|;]|$)")

@@ -12,12 +12,12 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from git_coderepo.build_key.dockerfile import bases
+from git_coderepo.build_key.files import BuildFile, Remark, TreeFiles, build_files, levels
+from git_coderepo.build_key.python_dependencies import dependency_files, dependency_tables, parse_toml, required_python
+from git_coderepo.build_key.warnings import remarks_on
 from git_coderepo.errors import NotReproducible, UsageError
 from git_coderepo.manifest.writer import path_value
-from git_coderepo.record.build_files import BuildFile, Remark, TreeFiles, build_files, levels
-from git_coderepo.record.build_remarks import remarks_on
-from git_coderepo.record.dependency_tables import dependency_files, dependency_tables, parse_toml, required_python
-from git_coderepo.record.dockerfile import bases
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
