@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from git_coderepo.errors import CodeRepoError, GitNotFound, NotACheckout
 from git_coderepo.git.process import Git
-from git_coderepo.record.program import run_directory
+from git_coderepo.snapshots.python.program import run_directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from git_coderepo.manifest.model import Manifest
     from git_coderepo.record.inprocess import ActiveRun
-    from git_coderepo.record.snapshot import Snapshot
+    from git_coderepo.snapshots.snapshot import Snapshot
 
 _log = logging.getLogger("git_coderepo")
 _VARIABLES = ("CODEREPO_RUN_ID", "CODEREPO_MANIFEST", "CODEREPO_MANIFEST_JSON")
@@ -68,12 +68,12 @@ class CodeRepoRunContext:
         from git_coderepo.build_key.key import build_key
         from git_coderepo.record.command import redacted
         from git_coderepo.record.hook import record_run
-        from git_coderepo.record.imported import look_for_imports, this_interpreter
         from git_coderepo.record.inherited import own_command
-        from git_coderepo.record.remarks import remarks
         from git_coderepo.record.runs import Runs
-        from git_coderepo.record.snapshot import Request
-        from git_coderepo.record.taking import take_snapshot
+        from git_coderepo.snapshots.pipeline import take_snapshot
+        from git_coderepo.snapshots.python.imported import look_for_imports, this_interpreter
+        from git_coderepo.snapshots.snapshot import Request
+        from git_coderepo.snapshots.warnings import remarks
 
         request = Request(publishes=True, thorough=True)
         git = Git(run_directory(_say))
@@ -150,7 +150,7 @@ def _say(text: str) -> None:
 
 
 def _say_omitted(snapshot: Snapshot) -> None:
-    from git_coderepo.record.submodules import omission_lines
+    from git_coderepo.snapshots.submodules import omission_lines
 
     for text in omission_lines(snapshot):
         _log.warning("%s", text)

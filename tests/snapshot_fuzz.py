@@ -22,8 +22,8 @@ from pathlib import Path
 
 from git_coderepo.errors import ChangedMeanwhile
 from git_coderepo.git.process import Git
-from git_coderepo.record.snapshot import Request, Snapshot
-from git_coderepo.record.taking import take_snapshot
+from git_coderepo.snapshots.pipeline import take_snapshot
+from git_coderepo.snapshots.snapshot import Request, Snapshot
 from tests.support.coarse import whole_seconds
 from tests.support.environment import clean_environment
 from tests.support.repo import Repo, run_git
@@ -247,8 +247,8 @@ def run(place: Path, home: Path, count: int, seed: int) -> Counter[str]:
 
 def _reused(checkout: Checkout, taken: Snapshot) -> int:
     """How many entries the private index has that would serve now: to see that reuse is exercised at all."""
-    from git_coderepo.checkout.found import Found
-    from git_coderepo.checkout.reuse import Reuse
+    from git_coderepo.snapshots.tree.reuse import Reuse
+    from git_coderepo.snapshots.tree.worktree_stat import Found
 
     assert taken.layout is not None and taken.store is not None and taken.settings is not None
     found = Found(taken.layout, taken.taken)

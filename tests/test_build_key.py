@@ -16,8 +16,8 @@ from git_coderepo.build_key.key import BuildKey, build_key
 from git_coderepo.errors import NotReproducible, UsageError
 from git_coderepo.git.process import Git
 from git_coderepo.manifest.model import Manifest
-from git_coderepo.record.snapshot import Request
-from git_coderepo.record.taking import take_snapshot
+from git_coderepo.snapshots.pipeline import take_snapshot
+from git_coderepo.snapshots.snapshot import Request
 from tests.support.program import Program
 from tests.support.repo import Repo
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from git_coderepo.checkout import listing
-from git_coderepo.checkout.overlay import differences
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git
+from git_coderepo.snapshots.overlay import differences
+from git_coderepo.snapshots.tree import listing
 from tests.support.edits import FEW_PATHS, apply, edits
 from tests.support.environment import clean_environment
 from tests.support.repo import Repo

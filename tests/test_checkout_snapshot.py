@@ -13,14 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from git_coderepo.checkout.overlay import build_overlay, differences
-from git_coderepo.checkout.survey import survey
 from git_coderepo.errors import NotReproducible
 from git_coderepo.git.objects import TreeEntry, tree_id
 from git_coderepo.git.process import Git
-from git_coderepo.record.snapshot import Request, Snapshot
-from git_coderepo.record.taking import take_snapshot
 from git_coderepo.runner.overlay import read_overlay
+from git_coderepo.snapshots.inspect import survey
+from git_coderepo.snapshots.overlay import build_overlay, differences
+from git_coderepo.snapshots.pipeline import take_snapshot
+from git_coderepo.snapshots.snapshot import Request, Snapshot
 from tests.support.edits import FEW_PATHS, apply, edits
 from tests.support.environment import clean_environment
 from tests.support.repo import Repo

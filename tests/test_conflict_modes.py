@@ -7,8 +7,8 @@ import os
 import pytest
 
 from git_coderepo.git.process import Git
-from git_coderepo.record.snapshot import Request
-from git_coderepo.record.taking import take_snapshot
+from git_coderepo.snapshots.pipeline import take_snapshot
+from git_coderepo.snapshots.snapshot import Request
 from tests.support.repo import Repo
 
 NAMES = [b"run.sh", b"sp ace.sh", b"-dash.sh", b"new\nline.sh", b"\xff.sh", b"d/e.sh"]

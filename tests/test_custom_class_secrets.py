@@ -15,15 +15,15 @@ from git_coderepo.credentials.users import users_chain
 from git_coderepo.errors import KeyringUnavailable, ProtocolNotAllowed
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import Origin, RemoteURL
-from git_coderepo.record.document import write_record
-from git_coderepo.record.snapshot import Request
-from git_coderepo.record.taking import take_snapshot
 from git_coderepo.registration.custom_secrets import homes
 from git_coderepo.registration.describe import credential_source
 from git_coderepo.registration.from_manifest import from_manifest
 from git_coderepo.registration.register import Registering, register_repository
 from git_coderepo.registration.resolve import source_here
 from git_coderepo.settings import Settings
+from git_coderepo.snapshots.document import write_record
+from git_coderepo.snapshots.pipeline import take_snapshot
+from git_coderepo.snapshots.snapshot import Request
 from tests.support.keyring_backend import file_keyring
 from tests.support.program import Program
 from tests.support.repo import Repo

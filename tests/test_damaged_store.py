@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.git.process import Git
-from git_coderepo.record.snapshot import Request, Snapshot
-from git_coderepo.record.taking import take_snapshot
+from git_coderepo.snapshots.pipeline import take_snapshot
+from git_coderepo.snapshots.snapshot import Request, Snapshot
 from tests.support.program import Program
 from tests.support.repo import Repo
 from tests.test_checkout_snapshot import check_overlay

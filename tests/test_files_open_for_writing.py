@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.checkout.found import Found
 from git_coderepo.git.process import Git
 from git_coderepo.git.repository import read_layout, start_layout
 from git_coderepo.git.status import Change
+from git_coderepo.snapshots.tree.worktree_stat import Found
 from tests.support.coarse import whole_seconds
 from tests.support.environment import clean_environment
 from tests.support.repo import Repo
@@ -181,7 +181,7 @@ def test_whole_second_times_hide_nothing(tmp_path: Path) -> None:
 def test_a_clock_that_was_set_back_makes_no_entry_serve(checkout: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second that comes twice could give two contents the same times."""
     now = time.time_ns
-    from git_coderepo.checkout import reuse
+    from git_coderepo.snapshots.tree import reuse
 
     kept = private_index(checkout)
     if not kept.exists():

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.checkout.overlay import Packer
-from git_coderepo.checkout.screening import Scan
 from git_coderepo.errors import NotReproducible
 from git_coderepo.git.process import Git
 from git_coderepo.git.store import pieces_of
-from git_coderepo.record.snapshot import Request
-from git_coderepo.record.taking import take_snapshot
+from git_coderepo.snapshots.overlay import Packer
+from git_coderepo.snapshots.pipeline import take_snapshot
+from git_coderepo.snapshots.screening import Scan
+from git_coderepo.snapshots.snapshot import Request
 from tests.support.repo import Repo
 from tests.test_checkout_snapshot import check_overlay
 

@@ -18,12 +18,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from git_coderepo.checkout.attributes import system_attribute_files
-from git_coderepo.checkout.found import TICK
 from git_coderepo.errors import CodeRepoError, NotReproducible
 from git_coderepo.git.process import Git
-from git_coderepo.record.snapshot import Request, Snapshot
-from git_coderepo.record.taking import take_snapshot
+from git_coderepo.snapshots.attributes import system_attribute_files
+from git_coderepo.snapshots.pipeline import take_snapshot
+from git_coderepo.snapshots.snapshot import Request, Snapshot
+from git_coderepo.snapshots.tree.worktree_stat import TICK
 from tests.support.edits import FEW_PATHS, apply, edits
 from tests.support.environment import clean_environment
 from tests.support.program import Program
@@ -572,7 +572,7 @@ def test_a_large_overlay_is_built_once_for_a_pair_of_trees(dirty: Repo, monkeypa
     (note,) = notes(dirty)
     assert first.overlay is not None and first.head is not None and first.tree is not None
     assert note.name == f"{first.head.tree}-{first.tree}"
-    import git_coderepo.record.packing as module
+    import git_coderepo.snapshots.packing as module
 
     def never(*_: object) -> None:
         raise AssertionError("it is built again")

@@ -16,10 +16,10 @@ from git_coderepo.git.index import may_have_marks
 from git_coderepo.git.process import Git
 from git_coderepo.git.status import read_status, start_status
 from git_coderepo.manifest.model import Remote, Repository
-from git_coderepo.record.snapshot import Request
-from git_coderepo.record.taking import take_snapshot
 from git_coderepo.registration.from_manifest import from_manifest
 from git_coderepo.settings import Settings
+from git_coderepo.snapshots.pipeline import take_snapshot
+from git_coderepo.snapshots.snapshot import Request
 from tests.e2e.support import Machine, World, load, world
 from tests.support.program import Program
 from tests.support.repo import Repo

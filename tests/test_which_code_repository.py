@@ -8,10 +8,10 @@ import pytest
 
 from git_coderepo.errors import RegistrationError
 from git_coderepo.git.process import Git
-from git_coderepo.record.snapshot import Request, Snapshot
-from git_coderepo.record.taking import take_snapshot
 from git_coderepo.registration.register import Registered, Registering, register_repository
 from git_coderepo.registration.resolve import source_here
+from git_coderepo.snapshots.pipeline import take_snapshot
+from git_coderepo.snapshots.snapshot import Request, Snapshot
 from tests.support.program import Program
 from tests.support.repo import Repo
 

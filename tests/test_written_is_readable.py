@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from git_coderepo.errors import InvalidManifest
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.manifest.writer import encode
-from git_coderepo.record.document import refuse_unreadable
+from git_coderepo.snapshots.document import refuse_unreadable
 from tests.support.manifests import example_document
 from tests.support.program import Program
 from tests.support.repo import Repo

@@ -22,7 +22,7 @@ from git_coderepo.manifest.writer import path_value
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from git_coderepo.record.snapshot import Snapshot
+    from git_coderepo.snapshots.snapshot import Snapshot
 
 KEY_VERSION = 1
 PLATFORM = "linux/amd64"

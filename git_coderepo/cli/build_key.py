@@ -40,8 +40,8 @@ def build_key(
     """
     from git_coderepo.build_key.key import build_key as key_of
     from git_coderepo.git.process import Git, check_version
-    from git_coderepo.record.snapshot import Request
-    from git_coderepo.record.taking import take_snapshot
+    from git_coderepo.snapshots.pipeline import take_snapshot
+    from git_coderepo.snapshots.snapshot import Request
 
     git = Git()
     check_version(git)

@@ -90,7 +90,7 @@ def _cache() -> tuple[Cache | None, list[OldPart]]:
 
 def show_removed(part: OldPart, *, dry_run: bool) -> None:
     """Print that the cache of an older release went, or would go."""
-    from git_coderepo.record.refusals import shown_size
+    from git_coderepo.snapshots.checks import shown_size
 
     word = "would remove" if dry_run else "removed"
     output.line(f"{word} the cache of an older release, {shown_size(part.size)}: {part.directory}")
@@ -125,7 +125,7 @@ _NOTES = {"modified": "modified, kept", "copy": "a copy for one command, kept"}
 
 def show(found: list[Kept], old: Sequence[OldPart] = ()) -> None:
     """One line a tree, and what all of them take."""
-    from git_coderepo.record.refusals import shown_size
+    from git_coderepo.snapshots.checks import shown_size
 
     for tree in found:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(tree.used))
@@ -144,7 +144,7 @@ def show(found: list[Kept], old: Sequence[OldPart] = ()) -> None:
 
 def show_pruned(pruned: Evicted, *, dry_run: bool) -> None:
     """What went, or would go."""
-    from git_coderepo.record.refusals import shown_size
+    from git_coderepo.snapshots.checks import shown_size
 
     for tree in pruned.in_use:
         output.say(f"in use, and kept: {tree.key}")

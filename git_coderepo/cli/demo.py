@@ -19,9 +19,9 @@ from git_coderepo.itself import own_command
 
 if TYPE_CHECKING:
     from git_coderepo.manifest.model import Code
-    from git_coderepo.record.document import Record
-    from git_coderepo.record.snapshot import Snapshot
     from git_coderepo.runner.wanted import Wanted
+    from git_coderepo.snapshots.document import Record
+    from git_coderepo.snapshots.snapshot import Snapshot
 
 _WEIGHTS = bytes(range(256)) * 8
 
@@ -124,13 +124,13 @@ def _demo_in(scratch: str) -> None:
 def _demo_here(scratch: str) -> None:
     from git_coderepo.git.process import Git, check_version
     from git_coderepo.manifest.model import Manifest
-    from git_coderepo.record.document import write_record
-    from git_coderepo.record.refusals import shown_size
-    from git_coderepo.record.snapshot import Request
-    from git_coderepo.record.submodules import omitted, snapshots_in
-    from git_coderepo.record.taking import take_snapshot
     from git_coderepo.runner.fetch import fetch
     from git_coderepo.runner.verification import verify_directory
+    from git_coderepo.snapshots.checks import shown_size
+    from git_coderepo.snapshots.document import write_record
+    from git_coderepo.snapshots.pipeline import take_snapshot
+    from git_coderepo.snapshots.snapshot import Request
+    from git_coderepo.snapshots.submodules import omitted, snapshots_in
 
     git = Git()
     git_version = check_version(git)

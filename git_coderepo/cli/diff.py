@@ -91,11 +91,11 @@ class Side:
     def of(cls, word: str, here: Here, scope: tuple[bytes, ...]) -> Side:
         """A run, or for `.` what of `scope` is in the checkout. Raises what reading or looking raises."""
         from git_coderepo.errors import CodeRepoError
-        from git_coderepo.record.snapshot import Request, Snapshot
-        from git_coderepo.record.submodules import snapshots_in
-        from git_coderepo.record.taking import take_snapshot
         from git_coderepo.runner.local import is_complete
         from git_coderepo.runner.named import find_run
+        from git_coderepo.snapshots.pipeline import take_snapshot
+        from git_coderepo.snapshots.snapshot import Request, Snapshot
+        from git_coderepo.snapshots.submodules import snapshots_in
         from git_coderepo.stores.published import PublishedRun, bring_tree
 
         side = cls()

@@ -119,8 +119,8 @@ def fetch(
 
 def show(receipt: Receipt, directory: str, *, submodules: bool = True) -> None:
     """What was proved, in a line or two."""
-    from git_coderepo.record.refusals import shown_size
     from git_coderepo.runner.conversion import why_left
+    from git_coderepo.snapshots.checks import shown_size
 
     show_fallbacks(receipt)
     for path in receipt.outside_links:

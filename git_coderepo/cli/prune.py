@@ -43,7 +43,7 @@ def prune_(
 
 def show(pruned: Pruned, *, dry_run: bool) -> None:
     """What went, or would go."""
-    from git_coderepo.record.refusals import shown_size
+    from git_coderepo.snapshots.checks import shown_size
 
     for path in pruned.unreadable:
         output.warn(f"'{os.fsdecode(path)}' cannot be read: what it needs is unknown, so only runs were looked at")

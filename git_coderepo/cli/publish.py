@@ -98,12 +98,12 @@ def published(word: str, git: Git, code_repository: str | None) -> str:
 
 def stored(word: str, git: Git) -> Iterator[str]:
     """Put a run's code into the shared store; gives a line for each tree, its submodules' too."""
-    from git_coderepo.checkout.screening import allowed_secrets
     from git_coderepo.git.store import Store
-    from git_coderepo.record.refusals import shown_size
     from git_coderepo.runner.local import Here
     from git_coderepo.runner.named import find_run
     from git_coderepo.runner.stored import store_run
+    from git_coderepo.snapshots.checks import shown_size
+    from git_coderepo.snapshots.screening import allowed_secrets
     from git_coderepo.stores.published import PublishedRun, bring_tree
     from git_coderepo.stores.shared import SharedStore
 

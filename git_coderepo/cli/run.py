@@ -58,11 +58,11 @@ def run(
     snapshot is taken again; after four attempts nothing is started.
     """
     from git_coderepo.git.process import Git
-    from git_coderepo.record.imported import interpreter_of
     from git_coderepo.record.recording import RunRequest
     from git_coderepo.record.run import run_recorded
-    from git_coderepo.record.snapshot import Request
     from git_coderepo.runner.frozen import frozen_place
+    from git_coderepo.snapshots.python.imported import interpreter_of
+    from git_coderepo.snapshots.snapshot import Request
 
     if not command:
         raise UsageError("no command to run", hints=["git coderepo run -- python train.py"])
@@ -115,7 +115,7 @@ def _say_outputs(finished: Finished) -> int:
 
 def _announce(running: Recording) -> None:
     """Say under which id the run is recorded, and how to get its code back; a closed standard error stops no run."""
-    from git_coderepo.record.submodules import unreproducible
+    from git_coderepo.snapshots.submodules import unreproducible
 
     id = running.record.id[:_SHORT]
     if unreproducible(running.snapshot):

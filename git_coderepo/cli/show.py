@@ -115,7 +115,7 @@ def _imported(found: Imported) -> str:
 def result_rows(state: str, result: Result | None) -> list[tuple[str, str]]:
     """How it ended, for people."""
     from git_coderepo.cli.log import local_time
-    from git_coderepo.record.refusals import shown_size
+    from git_coderepo.snapshots.checks import shown_size
 
     if result is None:
         return [("state", "recorded; nothing is known of its end")]
@@ -144,7 +144,7 @@ def result_rows(state: str, result: Result | None) -> list[tuple[str, str]]:
 
 
 def _travels(overlay: Overlay) -> str:
-    from git_coderepo.record.refusals import shown_size
+    from git_coderepo.snapshots.checks import shown_size
 
     gone = f", {output.count(len(overlay.deleted), 'deletion')}" if overlay.deleted else ""
     inside = "in the manifest" if overlay.data is not None else f"{overlay.sha256}.tar.gz"
@@ -152,7 +152,7 @@ def _travels(overlay: Overlay) -> str:
 
 
 def _lfs_travels(lfs: Lfs) -> str:
-    from git_coderepo.record.refusals import shown_size
+    from git_coderepo.snapshots.checks import shown_size
 
     inside = "in the manifest" if lfs.data is not None else f"{lfs.sha256}.tar.gz"
     return f"{output.count(len(lfs.objects), 'Git LFS object')}, {shown_size(lfs.size)}, {inside}"

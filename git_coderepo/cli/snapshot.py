@@ -41,14 +41,14 @@ def snapshot(
     from git_coderepo.cli.fetching import warn_unnoted
     from git_coderepo.git.process import Git, check_version
     from git_coderepo.manifest.output_file import OutputFile
-    from git_coderepo.record.document import prove_readable, write_record
-    from git_coderepo.record.imported import interpreter_of, look_for_imports
     from git_coderepo.record.keep import keep_beside, say_left, write_manifest
-    from git_coderepo.record.remarks import remarks
     from git_coderepo.record.sharing import share_snapshot
-    from git_coderepo.record.snapshot import Request
-    from git_coderepo.record.submodules import omission_lines, snapshots_in
-    from git_coderepo.record.taking import take_snapshot
+    from git_coderepo.snapshots.document import prove_readable, write_record
+    from git_coderepo.snapshots.pipeline import take_snapshot
+    from git_coderepo.snapshots.python.imported import interpreter_of, look_for_imports
+    from git_coderepo.snapshots.snapshot import Request
+    from git_coderepo.snapshots.submodules import omission_lines, snapshots_in
+    from git_coderepo.snapshots.warnings import remarks
     from git_coderepo.stores.shared import SharedStore
 
     destination = OutputFile(os.fsencode(file)) if file is not None else None

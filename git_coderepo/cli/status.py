@@ -13,9 +13,9 @@ from git_coderepo.cli.options import Check, CodeRepository, Json, Subdirectories
 from git_coderepo.errors import UsageError
 
 if TYPE_CHECKING:
-    from git_coderepo.record.report import InStore, Report
-    from git_coderepo.record.snapshot import Snapshot
     from git_coderepo.runner.rehearsal import Rehearsal
+    from git_coderepo.snapshots.report import InStore, Report
+    from git_coderepo.snapshots.snapshot import Snapshot
 
 
 @app.command(cls=Verb)
@@ -40,9 +40,9 @@ def status(
     Also by what the base is known, what travels, what is left out, and why it is not reproducible, if it is not.
     """
     from git_coderepo.git.process import Git
-    from git_coderepo.record.imported import interpreter_of
-    from git_coderepo.record.report import make_report
-    from git_coderepo.record.snapshot import Request
+    from git_coderepo.snapshots.python.imported import interpreter_of
+    from git_coderepo.snapshots.report import make_report
+    from git_coderepo.snapshots.snapshot import Request
 
     if not as_runner and (credentials is not None or no_git):
         raise UsageError("--credentials and --no-git go with --as-runner")
@@ -75,9 +75,9 @@ def status(
 
 def show(report: Report) -> None:
     """The report for people."""
-    from git_coderepo.record.refusals import shown_size
-    from git_coderepo.record.remarks import import_sentences, outside_of, outside_sentences
-    from git_coderepo.record.submodules import omitted
+    from git_coderepo.snapshots.checks import shown_size
+    from git_coderepo.snapshots.submodules import omitted
+    from git_coderepo.snapshots.warnings import import_sentences, outside_of, outside_sentences
 
     taken = report.snapshot
     rows: list[tuple[str, str]] = []
@@ -155,7 +155,7 @@ def show_rehearsal(rehearsal: Rehearsal) -> None:
 
 def submodule_rows(taken: Snapshot, prefix: bytes = b"") -> list[tuple[str, str]]:
     """A row for each submodule, those in another one after it."""
-    from git_coderepo.record.refusals import shown_size
+    from git_coderepo.snapshots.checks import shown_size
 
     rows: list[tuple[str, str]] = []
     for each in taken.submodules:

@@ -34,7 +34,7 @@ def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:
         if below in (b".", b"..") or below.startswith(b"../"):
             raise UsageError(f"'{shown}' is no path inside the checkout")
         if b"\n" in below or b"\r" in below:
-            from git_coderepo.checkout.screening import exclude_command
+            from git_coderepo.snapshots.screening import exclude_command
 
             raise UsageError(
                 f"a line of 'info/exclude' cannot name '{shown}'",

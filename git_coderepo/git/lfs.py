@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.overlay import Packer, blob_sizes, travelling
 from git_coderepo.errors import LfsPointerUnusable, NotReproducible
 from git_coderepo.git.objects import EXECUTABLE, FILE
 from git_coderepo.git.process import read_blobs, shell_word
+from git_coderepo.snapshots.overlay import Packer, blob_sizes, travelling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from git_coderepo.checkout.overlay import Difference
     from git_coderepo.git.attributes.rules import Attributes
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
     from git_coderepo.git.store import Store
     from git_coderepo.settings import Settings
+    from git_coderepo.snapshots.overlay import Difference
 
 # A pointer is shorter than this.
 POINTER_BYTES = 1024
@@ -232,7 +232,7 @@ def pack(
     if sum(each.pointer.size for each in objects) <= _LARGE:
         data, tar_sha256, sha256 = packed(None)
     else:
-        from git_coderepo.checkout.kept import write_into
+        from git_coderepo.snapshots.overlay_cache import write_into
 
         digests: list[str] = []
 

@@ -17,9 +17,9 @@ import os
 import stat
 import time
 
-from git_coderepo.checkout.found import is_settled
 from git_coderepo.git.repository import RECORD_DIRECTORY, own_elsewhere
 from git_coderepo.git.store import final_name, write_whole
+from git_coderepo.snapshots.tree.worktree_stat import is_settled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from git_coderepo.checkout.survey import Surveying
     from git_coderepo.git.spawn import Asked
     from git_coderepo.manifest.output_file import OutputFile
-    from git_coderepo.record.document import Record
-    from git_coderepo.record.snapshot import Snapshot
+    from git_coderepo.snapshots.document import Record
+    from git_coderepo.snapshots.inspect import Surveying
+    from git_coderepo.snapshots.snapshot import Snapshot
 
 _CURRENT = b"/coderepo/current.json"
 ONLY_THE_WHOLE_PROGRAM = 126  # as sh(1) says of what cannot be executed: the hook goes on to the next one
@@ -44,7 +44,7 @@ def pre_run(asked: Asked | None = None, *, whole: bool = True) -> int:
         status = start_status(git, asked=asked) if asked is not None else None
         _remove_current(os.fsencode(os.environ.get("GIT_DIR") or ".git"))
         status = status or start_status(git)
-        from git_coderepo.checkout.survey import Surveying
+        from git_coderepo.snapshots.inspect import Surveying
 
         started = Surveying(git, status=status, began=began)
         if not _record(started, whole=whole):
@@ -78,13 +78,14 @@ def _failed(error: Exception, started: Surveying | None, *, whole: bool) -> int:
 def _record(started: Surveying, *, whole: bool) -> bool:
     """Whether it was done; False where a custom class is needed that this interpreter may not find."""
     # What is needed whatever git answers.
-    from git_coderepo.checkout.survey import survey
-    from git_coderepo.record import document, runs  # noqa: F401
-    from git_coderepo.record.remarks import remarks
-    from git_coderepo.record.snapshot import Request
-    from git_coderepo.record.taking import take_snapshot
+    from git_coderepo.record import runs  # noqa: F401
     from git_coderepo.registration import build  # noqa: F401
     from git_coderepo.registration.resolve import import_platform
+    from git_coderepo.snapshots import document
+    from git_coderepo.snapshots.inspect import survey
+    from git_coderepo.snapshots.pipeline import take_snapshot
+    from git_coderepo.snapshots.snapshot import Request
+    from git_coderepo.snapshots.warnings import remarks
 
     out = os.environ.get("CODEREPO_OUT")
     output = None
@@ -143,7 +144,7 @@ def _recorded(
     """The manifest; published first where the settings say `auto`: a launcher has no other moment for it."""
     assert snapshot.settings is not None
     if snapshot.settings.text("publish") in (None, "never"):
-        from git_coderepo.record.document import write_record
+        from git_coderepo.snapshots.document import write_record
 
         return write_record(snapshot, now=time.time(), git_version=None, command=command, build_key=build_key)
     from git_coderepo.record.publish import recorded, withdraw

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from git_coderepo.errors import InvalidManifest
 from git_coderepo.manifest.model import Manifest
-from git_coderepo.record.program import in_notebook
+from git_coderepo.snapshots.python.program import in_notebook
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,8 +12,8 @@ from git_coderepo.errors import CodeRepoError, GitNotFound, NotACheckout
 from git_coderepo.git.process import Git
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.record.inherited import inherited_manifest
-from git_coderepo.record.program import program_file, root_above, run_directory
 from git_coderepo.record.recording import Recording
+from git_coderepo.snapshots.python.program import program_file, root_above, run_directory
 
 if TYPE_CHECKING:
     from types import TracebackType

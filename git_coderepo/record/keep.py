@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
     from git_coderepo.manifest.output_file import OutputFile
-    from git_coderepo.record.document import Record
-    from git_coderepo.record.snapshot import Snapshot
+    from git_coderepo.snapshots.document import Record
+    from git_coderepo.snapshots.snapshot import Snapshot
 
 
 def keep_beside(snapshot: Snapshot, record: Record) -> None:

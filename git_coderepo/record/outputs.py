@@ -10,8 +10,8 @@ from typing import NamedTuple
 from git_coderepo.filesystem.digest import sha256_of
 from git_coderepo.filesystem.paths import is_within
 from git_coderepo.manifest.writer import path_value
-from git_coderepo.record.snapshot import Snapshot
-from git_coderepo.record.submodules import snapshots_in
+from git_coderepo.snapshots.snapshot import Snapshot
+from git_coderepo.snapshots.submodules import snapshots_in
 
 # The clock by which a file system stamps its files stands still for up to 10 ms.
 _TICK = 10_000_000

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from git_coderepo.checkout.kept import notes_folder
 from git_coderepo.errors import UsageError
 from git_coderepo.git.process import Git
 from git_coderepo.git.store import Store, names_in
@@ -21,6 +20,7 @@ from git_coderepo.record.history import newest
 from git_coderepo.record.index import list_month, months_of
 from git_coderepo.record.result import Result, state_of
 from git_coderepo.record.runs import Runs
+from git_coderepo.snapshots.overlay_cache import notes_folder
 from git_coderepo.stores.publication import note_path
 
 YOUNG = 3600.0

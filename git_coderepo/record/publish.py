@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.overlay import blob_sizes, differences, travelling
-from git_coderepo.checkout.screening import allowed_secrets
 from git_coderepo.errors import CodeRepoError, NotReproducible, RegistrationError
 from git_coderepo.git.process import read_blobs
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.manifest.reproducible import refuse_unreproducible
 from git_coderepo.manifest.writer import time_text
-from git_coderepo.record.document import Record, prove_readable, uuid7, write_record
-from git_coderepo.record.refusals import LFS_POINTER, refuse_tokens, refuse_unserved
 from git_coderepo.registration.resolve import choose_source_of
+from git_coderepo.snapshots.checks import LFS_POINTER, refuse_tokens, refuse_unserved
+from git_coderepo.snapshots.document import Record, prove_readable, uuid7, write_record
+from git_coderepo.snapshots.overlay import blob_sizes, differences, travelling
+from git_coderepo.snapshots.screening import allowed_secrets
 from git_coderepo.stores.publication import reference_of, write_commit, write_tag
 from git_coderepo.transport.git_push import push
 
@@ -26,13 +26,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from git_coderepo.checkout.overlay import Difference
     from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
-    from git_coderepo.record.snapshot import Snapshot
     from git_coderepo.registration.resolve import CodeSource
     from git_coderepo.settings import Settings
+    from git_coderepo.snapshots.overlay import Difference
+    from git_coderepo.snapshots.snapshot import Snapshot
 
 
 def recorded(

@@ -15,28 +15,28 @@ from git_coderepo.git.process import Git, check_version, version
 from git_coderepo.git.process import shown as shown_command
 from git_coderepo.manifest.output_file import OutputFile
 from git_coderepo.record.command import redacted
-from git_coderepo.record.document import check_name, is_uuid7
 from git_coderepo.record.ending import Ending
-from git_coderepo.record.imported import look_for_imports
 from git_coderepo.record.keep import refuse_tracked, say_left, write_manifest
 from git_coderepo.record.outputs import DeclaredOutputs, MadeOutputs, travelling_outputs, without_outputs
 from git_coderepo.record.process import VARIABLE_LIMIT, Interrupted, interruptible
 from git_coderepo.record.publish import recorded, withdraw
-from git_coderepo.record.remarks import remarks
 from git_coderepo.record.runs import Runs
 from git_coderepo.record.sharing import share_snapshot
-from git_coderepo.record.snapshot import Request
-from git_coderepo.record.submodules import omission_lines, unreproducible
-from git_coderepo.record.taking import take_snapshot
 from git_coderepo.record.watch import Watch, refuse_changes
+from git_coderepo.snapshots.document import check_name, is_uuid7
+from git_coderepo.snapshots.pipeline import take_snapshot
+from git_coderepo.snapshots.python.imported import look_for_imports
+from git_coderepo.snapshots.snapshot import Request
+from git_coderepo.snapshots.submodules import omission_lines, unreproducible
+from git_coderepo.snapshots.warnings import remarks
 from git_coderepo.stores.shared import SharedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from git_coderepo.record.document import Record
-    from git_coderepo.record.imported import Interpreter
-    from git_coderepo.record.snapshot import Snapshot
+    from git_coderepo.snapshots.document import Record
+    from git_coderepo.snapshots.python.imported import Interpreter
+    from git_coderepo.snapshots.snapshot import Snapshot
 
 PARENT = "CODEREPO_RUN_ID"
 

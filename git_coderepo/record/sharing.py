@@ -10,15 +10,15 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from git_coderepo.checkout.overlay import Packer, differences, travelling
 from git_coderepo.errors import CodeRepoError, StoreRefused
 from git_coderepo.git.objects import EXECUTABLE, SYMLINK, ObjectId, blob_hasher
 from git_coderepo.git.process import Git, read_blobs
-from git_coderepo.record.submodules import snapshots_in, unreproducible
+from git_coderepo.snapshots.overlay import Packer, differences, travelling
+from git_coderepo.snapshots.submodules import snapshots_in, unreproducible
 from git_coderepo.stores.shared import SharedStore, Written
 
 if TYPE_CHECKING:
-    from git_coderepo.record.snapshot import Snapshot
+    from git_coderepo.snapshots.snapshot import Snapshot
 
 _PIECE = 1 << 20
 

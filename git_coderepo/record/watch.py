@@ -6,11 +6,11 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from git_coderepo.checkout.tree import PrivateIndex
 from git_coderepo.errors import CodeRepoError, NotReproducible
 from git_coderepo.git.own_files import own_files
-from git_coderepo.record.snapshot import UNREADABLE, Snapshot
-from git_coderepo.record.submodules import snapshots_in
+from git_coderepo.snapshots.snapshot import UNREADABLE, Snapshot
+from git_coderepo.snapshots.submodules import snapshots_in
+from git_coderepo.snapshots.tree.private_index import PrivateIndex
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

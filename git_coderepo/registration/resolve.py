@@ -18,13 +18,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from git_coderepo.checkout.survey import Survey
     from git_coderepo.credentials.secret import CredentialSource, Secret
     from git_coderepo.git.base_commit import Walks
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.registration.config import Registration
+    from git_coderepo.snapshots.inspect import Survey
 
 
 class CodeSource:

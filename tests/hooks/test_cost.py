@@ -152,9 +152,9 @@ def test_what_the_hook_loads(pushed: Hooks, state: str, remote: str | None) -> N
     }
     if state == "clean" and remote is not None:
         assert not loaded & {
-            "git_coderepo.record.changes",
-            "git_coderepo.record.packing",
-            "git_coderepo.record.refusals",
+            "git_coderepo.snapshots.tree.changes",
+            "git_coderepo.snapshots.packing",
+            "git_coderepo.snapshots.checks",
         }
     assert not {name for name in loaded if name.split(".")[0] in ("importlib", "rich", "git")} & HEAVY
 

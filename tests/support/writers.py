@@ -13,10 +13,10 @@ import sys
 import time
 
 from git_coderepo.git.process import Git
-from git_coderepo.record.document import write_record
 from git_coderepo.record.runs import Runs
-from git_coderepo.record.snapshot import Request, Snapshot
-from git_coderepo.record.taking import take_snapshot
+from git_coderepo.snapshots.document import write_record
+from git_coderepo.snapshots.pipeline import take_snapshot
+from git_coderepo.snapshots.snapshot import Request, Snapshot
 
 
 def write_on(snapshot: Snapshot, runs: Runs, announced: int) -> None:

@@ -22,17 +22,17 @@ import git_coderepo
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.git.url.remote import RemoteURL, remotes_of
-from git_coderepo.record.program import root_above
-from git_coderepo.record.snapshot import Request
-from git_coderepo.record.submodules import snapshots_in
-from git_coderepo.record.taking import take_snapshot
+from git_coderepo.snapshots.pipeline import take_snapshot
+from git_coderepo.snapshots.python.program import root_above
+from git_coderepo.snapshots.snapshot import Request
+from git_coderepo.snapshots.submodules import snapshots_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.process import Git
-    from git_coderepo.record.snapshot import Snapshot
+    from git_coderepo.snapshots.snapshot import Snapshot
 
 # Programs that run a command in the environment of the project they stand in.
 _PROJECT_RUNNERS = frozenset(("uv", "poetry", "pdm", "hatch", "rye", "pipenv"))

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 
 from git_coderepo.git.exclude import ignore_command
-from git_coderepo.record.refusals import shown_size
+from git_coderepo.snapshots.checks import shown_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from git_coderepo.record.snapshot import Snapshot
+    from git_coderepo.snapshots.snapshot import Snapshot
 
 # Directories by name that a tool fills.
 _INSTALLED = frozenset((b"node_modules", b"site-packages", b"bower_components", b"__pypackages__", b".tox", b".nox"))

@@ -9,7 +9,7 @@ from git_coderepo.git.process import shell_word
 from git_coderepo.git.url.remote import push_differs
 
 if TYPE_CHECKING:
-    from git_coderepo.record.snapshot import Snapshot
+    from git_coderepo.snapshots.snapshot import Snapshot
 
 _ASK = "git coderepo status --check asks the platform; run and snapshot take --check as well"
 

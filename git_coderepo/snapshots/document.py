@@ -9,21 +9,21 @@ from git_coderepo.errors import InvalidManifest
 from git_coderepo.git.objects import DIRECTORY, SYMLINK
 from git_coderepo.manifest.writer import encode, path_value, time_text
 from git_coderepo.platforms.base import Option
-from git_coderepo.record.snapshot import INLINE_LIMIT
+from git_coderepo.snapshots.snapshot import INLINE_LIMIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
-    from git_coderepo.checkout.outside import Outside
-    from git_coderepo.checkout.overlay import Overlay
     from git_coderepo.git.lfs import LfsObjects
     from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.url.remote import RemoteURL
-    from git_coderepo.record.snapshot import Snapshot
-    from git_coderepo.record.submodules import Submodule
     from git_coderepo.registration.resolve import CodeSource
+    from git_coderepo.snapshots.outside import Outside
+    from git_coderepo.snapshots.overlay import Overlay
+    from git_coderepo.snapshots.snapshot import Snapshot
+    from git_coderepo.snapshots.submodules import Submodule
 
 SCHEMA_ID = "urn:git-coderepo:run-manifest:1"
 MANIFEST_VERSION = "1.1"

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import stat
 
-from git_coderepo.checkout.attributes import CONVERTING, gitlinks, taken_back, words_of
-from git_coderepo.checkout.overlay import blob_sizes
 from git_coderepo.git.process import read_blobs
+from git_coderepo.snapshots.attributes import CONVERTING, gitlinks, taken_back, words_of
+from git_coderepo.snapshots.overlay import blob_sizes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import stat
 
-from git_coderepo.checkout.overlay import Difference
 from git_coderepo.errors import ObjectMissing
 from git_coderepo.git.objects import DIRECTORY, EXECUTABLE, FILE, MODES, ObjectId, empty_tree_id
 from git_coderepo.git.subtree import assemble, directories_above, write_part
+from git_coderepo.snapshots.overlay import Difference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from git_coderepo.checkout.modes import ignored_modes
 from git_coderepo.errors import (
     CodeRepoError,
     CredentialError,
@@ -18,7 +17,7 @@ from git_coderepo.errors import (
 )
 from git_coderepo.git.process import Git, check_version
 from git_coderepo.manifest.writer import path_value
-from git_coderepo.record.document import (
+from git_coderepo.snapshots.document import (
     Record,
     carriers,
     imported_document,
@@ -26,12 +25,13 @@ from git_coderepo.record.document import (
     repository_document,
     write_record,
 )
-from git_coderepo.record.imported import Interpreter, look_for_imports
-from git_coderepo.record.missing_fact import MissingFact, missing_fact
-from git_coderepo.record.remarks import outside_of
-from git_coderepo.record.snapshot import Request, Snapshot
-from git_coderepo.record.submodules import Submodule, omitted, snapshots_in
-from git_coderepo.record.taking import take_snapshot
+from git_coderepo.snapshots.missing_fact import MissingFact, missing_fact
+from git_coderepo.snapshots.pipeline import take_snapshot
+from git_coderepo.snapshots.python.imported import Interpreter, look_for_imports
+from git_coderepo.snapshots.snapshot import Request, Snapshot
+from git_coderepo.snapshots.submodules import Submodule, omitted, snapshots_in
+from git_coderepo.snapshots.tree.modes import ignored_modes
+from git_coderepo.snapshots.warnings import outside_of
 from git_coderepo.stores.shared import SharedStore
 
 # Reasons that are the answer of `status`; anything else is an error of the command itself.

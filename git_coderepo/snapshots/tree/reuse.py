@@ -18,21 +18,21 @@ import os
 import stat
 import time
 
-from git_coderepo.checkout.attributes import system_attribute_files
-from git_coderepo.checkout.found import TICK, facts_of
 from git_coderepo.git.index import entry_of, row_of
 from git_coderepo.git.objects import ID_LENGTHS, hasher
 from git_coderepo.git.store import temporary_name
 from git_coderepo.git.subtree import directories_above
+from git_coderepo.snapshots.attributes import system_attribute_files
+from git_coderepo.snapshots.tree.worktree_stat import TICK, facts_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from git_coderepo.checkout.found import Found
     from git_coderepo.git.repository import Layout
     from git_coderepo.git.store import Store
     from git_coderepo.settings import Settings
+    from git_coderepo.snapshots.tree.worktree_stat import Found
 
 _MAGIC = b"git-coderepo private index 4"
 # Attributes up to this many bytes are compared; with more of them nothing is reused.

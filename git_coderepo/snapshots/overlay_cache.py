@@ -8,17 +8,17 @@ from __future__ import annotations
 import os
 
 from git_coderepo import __version__
-from git_coderepo.checkout.overlay import Overlay, build_overlay
 from git_coderepo.git.store import pieces_of, temporary_name, write_whole
+from git_coderepo.snapshots.overlay import Overlay, build_overlay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from git_coderepo.checkout.overlay import Difference
     from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.process import Git
     from git_coderepo.git.store import Store
+    from git_coderepo.snapshots.overlay import Difference
 
 _WORTH_IT = 64 << 10
 # git maps a pack in windows, of 1 GiB each where nothing else is said.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.attributes import wants_lfs
+from git_coderepo.snapshots.attributes import wants_lfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from git_coderepo.git.attributes.rules import Attributes
     from git_coderepo.git.lfs import Pointer, Unpushed
-    from git_coderepo.record.snapshot import Request, Snapshot
     from git_coderepo.registration.resolve import CodeSource
+    from git_coderepo.snapshots.snapshot import Request, Snapshot
 
 
 def lfs_attributes(texts: Mapping[bytes, bytes]) -> Attributes | None:
@@ -67,9 +67,9 @@ def refused_objects(snapshot: Snapshot, request: Request) -> dict[str, tuple[byt
     attributes, base, settings = snapshot.lfs_attributes, snapshot.base_tree, snapshot.settings
     if not request.check or attributes is None or base is None or snapshot.source is None:
         return {}
-    from git_coderepo.checkout.overlay import Difference
     from git_coderepo.git.lfs import has_lfs, read_pointers
     from git_coderepo.git.partial_clone import rows_here
+    from git_coderepo.snapshots.overlay import Difference
 
     assert snapshot.tree is not None and settings is not None
     git = snapshot.git_with_store

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from git_coderepo.checkout.kept import keep, pack_into
-from git_coderepo.checkout.overlay import blob_sizes, build_overlay, travelling
-from git_coderepo.checkout.screening import Scan, allowed_secrets
 from git_coderepo.errors import ObjectMissing
-from git_coderepo.record.lfs import unpushed_objects
-from git_coderepo.record.refusals import absent, refuse_names, refuse_tokens, refuse_unserved
-from git_coderepo.record.travelling import find_overlay
+from git_coderepo.snapshots.checks import absent, refuse_names, refuse_tokens, refuse_unserved
+from git_coderepo.snapshots.lfs import unpushed_objects
+from git_coderepo.snapshots.needed_overlay import find_overlay
+from git_coderepo.snapshots.overlay import blob_sizes, build_overlay, travelling
+from git_coderepo.snapshots.overlay_cache import keep, pack_into
+from git_coderepo.snapshots.screening import Scan, allowed_secrets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from git_coderepo.checkout.overlay import Difference
     from git_coderepo.git.lfs import Pointer, Unpushed
-    from git_coderepo.record.missing_fact import MissingFact
-    from git_coderepo.record.snapshot import Request, Snapshot
+    from git_coderepo.snapshots.missing_fact import MissingFact
+    from git_coderepo.snapshots.overlay import Difference
+    from git_coderepo.snapshots.snapshot import Request, Snapshot
 
 # Contents of more bytes than this are packed into a file and not in memory.
 _LARGE = 8 << 20
@@ -45,7 +45,7 @@ def pack_overlay(snapshot: Snapshot, request: Request, refused: Mapping[str, tup
         return
 
     def missing() -> MissingFact | None:
-        from git_coderepo.record.missing_fact import missing_fact
+        from git_coderepo.snapshots.missing_fact import missing_fact
 
         return missing_fact(snapshot)
 

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.overlay import largest_folders
 from git_coderepo.checkout.rules import dirty_rule, overlay_limit, publish_limit, untracked_rule
-from git_coderepo.checkout.screening import Scan, excluded, secret_by_name
 from git_coderepo.errors import NotReproducible, TooLarge, UnsafeTree
 from git_coderepo.git.objects import SYMLINK
 from git_coderepo.git.process import read_blobs, shell_word
+from git_coderepo.snapshots.overlay import largest_folders
+from git_coderepo.snapshots.screening import Scan, excluded, secret_by_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from git_coderepo.checkout.overlay import Difference
     from git_coderepo.errors import ObjectMissing
     from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
     from git_coderepo.git.status import Change
-    from git_coderepo.record.missing_fact import MissingFact
     from git_coderepo.registration.resolve import CodeSource
     from git_coderepo.settings import Settings
+    from git_coderepo.snapshots.missing_fact import MissingFact
+    from git_coderepo.snapshots.overlay import Difference
 
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md#the-pointer
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from git_coderepo.checkout.overlay import Difference
+    from git_coderepo.snapshots.overlay import Difference
 
 # Above, to take every row apart is cheaper than to look for each path.
 _FEW = 256

@@ -10,8 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.platforms.ask import Asking
     from git_coderepo.platforms.base import BaseCodeRepository
-    from git_coderepo.record.snapshot import Head, Request, Snapshot
     from git_coderepo.registration.resolve import CodeSource
+    from git_coderepo.snapshots.snapshot import Head, Request, Snapshot
 
 
 def find_served_base(snapshot: Snapshot, head: Head, request: Request) -> None:

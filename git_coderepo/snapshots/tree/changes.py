@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.case import hidden_twins
-from git_coderepo.checkout.found import Found
-from git_coderepo.checkout.listing import linking, patched, telling
-from git_coderepo.checkout.snapshot_tree import HeadTree, edit_head_tree, write_snapshot_tree
-from git_coderepo.checkout.survey import embedded_repositories
-from git_coderepo.checkout.tree import hidden_changes, unreadable_paths
 from git_coderepo.errors import NotReproducible
 from git_coderepo.git.objects import empty_tree_id
 from git_coderepo.git.own_files import own_files
 from git_coderepo.git.process import shell_word
-from git_coderepo.record.refusals import exclusion, included, refuse_changed, screened
-from git_coderepo.record.snapshot import OWN_OUTPUT, UNREADABLE
+from git_coderepo.snapshots.checks import exclusion, included, refuse_changed, screened
+from git_coderepo.snapshots.inspect import embedded_repositories
+from git_coderepo.snapshots.snapshot import OWN_OUTPUT, UNREADABLE
+from git_coderepo.snapshots.tree.hidden_changes import hidden_twins
+from git_coderepo.snapshots.tree.listing import linking, patched, telling
+from git_coderepo.snapshots.tree.private_index import hidden_changes, unreadable_paths
+from git_coderepo.snapshots.tree.worktree_stat import Found
+from git_coderepo.snapshots.tree.write import HeadTree, edit_head_tree, write_snapshot_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from git_coderepo.checkout.snapshot_tree import Edited
-    from git_coderepo.checkout.survey import Survey
     from git_coderepo.git.repository import Layout
     from git_coderepo.git.status import Change
     from git_coderepo.git.store import Store
-    from git_coderepo.record.snapshot import Request, Snapshot
+    from git_coderepo.snapshots.inspect import Survey
+    from git_coderepo.snapshots.snapshot import Request, Snapshot
+    from git_coderepo.snapshots.tree.write import Edited
 
 
 def take_changes(snapshot: Snapshot, request: Request, found: Survey, links: list[bytes]) -> bytes:
@@ -41,7 +41,7 @@ def take_changes(snapshot: Snapshot, request: Request, found: Survey, links: lis
     for change in embedded_repositories(status):
         if change.untracked and is_excluded(change.path):
             continue
-        from git_coderepo.record.nested import nested_repository_hints
+        from git_coderepo.snapshots.nested import nested_repository_hints
 
         name = os.fsdecode(change.path.rstrip(b"/"))
         with snapshot.waiving():

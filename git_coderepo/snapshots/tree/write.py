@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from git_coderepo.checkout.attributes import attribute_files
-from git_coderepo.checkout.edited import Directories, edited_tree
-from git_coderepo.checkout.reuse import Reuse
-from git_coderepo.checkout.tree import PrivateIndex
 from git_coderepo.errors import GitFailed, ObjectMissing
 from git_coderepo.git.index import entry_of, row_of, small_index
 from git_coderepo.git.objects import FILE
+from git_coderepo.snapshots.attributes import attribute_files
+from git_coderepo.snapshots.tree.edit import Directories, edited_tree
+from git_coderepo.snapshots.tree.private_index import PrivateIndex
+from git_coderepo.snapshots.tree.reuse import Reuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
-    from git_coderepo.checkout.found import Found
-    from git_coderepo.checkout.overlay import Difference
     from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
@@ -23,6 +21,8 @@ if TYPE_CHECKING:
     from git_coderepo.git.store import Store
     from git_coderepo.git.subtree import Row
     from git_coderepo.settings import Settings
+    from git_coderepo.snapshots.overlay import Difference
+    from git_coderepo.snapshots.tree.worktree_stat import Found
 
 
 class HeadTree:

@@ -6,12 +6,12 @@ import errno
 import os
 import stat
 
-from git_coderepo.checkout.found import Found
 from git_coderepo.errors import CodeRepoError, GitFailed, NotReproducible
 from git_coderepo.git.index import entries_of
 from git_coderepo.git.objects import ID_LENGTHS, ObjectId, blob_id
 from git_coderepo.git.status import filter_failure
 from git_coderepo.git.subtree import inside, pathspecs, read_part
+from git_coderepo.snapshots.tree.worktree_stat import Found
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -296,6 +296,6 @@ def _unreadable(layout: Layout, found: Found, paths: Sequence[bytes], error: Exc
 
 def _written_last(layout: Layout, paths: Sequence[bytes]) -> bytes:
     """git names an object then, and no path."""
-    from git_coderepo.checkout.overlay import disk_time
+    from git_coderepo.snapshots.overlay import disk_time
 
     return max(paths, key=lambda path: disk_time(layout.toplevel + b"/" + path))

@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from git_coderepo.checkout.outside import Outside
-    from git_coderepo.checkout.overlay import Difference, Overlay
     from git_coderepo.git.attributes.rules import Attributes
     from git_coderepo.git.lfs import LfsObjects
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
     from git_coderepo.git.status import Change, Status
     from git_coderepo.git.subtree import Part
-    from git_coderepo.record.imported import Imported
-    from git_coderepo.record.submodules import Submodule, Surveys, Within
     from git_coderepo.registration.resolve import CodeSource
+    from git_coderepo.snapshots.outside import Outside
+    from git_coderepo.snapshots.overlay import Difference, Overlay
+    from git_coderepo.snapshots.python.imported import Imported
+    from git_coderepo.snapshots.submodules import Submodule, Surveys, Within
 
 INLINE_LIMIT = 64 << 10
 # Why a path is left out that only --allow-unreproducible lets be left out.
@@ -144,7 +144,7 @@ class Snapshot:
         travel may still be published, where that is what the caller and the settings want, and where publishing carries
         it (`publishable`). Raises NotReproducible.
         """
-        from git_coderepo.record.refusals import refuse_together
+        from git_coderepo.snapshots.checks import refuse_together
 
         settings = self.settings
         assert settings is not None
@@ -181,7 +181,7 @@ class Snapshot:
         """What differs between two trees; asked once where base and HEAD are the same."""
         known = self.compared.get((old, new))
         if known is None:
-            from git_coderepo.checkout.overlay import differences
+            from git_coderepo.snapshots.overlay import differences
 
             try:
                 known = differences(self.git_with_store, old, new)
@@ -201,7 +201,7 @@ class Snapshot:
         if self.status is None or self.looked_at:
             return False
         assert self.layout is not None and self.store is not None
-        from git_coderepo.checkout.snapshot_tree import write_snapshot_tree
+        from git_coderepo.snapshots.tree.write import write_snapshot_tree
 
         return write_snapshot_tree(self.git, self.layout, self.store, self.taken) == self.tree
 

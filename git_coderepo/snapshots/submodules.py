@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.survey import Surveying
 from git_coderepo.errors import CodeRepoError, NotReproducible, TooLarge
 from git_coderepo.git.process import shell_word
+from git_coderepo.snapshots.inspect import Surveying
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
-    from git_coderepo.record.snapshot import Request, Snapshot
+    from git_coderepo.snapshots.snapshot import Request, Snapshot
 
 # A manifest may be nested so deep that some twenty fit into each other.
 _DEEPEST = 16
@@ -136,7 +136,7 @@ def omitted(snapshot: Snapshot) -> list[tuple[bytes, str]]:
 
 def omission_lines(snapshot: Snapshot) -> list[str]:
     """Return what was left out, in lines for people; what this program wrote itself in one."""
-    from git_coderepo.record.snapshot import OWN_OUTPUT
+    from git_coderepo.snapshots.snapshot import OWN_OUTPUT
 
     found = omitted(snapshot)
     lines = [f"'{os.fsdecode(path)}' does not travel ({reason})" for path, reason in found if reason != OWN_OUTPUT]
@@ -156,8 +156,8 @@ def unreproducible(snapshot: Snapshot) -> list[NotReproducible]:
 
 
 def _taken(snapshot: Snapshot, path: bytes, commit: str, request: Request) -> Snapshot | None:
-    from git_coderepo.record.snapshot import Request, Snapshot
-    from git_coderepo.record.taking import take_snapshot
+    from git_coderepo.snapshots.pipeline import take_snapshot
+    from git_coderepo.snapshots.snapshot import Request, Snapshot
 
     layout = snapshot.layout
     assert layout is not None

@@ -9,7 +9,16 @@ from __future__ import annotations
 import os
 import time
 
-from git_coderepo.checkout.attributes import (
+from git_coderepo.checkout.team import start_team_of, with_team
+from git_coderepo.errors import ChangedMeanwhile, CodeRepoError, GitFailed, NotReproducible
+from git_coderepo.git.base_commit import Base, Walks
+from git_coderepo.git.objects import ObjectId, empty_tree_id
+from git_coderepo.git.process import shell_word
+from git_coderepo.git.repository import read_layout, start_layout
+from git_coderepo.git.subtree import looked_at, rows_inside, scope_of
+from git_coderepo.registration.resolve import choose_source, choose_source_of, import_platform, refuse_source, stand_in
+from git_coderepo.settings import Settings
+from git_coderepo.snapshots.attributes import (
     CONVERTING,
     alters_archive,
     attribute_files,
@@ -18,25 +27,16 @@ from git_coderepo.checkout.attributes import (
     outside_texts,
     words_of,
 )
-from git_coderepo.checkout.survey import survey
-from git_coderepo.checkout.team import start_team_of, with_team
-from git_coderepo.errors import ChangedMeanwhile, CodeRepoError, GitFailed, NotReproducible
-from git_coderepo.git.base_commit import Base, Walks
-from git_coderepo.git.objects import ObjectId, empty_tree_id
-from git_coderepo.git.process import shell_word
-from git_coderepo.git.repository import read_layout, start_layout
-from git_coderepo.git.subtree import looked_at, rows_inside, scope_of
-from git_coderepo.record.lfs import lfs_attributes
-from git_coderepo.record.served import find_served_base
-from git_coderepo.record.snapshot import Head, Request, Snapshot
-from git_coderepo.registration.resolve import choose_source, choose_source_of, import_platform, refuse_source, stand_in
-from git_coderepo.settings import Settings
+from git_coderepo.snapshots.base import find_served_base
+from git_coderepo.snapshots.inspect import survey
+from git_coderepo.snapshots.lfs import lfs_attributes
+from git_coderepo.snapshots.snapshot import Head, Request, Snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.checkout.survey import Survey
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
+    from git_coderepo.snapshots.inspect import Survey
 
 
 # In seconds, before a snapshot is taken again whose files changed meanwhile.
@@ -88,7 +88,7 @@ def _take(snapshot: Snapshot, request: Request, found: Survey | None) -> Snapsho
             _look_at_commit(snapshot, request.rev, request)
         snapshot.oversize = None  # what is changed may be on the platform all the same
         if not request.tree_only and (snapshot.base_part != snapshot.tree or request.check):
-            from git_coderepo.record.travelling import build
+            from git_coderepo.snapshots.needed_overlay import build
 
             build(snapshot, request)
     finally:
@@ -99,7 +99,7 @@ def _take(snapshot: Snapshot, request: Request, found: Survey | None) -> Snapsho
 
 def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | None) -> None:
     def include(layout: Layout) -> list[bytes]:
-        from git_coderepo.record.refusals import included
+        from git_coderepo.snapshots.checks import included
 
         return [change.path for change in included(layout, request.include)]
 
@@ -123,7 +123,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
     links = [path for path, _ in gitlinks(found.listing)]
     links += [each.path for each in status.changes if each.submodule]
     if links:
-        from git_coderepo.record.submodules import Surveys
+        from git_coderepo.snapshots.submodules import Surveys
 
         snapshot.surveys = Surveys(snapshot.git.with_settings(store.lfs_setting), layout, links)
     if layout.head is not None and layout.head_tree is not None:
@@ -139,7 +139,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
     if snapshot.head is not None and snapshot.source is not None and snapshot.base is None:
         find_served_base(snapshot, snapshot.head, request)
     if status.changes or not _status_tells_all(request, found):
-        from git_coderepo.record.changes import take_changes
+        from git_coderepo.snapshots.tree.changes import take_changes
 
         listing = take_changes(snapshot, request, found, links)
     else:
@@ -200,7 +200,7 @@ def _take_submodules(snapshot: Snapshot, listing: bytes, request: Request) -> No
     """What the gitlinks of the snapshot's tree lead to; a dirty submodule makes the whole of it dirty."""
     links = gitlinks(listing)
     if links:
-        from git_coderepo.record.submodules import take_submodules
+        from git_coderepo.snapshots.submodules import take_submodules
 
         snapshot.submodules = take_submodules(snapshot, links, request)
         if any(each.snapshot is not None and each.snapshot.dirty for each in snapshot.submodules):
@@ -276,8 +276,8 @@ def _look_outside(
     links = b"120000 blob " in listing or b".dvc\0" in listing or b"dvc.lock\0" in listing
     if not (links or request.thorough or is_converted):
         return
-    from git_coderepo.checkout import outside
     from git_coderepo.git.partial_clone import rows_here
+    from git_coderepo.snapshots import outside
 
     place = outside.Place(git, tree, toplevel)
     if links or outside.may_stand_beside(listing):
@@ -308,7 +308,7 @@ def _read_base_tree(snapshot: Snapshot, listing: bytes, *, head_listing: bytes) 
         tree = base.tree or ObjectId(snapshot.git.line("rev-parse", "--verify", f"{base.commit}^{{tree}}"))
         snapshot.base_tree = tree
         assert snapshot.tree is not None
-        from git_coderepo.checkout.listing import telling
+        from git_coderepo.snapshots.tree.listing import telling
 
         # Where none of what differs says what becomes of other paths, the snapshot's rows are as good as the base's.
         if snapshot.looked_at or (tree != snapshot.tree and telling(snapshot.differences(tree, snapshot.tree))):
@@ -325,7 +325,7 @@ def _read_base_tree(snapshot: Snapshot, listing: bytes, *, head_listing: bytes) 
     if not alters_archive(texts.values()):
         return
     # Some line could alter an archive: whether it does is told by the paths and contents that are there.
-    from git_coderepo.checkout.archive import differs_in_archive
+    from git_coderepo.snapshots.archive_check import differs_in_archive
 
     rows = snapshot.git.run("ls-tree", "-r", "-z", "--full-tree", snapshot.base_tree.hex)
     if differs_in_archive(snapshot.git, rows_inside(rows, snapshot.looked_at), texts):

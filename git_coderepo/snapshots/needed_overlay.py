@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from git_coderepo.checkout.kept import find_kept
 from git_coderepo.checkout.rules import overlay_limit
 from git_coderepo.git.objects import empty_tree_id
-from git_coderepo.record.lfs import refused_objects
+from git_coderepo.snapshots.lfs import refused_objects
+from git_coderepo.snapshots.overlay_cache import find_kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.git.lfs import Pointer
-    from git_coderepo.record.snapshot import Request, Snapshot
+    from git_coderepo.snapshots.snapshot import Request, Snapshot
 
 
 def build(snapshot: Snapshot, request: Request) -> None:
@@ -28,7 +28,7 @@ def build(snapshot: Snapshot, request: Request) -> None:
         return
     if snapshot.lfs_attributes is None and find_overlay(snapshot):
         return  # made of the same trees, its names and contents were looked at
-    from git_coderepo.record.packing import pack_overlay
+    from git_coderepo.snapshots.packing import pack_overlay
 
     pack_overlay(snapshot, request, refused)
 

@@ -8,8 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from git_coderepo.checkout.outside import Outside
-    from git_coderepo.record.snapshot import Request, Snapshot
+    from git_coderepo.snapshots.outside import Outside
+    from git_coderepo.snapshots.snapshot import Request, Snapshot
 
 
 def remarks(snapshot: Snapshot, request: Request) -> list[str]:
@@ -26,7 +26,7 @@ def _mistakes(snapshot: Snapshot) -> list[str]:
     """Return what is named once per checkout of untracked directories that would travel."""
     if not any(change.untracked and b"/" in change.path for change in snapshot.taken):
         return []
-    from git_coderepo.record.mistakes import mistakes
+    from git_coderepo.snapshots.likely_mistakes import mistakes
 
     return mistakes(snapshot)
 
@@ -45,7 +45,7 @@ def outside_sentences(snapshot: Snapshot) -> list[str]:
     found = list(outside_of(snapshot))
     if not found:
         return []
-    from git_coderepo.checkout.outside import sentences
+    from git_coderepo.snapshots.outside import sentences
 
     return sentences(found)
 
@@ -54,7 +54,7 @@ def import_sentences(snapshot: Snapshot) -> list[str]:
     """Return a sentence for each place outside the snapshot that code is imported from, where that was looked at."""
     if not snapshot.imported:
         return []
-    from git_coderepo.record.imported import sentences
+    from git_coderepo.snapshots.python.imported import sentences
 
     assert snapshot.layout is not None
     return sentences(snapshot.imported, snapshot.layout.toplevel)

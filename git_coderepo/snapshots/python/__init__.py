@@ -1,0 +1,1 @@
+"""Which checkouts does a Python program run from and import?"""
