@@ -16,11 +16,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.api import fetch, run, snapshot, verify
     from git_coderepo.errors import CodeRepoError, InvalidRemoteURL
+    from git_coderepo.fetching.receipt import Receipt
     from git_coderepo.git.url.remote import RemoteURL
     from git_coderepo.manifest.model import Manifest
     from git_coderepo.platforms.base import BaseCodeRepository, Option
     from git_coderepo.record.inprocess import ActiveRun
-    from git_coderepo.runner.receipt import Receipt
 
 __version__ = "0.1.0"
 
@@ -42,7 +42,7 @@ _HOMES = {
     "InvalidRemoteURL": "git_coderepo.errors",
     "Manifest": "git_coderepo.manifest.model",
     "Option": "git_coderepo.platforms.base",
-    "Receipt": "git_coderepo.runner.receipt",
+    "Receipt": "git_coderepo.fetching.receipt",
     "RemoteURL": "git_coderepo.git.url.remote",
     "fetch": "git_coderepo.api",
     "run": "git_coderepo.api",

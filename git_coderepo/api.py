@@ -7,16 +7,16 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from git_coderepo.build_key.key import build_key
+from git_coderepo.fetching.engine import fetch as materialise
+from git_coderepo.fetching.plan import FetchOrder, directory_named, fetch_order, order_by_manifest
+from git_coderepo.fetching.receipt import Receipt
+from git_coderepo.fetching.verify import Verification, verify_directory
 from git_coderepo.git.process import Git, check_version
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.record.inherited import own_command
 from git_coderepo.record.inprocess import ActiveRun
 from git_coderepo.record.keep import keep_beside
 from git_coderepo.record.recording import RunRequest
-from git_coderepo.runner.fetch import fetch as materialise
-from git_coderepo.runner.order import FetchOrder, directory_named, fetch_order, order_by_manifest
-from git_coderepo.runner.receipt import Receipt
-from git_coderepo.runner.verification import Verification, verify_directory
 from git_coderepo.settings import runner_settings
 from git_coderepo.snapshots.document import write_record
 from git_coderepo.snapshots.pipeline import take_snapshot

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from git_coderepo.fetching.conversion import convert, stored
+from git_coderepo.fetching.listing import Listing
+from git_coderepo.fetching.verify_more import rehash
 from git_coderepo.git.attributes.conversion import CHANGING, Conversion
 from git_coderepo.git.attributes.encodings import CODECS, Encoding
 from git_coderepo.git.attributes.rules import Attributes
 from git_coderepo.git.objects import blob_id
-from git_coderepo.runner.conversion import convert, stored
-from git_coderepo.runner.listing import Listing
-from git_coderepo.runner.verify import rehash
 from tests.support.environment import clean_environment
 from tests.support.repo import Repo
 

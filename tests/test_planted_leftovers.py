@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.errors import TargetUnusable
+from git_coderepo.fetching.target import Target
 from git_coderepo.filesystem.leftovers import sweep
 from git_coderepo.filesystem.scratch import scratch_directory
-from git_coderepo.runner.target import Target
 
 RANDOM = "0123456789abcdef"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.errors import TargetUnusable
-from git_coderepo.runner.target import Target
+from git_coderepo.fetching.target import Target
 from tests.raw_tar import everything_below
 
 TREE = ("a.py", "data dir", "link", "run.sh")

@@ -14,9 +14,9 @@ from git_coderepo.cli.options import Json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from git_coderepo.runner.cache import Cache, Kept
-    from git_coderepo.runner.cache_upkeep import Evicted
-    from git_coderepo.runner.cacheplace import OldPart
+    from git_coderepo.fetching.cache import Cache, Kept
+    from git_coderepo.fetching.cache_directory import OldPart
+    from git_coderepo.fetching.cache_upkeep import Evicted
 
 cache = typer.Typer(name="cache", rich_markup_mode=None)
 app.add_typer(cache)
@@ -58,8 +58,8 @@ def prune(
     Modified trees and the caches of older releases are removed as well, with --older-than only if they are that old; a
     tree in use stays.
     """
+    from git_coderepo.fetching.cache_upkeep import Evicted, prune_cache
     from git_coderepo.record.prune import required_age
-    from git_coderepo.runner.cache_upkeep import Evicted, prune_cache
     from git_coderepo.settings import size_of
 
     size = None if max_size is None else size_of(max_size, "--max-size")
@@ -79,9 +79,9 @@ def prune(
 
 def _cache() -> tuple[Cache | None, list[OldPart]]:
     """Return the cache, None where there is none, and what older releases left."""
+    from git_coderepo.fetching.cache_directory import old_parts
+    from git_coderepo.fetching.cached import known_cache
     from git_coderepo.git.process import Git
-    from git_coderepo.runner.cached import known_cache
-    from git_coderepo.runner.cacheplace import old_parts
     from git_coderepo.settings import runner_settings
 
     settings = runner_settings(Git())

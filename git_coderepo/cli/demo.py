@@ -18,8 +18,8 @@ from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.itself import own_command
 
 if TYPE_CHECKING:
+    from git_coderepo.fetching.node import Wanted
     from git_coderepo.manifest.model import Code
-    from git_coderepo.runner.wanted import Wanted
     from git_coderepo.snapshots.document import Record
     from git_coderepo.snapshots.snapshot import Snapshot
 
@@ -122,10 +122,10 @@ def _demo_in(scratch: str) -> None:
 
 
 def _demo_here(scratch: str) -> None:
+    from git_coderepo.fetching.engine import fetch
+    from git_coderepo.fetching.verify import verify_directory
     from git_coderepo.git.process import Git, check_version
     from git_coderepo.manifest.model import Manifest
-    from git_coderepo.runner.fetch import fetch
-    from git_coderepo.runner.verification import verify_directory
     from git_coderepo.snapshots.checks import shown_size
     from git_coderepo.snapshots.document import write_record
     from git_coderepo.snapshots.pipeline import take_snapshot
@@ -170,8 +170,8 @@ def _demo_here(scratch: str) -> None:
 
 def _wanted_here(code: Code, taken: Snapshot, record: Record, environment: Mapping[str, str]) -> Wanted:
     """What the manifest asks for, of the checkout's own repository and of those of its submodules."""
+    from git_coderepo.fetching.node import WantedSubmodule, wanted_by_code
     from git_coderepo.platforms.git import GitRemote
-    from git_coderepo.runner.wanted import WantedSubmodule, wanted_by_code
 
     assert taken.source is not None
     platform = GitRemote("here", {})

@@ -16,9 +16,9 @@ from git_coderepo.git.objects import ObjectId
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from git_coderepo.fetching.sources.local import Here
     from git_coderepo.git.process import Git
     from git_coderepo.manifest.model import Code, Repository
-    from git_coderepo.runner.local import Here
 
 _FOR_GIT = "git_coderepo.diff"
 
@@ -49,10 +49,10 @@ def diff(
     stands after -- is for it:
     `git coderepo diff @{-2} @{-1} -- --stat -- src/`.
     """
+    from git_coderepo.fetching.sources.local import Here
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import read_layout, start_layout
     from git_coderepo.git.store import Store
-    from git_coderepo.runner.local import Here
 
     git = Git()
     layout = read_layout(start_layout(git), git, bare_allowed=True)
@@ -91,7 +91,7 @@ class Side:
     def of(cls, word: str, here: Here, scope: tuple[bytes, ...]) -> Side:
         """A run, or for `.` what of `scope` is in the checkout. Raises what reading or looking raises."""
         from git_coderepo.errors import CodeRepoError
-        from git_coderepo.runner.local import is_complete
+        from git_coderepo.fetching.sources.local import is_complete
         from git_coderepo.runner.named import find_run
         from git_coderepo.snapshots.pipeline import take_snapshot
         from git_coderepo.snapshots.snapshot import Request, Snapshot
@@ -124,8 +124,8 @@ class Side:
     def _add(
         self, code: Code, repository: Repository | None, path: bytes, here: Here, folder: bytes | None, *, run: str
     ) -> None:
+        from git_coderepo.fetching.sources.local import restore_tree
         from git_coderepo.record.keep import find_overlay
-        from git_coderepo.runner.local import restore_tree
 
         overlay = code.overlay
         data = overlay.data if overlay is not None else None

@@ -24,8 +24,8 @@ from git_coderepo.cli.progress import progress_shown
 from git_coderepo.errors import CodeRepoError, UsageError
 
 if TYPE_CHECKING:
+    from git_coderepo.fetching.receipt import Receipt
     from git_coderepo.manifest.output_file import OutputFile
-    from git_coderepo.runner.receipt import Receipt
     from git_coderepo.settings import Settings
 
 
@@ -71,10 +71,10 @@ def exec_(
 
     written_to = receipt_file(receipt, made=copy)
     asked = start_runner_settings(Git())  # git answers while the rest is imported
+    from git_coderepo.fetching.cached import cached_tree, fetch_with_cache, open_cache
+    from git_coderepo.fetching.plan import fetch_order
     from git_coderepo.record.process import Interrupted, execute, interruptible
-    from git_coderepo.runner.cached import cached_tree, fetch_with_cache, open_cache
     from git_coderepo.runner.execution import execution_environment, manifest_file, working_directory
-    from git_coderepo.runner.order import fetch_order
     from git_coderepo.runner.workplace import Workplace
 
     settings = asked()
@@ -145,7 +145,7 @@ def _write_again(made: Receipt, file: OutputFile, *, changed: bool) -> None:
 def _has_cache(settings: Settings) -> bool:
     """Whether a copy can come out of the cache; where there is no place for one, it is said, and it comes straight."""
     from git_coderepo.errors import TargetUnusable
-    from git_coderepo.runner.cacheplace import cache_place
+    from git_coderepo.fetching.cache_directory import cache_place
 
     try:
         cache_place(settings, notify=lambda _: None)

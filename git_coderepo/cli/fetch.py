@@ -24,7 +24,7 @@ from git_coderepo.errors import UsageError
 from git_coderepo.manifest.methods import METHODS
 
 if TYPE_CHECKING:
-    from git_coderepo.runner.receipt import Receipt
+    from git_coderepo.fetching.receipt import Receipt
 
 _SHOWN = 5
 
@@ -71,7 +71,7 @@ def fetch(
 
     written_to = receipt_file(receipt, made=directory)
     asked = start_runner_settings(Git())  # git answers while the rest is imported
-    from git_coderepo.runner.order import fetch_order
+    from git_coderepo.fetching.plan import fetch_order
 
     settings = asked()
     order = fetch_order(
@@ -93,7 +93,7 @@ def fetch(
     warn_unnotable(directory)
     with ended_by_signals(), progress_shown(quiet) as progress:
         if method == "auto":
-            from git_coderepo.runner.cached import fetch_with_cache
+            from git_coderepo.fetching.cached import fetch_with_cache
 
             made = fetch_with_cache(
                 order.wanted,
@@ -105,7 +105,7 @@ def fetch(
                 lfs=lfs,
             )
         else:  # one way is insisted on
-            from git_coderepo.runner.fetch import fetch as materialise
+            from git_coderepo.fetching.engine import fetch as materialise
 
             made = materialise(order.wanted, directory, method=method, progress=progress, lfs=lfs)
     if written_to is not None:
@@ -119,7 +119,7 @@ def fetch(
 
 def show(receipt: Receipt, directory: str, *, submodules: bool = True) -> None:
     """What was proved, in a line or two."""
-    from git_coderepo.runner.conversion import why_left
+    from git_coderepo.fetching.conversion import why_left
     from git_coderepo.snapshots.checks import shown_size
 
     show_fallbacks(receipt)

@@ -14,8 +14,8 @@ from git_coderepo.git.own_files import notes_for
 from git_coderepo.manifest.output_file import OutputFile
 
 if TYPE_CHECKING:
-    from git_coderepo.runner.order import FetchOrder
-    from git_coderepo.runner.receipt import Receipt
+    from git_coderepo.fetching.plan import FetchOrder
+    from git_coderepo.fetching.receipt import Receipt
 
 
 def receipt_file(name: str | None, *, made: str | None) -> OutputFile | None:

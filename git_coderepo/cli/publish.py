@@ -66,10 +66,10 @@ def publish_(
 
 def published(word: str, git: Git, code_repository: str | None) -> str:
     """Publish a run; gives a line that says so."""
+    from git_coderepo.fetching.sources.local import restore_tree
     from git_coderepo.git.store import Store
     from git_coderepo.record.keep import find_overlay
     from git_coderepo.record.publish import publish_recorded, source_of
-    from git_coderepo.runner.local import restore_tree
     from git_coderepo.runner.named import find_run
     from git_coderepo.stores.publication import reference_of
 
@@ -98,8 +98,8 @@ def published(word: str, git: Git, code_repository: str | None) -> str:
 
 def stored(word: str, git: Git) -> Iterator[str]:
     """Put a run's code into the shared store; gives a line for each tree, its submodules' too."""
+    from git_coderepo.fetching.sources.local import Here
     from git_coderepo.git.store import Store
-    from git_coderepo.runner.local import Here
     from git_coderepo.runner.named import find_run
     from git_coderepo.runner.stored import store_run
     from git_coderepo.snapshots.checks import shown_size

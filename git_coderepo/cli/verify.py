@@ -17,8 +17,8 @@ from git_coderepo.filesystem.digest import sha256_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from git_coderepo.runner.order import FetchOrder
-    from git_coderepo.runner.verification import Verification
+    from git_coderepo.fetching.plan import FetchOrder
+    from git_coderepo.fetching.verify import Verification
 
 _SHOWN = 20
 
@@ -49,9 +49,9 @@ def verify(
     The directory is hashed again. Changed, missing and added files are listed, and each of them is a failure:
     an added file can change what runs. Outputs that were recorded with the run are accepted.
     """
+    from git_coderepo.fetching.plan import fetch_order
+    from git_coderepo.fetching.verify import matching, verify_directory
     from git_coderepo.git.process import Git
-    from git_coderepo.runner.order import fetch_order
-    from git_coderepo.runner.verification import matching, verify_directory
 
     by_pattern = matching([os.fsencode(pattern) for pattern in allow_added or ()])
     order = fetch_order(run, overlay=overlay, subdirectory=subdirectory, submodules=submodules)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from git_coderepo.errors import CodeRepoError, TargetUnusable
+from git_coderepo.fetching.plan import FetchOrder
 from git_coderepo.filesystem.paths import quoted
 from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.filesystem.temporary import temporary_directory, temporary_place
@@ -15,7 +16,6 @@ from git_coderepo.git.store import write_whole
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.manifest.model import Remote
 from git_coderepo.record.process import VARIABLE_LIMIT
-from git_coderepo.runner.order import FetchOrder
 
 # What tells this program, and nothing else, how to reach a platform. The platforms' own variables are the job's.
 CREDENTIAL_VARIABLES = ("CODEREPO_TOKEN", "CODEREPO_TOKEN_FILE", "CODEREPO_CREDENTIALS_FILE", "CODEREPO_TOKEN_ORIGIN")

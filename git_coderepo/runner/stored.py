@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from git_coderepo.errors import CodeRepoError, DownloadDamaged, StoreDamaged, StoreMissing, UnsafeTree
+from git_coderepo.fetching.sources.local import Here, restore_tree
+from git_coderepo.fetching.sources.methods import store_method
+from git_coderepo.fetching.submodules import check_submodule, said_of
 from git_coderepo.git.objects import GITLINK, ObjectId, TreeEntry, blob_hasher, tree_id
 from git_coderepo.git.subtree import read_part
 from git_coderepo.manifest.limits import Limits
@@ -13,9 +16,6 @@ from git_coderepo.manifest.model import Code, Manifest, Repository
 from git_coderepo.manifest.reproducible import refuse_unreproducible
 from git_coderepo.record.keep import find_overlay
 from git_coderepo.record.sharing import put_tree
-from git_coderepo.runner.local import Here, restore_tree
-from git_coderepo.runner.methods import store_method
-from git_coderepo.runner.submodules import check_submodule, said_of
 from git_coderepo.snapshots.checks import refuse_tokens
 from git_coderepo.snapshots.overlay import differences, travelling
 from git_coderepo.stores.shared import SharedStore

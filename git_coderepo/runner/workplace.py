@@ -7,13 +7,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from git_coderepo.errors import TargetUnusable, TreeDiffers
+from git_coderepo.fetching.cache import Cache, Entry
+from git_coderepo.fetching.cached import InCache, cache_key
+from git_coderepo.fetching.node import Wanted
+from git_coderepo.fetching.proof import TreeAltered, prove
 from git_coderepo.filesystem.fingerprint import stamp
 from git_coderepo.filesystem.mounts import mount_read_only
 from git_coderepo.filesystem.paths import quoted
-from git_coderepo.runner.cache import Cache, Entry
-from git_coderepo.runner.cached import InCache, cache_key
-from git_coderepo.runner.proof import TreeAltered, prove
-from git_coderepo.runner.wanted import Wanted
 
 
 class Workplace:

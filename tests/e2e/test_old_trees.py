@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.errors import UnsafeTree
+from git_coderepo.fetching.listing import Listing
 from git_coderepo.git.objects import TreeEntry, parse_tree, tree_id
-from git_coderepo.runner.listing import Listing
 from tests.e2e.support import World, load, problems, refused, world
 from tests.support.old_trees import commit_old, group_writable, padded
 

@@ -21,18 +21,16 @@ from git_coderepo.errors import (
     TreeDiffers,
     UsageError,
 )
-from git_coderepo.filesystem.directories import Root
-from git_coderepo.filesystem.paths import quoted
-from git_coderepo.git.objects import ObjectId
-from git_coderepo.git.process import Git, version
-from git_coderepo.manifest.limits import Limits
-from git_coderepo.manifest.methods import METHODS
-from git_coderepo.runner.conversion import Converted, archive_attributes, convert, restore
-from git_coderepo.runner.failed import best_error, without_git
-from git_coderepo.runner.lfs import LfsPaths, LfsReport, by_pointers, fill, lfs_paths, summed
-from git_coderepo.runner.listing import Listing
-from git_coderepo.runner.local import local_method
-from git_coderepo.runner.methods import (
+from git_coderepo.fetching.conversion import Converted, archive_attributes, convert, restore
+from git_coderepo.fetching.failed import best_error, without_git
+from git_coderepo.fetching.lfs import LfsPaths, LfsReport, by_pointers, fill, lfs_paths, summed
+from git_coderepo.fetching.listing import Listing
+from git_coderepo.fetching.node import Wanted, WantedSubmodule
+from git_coderepo.fetching.progress import Counts, Progress
+from git_coderepo.fetching.proof import encode_listing
+from git_coderepo.fetching.receipt import Fallback, Hashed, Receipt, SubmoduleReceipt
+from git_coderepo.fetching.sources.local import local_method
+from git_coderepo.fetching.sources.methods import (
     BaseRequest,
     Delivery,
     archive_method,
@@ -42,15 +40,17 @@ from git_coderepo.runner.methods import (
     store_method,
     told_of_store,
 )
-from git_coderepo.runner.part import keep_part
-from git_coderepo.runner.progress import Counts, Progress
-from git_coderepo.runner.proof import encode_listing
-from git_coderepo.runner.receipt import Fallback, Hashed, Receipt, SubmoduleReceipt
-from git_coderepo.runner.submodules import SubmodulePlace, said_of
-from git_coderepo.runner.target import Target
-from git_coderepo.runner.wanted import Wanted, WantedSubmodule
-from git_coderepo.runner.ways import order, tried
-from git_coderepo.runner.writer import TreeWriter, WrittenTree
+from git_coderepo.fetching.submodules import SubmodulePlace, said_of
+from git_coderepo.fetching.subtree import keep_part
+from git_coderepo.fetching.target import Target
+from git_coderepo.fetching.ways import order, tried
+from git_coderepo.fetching.writer import TreeWriter, WrittenTree
+from git_coderepo.filesystem.directories import Root
+from git_coderepo.filesystem.paths import quoted
+from git_coderepo.git.objects import ObjectId
+from git_coderepo.git.process import Git, version
+from git_coderepo.manifest.limits import Limits
+from git_coderepo.manifest.methods import METHODS
 
 Method = Callable[[BaseRequest], AbstractContextManager[Delivery]]
 # After which of its errors a run is looked for under its own reference.

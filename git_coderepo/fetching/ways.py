@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from git_coderepo.errors import DownloadDamaged, RateLimited
+from git_coderepo.fetching.node import Wanted
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.runner.wanted import Wanted
 from git_coderepo.transport.retry import TRIES, pause
 
 Result = TypeVar("Result")

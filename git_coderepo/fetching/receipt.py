@@ -8,10 +8,10 @@ import platform
 from typing import NamedTuple
 
 from git_coderepo import __version__
+from git_coderepo.fetching.conversion import Converted
+from git_coderepo.fetching.lfs import LfsReport
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.manifest.writer import path_value, time_text
-from git_coderepo.runner.conversion import Converted
-from git_coderepo.runner.lfs import LfsReport
 
 RECEIPT_ID = "urn:git-coderepo:receipt:1"
 RECEIPT_VERSION = "1.1"

@@ -13,8 +13,8 @@ from git_coderepo.errors import (
     TokenRefused,
     TreeDiffers,
 )
-from git_coderepo.runner.receipt import Fallback
-from git_coderepo.runner.wanted import Wanted
+from git_coderepo.fetching.node import Wanted
+from git_coderepo.fetching.receipt import Fallback
 
 _INSTALL = "install git 2.34 or newer, or add it to PATH"
 

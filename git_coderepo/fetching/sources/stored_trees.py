@@ -14,8 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from git_coderepo.fetching.listing import Listing
     from git_coderepo.platforms.base import BaseCodeRepository
-    from git_coderepo.runner.listing import Listing
 
 
 def old_directory(platform: BaseCodeRepository, listing: Listing, root: ObjectId) -> bytes | None:

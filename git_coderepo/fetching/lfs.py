@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from git_coderepo.errors import LfsPointerUnusable, UnsafeTree
+from git_coderepo.fetching.listing import Listing
+from git_coderepo.fetching.progress import Progress
 from git_coderepo.filesystem.digest import sha256_of
 from git_coderepo.filesystem.directories import Directories, Root, joined, unusable
 from git_coderepo.filesystem.paths import quoted
@@ -19,8 +21,6 @@ from git_coderepo.git.lfs import POINTER_BYTES, Pointer, has_lfs, read_pointer
 from git_coderepo.git.objects import EXECUTABLE, FILE, blob_id
 from git_coderepo.manifest.limits import ATTRIBUTES_BYTES
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.runner.listing import Listing
-from git_coderepo.runner.progress import Progress
 
 if TYPE_CHECKING:
     pass
@@ -226,7 +226,7 @@ def fill(
             size = sum(pointer.size for pointer in pointers.values())
             if size > room:
                 raise UnsafeTree("what Git LFS keeps of the tree is larger than what a tree may be")
-            from git_coderepo.runner.lfs_files import Filler
+            from git_coderepo.fetching.lfs_files import Filler
 
             filler = Filler(root, listing, pointers, lfs.lfsconfig)
             travelled = filler.from_tar(sources)

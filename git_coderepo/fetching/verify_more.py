@@ -7,9 +7,9 @@ import stat
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from git_coderepo.fetching.listing import Listing
 from git_coderepo.filesystem.directories import Directories, Root, unusable
 from git_coderepo.git.objects import EXECUTABLE, FILE, GITLINK, SYMLINK, blob_hasher, blob_id
-from git_coderepo.runner.listing import Listing
 
 # What is neither a file nor a link nor a directory: a pipe, a socket, a device. Never opened.
 SPECIAL = 0

@@ -12,18 +12,15 @@ from git_coderepo.errors import (
     NotReproducible,
     OverlayMissing,
 )
+from git_coderepo.fetching.lfs import LfsSources
+from git_coderepo.fetching.sources.local import LocalTree
+from git_coderepo.fetching.sources.methods import BaseRequest, PublishedRequest
+from git_coderepo.fetching.sources.overlay import OverlayReader, read_overlay
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.subtree import common_directory
 from git_coderepo.manifest.limits import Limits
 from git_coderepo.manifest.model import Code, Manifest
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.runner.lfs import LfsSources
-from git_coderepo.runner.local import LocalTree
-from git_coderepo.runner.methods import (
-    BaseRequest,
-    PublishedRequest,
-)
-from git_coderepo.runner.overlay import OverlayReader, read_overlay
 from git_coderepo.stores.shared import SharedStore
 
 

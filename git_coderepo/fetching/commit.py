@@ -14,16 +14,16 @@ from git_coderepo.errors import (
     MethodUnavailable,
     UnsafeTree,
 )
+from git_coderepo.fetching.gitmodules import MOST_BYTES, submodule_urls, too_large
+from git_coderepo.fetching.lfs import LfsSources
+from git_coderepo.fetching.node import Wanted, WantedSubmodule
+from git_coderepo.fetching.sources.git_tree import listed_tree
+from git_coderepo.fetching.sources.methods import BaseRequest
+from git_coderepo.fetching.submodules import said_of
 from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git.objects import EXECUTABLE, FILE, ObjectId
 from git_coderepo.git.process import Git
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.runner.git_tree import listed_tree
-from git_coderepo.runner.gitmodules import MOST_BYTES, submodule_urls, too_large
-from git_coderepo.runner.lfs import LfsSources
-from git_coderepo.runner.methods import BaseRequest
-from git_coderepo.runner.submodules import said_of
-from git_coderepo.runner.wanted import Wanted, WantedSubmodule
 from git_coderepo.transport.scratch_repository import Scratch
 
 # `.gitmodules` can lead anywhere, in a circle too.

@@ -18,6 +18,16 @@ from git_coderepo.errors import (
     TreeDiffers,
     UsageError,
 )
+from git_coderepo.fetching.conversion import stored
+from git_coderepo.fetching.lfs import by_pointers, lfs_paths
+from git_coderepo.fetching.listing import Listing
+from git_coderepo.fetching.node import Wanted
+from git_coderepo.fetching.sources.git_tree import tree_rows
+from git_coderepo.fetching.sources.local import Here
+from git_coderepo.fetching.sources.methods import BaseRequest, archive_method
+from git_coderepo.fetching.sources.stored_trees import stored_trees, tree_named
+from git_coderepo.fetching.subtree import below
+from git_coderepo.fetching.verify_more import Differences, compare, rehash
 from git_coderepo.filesystem.directories import Directories, Root, unusable
 from git_coderepo.git.attributes.wildmatch import Pattern
 from git_coderepo.git.objects import (
@@ -32,16 +42,6 @@ from git_coderepo.git.objects import (
 )
 from git_coderepo.git.process import Git
 from git_coderepo.manifest.entries import Entry
-from git_coderepo.runner.conversion import stored
-from git_coderepo.runner.git_tree import tree_rows
-from git_coderepo.runner.lfs import by_pointers, lfs_paths
-from git_coderepo.runner.listing import Listing
-from git_coderepo.runner.local import Here
-from git_coderepo.runner.methods import BaseRequest, archive_method
-from git_coderepo.runner.part import below
-from git_coderepo.runner.stored_trees import stored_trees, tree_named
-from git_coderepo.runner.verify import Differences, compare, rehash
-from git_coderepo.runner.wanted import Wanted
 from git_coderepo.transport.scratch_repository import Scratch
 
 

@@ -11,17 +11,17 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from git_coderepo.errors import CodeRepoError, TreeDiffers
+from git_coderepo.fetching.cache import Cache, Entry
+from git_coderepo.fetching.cache_directory import cache_place, known_cache_place
+from git_coderepo.fetching.copying import NoClones, can_share_blocks, copy_listed, copy_tree
+from git_coderepo.fetching.engine import fetch
+from git_coderepo.fetching.lfs import summed
+from git_coderepo.fetching.node import Wanted
+from git_coderepo.fetching.proof import Proof, TreeAltered, flat, prove, read_listing
+from git_coderepo.fetching.receipt import Hashed, Receipt
+from git_coderepo.fetching.target import Target
 from git_coderepo.filesystem.directories import OPEN_DIRECTORY
 from git_coderepo.filesystem.fingerprint import stamp
-from git_coderepo.runner.cache import Cache, Entry
-from git_coderepo.runner.cacheplace import cache_place, known_cache_place
-from git_coderepo.runner.copying import NoClones, can_share_blocks, copy_listed, copy_tree
-from git_coderepo.runner.fetch import fetch
-from git_coderepo.runner.lfs import summed
-from git_coderepo.runner.proof import Proof, TreeAltered, flat, prove, read_listing
-from git_coderepo.runner.receipt import Hashed, Receipt
-from git_coderepo.runner.target import Target
-from git_coderepo.runner.wanted import Wanted
 from git_coderepo.settings import Settings
 
 

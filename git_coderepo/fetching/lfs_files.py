@@ -10,16 +10,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from git_coderepo.errors import DownloadDamaged, LfsObjectMissing
+from git_coderepo.fetching.lfs import LfsSources
+from git_coderepo.fetching.lfs_download import Download, Stopped, write_piece
+from git_coderepo.fetching.listing import Listing
+from git_coderepo.fetching.progress import Progress
+from git_coderepo.fetching.sources.overlay import read_overlay
 from git_coderepo.filesystem.directories import Directories, unusable
 from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git.lfs import Pointer, object_path
 from git_coderepo.git.objects import EXECUTABLE
 from git_coderepo.platforms.lfs import BATCH, Action, LfsServer
-from git_coderepo.runner.lfs import LfsSources
-from git_coderepo.runner.lfs_download import Download, Stopped, write_piece
-from git_coderepo.runner.listing import Listing
-from git_coderepo.runner.overlay import read_overlay
-from git_coderepo.runner.progress import Progress
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -15,6 +15,11 @@ from git_coderepo.errors import (
     RegistrationError,
     UsageError,
 )
+from git_coderepo.fetching.commit import resolve_revision, wanted_by_commit
+from git_coderepo.fetching.gitmodules import absolute_url
+from git_coderepo.fetching.node import Wanted, WantedSubmodule, wanted_by_code
+from git_coderepo.fetching.sources.local import Here, LocalTree, find_local
+from git_coderepo.fetching.submodules import check_submodule, said_of
 from git_coderepo.git.lfs import object_folders
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git
@@ -30,12 +35,7 @@ from git_coderepo.registration.config import Registration, inferred, registratio
 from git_coderepo.registration.from_manifest import from_manifest
 from git_coderepo.registration.resolve import CodeSource
 from git_coderepo.registration.users_remote import find_users_remote
-from git_coderepo.runner.commit import resolve_revision, wanted_by_commit
-from git_coderepo.runner.gitmodules import absolute_url
-from git_coderepo.runner.local import Here, LocalTree, find_local
 from git_coderepo.runner.named import find_run
-from git_coderepo.runner.submodules import check_submodule, said_of
-from git_coderepo.runner.wanted import Wanted, WantedSubmodule, wanted_by_code
 from git_coderepo.settings import Settings, runner_settings
 from git_coderepo.stores.publication import reference_of
 from git_coderepo.stores.shared import SharedStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from git_coderepo.runner.cache import Cache, Kept
+from git_coderepo.fetching.cache import Cache, Kept
 
 
 class Evicted(NamedTuple):

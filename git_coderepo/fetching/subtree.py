@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from git_coderepo.errors import CodeRepoError
+from git_coderepo.fetching.listing import Listing
 from git_coderepo.filesystem.directories import OPEN_DIRECTORY, Directories, remove_tree, unusable
 from git_coderepo.filesystem.paths import links_that_leave, quoted
 from git_coderepo.git.objects import SYMLINK, ObjectId
-from git_coderepo.runner.listing import Listing
 
 
 class KeptPart(NamedTuple):

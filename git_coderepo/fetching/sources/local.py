@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from git_coderepo.errors import CodeRepoError, OverlayMissing, TreeDiffers
+from git_coderepo.fetching.sources.git_tree import blob_entries, listed_tree
+from git_coderepo.fetching.sources.methods import DeliveredTrees, Delivery
+from git_coderepo.fetching.sources.overlay import read_overlay
 from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.git.objects import GITLINK, ObjectId
 from git_coderepo.git.process import Git
@@ -18,9 +21,6 @@ from git_coderepo.git.subtree import read_part
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.manifest.model import Code, Repository
 from git_coderepo.manifest.reproducible import refuse_unreproducible
-from git_coderepo.runner.git_tree import blob_entries, listed_tree
-from git_coderepo.runner.methods import DeliveredTrees, Delivery
-from git_coderepo.runner.overlay import read_overlay
 
 
 class LocalTree(NamedTuple):

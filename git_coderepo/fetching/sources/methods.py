@@ -23,6 +23,9 @@ from git_coderepo.errors import (
     TreeDiffers,
     UnsafeTree,
 )
+from git_coderepo.fetching.sources.git_tree import blob_entries, listed_tree
+from git_coderepo.fetching.sources.read_ahead import Ahead
+from git_coderepo.fetching.sources.stored_trees import stored_trees, tree_named
 from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.git.objects import EXECUTABLE, FILE, SYMLINK, ObjectId
 from git_coderepo.git.process import Git
@@ -31,9 +34,6 @@ from git_coderepo.manifest.entries import Entry
 from git_coderepo.manifest.limits import Limits
 from git_coderepo.manifest.tar import Readable, TarReader
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.runner.ahead import Ahead
-from git_coderepo.runner.git_tree import blob_entries, listed_tree
-from git_coderepo.runner.stored_trees import stored_trees, tree_named
 from git_coderepo.stores.shared import SharedStore
 
 if TYPE_CHECKING:

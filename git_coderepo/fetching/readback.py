@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 from git_coderepo.errors import TargetUnusable
+from git_coderepo.fetching.listing import Listing
 from git_coderepo.filesystem.directories import Directories, joined, unusable
 from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git.objects import EXECUTABLE, FILE, GITLINK, SYMLINK
-from git_coderepo.runner.listing import Listing
 
 _PACKED_EXECUTABLE = b"%06o" % EXECUTABLE
 _PACKED_LINK = b"%06o" % SYMLINK
