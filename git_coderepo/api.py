@@ -13,10 +13,10 @@ from git_coderepo.fetching.receipt import Receipt
 from git_coderepo.fetching.verify import Verification, verify_directory
 from git_coderepo.git.process import Git, check_version
 from git_coderepo.manifest.model import Manifest
-from git_coderepo.record.inherited import own_command
 from git_coderepo.record.inprocess import ActiveRun
-from git_coderepo.record.keep import keep_beside
-from git_coderepo.record.recording import RunRequest
+from git_coderepo.runs.environment import own_command
+from git_coderepo.runs.files import keep_beside
+from git_coderepo.runs.recording import RunRequest
 from git_coderepo.settings import runner_settings
 from git_coderepo.snapshots.document import write_record
 from git_coderepo.snapshots.pipeline import take_snapshot

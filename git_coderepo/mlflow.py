@@ -66,10 +66,10 @@ class CodeRepoRunContext:
     def _recorded(self) -> dict[str, str]:
         """Those of the checkout as it is now, which is recorded, unless this process did so already."""
         from git_coderepo.build_key.key import build_key
-        from git_coderepo.record.command import redacted
         from git_coderepo.record.hook import record_run
-        from git_coderepo.record.inherited import own_command
-        from git_coderepo.record.runs import Runs
+        from git_coderepo.runs.command import redacted
+        from git_coderepo.runs.environment import own_command
+        from git_coderepo.runs.record import Runs
         from git_coderepo.snapshots.pipeline import take_snapshot
         from git_coderepo.snapshots.python.imported import look_for_imports, this_interpreter
         from git_coderepo.snapshots.snapshot import Request
@@ -102,7 +102,7 @@ class CodeRepoRunContext:
 
 def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
     """Those of the run that the environment tells of, from its manifest, or from the variables alone."""
-    from git_coderepo.record.inherited import inherited_manifest
+    from git_coderepo.runs.environment import inherited_manifest
 
     manifest = inherited_manifest(environment)
     if manifest is not None:

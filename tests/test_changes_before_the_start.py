@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.manifest.model import Manifest
-from git_coderepo.record.result import Result
+from git_coderepo.runs.result import Result
 from tests.hints import cures
 from tests.support.program import Program
 from tests.support.program import Result as Ended

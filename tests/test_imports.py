@@ -95,10 +95,10 @@ LEAN = (
     "git_coderepo.snapshots.document",
     "git_coderepo.snapshots.checks",
     "git_coderepo.registration.resolve",
-    "git_coderepo.record.keep",
-    "git_coderepo.record.runs",
+    "git_coderepo.runs.files",
+    "git_coderepo.runs.record",
     "git_coderepo.record.hook",
-    "git_coderepo.record.command",
+    "git_coderepo.runs.command",
     "git_coderepo.snapshots.base",
     "git_coderepo.snapshots.submodules",
 )

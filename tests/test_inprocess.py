@@ -15,7 +15,7 @@ import pytest
 
 import git_coderepo
 from git_coderepo.manifest.model import Manifest
-from git_coderepo.record.result import Result
+from git_coderepo.runs.result import Result
 from tests.hints import cures
 from tests.support.program import Program
 from tests.support.repo import PathLike, Repo

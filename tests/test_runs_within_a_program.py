@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.manifest.model import Manifest
-from git_coderepo.record.result import Result
+from git_coderepo.runs.result import Result
 from tests.support.repo import Repo
 
 START = (

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.record.result import Result
+from git_coderepo.runs.result import Result
 from tests.e2e.support import can_mount, until
 from tests.support.program import Program
 from tests.support.repo import Repo

@@ -59,7 +59,7 @@ def prune(
     tree in use stays.
     """
     from git_coderepo.fetching.cache_upkeep import Evicted, prune_cache
-    from git_coderepo.record.prune import required_age
+    from git_coderepo.runs.prune import required_age
     from git_coderepo.settings import size_of
 
     size = None if max_size is None else size_of(max_size, "--max-size")

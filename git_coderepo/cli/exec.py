@@ -73,9 +73,9 @@ def exec_(
     asked = start_runner_settings(Git())  # git answers while the rest is imported
     from git_coderepo.fetching.cached import cached_tree, fetch_with_cache, open_cache
     from git_coderepo.fetching.plan import fetch_order
-    from git_coderepo.record.process import Interrupted, execute, interruptible
     from git_coderepo.runner.execution import execution_environment, manifest_file, working_directory
     from git_coderepo.runner.workplace import Workplace
+    from git_coderepo.runs.process import Interrupted, execute, interruptible
 
     settings = asked()
     order = fetch_order(run, overlay=overlay, code_repository=code_repository, settings=settings, submodules=submodules)

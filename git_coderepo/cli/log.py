@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from git_coderepo.cli.colour import Palette
     from git_coderepo.git.process import Git
     from git_coderepo.manifest.model import Manifest
-    from git_coderepo.record.history import RecordedRun
-    from git_coderepo.record.index import Filter
-    from git_coderepo.record.runs import Runs
+    from git_coderepo.runs.history import RecordedRun
+    from git_coderepo.runs.index import Filter
+    from git_coderepo.runs.record import Runs
 
 # So many runs are read before the first of them is shown: their ids are told apart among themselves.
 _PAGE = 200
@@ -63,9 +63,9 @@ def log(
     """
     from git_coderepo.cli.colour import Palette
     from git_coderepo.git.process import Git
-    from git_coderepo.record.history import committed_as
-    from git_coderepo.record.index import Filter
-    from git_coderepo.record.named import runs_here
+    from git_coderepo.runs.history import committed_as
+    from git_coderepo.runs.index import Filter
+    from git_coderepo.runs.resolve import runs_here
     from git_coderepo.settings import Settings
 
     git = Git()
@@ -104,7 +104,7 @@ def log(
 
 def found_runs(runs: Runs, wanted: Filter, limit: int | None) -> Iterator[RecordedRun]:
     """The runs that fit, newest first, read one by one; a damaged one is named and left out."""
-    from git_coderepo.record.history import ids_since, load_run, select
+    from git_coderepo.runs.history import ids_since, load_run, select
 
     ids: Iterable[str] = select(runs, wanted, say=output.say) if wanted.needs_index else ids_since(runs, wanted.since)
     count = 0
@@ -121,8 +121,8 @@ def found_runs(runs: Runs, wanted: Filter, limit: int | None) -> Iterator[Record
 
 def published_runs(git: Git, code_repository: str | None, wanted: Filter, limit: int | None) -> Iterator[RecordedRun]:
     """The published runs that fit, newest first, a page of manifests at a time; one that cannot be used is named."""
-    from git_coderepo.record.history import RecordedRun
     from git_coderepo.registration.resolve import source_here
+    from git_coderepo.runs.history import RecordedRun
     from git_coderepo.stores.published import list_published, read_published
 
     platform = source_here(git, code_repository).platform()
@@ -197,7 +197,7 @@ def group_document(group: list[RecordedRun]) -> dict[str, object]:
 
 def show(page: list[RecordedRun], commits: dict[str, str], palette: Palette) -> None:
     """A line for each run."""
-    from git_coderepo.record.history import abbreviated
+    from git_coderepo.runs.history import abbreviated
 
     short = abbreviated([each.id for each in page])
     width = max(map(len, short.values()))
@@ -247,7 +247,7 @@ def show_groups(groups: list[list[RecordedRun]], palette: Palette) -> None:
 
 def local_time(text: str) -> str:
     """`YYYY-MM-DD HH:MM:SS` where the user is."""
-    from git_coderepo.record.result import seconds_of
+    from git_coderepo.runs.result import seconds_of
 
     seconds = seconds_of(text)
     return text if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
@@ -288,7 +288,7 @@ def _id_of(git: Git, word: str | None, kind: str) -> str | None:
 
 def _moment(git: Git, text: str | None) -> float | None:
     """Seconds since the epoch of an age such as `7d`, or of a date as git reads them."""
-    from git_coderepo.record.prune import age_in_seconds
+    from git_coderepo.runs.prune import age_in_seconds
 
     if text is None:
         return None

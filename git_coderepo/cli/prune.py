@@ -12,7 +12,7 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 
 if TYPE_CHECKING:
-    from git_coderepo.record.prune import Pruned
+    from git_coderepo.runs.prune import Pruned
 
 
 @app.command("prune", cls=Verb)
@@ -32,8 +32,8 @@ def prune_(
     """
     from git_coderepo.git.process import Git
     from git_coderepo.git.store import Store
-    from git_coderepo.record.named import runs_here
-    from git_coderepo.record.prune import PruneRequest, prune, required_age
+    from git_coderepo.runs.prune import PruneRequest, prune, required_age
+    from git_coderepo.runs.resolve import runs_here
 
     request = PruneRequest(None if older_than is None else required_age(older_than), keep, dry_run)
     git = Git()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
-    from git_coderepo.record.named import NamedRun
+    from git_coderepo.runs.resolve import NamedRun
     from git_coderepo.settings import Settings
 
 
@@ -68,9 +68,9 @@ def published(word: str, git: Git, code_repository: str | None) -> str:
     """Publish a run; gives a line that says so."""
     from git_coderepo.fetching.sources.local import restore_tree
     from git_coderepo.git.store import Store
-    from git_coderepo.record.keep import find_overlay
-    from git_coderepo.record.publish import publish_recorded, source_of
-    from git_coderepo.runner.named import find_run
+    from git_coderepo.runs.files import find_overlay
+    from git_coderepo.runs.named import find_run
+    from git_coderepo.runs.publish import publish_recorded, source_of
     from git_coderepo.stores.publication import reference_of
 
     found, platform, _ = find_run(word, git, code_repository)
@@ -100,8 +100,8 @@ def stored(word: str, git: Git) -> Iterator[str]:
     """Put a run's code into the shared store; gives a line for each tree, its submodules' too."""
     from git_coderepo.fetching.sources.local import Here
     from git_coderepo.git.store import Store
-    from git_coderepo.runner.named import find_run
-    from git_coderepo.runner.stored import store_run
+    from git_coderepo.runs.named import find_run
+    from git_coderepo.runs.stored import store_run
     from git_coderepo.snapshots.checks import shown_size
     from git_coderepo.snapshots.screening import allowed_secrets
     from git_coderepo.stores.published import PublishedRun, bring_tree
@@ -132,9 +132,9 @@ def stored(word: str, git: Git) -> Iterator[str]:
 def unpublished(word: str, git: Git, code_repository: str | None, *, force: bool) -> str:
     """Take a run's reference away, of one that is recorded here or on the platform; gives a line that says so."""
     from git_coderepo.git.store import Store
-    from git_coderepo.record.publish import source_of, unpublish
     from git_coderepo.registration.resolve import source_here
-    from git_coderepo.runner.named import find_run
+    from git_coderepo.runs.named import find_run
+    from git_coderepo.runs.publish import source_of, unpublish
     from git_coderepo.stores.publication import needs_reference
 
     settings, layout = _here(git)
@@ -173,7 +173,7 @@ def _here(git: Git) -> tuple[Settings, Layout]:
 
 def _note(found: NamedRun, layout: Layout, *, published: bool) -> None:
     """Write it down beside the manifest, where that lies in this repository's record."""
-    from git_coderepo.record.runs import Runs
+    from git_coderepo.runs.record import Runs
     from git_coderepo.stores.publication import note
 
     runs = Runs(layout)

@@ -12,7 +12,7 @@ from git_coderepo.cli.app import Verb, app
 
 if TYPE_CHECKING:
     from git_coderepo.manifest.model import Code, Imported, Lfs, Manifest, Outside, Overlay, Repository
-    from git_coderepo.record.result import Result
+    from git_coderepo.runs.result import Result
 
 _SHOWN = 10
 RUN_HELP = "A run: its id's beginning, its name, @{-N}, a manifest's path, or -."
@@ -25,8 +25,8 @@ def show_(
 ) -> None:
     """Show a run: its code, where that is, and how the run ended."""
     from git_coderepo.git.process import Git
-    from git_coderepo.record.history import committed_as, recorded
-    from git_coderepo.runner.named import find_run
+    from git_coderepo.runs.history import committed_as, recorded
+    from git_coderepo.runs.named import find_run
     from git_coderepo.stores.publication import is_published, reference_of
 
     git = Git()

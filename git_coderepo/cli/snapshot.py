@@ -41,8 +41,8 @@ def snapshot(
     from git_coderepo.cli.fetching import warn_unnoted
     from git_coderepo.git.process import Git, check_version
     from git_coderepo.manifest.output_file import OutputFile
-    from git_coderepo.record.keep import keep_beside, say_left, write_manifest
-    from git_coderepo.record.sharing import share_snapshot
+    from git_coderepo.runs.files import keep_beside, say_left, write_manifest
+    from git_coderepo.runs.share import share_snapshot
     from git_coderepo.snapshots.document import prove_readable, write_record
     from git_coderepo.snapshots.pipeline import take_snapshot
     from git_coderepo.snapshots.python.imported import interpreter_of, look_for_imports

@@ -81,7 +81,7 @@ def _recorded_outputs(order: FetchOrder, directory: str) -> Callable[[bytes], bo
     """Return a test whether a path is an output of the run, with the contents that were recorded for it."""
     if order.manifest is None or order.manifest_path is None:
         return lambda path: False
-    from git_coderepo.record.result import Result
+    from git_coderepo.runs.result import Result
 
     result = Result.load(order.manifest_path.removesuffix(b".json") + b".result.json")
     started_in = order.manifest.run.directory

@@ -29,13 +29,13 @@ from git_coderepo.manifest.reproducible import refuse_unreproducible
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.platforms.registry import CUSTOM
-from git_coderepo.record.keep import find_overlay
 from git_coderepo.registration.build import build
 from git_coderepo.registration.config import Registration, inferred, registrations
 from git_coderepo.registration.from_manifest import from_manifest
 from git_coderepo.registration.resolve import CodeSource
 from git_coderepo.registration.users_remote import find_users_remote
-from git_coderepo.runner.named import find_run
+from git_coderepo.runs.files import find_overlay
+from git_coderepo.runs.named import find_run
 from git_coderepo.settings import Settings, runner_settings
 from git_coderepo.stores.publication import reference_of
 from git_coderepo.stores.shared import SharedStore

@@ -78,9 +78,9 @@ def _failed(error: Exception, started: Surveying | None, *, whole: bool) -> int:
 def _record(started: Surveying, *, whole: bool) -> bool:
     """Whether it was done; False where a custom class is needed that this interpreter may not find."""
     # What is needed whatever git answers.
-    from git_coderepo.record import runs  # noqa: F401
     from git_coderepo.registration import build  # noqa: F401
     from git_coderepo.registration.resolve import import_platform
+    from git_coderepo.runs import record as runs  # noqa: F401
     from git_coderepo.snapshots import document
     from git_coderepo.snapshots.inspect import survey
     from git_coderepo.snapshots.pipeline import take_snapshot
@@ -91,7 +91,7 @@ def _record(started: Surveying, *, whole: bool) -> bool:
     output = None
     if out:
         from git_coderepo.manifest.output_file import OutputFile
-        from git_coderepo.record.keep import refuse_tracked
+        from git_coderepo.runs.files import refuse_tracked
 
         output = OutputFile(os.fsencode(out))
         refuse_tracked(started.git, output)
@@ -123,7 +123,7 @@ def record_run(
     `say` hears why it is not published where the settings ask for that. Raises CodeRepoError, OSError: then
     `current.json` is gone.
     """
-    from git_coderepo.record.runs import Runs
+    from git_coderepo.runs.record import Runs
 
     assert snapshot.layout is not None
     runs = Runs(snapshot.layout)
@@ -132,7 +132,7 @@ def record_run(
     runs.write(record)
     runs.write_current(record)
     if output is not None:
-        from git_coderepo.record.keep import say_left, write_manifest
+        from git_coderepo.runs.files import say_left, write_manifest
 
         say_left(write_manifest(record, output, snapshot.layout).left, runs.overlays, say)
     return record.id
@@ -147,8 +147,8 @@ def _recorded(
         from git_coderepo.snapshots.document import write_record
 
         return write_record(snapshot, now=time.time(), git_version=None, command=command, build_key=build_key)
-    from git_coderepo.record.publish import recorded, withdraw
-    from git_coderepo.record.watch import Watch, refuse_changes
+    from git_coderepo.runs.monitor import Watch, refuse_changes
+    from git_coderepo.runs.publish import recorded, withdraw
 
     with Watch(snapshot) as watch:
         record = recorded(snapshot, now=time.time(), git_version=None, say=say, command=command, build_key=build_key)
@@ -191,6 +191,6 @@ def _remove_current(git_dir: bytes) -> None:
 
 def _forget(started: Surveying | None) -> None:
     if started is not None and started.layout is not None:
-        from git_coderepo.record.runs import Runs
+        from git_coderepo.runs.record import Runs
 
         Runs(started.layout).remove_current()

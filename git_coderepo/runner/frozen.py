@@ -9,10 +9,10 @@ from git_coderepo.errors import TargetUnusable
 from git_coderepo.fetching.cached import cached_tree, open_cache
 from git_coderepo.fetching.plan import order_by_manifest
 from git_coderepo.manifest.model import Manifest
-from git_coderepo.record.process import Place
-from git_coderepo.record.recording import Recording
 from git_coderepo.runner.execution import python_path, working_directory
 from git_coderepo.runner.workplace import Workplace
+from git_coderepo.runs.process import Place
+from git_coderepo.runs.recording import Recording
 from git_coderepo.settings import runner_settings
 
 

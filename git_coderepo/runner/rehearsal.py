@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.itself import own_command
 from git_coderepo.manifest.output_file import OutputFile
-from git_coderepo.record.keep import write_manifest
+from git_coderepo.runs.files import write_manifest
 from git_coderepo.snapshots.document import Record
 
 # What is a fact of the network or of the machine, and no credential and no preference of the user's.

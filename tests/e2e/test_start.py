@@ -20,7 +20,7 @@ from tests.support.program import Program, Result
 NEVER = {
     "rich", "keyring", "jsonschema", "pydantic", "git", "fsspec", "sqlite3", "concurrent.futures", "platformdirs",
     "git_coderepo.cli.surface", "git_coderepo.cli.manual", "git_coderepo.cli.colour",
-    "git_coderepo.record.recording", "git_coderepo.snapshots.pipeline", "git_coderepo.hooks",
+    "git_coderepo.runs.recording", "git_coderepo.snapshots.pipeline", "git_coderepo.hooks",
 }  # fmt: skip
 # The entry point, and at its end the names of all modules on standard error.
 TELLING = """

@@ -13,7 +13,7 @@ import sys
 import time
 
 from git_coderepo.git.process import Git
-from git_coderepo.record.runs import Runs
+from git_coderepo.runs.record import Runs
 from git_coderepo.snapshots.document import write_record
 from git_coderepo.snapshots.pipeline import take_snapshot
 from git_coderepo.snapshots.snapshot import Request, Snapshot

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 from git_coderepo.errors import UsageError
 from git_coderepo.git.process import Git
 from git_coderepo.git.store import Store, names_in
-from git_coderepo.record.history import newest
-from git_coderepo.record.index import list_month, months_of
-from git_coderepo.record.result import Result, state_of
-from git_coderepo.record.runs import Runs
+from git_coderepo.runs.history import newest
+from git_coderepo.runs.index import list_month, months_of
+from git_coderepo.runs.record import Runs
+from git_coderepo.runs.result import Result, state_of
 from git_coderepo.snapshots.overlay_cache import notes_folder
 from git_coderepo.stores.publication import note_path
 

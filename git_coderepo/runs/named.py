@@ -9,8 +9,8 @@ from git_coderepo.errors import CodeRepoError, UnknownRun
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.record.named import NamedRun, named_run
 from git_coderepo.registration.resolve import source_here
+from git_coderepo.runs.resolve import NamedRun, named_run
 
 
 class FoundRun(NamedTuple):

@@ -10,7 +10,7 @@ from git_coderepo.errors import GitNotFound, NotACheckout
 from git_coderepo.git.process import Git
 from git_coderepo.git.repository import Layout, read_layout, start_layout
 from git_coderepo.manifest.model import Manifest
-from git_coderepo.record.runs import Runs
+from git_coderepo.runs.record import Runs
 
 _PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
 
@@ -30,7 +30,7 @@ class NamedRun(NamedTuple):
         target = os.path.dirname(os.path.realpath(self.path))
         if not os.path.islink(self.path) or target == os.path.realpath(beside):
             return beside
-        from git_coderepo.record.keep import overlay_name
+        from git_coderepo.runs.files import overlay_name
 
         tars = [tar for _, code in self.manifest.code.codes() for tar in (code.overlay, code.lfs) if tar is not None]
         is_here = any(os.path.lexists(os.path.join(beside, overlay_name(tar.sha256))) for tar in tars)
@@ -54,7 +54,7 @@ def named_run(word: str, git: Git) -> NamedRun:
         runs, _ = runs_here(git)
     except (NotACheckout, GitNotFound):
         return NamedRun(Manifest.load(word), os.fsencode(word))  # a path, then, even if nothing is there
-    from git_coderepo.record.history import find_run
+    from git_coderepo.runs.history import find_run
 
     path = runs.path_of(find_run(runs, word))
     return NamedRun(Manifest.load(os.fsdecode(path)), path)

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from git_coderepo.record.result import Result
-from git_coderepo.record.runs import Runs
+from git_coderepo.runs.record import Runs
+from git_coderepo.runs.result import Result
 
 if TYPE_CHECKING:
     import sqlite3

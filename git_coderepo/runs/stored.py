@@ -14,8 +14,8 @@ from git_coderepo.git.subtree import read_part
 from git_coderepo.manifest.limits import Limits
 from git_coderepo.manifest.model import Code, Manifest, Repository
 from git_coderepo.manifest.reproducible import refuse_unreproducible
-from git_coderepo.record.keep import find_overlay
-from git_coderepo.record.sharing import put_tree
+from git_coderepo.runs.files import find_overlay
+from git_coderepo.runs.share import put_tree
 from git_coderepo.snapshots.checks import refuse_tokens
 from git_coderepo.snapshots.overlay import differences, travelling
 from git_coderepo.stores.shared import SharedStore
