@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from git_coderepo.errors import CodeRepoError, InvalidRemoteURL
     from git_coderepo.fetching.receipt import Receipt
     from git_coderepo.git.url.remote import RemoteURL
+    from git_coderepo.launch.notebook import ActiveRun
     from git_coderepo.manifest.model import Manifest
     from git_coderepo.platforms.base import BaseCodeRepository, Option
-    from git_coderepo.record.inprocess import ActiveRun
 
 __version__ = "0.1.0"
 
@@ -36,7 +36,7 @@ __all__ = [
 ]  # fmt: skip
 
 _HOMES = {
-    "ActiveRun": "git_coderepo.record.inprocess",
+    "ActiveRun": "git_coderepo.launch.notebook",
     "BaseCodeRepository": "git_coderepo.platforms.base",
     "CodeRepoError": "git_coderepo.errors",
     "InvalidRemoteURL": "git_coderepo.errors",

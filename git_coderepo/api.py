@@ -12,8 +12,8 @@ from git_coderepo.fetching.plan import FetchOrder, directory_named, fetch_order,
 from git_coderepo.fetching.receipt import Receipt
 from git_coderepo.fetching.verify import Verification, verify_directory
 from git_coderepo.git.process import Git, check_version
+from git_coderepo.launch.notebook import ActiveRun
 from git_coderepo.manifest.model import Manifest
-from git_coderepo.record.inprocess import ActiveRun
 from git_coderepo.runs.environment import own_command
 from git_coderepo.runs.files import keep_beside
 from git_coderepo.runs.recording import RunRequest

@@ -18,8 +18,8 @@ from git_coderepo.snapshots.python.program import run_directory
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from git_coderepo.launch.notebook import ActiveRun
     from git_coderepo.manifest.model import Manifest
-    from git_coderepo.record.inprocess import ActiveRun
     from git_coderepo.snapshots.snapshot import Snapshot
 
 _log = logging.getLogger("git_coderepo")
@@ -118,7 +118,7 @@ def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
 
 def _current_run() -> ActiveRun | None:
     """Return the run of this process around this code; None where the module that begins runs was not imported."""
-    inprocess = sys.modules.get("git_coderepo.record.inprocess")
+    inprocess = sys.modules.get("git_coderepo.launch.notebook")
     return None if inprocess is None else inprocess.current_run()
 
 

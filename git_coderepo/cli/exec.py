@@ -73,8 +73,8 @@ def exec_(
     asked = start_runner_settings(Git())  # git answers while the rest is imported
     from git_coderepo.fetching.cached import cached_tree, fetch_with_cache, open_cache
     from git_coderepo.fetching.plan import fetch_order
-    from git_coderepo.runner.execution import execution_environment, manifest_file, working_directory
-    from git_coderepo.runner.workplace import Workplace
+    from git_coderepo.launch.execution import execution_environment, manifest_file, working_directory
+    from git_coderepo.launch.workplace import Workplace
     from git_coderepo.runs.process import Interrupted, execute, interruptible
 
     settings = asked()

@@ -58,8 +58,8 @@ def run(
     snapshot is taken again; after four attempts nothing is started.
     """
     from git_coderepo.git.process import Git
-    from git_coderepo.record.run import run_recorded
-    from git_coderepo.runner.frozen import frozen_place
+    from git_coderepo.launch.frozen import frozen_place
+    from git_coderepo.launch.run import run_recorded
     from git_coderepo.runs.recording import RunRequest
     from git_coderepo.snapshots.python.imported import interpreter_of
     from git_coderepo.snapshots.snapshot import Request

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from git_coderepo.errors import TargetUnusable
 from git_coderepo.fetching.cached import cached_tree, open_cache
 from git_coderepo.fetching.plan import order_by_manifest
+from git_coderepo.launch.execution import python_path, working_directory
+from git_coderepo.launch.workplace import Workplace
 from git_coderepo.manifest.model import Manifest
-from git_coderepo.runner.execution import python_path, working_directory
-from git_coderepo.runner.workplace import Workplace
 from git_coderepo.runs.process import Place
 from git_coderepo.runs.recording import Recording
 from git_coderepo.settings import runner_settings

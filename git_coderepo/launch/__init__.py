@@ -1,0 +1,1 @@
+"""How is a command or a program run?"""
