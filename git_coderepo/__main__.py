@@ -12,7 +12,7 @@ def main() -> None:
     open_standard_streams()
     if sys.argv[1:] == ["hook", "pre-run"]:
         # The hook leaves here, before anything heavy is imported.
-        from git_coderepo.record.hook import pre_run
+        from git_coderepo.hooks.prerun import pre_run
 
         sys.exit(pre_run())
     import gc

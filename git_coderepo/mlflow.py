@@ -66,7 +66,7 @@ class CodeRepoRunContext:
     def _recorded(self) -> dict[str, str]:
         """Those of the checkout as it is now, which is recorded, unless this process did so already."""
         from git_coderepo.build_key.key import build_key
-        from git_coderepo.record.hook import record_run
+        from git_coderepo.hooks.prerun import record_run
         from git_coderepo.runs.command import redacted
         from git_coderepo.runs.environment import own_command
         from git_coderepo.runs.record import Runs

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.hooks import texts
+from git_coderepo.hooks import scripts
 from tests.support.repo import Repo
 
 PROGRAM = Path(sys.executable).with_name("git-coderepo")
@@ -92,7 +92,7 @@ def test_the_status_of_a_command_passes_through(checkout: Repo, tmp_path: Path, 
 
 @pytest.mark.parametrize("closed", CLOSED)
 def test_the_hook(checkout: Repo, closed: tuple[int, ...]) -> None:
-    python, launcher = texts.this_launcher()
+    python, launcher = scripts.this_launcher()
     for words in ((python, b"-IS", launcher), (PROGRAM, "hook", "pre-run")):
         status, said = call(checkout, closed, *words)
         assert (status, said) == (0, "")

@@ -97,7 +97,7 @@ LEAN = (
     "git_coderepo.registration.resolve",
     "git_coderepo.runs.files",
     "git_coderepo.runs.record",
-    "git_coderepo.record.hook",
+    "git_coderepo.hooks.prerun",
     "git_coderepo.runs.command",
     "git_coderepo.snapshots.base",
     "git_coderepo.snapshots.submodules",

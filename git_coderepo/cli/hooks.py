@@ -10,7 +10,7 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app, usage
 from git_coderepo.cli.options import Json
 from git_coderepo.errors import UsageError
-from git_coderepo.hooks.texts import EVENTS
+from git_coderepo.hooks.scripts import EVENTS
 
 if TYPE_CHECKING:
     from git_coderepo.hooks.install import Hook, Status

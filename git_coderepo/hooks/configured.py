@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from git_coderepo.errors import HookRefused
-from git_coderepo.hooks import texts
+from git_coderepo.hooks import scripts
 from git_coderepo.registration.edit import config_file, edit_file
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Configured(NamedTuple):
 
     event: str
     scope: str
-    block: texts.Block | None
+    block: scripts.Block | None
     enabled: bool
 
 
@@ -52,7 +52,7 @@ def file_of(git: Git, scope: str) -> str:
     return next((each for each in reversed(candidates) if os.path.exists(each)), candidates[-1])
 
 
-def install(git: Git, scope: str, blocks: Sequence[texts.Block]) -> str:
+def install(git: Git, scope: str, blocks: Sequence[scripts.Block]) -> str:
     """Write a section for each block, or bring it up to date; gives the file. Raises HookRefused, OSError."""
     path = file_of(git, scope)
 
@@ -103,14 +103,14 @@ def configured(git: Git) -> list[Configured]:
         name, _, variable = os.fsdecode(key).removeprefix("hook.").rpartition(".")
         values.setdefault(name, {})[variable] = (scope.decode(), value)
     found = []
-    for event in texts.EVENTS:
+    for event in scripts.EVENTS:
         known = values.get(_PREFIX + event, {})
         if "command" not in known:
             continue
         where, command = known["command"]
         enabled = known.get("enabled", ("", b"true"))[1].lower() not in (b"false", b"no", b"off", b"0")
         fires = known.get("event", ("", b""))[1] == event.encode()
-        found.append(Configured(event, where, texts.find(command, event), enabled and fires))
+        found.append(Configured(event, where, scripts.find(command, event), enabled and fires))
     return found
 
 

@@ -15,7 +15,7 @@ from git_coderepo.filesystem.paths import is_within
 from git_coderepo.filesystem.sweep import sweep
 from git_coderepo.git.process import shell_word
 from git_coderepo.git.store import write_whole
-from git_coderepo.hooks import texts
+from git_coderepo.hooks import scripts as texts
 
 if TYPE_CHECKING:
     from git_coderepo.git.process import Git

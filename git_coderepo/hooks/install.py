@@ -10,7 +10,7 @@ from git_coderepo.errors import HookRefused, UsageError
 from git_coderepo.filesystem.paths import is_within
 from git_coderepo.git.process import Git, check_version, version
 from git_coderepo.git.repository import Layout, read_layout, start_layout
-from git_coderepo.hooks import configured, folder, texts
+from git_coderepo.hooks import configured, folder, scripts
 from git_coderepo.hooks.configured import GLOBAL, LOCAL, WORKTREE
 from git_coderepo.settings import Settings
 
@@ -52,16 +52,16 @@ class Status(NamedTuple):
     @property
     def records(self) -> bool:
         """Whether a launcher's call of pre-run records a run."""
-        pre_run = next(hook for hook in self.hooks if hook.event == texts.PRE_RUN)
+        pre_run = next(hook for hook in self.hooks if hook.event == scripts.PRE_RUN)
         return pre_run.state in (INSTALLED, OUTDATED, BY_HAND)
 
 
 def wanted(events: Sequence[str]) -> tuple[str, ...]:
     """The events that are meant, in our order: all of them where none is named. Raises UsageError."""
     for event in events:
-        if event not in texts.EVENTS:
-            raise UsageError(f"'{event}' is no event of ours", hints=[f"choose one of: {', '.join(texts.EVENTS)}"])
-    return tuple(event for event in texts.EVENTS if not events or event in events)
+        if event not in scripts.EVENTS:
+            raise UsageError(f"'{event}' is no event of ours", hints=[f"choose one of: {', '.join(scripts.EVENTS)}"])
+    return tuple(event for event in scripts.EVENTS if not events or event in events)
 
 
 def install(git: Git, events: Sequence[str], scope: str) -> list[Done]:
@@ -72,8 +72,8 @@ def install(git: Git, events: Sequence[str], scope: str) -> list[Done]:
     check_version(git)
     layout = _layout(git) if scope != GLOBAL else None
     renews = Settings.read(git).choice("onCommit", ("remove", "snapshot"), "remove") == "snapshot"
-    program = texts.this_program()
-    blocks = [texts.block(event, program, snapshot=renews) for event in wanted(events)]
+    program = scripts.this_program()
+    blocks = [scripts.block(event, program, snapshot=renews) for event in wanted(events)]
     numbers, text = version(git)
     if numbers >= CONFIGURED_SINCE:
         path = configured.install(git, scope, blocks)
@@ -96,7 +96,7 @@ def install(git: Git, events: Sequence[str], scope: str) -> list[Done]:
     return [_into_folder(where, block) for block in blocks]
 
 
-def _into_folder(where: bytes, block: texts.Block) -> Done:
+def _into_folder(where: bytes, block: scripts.Block) -> Done:
     try:
         by_hand = folder.is_by_hand(where, block.event)
         path = by_hand if by_hand is not None else folder.install(where, block)
@@ -146,7 +146,7 @@ def status(git: Git) -> Status:
     is_configured = numbers >= CONFIGURED_SINCE
     in_configuration = {each.event: each for each in configured.configured(git)} if is_configured else {}
     hooks = []
-    for event in texts.EVENTS:
+    for event in scripts.EVENTS:
         section = in_configuration.get(event)
         hooks.append(_configured(section, renews) if section is not None else _in_folder(in_use, event, renews))
     return Status(text, is_configured, os.fsdecode(in_use), tuple(hooks), launch(numbers))
@@ -178,13 +178,13 @@ def _in_folder(where: bytes, event: str, renews: bool) -> Hook:
     return Hook(event, MISSING)
 
 
-def _age(block: texts.Block, renews: bool) -> str:
+def _age(block: scripts.Block, renews: bool) -> str:
     """Whether the text is the one that `hooks install` would write now."""
-    now = texts.block(block.event, block.program or b"", snapshot=renews, launcher=block.launcher).of_kind(block.kind)
+    now = scripts.block(block.event, block.program or b"", snapshot=renews, launcher=block.launcher).of_kind(block.kind)
     return INSTALLED if now.text == block.text else OUTDATED
 
 
-def _hook(state: str, place: str, scope: str | None, block: texts.Block) -> Hook:
+def _hook(state: str, place: str, scope: str | None, block: scripts.Block) -> Hook:
     program = block.program
     if program is None:
         return Hook(block.event, state, place, scope)

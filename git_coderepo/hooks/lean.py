@@ -23,7 +23,7 @@ def main() -> int:
         import gc
 
         gc.disable()  # it ends before there is anything to collect
-        from git_coderepo.record.hook import pre_run
+        from git_coderepo.hooks.prerun import pre_run
     except ImportError:
         return 127
     return pre_run(asked, whole=False)

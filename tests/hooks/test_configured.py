@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.errors import CodeRepoError
-from git_coderepo.hooks import folder, texts
+from git_coderepo.hooks import folder, scripts
 from git_coderepo.hooks.configured import GLOBAL
 from tests.hooks.support import EVENTS, Hooks, in_configuration, picture
 from tests.support.program import Program
@@ -90,7 +90,7 @@ def test_after_an_upgrade_of_git_the_files_make_room_for_the_sections(hooks: Hoo
     before = picture(hooks.repo.path)
     theirs = hooks.foreign("post-commit", "#!/bin/sh\necho theirs\n")
     for event in EVENTS:
-        block = texts.block(event, texts.this_program(), snapshot=False)
+        block = scripts.block(event, scripts.this_program(), snapshot=False)
         folder.install(bytes(hooks.folder), block)
     assert set(hooks.states().values()) == {"installed"}
     assert hooks.call_pre_run() == (0, "")

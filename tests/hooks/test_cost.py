@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.hooks import texts
+from git_coderepo.hooks import scripts
 from tests.hooks.support import Hooks
 
 HEAVY = {
@@ -130,14 +130,14 @@ def test_what_the_hook_loads(pushed: Hooks, state: str, remote: str | None) -> N
         pushed.repo.git("remote", "remove", "origin")
     else:
         pushed.repo.git("remote", "set-url", "origin", remote)
-    python, launcher = texts.this_launcher()
+    python, launcher = scripts.this_launcher()
     done = subprocess.run(
         [python, b"-IS", b"-X", b"importtime", launcher],
         cwd=pushed.repo.path, env=pushed.repo.env, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
-    assert "git_coderepo.record.hook" in loaded and pushed.current.exists()
+    assert "git_coderepo.hooks.prerun" in loaded and pushed.current.exists()
     assert loaded & HEAVY == set()
     # Nobody is asked for a token, and a clean checkout has nothing to pack.
     assert not loaded & {
@@ -162,7 +162,7 @@ def test_what_the_hook_loads(pushed: Hooks, state: str, remote: str | None) -> N
 def test_the_installed_hook_starts_the_launcher_and_not_the_program(pushed: Hooks, tmp_path: Path) -> None:
     block = pushed["pre-run"]
     assert block.state == "installed"
-    python, launcher = texts.this_launcher()
+    python, launcher = scripts.this_launcher()
     folder = tmp_path / "it's a folder"
     folder.mkdir()
     (folder / "git-coderepo").write_text(f"#!/bin/sh\necho started >>'{tmp_path}/started'\nexit 1\n")
@@ -174,17 +174,17 @@ def test_the_installed_hook_starts_the_launcher_and_not_the_program(pushed: Hook
 
 def test_where_the_launcher_is_gone_the_program_records(pushed: Hooks, tmp_path: Path) -> None:
     """As after the package was installed anew for another Python."""
-    python, launcher = texts.this_launcher()
+    python, launcher = scripts.this_launcher()
     for gone in ((python, launcher + b".gone"), (b"/nowhere/it's/python", launcher)):
         pushed.current.unlink(missing_ok=True)
-        install(pushed, texts.this_program(), gone)
+        install(pushed, scripts.this_program(), gone)
         assert pushed.call_pre_run() == (0, "")
         assert pushed.current.exists()
     alone = tmp_path / "site packages" / "git_coderepo" / "hooks" / "lean.py"
     alone.parent.mkdir(parents=True)
     alone.write_bytes(Path(os.fsdecode(launcher)).read_bytes())  # the package around it is gone
     pushed.current.unlink()
-    install(pushed, texts.this_program(), (python, os.fsencode(alone)))
+    install(pushed, scripts.this_program(), (python, os.fsencode(alone)))
     assert pushed.call_pre_run() == (0, "")
     assert pushed.current.exists()
 
@@ -215,9 +215,9 @@ def install(hooks: Hooks, program: bytes, launcher: tuple[bytes, bytes]) -> None
     """The installed text, with another program and another launcher in it."""
     from tests.hooks.support import IN_CONFIGURATION
 
-    new = texts.block("pre-run", program, snapshot=False, launcher=launcher)
+    new = scripts.block("pre-run", program, snapshot=False, launcher=launcher)
     if IN_CONFIGURATION:
         hooks.repo.git("config", "hook.coderepo-pre-run.command", new.text)
         return
     path = hooks.folder / "pre-run"
-    path.write_bytes(texts.put(path.read_bytes(), new))
+    path.write_bytes(scripts.put(path.read_bytes(), new))

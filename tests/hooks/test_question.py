@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.hooks import texts
+from git_coderepo.hooks import scripts
 from tests.hooks.support import Hooks, without_programs
 
 PROGRAM = """
@@ -46,7 +46,7 @@ def run(*words: str | bytes, env: dict[str, str], cwd: Path) -> subprocess.Compl
 
 @pytest.fixture
 def root() -> str:
-    return os.fsdecode(texts.this_launcher()[1]).removesuffix("/git_coderepo/hooks/lean.py")
+    return os.fsdecode(scripts.this_launcher()[1]).removesuffix("/git_coderepo/hooks/lean.py")
 
 
 def test_it_is_the_same_question(hooks: Hooks, tmp_path: Path, root: str) -> None:
@@ -67,7 +67,7 @@ def test_where_there_is_no_git_the_hook_says_so(hooks: Hooks, tmp_path: Path) ->
     hooks.remember()
     env = without_programs(hooks.repo.env, tmp_path / "few")
     (tmp_path / "few" / "git").unlink()
-    done = run(texts.this_launcher()[1], env=env, cwd=hooks.repo.path)
+    done = run(scripts.this_launcher()[1], env=env, cwd=hooks.repo.path)
     assert done.returncode == 1
     assert done.stderr.startswith(b"fatal: no 'git' on PATH\nhint: ")
     assert not hooks.current.exists()
@@ -81,7 +81,7 @@ def test_where_no_file_can_be_opened_for_the_answer_the_program_asks_again(hooks
 
 
 def test_the_trace_shows_it_among_the_others(hooks: Hooks) -> None:
-    done = run(texts.this_launcher()[1], env={**hooks.repo.env, "GIT_TRACE": "1"}, cwd=hooks.repo.path)
+    done = run(scripts.this_launcher()[1], env={**hooks.repo.env, "GIT_TRACE": "1"}, cwd=hooks.repo.path)
     assert done.returncode == 0
     lines = [line for line in done.stderr.splitlines() if line.startswith(b"trace: coderepo: run git ")]
     assert len([line for line in lines if b" status " in line]) == 1

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import git_coderepo
-from git_coderepo.hooks import texts
+from git_coderepo.hooks import scripts as texts
 
 FOLDER = Path(git_coderepo.__file__).parent.parent / "hooks"
 AFTER = ("post-commit", "post-checkout", "post-merge", "post-rewrite")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.hooks import texts
+from git_coderepo.hooks import scripts
 from tests.hooks.support import IN_CONFIGURATION, Hooks, without_programs
 from tests.support.repo import Repo, run_git
 
@@ -80,7 +80,7 @@ def test_the_old_record_is_gone_before_git_is_waited_for(hooks: Hooks, tmp_path:
     look = f"test -e '{where.current}' && echo there >>'{seen}'; echo \"$@\" >>'{tmp_path}/asked'"
     wrapper.write_text(wrapper.read_text().replace("exec", f'case "$*" in *" status "*) ;; *) {look} ;; esac\nexec', 1))
     # As the hook's text starts it; `git hook run` would find another git than ours first.
-    python, launcher = texts.this_launcher()
+    python, launcher = scripts.this_launcher()
     subprocess.run([python, b"-IS", launcher], cwd=where.repo.path, env=env, check=True, timeout=60)
     assert where.current.exists()
     assert len((tmp_path / "asked").read_text().splitlines()) >= 2
@@ -105,7 +105,7 @@ def test_an_old_record_that_cannot_be_taken_away_stops_the_run(hooks: Hooks) -> 
 def test_of_a_damaged_git_file_git_says_what_is_wrong(hooks: Hooks, contents: bytes, ending: str) -> None:
     """As a machine that lost its power leaves the `.git` of a worktree."""
     (hooks.repo.path / "damaged").write_bytes(contents)
-    python, launcher = texts.this_launcher()
+    python, launcher = scripts.this_launcher()
     env = {**hooks.repo.env, "GIT_DIR": "damaged" + ending}
     done = subprocess.run([python, b"-IS", launcher], cwd=hooks.repo.path, env=env, capture_output=True, timeout=60)
     assert done.returncode == 1
@@ -336,15 +336,15 @@ def forget_the_program(hooks: Hooks, tmp_path: Path, leaving: str | None = None)
         Path(os.fsdecode(program)).write_text(leaving)
         os.chmod(program, 0o755)
     hooks.install()
-    for event in texts.EVENTS:
+    for event in scripts.EVENTS:
         change_text(hooks, event, program, launcher=(program + b"/python", program + b"/lean.py"))
     return without_programs(hooks.repo.env, tmp_path / "few")
 
 
 def change_text(hooks: Hooks, event: str, program: bytes | None = None, *, launcher: tuple[bytes, bytes]) -> None:
     """Have an installed hook start other programs."""
-    now = texts.block(event, texts.this_program(), snapshot=False)
-    other = texts.block(event, program or texts.this_program(), snapshot=False, launcher=launcher)
+    now = scripts.block(event, scripts.this_program(), snapshot=False)
+    other = scripts.block(event, program or scripts.this_program(), snapshot=False, launcher=launcher)
     if IN_CONFIGURATION:
         hooks.repo.git("config", f"hook.coderepo-{event}.command", other.text)
         return
