@@ -227,7 +227,7 @@ def test_mlflow_finds_its_class_and_nothing_of_mlflow_is_imported() -> None:
 def test_what_mlflow_is_not_told_is_logged_under_our_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from git_coderepo.mlflow import CodeRepoRunContext
+    from git_coderepo.integrations.mlflow import CodeRepoRunContext
 
     monkeypatch.setenv("CODEREPO_MANIFEST", str(tmp_path / "none.json"))
     with caplog.at_level(logging.WARNING, logger="git_coderepo"):

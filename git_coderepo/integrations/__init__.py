@@ -1,0 +1,1 @@
+"""Which other tools record runs by this program?"""
