@@ -69,7 +69,7 @@ bench: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench
 
 man: $(VENV)/installed
-	$(BIN)/python -m git_coderepo.cli.manual
+	$(BIN)/python -m git_coderepo.cli.help.manual
 
 # One file for a machine that has a Python and nothing else.
 runner: $(VENV)/installed

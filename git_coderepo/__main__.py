@@ -20,7 +20,7 @@ def main() -> None:
     # Little of what is made is ever garbage, and most of that at the end: looking for it was a tenth of each start.
     gc.set_threshold(100_000, 10, 10)
     try:
-        from git_coderepo.cli.app import main as run
+        from git_coderepo.cli.main import main as run
 
         status = run(sys.argv[1:])
     except KeyboardInterrupt:

@@ -224,11 +224,11 @@ def _filled(node: ast.expr) -> str:
 
 
 def _of_verbs() -> Iterator[Text]:
-    from git_coderepo.cli import surface
+    from git_coderepo.cli.help import introspection
 
-    for parameter in surface.program_options():
+    for parameter in introspection.program_options():
         yield Text("verbs", f"  {' '.join(parameter.flags)}: {_one_line(parameter.help)}".strip(), "")
-    for verb in surface.verbs():
+    for verb in introspection.verbs():
         words = " ".join(verb.words)
         yield Text("verbs", f"{words}: {_one_line(verb.help)}", words)
         for parameter in verb.parameters:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.cli.completion import SHELLS, script
-from git_coderepo.cli.surface import verbs
+from git_coderepo.cli.help.completion import SHELLS, script
+from git_coderepo.cli.help.introspection import verbs
 from tests.support.program import Program
 from tests.support.repo import Repo
 

@@ -13,9 +13,9 @@ import pytest
 
 import git_coderepo
 from git_coderepo import errors
-from git_coderepo.cli import manual, manual_text
-from git_coderepo.cli.help import plain
-from git_coderepo.cli.surface import program_options, verbs
+from git_coderepo.cli.help import manual, manual_text
+from git_coderepo.cli.help.help import plain
+from git_coderepo.cli.help.introspection import program_options, verbs
 from git_coderepo.platforms.registry import CUSTOM, platform_class, platform_types
 from git_coderepo.settings import Settings, twin_of
 from tests.support.program import Program

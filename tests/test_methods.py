@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from git_coderepo import api
-from git_coderepo.cli import manual_text
+from git_coderepo.cli.help import manual_text
 from git_coderepo.errors import InvalidManifest, UsageError
 from git_coderepo.manifest.methods import ASKED, METHODS, RECORDED
 from git_coderepo.manifest.receipt_reader import check_receipt

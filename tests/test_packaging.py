@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 import git_coderepo
-from git_coderepo.cli import manual
-from git_coderepo.cli.help import plain
+from git_coderepo.cli.help import manual
+from git_coderepo.cli.help.help import plain
 
 ROOT = Path(git_coderepo.__file__).parent.parent
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import git_coderepo
-from git_coderepo.cli import manual, manual_text
-from git_coderepo.cli.surface import verbs
+from git_coderepo.cli.help import manual, manual_text
+from git_coderepo.cli.help.introspection import verbs
 from git_coderepo.platforms.registry import CUSTOM, platform_class, platform_types
 from git_coderepo.settings import twin_of
 from tests.e2e.support import Machine, World, world

@@ -190,7 +190,7 @@ WRITING = {"register", "update", "remove", "login", "logout", "secret set", "sec
 
 
 def test_every_verb_is_looked_at_here() -> None:
-    from git_coderepo.cli.surface import verbs
+    from git_coderepo.cli.help.introspection import verbs
 
     said = {" ".join(words) for line in LOOKING for words in (line.split()[:1], line.split()[:2])}
     missing = {" ".join(verb.words) for verb in verbs()} - said - WRITING

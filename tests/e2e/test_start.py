@@ -12,14 +12,14 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from git_coderepo.cli.verbs import VERBS
+from git_coderepo.cli.table import VERBS
 from tests.e2e.support import World, world
 from tests.support.program import Program, Result
 
 # What only some other verb, setting or terminal needs.
 NEVER = {
     "rich", "keyring", "jsonschema", "pydantic", "git", "fsspec", "sqlite3", "concurrent.futures", "platformdirs",
-    "git_coderepo.cli.surface", "git_coderepo.cli.manual", "git_coderepo.cli.colour",
+    "git_coderepo.cli.help.introspection", "git_coderepo.cli.help.manual", "git_coderepo.cli.colour",
     "git_coderepo.runs.recording", "git_coderepo.snapshots.pipeline", "git_coderepo.hooks",
 }  # fmt: skip
 # The entry point, and at its end the names of all modules on standard error.
@@ -87,9 +87,9 @@ def test_the_version_loads_no_verb(place: World) -> None:
     assert {name for name in modules if name.startswith("git_coderepo.")} == {
         "git_coderepo.__main__",
         "git_coderepo.cli",
-        "git_coderepo.cli.app",
+        "git_coderepo.cli.main",
         "git_coderepo.cli.output",
-        "git_coderepo.cli.verbs",
+        "git_coderepo.cli.table",
         "git_coderepo.errors",
         "git_coderepo.git.spawn",
         "git_coderepo.trace",

@@ -1,0 +1,83 @@
+"""The command line as data: what completion and the manual are made from, so that neither says anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import typer.main
+
+from git_coderepo.cli.main import app
+from git_coderepo.cli.repositories.register import PlatformVerb
+
+
+class Parameter(NamedTuple):
+    """An option (`flags` not empty) or an argument; `metavar` is None for a flag that takes no value."""
+
+    flags: tuple[str, ...]
+    metavar: str | None
+    help: str
+    required: bool = False
+    repeated: bool = False
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words it takes, where its help says `One of: A, B.`; else none."""
+        said = self.help.partition("One of: ")[2].partition(".")[0]
+        return tuple(said.split(", ")) if said else ()
+
+
+class Verb(NamedTuple):
+    """A verb by its words (`("secret", "set")`), its help, and its parameters in the order of their declaration."""
+
+    words: tuple[str, ...]
+    help: str
+    parameters: tuple[Parameter, ...]
+    takes_platform_options: bool = False
+
+    @property
+    def options(self) -> tuple[Parameter, ...]:
+        return tuple(each for each in self.parameters if each.flags)
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the help, without its full stop."""
+        return " ".join(self.help.split("\n\n")[0].split()).removesuffix(".")
+
+    @property
+    def arguments(self) -> tuple[Parameter, ...]:
+        return tuple(each for each in self.parameters if not each.flags)
+
+
+def verbs() -> list[Verb]:
+    """Every verb, in the order in which `git coderepo -h` lists them."""
+    from git_coderepo.cli.table import load
+
+    load()
+    command = typer.main.get_command(app)
+    return list(_walk(command, ()))
+
+
+def program_options() -> tuple[Parameter, ...]:
+    """The options that stand before the verb."""
+    return tuple(_parameter(each) for each in typer.main.get_command(app).params)
+
+
+def _walk(command: Any, words: tuple[str, ...]) -> Iterator[Verb]:
+    if hasattr(command, "commands"):
+        for name in command.list_commands(None):
+            yield from _walk(command.commands[name], (*words, name))
+        return
+    parameters = tuple(_parameter(each) for each in command.params)
+    yield Verb(words, (command.help or "").strip(), parameters, isinstance(command, PlatformVerb))
+
+
+def _parameter(each: Any) -> Parameter:
+    if each.param_type_name == "argument":
+        metavar = (each.metavar or (each.name or "").upper()).strip("[].")
+        return Parameter((), metavar, getattr(each, "help", None) or "", each.required, each.nargs != 1)
+    flag = bool(getattr(each, "is_flag", False))
+    metavar = None if flag else (each.metavar or "VALUE")
+    text = getattr(each, "help", None) or ""
+    flags = (*each.opts, *each.secondary_opts)
+    return Parameter(tuple(flags), metavar, text, each.required, bool(each.multiple))

@@ -1,0 +1,173 @@
+"""`git coderepo diff RUN [RUN|.]`: what changed in the code, through git's own diff."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.history.show import RUN_HELP
+from git_coderepo.cli.main import Verb, app
+from git_coderepo.git.objects import ObjectId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from git_coderepo.fetching.sources.local import Here
+    from git_coderepo.git.process import Git
+    from git_coderepo.manifest.model import Code, Repository
+
+_FOR_GIT = "git_coderepo.diff"
+
+
+class DiffVerb(Verb):
+    """What stands after the first `--` is git's, with a second `--` in it if there is one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ours, _, rest = _parted(args)
+        ctx.meta[_FOR_GIT] = rest
+        return super().parse_args(ctx, ours)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- <git diff options>]"]
+
+
+@app.command(cls=DiffVerb)
+def diff(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP)],
+    other: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="Another run, or . for the checkout as it is now.")
+    ] = ".",
+) -> None:
+    """Show what changed in the code since a run, or between two.
+
+    It is git's own diff of the two trees, submodules in their places, with the user's pager, colours and drivers; what
+    stands after -- is for it:
+    `git coderepo diff @{-2} @{-1} -- --stat -- src/`.
+    """
+    from git_coderepo.fetching.sources.local import Here
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.repository import read_layout, start_layout
+    from git_coderepo.git.store import Store
+
+    git = Git()
+    layout = read_layout(start_layout(git), git, bare_allowed=True)
+    here = Here(git, layout, Store(layout))
+    here.store.prepare()
+    scope = scope_of_run(run, git)
+    sides = [Side.of(word, here, scope) for word in (run, other)]
+    whole = any(len(side.parts) > 1 for side in sides)
+    trees = [side.whole(here) if whole else side.parts[0][1] for side in sides]
+    stores = [here.store.objects, *(objects for side in sides for objects in side.objects)]
+    arguments = ["git", "diff", *(tree.hex for tree in trees), *context.meta[_FOR_GIT]]
+    sys.stdout.flush()
+    # git takes our place: its pager, its status and its answer to ^C are the user's.
+    os.execvpe("git", arguments, {**os.environ, "GIT_ALTERNATE_OBJECT_DIRECTORIES": alternates(stores)})  # noqa: S606
+
+
+def scope_of_run(word: str, git: Git) -> tuple[bytes, ...]:
+    """What alone a run looked at; nothing where that was everything."""
+    from git_coderepo.runs.named import find_run
+
+    return (() if word == "." else find_run(word, git).named.manifest.code.scope) or ()
+
+
+class Side:
+    """One side of the comparison.
+
+    `parts` are (raw path, tree) of the code under an empty path and of each submodule that was recorded with a work
+    tree; all their objects are in our store, in the repository, or in `objects`, directories of submodules here.
+    """
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[bytes, ObjectId]] = []
+        self.objects: list[bytes] = []
+
+    @classmethod
+    def of(cls, word: str, here: Here, scope: tuple[bytes, ...]) -> Side:
+        """A run, or for `.` what of `scope` is in the checkout. Raises what reading or looking raises."""
+        from git_coderepo.errors import CodeRepoError
+        from git_coderepo.fetching.sources.local import is_complete
+        from git_coderepo.runs.named import find_run
+        from git_coderepo.snapshots.pipeline import take_snapshot
+        from git_coderepo.snapshots.snapshot import Request, Snapshot
+        from git_coderepo.snapshots.submodules import snapshots_in
+        from git_coderepo.stores.published import PublishedRun, bring_tree
+
+        side = cls()
+        if word == ".":
+            snapshot = Snapshot(here.git)
+            root = here.layout.toplevel
+            try:
+                take_snapshot(here.git, Request(scope=[os.path.join(root, path) for path in scope]), into=snapshot)
+            except CodeRepoError:
+                if snapshot.tree is None:
+                    raise  # else it could not be sent to a runner, which is no matter here
+            for place, each in ((b"", snapshot), *snapshots_in(snapshot)):
+                assert each.tree is not None and each.layout is not None
+                side.parts.append((place.rstrip(b"/"), each.tree))
+                side.objects += [each.layout.objects] if place else []
+            return side
+        any_run = find_run(word, here.git)
+        found = any_run.named
+        if any_run.platform is not None and any_run.commit is not None:
+            store = here.store.git(here.git)
+            if not is_complete(store, found.manifest.code.snapshot_tree):
+                bring_tree(any_run.platform, PublishedRun(found.manifest, any_run.commit), store)
+        side._add(found.manifest.code, found.manifest.repository, b"", here, found.folder, run=found.manifest.run.id)
+        return side
+
+    def _add(
+        self, code: Code, repository: Repository | None, path: bytes, here: Here, folder: bytes | None, *, run: str
+    ) -> None:
+        from git_coderepo.fetching.sources.local import restore_tree
+        from git_coderepo.runs.files import find_overlay
+
+        overlay = code.overlay
+        data = overlay.data if overlay is not None else None
+        if overlay is not None and data is None:
+            beside = find_overlay(overlay.sha256, overlay.size, folder, here.git)
+            data = beside[0] if beside is not None else None
+        restore_tree(code, repository, data, here.git, here.store, run=run, notify=output.say)
+        self.parts.append((path, code.snapshot_tree))
+        self.objects += [here.layout.objects] if path else []
+        for each in code.submodules:
+            if each.code is not None:
+                inside = here.submodule(each.path)
+                inner = path + b"/" + each.path if path else each.path
+                # Where it has no work tree any more, our own store may still have all of it.
+                self._add(each.code, each.repository, inner, inside or here, folder, run=run)
+
+    def whole(self, here: Here) -> ObjectId:
+        """One tree of the code with the files of its submodules in the place of their gitlinks."""
+        from git_coderepo.filesystem.scratch import scratch_directory
+
+        with scratch_directory() as scratch:
+            git = here.store.git(here.git).with_environment(
+                GIT_INDEX_FILE=os.path.join(scratch, "index"),
+                GIT_ALTERNATE_OBJECT_DIRECTORIES=alternates([here.layout.objects, *self.objects]),
+            )
+            (_, root), *inside = self.parts
+            git.run("read-tree", root.hex)
+            for path, tree in inside:
+                git.run("update-index", "-z", "--force-remove", "--stdin", stdin=path + b"\0")
+                git.run("read-tree", b"--prefix=" + path + b"/", tree.hex)
+            return ObjectId(git.line("write-tree"))
+
+
+def alternates(directories: Iterable[bytes]) -> str:
+    """The value with which git finds the objects in these directories beside the user's."""
+    from git_coderepo.git.store import quoted_path
+
+    found = [os.fsdecode(quoted_path(each)) for each in dict.fromkeys(directories)]
+    inherited = os.environ.get("GIT_ALTERNATE_OBJECT_DIRECTORIES")
+    return ":".join([*found, inherited] if inherited else found)
+
+
+def _parted(args: list[str]) -> tuple[list[str], list[str], list[str]]:
+    at = args.index("--") if "--" in args else len(args)
+    return args[:at], args[at : at + 1], args[at + 1 :]

@@ -1,0 +1,60 @@
+"""`git coderepo prune`: take away what the record of runs need not keep."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.main import Verb, app
+
+if TYPE_CHECKING:
+    from git_coderepo.runs.prune import Pruned
+
+
+@app.command("prune", cls=Verb)
+def prune_(
+    older_than: Annotated[
+        str | None, typer.Option("--older-than", metavar="AGE", help="Remove runs older than that: 12h, 7d, 2w, 1y.")
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option("--keep", metavar="N", min=0, help="Remove runs, but never the newest N.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would be removed.")] = False,
+) -> None:
+    """Remove old runs, and what no run needs.
+
+    Runs go only where --older-than or --keep says so; with both, those that both let go. Overlays that no run names
+    and objects that no run needs go in any case. Nothing younger than an hour is touched, and no run that still runs.
+    """
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.store import Store
+    from git_coderepo.runs.prune import PruneRequest, prune, required_age
+    from git_coderepo.runs.resolve import runs_here
+
+    request = PruneRequest(None if older_than is None else required_age(older_than), keep, dry_run)
+    git = Git()
+    runs, layout = runs_here(git)
+    show(prune(runs, Store(layout), git, request, now=time.time()), dry_run=dry_run)
+
+
+def show(pruned: Pruned, *, dry_run: bool) -> None:
+    """What went, or would go."""
+    from git_coderepo.snapshots.checks import shown_size
+
+    for path in pruned.unreadable:
+        output.warn(f"'{os.fsdecode(path)}' cannot be read: what it needs is unknown, so only runs were looked at")
+    if dry_run:
+        for id in pruned.runs:
+            output.line(f"run {id}")
+    parts = [
+        output.count(number, word)
+        for number, word in ((len(pruned.runs), "run"), (pruned.overlays, "overlay"), (pruned.objects, "object"))
+        if number
+    ]
+    size = f", {shown_size(pruned.size)}" if pruned.size else ""
+    verb = "would remove" if dry_run else "removed"
+    output.line(f"{verb} {', '.join(parts)}{size}" if parts else "nothing to remove")

@@ -1,0 +1,124 @@
+"""`git coderepo run [--] COMMAND…`: record, run, and write down how it ended."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.main import app
+from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository, Subdirectories
+from git_coderepo.cli.progress import stages_shown
+from git_coderepo.errors import UsageError
+
+if TYPE_CHECKING:
+    from git_coderepo.runs.recording import Finished, Recording
+
+# The time to a thousandth of a second, and twelve random bits: as good as unique in one repository.
+_SHORT = len("019ab1c2-7f00-7abc")
+
+
+@app.command(context_settings={"allow_interspersed_args": False})
+def run(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="COMMAND...", help="The command and its arguments.", show_default=False),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="A name for the run.")] = None,
+    manifest: Annotated[
+        str | None, typer.Option("--manifest", metavar="FILE", help="Write the manifest there too.")
+    ] = None,
+    outputs: Annotated[
+        list[str] | None, typer.Option("--output", metavar="PATH", help="Keep the digests of what it produced there.")
+    ] = None,
+    frozen: Annotated[
+        bool, typer.Option("--frozen", help="Run in a read-only copy of the snapshot: edit on meanwhile.")
+    ] = False,
+    no_command: Annotated[bool, typer.Option("--no-command", help="Do not record the command.")] = False,
+    include: Annotated[
+        list[str] | None, typer.Option("--include", metavar="PATH", help="Take an ignored path along.")
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Do not print the run's id and how to fetch its code.")
+    ] = False,
+    subdirectory: Subdirectories = None,
+    code_repository: CodeRepository = None,
+    check: Check = False,
+    allow_unreproducible: AllowUnreproducible = False,
+) -> None:
+    """Record a run and start it; its status is the command's.
+
+    125 where it could not be recorded: then nothing was started. 126 and 127 as env(1), 128+N for a signal; 1 if the
+    command ended with 0 and a path that `--output` names does not exist.
+
+    The command receives every signal that can be caught, once. If a file changes before the command starts, the
+    snapshot is taken again; after four attempts nothing is started.
+    """
+    from git_coderepo.git.process import Git
+    from git_coderepo.launch.frozen import frozen_place
+    from git_coderepo.launch.run import run_recorded
+    from git_coderepo.runs.recording import RunRequest
+    from git_coderepo.snapshots.python.imported import interpreter_of
+    from git_coderepo.snapshots.snapshot import Request
+
+    if not command:
+        raise UsageError("no command to run", hints=["git coderepo run -- python train.py"])
+    words = tuple(os.fsencode(word) for word in command)
+    finished = run_recorded(
+        Git(),
+        words,
+        RunRequest(
+            command=None if no_command else words,
+            snapshot=Request(
+                code_repository=code_repository,
+                check=check,
+                include=[os.fsencode(path) for path in include or ()],
+                notify=output.say,
+                publishes=True,
+                scope=[os.fsencode(path) for path in subdirectory or ()],
+                allow_unreproducible=allow_unreproducible,
+                thorough=True,
+                progress=stages_shown(quiet),
+            ),
+            name=name,
+            manifest=os.fsencode(manifest) if manifest is not None else None,
+            interpreter=interpreter_of(os.environ, os.getcwd(), words),
+        ),
+        outputs=[os.fsencode(path) for path in outputs or ()],
+        say=output.say,
+        ask=output.ask if output.has_terminal() else None,
+        place=partial(frozen_place, notify=output.say) if frozen else None,
+        announce=(lambda _: None) if quiet else _announce,
+    )
+    output.say_not_run(command[0], finished.status)
+    for text in finished.problems:
+        output.warn_afterwards(text)
+    for path in finished.edited:
+        output.warn_afterwards(f"'{os.fsdecode(path)}' was edited while it ran")
+    raise typer.Exit(_say_outputs(finished) or finished.status)
+
+
+def _say_outputs(finished: Finished) -> int:
+    """Say which declared outputs the run did not make; gives the status for that, 0 where the command's own counts."""
+    made = finished.outputs
+    for path in made.untouched:
+        output.warn_afterwards(f"the command changed nothing in the output '{os.fsdecode(path)}'")
+    for path, reason in made.unread:
+        output.warn_afterwards(f"the output '{os.fsdecode(path)}' cannot be read: {reason}")
+    for path in made.missing:
+        output.say_if_possible(f"error: the output '{os.fsdecode(path)}' does not exist")
+    return 1 if made.missing and finished.status == 0 else 0
+
+
+def _announce(running: Recording) -> None:
+    """Say under which id the run is recorded, and how to get its code back; a closed standard error stops no run."""
+    from git_coderepo.snapshots.submodules import unreproducible
+
+    id = running.record.id[:_SHORT]
+    if unreproducible(running.snapshot):
+        output.say_if_possible(f"recorded as {id}; its code cannot be fetched")
+    else:
+        output.say_if_possible(f"recorded as {id}; to get its code: git coderepo fetch {id} DIR")

@@ -1,0 +1,102 @@
+"""`git coderepo snapshot`: the run manifest of the checkout as it is, or of a commit."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.main import Verb, app
+from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository, Subdirectories
+from git_coderepo.cli.progress import stages_shown
+
+
+@app.command(cls=Verb)
+def snapshot(
+    rev: Annotated[
+        str | None, typer.Argument(metavar="[REV]", help="A commit as it is, instead of the work tree.")
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the manifest there, its overlay beside it."),
+    ] = None,
+    subdirectory: Subdirectories = None,
+    code_repository: CodeRepository = None,
+    check: Check = False,
+    include: Annotated[
+        list[str] | None, typer.Option("--include", metavar="PATH", help="Take an ignored path along; can be repeated.")
+    ] = None,
+    allow_unreproducible: AllowUnreproducible = False,
+) -> None:
+    """Print the run manifest of what would run now.
+
+    No run is recorded. What is left out of the snapshot is named. With `-o` the code goes into the shared store, too,
+    where `coderepo.store` names one. FILE may be a symbolic link, whose target is written, or a FIFO, a device or
+    `/dev/stdout`.
+    """
+    from git_coderepo.build_key.key import build_key
+    from git_coderepo.cli.runner.reporting import warn_unnoted
+    from git_coderepo.git.process import Git, check_version
+    from git_coderepo.manifest.output_file import OutputFile
+    from git_coderepo.runs.files import keep_beside, say_left, write_manifest
+    from git_coderepo.runs.share import share_snapshot
+    from git_coderepo.snapshots.document import prove_readable, write_record
+    from git_coderepo.snapshots.pipeline import take_snapshot
+    from git_coderepo.snapshots.python.imported import interpreter_of, look_for_imports
+    from git_coderepo.snapshots.snapshot import Request
+    from git_coderepo.snapshots.submodules import omission_lines, snapshots_in
+    from git_coderepo.snapshots.warnings import remarks
+    from git_coderepo.stores.shared import SharedStore
+
+    destination = OutputFile(os.fsencode(file)) if file is not None else None
+    git = Git()
+    git_version = check_version(git)
+    request = Request(
+        rev=rev,
+        code_repository=code_repository,
+        check=check,
+        notify=output.say,
+        scope=[os.fsencode(path) for path in subdirectory or ()],
+        allow_unreproducible=allow_unreproducible,
+        include=[os.fsencode(path) for path in include or ()],
+        thorough=True,
+        output=destination.path if destination is not None else None,
+        progress=stages_shown(),
+    )
+    taken = take_snapshot(git, request)
+    if rev is None:
+        look_for_imports(taken, git, interpreter_of(os.environ, os.getcwd(), None))
+    assert taken.settings is not None
+    store = SharedStore.of(taken.settings) if file is not None else None
+    key = build_key(taken)
+    record = write_record(
+        taken, now=time.time(), git_version=git_version, build_key=None if key is None else key.digest
+    )
+    prove_readable(record)
+    keep_beside(taken, record)
+    if destination is not None:
+        written = write_manifest(record, destination, taken.layout)
+        for path in written.paths:
+            output.say(f"wrote {os.path.relpath(os.fsdecode(path))}")
+        warn_unnoted(destination)
+        assert taken.store is not None
+        say_left(written.left, taken.store.overlays, output.say)
+        if store is not None:
+            share_snapshot(taken, store, output.say)
+    else:
+        output.data(record.data)
+        if record.beside:
+            found = (taken, *(inner for _, inner in snapshots_in(taken)))
+            overlays = {each.overlay.sha256 for each in found if each.overlay is not None}
+            what = "the overlay is" if overlays.intersection(record.beside) else "what Git LFS keeps is"
+            output.say(f"{what} too large to travel inside: it is kept in this repository's record")
+            output.hint("to write it beside the manifest: git coderepo snapshot -o FILE")
+    for text in remarks(taken, request):
+        output.warn(text)
+    for text in omission_lines(taken):
+        output.warn(text)
+    for error in taken.unreproducible:
+        output.warn(f"no runner can get this back: {error.message}")

@@ -1,0 +1,202 @@
+"""`git coderepo status`: what would be recorded now, and whether a runner could fetch it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.main import Verb, app
+from git_coderepo.cli.options import Check, CodeRepository, Json, Subdirectories
+from git_coderepo.errors import UsageError
+
+if TYPE_CHECKING:
+    from git_coderepo.launch.rehearsal import Rehearsal
+    from git_coderepo.snapshots.report import InStore, Report
+    from git_coderepo.snapshots.snapshot import Snapshot
+
+
+@app.command(cls=Verb)
+def status(
+    check: Check = False,
+    as_runner: Annotated[
+        bool, typer.Option("--as-runner", help="Rehearse: really fetch it, with nothing of yours at hand.")
+    ] = False,
+    credentials: Annotated[
+        str | None, typer.Option("--credentials", metavar="FILE", help="The credentials that the runner will have.")
+    ] = None,
+    no_git: Annotated[bool, typer.Option("--no-git", help="The runner will have no git.")] = False,
+    subdirectory: Subdirectories = None,
+    code_repository: CodeRepository = None,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 0 reproducible, 1 not, 4 no credential, 128 unknown.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what would be recorded now, and if a runner can get it.
+
+    Also by what the base is known, what travels, what is left out, and why it is not reproducible, if it is not.
+    """
+    from git_coderepo.git.process import Git
+    from git_coderepo.snapshots.python.imported import interpreter_of
+    from git_coderepo.snapshots.report import make_report
+    from git_coderepo.snapshots.snapshot import Request
+
+    if not as_runner and (credentials is not None or no_git):
+        raise UsageError("--credentials and --no-git go with --as-runner")
+    report = make_report(
+        Git(),
+        Request(
+            code_repository=code_repository,
+            check=check,
+            notify=output.say,
+            publishes=True,
+            scope=[os.fsencode(path) for path in subdirectory or ()],
+            thorough=True,
+        ),
+        interpreter_of(os.environ, os.getcwd(), None),
+    )
+    rehearsal = None
+    if as_runner and report.record is not None:
+        from git_coderepo.launch.rehearsal import rehearse
+
+        rehearsal = rehearse(report.record, os.environ, credentials=credentials, without_git=no_git)
+    if as_json:
+        output.json_data({**report.document(), **({"asRunner": rehearsal.document()} if rehearsal is not None else {})})
+    else:
+        show(report)
+        if rehearsal is not None:
+            show_rehearsal(rehearsal)
+    if exit_code:
+        raise typer.Exit(report.exit_status or (0 if rehearsal is None else rehearsal.exit_status))
+
+
+def show(report: Report) -> None:
+    """The report for people."""
+    from git_coderepo.snapshots.checks import shown_size
+    from git_coderepo.snapshots.submodules import omitted
+    from git_coderepo.snapshots.warnings import import_sentences, outside_of, outside_sentences
+
+    taken = report.snapshot
+    rows: list[tuple[str, str]] = []
+    if taken.layout is None:
+        rows.append(("head", "unknown"))
+    elif taken.head is None:
+        rows.append(("head", "no commit yet"))
+    else:
+        where = f"branch {taken.head.branch}" if taken.head.branch is not None else "detached"
+        rows.append(("head", f"{taken.head.commit.hex[:12]} ({where})"))
+    rows += [("looked at", f"only {os.fsdecode(path)}") for path in taken.scope]
+    rows.append(("repository", _repository(report)))
+    if taken.base is not None:
+        unpushed = f", {output.count(taken.base.unpushed, 'commit')} after it" if taken.base.unpushed else ""
+        rows.append(("base", f"{taken.base.commit.hex[:12]}, known by {taken.base.known_by}{unpushed}"))
+        if taken.archive == "altered":
+            rows.append(("", "its attributes alter an archive: a runner asks git"))
+    elif taken.tree is not None:
+        rows.append(("base", "none: the whole tree travels"))
+        if report.missing_fact is not None:
+            rows.append(("", report.missing_fact.sentence))
+    if taken.tree is not None:
+        rows.append(("snapshot", f"tree {taken.tree}, {dirt(taken)}"))
+    if taken.overlay is not None:
+        gone = f", {output.count(len(taken.overlay.deleted), 'deletion')}" if taken.overlay.deleted else ""
+        size = shown_size(len(taken.overlay.data))
+        rows.append(("travels", f"{output.count(taken.overlay.files, 'file')}{gone}, {size}"))
+    elif taken.oversize is not None:
+        rows.append(("travels", "nothing: what is too large for an overlay is published when it runs"))
+    elif taken.tree is not None and report.problem is None:
+        rows.append(("travels", "nothing"))
+    if taken.lfs is not None:
+        objects = output.count(len(taken.lfs.pointers), "Git LFS object")
+        rows.append(("", f"{objects}, {shown_size(len(taken.lfs.data))}"))
+    rows += submodule_rows(taken)
+    if report.record is not None:
+        rows.append(("carried by", ", ".join(report.carriers(report.record))))
+    if report.store is not None:
+        rows.append(("store", _store(report.store)))
+    rows += [("not in Git", text) for text in outside_sentences(taken)]
+    rows += [("imports", text) for text in import_sentences(taken)]
+    rows += [("left out", f"{os.fsdecode(path)} ({reason})") for path, reason in omitted(taken)]
+    rows += [
+        ("not executable", f"{os.fsdecode(path)} for a runner: core.fileMode is false") for path in report.ignored_modes
+    ]
+    if report.problem is None:
+        answer = "yes, on this machine only: the remote is a path" if report.this_machine_only else "yes"
+        if taken.imported or any(True for _ in outside_of(taken)):
+            answer += ", except for content that is not in Git"
+        rows.append(("reproducible", answer if taken.oversize is None else f"{answer}, once it is published"))
+    else:
+        answer = "unknown" if report.reproducible is None else "no"
+        rows.append(("reproducible", f"{answer}: {report.problem.message}"))
+    output.table(rows)
+    hints = report.problem.hints if report.problem is not None else ()
+    if not hints and report.missing_fact is not None:
+        hints = report.missing_fact.hints
+    for text in hints:
+        output.hint(text)
+
+
+def show_rehearsal(rehearsal: Rehearsal) -> None:
+    """How a runner fared, or what it would say."""
+    if rehearsal.receipt is None:
+        output.table([("as a runner", f"no, status {rehearsal.status}")])
+    else:
+        seconds, method = rehearsal.receipt["seconds"], rehearsal.receipt["method"]
+        files = output.count(rehearsal.receipt["files"], "file")
+        output.table(
+            [("as a runner", f"yes: {files} by {method} in {seconds:.2f} s, tree {rehearsal.receipt['tree']}")]
+        )
+    for line in rehearsal.words:
+        output.say(line)
+
+
+def submodule_rows(taken: Snapshot, prefix: bytes = b"") -> list[tuple[str, str]]:
+    """A row for each submodule, those in another one after it."""
+    from git_coderepo.snapshots.checks import shown_size
+
+    rows: list[tuple[str, str]] = []
+    for each in taken.submodules:
+        inner, name = each.snapshot, os.fsdecode(prefix + each.path)
+        if inner is None:
+            rows.append(("submodule", f"{name} at {each.commit[:12]}, not checked out: its directory stays empty"))
+            continue
+        place = "no repository" if inner.source is None else inner.source.registration.type
+        carried = sum(len(each.data) for each in (inner.overlay, inner.lfs) if each is not None)
+        travels = f", {shown_size(carried)} travel" if carried else ""
+        rows.append(("submodule", f"{name} at {each.commit[:12]}, {dirt(inner)}; {place}{travels}"))
+        rows += submodule_rows(inner, prefix + each.path + b"/")
+    return rows
+
+
+def _store(found: InStore) -> str:
+    if found.problem is not None:
+        return found.problem.message
+    if found.has is None:
+        return found.url
+    return f"{found.url} has it" if found.has else f"{found.url} does not have it yet: a run puts it there"
+
+
+def _repository(report: Report) -> str:
+    source = report.snapshot.source
+    if source is None:
+        return "unknown" if report.snapshot.layout is None else "none"
+    place = source.remote.url() if source.remote is not None else "no remote"
+    known = "registered" if source.registration.registered else "inferred from the remote"
+    return f"{source.registration.name}: {source.registration.type}, {place} ({known})"
+
+
+def dirt(taken: Snapshot) -> str:
+    """Whether a snapshot is what its HEAD says, and what of it is not."""
+    found = taken.status
+    if found is None or not taken.dirty:
+        staged = found is not None and found.staged > 0
+        return "the same as HEAD's, though the index differs" if staged else "clean"
+    parts = [
+        f"{number} {word}"
+        for number, word in ((found.staged, "staged"), (found.unstaged, "unstaged"), (found.untracked, "untracked"))
+        if number
+    ]
+    return "dirty: " + ", ".join(parts) if parts else "dirty"

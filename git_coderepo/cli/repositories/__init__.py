@@ -1,0 +1,1 @@
+"""Verbs that say where the code is."""

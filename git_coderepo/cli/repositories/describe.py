@@ -1,0 +1,54 @@
+"""`git coderepo describe NAME`: what a code repository is, never its secret."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.main import Verb, app
+from git_coderepo.cli.options import Json
+
+
+@app.command(cls=Verb)
+def describe(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A code repository; else the one meant here.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Describe a code repository, but never its secret.
+
+    Shows its options, those that a manifest records, and from where its credential would come.
+    """
+    row = description(name)
+    if as_json:
+        output.json_data(row)
+        return
+    options = {word: row.pop(key) for word, key in (("option", "options"), ("recorded", "recordedOptions"))}
+    credential = row.pop("credential") or "none"
+    rows = [(key, _shown(value)) for key, value in row.items() if value is not None]
+    for word, values in options.items():
+        assert isinstance(values, dict)
+        rows += [(f"{word} {key}", str(value)) for key, value in values.items()]
+    output.table([*rows, ("credential", str(credential))])
+
+
+def _shown(value: object) -> str:
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
+
+
+def description(name: str | None) -> dict[str, object]:
+    """The code repository of that name, or the one that is meant. Raises RegistrationError."""
+    from git_coderepo.git.process import Git
+    from git_coderepo.platforms.base import Option
+    from git_coderepo.registration.describe import credential_source, described
+    from git_coderepo.registration.resolve import source_here
+
+    source = source_here(Git(), name)
+    row = described(source.registration, source.remote)
+    platform = source.platform()
+    row["recordedOptions"] = {Option(key, "").key: value for key, value in platform.recorded_options().items()}
+    row["credential"] = credential_source(platform)
+    return row

@@ -1,0 +1,123 @@
+"""`git coderepo list`: the code repositories of this checkout."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.main import Verb, app
+from git_coderepo.cli.options import Json
+from git_coderepo.errors import RegistrationError, UsageError
+
+COLUMNS = ("name", "type", "remote", "url", "source", "description", "logoUrl", "registered")
+SHOWN = ("name", "type", "remote", "url", "description")
+
+
+@app.command("list", cls=Verb)
+def list_(
+    sort: Annotated[str, typer.Option("--sort", metavar="COLUMN", help="Sort by a column; -COLUMN backwards.")] = "",
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", metavar="COLUMN=TEXT", help="Only rows whose column contains it.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option("--columns", metavar="A,B", help=f"Which columns, of: {', '.join(COLUMNS)}.")
+    ] = None,
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="Print YAML.")] = False,
+) -> None:
+    """List the code repositories of this checkout.
+
+    Where none is registered, the one is listed that would be used.
+    """
+    if as_json + as_csv + as_yaml > 1:
+        raise UsageError("only one of --json, --csv and --yaml")
+    wanted = [column.strip() for column in columns.split(",")] if columns is not None else None
+    for each in filters or ():
+        if "=" not in each:
+            raise UsageError(f"'{each}' is no filter", hints=["write the filter as --filter COLUMN=TEXT"])
+    for column in [*(wanted or ()), sort.lstrip("-"), *(each.partition("=")[0] for each in filters or ())]:
+        if column and column not in COLUMNS:
+            raise UsageError(f"'{column}' is no column", hints=[f"choose one of: {', '.join(COLUMNS)}"])
+    rows = rows_here()
+    for each in filters or ():
+        column, _, text = each.partition("=")
+        rows = [row for row in rows if text.lower() in _shown(row[column]).lower()]
+    if sort:
+        rows.sort(key=lambda row: _shown(row[sort.lstrip("-")]).lower(), reverse=sort.startswith("-"))
+    if as_json or as_yaml:
+        kept = rows if wanted is None else [{column: row[column] for column in wanted} for row in rows]
+        output.json_data(kept) if as_json else output.data(yaml(kept))
+    elif as_csv:
+        buffer = io.StringIO(newline="")
+        writer = csv.writer(buffer)
+        writer.writerow(wanted or COLUMNS)
+        writer.writerows([_shown(row[column]) for column in wanted or COLUMNS] for row in rows)
+        output.data(buffer.getvalue())
+    else:
+        _table(rows, wanted or list(SHOWN))
+
+
+def rows_here() -> list[dict[str, object]]:
+    """A row for each code repository, as `registrations.describe.described` gives it."""
+    from git_coderepo.checkout.team import team_settings
+    from git_coderepo.git.base_commit import Walks
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.repository import branch_of_head, read_layout, start_layout
+    from git_coderepo.git.url.remote import followed_remote, remotes_of
+    from git_coderepo.registration.config import inferred, registrations
+    from git_coderepo.registration.describe import described
+    from git_coderepo.registration.infer import likely_remote
+    from git_coderepo.settings import Settings
+    from git_coderepo.trace import trace
+
+    git = Git()
+    layout = read_layout(start_layout(git), git, bare_allowed=True)
+    settings = team_settings(git, layout, Settings.read(git), trace)
+    remotes = remotes_of(git, settings)
+    known = registrations(settings)
+    rows = [described(each, remotes.get(each.remote) if each.remote is not None else None) for each in known]
+    if not known and remotes:
+        upstream = followed_remote(settings, branch_of_head(git))
+        walks = Walks(git.offline(), settings, layout.head)
+        try:
+            likely = likely_remote(remotes, upstream, unpushed=walks.unpushed)
+            names = [likely] if likely is not None else []
+        except RegistrationError:
+            names = list(remotes)  # none of them is used until one is named
+        rows += [described(inferred(name, remotes[name], settings), remotes[name]) for name in names]
+    return rows
+
+
+def _table(rows: list[dict[str, object]], columns: list[str]) -> None:
+    cells = [[column.upper() for column in columns], *([_shown(row[column]) for column in columns] for row in rows)]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
+    for row in cells if rows else []:
+        output.line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if any(row["registered"] is False for row in rows):
+        output.hint(
+            "what is not registered is inferred from the remote; to check it and write it down: git coderepo register"
+        )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
+
+
+def yaml(rows: list[dict[str, object]]) -> str:
+    """The rows as YAML 1.2, whose flow scalars are JSON's: every value stands as JSON."""
+    import json
+
+    if not rows:
+        return "[]\n"
+    lines = []
+    for row in rows:
+        for index, (key, value) in enumerate(row.items()):
+            lines.append(f"{'- ' if index == 0 else '  '}{key}: {json.dumps(value)}")
+    return "\n".join(lines) + "\n"

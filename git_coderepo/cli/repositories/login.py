@@ -1,0 +1,141 @@
+"""`git coderepo login` and `logout`: a token into the keyring, and out of it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.main import Verb, app
+from git_coderepo.cli.repositories.register import warn_of_plain_secrets
+from git_coderepo.errors import KeyringUnavailable, NegativeAnswer, RegistrationError, UsageError
+
+if TYPE_CHECKING:
+    from git_coderepo.credentials.secret import Secret
+    from git_coderepo.git.process import Git
+    from git_coderepo.git.url.remote import Origin
+    from git_coderepo.platforms.base import BaseCodeRepository
+    from git_coderepo.registration.resolve import CodeSource
+
+Host = Annotated[
+    str | None, typer.Option("--host", metavar="HOST", help="Instead: HOST, or https://HOST[:PORT][/PREFIX].")
+]
+Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="A code repository; else the one meant here.")]
+
+
+@app.command(cls=Verb)
+def login(
+    name: Name = None,
+    host: Host = None,
+    token: Annotated[
+        str | None, typer.Option("--token", metavar="@FILE|-|T", help="The token; without this option it is asked for.")
+    ] = None,
+    user: Annotated[str | None, typer.Option("--user", metavar="USER", help="The user name that goes with it.")] = None,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Do not try the token first.")] = False,
+) -> None:
+    """Keep a token in the keyring, after trying it.
+
+    It is kept for one code repository, or for a host, where there is nothing to try it on.
+    """
+    from git_coderepo.credentials import keyring_tokens
+    from git_coderepo.credentials.named_secrets import credentials_file_hints
+    from git_coderepo.credentials.secret import log_in_hint
+    from git_coderepo.credentials.users import users_chain
+    from git_coderepo.git.process import Git
+    from git_coderepo.settings import Settings
+
+    git = Git()
+    if token is not None:
+        warn_of_plain_secrets([("token", token)])
+    place = _place(git, name, host)
+    secret = _secret(token, place.origin)
+    if place.source is not None and not no_verify:
+        tried = _with_token(place.source, place.origin, secret)
+        tried.login()
+        tried.close()
+    settings = Settings.read(git)
+    try:
+        keyring_tokens.login(git, place.origin, secret, prefix=place.prefix, user=user)
+    except KeyringUnavailable as error:
+        file = token[1:] if token is not None and token.startswith("@") and not token.startswith("@@") else None
+        entry = f"{place} {user or 'git'}"
+        raise KeyringUnavailable(error.message, hints=credentials_file_hints(settings, entry, file)) from None
+    output.line(f"the token for {place} is in the keyring")
+    first = users_chain(settings, git).find(place.origin, place.prefix)
+    if first is not None and first.secret != secret:
+        output.warn(f"the token from {first.source} takes precedence: {log_in_hint(None, place.origin, first)}")
+
+
+@app.command(cls=Verb)
+def logout(name: Name = None, host: Host = None) -> None:
+    """Take a token out of the keyring."""
+    from git_coderepo.credentials import keyring_tokens
+    from git_coderepo.git.process import Git
+
+    git = Git()
+    place = _place(git, name, host)
+    if keyring_tokens.logout(git, place.origin, prefix=place.prefix):
+        output.line(f"the token for {place} is gone from the keyring")
+        return
+    known = ", ".join(str(each) for each in keyring_tokens.logins(git))
+    hints = [f"choose one of those that it has: {known}"] if known else []
+    raise NegativeAnswer(f"the keyring has no token for {place}", hints=hints)
+
+
+class _Place(NamedTuple):
+    """The place that a token is for; `source` is None for a whole host, where the token cannot be tried."""
+
+    origin: Origin
+    prefix: str
+    source: CodeSource | None
+
+    def __str__(self) -> str:
+        return f"{self.origin}{self.prefix.rstrip('/')}"
+
+
+def _place(git: Git, name: str | None, host: str | None) -> _Place:
+    from git_coderepo.registration.build import credential_home
+    from git_coderepo.registration.match import place_of
+    from git_coderepo.registration.resolve import source_here
+
+    if host is not None:
+        if name is not None:
+            raise UsageError("either NAME or --host")
+        return _Place(*place_of(host if "://" in host else f"https://{host}"), None)
+    source = source_here(git, name)
+    repository = source.described()
+    home = credential_home(repository)
+    if home is None:
+        raise RegistrationError(f"'{repository.name}' is reached without a token")
+    return _Place(*home, source)
+
+
+def _with_token(source: CodeSource, origin: Origin, secret: Secret) -> BaseCodeRepository:
+    """Return the code repository with the token that was just given, and no other credential for its origin."""
+    from git_coderepo.credentials.option import OptionCredentials
+    from git_coderepo.registration.custom_secrets import secret_options
+
+    if source.registration.source is not None:
+        names = secret_options(source.platform_class)
+        return source.with_secrets(dict.fromkeys(names[:1], secret))
+    repository = source.described()
+    repository.credentials = OptionCredentials(origin, secret, source="the token just given")
+    return repository
+
+
+def _secret(token: str | None, origin: Origin) -> Secret:
+    from git_coderepo.credentials.secret import Secret
+    from git_coderepo.registration.options import read_value
+
+    if token is not None:
+        return Secret.read(read_value(token, what="'--token'", standard_input=sys.stdin.buffer.read), what="'--token'")
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "no token was given, and there is no terminal to ask on",
+            hints=["give the token in a file with --token @FILE, or on standard input with --token -"],
+        )
+    import getpass
+
+    return Secret(getpass.getpass(f"token for {origin}: "))

@@ -1,0 +1,86 @@
+"""`git coderepo secret`: named secrets in the keyring, to which `{{name.key}}` refers."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.main import Verb, app, usage
+from git_coderepo.cli.options import Json
+from git_coderepo.cli.repositories.register import PLATFORM_OPTIONS, name_and_pairs
+from git_coderepo.errors import UsageError
+
+secret = typer.Typer(name="secret", rich_markup_mode=None)
+app.add_typer(secret)
+
+
+@secret.callback(invoke_without_command=True)
+def group(context: typer.Context) -> None:
+    """Keep named secrets in the keyring."""
+    if context.invoked_subcommand is None:
+        usage(context)
+
+
+@secret.command("set", cls=Verb, context_settings=PLATFORM_OPTIONS)
+def set_(
+    context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the secret.")]
+) -> None:
+    """Keep values under a name: --KEY=@FILE or --KEY=-.
+
+    There can be several. `{{NAME.KEY}}` refers to one, wherever a platform's option takes a secret.
+    """
+    from git_coderepo.credentials.named_secrets import set_secret
+    from git_coderepo.credentials.secret import Secret
+    from git_coderepo.git.process import Git
+    from git_coderepo.registration.options import is_on_command_line, read_value
+
+    given, pairs = name_and_pairs(name, context.args)
+    if given is None:
+        raise UsageError("missing argument 'NAME'", hints=["git coderepo secret set -h"])
+    if any(is_on_command_line(value) for _, value in pairs):
+        output.warn("a secret on the command line is seen by every process; --KEY=@FILE or --KEY=- is not")
+    values = {
+        key: Secret.read(read_value(value, what=f"'--{key}'", standard_input=sys.stdin.buffer.read), what=f"'--{key}'")
+        for key, value in pairs
+    }
+    files = {key: value[1:] for key, value in pairs if value.startswith("@") and not value.startswith("@@")}
+    set_secret(Git(), given, values, files=files)
+    for key in values:
+        output.line(f"{{{{{given}.{key}}}}} is in the keyring")
+
+
+@secret.command("list", cls=Verb)
+def list_(as_json: Json = False) -> None:
+    """List the names and keys of secrets, but no values.
+
+    The secrets in the keyring and in the credentials file are listed.
+    """
+    from git_coderepo.credentials.named_secrets import list_secrets, secrets_in_file
+    from git_coderepo.git.process import Git
+
+    git = Git()
+    found = list_secrets(git)
+    for name, keys in secrets_in_file(git).items():
+        found[name] = list(dict.fromkeys([*found.get(name, []), *keys]))
+    if as_json:
+        output.json_data(found)
+        return
+    for name, keys in found.items():
+        for key in keys:
+            output.line(f"{{{{{name}.{key}}}}}")
+
+
+@secret.command("remove", cls=Verb)
+def remove(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the secret.")],
+    keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="Only these keys of it.")] = None,
+) -> None:
+    """Take a named secret out of the keyring."""
+    from git_coderepo.credentials.named_secrets import remove_secret
+    from git_coderepo.git.process import Git
+
+    for key in remove_secret(Git(), name, keys or ()):
+        output.line(f"{{{{{name}.{key}}}}} is gone")

@@ -1,0 +1,71 @@
+"""`git coderepo update NAME`: change a registration."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.main import app
+from git_coderepo.cli.repositories.register import (
+    PLATFORM_OPTIONS,
+    Description,
+    LogoURL,
+    NoRemote,
+    NoVerify,
+    PlatformVerb,
+    Remote,
+    Source,
+    name_and_pairs,
+    show,
+    warn_of_plain_secrets,
+)
+from git_coderepo.errors import UsageError
+
+
+@app.command(cls=PlatformVerb, context_settings=PLATFORM_OPTIONS)
+def update(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A registered code repository.")],
+    new_name: Annotated[str | None, typer.Option("--name", metavar="NEW", help="Give it another name.")] = None,
+    remote: Remote = None,
+    no_remote: NoRemote = False,
+    source: Source = None,
+    description: Description = None,
+    logo_url: LogoURL = None,
+    unset: Annotated[
+        list[str] | None, typer.Option("--unset", metavar="OPTION", help="Take an option away; can be repeated.")
+    ] = None,
+    no_verify: NoVerify = False,
+) -> None:
+    """Rename a registration, or merge options into it.
+
+    What is not named stays as it is.
+    """
+    from git_coderepo.git.process import Git
+    from git_coderepo.registration.register import Updating, update_repository
+
+    given, pairs = name_and_pairs(name, context.args)
+    if given is None:
+        raise UsageError("missing argument 'NAME'", hints=["git coderepo update -h"])
+    warn_of_plain_secrets(pairs)
+    done = update_repository(
+        Git(),
+        given,
+        Updating(
+            new_name=new_name,
+            remote=remote,
+            source=source,
+            description=description,
+            logo_url=logo_url,
+            pairs=pairs,
+            unset=[each.lstrip("-").replace("-", "_") for each in unset or ()],
+            verify=not no_verify,
+            no_remote=no_remote,
+        ),
+        standard_input=sys.stdin.buffer.read,
+    )
+    output.line(f"updated '{done.registration.name}'")
+    show(done)

@@ -1,0 +1,1 @@
+"""Verbs that get code back."""

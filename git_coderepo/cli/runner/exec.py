@@ -1,0 +1,155 @@
+"""`git coderepo exec RUN [--] COMMAND…`: a command in the code of a run, on any machine."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.main import Verb, app
+from git_coderepo.cli.options import CodeRepository, Submodules
+from git_coderepo.cli.progress import progress_shown
+from git_coderepo.cli.runner.reporting import (
+    ended_by_signals,
+    receipt_file,
+    refuse_input,
+    show_fallbacks,
+    show_resolved,
+    warn_unnotable,
+    warn_unnoted,
+)
+from git_coderepo.errors import CodeRepoError, UsageError
+
+if TYPE_CHECKING:
+    from git_coderepo.fetching.receipt import Receipt
+    from git_coderepo.manifest.output_file import OutputFile
+    from git_coderepo.settings import Settings
+
+
+@app.command("exec", cls=Verb, context_settings={"allow_interspersed_args": False})
+def exec_(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A manifest's path, -, a recorded run, or NAME@REVISION[:PATH].")
+    ],
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="COMMAND...", help="The command and its arguments.", show_default=False),
+    ] = None,
+    copy: Annotated[
+        str | None, typer.Option("--copy", metavar="DIR", help="Run in a copy that may be written to, and stays.")
+    ] = None,
+    directory: Annotated[
+        str | None, typer.Option("--directory", metavar="PATH", help="Where in the code, if not where the run was.")
+    ] = None,
+    overlay: Annotated[
+        str | None, typer.Option("--overlay", metavar="FILE", help="The overlay, where it is apart.")
+    ] = None,
+    receipt: Annotated[str | None, typer.Option("--receipt", metavar="FILE", help="Write the receipt there.")] = None,
+    code_repository: CodeRepository = None,
+    keep_credentials: Annotated[
+        bool, typer.Option("--keep-credentials", help="Keep CODEREPO_TOKEN and the like in the command's environment.")
+    ] = False,
+    submodules: Submodules = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print where the command runs.")] = False,
+) -> None:
+    """Fetch the code of a run, and run a command in it.
+
+    The code is kept in the cache, where the command may not write to it. The status is the command's; 125 where the
+    code could not be fetched: then nothing was started. 126 and 127 as env(1), 128+N for a signal.
+    """
+    if command and command[0] == "--":
+        command = command[1:]  # behind RUN it is left to us
+    if not command:
+        from git_coderepo.git.process import shell_word
+
+        raise UsageError("no command to run", hints=[f"git coderepo exec {shell_word(run)} -- python train.py"])
+    from git_coderepo.git.process import Git
+    from git_coderepo.settings import start_runner_settings
+
+    written_to = receipt_file(receipt, made=copy)
+    asked = start_runner_settings(Git())  # git answers while the rest is imported
+    from git_coderepo.fetching.cached import cached_tree, fetch_with_cache, open_cache
+    from git_coderepo.fetching.plan import fetch_order
+    from git_coderepo.launch.execution import execution_environment, manifest_file, working_directory
+    from git_coderepo.launch.workplace import Workplace
+    from git_coderepo.runs.process import Interrupted, execute, interruptible
+
+    settings = asked()
+    order = fetch_order(run, overlay=overlay, code_repository=code_repository, settings=settings, submodules=submodules)
+    show_resolved(order, quiet=quiet)
+    refuse_input(written_to, order)
+    wanted, manifest = order.wanted, order.manifest
+    for platform in wanted.platforms():
+        platform.notify = output.say
+    descriptors, folder, place = [], None, None
+    with ExitStack() as stack:
+        with ended_by_signals(), progress_shown(False) as progress:
+            if copy is not None:
+                warn_unnotable(copy)
+                fill = _has_cache(settings)
+                made = fetch_with_cache(wanted, copy, settings, fill=fill, notify=output.say, progress=progress)
+                tree = os.path.abspath(copy)
+            else:
+                cache = open_cache(settings, notify=output.say)
+                folder = cache.place.path
+                cached = cached_tree(wanted, cache, progress=progress)
+                place = stack.enter_context(Workplace(wanted, cache, cached, notify=output.say))
+                made, tree = cached.receipt, place.tree
+                descriptors.append(place.descriptor)  # whatever outlives us goes on holding the tree
+        show_fallbacks(made)
+        if written_to is not None:
+            written_to.write(made.encode())
+            warn_unnoted(written_to)
+        recorded = manifest.run.directory if manifest is not None else b"."
+        start = recorded if directory is None else os.fsencode(directory)
+        here = working_directory(tree, start, make=copy is not None)
+        told = execution_environment(
+            order,
+            tree,
+            here,
+            stack.enter_context(manifest_file(order, folder)),
+            os.environ,
+            notify=output.say,
+            keep_credentials=keep_credentials,
+        )
+        if place is not None:
+            told["PYTHONDONTWRITEBYTECODE"] = "1"
+        if place is not None and not quiet:
+            output.say(place.describe(here, advice="--copy DIR runs in a copy that stays"))
+        status, _ = execute([os.fsencode(word) for word in command], told, directory=here, descriptors=descriptors)
+        if place is not None:
+            try:
+                with interruptible():
+                    changed = place.report()
+                    if written_to is not None and written_to.path is not None:
+                        _write_again(made, written_to, changed=changed)
+            except Interrupted:
+                output.warn_afterwards("interrupted: the code was not checked after the command")
+    output.say_not_run(command[0], status, here)
+    raise typer.Exit(status)
+
+
+def _write_again(made: Receipt, file: OutputFile, *, changed: bool) -> None:
+    """Add to the receipt whether the command changed the tree; an error is only a warning by now."""
+    assert made.proof is not None
+    proof = made.proof._replace(after_command="changed" if changed else "unchanged")
+    try:
+        file.write(made._replace(proof=proof).encode())
+    except CodeRepoError as error:
+        output.warn(f"{error.message}: the receipt does not say whether the command changed the code")
+
+
+def _has_cache(settings: Settings) -> bool:
+    """Whether a copy can come out of the cache; where there is no place for one, it is said, and it comes straight."""
+    from git_coderepo.errors import TargetUnusable
+    from git_coderepo.fetching.cache_directory import cache_place
+
+    try:
+        cache_place(settings, notify=lambda _: None)
+    except TargetUnusable as error:
+        output.warn(error.message)
+        return False
+    return True

@@ -1,0 +1,50 @@
+"""`git coderepo validate FILE...`: check run manifests and receipts."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.main import Verb, app
+from git_coderepo.errors import NegativeAnswer, UsageError
+
+
+@app.command(cls=Verb)
+def validate(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Run manifests or receipts; - for standard input.")
+    ],
+) -> None:
+    """Check whether run manifests and receipts are valid.
+
+    Every reason why a file is not valid is listed; only the first reason if jsonschema is not installed.
+    """
+    from git_coderepo.manifest.validate import finds_every_reason, problems
+
+    if files.count("-") > 1:
+        raise UsageError("standard input can be read only once: '-' is given twice")
+    contents = [(file, _contents(file)) for file in files]
+    invalid = []
+    for file, data in contents:
+        found = problems(data)
+        if not found:
+            output.line(f"'{file}' is valid")
+            continue
+        invalid.append(file)
+        for problem in found:
+            output.line(problem if len(files) == 1 else f"{file}: {problem}")
+    if not invalid:
+        return
+    hints = [] if finds_every_reason() else ["install jsonschema beside git-coderepo to list every reason"]
+    what = f"'{invalid[0]}' is" if len(invalid) == 1 else f"{len(invalid)} of {len(files)} files are"
+    raise NegativeAnswer(f"{what} not valid", hints=hints)
+
+
+def _contents(file: str) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.read()
+    with open(file, "rb") as opened:
+        return opened.read()

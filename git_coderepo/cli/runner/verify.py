@@ -1,0 +1,127 @@
+"""`git coderepo verify RUN DIR`: whether a directory is still the recorded tree."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from git_coderepo.cli import output
+from git_coderepo.cli.main import Verb, app
+from git_coderepo.cli.options import Json, Subdirectory, Submodules
+from git_coderepo.cli.runner.reporting import show_resolved
+from git_coderepo.errors import NegativeAnswer
+from git_coderepo.filesystem.digest import sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from git_coderepo.fetching.plan import FetchOrder
+    from git_coderepo.fetching.verify import Verification
+
+_SHOWN = 20
+
+
+@app.command(cls=Verb)
+def verify(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A manifest's path, -, a recorded run, or NAME@REVISION[:PATH].")
+    ],
+    directory: Annotated[str, typer.Argument(metavar="DIR", help="A directory that fetch wrote.")],
+    allow_added: Annotated[
+        list[str] | None,
+        typer.Option("--allow-added", metavar="PATTERN", help="Added paths to accept, as in .gitignore; repeatable."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", hidden=True, help="The default; accepted for older scripts.")
+    ] = False,
+    overlay: Annotated[
+        list[str] | None,
+        typer.Option("--overlay", metavar="FILE", help="An overlay that is apart; can be repeated."),
+    ] = None,
+    subdirectory: Subdirectory = None,
+    submodules: Submodules = True,
+    as_json: Json = False,
+) -> None:
+    """Check whether a directory is still the recorded tree.
+
+    The directory is hashed again. Changed, missing and added files are listed, and each of them is a failure:
+    an added file can change what runs. Outputs that were recorded with the run are accepted.
+    """
+    from git_coderepo.fetching.plan import fetch_order
+    from git_coderepo.fetching.verify import matching, verify_directory
+    from git_coderepo.git.process import Git
+
+    by_pattern = matching([os.fsencode(pattern) for pattern in allow_added or ()])
+    order = fetch_order(run, overlay=overlay, subdirectory=subdirectory, submodules=submodules)
+    show_resolved(order)
+    found = verify_directory(order.wanted, directory, git=Git())
+    is_output = _recorded_outputs(order, directory)
+
+    def allowed(path: bytes) -> bool:
+        return by_pattern(path) or is_output(path)
+
+    if as_json:
+        output.json_data({**found.document(), "holds": found.holds(allowed)})
+    else:
+        show(found, directory, allowed)
+    if not found.holds(allowed):
+        only_added = not found.changed and not found.missing and found.unlisted is None
+        # A checkout's own .git counts too: Git runs programs that a planted one names.
+        is_checkout = only_added and all(path.startswith(b".git/") for path in found.unexpected(allowed))
+        pattern = "--allow-added=.git/" if is_checkout else "--allow-added=PATTERN"
+        raise NegativeAnswer(
+            f"'{directory}' is not the recorded tree {found.expected}",
+            hints=[f"accept added files by a pattern: {pattern}"] if only_added and found.added else [],
+        )
+
+
+def _recorded_outputs(order: FetchOrder, directory: str) -> Callable[[bytes], bool]:
+    """Return a test whether a path is an output of the run, with the contents that were recorded for it."""
+    if order.manifest is None or order.manifest_path is None:
+        return lambda path: False
+    from git_coderepo.runs.result import Result
+
+    result = Result.load(order.manifest_path.removesuffix(b".json") + b".result.json")
+    started_in = order.manifest.run.directory
+    outputs = result.outputs if result is not None else ()
+    recorded = {os.path.normpath(os.path.join(started_in, each.path)): each.sha256 for each in outputs}
+    return lambda path: path in recorded and _sha256(os.path.join(os.fsencode(directory), path)) == recorded[path]
+
+
+def _sha256(path: bytes) -> str | None:
+    """Return the hex sha256 of a regular file's contents; None for what is not one, or cannot be read."""
+    import stat
+
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            return sha256_of(file) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
+    except OSError:
+        return None  # the path then counts as added, and is listed
+
+
+def show(found: Verification, directory: str, allowed: Callable[[bytes], bool]) -> None:
+    """Print the answer for people."""
+    if found.same_tree:
+        output.line(f"{directory}: tree {found.found}, the same")
+        for each in found.submodules:
+            if each.found is not None:
+                output.line(f"{os.path.join(directory, os.fsdecode(each.path))}: tree {each.found}, the same")
+        return
+    unexpected = found.unexpected(allowed)
+    accepted = len(found.added) - len(unexpected)
+    if found.holds(allowed):
+        output.line(
+            f"{directory}: tree {found.expected}, the same, with {output.count(accepted, 'accepted added file')}"
+        )
+        return
+    for word, paths in (("changed", found.changed), ("missing", found.missing), ("added", unexpected)):
+        for path in paths[:_SHOWN]:
+            output.line(f"{word}: {os.fsdecode(path)}")
+        if len(paths) > _SHOWN:
+            output.line(f"{word}: {len(paths) - _SHOWN} more (--json lists them all)")
+    if accepted:
+        output.line(f"accepted added files: {accepted}")
+    if found.unlisted is not None:
+        output.warn(f"cannot list the paths that differ: {found.unlisted}")
