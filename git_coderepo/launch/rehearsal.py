@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from git_coderepo.filesystem.scratch import scratch_directory
-from git_coderepo.itself import own_command
 from git_coderepo.manifest.output_file import OutputFile
+from git_coderepo.relaunch import own_command
 from git_coderepo.runs.files import write_manifest
 from git_coderepo.snapshots.document import Record
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from git_coderepo.checkout.team import team_settings
 from git_coderepo.credentials.secret import Secret
 from git_coderepo.errors import CodeRepoError, RegistrationError
 from git_coderepo.git.base_commit import Walks
@@ -25,6 +24,7 @@ from git_coderepo.registration.infer import HostRule, host_rules, other_platform
 from git_coderepo.registration.match import names_host, place_of_options
 from git_coderepo.registration.options import declared, is_secret, option_word, parse_options
 from git_coderepo.settings import Settings
+from git_coderepo.team import team_settings
 from git_coderepo.trace import trace
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.team import team_settings
 from git_coderepo.errors import CodeRepoError, NotReproducible, RegistrationError
 from git_coderepo.git.process import shell_word
 from git_coderepo.git.repository import branch_of_head, checkout_directory, read_layout, start_layout
@@ -12,6 +11,7 @@ from git_coderepo.git.url.remote import RemoteURL, followed_remote, remotes_of, 
 from git_coderepo.registration.config import choose
 from git_coderepo.registration.infer import nothing_served
 from git_coderepo.settings import Settings
+from git_coderepo.team import team_settings
 from git_coderepo.trace import trace
 
 TYPE_CHECKING = False

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.checkout.rules import dirty_rule, overlay_limit, publish_limit, untracked_rule
 from git_coderepo.errors import NotReproducible, TooLarge, UnsafeTree
 from git_coderepo.git.objects import SYMLINK
 from git_coderepo.git.process import read_blobs, shell_word
+from git_coderepo.rules import dirty_rule, overlay_limit, publish_limit, untracked_rule
 from git_coderepo.snapshots.overlay import largest_folders
 from git_coderepo.snapshots.screening import Scan, excluded, secret_by_name
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from git_coderepo.checkout.team import start_team, with_team
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.git.base_commit import GUESS, Walk, guessed_walk
 from git_coderepo.git.index import IndexFile
@@ -13,6 +12,7 @@ from git_coderepo.git.repository import read_layout, stand_inside, start_layout
 from git_coderepo.git.status import read_status, start_status
 from git_coderepo.git.subtree import inside, looked_at, pathspecs, rows_inside, scope_of
 from git_coderepo.settings import READ_ARGUMENTS, Settings
+from git_coderepo.team import start_team, with_team
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 
-from git_coderepo.checkout.team import start_team_of, with_team
 from git_coderepo.errors import ChangedMeanwhile, CodeRepoError, GitFailed, NotReproducible
 from git_coderepo.git.base_commit import Base, Walks
 from git_coderepo.git.objects import ObjectId, empty_tree_id
@@ -31,6 +30,7 @@ from git_coderepo.snapshots.base import find_served_base
 from git_coderepo.snapshots.inspect import survey
 from git_coderepo.snapshots.lfs import lfs_attributes
 from git_coderepo.snapshots.snapshot import Head, Request, Snapshot
+from git_coderepo.team import start_team_of, with_team
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from git_coderepo.cli import output
 from git_coderepo.cli.main import Verb, app
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.filesystem.scratch import scratch_directory
-from git_coderepo.itself import own_command
+from git_coderepo.relaunch import own_command
 
 if TYPE_CHECKING:
     from git_coderepo.fetching.node import Wanted

@@ -64,7 +64,6 @@ def list_(
 
 def rows_here() -> list[dict[str, object]]:
     """A row for each code repository, as `registrations.describe.described` gives it."""
-    from git_coderepo.checkout.team import team_settings
     from git_coderepo.git.base_commit import Walks
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import branch_of_head, read_layout, start_layout
@@ -73,6 +72,7 @@ def rows_here() -> list[dict[str, object]]:
     from git_coderepo.registration.describe import described
     from git_coderepo.registration.infer import likely_remote
     from git_coderepo.settings import Settings
+    from git_coderepo.team import team_settings
     from git_coderepo.trace import trace
 
     git = Git()
