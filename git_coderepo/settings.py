@@ -20,7 +20,7 @@ READ_ARGUMENTS = (
     r"^(attr|coderepo|remote|branch|url|core|credential|extensions|submodule|filter|color|advice|index|lfs)\.",
 )  # fmt: skip
 
-# The scope of what a team's file says; see `checkout.team`.
+# The scope of what a team's file says; see `team`.
 TEAM = "team"
 
 _TRUE = frozenset(("true", "yes", "on", "1"))

@@ -39,13 +39,10 @@ PARAMETERS = 6
 # Modules that may import their own package inside functions. `__getattr__` of a package's `__init__` may as well.
 ENTRIES = {
     "__main__": "verb dispatch",
-    "cli.app": "verb dispatch",
     "cli.main": "verb dispatch",
     "cli.table": "verb dispatch",
-    "cli.verbs": "verb dispatch",
     "hooks.lean": "the hook's lean entry",
     "hooks.prerun": "the hook's lean entry",
-    "record.hook": "the hook's lean entry",
 }
 # Libraries that only an extra or the user's own environment brings: a module that loads one is imported when needed.
 EXTRAS = frozenset((
@@ -103,7 +100,10 @@ def measures(root: Path = PROJECT) -> dict[str, Measure]:
     package_circles = _circles(_within_packages(any_import))
     named = [m for name, m in modules.items() if name not in FORWARDERS]
     classes = _repeated((node.name, m.name) for m in named for node in _classes(m.tree))
-    stems = _repeated((m.path.stem, m.name) for m in named if m.path.stem != "__init__")
+    # A verb may have the name of what it calls.
+    stems = _repeated(
+        (m.path.stem, m.name) for m in named if m.path.stem != "__init__" and not m.name.startswith("cli.")
+    )
     unexcused = [place for reason, place in lazy if reason.startswith("no reason")]
     others = sum(each.function is not None and not each.typing and not _own(each.node) for each in imports)
     return {

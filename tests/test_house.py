@@ -15,7 +15,7 @@ PACKAGE = {
     "__main__.py": "def main():\n    from git_coderepo.cli import app\n",
     "errors.py": "class Head: ...\n",
     "cli/__init__.py": "",
-    "cli/app.py": "def main():\n    from git_coderepo.errors import Head\n    import json\n",
+    "cli/main.py": "def main():\n    from git_coderepo.errors import Head\n    import json\n",
     "runs/__init__.py": "",
     "runs/errors.py": "class Head: ...\n",
     "runs/record.py": "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from git_coderepo.runs.history import History\n",

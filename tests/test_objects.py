@@ -121,7 +121,10 @@ def test_importing_it_costs_next_to_nothing():
     import subprocess
     import sys
 
-    program = "import sys, git_coderepo.git.objects; print([name for name in ('hashlib', 'typing', 're') if name in sys.modules])"
+    program = (
+        "import sys, git_coderepo.git.objects\n"
+        "print([name for name in ('hashlib', 'typing', 're') if name in sys.modules])"
+    )
     done = subprocess.run(
         [
             sys.executable,

@@ -316,7 +316,10 @@ def test_recorded_parts_that_would_be_read_otherwise_are_refused(parts):
 
 
 def test_importing_it_on_the_path_of_a_hook_loads_nothing_heavy():
-    code = "import sys; before = set(sys.modules); import git_coderepo.git.url.remote; print(*sorted(set(sys.modules) - before))"
+    code = (
+        "import sys; before = set(sys.modules); import git_coderepo.git.url.remote\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
     printed = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, check=True, text=True, cwd=_ROOT)
     loaded = {name for name in printed.stdout.split() if not name.startswith("git_coderepo")}
     assert loaded <= {"__future__"}

@@ -28,7 +28,7 @@ class Verb(TyperCommand):
 
 
 class Verbs(TyperGroup):
-    """The verbs in the order in which `verbs.py` names them, whichever file was imported first."""
+    """The verbs in the order in which `table.py` names them, whichever file was imported first."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         from git_coderepo.cli.table import VERBS

@@ -1,4 +1,4 @@
-"""The contents behind pointers of Git LFS, put in their places: see `runner.lfs`, which says where they come from."""
+"""The contents behind pointers of Git LFS, put in their places: see `fetching.lfs`, which says where they come from."""
 
 from __future__ import annotations
 

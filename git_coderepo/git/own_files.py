@@ -281,7 +281,7 @@ def own_files(layout: Layout, untracked: Iterable[bytes], *, keep: bool = True) 
 def unfinished_part(path: bytes) -> bytes | None:
     """Return the part of a path that only an unfinished directory has, which may be under way or be left by a kill.
 
-    These are the directories that a fetch fills (`runner.target`), `.NAME.coderepo-PID-RANDOM` and
+    These are the directories that a fetch fills (`fetching.target`), `.NAME.coderepo-PID-RANDOM` and
     `.coderepo-PID-RANDOM`.
     """
     if b".coderepo-" in path:

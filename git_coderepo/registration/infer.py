@@ -3,7 +3,7 @@
 A host rule is a section `[coderepo "https://git.corp/"]` with a platform's `type`, options by their camelCase key,
 and for the credential `user` and `token` (a reference `{{name.key}}`). It holds for the whole host, or below the
 path that follows it; of several the longest counts. Rules count only from the user's and the system's
-configuration and from `git -c`: a repository's own may have come with the repository. A team's file (`checkout.team`)
+configuration and from `git -c`: a repository's own may have come with the repository. A team's file (`team`)
 may name the `type` of a host and no more.
 """
 

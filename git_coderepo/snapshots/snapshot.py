@@ -52,7 +52,7 @@ class Snapshot:
     gitlink; `base_tree` is None without a base, `overlay` when nothing travels. `taken` is what of the work tree is not
     as in the index. `oversize` is why no overlay was made of what only publishing can carry. `unreproducible` holds why
     no runner can get it back, where `lenient` lets it be recorded as such; without `keeps_contents` what changed was
-    hashed, and kept nowhere. Where there is a `scope` (see `checkout.scope`), `base_part` is what of the base's tree is
+    hashed, and kept nowhere. Where there is a `scope` (see `git.subtree`), `base_part` is what of the base's tree is
     in it, else that tree; `part` the snapshot's tree. `lfs` are the objects of Git LFS that travel, None where none
     does; `lfs_attributes` the attributes of the tree, None where they give nothing to Git LFS. `within` says in which
     snapshot a submodule's is taken, `surveys` which of its own are being looked at, and `weights` are the (path, size)

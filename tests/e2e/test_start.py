@@ -91,6 +91,7 @@ def test_the_version_loads_no_verb(place: World) -> None:
         "git_coderepo.cli.output",
         "git_coderepo.cli.table",
         "git_coderepo.errors",
+        "git_coderepo.git",
         "git_coderepo.git.spawn",
         "git_coderepo.trace",
     }

@@ -64,7 +64,7 @@ def test_a_column_of_the_list_is_listed_and_filtered_by(program: Program, checko
     assert "widgets" in program.run("list", "--filter", words, cwd=checkout.path).text
 
 
-@cures("choose one of: {', '.join(texts.EVENTS)}")
+@cures("choose one of: {', '.join(scripts.EVENTS)}")
 def test_an_event_of_the_list_is_installed(program: Program, checkout: Repo) -> None:
     (hint,) = stopped(program, "hooks", "install", "--event", "pre-commit", cwd=checkout.path, says="'pre-commit'")
     for event in tail(hint).split(", "):
