@@ -16,7 +16,7 @@ from git_coderepo.transport.response import Response
 # So often in a row without a new byte, and so often at all.
 MOST_IDLE = 4
 MOST_ATTEMPTS = 40
-_PIECE = 1 << 18
+_RECEIVED_AT_ONCE = 1 << 18
 _FIRST_PAUSE = 0.1  # seconds
 
 
@@ -109,7 +109,7 @@ class Download:
 
     def _read(self, response: Response, file: int) -> None:
         with response.download(raw=True) as body:
-            while piece := body.read(_PIECE):
+            while piece := body.read(_RECEIVED_AT_ONCE):
                 if self._stop.is_set():
                     raise Stopped
                 self.received += len(piece)

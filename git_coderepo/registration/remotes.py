@@ -23,8 +23,7 @@ from git_coderepo.registration.config import Registration, choose, inferred, mat
 from git_coderepo.registration.infer import HostRule, host_rules, other_platform, platform_title, some, type_of
 from git_coderepo.registration.match import names_host, place_of_options
 from git_coderepo.registration.options import declared, is_secret, option_word, parse_options
-from git_coderepo.settings import Settings
-from git_coderepo.team import team_settings
+from git_coderepo.settings import Settings, team_settings
 from git_coderepo.trace import trace
 
 

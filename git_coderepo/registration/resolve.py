@@ -10,8 +10,7 @@ from git_coderepo.git.repository import branch_of_head, checkout_directory, read
 from git_coderepo.git.url.remote import RemoteURL, followed_remote, remotes_of, resolve_remote
 from git_coderepo.registration.config import choose
 from git_coderepo.registration.infer import nothing_served
-from git_coderepo.settings import Settings
-from git_coderepo.team import team_settings
+from git_coderepo.settings import Settings, team_settings
 from git_coderepo.trace import trace
 
 TYPE_CHECKING = False

@@ -7,7 +7,7 @@ import os
 from git_coderepo.errors import NotReproducible, TooLarge, UnsafeTree
 from git_coderepo.git.objects import SYMLINK
 from git_coderepo.git.process import read_blobs, shell_word
-from git_coderepo.rules import dirty_rule, overlay_limit, publish_limit, untracked_rule
+from git_coderepo.settings import dirty_rule, overlay_limit, publish_limit, untracked_rule
 from git_coderepo.snapshots.overlay import largest_folders
 from git_coderepo.snapshots.screening import Scan, excluded, secret_by_name
 

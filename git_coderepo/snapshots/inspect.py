@@ -11,8 +11,7 @@ from git_coderepo.git.objects import ID_LENGTHS
 from git_coderepo.git.repository import read_layout, stand_inside, start_layout
 from git_coderepo.git.status import read_status, start_status
 from git_coderepo.git.subtree import inside, looked_at, pathspecs, rows_inside, scope_of
-from git_coderepo.settings import READ_ARGUMENTS, Settings
-from git_coderepo.team import start_team, with_team
+from git_coderepo.settings import READ_ARGUMENTS, Settings, start_team, with_team
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

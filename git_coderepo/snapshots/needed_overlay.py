@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from git_coderepo.git.objects import empty_tree_id
-from git_coderepo.rules import overlay_limit
+from git_coderepo.settings import overlay_limit
 from git_coderepo.snapshots.lfs import refused_objects
 from git_coderepo.snapshots.overlay_cache import find_kept
 

@@ -16,7 +16,7 @@ from git_coderepo.git.process import shell_word
 from git_coderepo.git.repository import read_layout, start_layout
 from git_coderepo.git.subtree import looked_at, rows_inside, scope_of
 from git_coderepo.registration.resolve import choose_source, choose_source_of, import_platform, refuse_source, stand_in
-from git_coderepo.settings import Settings
+from git_coderepo.settings import Settings, start_team_of, with_team
 from git_coderepo.snapshots.attributes import (
     CONVERTING,
     alters_archive,
@@ -30,7 +30,6 @@ from git_coderepo.snapshots.base import find_served_base
 from git_coderepo.snapshots.inspect import survey
 from git_coderepo.snapshots.lfs import lfs_attributes
 from git_coderepo.snapshots.snapshot import Head, Request, Snapshot
-from git_coderepo.team import start_team_of, with_team
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

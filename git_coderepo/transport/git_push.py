@@ -32,7 +32,7 @@ _PUSH = (
 )  # fmt: skip
 # Options for the user's own pushes are not for ours; without a look at what both sides have, a clone that has not
 # fetched for a while would send its whole history.
-_SETTINGS = (("push.pushOption", ""), ("push.negotiate", "true"))
+_PUSH_SETTINGS = (("push.pushOption", ""), ("push.negotiate", "true"))
 NAMESPACE = "refs/coderepo/runs/"
 
 
@@ -87,7 +87,7 @@ def _is_tracked(git: Git, name: str) -> bool:
 
 
 def _attempt(road: Road, refspec: str, credentials: CredentialSource) -> None:
-    road.git = road.git.with_settings(*_SETTINGS)
+    road.git = road.git.with_settings(*_PUSH_SETTINGS)
     process = road.run(*_PUSH, "--", "{url}", refspec)
     if process.status == 0:
         return

@@ -71,8 +71,7 @@ def rows_here() -> list[dict[str, object]]:
     from git_coderepo.registration.config import inferred, registrations
     from git_coderepo.registration.describe import described
     from git_coderepo.registration.infer import likely_remote
-    from git_coderepo.settings import Settings
-    from git_coderepo.team import team_settings
+    from git_coderepo.settings import Settings, team_settings
     from git_coderepo.trace import trace
 
     git = Git()
