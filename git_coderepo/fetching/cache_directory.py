@@ -11,7 +11,7 @@ from git_coderepo.errors import CodeRepoError, TargetUnusable
 from git_coderepo.filesystem.directories import remove_tree, size_on_disk
 from git_coderepo.filesystem.paths import quoted
 from git_coderepo.filesystem.private import check_own, open_private, open_unexchangeable
-from git_coderepo.filesystem.temporary import temporary_place
+from git_coderepo.filesystem.scratch import temporary_place
 from git_coderepo.settings import Settings
 
 # The number changes with the form of what is below.

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from git_coderepo.errors import CodeRepoError, CommitMissing, GitUnusable, TargetUnusable, UnsafeTree
 from git_coderepo.filesystem.directories import OPEN_DIRECTORY
 from git_coderepo.filesystem.leftovers import hold, sweep
-from git_coderepo.filesystem.temporary import temporary_directory
+from git_coderepo.filesystem.scratch import temporary_directory
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git
 from git_coderepo.platforms.base import BaseCodeRepository
