@@ -12,7 +12,7 @@ from git_coderepo.filesystem.directories import OPEN_DIRECTORY, remove_tree, syn
 from git_coderepo.filesystem.leftovers import Held, hold, sweep
 from git_coderepo.filesystem.locks import try_lock
 from git_coderepo.filesystem.paths import quoted
-from git_coderepo.filesystem.permissions import can_be_exchanged_in
+from git_coderepo.filesystem.private import can_be_exchanged_in
 from git_coderepo.git.own_files import note_directory
 
 _INSIDE = ".coderepo-"

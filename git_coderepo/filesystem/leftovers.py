@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from git_coderepo.filesystem.directories import OPEN_DIRECTORY, remove_tree
 from git_coderepo.filesystem.locks import is_named, try_lock
-from git_coderepo.filesystem.permissions import can_be_exchanged_in
+from git_coderepo.filesystem.private import can_be_exchanged_in
 
 
 class Held:

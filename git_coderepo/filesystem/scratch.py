@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from git_coderepo.errors import TargetUnusable
 from git_coderepo.filesystem.locks import try_lock
-from git_coderepo.filesystem.permissions import can_be_exchanged_in
+from git_coderepo.filesystem.private import can_be_exchanged_in
 
 # Between making a directory and locking it a moment passes in which nobody may take it for abandoned.
 _YOUNG = 60.0
