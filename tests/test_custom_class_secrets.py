@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from git_coderepo.credentials.users import users_chain
+from git_coderepo.credentials.chain import users_chain
 from git_coderepo.errors import KeyringUnavailable, ProtocolNotAllowed
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import Origin, RemoteURL

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from git_coderepo.credentials.chain import users_chain
 from git_coderepo.credentials.environment import EnvironmentCredentials
 from git_coderepo.credentials.secret import Credential, Secret, log_in_hint
-from git_coderepo.credentials.users import users_chain
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import Origin
 from git_coderepo.settings import Settings

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.credentials import named_secrets
+from git_coderepo.credentials.chain import users_chain
 from git_coderepo.credentials.secret import NoCredentials, Secret
-from git_coderepo.credentials.users import users_chain
 from git_coderepo.errors import (
     CodeRepoError,
     InvalidManifest,

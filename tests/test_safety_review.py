@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.credentials.users import users_chain
+from git_coderepo.credentials.chain import users_chain
 from git_coderepo.errors import InvalidManifest, NotReproducible
 from git_coderepo.git.index import may_have_marks
 from git_coderepo.git.process import Git

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from git_coderepo.credentials.users import users_chain
+from git_coderepo.credentials.chain import users_chain
 from git_coderepo.errors import (
     CodeRepoError,
     InvalidManifest,

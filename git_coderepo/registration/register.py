@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from git_coderepo.credentials import keyring_tokens
+from git_coderepo.credentials.chain import users_chain
 from git_coderepo.credentials.named_secrets import credentials_file_hints
 from git_coderepo.credentials.secret import Secret
-from git_coderepo.credentials.users import users_chain
 from git_coderepo.errors import (
     KeyringUnavailable,
     RegistrationError,

@@ -148,7 +148,6 @@ def test_what_the_hook_loads(pushed: Hooks, state: str, remote: str | None) -> N
         "git_coderepo.credentials.host_rule",
         "git_coderepo.credentials.keyring_tokens",
         "git_coderepo.credentials.option",
-        "git_coderepo.credentials.users",
     }
     if state == "clean" and remote is not None:
         assert not loaded & {

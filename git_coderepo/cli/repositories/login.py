@@ -40,9 +40,9 @@ def login(
     It is kept for one code repository, or for a host, where there is nothing to try it on.
     """
     from git_coderepo.credentials import keyring_tokens
+    from git_coderepo.credentials.chain import users_chain
     from git_coderepo.credentials.named_secrets import credentials_file_hints
     from git_coderepo.credentials.secret import log_in_hint
-    from git_coderepo.credentials.users import users_chain
     from git_coderepo.git.process import Git
     from git_coderepo.settings import Settings
 
