@@ -9,7 +9,7 @@ import pytest
 
 from git_coderepo.credentials import named_secrets
 from git_coderepo.credentials.chain import Chain, users_chain
-from git_coderepo.credentials.keyring_tokens import login
+from git_coderepo.credentials.keyring import login
 from git_coderepo.credentials.option import OptionCredentials
 from git_coderepo.credentials.secret import Credential, Secret
 from git_coderepo.git.process import Git

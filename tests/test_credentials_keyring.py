@@ -13,7 +13,7 @@ import pytest
 
 import git_coderepo
 from git_coderepo.credentials import keyring as vault
-from git_coderepo.credentials.keyring_tokens import KeyringCredentials, login, logins, logout
+from git_coderepo.credentials.keyring import KeyringCredentials, login, logins, logout
 from git_coderepo.credentials.secret import Secret
 from git_coderepo.errors import CredentialError, KeyringUnavailable
 from git_coderepo.git.process import Git

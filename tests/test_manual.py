@@ -141,11 +141,9 @@ def test_every_setting_that_only_the_user_may_set_is_in_it() -> None:
 
 
 def test_the_lists_that_the_program_keeps_are_in_it() -> None:
-    from git_coderepo.credentials import keyring_tokens, named_secrets
+    from git_coderepo.credentials import keyring, named_secrets
 
-    assert {keyring_tokens.LIST, keyring_tokens.OPTION_LIST, named_secrets._LIST} == {
-        name for name, _, _ in manual_text.LISTS
-    }
+    assert {keyring.LIST, keyring.OPTION_LIST, named_secrets._LIST} == {name for name, _, _ in manual_text.LISTS}
 
 
 def test_every_variable_that_is_read_is_in_it_and_no_other(page: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from git_coderepo.credentials.environment import EnvironmentCredentials
 from git_coderepo.credentials.git import GitCredentials
 from git_coderepo.credentials.host_rule import HostRuleCredentials
-from git_coderepo.credentials.keyring_tokens import KeyringCredentials
+from git_coderepo.credentials.keyring import KeyringCredentials
 from git_coderepo.credentials.secret import Credential, NoCredentials
 from git_coderepo.registration.infer import host_rules
 from git_coderepo.registration.match import below

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from git_coderepo.credentials import keyring_tokens
+from git_coderepo.credentials import keyring
 from git_coderepo.credentials.chain import users_chain
 from git_coderepo.credentials.named_secrets import credentials_file_hints
 from git_coderepo.credentials.secret import Secret
@@ -256,9 +256,9 @@ def keep_secrets(
         origin, prefix = home
         try:
             if custom:
-                keyring_tokens.keep_option(git, origin, name, secret, prefix=prefix)
+                keyring.keep_option(git, origin, name, secret, prefix=prefix)
             else:
-                keyring_tokens.login(git, origin, secret, prefix=prefix)
+                keyring.login(git, origin, secret, prefix=prefix)
         except KeyringUnavailable as error:
             user = name if custom else repository.git_credential_user() or "git"
             place = f"{origin}{prefix.rstrip('/')}"

@@ -146,7 +146,7 @@ def test_what_the_hook_loads(pushed: Hooks, state: str, remote: str | None) -> N
         "git_coderepo.credentials.file",
         "git_coderepo.credentials.git",
         "git_coderepo.credentials.host_rule",
-        "git_coderepo.credentials.keyring_tokens",
+        "git_coderepo.credentials.keyring",
         "git_coderepo.credentials.option",
     }
     if state == "clean" and remote is not None:

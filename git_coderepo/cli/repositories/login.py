@@ -39,7 +39,7 @@ def login(
 
     It is kept for one code repository, or for a host, where there is nothing to try it on.
     """
-    from git_coderepo.credentials import keyring_tokens
+    from git_coderepo.credentials import keyring
     from git_coderepo.credentials.chain import users_chain
     from git_coderepo.credentials.named_secrets import credentials_file_hints
     from git_coderepo.credentials.secret import log_in_hint
@@ -57,7 +57,7 @@ def login(
         tried.close()
     settings = Settings.read(git)
     try:
-        keyring_tokens.login(git, place.origin, secret, prefix=place.prefix, user=user)
+        keyring.login(git, place.origin, secret, prefix=place.prefix, user=user)
     except KeyringUnavailable as error:
         file = token[1:] if token is not None and token.startswith("@") and not token.startswith("@@") else None
         entry = f"{place} {user or 'git'}"
@@ -71,15 +71,15 @@ def login(
 @app.command(cls=Verb)
 def logout(name: Name = None, host: Host = None) -> None:
     """Take a token out of the keyring."""
-    from git_coderepo.credentials import keyring_tokens
+    from git_coderepo.credentials import keyring
     from git_coderepo.git.process import Git
 
     git = Git()
     place = _place(git, name, host)
-    if keyring_tokens.logout(git, place.origin, prefix=place.prefix):
+    if keyring.logout(git, place.origin, prefix=place.prefix):
         output.line(f"the token for {place} is gone from the keyring")
         return
-    known = ", ".join(str(each) for each in keyring_tokens.logins(git))
+    known = ", ".join(str(each) for each in keyring.logins(git))
     hints = [f"choose one of those that it has: {known}"] if known else []
     raise NegativeAnswer(f"the keyring has no token for {place}", hints=hints)
 
