@@ -79,7 +79,7 @@ LEAN = (
     "git_coderepo.platforms.lfs",
     "git_coderepo.platforms.lfs_endpoint",
     "git_coderepo.transport.retry",
-    "git_coderepo.transport.response",
+    "git_coderepo.transport.http",
     "git_coderepo.platforms.unpack",
     "git_coderepo.transport.failures",
     "git_coderepo.transport.users_remote",

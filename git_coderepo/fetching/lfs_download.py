@@ -11,7 +11,7 @@ from git_coderepo.filesystem.directories import unusable
 from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git.lfs import Pointer
 from git_coderepo.platforms.lfs import Action, LfsServer
-from git_coderepo.transport.response import Response
+from git_coderepo.transport.http import Response
 
 # So often in a row without a new byte, and so often at all.
 MOST_IDLE = 4

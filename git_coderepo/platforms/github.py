@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
     from git_coderepo.credentials.secret import Credential
-    from git_coderepo.transport.http import Authorize, Http
-    from git_coderepo.transport.response import Response
+    from git_coderepo.transport.http import Authorize, Http, Response
 
 _LONGEST_REFUSAL = 1 << 16  # bytes
 _TENANTS = ".ghe.com"  # data residency: https://SUB.ghe.com with its API at https://api.SUB.ghe.com

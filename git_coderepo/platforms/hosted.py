@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
     from git_coderepo.credentials.secret import Credential
     from git_coderepo.platforms.context import LocalRepositoryContext
-    from git_coderepo.transport.http import Authorize, Http
-    from git_coderepo.transport.response import Response
+    from git_coderepo.transport.http import Authorize, Http, Response
 
 _MODES = {f"{mode:06o}": mode for mode in (*MODES, DIRECTORY)}
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")

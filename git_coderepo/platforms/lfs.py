@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from git_coderepo.credentials.secret import Credential
     from git_coderepo.git.lfs import Pointer
     from git_coderepo.platforms.base import BaseCodeRepository
-    from git_coderepo.transport.http import Authorize
-    from git_coderepo.transport.response import Response
+    from git_coderepo.transport.http import Authorize, Response
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 # Objects in one question: what git-lfs itself asks for.

@@ -9,7 +9,7 @@ from git_coderepo.errors import RateLimited
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.transport.response import Response
+    from git_coderepo.transport.http import Response
 
 # How often something is tried that broke off or failed on the other side.
 TRIES = 3
