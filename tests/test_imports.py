@@ -69,7 +69,7 @@ LEAN = (
     "git_coderepo.platforms.custom",
     "git_coderepo.transport.download",
     "git_coderepo.platforms.git",
-    "git_coderepo.transport.git_push",
+    "git_coderepo.transport.git",
     "git_coderepo.transport.git",
     "git_coderepo.transport.git_messages",
     "git_coderepo.platforms.github",

@@ -20,7 +20,7 @@ from git_coderepo.snapshots.document import Record, prove_readable, uuid7, write
 from git_coderepo.snapshots.overlay import blob_sizes, differences, travelling
 from git_coderepo.snapshots.screening import allowed_secrets
 from git_coderepo.stores.publication import reference_of, write_commit, write_tag
-from git_coderepo.transport.git_push import push
+from git_coderepo.transport.git import push
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
