@@ -77,7 +77,7 @@ LEAN = (
     "git_coderepo.platforms.hosted",
     "git_coderepo.transport.http",
     "git_coderepo.platforms.lfs",
-    "git_coderepo.platforms.lfs_endpoint",
+    "git_coderepo.platforms.lfs",
     "git_coderepo.transport.retry",
     "git_coderepo.transport.http",
     "git_coderepo.platforms.unpack",

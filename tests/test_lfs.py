@@ -12,7 +12,7 @@ from git_coderepo.errors import InvalidRemoteURL, LfsObjectMissing, LfsPointerUn
 from git_coderepo.git.lfs import Pointer, read_pointer
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms.git import GitRemote
-from git_coderepo.platforms.lfs_endpoint import Endpoint, configured_url, find_endpoint
+from git_coderepo.platforms.lfs import Endpoint, configured_url, find_endpoint
 
 OID = hashlib.sha256(b"x").hexdigest()
 V1 = b"version https://git-lfs.github.com/spec/v1\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from git_coderepo.errors import InvalidRemoteURL
 from git_coderepo.git.url.remote import Origin, RemoteURL
-from git_coderepo.platforms.lfs_endpoint import configured_url
+from git_coderepo.platforms.lfs import configured_url
 
 _TABLE = Path(__file__).parents[1] / "remote-urls.json"
 
