@@ -32,8 +32,8 @@ from git_coderepo.platforms.registry import CUSTOM
 from git_coderepo.registration.build import build
 from git_coderepo.registration.config import Registration, inferred, registrations
 from git_coderepo.registration.from_manifest import from_manifest
+from git_coderepo.registration.remotes import find_users_remote
 from git_coderepo.registration.resolve import CodeSource
-from git_coderepo.registration.users_remote import find_users_remote
 from git_coderepo.runs.files import find_overlay
 from git_coderepo.runs.named import find_run
 from git_coderepo.settings import Settings, runner_settings

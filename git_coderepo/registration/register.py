@@ -25,8 +25,13 @@ from git_coderepo.registration.config import Registration
 from git_coderepo.registration.config import registration as registration_of
 from git_coderepo.registration.describe import credential_source
 from git_coderepo.registration.options import parse_options
-from git_coderepo.registration.remotes import Surroundings, changed_choice, chosen_remote, remote_of_options
-from git_coderepo.registration.users_remote import give_users_remote
+from git_coderepo.registration.remotes import (
+    Surroundings,
+    changed_choice,
+    chosen_remote,
+    give_users_remote,
+    remote_of_options,
+)
 from git_coderepo.settings import Settings
 
 

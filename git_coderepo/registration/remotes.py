@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from git_coderepo.credentials.chain import Chain
 from git_coderepo.credentials.secret import Secret
-from git_coderepo.errors import CodeRepoError, RegistrationError
+from git_coderepo.errors import CodeRepoError, InvalidRemoteURL, RegistrationError
 from git_coderepo.git.base_commit import Walks
 from git_coderepo.git.process import Git, shell_word
 from git_coderepo.git.repository import branch_of_head, checkout_directory, read_layout, start_layout
-from git_coderepo.git.url.remote import RemoteURL, followed_remote, refuse_invalid_remotes, remotes_of
+from git_coderepo.git.url.remote import RemoteURL, followed_remote, refuse_invalid_remotes, remotes_of, resolve_remote
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.platforms.registry import class_for_host, recognise
@@ -25,6 +26,13 @@ from git_coderepo.registration.match import names_host, place_of_options
 from git_coderepo.registration.options import declared, is_secret, option_word, parse_options
 from git_coderepo.settings import Settings, team_settings
 from git_coderepo.trace import trace
+from git_coderepo.transport.users_remote import serves, users_remote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.git.process import Git
+    from git_coderepo.platforms.base import BaseCodeRepository
+    from git_coderepo.settings import Settings
 
 
 class Surroundings(NamedTuple):
@@ -364,3 +372,29 @@ def changed_choice(
             f"git config coderepo.default {shell_word(before.name)}",
         )
     return ()
+
+
+# --- Find the remote of the user's own repository that leads to a code repository ------------------------------------
+
+
+def give_users_remote(repository: BaseCodeRepository, git: Git, name: str | None, remote: RemoteURL | None) -> None:
+    """Let a code repository be asked through the remote `name` of the repository that `git` stands in.
+
+    `remote` is its URL with ssh's aliases resolved. Nothing is done where it leads to another place.
+    """
+    if name is None or remote is None or not serves(repository, remote):
+        return
+    known = repository.credentials
+    repository.users_remote = users_remote(git, name, known.without_git() if isinstance(known, Chain) else known)
+
+
+def find_users_remote(repository: BaseCodeRepository, git: Git, settings: Settings) -> None:
+    """Let a code repository be asked through the first remote of `git`'s repository that leads to it."""
+    for name in settings.subsections("remote"):
+        try:
+            remote = resolve_remote(git, settings, name)
+        except InvalidRemoteURL:
+            continue
+        give_users_remote(repository, git, name, remote)
+        if repository.users_remote is not None:
+            return

@@ -69,7 +69,7 @@ class CodeSource:
         from git_coderepo.credentials.chain import users_chain
 
         platform = self._built(users_chain(self.settings, self.git))
-        from git_coderepo.registration.users_remote import give_users_remote
+        from git_coderepo.registration.remotes import give_users_remote
 
         give_users_remote(platform, self.git, self.remote_name, self.remote)
         return platform
