@@ -143,7 +143,7 @@ class Surveying:
                 self._listing = git.start("ls-tree", "-r", "-z", "--full-tree", layout.head_tree.hex)
         marked: list[bytes] = []
         if index is not None and index.has_marks:
-            from git_coderepo.snapshots.tree.marks import marked_paths
+            from git_coderepo.snapshots.tree.hidden_changes import marked_paths
 
             marked = marked_paths(git, layout)
         meanwhile(git, settings, layout)

@@ -30,7 +30,7 @@ from git_coderepo.snapshots.pipeline import take_snapshot
 from git_coderepo.snapshots.python.imported import Interpreter, look_for_imports
 from git_coderepo.snapshots.snapshot import Request, Snapshot
 from git_coderepo.snapshots.submodules import Submodule, omitted, snapshots_in
-from git_coderepo.snapshots.tree.modes import ignored_modes
+from git_coderepo.snapshots.tree.hidden_changes import ignored_modes
 from git_coderepo.snapshots.warnings import outside_of
 from git_coderepo.stores.shared import SharedStore
 

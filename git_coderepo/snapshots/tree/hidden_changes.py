@@ -42,3 +42,60 @@ def _folds_case(layout: Layout) -> bool:
     if os.path.lexists(layout.toplevel + b"/.git"):
         return os.path.lexists(layout.toplevel + b"/.GIT")
     return os.path.lexists(layout.git_dir + b"/hEAD")
+
+
+# --- Execute bits that git does not look at (`core.fileMode=false`) --------------------------------------------------
+
+
+def ignored_modes(toplevel: bytes, listing: bytes) -> list[bytes]:
+    """The raw paths of `listing` (`ls-tree -r -z` of the snapshot) that are executable on the disk, not in the tree.
+
+    None where every file is executable on the disk: such a file system has no such bit, and says nothing.
+    """
+    found = []
+    plain = False
+    for row in listing.split(b"\0"):
+        if not row.startswith((b"100644 ", b"100755 ")):
+            continue
+        path = row.partition(b"\t")[2]
+        try:
+            executable = os.lstat(toplevel + b"/" + path).st_mode & 0o100
+        except OSError:
+            continue
+        if not executable:
+            plain = True
+        elif row.startswith(b"100644 "):
+            found.append(path)
+    return found if plain else []
+
+
+# --- Paths that the user told git not to look at ---------------------------------------------------------------------
+
+
+def marked_paths(git: Git, layout: Layout) -> list[bytes]:
+    """The paths marked assume-unchanged, and those marked skip-worktree that are on the disk all the same; raw.
+
+    To be asked where the index may have such marks, see `indexfile`. Raises GitFailed.
+    """
+    marked = []
+    absent: set[bytes] = set()
+    for row in git.at(layout.toplevel).run("ls-files", "-v", "-z").split(b"\0"):
+        tag, path = row[:1], row[2:]
+        if tag == b"S" or tag == b"s":
+            if _is_there(layout.toplevel, path, absent):
+                marked.append(path)
+        elif tag.islower():
+            marked.append(path)
+    return marked
+
+
+def _is_there(toplevel: bytes, path: bytes, absent: set[bytes]) -> bool:
+    """Whether a path is on the disk; a sparse checkout lacks whole directories, each of which is looked for once."""
+    folder = path.rpartition(b"/")[0]
+    if folder in absent:
+        return False
+    if os.path.lexists(toplevel + b"/" + path):
+        return True
+    if not os.path.isdir(toplevel + b"/" + folder):
+        absent.add(folder)
+    return False
