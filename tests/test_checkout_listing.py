@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git
 from git_coderepo.snapshots.overlay import differences
-from git_coderepo.snapshots.tree import listing
+from git_coderepo.snapshots.tree import edit
 from tests.support.edits import FEW_PATHS, apply, edits
 from tests.support.environment import clean_environment
 from tests.support.repo import Repo
@@ -36,6 +36,6 @@ def test_a_patched_listing_is_gits_own_whatever_differs(before: list[Any], after
         found = differences(git, *trees)
         for few in (256, -1):
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(listing, "_FEW", few)
-                assert listing.patched(whole[trees[0]], found) == whole[trees[1]]
-        assert listing.patched(b"", differences(git, None, trees[1])) == whole[trees[1]]
+                patch.setattr(edit, "_FEW", few)
+                assert edit.patched(whole[trees[0]], found) == whole[trees[1]]
+        assert edit.patched(b"", differences(git, None, trees[1])) == whole[trees[1]]

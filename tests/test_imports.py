@@ -43,7 +43,7 @@ LEAN = (
     "git_coderepo.snapshots.overlay_cache",
     "git_coderepo.git.repository",
     "git_coderepo.git.lfs",
-    "git_coderepo.snapshots.tree.listing",
+    "git_coderepo.snapshots.tree.edit",
     "git_coderepo.snapshots.tree.hidden_changes",
     "git_coderepo.snapshots.tree.hidden_changes",
     "git_coderepo.manifest.output_file",

@@ -307,7 +307,7 @@ def _read_base_tree(snapshot: Snapshot, listing: bytes, *, head_listing: bytes) 
         tree = base.tree or ObjectId(snapshot.git.line("rev-parse", "--verify", f"{base.commit}^{{tree}}"))
         snapshot.base_tree = tree
         assert snapshot.tree is not None
-        from git_coderepo.snapshots.tree.listing import telling
+        from git_coderepo.snapshots.tree.edit import telling
 
         # Where none of what differs says what becomes of other paths, the snapshot's rows are as good as the base's.
         if snapshot.looked_at or (tree != snapshot.tree and telling(snapshot.differences(tree, snapshot.tree))):

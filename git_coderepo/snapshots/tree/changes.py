@@ -11,8 +11,8 @@ from git_coderepo.git.process import shell_word
 from git_coderepo.snapshots.checks import exclusion, included, refuse_changed, screened
 from git_coderepo.snapshots.inspect import embedded_repositories
 from git_coderepo.snapshots.snapshot import OWN_OUTPUT, UNREADABLE
+from git_coderepo.snapshots.tree.edit import linking, patched, telling
 from git_coderepo.snapshots.tree.hidden_changes import hidden_twins
-from git_coderepo.snapshots.tree.listing import linking, patched, telling
 from git_coderepo.snapshots.tree.private_index import hidden_changes, unreadable_paths
 from git_coderepo.snapshots.tree.worktree_stat import Found
 from git_coderepo.snapshots.tree.write import HeadTree, edit_head_tree, write_snapshot_tree
