@@ -33,7 +33,7 @@ LEAN = (
     "git_coderepo.git.url.parse",
     "git_coderepo.git.url.remote",
     "git_coderepo.snapshots.archive_check",
-    "git_coderepo.snapshots.attributes",
+    "git_coderepo.snapshots.archive_check",
     "git_coderepo.git.base_commit",
     "git_coderepo.snapshots.tree.hidden_changes",
     "git_coderepo.snapshots.tree.edit",

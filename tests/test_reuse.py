@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from git_coderepo.errors import CodeRepoError, NotReproducible
 from git_coderepo.git.process import Git
-from git_coderepo.snapshots.attributes import system_attribute_files
+from git_coderepo.snapshots.archive_check import system_attribute_files
 from git_coderepo.snapshots.pipeline import take_snapshot
 from git_coderepo.snapshots.snapshot import Request, Snapshot
 from git_coderepo.snapshots.tree.worktree_stat import TICK

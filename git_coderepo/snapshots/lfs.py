@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.snapshots.attributes import wants_lfs
+from git_coderepo.snapshots.archive_check import wants_lfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

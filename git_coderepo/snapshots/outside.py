@@ -11,7 +11,7 @@ import os
 import stat
 
 from git_coderepo.git.process import read_blobs
-from git_coderepo.snapshots.attributes import CONVERTING, gitlinks, taken_back, words_of
+from git_coderepo.snapshots.archive_check import CONVERTING, gitlinks, taken_back, words_of
 from git_coderepo.snapshots.overlay import blob_sizes
 
 TYPE_CHECKING = False

@@ -17,7 +17,7 @@ from git_coderepo.git.repository import read_layout, start_layout
 from git_coderepo.git.subtree import looked_at, rows_inside, scope_of
 from git_coderepo.registration.resolve import choose_source, choose_source_of, import_platform, refuse_source, stand_in
 from git_coderepo.settings import Settings, start_team_of, with_team
-from git_coderepo.snapshots.attributes import (
+from git_coderepo.snapshots.archive_check import (
     CONVERTING,
     alters_archive,
     attribute_files,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from git_coderepo.errors import GitFailed, ObjectMissing
 from git_coderepo.git.index import entry_of, row_of, small_index
 from git_coderepo.git.objects import FILE
-from git_coderepo.snapshots.attributes import attribute_files
+from git_coderepo.snapshots.archive_check import attribute_files
 from git_coderepo.snapshots.tree.edit import Directories, edited_tree
 from git_coderepo.snapshots.tree.private_index import PrivateIndex
 from git_coderepo.snapshots.tree.reuse import Reuse
