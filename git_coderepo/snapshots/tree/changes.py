@@ -41,7 +41,7 @@ def take_changes(snapshot: Snapshot, request: Request, found: Survey, links: lis
     for change in embedded_repositories(status):
         if change.untracked and is_excluded(change.path):
             continue
-        from git_coderepo.snapshots.nested import nested_repository_hints
+        from git_coderepo.snapshots.submodules import nested_repository_hints
 
         name = os.fsdecode(change.path.rstrip(b"/"))
         with snapshot.waiving():
