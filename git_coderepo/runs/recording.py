@@ -15,13 +15,13 @@ from git_coderepo.git.process import Git, check_version, version
 from git_coderepo.git.process import shown as shown_command
 from git_coderepo.manifest.output_file import OutputFile
 from git_coderepo.runs.command import redacted
-from git_coderepo.runs.ending import Ending
 from git_coderepo.runs.files import refuse_tracked, say_left, write_manifest
 from git_coderepo.runs.monitor import Watch, refuse_changes
 from git_coderepo.runs.outputs import DeclaredOutputs, MadeOutputs, travelling_outputs, without_outputs
 from git_coderepo.runs.process import VARIABLE_LIMIT, Interrupted, interruptible
 from git_coderepo.runs.publish import recorded, withdraw
 from git_coderepo.runs.record import Runs
+from git_coderepo.runs.result import Ending
 from git_coderepo.runs.share import share_snapshot
 from git_coderepo.snapshots.document import check_name, is_uuid7
 from git_coderepo.snapshots.pipeline import take_snapshot
