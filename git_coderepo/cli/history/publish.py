@@ -101,7 +101,7 @@ def stored(word: str, git: Git) -> Iterator[str]:
     from git_coderepo.fetching.sources.local import Here
     from git_coderepo.git.store import Store
     from git_coderepo.runs.named import find_run
-    from git_coderepo.runs.stored import store_run
+    from git_coderepo.runs.share import store_run
     from git_coderepo.snapshots.checks import shown_size
     from git_coderepo.snapshots.screening import allowed_secrets
     from git_coderepo.stores.published import PublishedRun, bring_tree
