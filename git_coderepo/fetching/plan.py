@@ -35,7 +35,7 @@ from git_coderepo.registration.from_manifest import from_manifest
 from git_coderepo.registration.remotes import find_users_remote
 from git_coderepo.registration.resolve import CodeSource
 from git_coderepo.runs.files import find_overlay
-from git_coderepo.runs.named import find_run
+from git_coderepo.runs.resolve import find_run
 from git_coderepo.settings import Settings, runner_settings
 from git_coderepo.stores.publication import reference_of
 from git_coderepo.stores.shared import SharedStore

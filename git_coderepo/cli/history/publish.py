@@ -69,8 +69,8 @@ def published(word: str, git: Git, code_repository: str | None) -> str:
     from git_coderepo.fetching.sources.local import restore_tree
     from git_coderepo.git.store import Store
     from git_coderepo.runs.files import find_overlay
-    from git_coderepo.runs.named import find_run
     from git_coderepo.runs.publish import publish_recorded, source_of
+    from git_coderepo.runs.resolve import find_run
     from git_coderepo.stores.publication import reference_of
 
     found, platform, _ = find_run(word, git, code_repository)
@@ -100,7 +100,7 @@ def stored(word: str, git: Git) -> Iterator[str]:
     """Put a run's code into the shared store; gives a line for each tree, its submodules' too."""
     from git_coderepo.fetching.sources.local import Here
     from git_coderepo.git.store import Store
-    from git_coderepo.runs.named import find_run
+    from git_coderepo.runs.resolve import find_run
     from git_coderepo.runs.share import store_run
     from git_coderepo.snapshots.checks import shown_size
     from git_coderepo.snapshots.screening import allowed_secrets
@@ -133,8 +133,8 @@ def unpublished(word: str, git: Git, code_repository: str | None, *, force: bool
     """Take a run's reference away, of one that is recorded here or on the platform; gives a line that says so."""
     from git_coderepo.git.store import Store
     from git_coderepo.registration.resolve import source_here
-    from git_coderepo.runs.named import find_run
     from git_coderepo.runs.publish import source_of, unpublish
+    from git_coderepo.runs.resolve import find_run
     from git_coderepo.stores.publication import needs_reference
 
     settings, layout = _here(git)

@@ -26,7 +26,7 @@ def show_(
     """Show a run: its code, where that is, and how the run ended."""
     from git_coderepo.git.process import Git
     from git_coderepo.runs.history import committed_as, recorded
-    from git_coderepo.runs.named import find_run
+    from git_coderepo.runs.resolve import find_run
     from git_coderepo.stores.publication import is_published, reference_of
 
     git = Git()
