@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from git_coderepo.errors import (
     CodeRepoError,
     CommitMissing,
     CredentialError,
+    DownloadDamaged,
     GitNotFound,
     GitUnusable,
     MethodUnavailable,
     OverlayMissing,
     PlatformError,
+    RateLimited,
+    ScopeMissing,
     TargetUnusable,
+    TokenRefused,
     TreeDiffers,
     UsageError,
 )
 from git_coderepo.fetching.conversion import Converted, archive_attributes, convert, restore
-from git_coderepo.fetching.failed import best_error, without_git
 from git_coderepo.fetching.lfs import LfsPaths, LfsReport, by_pointers, fill, lfs_paths, summed
 from git_coderepo.fetching.listing import Listing
 from git_coderepo.fetching.node import Wanted, WantedSubmodule
@@ -43,7 +46,6 @@ from git_coderepo.fetching.sources.methods import (
 from git_coderepo.fetching.submodules import SubmodulePlace, said_of
 from git_coderepo.fetching.subtree import keep_part
 from git_coderepo.fetching.target import Target
-from git_coderepo.fetching.ways import order, tried
 from git_coderepo.fetching.writer import TreeWriter, WrittenTree
 from git_coderepo.filesystem.directories import Root
 from git_coderepo.filesystem.paths import quoted
@@ -51,6 +53,8 @@ from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git, version
 from git_coderepo.manifest.limits import Limits
 from git_coderepo.manifest.methods import METHODS
+from git_coderepo.platforms.base import BaseCodeRepository
+from git_coderepo.transport.retry import TRIES, pause
 
 Method = Callable[[BaseRequest], AbstractContextManager[Delivery]]
 # After which of its errors a run is looked for under its own reference.
@@ -461,3 +465,112 @@ def _git_version() -> str | None:
         return version(Git())[1]
     except GitNotFound:
         return None
+
+
+# --- The ways to a base: in which order they are tried, and how often each -------------------------------------------
+
+Result = TypeVar("Result")
+
+
+def order(wanted: Wanted, method: str) -> tuple[str, ...]:
+    """The methods to try, `method` alone unless it is `auto`."""
+    if method != "auto":
+        return (method,)
+    found: tuple[str, ...] = ("archive", "git") if wanted.archive_exact else ("git", "archive")
+    if wanted.base is not None and wanted.base.platform.needs_special:
+        found = (*found, "files")
+    if wanted.problem is not None:
+        found = found[:1]  # it is the same, whatever is tried
+    if wanted.published is not None:
+        found = (*found, "published")
+    if wanted.store is not None:
+        found = ("store", *found)
+    return ("local", *found) if wanted.local is not None else found
+
+
+def tried(name: str, coming: list[str], platform: BaseCodeRepository, attempt: Callable[[], Result]) -> Result:
+    """What `attempt` gives, by the method `name`, while those in `coming` are still to be tried.
+
+    An archive that is cut off is begun anew. Where a platform limits archives and not git, git does not wait for the
+    limit to end: it comes first, and the archive, waited for, once more after it. Raises what `attempt` raises.
+    """
+    if name != "archive":
+        return attempt()
+    hurried = platform.limits_archives and "git" in coming
+    platform.archive_wait = 0 if hurried else None
+    failures = 0
+    while True:
+        try:
+            return attempt()
+        except RateLimited as error:
+            if hurried:
+                platform.notify(f"warning: {error.message}; git is asked meanwhile")
+                coming.append(name)
+            raise
+        except DownloadDamaged as error:
+            failures += 1
+            if failures == TRIES:
+                raise
+            platform.notify(f"warning: {error.message}; beginning anew")
+        time.sleep(pause(failures))
+
+
+# --- Every way failed ------------------------------------------------------------------------------------------------
+
+_INSTALL = "install git 2.34 or newer, or add it to PATH"
+
+
+def without_git(
+    error: CodeRepoError, wanted: Wanted, *, insisted: bool, before: Sequence[CodeRepoError] = ()
+) -> CodeRepoError:
+    """An error of the method `git`; where there is no git, in words that say for what it is needed here.
+
+    `insisted`: no other method is to be tried. `before` are the errors of the methods that were tried.
+    """
+    if not isinstance(error, GitNotFound):
+        return error
+    if insisted:
+        return GitNotFound("git was asked for, and there is no 'git' on PATH", hints=["--method auto", _INSTALL])
+    platform = wanted.base.platform if wanted.base is not None else None
+    kind = platform.type if platform is not None else "git"
+    if not wanted.archive_exact:
+        return GitNotFound(
+            "git is required: attributes of this tree (export-ignore, export-subst and the like) alter its archives, "
+            "and there is no 'git' on PATH",
+            hints=[_INSTALL, "or remove these attributes and record the run again"],
+        )
+    differs = next((each for each in before if isinstance(each, TreeDiffers)), None)
+    if differs is not None:
+        return GitNotFound(
+            "git is required: the platform's archive differs from the recorded tree (as it does where "
+            "submodules are missing in it), and there is no 'git' on PATH",
+            hints=[_INSTALL, differs.message],
+        )
+    if any(not isinstance(each, MethodUnavailable) for each in before):
+        return GitNotFound("no 'git' on PATH", hints=[_INSTALL])
+    return GitNotFound(
+        f"git is required: the platform '{kind}' gives no archives, and there is no 'git' on PATH",
+        hints=[
+            _INSTALL,
+            "or register the checkout as github or gitlab, whose archives need no git, and record the run again",
+        ],
+    )
+
+
+def best_error(errors: list[CodeRepoError], fallbacks: list[Fallback]) -> CodeRepoError:
+    """The error that says most: the last one, with what the ways before it said as hints.
+
+    Where an API names the missing scope, and git says of the same token only that it is refused, the API's word. Where
+    git could not be asked, the word of whoever was; unless what came was altered, for which git is the cure.
+    """
+    best = errors[-1]
+    if isinstance(best, TokenRefused):
+        best = next((error for error in errors if isinstance(error, ScopeMissing)), best)
+    not_asked = next((error for error in errors if isinstance(error, GitNotFound | GitUnusable)), None)
+    if not_asked is not None:
+        said = [error for error in errors if not isinstance(error, GitNotFound | MethodUnavailable | TreeDiffers)]
+        best = said[-1] if said else not_asked
+    if best is errors[-1]:
+        earlier = [f"before that, {each.method}: {each.reason}" for each in fallbacks if each.reason != best.message]
+        best.hints = (*best.hints, *earlier)
+    return best
