@@ -19,7 +19,7 @@ from git_coderepo.fetching.lfs import LfsSources
 from git_coderepo.fetching.node import Wanted, WantedSubmodule
 from git_coderepo.fetching.sources.git_tree import listed_tree
 from git_coderepo.fetching.sources.methods import BaseRequest
-from git_coderepo.fetching.submodules import said_of
+from git_coderepo.fetching.target import said_of
 from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git.objects import EXECUTABLE, FILE, ObjectId
 from git_coderepo.git.process import Git

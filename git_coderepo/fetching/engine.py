@@ -43,9 +43,8 @@ from git_coderepo.fetching.sources.methods import (
     store_method,
     told_of_store,
 )
-from git_coderepo.fetching.submodules import SubmodulePlace, said_of
 from git_coderepo.fetching.subtree import keep_part
-from git_coderepo.fetching.target import Target
+from git_coderepo.fetching.target import SubmodulePlace, Target, said_of
 from git_coderepo.fetching.writer import TreeWriter, WrittenTree
 from git_coderepo.filesystem.directories import Root
 from git_coderepo.filesystem.paths import quoted

@@ -19,7 +19,7 @@ from git_coderepo.fetching.commit import resolve_revision, wanted_by_commit
 from git_coderepo.fetching.gitmodules import absolute_url
 from git_coderepo.fetching.node import Wanted, WantedSubmodule, wanted_by_code
 from git_coderepo.fetching.sources.local import Here, LocalTree, find_local
-from git_coderepo.fetching.submodules import check_submodule, said_of
+from git_coderepo.fetching.target import check_submodule, said_of
 from git_coderepo.git.lfs import object_folders
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git
