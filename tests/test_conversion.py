@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from git_coderepo.fetching.conversion import convert, stored
 from git_coderepo.fetching.listing import Listing
-from git_coderepo.fetching.verify_more import rehash
+from git_coderepo.fetching.verify import rehash
 from git_coderepo.git.attributes.conversion import CHANGING, Conversion
 from git_coderepo.git.attributes.encodings import CODECS, Encoding
 from git_coderepo.git.attributes.rules import Attributes

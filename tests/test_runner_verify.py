@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.errors import TargetUnusable
-from git_coderepo.fetching.verify_more import SPECIAL, compare, rehash
+from git_coderepo.fetching.verify import SPECIAL, compare, rehash
 from git_coderepo.git.objects import EXECUTABLE, FILE, GITLINK, SYMLINK
 from tests.support.repo import Repo, tree_of
 

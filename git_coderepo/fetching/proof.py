@@ -18,7 +18,7 @@ from git_coderepo.fetching.lfs import LfsReport, holds_pointer, lfs_paths, point
 from git_coderepo.fetching.listing import Listing
 from git_coderepo.fetching.node import Wanted, WantedSubmodule
 from git_coderepo.fetching.receipt import SubmoduleReceipt
-from git_coderepo.fetching.verify_more import hashed_file
+from git_coderepo.fetching.verify import hashed_file
 from git_coderepo.filesystem.directories import Directories, unusable
 from git_coderepo.filesystem.paths import check_path, links_that_leave, quoted
 from git_coderepo.git.objects import GITLINK, SYMLINK, ObjectId, blob_id
