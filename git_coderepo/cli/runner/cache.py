@@ -14,9 +14,8 @@ from git_coderepo.cli.options import Json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from git_coderepo.fetching.cache import Cache, Kept
+    from git_coderepo.fetching.cache import Cache, Evicted, Kept
     from git_coderepo.fetching.cache_directory import OldPart
-    from git_coderepo.fetching.cache_upkeep import Evicted
 
 cache = typer.Typer(name="cache", rich_markup_mode=None)
 app.add_typer(cache)
@@ -58,7 +57,7 @@ def prune(
     Modified trees and the caches of older releases are removed as well, with --older-than only if they are that old; a
     tree in use stays.
     """
-    from git_coderepo.fetching.cache_upkeep import Evicted, prune_cache
+    from git_coderepo.fetching.cache import Evicted, prune_cache
     from git_coderepo.runs.prune import required_age
     from git_coderepo.settings import size_of
 
