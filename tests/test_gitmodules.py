@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.errors import InvalidRemoteURL
-from git_coderepo.fetching.gitmodules import absolute_url, submodule_urls
+from git_coderepo.fetching.commit import absolute_url, submodule_urls
 from tests.support.repo import Repo
 
 FILES = [

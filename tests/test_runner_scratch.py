@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 
 from git_coderepo.errors import CodeRepoError, UnsafeTree
-from git_coderepo.fetching.gitmodules import MOST_BYTES, submodule_urls
+from git_coderepo.fetching.commit import MOST_BYTES, submodule_urls
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.transport.scratch_repository import Scratch
 from tests.support.repo import Repo

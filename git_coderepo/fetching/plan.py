@@ -15,8 +15,7 @@ from git_coderepo.errors import (
     RegistrationError,
     UsageError,
 )
-from git_coderepo.fetching.commit import resolve_revision, wanted_by_commit
-from git_coderepo.fetching.gitmodules import absolute_url
+from git_coderepo.fetching.commit import absolute_url, resolve_revision, wanted_by_commit
 from git_coderepo.fetching.node import Wanted, WantedSubmodule, wanted_by_code
 from git_coderepo.fetching.sources.local import Here, LocalTree, find_local
 from git_coderepo.fetching.target import check_submodule, said_of
