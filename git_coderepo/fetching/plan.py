@@ -23,8 +23,7 @@ from git_coderepo.git.lfs import object_folders
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import RemoteURL, resolve_remote
-from git_coderepo.manifest.model import Code, Lfs, Manifest, Overlay, Remote, Repository
-from git_coderepo.manifest.reproducible import refuse_unreproducible
+from git_coderepo.manifest.model import Code, Lfs, Manifest, Overlay, Remote, Repository, refuse_unreproducible
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.platforms.registry import CUSTOM

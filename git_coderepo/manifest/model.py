@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import sys
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from git_coderepo.errors import InvalidManifest
+from git_coderepo.errors import InvalidManifest, NotReproducible
 from git_coderepo.manifest.writer import MANIFEST_LIMIT
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from git_coderepo.git.objects import ObjectId
-
 
 # Contents may be megabytes: a `repr` shows that many bytes at the most.
 _SHOWN = 64
@@ -318,3 +318,14 @@ class Manifest(NamedTuple):
         except InvalidManifest as error:
             shown = "standard input" if path == "-" else ascii(path)
             raise InvalidManifest(f"{shown} is no valid manifest: {error.message}", hints=error.hints) from error
+
+
+# --- What was recorded as not reproducible is refused to whoever asks for it -----------------------------------------
+
+
+def refuse_unreproducible(code: Code, run: str) -> None:
+    """Raises NotReproducible, with the reasons of the record, for a `code` nobody can get back; `run` is its id."""
+    obstacles = code.obstacles
+    if obstacles:
+        reasons = "; ".join(each.message for each in obstacles)
+        raise NotReproducible(f"the run {run} was recorded as not reproducible: {reasons}")

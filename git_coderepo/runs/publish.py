@@ -11,8 +11,7 @@ import os
 from git_coderepo.errors import CodeRepoError, NotReproducible, RegistrationError
 from git_coderepo.git.process import read_blobs
 from git_coderepo.git.url.remote import RemoteURL
-from git_coderepo.manifest.model import Manifest
-from git_coderepo.manifest.reproducible import refuse_unreproducible
+from git_coderepo.manifest.model import Manifest, refuse_unreproducible
 from git_coderepo.manifest.writer import time_text
 from git_coderepo.registration.resolve import choose_source_of
 from git_coderepo.snapshots.checks import LFS_POINTER, refuse_tokens, refuse_unserved

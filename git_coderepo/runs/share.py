@@ -18,8 +18,7 @@ from git_coderepo.git.objects import EXECUTABLE, GITLINK, SYMLINK, ObjectId, Tre
 from git_coderepo.git.process import Git, read_blobs
 from git_coderepo.git.subtree import read_part
 from git_coderepo.manifest.limits import Limits
-from git_coderepo.manifest.model import Code, Manifest, Repository
-from git_coderepo.manifest.reproducible import refuse_unreproducible
+from git_coderepo.manifest.model import Code, Manifest, Repository, refuse_unreproducible
 from git_coderepo.runs.files import find_overlay
 from git_coderepo.snapshots.checks import refuse_tokens
 from git_coderepo.snapshots.overlay import Packer, differences, travelling

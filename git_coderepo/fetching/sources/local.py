@@ -19,8 +19,7 @@ from git_coderepo.git.store import Store, quoted_path
 from git_coderepo.git.store_repair import describe_damaged, set_damaged_of_tree_aside
 from git_coderepo.git.subtree import read_part
 from git_coderepo.git.url.remote import RemoteURL
-from git_coderepo.manifest.model import Code, Repository
-from git_coderepo.manifest.reproducible import refuse_unreproducible
+from git_coderepo.manifest.model import Code, Repository, refuse_unreproducible
 
 
 class LocalTree(NamedTuple):
