@@ -213,4 +213,4 @@ def _hit(wanted: Wanted, proof: Proof, what: str, started: float) -> Receipt:
         cache_hit=True,
         proof=Hashed(what, sum(node.files for _, node in nodes), sum(node.size for _, node in nodes)),
     )
-    return receipt._replace(**wanted.receipt)  # type: ignore[arg-type]
+    return receipt.of(wanted.identity)

@@ -18,6 +18,7 @@ from git_coderepo.errors import (
 )
 from git_coderepo.fetching.lfs import LfsSources
 from git_coderepo.fetching.node import Wanted, WantedSubmodule
+from git_coderepo.fetching.receipt import Identity
 from git_coderepo.fetching.sources.git_tree import listed_tree
 from git_coderepo.fetching.sources.methods import BaseRequest
 from git_coderepo.fetching.target import said_of
@@ -164,7 +165,7 @@ def _wanted(
         submodules=tuple(submodules),
         gitlinks=facts.gitlinks,
         lfs=LfsSources(platform=platform, environment=environment),
-        receipt={"commit": commit, "subdirectory": part or b".", "overlay_files": None, "overlay_deleted": 0},
+        identity=Identity(commit=commit, subdirectory=part or b"."),
     )
 
 

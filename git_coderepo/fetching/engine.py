@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from git_coderepo.errors import (
     CodeRepoError,
@@ -31,7 +31,7 @@ from git_coderepo.fetching.listing import Listing
 from git_coderepo.fetching.node import Wanted, WantedSubmodule
 from git_coderepo.fetching.progress import Counts, Progress
 from git_coderepo.fetching.proof import encode_listing
-from git_coderepo.fetching.receipt import Fallback, Hashed, Receipt, SubmoduleReceipt
+from git_coderepo.fetching.receipt import Fallback, Hashed, Identity, Receipt, SubmoduleReceipt
 from git_coderepo.fetching.sources.local import local_method
 from git_coderepo.fetching.sources.methods import (
     BaseRequest,
@@ -133,7 +133,7 @@ def fetch(
         git=_git_version(),
         proof=Hashed("download", made.all_files()),
     )
-    return receipt._replace(**{**wanted.receipt, **_without_overlay(wanted, made.method)})  # type: ignore[arg-type]
+    return receipt.of(_identity(wanted, made.method))
 
 
 class _Made(NamedTuple):
@@ -202,7 +202,7 @@ class _Made(NamedTuple):
                 yield SubmoduleReceipt(prefix + path, ObjectId.from_raw(commit))
                 continue
             wanted, inner = filled[path]
-            counts: dict[str, Any] = {**wanted.receipt, **_without_overlay(wanted, inner.method)}
+            identity = _identity(wanted, inner.method)
             yield SubmoduleReceipt(
                 prefix + path,
                 ObjectId.from_raw(commit),
@@ -211,8 +211,8 @@ class _Made(NamedTuple):
                 fallbacks=inner.fallbacks,
                 files=inner.written.files,
                 received=inner.all_received,
-                overlay_files=counts["overlay_files"],
-                overlay_deleted=counts["overlay_deleted"],
+                overlay_files=identity.overlay_files,
+                overlay_deleted=identity.overlay_deleted,
             )
             yield from inner.receipts(prefix + path + b"/")
 
@@ -323,11 +323,11 @@ def _below(part: bytes, conversions: Iterable[Converted]) -> Iterator[Converted]
         yield replace(each, left=[path[start:] for path in each.left])
 
 
-def _without_overlay(wanted: Wanted, used: str) -> Mapping[str, object]:
-    """What the receipt says where the whole tree came in one."""
+def _identity(wanted: Wanted, used: str) -> Identity:
+    """What the receipt says of the tree itself, by the method that brought it: one may bring the overlay, too."""
     if used not in ("published", "store") and (used != "local" or wanted.local is None or not wanted.local.whole):
-        return {}
-    return {"overlay_files": None, "overlay_deleted": 0}
+        return wanted.identity
+    return wanted.identity.without_overlay()
 
 
 def _by(

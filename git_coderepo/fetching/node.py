@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
 from git_coderepo.errors import (
@@ -13,6 +12,7 @@ from git_coderepo.errors import (
     OverlayMissing,
 )
 from git_coderepo.fetching.lfs import LfsSources
+from git_coderepo.fetching.receipt import Identity
 from git_coderepo.fetching.sources.local import LocalTree
 from git_coderepo.fetching.sources.methods import BaseRequest, PublishedRequest
 from git_coderepo.fetching.sources.overlay import OverlayReader, read_overlay
@@ -47,7 +47,7 @@ class Wanted(NamedTuple):
     overlay_files: int | None = None
     deleted: tuple[bytes, ...] = ()
     gitlinks: Mapping[bytes, bytes] | None = None
-    receipt: Mapping[str, object] = MappingProxyType({})
+    identity: Identity = Identity()
     local: LocalTree | None = None
     problem: CodeRepoError | None = None
     published: PublishedRequest | None = None
@@ -72,8 +72,8 @@ class Wanted(NamedTuple):
         return opened
 
     def of_run(self, manifest: Manifest) -> Wanted:
-        """Return the same with the run in its receipt that the manifest describes."""
-        return self._replace(receipt={**self.receipt, "manifest_digest": manifest.digest, "run_id": manifest.run.id})
+        """Return the same as the run that the manifest describes."""
+        return self._replace(identity=self.identity._replace(manifest_digest=manifest.digest, run_id=manifest.run.id))
 
     def platforms(self) -> Iterator[BaseCodeRepository]:
         """Those that may be asked, for the submodules too."""
@@ -190,10 +190,10 @@ def wanted_by_code(
             branch=code.head.branch if code.head is not None else None,
             environment=environment,
         ),
-        receipt={
-            "subdirectory": keep or b".",
-            "commit": code.head.commit if code.head is not None else None,
-            "overlay_files": carried.files if carried is not None else None,
-            "overlay_deleted": len(carried.deleted) if carried is not None else 0,
-        },
+        identity=Identity(
+            subdirectory=keep or b".",
+            commit=code.head.commit if code.head is not None else None,
+            overlay_files=carried.files if carried is not None else None,
+            overlay_deleted=len(carried.deleted) if carried is not None else 0,
+        ),
     )

@@ -71,9 +71,15 @@ class Proof(NamedTuple):
                 yield SubmoduleReceipt(prefix + path, id)
                 continue
             wanted, inner = filled[path]
-            receipt = SubmoduleReceipt(prefix + path, id, tree=inner.tree, method=method, files=inner.files)
-            overlay = {name: wanted.receipt[name] for name in ("overlay_files", "overlay_deleted")}
-            yield receipt._replace(**overlay)  # type: ignore[arg-type]
+            yield SubmoduleReceipt(
+                prefix + path,
+                id,
+                tree=inner.tree,
+                method=method,
+                files=inner.files,
+                overlay_files=wanted.identity.overlay_files,
+                overlay_deleted=wanted.identity.overlay_deleted,
+            )
             yield from inner.receipts(method, prefix + path + b"/")
 
 

@@ -24,6 +24,25 @@ class Fallback(NamedTuple):
     reason: str
 
 
+class Identity(NamedTuple):
+    """Which run, commit and directory a tree was recorded as, and what of it travelled with the manifest.
+
+    It is known before anything is fetched. `subdirectory` is the raw path from the root, b"." for all of it;
+    `overlay_files` is None where nothing travels.
+    """
+
+    manifest_digest: str | None = None
+    run_id: str | None = None
+    commit: ObjectId | None = None
+    subdirectory: bytes = b"."
+    overlay_files: int | None = None
+    overlay_deleted: int = 0
+
+    def without_overlay(self) -> Identity:
+        """Return what a receipt says where the whole tree came in one."""
+        return self._replace(overlay_files=None, overlay_deleted=0)
+
+
 class Hashed(NamedTuple):
     """What this call hashed to prove the tree, its submodules included.
 
@@ -108,6 +127,17 @@ class Receipt(NamedTuple):
     git: str | None = None
     cache_hit: bool = False
     proof: Hashed | None = None
+
+    def of(self, identity: Identity) -> Receipt:
+        """Return the same with what was known of the tree before it was fetched."""
+        return self._replace(
+            manifest_digest=identity.manifest_digest,
+            run_id=identity.run_id,
+            commit=identity.commit,
+            subdirectory=identity.subdirectory,
+            overlay_files=identity.overlay_files,
+            overlay_deleted=identity.overlay_deleted,
+        )
 
     def document(self) -> dict[str, object]:
         """The receipt as plain values, in the shape of its schema."""

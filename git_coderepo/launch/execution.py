@@ -94,7 +94,7 @@ def execution_environment(
         found["PYTHONPYCACHEPREFIX"] = _NO_BYTECODE
     for name in ("CODEREPO_RUN_ID", "CODEREPO_MANIFEST", "CODEREPO_MANIFEST_JSON", "CODEREPO_COMMIT"):
         found.pop(name, None)  # another run's, where a run starts a run
-    commit = wanted.receipt.get("commit")
+    commit = wanted.identity.commit
     if commit is not None:
         found["CODEREPO_COMMIT"] = str(commit)
         found.setdefault("WANDB_GIT_COMMIT", str(commit))
