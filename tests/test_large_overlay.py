@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.errors import NotReproducible
+from git_coderepo.filesystem.atomic import pieces_of
 from git_coderepo.git.process import Git
-from git_coderepo.git.store import pieces_of
 from git_coderepo.snapshots.overlay import Packer
 from git_coderepo.snapshots.pipeline import take_snapshot
 from git_coderepo.snapshots.screening import Scan

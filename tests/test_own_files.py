@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from git_coderepo.filesystem.atomic import final_name
 from git_coderepo.git import own_files
 from git_coderepo.git.process import Git
 from git_coderepo.git.repository import Layout, read_layout, start_layout
-from git_coderepo.git.store import final_name
 from tests.support.program import Program
 from tests.support.repo import Repo
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import UsageError
-from git_coderepo.filesystem.sweep import sweep
+from git_coderepo.filesystem.atomic import sweep, write_whole
 from git_coderepo.git.process import shell_word
 from git_coderepo.git.repository import read_layout, start_layout
-from git_coderepo.git.store import write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ import os
 import stat
 import time
 
+from git_coderepo.filesystem.atomic import final_name, write_whole
 from git_coderepo.git.repository import RECORD_DIRECTORY, own_elsewhere
-from git_coderepo.git.store import final_name, write_whole
 from git_coderepo.snapshots.tree.worktree_stat import is_settled
 
 TYPE_CHECKING = False

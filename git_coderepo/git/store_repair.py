@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import zlib
 
+from git_coderepo.filesystem.atomic import names_in
 from git_coderepo.git.objects import ID_LENGTHS, hasher
-from git_coderepo.git.store import names_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

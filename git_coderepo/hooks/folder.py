@@ -11,10 +11,9 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from git_coderepo.errors import HookRefused
+from git_coderepo.filesystem.atomic import sweep, write_whole
 from git_coderepo.filesystem.paths import is_within
-from git_coderepo.filesystem.sweep import sweep
 from git_coderepo.git.process import shell_word
-from git_coderepo.git.store import write_whole
 from git_coderepo.hooks import scripts as texts
 
 if TYPE_CHECKING:

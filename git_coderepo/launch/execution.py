@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 from git_coderepo.errors import CodeRepoError, TargetUnusable
 from git_coderepo.fetching.plan import FetchOrder
+from git_coderepo.filesystem.atomic import write_whole
 from git_coderepo.filesystem.paths import quoted
 from git_coderepo.filesystem.scratch import scratch_directory, temporary_directory, temporary_place
-from git_coderepo.git.store import write_whole
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.manifest.model import Remote
 from git_coderepo.runs.process import VARIABLE_LIMIT

@@ -12,9 +12,9 @@ import os
 import stat
 
 from git_coderepo.errors import OutputUnusable
+from git_coderepo.filesystem.atomic import write_whole
 from git_coderepo.git.own_files import note_file
 from git_coderepo.git.process import shell_word
-from git_coderepo.git.store import write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

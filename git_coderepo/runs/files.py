@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
+from git_coderepo.filesystem.atomic import write_whole
 from git_coderepo.git.own_files import note_file
 from git_coderepo.git.repository import RECORD_DIRECTORY, own_elsewhere
-from git_coderepo.git.store import write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

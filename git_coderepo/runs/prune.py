@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from git_coderepo.errors import UsageError
+from git_coderepo.filesystem.atomic import names_in
 from git_coderepo.git.process import Git
-from git_coderepo.git.store import Store, names_in
+from git_coderepo.git.store import Store
 from git_coderepo.runs.history import newest
 from git_coderepo.runs.index import list_month, months_of
 from git_coderepo.runs.record import Runs

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 
-from git_coderepo.git.store import unwritable, write_whole
+from git_coderepo.filesystem.atomic import unwritable, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

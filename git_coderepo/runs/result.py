@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from git_coderepo.errors import CodeRepoError
-from git_coderepo.git.store import temporary_name, write_whole
+from git_coderepo.filesystem.atomic import temporary_name, write_whole
 from git_coderepo.manifest.writer import path_value, time_text
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from git_coderepo import __version__
-from git_coderepo.git.store import pieces_of, temporary_name, write_whole
+from git_coderepo.filesystem.atomic import pieces_of, temporary_name, write_whole
 from git_coderepo.snapshots.overlay import Overlay, build_overlay
 
 TYPE_CHECKING = False

@@ -13,8 +13,8 @@ import os
 import time
 
 from git_coderepo.errors import InvalidManifest
+from git_coderepo.filesystem.atomic import write_whole
 from git_coderepo.git.objects import ObjectId
-from git_coderepo.git.store import write_whole
 from git_coderepo.manifest.writer import time_text
 
 TYPE_CHECKING = False

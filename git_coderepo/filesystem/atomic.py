@@ -1,0 +1,105 @@
+"""Write a file so that it is there whole or not at all, and remove what a killed writer left beside it."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from git_coderepo.errors import CodeRepoError
+
+_PIECE = 1 << 20
+_MADV_DONTNEED = 4  # Linux and macOS; `mmap` is not imported for it
+# No file of ours is being written for as long as that (seconds).
+_ABANDONED = 60.0
+
+
+def pieces_of(contents: bytes | memoryview) -> Iterator[memoryview]:
+    """Yield the contents piece by piece; of a mapped file no more than one of them stays in memory."""
+    view = memoryview(contents)
+    forget = getattr(view.obj, "madvise", None)
+    for at in range(0, len(view), _PIECE):
+        yield view[at : at + _PIECE]
+        if forget is not None:
+            forget(_MADV_DONTNEED, at, min(_PIECE, len(view) - at))
+
+
+def names_in(folder: bytes) -> list[bytes]:
+    """Return the sorted names in a folder; none if the folder does not exist. Raises OSError."""
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def temporary_name(path: bytes) -> bytes:
+    """Return a name of which the file at `path` can be made: `NAME.PID.RANDOM.tmp` in the same folder."""
+    return b"%b.%d.%b.tmp" % (path, os.getpid(), os.urandom(4).hex().encode())
+
+
+def final_name(path: bytes) -> bytes | None:
+    """Return the path that `temporary_name` was given; None for any other name."""
+    pieces = path.rsplit(b".", 3)
+    if len(pieces) < 4 or pieces[3] != b"tmp" or not pieces[1].isdigit() or len(pieces[2]) != 8:
+        return None
+    name, random = pieces[0], pieces[2]
+    return name if name and not name.endswith(b"/") and not random.strip(b"0123456789abcdef") else None
+
+
+def write_whole(path: bytes, contents: bytes, *, mode: int = 0o666, exact: bool = False) -> None:
+    """Write a file so that it is there whole or not at all: a temporary name, fsync, rename. Raises OSError.
+
+    The umask takes from `mode`, unless it is `exact`.
+    """
+    temporary = temporary_name(path)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        try:
+            for piece in pieces_of(contents):
+                view = piece
+                while view:
+                    view = view[os.write(descriptor, view) :]
+            if exact:
+                os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def sweep(folder: bytes, name: bytes) -> None:
+    """Remove the temporary files that killed writers of the file `name` (raw, without a slash) left in `folder`.
+
+    Only this user's files count, and none that may still be written. What cannot be removed stays for the next call.
+    Raises OSError where the folder cannot be read.
+    """
+    import time
+
+    before = time.time() - _ABANDONED
+    for each in os.listdir(folder):
+        if final_name(each) != name:
+            continue
+        path = folder + b"/" + each
+        try:
+            facts = os.lstat(path)
+            if facts.st_uid == os.geteuid() and facts.st_mtime < before:
+                os.unlink(path)
+        except OSError:
+            continue
+
+
+def unwritable(directory: bytes, error: OSError) -> CodeRepoError:
+    """Return the error for a directory of ours that cannot be written, with the way to name another one."""
+    from git_coderepo.errors import CodeRepoError as Error
+
+    refused = error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
+    return Error(
+        f"cannot write to '{os.fsdecode(directory)}': {(error.strerror or 'unknown error').lower()}",
+        hints=["export CODEREPO_RECORD_DIR=/path/to/directory"] if refused else [],
+    )
