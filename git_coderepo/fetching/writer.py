@@ -157,7 +157,7 @@ class TreeWriter:
 
     def _take(self, entry: Entry, *, write: bool) -> None:
         path, mode = entry.path, entry.mode
-        check_path(path, mode)
+        check_path(path, is_link=mode == SYMLINK)
         directories = self._listing.directories
         if mode == DIRECTORY:
             self._siblings(path)

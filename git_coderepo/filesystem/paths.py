@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 
 from git_coderepo.errors import UnsafeTree
-from git_coderepo.git.objects import FILE, SYMLINK
 
 # The one look that nearly every path costs: no part of it begins with a dot, and nothing in it is odd.
 _ORDINARY = re.compile(rb"(?:[\w +,=@-][\w .+,=@-]*/)*[\w +,=@-][\w .+,=@-]*")
@@ -35,11 +34,11 @@ _MOST_HOPS = 40  # as many as Linux follows
 _MOST_STEPS = 20_000_000
 
 
-def check_path(path: bytes, mode: int = FILE) -> None:
+def check_path(path: bytes, *, is_link: bool = False) -> None:
     """Raise UnsafeTree unless `path` (raw bytes from the root, parted by `/`) may be written below a target.
 
     Refused: empty and absolute paths, `.`, `..` and empty segments, NUL, `.git` in any spelling that HFS+ or NTFS
-    takes for it, a symbolic link (`mode` 0o120000) in the place of `.gitmodules`, more than 2,048 levels.
+    takes for it, a symbolic link (`is_link`) in the place of `.gitmodules`, more than 2,048 levels.
     """
     if len(path) < 2 * _MOST_LEVELS and _ORDINARY.fullmatch(path):
         return
@@ -58,10 +57,10 @@ def check_path(path: bytes, mode: int = FILE) -> None:
         # NTFS also parts names at a backslash, and so does git for this check.
         if name == b".git" or any(map(_NTFS_GIT.match, segment.split(b"\\"))):
             raise UnsafeTree(f"the path {quoted(path)} goes into '.git'")
-        if mode == SYMLINK and name == b".gitmodules":
+        if is_link and name == b".gitmodules":
             raise UnsafeTree(f"the path {quoted(path)} is a symbolic link in the place of '.gitmodules'")
     # git looks at all that follows a slash or backslash: a stream's name after a colon may hold slashes.
-    starts = [0, *(at + 1 for at, byte in enumerate(path) if byte in b"/\\")] if mode == SYMLINK else []
+    starts = [0, *(at + 1 for at, byte in enumerate(path) if byte in b"/\\")] if is_link else []
     if any(_ntfs_takes_for_gitmodules(path, start) for start in starts):
         raise UnsafeTree(f"the path {quoted(path)} is a symbolic link in the place of '.gitmodules'")
 

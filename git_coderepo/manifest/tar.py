@@ -167,7 +167,7 @@ class TarReader(Iterator[Entry]):
             check_path(path)
             return Entry(path, DIRECTORY, 0, b"")
         path = self._below_top(path, is_directory=False)
-        check_path(path, SYMLINK)
+        check_path(path, is_link=True)
         if target is None:
             target = header[157:257].rstrip(b"\0")
         return Entry(path, SYMLINK, len(target), target)

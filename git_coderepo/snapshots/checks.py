@@ -290,7 +290,7 @@ def refuse_names(sending: Sequence[Difference]) -> None:
         from git_coderepo.filesystem.paths import check_path
 
         try:
-            check_path(row.path, row.mode)
+            check_path(row.path, is_link=row.mode == SYMLINK)
         except UnsafeTree as error:
             raise NotReproducible(
                 f"no runner writes such a path: {error.message}", hints=["leave it out: git coderepo ignore PATH"]

@@ -56,7 +56,7 @@ def _written(target: bytes, tar: bytes, flags: int) -> WrittenTree | None:
             writer.apply_overlay(read_overlay(tar, tar_sha256=plain, sha256=plain, limits=LIMITS))
         else:
             for entry in TarReader(io.BytesIO(tar), top_directory=bool(flags & _TOP), limits=LIMITS):
-                check_path(entry.path, entry.mode)
+                check_path(entry.path, is_link=entry.mode == SYMLINK)
                 writer.add(entry)
         return writer.finish()
 

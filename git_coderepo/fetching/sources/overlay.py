@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from git_coderepo.errors import DownloadDamaged, UnsafeTree
 from git_coderepo.filesystem.paths import check_path, quoted
-from git_coderepo.git.objects import DIRECTORY, GITLINK, ObjectId, TreeEntry, blob_hasher, tree_id
+from git_coderepo.git.objects import DIRECTORY, GITLINK, SYMLINK, ObjectId, TreeEntry, blob_hasher, tree_id
 from git_coderepo.manifest.entries import Entry
 from git_coderepo.manifest.limits import Limits
 from git_coderepo.manifest.tar import TarReader
@@ -41,7 +41,7 @@ class OverlayReader:
         """
         rows = [TreeEntry(path, GITLINK, commit) for path, commit in gitlinks.items()]
         for entry in self:
-            check_path(entry.path, entry.mode)
+            check_path(entry.path, is_link=entry.mode == SYMLINK)
             digest = blob_hasher(entry.size, object_format)
             for piece in entry.chunks():
                 digest.update(piece)
