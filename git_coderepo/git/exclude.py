@@ -33,8 +33,6 @@ def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:
         if below in (b".", b"..") or below.startswith(b"../"):
             raise UsageError(f"'{shown}' is no path inside the checkout")
         if b"\n" in below or b"\r" in below:
-            from git_coderepo.snapshots.screening import exclude_command
-
             raise UsageError(
                 f"a line of 'info/exclude' cannot name '{shown}'",
                 hints=["rename it", f"or: {exclude_command(below)}"],
@@ -66,6 +64,12 @@ def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:
 def ignore_command(path: bytes) -> str:
     """Return the command that leaves an untracked path out of snapshots, as a shell takes it."""
     return f"git coderepo ignore {'-- ' if path.startswith(b'-') else ''}{shell_word(path)}"
+
+
+def exclude_command(path: bytes) -> str:
+    """Return the command after which `coderepo.exclude` names this path (from the root) and no other."""
+    pattern = "".join(f"[{char}]" if char in "*?[" else char for char in os.fsdecode(path))
+    return f"git config --add coderepo.exclude {shell_word(f'/{pattern}')}"
 
 
 class _Locked:

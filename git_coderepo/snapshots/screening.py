@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from git_coderepo.errors import NotReproducible
-from git_coderepo.git.process import shell_word
+from git_coderepo.git.exclude import exclude_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,14 +82,6 @@ def excluded(path: bytes, patterns: Sequence[str]) -> bool:
             if "/" not in wanted and fnmatchcase(candidate.rpartition("/")[2], wanted):
                 return True
     return False
-
-
-def exclude_command(path: bytes) -> str:
-    """Return the command after which `coderepo.exclude` names this path (from the root) and no other."""
-    from os import fsdecode
-
-    pattern = "".join(f"[{char}]" if char in "*?[" else char for char in fsdecode(path))
-    return f"git config --add coderepo.exclude {shell_word(f'/{pattern}')}"
 
 
 class Token:
