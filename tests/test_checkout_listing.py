@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git
-from git_coderepo.snapshots.overlay import differences
+from git_coderepo.git.tree_diff import differences
 from git_coderepo.snapshots.tree import edit
 from tests.support.edits import FEW_PATHS, apply, edits
 from tests.support.environment import clean_environment

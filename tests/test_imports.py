@@ -57,6 +57,7 @@ LEAN = (
     "git_coderepo.snapshots.screening",
     "git_coderepo.snapshots.tree.write",
     "git_coderepo.git.status",
+    "git_coderepo.git.tree_diff",
     "git_coderepo.git.store",
     "git_coderepo.snapshots.inspect",
     "git_coderepo.filesystem.atomic",

@@ -1,4 +1,4 @@
-"""Git LFS in a checkout: pointers, where their objects lie here, and those that must travel with a run.
+"""Git LFS in a checkout: pointers, where their objects lie here, and those that the server may not have.
 
 The tree holds pointers, and the snapshot with it. An object that the base's tree names is taken to be on the server;
 one that only the snapshot names is not known to be there. Pointers:
@@ -12,18 +12,18 @@ import os
 from git_coderepo.errors import LfsPointerUnusable, NotReproducible
 from git_coderepo.git.objects import EXECUTABLE, FILE
 from git_coderepo.git.process import read_blobs, shell_word
-from git_coderepo.snapshots.overlay import Packer, blob_sizes, travelling
+from git_coderepo.git.tree_diff import blob_sizes, travelling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from git_coderepo.git.attributes.rules import Attributes
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
     from git_coderepo.git.store import Store
+    from git_coderepo.git.tree_diff import Difference
     from git_coderepo.settings import Settings
-    from git_coderepo.snapshots.overlay import Difference
 
 # A pointer is shorter than this.
 POINTER_BYTES = 1024
@@ -31,9 +31,6 @@ _BEGIN = b"version https://git-lfs.github.com/spec/"
 _OLD_BEGINNINGS = (b"version https://hawser.github.com/spec/", b"version http://git-media.io/v/")
 _HEX = frozenset(b"0123456789abcdef")
 _LARGEST = (1 << 53) - 1  # bytes; what every JSON reader has exactly (RFC 7493, section 2.2)
-# Objects of more bytes than this together are packed into a file and not in memory.
-_LARGE = 8 << 20
-_PIECE = 1 << 20
 _EMPTY_OID = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
@@ -82,21 +79,6 @@ def read_pointer(contents: bytes, path: bytes) -> Pointer | None:
             "fetch the pointers as they are: --no-lfs",
         ],
     )
-
-
-class LfsObjects:
-    """The objects that travel: `data` is a gzip'd tar of them, named by oid and sorted; digests in hex.
-
-    `pointers` says which they are. The tar is a function of these objects alone.
-    """
-
-    __slots__ = ("data", "pointers", "sha256", "tar_sha256")
-
-    def __init__(self, data: bytes, tar_sha256: str, sha256: str, pointers: list[Pointer]) -> None:
-        self.data = data
-        self.tar_sha256 = tar_sha256
-        self.sha256 = sha256
-        self.pointers = pointers
 
 
 class Unpushed:
@@ -208,71 +190,6 @@ def find_unpushed(
             )
         missing[pointer.oid] = Unpushed(row.path, pointer, file)
     return [missing[oid] for oid in sorted(missing)]
-
-
-def pack(
-    objects: Sequence[Unpushed],
-    screen: Callable[[bytes, Iterable[bytes]], Iterable[bytes]],
-    store: Store,
-    count: Callable[[int], object] | None = None,
-) -> LfsObjects:
-    """Return the objects in a tar; `screen` gets each one's path and contents in pieces, and gives those back.
-
-    Large ones go straight into the store's folder of overlays. `count` receives the size of each piece. Raises
-    NotReproducible where one is not what its name says, OSError.
-    """
-
-    def packed(write: Callable[[bytes], object] | None) -> tuple[bytes, str, str]:
-        packer = Packer(len(objects), write)
-        for each in objects:
-            pieces = screen(each.path, _contents(each, count))
-            packer.add_pieces(each.pointer.oid.encode(), each.pointer.size, pieces, 0o644)
-        return packer.finish()
-
-    if sum(each.pointer.size for each in objects) <= _LARGE:
-        data, tar_sha256, sha256 = packed(None)
-    else:
-        from git_coderepo.snapshots.overlay_cache import write_into
-
-        digests: list[str] = []
-
-        def make(write: Callable[[bytes], object]) -> str:
-            digests.extend(packed(write)[1:])
-            return digests[1]
-
-        data = write_into(store, make)
-        tar_sha256, sha256 = digests
-    return LfsObjects(data, tar_sha256, sha256, [each.pointer for each in objects])
-
-
-def _contents(each: Unpushed, count: Callable[[int], object] | None) -> Iterator[bytes]:
-    """Yield the contents of an object in pieces, and raise NotReproducible at the end if they are others."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    left = each.pointer.size
-    try:
-        with open(each.file, "rb", buffering=0) as file:
-            while left >= 0 and (piece := file.read(_PIECE)):
-                left -= len(piece)
-                if left < 0:
-                    break
-                digest.update(piece)
-                if count is not None:
-                    count(len(piece))
-                yield piece
-    except OSError as error:
-        raise NotReproducible(
-            f"the Git LFS object of '{os.fsdecode(each.path)}' cannot be read: {error.strerror}"
-        ) from None
-    if left or digest.hexdigest() != each.pointer.oid:
-        raise NotReproducible(
-            f"the Git LFS object of '{os.fsdecode(each.path)}' is damaged here: {each.pointer.oid}",
-            hints=[
-                "git lfs fsck; git lfs pull",
-                f"or, if the file itself is whole: git lfs fsck; git add --renormalize -- {shell_word(each.path)}",
-            ],
-        )
 
 
 def object_folders(layout: Layout, store: Store, settings: Settings) -> list[bytes]:

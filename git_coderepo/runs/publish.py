@@ -10,13 +10,13 @@ import os
 
 from git_coderepo.errors import CodeRepoError, NotReproducible, RegistrationError
 from git_coderepo.git.process import read_blobs
+from git_coderepo.git.tree_diff import blob_sizes, differences, travelling
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.manifest.model import Manifest, refuse_unreproducible
 from git_coderepo.manifest.writer import time_text
 from git_coderepo.registration.resolve import choose_source_of
 from git_coderepo.snapshots.checks import LFS_POINTER, refuse_tokens, refuse_unserved
 from git_coderepo.snapshots.document import Record, prove_readable, uuid7, write_record
-from git_coderepo.snapshots.overlay import blob_sizes, differences, travelling
 from git_coderepo.snapshots.screening import allowed_secrets
 from git_coderepo.stores.publication import reference_of, write_commit, write_tag
 from git_coderepo.transport.git import push
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
+    from git_coderepo.git.tree_diff import Difference
     from git_coderepo.registration.resolve import CodeSource
     from git_coderepo.settings import Settings
-    from git_coderepo.snapshots.overlay import Difference
     from git_coderepo.snapshots.snapshot import Snapshot
 
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
-    from git_coderepo.git.lfs import LfsObjects
     from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.url.remote import RemoteURL
     from git_coderepo.registration.resolve import CodeSource
+    from git_coderepo.snapshots.lfs import LfsObjects
     from git_coderepo.snapshots.outside import Outside
     from git_coderepo.snapshots.overlay import Overlay
     from git_coderepo.snapshots.snapshot import Snapshot

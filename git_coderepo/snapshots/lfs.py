@@ -1,19 +1,43 @@
-"""What a snapshot needs to know of Git LFS: whether its tree uses it, and which objects the server may not have."""
+"""Git LFS in a snapshot: whether its tree uses it, which objects the server may not have, and their archive."""
 
 from __future__ import annotations
 
 import os
 
+from git_coderepo.errors import NotReproducible
+from git_coderepo.git.process import shell_word
 from git_coderepo.snapshots.archive_check import wants_lfs
+from git_coderepo.snapshots.overlay import Packer
+from git_coderepo.snapshots.overlay_cache import write_into
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from git_coderepo.git.attributes.rules import Attributes
     from git_coderepo.git.lfs import Pointer, Unpushed
+    from git_coderepo.git.store import Store
     from git_coderepo.registration.resolve import CodeSource
     from git_coderepo.snapshots.snapshot import Request, Snapshot
+
+# Objects of more bytes than this together are packed into a file and not in memory.
+_LARGE = 8 << 20
+_PIECE = 1 << 20
+
+
+class LfsObjects:
+    """The objects that travel: `data` is a gzip'd tar of them, named by oid and sorted; digests in hex.
+
+    `pointers` says which they are. The tar is a function of these objects alone.
+    """
+
+    __slots__ = ("data", "pointers", "sha256", "tar_sha256")
+
+    def __init__(self, data: bytes, tar_sha256: str, sha256: str, pointers: list[Pointer]) -> None:
+        self.data = data
+        self.tar_sha256 = tar_sha256
+        self.sha256 = sha256
+        self.pointers = pointers
 
 
 def lfs_attributes(texts: Mapping[bytes, bytes]) -> Attributes | None:
@@ -28,7 +52,7 @@ def lfs_attributes(texts: Mapping[bytes, bytes]) -> Attributes | None:
 def unpushed_objects(
     snapshot: Snapshot, refused: Mapping[str, tuple[bytes, Pointer, str]], notify: Callable[[str], None]
 ) -> list[Unpushed]:
-    """The objects of Git LFS that the server may not have; see `checkout.lfs.find_unpushed`, which says what it raises
+    """The objects of Git LFS that the server may not have; see `git.lfs.find_unpushed`, which says what it raises
     and what `notify` hears. `refused` is what `refused_objects` found.
 
     The differences of the snapshot are known already.
@@ -69,7 +93,7 @@ def refused_objects(snapshot: Snapshot, request: Request) -> dict[str, tuple[byt
         return {}
     from git_coderepo.git.lfs import has_lfs, read_pointers
     from git_coderepo.git.partial_clone import rows_here
-    from git_coderepo.snapshots.overlay import Difference
+    from git_coderepo.git.tree_diff import Difference
 
     assert snapshot.tree is not None and settings is not None
     git = snapshot.git_with_store
@@ -125,3 +149,66 @@ def _asked(
     finally:
         server.close()
     return reasons
+
+
+def pack_objects(
+    objects: Sequence[Unpushed],
+    screen: Callable[[bytes, Iterable[bytes]], Iterable[bytes]],
+    store: Store,
+    count: Callable[[int], object] | None = None,
+) -> LfsObjects:
+    """Return the objects in a tar; `screen` gets each one's path and contents in pieces, and gives those back.
+
+    Large ones go straight into the store's folder of overlays. `count` receives the size of each piece. Raises
+    NotReproducible where one is not what its name says, OSError.
+    """
+
+    def packed(write: Callable[[bytes], object] | None) -> tuple[bytes, str, str]:
+        packer = Packer(len(objects), write)
+        for each in objects:
+            pieces = screen(each.path, _contents(each, count))
+            packer.add_pieces(each.pointer.oid.encode(), each.pointer.size, pieces, 0o644)
+        return packer.finish()
+
+    if sum(each.pointer.size for each in objects) <= _LARGE:
+        data, tar_sha256, sha256 = packed(None)
+    else:
+        digests: list[str] = []
+
+        def make(write: Callable[[bytes], object]) -> str:
+            digests.extend(packed(write)[1:])
+            return digests[1]
+
+        data = write_into(store, make)
+        tar_sha256, sha256 = digests
+    return LfsObjects(data, tar_sha256, sha256, [each.pointer for each in objects])
+
+
+def _contents(each: Unpushed, count: Callable[[int], object] | None) -> Iterator[bytes]:
+    """Yield the contents of an object in pieces, and raise NotReproducible at the end if they are others."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    left = each.pointer.size
+    try:
+        with open(each.file, "rb", buffering=0) as file:
+            while left >= 0 and (piece := file.read(_PIECE)):
+                left -= len(piece)
+                if left < 0:
+                    break
+                digest.update(piece)
+                if count is not None:
+                    count(len(piece))
+                yield piece
+    except OSError as error:
+        raise NotReproducible(
+            f"the Git LFS object of '{os.fsdecode(each.path)}' cannot be read: {error.strerror}"
+        ) from None
+    if left or digest.hexdigest() != each.pointer.oid:
+        raise NotReproducible(
+            f"the Git LFS object of '{os.fsdecode(each.path)}' is damaged here: {each.pointer.oid}",
+            hints=[
+                "git lfs fsck; git lfs pull",
+                f"or, if the file itself is whole: git lfs fsck; git add --renormalize -- {shell_word(each.path)}",
+            ],
+        )

@@ -11,8 +11,8 @@ import os
 import stat
 
 from git_coderepo.git.process import read_blobs
+from git_coderepo.git.tree_diff import blob_sizes
 from git_coderepo.snapshots.archive_check import CONVERTING, gitlinks, taken_back, words_of
-from git_coderepo.snapshots.overlay import blob_sizes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

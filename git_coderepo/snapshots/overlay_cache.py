@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.process import Git
     from git_coderepo.git.store import Store
-    from git_coderepo.snapshots.overlay import Difference
+    from git_coderepo.git.tree_diff import Difference
 
 _WORTH_IT = 64 << 10
 # git maps a pack in windows, of 1 GiB each where nothing else is said.

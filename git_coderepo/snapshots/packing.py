@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from git_coderepo.errors import ObjectMissing
+from git_coderepo.git.tree_diff import blob_sizes, travelling
 from git_coderepo.snapshots.checks import absent, refuse_names, refuse_tokens, refuse_unserved
-from git_coderepo.snapshots.lfs import unpushed_objects
+from git_coderepo.snapshots.lfs import pack_objects, unpushed_objects
 from git_coderepo.snapshots.needed_overlay import find_overlay
-from git_coderepo.snapshots.overlay import blob_sizes, build_overlay, travelling
+from git_coderepo.snapshots.overlay import build_overlay
 from git_coderepo.snapshots.overlay_cache import keep, pack_into
 from git_coderepo.snapshots.screening import Scan, allowed_secrets
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from git_coderepo.git.lfs import Pointer, Unpushed
+    from git_coderepo.git.tree_diff import Difference
     from git_coderepo.snapshots.missing_fact import MissingFact
-    from git_coderepo.snapshots.overlay import Difference
     from git_coderepo.snapshots.snapshot import Request, Snapshot
 
 # Contents of more bytes than this are packed into a file and not in memory.
@@ -73,10 +74,8 @@ def pack_overlay(snapshot: Snapshot, request: Request, refused: Mapping[str, tup
         screen = scan.look_through if scans else _let_pass
         objects_tar = overlay = None
         if unpushed:
-            from git_coderepo.git.lfs import pack
-
             with _Packing(request, sum(size for _, size in objects)) as count:
-                objects_tar = pack(unpushed, screen, snapshot.store, count)
+                objects_tar = pack_objects(unpushed, screen, snapshot.store, count)
         # Else nothing travels but what the LFS server does not give.
         if snapshot.base_part != snapshot.tree:
             if snapshot.oversize is None:

@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from git_coderepo.git.attributes.rules import Attributes
-    from git_coderepo.git.lfs import LfsObjects
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
     from git_coderepo.git.status import Change, Status
     from git_coderepo.git.subtree import Part
+    from git_coderepo.git.tree_diff import Difference
     from git_coderepo.registration.resolve import CodeSource
+    from git_coderepo.snapshots.lfs import LfsObjects
     from git_coderepo.snapshots.outside import Outside
-    from git_coderepo.snapshots.overlay import Difference, Overlay
+    from git_coderepo.snapshots.overlay import Overlay
     from git_coderepo.snapshots.python.imported import Imported
     from git_coderepo.snapshots.submodules import Submodule, Surveys, Within
 
@@ -181,7 +182,7 @@ class Snapshot:
         """What differs between two trees; asked once where base and HEAD are the same."""
         known = self.compared.get((old, new))
         if known is None:
-            from git_coderepo.snapshots.overlay import differences
+            from git_coderepo.git.tree_diff import differences
 
             try:
                 known = differences(self.git_with_store, old, new)

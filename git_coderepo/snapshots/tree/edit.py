@@ -10,7 +10,7 @@ import stat
 from git_coderepo.errors import ObjectMissing
 from git_coderepo.git.objects import DIRECTORY, EXECUTABLE, FILE, GITLINK, MODES, SYMLINK, ObjectId, empty_tree_id
 from git_coderepo.git.subtree import assemble, directories_above, write_part
-from git_coderepo.snapshots.overlay import Difference
+from git_coderepo.git.tree_diff import Difference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from git_coderepo.git.process import Git
     from git_coderepo.git.store import Store
     from git_coderepo.git.subtree import Row
-    from git_coderepo.snapshots.overlay import Difference
+    from git_coderepo.git.tree_diff import Difference
 
 _MODES = {b"%o" % mode: mode for mode in (*MODES, DIRECTORY)}
 

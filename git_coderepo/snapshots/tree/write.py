@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from git_coderepo.git.status import Change
     from git_coderepo.git.store import Store
     from git_coderepo.git.subtree import Row
+    from git_coderepo.git.tree_diff import Difference
     from git_coderepo.settings import Settings
-    from git_coderepo.snapshots.overlay import Difference
     from git_coderepo.snapshots.tree.worktree_stat import Found
 
 
