@@ -19,8 +19,8 @@ from git_coderepo.errors import (
 from git_coderepo.fetching.lfs import LfsSources
 from git_coderepo.fetching.node import Wanted, WantedSubmodule
 from git_coderepo.fetching.receipt import Identity
+from git_coderepo.fetching.sources.delivery import BaseRequest
 from git_coderepo.fetching.sources.git_tree import listed_tree
-from git_coderepo.fetching.sources.methods import BaseRequest
 from git_coderepo.fetching.target import said_of
 from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git.objects import EXECUTABLE, FILE, ObjectId

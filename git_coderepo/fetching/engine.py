@@ -32,17 +32,13 @@ from git_coderepo.fetching.node import Wanted, WantedSubmodule
 from git_coderepo.fetching.progress import Counts, Progress
 from git_coderepo.fetching.proof import encode_listing
 from git_coderepo.fetching.receipt import Fallback, Hashed, Identity, Receipt, SubmoduleReceipt
+from git_coderepo.fetching.sources.archive import archive_method
+from git_coderepo.fetching.sources.delivery import BaseRequest, Delivery
+from git_coderepo.fetching.sources.files import files_method
+from git_coderepo.fetching.sources.git import git_method
 from git_coderepo.fetching.sources.local import local_method
-from git_coderepo.fetching.sources.methods import (
-    BaseRequest,
-    Delivery,
-    archive_method,
-    files_method,
-    git_method,
-    published_method,
-    store_method,
-    told_of_store,
-)
+from git_coderepo.fetching.sources.published_run import published_method
+from git_coderepo.fetching.sources.shared_store import store_method, told_of_store
 from git_coderepo.fetching.subtree import keep_part
 from git_coderepo.fetching.target import SubmodulePlace, Target, said_of
 from git_coderepo.fetching.writer import TreeWriter, WrittenTree

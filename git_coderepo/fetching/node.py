@@ -13,8 +13,7 @@ from git_coderepo.errors import (
 )
 from git_coderepo.fetching.lfs import LfsSources
 from git_coderepo.fetching.receipt import Identity
-from git_coderepo.fetching.sources.local import LocalTree
-from git_coderepo.fetching.sources.methods import BaseRequest, PublishedRequest
+from git_coderepo.fetching.sources.delivery import BaseRequest, LocalTree, PublishedRequest
 from git_coderepo.fetching.sources.overlay import OverlayReader, read_overlay
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.subtree import common_directory

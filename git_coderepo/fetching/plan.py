@@ -17,7 +17,8 @@ from git_coderepo.errors import (
 )
 from git_coderepo.fetching.commit import absolute_url, resolve_revision, wanted_by_commit
 from git_coderepo.fetching.node import Wanted, WantedSubmodule, wanted_by_code
-from git_coderepo.fetching.sources.local import Here, LocalTree, find_local
+from git_coderepo.fetching.sources.delivery import LocalTree
+from git_coderepo.fetching.sources.local import Here, find_local
 from git_coderepo.fetching.target import check_submodule, said_of
 from git_coderepo.git.lfs import object_folders
 from git_coderepo.git.objects import ObjectId

@@ -23,9 +23,10 @@ from git_coderepo.fetching.conversion import stored
 from git_coderepo.fetching.lfs import by_pointers, lfs_paths
 from git_coderepo.fetching.listing import Listing
 from git_coderepo.fetching.node import Wanted
+from git_coderepo.fetching.sources.archive import archive_method
+from git_coderepo.fetching.sources.delivery import BaseRequest
 from git_coderepo.fetching.sources.git_tree import tree_rows
 from git_coderepo.fetching.sources.local import Here
-from git_coderepo.fetching.sources.methods import BaseRequest, archive_method
 from git_coderepo.fetching.sources.stored_trees import stored_trees, tree_named
 from git_coderepo.fetching.subtree import below
 from git_coderepo.filesystem.directories import Directories, Root, unusable

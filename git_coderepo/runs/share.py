@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from git_coderepo.errors import CodeRepoError, DownloadDamaged, StoreDamaged, StoreMissing, StoreRefused, UnsafeTree
 from git_coderepo.fetching.sources.local import Here, restore_tree
-from git_coderepo.fetching.sources.methods import store_method
+from git_coderepo.fetching.sources.shared_store import store_method
 from git_coderepo.fetching.target import check_submodule, said_of
 from git_coderepo.git.objects import EXECUTABLE, GITLINK, SYMLINK, ObjectId, TreeEntry, blob_hasher, tree_id
 from git_coderepo.git.process import Git, read_blobs

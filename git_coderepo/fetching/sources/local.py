@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from git_coderepo.errors import CodeRepoError, OverlayMissing, TreeDiffers
+from git_coderepo.fetching.sources.delivery import DeliveredTrees, Delivery, LocalTree
 from git_coderepo.fetching.sources.git_tree import blob_entries, listed_tree
-from git_coderepo.fetching.sources.methods import DeliveredTrees, Delivery
 from git_coderepo.fetching.sources.overlay import read_overlay
 from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.git.objects import GITLINK, ObjectId
@@ -20,14 +20,6 @@ from git_coderepo.git.store_repair import describe_damaged, set_damaged_of_tree_
 from git_coderepo.git.subtree import read_part
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.manifest.model import Code, Repository, refuse_unreproducible
-
-
-class LocalTree(NamedTuple):
-    """A tree of which every object is at hand for `git`; `whole` if it is the snapshot's, false if it is the base's."""
-
-    git: Git
-    tree: ObjectId
-    whole: bool
 
 
 class Here(NamedTuple):

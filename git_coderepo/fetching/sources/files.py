@@ -1,0 +1,68 @@
+"""The files that a custom class downloads, completed with the modes and links that its download loses."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from git_coderepo.errors import CodeRepoError, MethodUnavailable
+from git_coderepo.fetching.sources.delivery import BaseRequest, Delivery
+from git_coderepo.filesystem.scratch import scratch_directory
+from git_coderepo.git.objects import EXECUTABLE, FILE, SYMLINK
+from git_coderepo.git.subtree import inside
+from git_coderepo.manifest.entries import Entry
+
+# Larger files are read in pieces.
+_WHOLE = 1 << 20
+
+
+@contextmanager
+def files_method(request: BaseRequest) -> Iterator[Delivery]:
+    """A custom class's `download_files` into a scratch directory, completed with the modes and links it loses."""
+    with scratch_directory() as directory:
+        part = os.fsdecode(request.part) or None
+        try:
+            request.platform.download_files(request.commit.hex, directory, part)
+        except CodeRepoError:
+            raise
+        except Exception as error:
+            kind = type(request.platform)
+            raise MethodUnavailable(
+                f"'{kind.__module__}.{kind.__qualname__}.download_files' failed: {type(error).__name__}: {error}"
+            ) from error
+        holds = inside(request.scope)
+        entries = (entry for entry in _disk_entries(os.fsencode(directory), request) if holds(entry.path))
+        yield Delivery(entries, lambda: 0)
+
+
+def _disk_entries(root: bytes, request: BaseRequest) -> Iterator[Entry]:
+    """What a custom class wrote, with what the manifest knows better."""
+    prefix = request.part + b"/" if request.part else b""
+    special = {path[len(prefix) :]: facts for path, facts in request.special.items() if path.startswith(prefix)}
+    for path, (mode, target) in special.items():
+        if mode == SYMLINK and target is not None:
+            yield Entry(path, SYMLINK, len(target), target)
+    for folder, folders, names in os.walk(root):
+        # A link to a directory is listed among the directories, and not gone into.
+        for name in sorted([*names, *folders]):
+            absolute = os.path.join(folder, name)
+            path = os.path.relpath(absolute, root)
+            mode, target = special.get(path, (0, None))
+            if mode == SYMLINK:
+                continue
+            facts = os.lstat(absolute)
+            if stat.S_ISLNK(facts.st_mode):
+                contents = os.readlink(absolute)
+                yield Entry(path, SYMLINK, len(contents), contents)
+            elif stat.S_ISREG(facts.st_mode):
+                kept = mode or (EXECUTABLE if facts.st_mode & 0o100 else FILE)
+                yield Entry(path, kept, facts.st_size, partial(_file_pieces, absolute))
+
+
+def _file_pieces(path: bytes) -> Iterator[bytes]:
+    with open(path, "rb") as file:
+        while piece := file.read(_WHOLE):
+            yield piece
