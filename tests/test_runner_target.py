@@ -177,7 +177,7 @@ def test_somebody_fills_the_directory_meanwhile(place: Path):
 
 WAITING = """
 import sys
-from git_coderepo.runner.target import Target
+from git_coderepo.fetching.target import Target
 with Target(sys.argv[1]) as target:
     open(target.fresh() + "/theirs", "w").close()
     print("ready", flush=True)
@@ -246,7 +246,7 @@ def test_only_what_is_surely_a_leftover_of_this_directory_goes(place: Path):
 
 KILLED = """
 import os, signal, sys
-from git_coderepo.runner.target import Target
+from git_coderepo.fetching.target import Target
 from tests.test_runner_target import fill
 left = int(sys.argv[2])
 def hook(event, arguments):
