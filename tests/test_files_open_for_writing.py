@@ -123,7 +123,7 @@ while True:
 """
 _LOOKER = """
 import sys
-from git_coderepo.checkout.found import Found
+from git_coderepo.snapshots.tree.worktree_stat import Found
 from git_coderepo.checkout.layout import read_layout, start_layout
 from git_coderepo.checkout.status import Change
 from git_coderepo.git import Git

@@ -61,6 +61,7 @@ LEAN = (
     "git_coderepo.git.store",
     "git_coderepo.snapshots.inspect",
     "git_coderepo.filesystem.atomic",
+    "git_coderepo.filesystem.file_times",
     "git_coderepo.settings",
     "git_coderepo.snapshots.tree.private_index",
     "git_coderepo.platforms",

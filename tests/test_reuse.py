@@ -19,11 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from git_coderepo.errors import CodeRepoError, NotReproducible
+from git_coderepo.filesystem.file_times import TICK
 from git_coderepo.git.process import Git
 from git_coderepo.snapshots.archive_check import system_attribute_files
 from git_coderepo.snapshots.pipeline import take_snapshot
 from git_coderepo.snapshots.snapshot import Request, Snapshot
-from git_coderepo.snapshots.tree.worktree_stat import TICK
 from tests.support.edits import FEW_PATHS, apply, edits
 from tests.support.environment import clean_environment
 from tests.support.program import Program

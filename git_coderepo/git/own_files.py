@@ -18,8 +18,8 @@ import stat
 import time
 
 from git_coderepo.filesystem.atomic import final_name, write_whole
+from git_coderepo.filesystem.file_times import is_settled
 from git_coderepo.git.repository import RECORD_DIRECTORY, own_elsewhere
-from git_coderepo.snapshots.tree.worktree_stat import is_settled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class Row:
     """A file of an output: its `path` below the output's own (empty for a lone file), and what it was when noted.
 
     `kind` is `l` for a symbolic link, `x` for an executable file, `f` for another one. `facts` are mtime and ctime in
-    nanoseconds and the inode's number: zeros unless the file was settled (see `found`) when it was hashed, since a
-    later write shows in the times of no other one.
+    nanoseconds and the inode's number: zeros unless the file was settled (see `filesystem.file_times`) when it was
+    hashed, since a later write shows in the times of no other one.
     """
 
     __slots__ = ("digest", "facts", "kind", "path", "size")

@@ -19,11 +19,11 @@ import stat
 import time
 
 from git_coderepo.filesystem.atomic import temporary_name
+from git_coderepo.filesystem.file_times import TICK, facts_of
 from git_coderepo.git.index import entry_of, row_of
 from git_coderepo.git.objects import ID_LENGTHS, hasher
 from git_coderepo.git.subtree import directories_above
 from git_coderepo.snapshots.archive_check import system_attribute_files
-from git_coderepo.snapshots.tree.worktree_stat import TICK, facts_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
