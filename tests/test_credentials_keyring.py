@@ -154,13 +154,13 @@ def test_what_cannot_be_listed_is_refused(repo: Repo, keyring: Path, prefix: str
 
 _SCRIPT = """
 import json, sys
-from git_coderepo.credential import Secret
+from git_coderepo.credentials.secret import Secret
 from git_coderepo.errors import KeyringUnavailable
-from git_coderepo.git import Git
-from git_coderepo.registrations import secrets
-from git_coderepo.registrations.credentials.keyring import KeyringCredentials, login, logout
+from git_coderepo.git.process import Git
+from git_coderepo.credentials import named_secrets
+from git_coderepo.credentials.keyring import KeyringCredentials, login, logout
 from git_coderepo.settings import Settings
-from git_coderepo.urls import Origin
+from git_coderepo.git.url.remote import Origin
 
 git, corp, token = Git(), Origin.parse("https://git.corp"), sys.stdin.read()
 def found():
@@ -168,9 +168,9 @@ def found():
     return None if credential is None else credential.secret.reveal() == token
 try:
     login(git, corp, Secret(token))
-    secrets.set_secret(git, "corp", {"pa_token": Secret(token)})
-    print(json.dumps({"found": found(), "resolved": secrets.resolve("{{corp.pa_token}}").reveal() == token,
-                      "out": logout(git, corp), "after": found(), "removed": secrets.remove_secret(git, "corp")}))
+    named_secrets.set_secret(git, "corp", {"pa_token": Secret(token)})
+    print(json.dumps({"found": found(), "resolved": named_secrets.resolve("{{corp.pa_token}}").reveal() == token,
+                      "out": logout(git, corp), "after": found(), "removed": named_secrets.remove_secret(git, "corp")}))
 except KeyringUnavailable as error:
     print(json.dumps({"unavailable": error.message, "found": found()}))
 """

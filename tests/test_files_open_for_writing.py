@@ -124,9 +124,9 @@ while True:
 _LOOKER = """
 import sys
 from git_coderepo.snapshots.tree.worktree_stat import Found
-from git_coderepo.checkout.layout import read_layout, start_layout
-from git_coderepo.checkout.status import Change
-from git_coderepo.git import Git
+from git_coderepo.git.repository import read_layout, start_layout
+from git_coderepo.git.status import Change
+from git_coderepo.git.process import Git
 git = Git(sys.argv[1])
 layout = read_layout(start_layout(git), git)
 outcomes = set()

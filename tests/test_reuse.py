@@ -522,9 +522,9 @@ def test_run_after_run_whatever_is_edited_the_tree_is_gits(
 
 _WRITER = """
 import sys
-from git_coderepo.git import Git
-from git_coderepo.record.snapshot import Request
-from git_coderepo.record.taking import take_snapshot
+from git_coderepo.git.process import Git
+from git_coderepo.snapshots.snapshot import Request
+from git_coderepo.snapshots.pipeline import take_snapshot
 while True:
     taken = take_snapshot(Git(sys.argv[1]), Request(here=True))
     print(taken.tree.hex, flush=True)

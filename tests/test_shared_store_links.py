@@ -129,8 +129,8 @@ def test_a_store_that_was_not_found_is_not_made(tmp_path: Path) -> None:
 VICTIM = """
 import os, sys
 from git_coderepo.errors import CodeRepoError
-from git_coderepo.objects import ObjectId
-from git_coderepo.record.shared_store import SharedStore
+from git_coderepo.git.objects import ObjectId
+from git_coderepo.stores.shared import SharedStore
 store, tree = SharedStore(sys.argv[1]), ObjectId(sys.argv[2])
 os.setgroups([]); os.setresgid(42001, 42001, 42001); os.setresuid(42001, 42001, 42001)
 for _ in range(500):

@@ -15,10 +15,10 @@ from tests.hooks.support import Hooks, without_programs
 PROGRAM = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from git_coderepo.question import ask_status
+from git_coderepo.git.spawn import ask_status
 asked = ask_status()
-from git_coderepo.checkout.status import start_status
-from git_coderepo.git import Git
+from git_coderepo.git.status import start_status
+from git_coderepo.git.process import Git
 one, other = start_status(Git(), asked=asked), start_status(Git())
 assert one.argv == other.argv
 one.finish(), other.finish()
@@ -30,7 +30,7 @@ sys.stdout.buffer.write(one.stdout)
 SHORT_OF_FILES = """
 import os, resource, sys
 sys.path.insert(0, sys.argv[1])
-from git_coderepo.question import ask_status
+from git_coderepo.git.spawn import ask_status
 limit = next_one = os.dup(0)
 os.close(next_one)
 resource.setrlimit(resource.RLIMIT_NOFILE, (limit + int(sys.argv[2]), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
