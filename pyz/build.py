@@ -34,7 +34,7 @@ _PURE = (
     "--only-binary=:all:", "--platform", "any", "--implementation", "py", "--abi", "none", "--python-version", "3.10",
 )  # fmt: skip
 # What they would like to have, and what a machine without a person, a keyring and a checkout does without.
-LEFT_OUT = ("gitpython", "jsonschema", "keyring", "rich")
+LEFT_OUT = ("gitpython", "keyring", "rich")
 OLDEST, NEWEST = (3, 10), (3, 15)
 
 _FIRST_LINE = b"#!/usr/bin/env python3\n"

@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from git_coderepo.errors import InvalidManifest
+from git_coderepo.manifest.codec import MANIFEST, RECEIPT, schema, shape_reasons
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.manifest.reader import read
 from git_coderepo.manifest.strict_json import document_of
-from git_coderepo.manifest.validate import MANIFEST, RECEIPT, problems, schema, shape_problems, validator
+from git_coderepo.manifest.validate import problems
 from git_coderepo.manifest.writer import encode
-from tests.support.manifests import documents, example_document, example_receipt
+from tests.support.manifests import documents, example_document, example_receipt, validator
 
 UNTIMED = settings(deadline=None, suppress_health_check=list(HealthCheck))
 OPEN = validator(schema(MANIFEST))
@@ -99,7 +100,7 @@ def test_the_examples_are_valid_for_schema_and_reader(document):
 def test_whatever_the_writer_can_write_schema_and_reader_take(document):
     data = encode(document)
     assert document_of(data) == document
-    assert shape_problems(document) == []
+    assert shape_reasons(MANIFEST, document) == []
     assert [error.message for error in CLOSED.iter_errors(document)] == []
     Manifest.parse(data)
 
@@ -145,7 +146,7 @@ def test_another_major_version_is_refused_before_anything_else_is_looked_at(vers
     with pytest.raises(InvalidManifest, match=f"{version} is another major version, this program reads 1.x") as raised:
         Manifest.parse(encode({"manifestVersion": version, "everything": "else"}))
     assert raised.value.hints
-    assert shape_problems(example_document() | {"manifestVersion": version})
+    assert shape_reasons(MANIFEST, example_document() | {"manifestVersion": version})
 
 
 # --- the differential test ---------------------------------------------------------------------
@@ -230,7 +231,7 @@ def test_reader_and_schema_agree_on_every_field_with_anything_in_it(section):
 @pytest.mark.parametrize("value", ANYTHING, ids=lambda value: repr(value)[:20])
 def test_reader_and_schema_agree_on_what_is_no_manifest_at_all(value):
     assert not reader_takes(value)
-    assert shape_problems(value)
+    assert shape_reasons(MANIFEST, value)
 
 
 @st.composite

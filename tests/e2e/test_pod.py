@@ -214,11 +214,9 @@ def test_what_stands_in_the_way_is_named(place: World, cluster: Cluster) -> None
     assert "Traceback" not in ended.errors
 
 
-def test_validate_gives_the_first_reason_and_says_so(cluster: Cluster) -> None:
+def test_validate_gives_every_reason(cluster: Cluster) -> None:
     broken = json.dumps({**load(cluster.place.runner.path("for the pod.json")), "producer": None, "run": {}})
     ended = cluster.run("validate", "-", stdin=broken.encode(), status=1)
-    assert ended.text == "run.id: missing\n"
-    assert ended.errors.splitlines() == [
-        "error: '-' is not valid",
-        "hint: install jsonschema beside git-coderepo to list every reason",
-    ]
+    missing = ("id", "createdOn", "name", "parent", "command", "directory")
+    assert ended.text.splitlines() == [*(f"run.{name}: missing" for name in missing), "producer: not an object"]
+    assert ended.errors.splitlines() == ["error: '-' is not valid"]

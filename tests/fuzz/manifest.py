@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from git_coderepo.errors import CodeRepoError, InvalidManifest
 from git_coderepo.git.url.remote import RemoteURL
+from git_coderepo.manifest.codec import MANIFEST, schema
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.manifest.reader import read
 from git_coderepo.manifest.strict_json import document_of
-from git_coderepo.manifest.validate import MANIFEST, problems, schema, validator
+from git_coderepo.manifest.validate import problems
 from git_coderepo.manifest.writer import encode
-from tests.support.manifests import example_document
+from tests.support.manifests import example_document, validator
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator

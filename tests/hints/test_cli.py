@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Iterator
@@ -144,17 +143,6 @@ def test_the_options_of_a_platform(program: Program, checkout: Repo) -> None:
 def test_the_help_says_where_the_name_goes(program: Program, checkout: Repo, words: tuple[str, ...]) -> None:
     (hint,) = stopped(program, *words, cwd=checkout.path, says="missing argument 'NAME'")
     assert f"{' '.join(words[:-1])} [OPTIONS] NAME" in typed(hint, checkout.path, program.env).text
-
-
-@cures("install jsonschema beside git-coderepo to list every reason")
-def test_every_reason_where_jsonschema_is_installed(program: Program, checkout: Repo, tmp_path: Path) -> None:
-    (tmp_path / "jsonschema.py").write_text("raise ImportError('not installed')\n")
-    checkout.write("broken.json", json.dumps({"manifestVersion": "1.0", "run": {}, "code": {}}))
-    without = {"PYTHONPATH": str(tmp_path)}
-    assert stopped(program, "validate", "broken.json", cwd=checkout.path, says="not valid", env=without) != []
-    assert program.run("validate", "broken.json", cwd=checkout.path, env=without, check=False).text.count("\n") == 1
-    assert stopped(program, "validate", "broken.json", cwd=checkout.path, says="not valid") == []
-    assert program.run("validate", "broken.json", cwd=checkout.path, check=False).text.count("\n") > 1
 
 
 # --- publish ---

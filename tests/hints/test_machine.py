@@ -41,8 +41,8 @@ def test_git_is_installed(checkout: Repo, program: Program, there: str, tmp_path
 
 @cures("run it again with --verbose, and report the traceback as a bug in git coderepo")
 def test_a_bug_is_shown_with_its_traceback(checkout: Repo, program: Program, tmp_path: Path) -> None:
-    """A broken package beside it is what nobody catches."""
-    (tmp_path / "jsonschema.py").write_text("1 / 0\n")
+    """A broken module that shadows one of Python's is what nobody catches."""
+    (tmp_path / "pkgutil.py").write_text("1 / 0\n")
     checkout.write("run.json", '{"manifestVersion": "1.0"}')
     env = {"PYTHONPATH": str(tmp_path)}
     words = ("validate", "run.json")
@@ -53,7 +53,7 @@ def test_a_bug_is_shown_with_its_traceback(checkout: Repo, program: Program, tmp
         shown = program.run(*again, cwd=checkout.path, env=env, check=False)
         if "Traceback" in shown.errors:
             break
-    assert "Traceback" in shown.errors and "jsonschema.py" in shown.errors, shown.errors
+    assert "Traceback" in shown.errors and "pkgutil.py" in shown.errors, shown.errors
 
 
 @cures("in a partial clone, this fetches it: git cat-file -e {id}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from hypothesis import strategies as st
@@ -12,9 +12,20 @@ from hypothesis import strategies as st
 from git_coderepo.git.objects import FILE, TreeEntry, tree_objects
 from git_coderepo.manifest.writer import path_value
 
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
 Document = dict[str, Any]
 
 EXAMPLE_RUN = "019ab1c2-7f00-7abc-8def-0123456789ab"
+
+
+def validator(schema: Document) -> Validator:
+    """Return what any other program would check a document with: jsonschema, of draft 2020-12; it fetches nothing."""
+    from jsonschema import Draft202012Validator
+    from referencing import Registry
+
+    return Draft202012Validator(schema, registry=Registry())
 
 
 def example_document() -> Document:

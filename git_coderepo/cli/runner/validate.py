@@ -20,9 +20,9 @@ def validate(
 ) -> None:
     """Check whether run manifests and receipts are valid.
 
-    Every reason why a file is not valid is listed; only the first reason if jsonschema is not installed.
+    Every reason why a file is not valid is listed.
     """
-    from git_coderepo.manifest.validate import finds_every_reason, problems
+    from git_coderepo.manifest.validate import problems
 
     if files.count("-") > 1:
         raise UsageError("standard input can be read only once: '-' is given twice")
@@ -38,9 +38,8 @@ def validate(
             output.line(problem if len(files) == 1 else f"{file}: {problem}")
     if not invalid:
         return
-    hints = [] if finds_every_reason() else ["install jsonschema beside git-coderepo to list every reason"]
     what = f"'{invalid[0]}' is" if len(invalid) == 1 else f"{len(invalid)} of {len(files)} files are"
-    raise NegativeAnswer(f"{what} not valid", hints=hints)
+    raise NegativeAnswer(f"{what} not valid")
 
 
 def _contents(file: str) -> bytes:
