@@ -26,6 +26,8 @@ READ_ARGUMENTS = (
 
 # The scope of what a team's file says; see `team`.
 TEAM = "team"
+# The scopes that a repository cannot write to.
+TRUSTED_SCOPES = ("system", "global", "command")
 
 _TRUE = frozenset(("true", "yes", "on", "1"))
 _FALSE = frozenset(("false", "no", "off", "0", ""))

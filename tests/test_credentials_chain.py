@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.credentials import named_secrets
-from git_coderepo.credentials.chain import Chain, users_chain
+from git_coderepo.credentials.chain import Chain
 from git_coderepo.credentials.keyring import login
 from git_coderepo.credentials.option import OptionCredentials
 from git_coderepo.credentials.secret import Credential, Secret
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import Origin
+from git_coderepo.registration.users_credentials import users_chain
 from git_coderepo.settings import Settings
 from tests.support.keyring_backend import file_keyring
 from tests.support.repo import Repo

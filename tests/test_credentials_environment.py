@@ -12,12 +12,13 @@ from git_coderepo.credentials.secret import Credential
 from git_coderepo.errors import CredentialError
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import Origin
+from git_coderepo.registration.users_credentials import token_variables
 from git_coderepo.settings import Settings
 from tests.support.repo import Repo
 
 
 def find(variables: dict[str, str], origin: str, path: str = "/acme/widgets") -> Credential | None:
-    return EnvironmentCredentials(Settings([], variables)).find(Origin.parse(origin), path)
+    return EnvironmentCredentials(Settings([], variables), token_variables()).find(Origin.parse(origin), path)
 
 
 def token(variables: dict[str, str], origin: str, path: str = "/acme/widgets") -> str | None:
@@ -122,7 +123,9 @@ def test_no_variables_name_is_made_from_a_host() -> None:
             return super().get(key, default)
 
     for host in ("evil.example", "github.com", "path", "home"):
-        EnvironmentCredentials(Settings([], Watched({"PATH": "/bin"}))).find(Origin.parse(f"https://{host}"), "/")
+        EnvironmentCredentials(Settings([], Watched({"PATH": "/bin"})), token_variables()).find(
+            Origin.parse(f"https://{host}"), "/"
+        )
 
     assert not [name for name in Watched.asked if "EVIL" in name.upper() or name in ("PATH", "HOME")]
 
@@ -133,7 +136,13 @@ def test_the_file_may_be_named_in_the_users_configuration_but_not_in_the_reposit
     (tmp_path / "credentials").write_text("https://u:t@github.com\n")
     repo.git("config", "coderepo.credentialsFile", tmp_path / "credentials")
     git = Git(str(repo.path), environment=repo.env)
-    assert EnvironmentCredentials(Settings.read(git)).find(Origin.parse("https://github.com"), "/a/b") is None
+    assert (
+        EnvironmentCredentials(Settings.read(git), token_variables()).find(Origin.parse("https://github.com"), "/a/b")
+        is None
+    )
 
     repo.git("config", "--global", "coderepo.credentialsFile", tmp_path / "credentials")
-    assert EnvironmentCredentials(Settings.read(git)).find(Origin.parse("https://github.com"), "/a/b") is not None
+    assert (
+        EnvironmentCredentials(Settings.read(git), token_variables()).find(Origin.parse("https://github.com"), "/a/b")
+        is not None
+    )

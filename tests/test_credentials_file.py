@@ -22,7 +22,7 @@ GITHUB = Origin.parse("https://github.com")
 
 
 def from_file(file: Path, origin: str, path: str = "/acme/widgets") -> Credential | None:
-    source = EnvironmentCredentials(Settings([], {"CODEREPO_CREDENTIALS_FILE": str(file)}))
+    source = EnvironmentCredentials(Settings([], {"CODEREPO_CREDENTIALS_FILE": str(file)}), ())
     return source.find(Origin.parse(origin), path)
 
 
@@ -72,7 +72,7 @@ def test_a_rotated_token_is_seen_at_the_next_use(tmp_path: Path) -> None:
     token, file = tmp_path / "token", tmp_path / "credentials"
     token.write_text("first")
     file.write_text(f"https://github.com x-access-token @{token}\n")
-    source = EnvironmentCredentials(Settings([], {"CODEREPO_CREDENTIALS_FILE": str(file)}))
+    source = EnvironmentCredentials(Settings([], {"CODEREPO_CREDENTIALS_FILE": str(file)}), ())
 
     assert revealed(source.find(GITHUB, "/a/b")) == ("x-access-token", "first")
     token.write_text("second\n")

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from git_coderepo.credentials.chain import users_chain
 from git_coderepo.errors import KeyringUnavailable, ProtocolNotAllowed
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import Origin, RemoteURL
@@ -20,6 +19,7 @@ from git_coderepo.registration.describe import credential_source
 from git_coderepo.registration.from_manifest import from_manifest
 from git_coderepo.registration.register import Registering, register_repository
 from git_coderepo.registration.resolve import source_here
+from git_coderepo.registration.users_credentials import users_chain
 from git_coderepo.settings import Settings
 from git_coderepo.snapshots.document import write_record
 from git_coderepo.snapshots.pipeline import take_snapshot

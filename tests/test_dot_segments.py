@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from git_coderepo.git.url.parse import has_dot_segment
-from git_coderepo.registration.match import below
+from git_coderepo.git.url.remote import below
 
 SPELLINGS = [
     "/a/../b", "/a/./b", "..", "/a/%2e%2e", "/a/%2E%2e/", "/a/.%2e", "/a%2f..%2fb", "/a%5c..%5cb", "\\..\\",

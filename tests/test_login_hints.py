@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.credentials.chain import users_chain
 from git_coderepo.credentials.environment import EnvironmentCredentials
 from git_coderepo.credentials.secret import Credential, Secret, log_in_hint
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import Origin
+from git_coderepo.registration.users_credentials import token_variables, users_chain
 from git_coderepo.settings import Settings
 from tests.forge import Forge
 from tests.forge.misbehaviour import LimitReset
@@ -150,7 +150,7 @@ def test_login_says_when_another_token_comes_first(program: Program, home: Path)
 @pytest.mark.parametrize("url", ["http://gitlab:8080", "https://git.corp:8443", "https://git.corp/gitlab"])
 def test_a_jobs_token_is_for_the_server_at_its_port_and_by_its_protocol(url: str) -> None:
     job = {"CI_JOB_TOKEN": "hunter2", "CI_SERVER_URL": url, "CI_SERVER_HOST": Origin.parse(url).host}
-    credentials = EnvironmentCredentials(Settings([], job))
+    credentials = EnvironmentCredentials(Settings([], job), token_variables())
     own = Origin.parse(url)
 
     found = credentials.find(own, "/acme/widgets")

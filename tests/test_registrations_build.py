@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.credentials import named_secrets
-from git_coderepo.credentials.chain import users_chain
 from git_coderepo.credentials.secret import NoCredentials, Secret
 from git_coderepo.errors import (
     CodeRepoError,
@@ -28,6 +27,7 @@ from git_coderepo.registration.config import Registration
 from git_coderepo.registration.describe import credential_source, described
 from git_coderepo.registration.from_manifest import from_manifest, helpers_know_hosts
 from git_coderepo.registration.trusted_classes import is_installed
+from git_coderepo.registration.users_credentials import users_chain
 from git_coderepo.settings import Settings
 from tests.support.keyring_backend import file_keyring
 from tests.support.repo import Repo

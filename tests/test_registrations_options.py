@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.credentials.secret import Secret
+from git_coderepo.credentials.secret import Secret, parse_reference
 from git_coderepo.errors import CredentialError, UnknownOption, UsageError
 from git_coderepo.platforms.base import BaseCodeRepository, Option
 from git_coderepo.platforms.github import GitHub
-from git_coderepo.registration.options import is_on_command_line, parse_options, parse_reference
+from git_coderepo.registration.options import is_on_command_line, parse_options
 
 
 class Registry(BaseCodeRepository):

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.credentials.chain import users_chain
 from git_coderepo.errors import InvalidManifest, NotReproducible
 from git_coderepo.git.index import may_have_marks
 from git_coderepo.git.process import Git
 from git_coderepo.git.status import read_status, start_status
 from git_coderepo.manifest.model import Remote, Repository
 from git_coderepo.registration.from_manifest import from_manifest
+from git_coderepo.registration.users_credentials import users_chain
 from git_coderepo.settings import Settings
 from git_coderepo.snapshots.pipeline import take_snapshot
 from git_coderepo.snapshots.snapshot import Request

@@ -11,11 +11,14 @@ from git_coderepo.credentials.file import parse_file, read_token
 from git_coderepo.credentials.secret import Secret
 from git_coderepo.errors import CredentialError
 from git_coderepo.git.url.remote import Origin
+from git_coderepo.registration.users_credentials import token_variables
 from git_coderepo.settings import Settings
 
 
 def token_for(origin: str, **variables: str) -> str | None:
-    found = EnvironmentCredentials(Settings([], variables)).find(Origin.parse(origin), "/acme/widgets")
+    found = EnvironmentCredentials(Settings([], variables), token_variables()).find(
+        Origin.parse(origin), "/acme/widgets"
+    )
     return None if found is None else found.secret.reveal()
 
 

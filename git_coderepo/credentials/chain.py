@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from git_coderepo.credentials.environment import EnvironmentCredentials
-from git_coderepo.credentials.git import GitCredentials
-from git_coderepo.credentials.host_rule import HostRuleCredentials
-from git_coderepo.credentials.keyring import KeyringCredentials
-from git_coderepo.credentials.secret import Credential, NoCredentials
-from git_coderepo.registration.infer import host_rules
-from git_coderepo.registration.match import below
+from git_coderepo.credentials.secret import Credential
+from git_coderepo.git.url.remote import below
 from git_coderepo.trace import trace
 
 TYPE_CHECKING = False
@@ -16,10 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from git_coderepo.credentials.secret import CredentialSource
-    from git_coderepo.git.process import Git
     from git_coderepo.git.url.remote import Origin
     from git_coderepo.registration.infer import HostRule
-    from git_coderepo.settings import Settings
 
 
 class Chain:
@@ -108,24 +101,3 @@ class Chain:
             if rule.user is not None and rule.origin == origin and below(rule.prefix, path):
                 return rule.user
         return None
-
-
-# --- The chain of credential sources that a user or a runner has -----------------------------------------------------
-
-
-def users_chain(settings: Settings, git: Git, *, interactive: bool = False) -> Chain:
-    """The sources that this user or runner has; `git` asks its helpers where it stands.
-
-    `interactive` allows git to ask on the terminal or through its askpass program.
-    """
-    rules = host_rules(settings)
-    return Chain(
-        [
-            EnvironmentCredentials(settings),
-            HostRuleCredentials(rules, settings),
-            KeyringCredentials(settings),
-            GitCredentials(git, rules, interactive=interactive),
-            NoCredentials(),
-        ],
-        rules=rules,
-    )

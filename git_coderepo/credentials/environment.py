@@ -8,14 +8,13 @@ from __future__ import annotations
 from git_coderepo.credentials.file import FileEntry, matching, parse_file, read_token, secret_of
 from git_coderepo.credentials.secret import Credential, Secret
 from git_coderepo.errors import CodeRepoError, CredentialError
-from git_coderepo.git.url.remote import Origin
-from git_coderepo.registration.infer import TRUSTED_SCOPES, built_in
-from git_coderepo.registration.match import below, place_of
+from git_coderepo.git.url.remote import Origin, below, place_of
+from git_coderepo.settings import TRUSTED_SCOPES
 from git_coderepo.trace import trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from git_coderepo.platforms.base import TokenVariable
     from git_coderepo.settings import Settings
@@ -26,16 +25,17 @@ _TOKEN_ORIGIN = "CODEREPO_TOKEN_ORIGIN"  # noqa: S105
 
 
 class EnvironmentCredentials:
-    """CODEREPO_CREDENTIALS_FILE, CODEREPO_TOKEN or CODEREPO_TOKEN_FILE, then the variables of the platforms.
+    """CODEREPO_CREDENTIALS_FILE, CODEREPO_TOKEN or CODEREPO_TOKEN_FILE, then the `variables` of the platforms.
 
     Files are read anew at each question, since a mounted secret rotates. Raises CredentialError for a variable
     that cannot mean what its user hopes.
     """
 
-    __slots__ = ("settings",)
+    __slots__ = ("settings", "variables")
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, variables: Iterable[TokenVariable]) -> None:
         self.settings = settings
+        self.variables = tuple(variables)
 
     def find(self, origin: Origin, path: str) -> Credential | None:
         return self._from_file(origin, path) or self._from_token(origin, path) or self._from_platforms(origin)
@@ -96,10 +96,9 @@ class EnvironmentCredentials:
 
     def _from_platforms(self, origin: Origin) -> Credential | None:
         environment = self.settings.environment
-        for platform in built_in():
-            for variable in platform.token_variables:
-                if environment.get(variable.name) and bound_origin(variable, environment) == origin:
-                    return Credential(_secret(environment, variable.name), user=variable.user, source=variable.name)
+        for variable in self.variables:
+            if environment.get(variable.name) and bound_origin(variable, environment) == origin:
+                return Credential(_secret(environment, variable.name), user=variable.user, source=variable.name)
         return None
 
 

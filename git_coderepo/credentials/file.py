@@ -9,11 +9,9 @@ Each line is one of
 
 from __future__ import annotations
 
-from git_coderepo.credentials.secret import Secret
+from git_coderepo.credentials.secret import Secret, parse_reference
 from git_coderepo.errors import CodeRepoError, CredentialError
-from git_coderepo.git.url.remote import Origin
-from git_coderepo.registration.match import below, place_of
-from git_coderepo.registration.options import parse_reference
+from git_coderepo.git.url.remote import Origin, below, place_of
 from git_coderepo.trace import trace
 
 TYPE_CHECKING = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from git_coderepo.credentials.secret import GIT_SOURCE, Credential, Secret
 from git_coderepo.errors import CredentialError, GitNotFound
-from git_coderepo.registration.match import below
+from git_coderepo.git.url.remote import below
 from git_coderepo.trace import trace
 
 TYPE_CHECKING = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from git_coderepo.credentials.named_secrets import resolve
 from git_coderepo.credentials.secret import Credential
-from git_coderepo.registration.match import below
+from git_coderepo.git.url.remote import below
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from git_coderepo.credentials.secret import Credential, Secret
 from git_coderepo.errors import CodeRepoError, CredentialError, KeyringUnavailable
-from git_coderepo.registration.match import below, place_of
+from git_coderepo.git.url.remote import below, place_of
 from git_coderepo.trace import trace
 
 TYPE_CHECKING = False

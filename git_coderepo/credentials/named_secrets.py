@@ -11,9 +11,9 @@ import os
 from git_coderepo.credentials import keyring
 from git_coderepo.credentials.environment import credentials_file
 from git_coderepo.credentials.file import NamedEntry, named_secret, parse_file
+from git_coderepo.credentials.secret import parse_reference
 from git_coderepo.errors import CredentialError, KeyringUnavailable, UsageError
 from git_coderepo.git.process import shell_word
-from git_coderepo.registration.options import parse_reference
 from git_coderepo.settings import Settings
 
 TYPE_CHECKING = False

@@ -76,6 +76,22 @@ class Secret:
         raise CredentialError("a secret is not pickled")
 
 
+def parse_reference(text: str) -> tuple[str, str] | None:
+    """(name, key) of `{{name.key}}`, spaces inside the braces allowed; None for a text that is no reference."""
+    stripped = text.strip()
+    if not (stripped.startswith("{{") and stripped.endswith("}}")):
+        return None
+    name, dot, key = stripped[2:-2].strip().partition(".")
+    if not (dot and is_word(name) and is_word(key)):
+        return None
+    return name, key
+
+
+def is_word(text: str) -> bool:
+    """Return whether a text can be the name or the key of a secret: ASCII letters, digits, `_` and `-`."""
+    return text.isascii() and text.replace("_", "a").replace("-", "a").isalnum()
+
+
 class Credential:
     """`secret`, its `user` (None where the platform has a fixed one) and `source`, the link that gave it, in words.
 

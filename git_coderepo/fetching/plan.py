@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from git_coderepo.credentials.chain import users_chain
 from git_coderepo.errors import (
     CodeRepoError,
     InvalidManifest,
@@ -33,6 +32,7 @@ from git_coderepo.registration.config import Registration, inferred, registratio
 from git_coderepo.registration.from_manifest import from_manifest
 from git_coderepo.registration.remotes import find_users_remote
 from git_coderepo.registration.resolve import CodeSource
+from git_coderepo.registration.users_credentials import users_chain
 from git_coderepo.runs.files import find_overlay
 from git_coderepo.runs.resolve import find_run
 from git_coderepo.settings import Settings, runner_settings

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from git_coderepo.registration.options import config_key, is_secret, parse_reference, platform_of
+from git_coderepo.credentials.secret import parse_reference
+from git_coderepo.registration.options import config_key, is_secret, platform_of
 from git_coderepo.trace import redact
 
 if TYPE_CHECKING:

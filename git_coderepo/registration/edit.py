@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from git_coderepo.credentials.secret import parse_reference
 from git_coderepo.errors import RegistrationError
 from git_coderepo.git.process import shell_word
 from git_coderepo.registration.config import Registration, registrations
 from git_coderepo.registration.infer import literal_secret
-from git_coderepo.registration.options import config_key, is_secret, parse_reference, platform_of
+from git_coderepo.registration.options import config_key, is_secret, platform_of
 from git_coderepo.settings import Settings
 
 if TYPE_CHECKING:

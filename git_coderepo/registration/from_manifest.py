@@ -6,6 +6,7 @@ The protocol, a custom class, and the hosts that git's helpers are asked about a
 from __future__ import annotations
 
 from git_coderepo.credentials.chain import Chain
+from git_coderepo.credentials.secret import parse_reference
 from git_coderepo.errors import InvalidManifest, RegistrationError
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms.hosted import HostedRepository
@@ -13,7 +14,7 @@ from git_coderepo.platforms.registry import CUSTOM
 from git_coderepo.registration.build import build, class_of
 from git_coderepo.registration.config import Registration
 from git_coderepo.registration.infer import host_rules, rule_for
-from git_coderepo.registration.options import is_secret, parse_reference, python_name
+from git_coderepo.registration.options import is_secret, python_name
 from git_coderepo.registration.trusted_classes import check_source
 from git_coderepo.trace import trace
 

@@ -9,14 +9,14 @@ may name the `type` of a host and no more.
 
 from __future__ import annotations
 
+from git_coderepo.credentials.secret import parse_reference
 from git_coderepo.errors import CodeRepoError, RegistrationError
 from git_coderepo.git.process import shell_word
-from git_coderepo.git.url.remote import Origin
+from git_coderepo.git.url.remote import Origin, below, place_of
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.platforms.registry import CUSTOM, class_for_host, platform_class, platform_types
-from git_coderepo.registration.match import below, place_of
-from git_coderepo.registration.options import is_secret, parse_reference, platform_of, python_name
-from git_coderepo.settings import TEAM
+from git_coderepo.registration.options import is_secret, platform_of, python_name
+from git_coderepo.settings import TEAM, TRUSTED_SCOPES
 from git_coderepo.trace import trace
 
 TYPE_CHECKING = False
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from git_coderepo.git.url.remote import RemoteURL
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.settings import Settings
-
-TRUSTED_SCOPES = ("system", "global", "command")
 
 
 class HostRule:

@@ -1,9 +1,8 @@
-"""Where a repository lies, compared part by part and never by a pattern over a raw URL (Z8)."""
+"""Where the options of a registration say that a repository lies, compared with remotes part by part."""
 
 from __future__ import annotations
 
-from git_coderepo.git.url.parse import has_dot_segment
-from git_coderepo.git.url.remote import Origin, RemoteURL
+from git_coderepo.git.url.remote import RemoteURL, below, without_git_suffix
 from git_coderepo.platforms.hosted import HostedRepository
 
 TYPE_CHECKING = False
@@ -14,33 +13,6 @@ if TYPE_CHECKING:
     from git_coderepo.platforms.hosted import Site
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
-
-
-def below(prefix: str, path: str) -> bool:
-    """Return whether `path` is `prefix` or lies below it, name by name; the first slash and `.git` do not count.
-
-    A path that a server might read as another one lies below no prefix.
-    """
-    wanted = prefix.strip("/")
-    if not wanted:
-        return True
-    if has_dot_segment(path):
-        return False
-    actual = path.strip("/")
-    return actual.startswith(wanted + "/") or _without_git(actual) == _without_git(wanted)
-
-
-def _without_git(path: str) -> str:
-    return path.strip("/").removesuffix(".git")
-
-
-def place_of(text: str) -> tuple[Origin, str]:
-    """(origin, path prefix) of `https://git.corp[:port][/group]`; the prefix starts with `/` and has none at its end.
-
-    Raises InvalidRemoteURL.
-    """
-    authority = text.partition("://")[2]
-    return Origin.parse(text), "/" + authority.partition("/")[2].strip("/")
 
 
 class Place:
@@ -70,7 +42,7 @@ class Place:
         if self.owner is None and self.name is None:
             return remote.transport not in _DEFAULT_PORTS or below(self.site.root, remote.path)
         # ssh knows nothing of the path below which a whole instance stands.
-        actual = _without_git(remote.path).lower()
+        actual = without_git_suffix(remote.path).lower()
         root = self.site.root.strip("/").lower()
         return self._names(actual) or (
             bool(root) and actual.startswith(root + "/") and self._names(actual[len(root) + 1 :])
@@ -118,6 +90,6 @@ def place_of_options(platform: type[HostedRepository], options: Mapping[str, str
     return Place(
         described.site,
         owner.strip("/").lower() if owner else None,
-        _without_git(name).lower() if name else None,
+        without_git_suffix(name).lower() if name else None,
         platform.host_aliases,
     )

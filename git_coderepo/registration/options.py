@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from git_coderepo.credentials.secret import Secret
+from git_coderepo.credentials.secret import Secret, is_word, parse_reference
 from git_coderepo.errors import (
     CredentialError,
     InvalidRemoteURL,
@@ -23,21 +23,6 @@ if TYPE_CHECKING:
 
 # An option that a custom class does not declare counts as secret when its name says so.
 _SECRET_WORDS = ("token", "password", "passwd", "secret", "credential", "apikey", "privatekey")
-
-
-def parse_reference(text: str) -> tuple[str, str] | None:
-    """(name, key) of `{{name.key}}`, spaces inside the braces allowed; None for a text that is no reference."""
-    stripped = text.strip()
-    if not (stripped.startswith("{{") and stripped.endswith("}}")):
-        return None
-    name, dot, key = stripped[2:-2].strip().partition(".")
-    if not (dot and _is_word(name) and _is_word(key)):
-        return None
-    return name, key
-
-
-def _is_word(text: str) -> bool:
-    return text.isascii() and text.replace("_", "a").replace("-", "a").isalnum()
 
 
 def declared(platform: type[BaseCodeRepository]) -> dict[str, Option]:
@@ -123,7 +108,7 @@ def parse_options(
     for written, given in pairs:
         bare = written.lstrip("-")
         option = known.get(_folded(bare))
-        if option is None and not (anything and _is_word(bare)):
+        if option is None and not (anything and is_word(bare)):
             raise unknown_option(platform, bare)
         name = option.name if option is not None else bare.replace("-", "_")
         if given == "-":

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from git_coderepo.credentials import keyring
-from git_coderepo.credentials.chain import users_chain
 from git_coderepo.credentials.named_secrets import credentials_file_hints
 from git_coderepo.credentials.secret import Secret
 from git_coderepo.errors import (
@@ -32,6 +31,7 @@ from git_coderepo.registration.remotes import (
     give_users_remote,
     remote_of_options,
 )
+from git_coderepo.registration.users_credentials import users_chain
 from git_coderepo.settings import Settings
 
 

@@ -66,7 +66,7 @@ class CodeSource:
 
     def platform(self) -> BaseCodeRepository:
         """The platform itself, with the user's credentials at hand."""
-        from git_coderepo.credentials.chain import users_chain
+        from git_coderepo.registration.users_credentials import users_chain
 
         platform = self._built(users_chain(self.settings, self.git))
         from git_coderepo.registration.remotes import give_users_remote
@@ -94,7 +94,7 @@ class CodeSource:
 
     def with_secrets(self, secrets: Mapping[str, Secret]) -> BaseCodeRepository:
         """Return the platform with secrets that were just given, and the user's credentials beside them."""
-        from git_coderepo.credentials.chain import users_chain
+        from git_coderepo.registration.users_credentials import users_chain
 
         return self._built(users_chain(self.settings, self.git), secrets)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import SourceNotAllowed
-from git_coderepo.registration.infer import TRUSTED_SCOPES
+from git_coderepo.settings import TRUSTED_SCOPES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

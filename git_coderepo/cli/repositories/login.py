@@ -40,10 +40,10 @@ def login(
     It is kept for one code repository, or for a host, where there is nothing to try it on.
     """
     from git_coderepo.credentials import keyring
-    from git_coderepo.credentials.chain import users_chain
     from git_coderepo.credentials.named_secrets import credentials_file_hints
     from git_coderepo.credentials.secret import log_in_hint
     from git_coderepo.git.process import Git
+    from git_coderepo.registration.users_credentials import users_chain
     from git_coderepo.settings import Settings
 
     git = Git()
@@ -96,8 +96,8 @@ class _Place(NamedTuple):
 
 
 def _place(git: Git, name: str | None, host: str | None) -> _Place:
+    from git_coderepo.git.url.remote import place_of
     from git_coderepo.registration.build import credential_home
-    from git_coderepo.registration.match import place_of
     from git_coderepo.registration.resolve import source_here
 
     if host is not None:

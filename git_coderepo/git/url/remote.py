@@ -12,6 +12,7 @@ from git_coderepo.git.url.parse import (
     authority_of,
     encoded,
     first_of,
+    has_dot_segment,
     is_known_scheme,
     lower,
     read_url,
@@ -70,6 +71,34 @@ class Origin:
 
     def _key(self) -> tuple[str, str, int | None]:
         return self.scheme, self.host, self.port
+
+
+def below(prefix: str, path: str) -> bool:
+    """Return whether `path` is `prefix` or lies below it, name by name; the first slash and `.git` do not count.
+
+    A path that a server might read as another one lies below no prefix.
+    """
+    wanted = prefix.strip("/")
+    if not wanted:
+        return True
+    if has_dot_segment(path):
+        return False
+    actual = path.strip("/")
+    return actual.startswith(wanted + "/") or without_git_suffix(actual) == without_git_suffix(wanted)
+
+
+def without_git_suffix(path: str) -> str:
+    """Return a path without slashes around it and without `.git` at its end."""
+    return path.strip("/").removesuffix(".git")
+
+
+def place_of(text: str) -> tuple[Origin, str]:
+    """(origin, path prefix) of `https://git.corp[:port][/group]`; the prefix starts with `/` and has none at its end.
+
+    Raises InvalidRemoteURL.
+    """
+    authority = text.partition("://")[2]
+    return Origin.parse(text), "/" + authority.partition("/")[2].strip("/")
 
 
 class RemoteURL:
