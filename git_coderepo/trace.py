@@ -26,6 +26,10 @@ def trace(text: str) -> None:
         sys.stderr.write(f"trace: coderepo: {redact(text)}\n")
 
 
+def silent(_: str) -> None:
+    """Show nothing: the default of a parameter `notify`."""
+
+
 def redact(text: str) -> str:
     """The text with the user part of every URL (`scheme://user:password@`) and every query replaced by `****`.
 

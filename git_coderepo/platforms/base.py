@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from git_coderepo.credentials.secret import NoCredentials
+from git_coderepo.trace import silent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,10 +119,6 @@ class CommitTree:
     def __init__(self, tree: ObjectId, gitlinks: Mapping[bytes, bytes]) -> None:
         self.tree = tree
         self.gitlinks = gitlinks
-
-
-def silent(_: str) -> None:
-    """Says nothing."""
 
 
 class BaseCodeRepository(ABC):

@@ -17,6 +17,7 @@ from git_coderepo.git.process import Git, shell_word
 from git_coderepo.git.repository import branch_of_head, checkout_directory, read_layout, start_layout
 from git_coderepo.git.url.remote import RemoteURL, followed_remote, refuse_invalid_remotes, remotes_of, resolve_remote
 from git_coderepo.platforms.base import BaseCodeRepository
+from git_coderepo.platforms.git import GitRemote
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.platforms.registry import class_for_host, recognise
 from git_coderepo.registration.build import class_of
@@ -26,7 +27,7 @@ from git_coderepo.registration.match import names_host, place_of_options
 from git_coderepo.registration.options import declared, is_secret, option_word, parse_options
 from git_coderepo.settings import Settings, team_settings
 from git_coderepo.trace import trace
-from git_coderepo.transport.users_remote import serves, users_remote
+from git_coderepo.transport.users_remote import users_remote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -382,10 +383,19 @@ def give_users_remote(repository: BaseCodeRepository, git: Git, name: str | None
 
     `remote` is its URL with ssh's aliases resolved. Nothing is done where it leads to another place.
     """
-    if name is None or remote is None or not serves(repository, remote):
+    if name is None or remote is None or not _serves(repository, remote):
         return
     known = repository.credentials
-    repository.users_remote = users_remote(git, name, known.without_git() if isinstance(known, Chain) else known)
+    others = known.without_git() if isinstance(known, Chain) else known
+    repository.users_remote = users_remote(git, name, others, lambda url: _serves(repository, url))
+
+
+def _serves(repository: BaseCodeRepository, remote: RemoteURL) -> bool:
+    """Return whether a remote, with ssh's aliases resolved, is this code repository."""
+    if isinstance(repository, HostedRepository | GitRemote):
+        return repository.serves(remote)
+    url = repository.git_url()
+    return url is not None and RemoteURL.parse(url).same_place(remote, fold_path=True)
 
 
 def find_users_remote(repository: BaseCodeRepository, git: Git, settings: Settings) -> None:

@@ -7,8 +7,8 @@ from git_coderepo.git.base_commit import Base
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.repository import pinned
 from git_coderepo.git.store import Store
-from git_coderepo.platforms.base import silent
 from git_coderepo.settings import Settings
+from git_coderepo.trace import silent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

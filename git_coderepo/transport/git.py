@@ -539,7 +539,7 @@ def push(repository: BaseCodeRepository, git: Git, refspec: str) -> None:
 def _users_road(repository: BaseCodeRepository, git: Git, url: RemoteURL) -> Road:
     """Return the user's own git: through their remote, where a push to it reaches the repository, else by the URL."""
     own = repository.users_remote
-    to = pushed_to(repository, own, git) if own is not None else None
+    to = pushed_to(own, git) if own is not None else None
     if own is None or to is None:
         reach = prepared(git, url, None, repository.git_credential_user(), repository.protocols)
         return Road(_in_this_repository(reach, git), url.url(), url, None)

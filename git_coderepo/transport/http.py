@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import HostUnreachable, InvalidRemoteURL, ProtocolNotAllowed, UnexpectedAnswer
-from git_coderepo.platforms.base import silent
-from git_coderepo.trace import trace
+from git_coderepo.trace import silent, trace
 from git_coderepo.transport.proxy import Way
 
 TYPE_CHECKING = False

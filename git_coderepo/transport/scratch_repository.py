@@ -11,8 +11,11 @@ from git_coderepo.filesystem.leftovers import hold, sweep
 from git_coderepo.filesystem.scratch import temporary_directory
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git
-from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.transport.git import fetch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.platforms.base import BaseCodeRepository
 
 # A server that serves only tips (protocol v0) is asked for its branches, deeper each time.
 _DEPTHS = (1, 50, 1000)

@@ -15,8 +15,9 @@ from git_coderepo.git.url.remote import RemoteURL, resolve_ssh_alias
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from git_coderepo.credentials.secret import CredentialSource
-    from git_coderepo.platforms.base import BaseCodeRepository
 
 # What ties git to the files of one repository; the rest of the user's environment stays, `git -c` included.
 _PLACES = (
@@ -31,16 +32,20 @@ class UsersRemote:
     """The remote `name` of the repository that `git` stands in.
 
     `url` is what git fetches it from, after `insteadOf`, with the host as the user wrote it; `credentials` are the
-    sources that are not git's own, which may have a token for the same place.
+    sources that are not git's own, which may have a token for the same place. `serves` receives the URL of a remote,
+    with ssh's aliases resolved, and returns whether it leads to the code repository.
     """
 
-    __slots__ = ("credentials", "git", "name", "url")
+    __slots__ = ("credentials", "git", "name", "serves", "url")
 
-    def __init__(self, git: Git, name: str, url: RemoteURL, credentials: CredentialSource) -> None:
+    def __init__(
+        self, git: Git, name: str, url: RemoteURL, credentials: CredentialSource, serves: Callable[[RemoteURL], bool]
+    ) -> None:
         self.git = git
         self.name = name
         self.url = url
         self.credentials = credentials
+        self.serves = serves
 
     def git_into(self, scratch: str) -> Git:
         """Return git that fetches into the bare repository `scratch` with the configuration of the user's repository.
@@ -86,29 +91,20 @@ class UsersRemote:
         raise CodeRepoError("the configuration of this repository includes too many files")
 
 
-def users_remote(git: Git, name: str, credentials: CredentialSource) -> UsersRemote | None:
+def users_remote(
+    git: Git, name: str, credentials: CredentialSource, serves: Callable[[RemoteURL], bool]
+) -> UsersRemote | None:
     """Return the remote of that name in the repository that `git` stands in; None without a URL that git takes."""
     asked = git.start("ls-remote", "--get-url", "--", name).finish()
     try:
         url = RemoteURL.parse(os.fsdecode(asked.stdout).removesuffix("\n"))
     except InvalidRemoteURL:
         return None
-    return UsersRemote(git.online(), name, url, credentials)
+    return UsersRemote(git.online(), name, url, credentials, serves)
 
 
-def serves(repository: BaseCodeRepository, remote: RemoteURL) -> bool:
-    """Return whether a remote, with ssh's aliases resolved, is this code repository."""
-    from git_coderepo.platforms.git import GitRemote
-    from git_coderepo.platforms.hosted import HostedRepository
-
-    if isinstance(repository, HostedRepository | GitRemote):
-        return repository.serves(remote)
-    url = repository.git_url()
-    return url is not None and RemoteURL.parse(url).same_place(remote, fold_path=True)
-
-
-def pushed_to(repository: BaseCodeRepository, own: UsersRemote, git: Git) -> UsersRemote | None:
-    """Return what `git push` is given, in the place of the remote's name, to reach this code repository and no other.
+def pushed_to(own: UsersRemote, git: Git) -> UsersRemote | None:
+    """Return what `git push` is given, in the place of the remote's name, to reach its code repository and no other.
 
     `git` stands in the user's repository. It is the remote's name itself, unless that pushes to several places; None
     where it pushes only to others.
@@ -123,13 +119,13 @@ def pushed_to(repository: BaseCodeRepository, own: UsersRemote, git: Git) -> Use
         except InvalidRemoteURL:
             continue
         # A relative path counts from this very work tree, as that from which it is fetched.
-        if url.transport == "local" or serves(repository, resolve_ssh_alias(url, git.environment, command)):
+        if url.transport == "local" or own.serves(resolve_ssh_alias(url, git.environment, command)):
             fitting.append((text, url))
     for text, url in fitting:
         if len(fitting) == len(texts) and "=" not in own.name:  # `git -c` parts a setting at the first `=`
-            return UsersRemote(git, own.name, url, own.credentials)
+            return UsersRemote(git, own.name, url, own.credentials, own.serves)
         if not url.has_secret:
-            return UsersRemote(git, text, url, own.credentials)
+            return UsersRemote(git, text, url, own.credentials, own.serves)
     return None
 
 
