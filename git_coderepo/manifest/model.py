@@ -5,6 +5,7 @@ Field by field this is `schema/run-manifest-1.json`; None stands where the docum
 
 from __future__ import annotations
 
+import re
 import sys
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # Contents may be megabytes: a `repr` shows that many bytes at the most.
 _SHOWN = 64
+_ID_PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
 
 
 def _short_repr(value: Any) -> str:
@@ -48,6 +50,11 @@ class Run(NamedTuple):
     parent: str | None
     command: tuple[bytes, ...] | None
     directory: bytes
+
+
+def is_id_prefix(word: str) -> bool:
+    """Return whether a word can be the beginning of a run's id: four characters at least."""
+    return _ID_PREFIX.fullmatch(word) is not None
 
 
 class Remote(NamedTuple):

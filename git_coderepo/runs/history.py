@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from git_coderepo.errors import UnknownRun
 from git_coderepo.git.process import Git
-from git_coderepo.manifest.model import Manifest
+from git_coderepo.manifest.model import Manifest, is_id_prefix
 from git_coderepo.runs.index import Filter, Index, bounds, list_month, months_of, with_index
 from git_coderepo.runs.record import Runs
-from git_coderepo.runs.resolve import NamedRun, is_id_prefix
+from git_coderepo.runs.resolve import NamedRun
 from git_coderepo.runs.result import Result, state_of
 from git_coderepo.stores.publication import is_published
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,8 +14,6 @@ from git_coderepo.manifest.model import Manifest
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.registration.resolve import source_here
 from git_coderepo.runs.record import Runs
-
-_PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
 
 
 class NamedRun(NamedTuple):
@@ -69,11 +66,6 @@ def is_manifest_path(word: str) -> bool:
     if word == "-" or "/" in word or word.endswith(".json"):
         return True
     return os.path.exists(word) and not os.path.isdir(word)
-
-
-def is_id_prefix(word: str) -> bool:
-    """Whether a word can be the beginning of a run's id."""
-    return _PREFIX.fullmatch(word) is not None
 
 
 # --- Resolve RUN in every verb ---------------------------------------------------------------------------------------

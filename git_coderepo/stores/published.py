@@ -13,9 +13,8 @@ from typing import NamedTuple
 from git_coderepo.errors import CodeRepoError, InvalidManifest, TreeDiffers, UnknownRun
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git, read_blobs
-from git_coderepo.manifest.model import Manifest
+from git_coderepo.manifest.model import Manifest, is_id_prefix
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.runs.resolve import is_id_prefix
 from git_coderepo.stores.publication import NAMESPACE, read_tag, reference_of
 from git_coderepo.transport.git import ask, fetch
 from git_coderepo.transport.scratch_repository import Scratch
