@@ -22,6 +22,7 @@ from git_coderepo.fetching.target import check_submodule, said_of
 from git_coderepo.git.lfs import object_folders
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git
+from git_coderepo.git.store import find_overlay
 from git_coderepo.git.url.remote import RemoteURL, resolve_remote
 from git_coderepo.manifest.model import Code, Lfs, Manifest, Overlay, Remote, Repository, refuse_unreproducible
 from git_coderepo.platforms.base import BaseCodeRepository
@@ -33,7 +34,6 @@ from git_coderepo.registration.from_manifest import from_manifest
 from git_coderepo.registration.remotes import find_users_remote
 from git_coderepo.registration.resolve import CodeSource
 from git_coderepo.registration.users_credentials import users_chain
-from git_coderepo.runs.files import find_overlay
 from git_coderepo.runs.resolve import find_run
 from git_coderepo.settings import Settings, runner_settings
 from git_coderepo.stores.publication import reference_of

@@ -1,4 +1,4 @@
-"""Where manifests and overlays are written down, and found again."""
+"""The files of a manifest: written where the user wants them, with what goes beside them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 from git_coderepo.filesystem.atomic import write_whole
 from git_coderepo.git.own_files import note_file
-from git_coderepo.git.repository import RECORD_DIRECTORY, own_elsewhere
+from git_coderepo.git.store import overlay_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,58 +77,3 @@ def say_left(left: Sequence[str], overlays: bytes, say: Callable[[str], None]) -
         path = os.fsdecode(os.path.join(overlays, overlay_name(sha256)))
         say(f"warning: the overlay is not in the manifest and cannot be written beside it: it is in '{path}'")
         say("hint: give that file to the runner: git coderepo fetch --overlay FILE RUN DIR")
-
-
-def overlay_name(sha256: str) -> bytes:
-    """The name of the file of an overlay, or of the tar of Git LFS objects."""
-    return sha256.encode() + b".tar.gz"
-
-
-def find_overlay(sha256: str, size: int, folder: bytes | None, git: Git) -> tuple[bytes, bytes] | None:
-    """(contents, path) of an overlay, or of the tar of Git LFS objects, by its digest and its `size` in bytes.
-
-    It is beside the manifest in `folder`, in the record that `folder` belongs to, or in this checkout's; None where it
-    is in none of them. The contents are not checked: whoever uses them does that. Raises DownloadDamaged, before it is
-    read, for what is no file of that size.
-    """
-    from git_coderepo.errors import CodeRepoError
-
-    name = overlay_name(sha256)
-    folders = [folder] if folder is not None else []
-    if folder is not None and os.path.basename(os.path.dirname(folder)) == b"runs":
-        folders.append(os.path.dirname(os.path.dirname(folder)) + b"/overlays")  # the manifest lies in a record
-    try:
-        common = git.run("rev-parse", "--path-format=absolute", "--git-common-dir").removesuffix(b"\n")
-        place = git.environment.get(RECORD_DIRECTORY)
-        folders.append((own_elsewhere(os.fsencode(place), common) if place else common + b"/coderepo") + b"/overlays")
-    except CodeRepoError:
-        pass  # not in a checkout, or no git: then there is no record to look into
-    for each in folders:
-        path = os.path.join(each, name)
-        try:
-            return _read_whole(path, size), path
-        except FileNotFoundError:
-            continue
-    return None
-
-
-def _read_whole(path: bytes, size: int) -> bytes:
-    from stat import S_ISREG
-
-    from git_coderepo.errors import DownloadDamaged
-
-    # Whoever opens a pipe without that may wait for ever.
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        facts = os.fstat(file)
-        name = os.fsdecode(path)
-        if not S_ISREG(facts.st_mode):
-            raise DownloadDamaged(f"'{name}', which travels with the run, is no file")
-        if facts.st_size != size:
-            raise DownloadDamaged(
-                f"'{name}', which travels with the run, has {facts.st_size} bytes, not the recorded {size}"
-            )
-        with open(file, "rb", closefd=False) as opened:
-            return opened.read()
-    finally:
-        os.close(file)

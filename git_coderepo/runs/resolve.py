@@ -31,7 +31,7 @@ class NamedRun(NamedTuple):
         target = os.path.dirname(os.path.realpath(self.path))
         if not os.path.islink(self.path) or target == os.path.realpath(beside):
             return beside
-        from git_coderepo.runs.files import overlay_name
+        from git_coderepo.git.store import overlay_name
 
         tars = [tar for _, code in self.manifest.code.codes() for tar in (code.overlay, code.lfs) if tar is not None]
         is_here = any(os.path.lexists(os.path.join(beside, overlay_name(tar.sha256))) for tar in tars)

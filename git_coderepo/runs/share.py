@@ -16,11 +16,11 @@ from git_coderepo.fetching.sources.shared_store import store_method
 from git_coderepo.fetching.target import check_submodule, said_of
 from git_coderepo.git.objects import EXECUTABLE, GITLINK, SYMLINK, ObjectId, TreeEntry, blob_hasher, tree_id
 from git_coderepo.git.process import Git, read_blobs
+from git_coderepo.git.store import find_overlay
 from git_coderepo.git.subtree import read_part
 from git_coderepo.git.tree_diff import differences, travelling
 from git_coderepo.manifest.limits import Limits
 from git_coderepo.manifest.model import Code, Manifest, Repository, refuse_unreproducible
-from git_coderepo.runs.files import find_overlay
 from git_coderepo.snapshots.checks import refuse_tokens
 from git_coderepo.snapshots.overlay import Packer
 from git_coderepo.snapshots.submodules import snapshots_in, unreproducible

@@ -125,7 +125,7 @@ class Side:
         self, code: Code, repository: Repository | None, path: bytes, here: Here, folder: bytes | None, *, run: str
     ) -> None:
         from git_coderepo.fetching.sources.local import restore_tree
-        from git_coderepo.runs.files import find_overlay
+        from git_coderepo.git.store import find_overlay
 
         overlay = code.overlay
         data = overlay.data if overlay is not None else None

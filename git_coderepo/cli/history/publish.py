@@ -67,8 +67,7 @@ def publish_(
 def published(word: str, git: Git, code_repository: str | None) -> str:
     """Publish a run; gives a line that says so."""
     from git_coderepo.fetching.sources.local import restore_tree
-    from git_coderepo.git.store import Store
-    from git_coderepo.runs.files import find_overlay
+    from git_coderepo.git.store import Store, find_overlay
     from git_coderepo.runs.publish import publish_recorded, source_of
     from git_coderepo.runs.resolve import find_run
     from git_coderepo.stores.publication import reference_of
