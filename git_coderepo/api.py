@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from git_coderepo.build_key.key import build_key
 from git_coderepo.fetching.engine import fetch as materialise
-from git_coderepo.fetching.plan import FetchOrder, directory_named, fetch_order, order_by_manifest
+from git_coderepo.fetching.plan import FetchOrder, directory_named, order_by_manifest
 from git_coderepo.fetching.receipt import Receipt
 from git_coderepo.fetching.verify import Verification, verify_directory
 from git_coderepo.git.process import Git, check_version
@@ -16,6 +16,7 @@ from git_coderepo.launch.notebook import ActiveRun
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.runs.environment import own_command
 from git_coderepo.runs.files import keep_beside
+from git_coderepo.runs.order import fetch_order
 from git_coderepo.runs.recording import RunRequest
 from git_coderepo.settings import runner_settings
 from git_coderepo.snapshots.document import write_record

@@ -1,15 +1,14 @@
-"""What the word RUN names, and what follows from it: the platform, the overlay, the tree that must come out."""
+"""What follows from a manifest or a revision: the platform, the overlay, the tree that must come out."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
 from git_coderepo.errors import (
     CodeRepoError,
-    InvalidManifest,
     InvalidRemoteURL,
     RegistrationError,
     UsageError,
@@ -34,8 +33,7 @@ from git_coderepo.registration.from_manifest import from_manifest
 from git_coderepo.registration.remotes import find_users_remote
 from git_coderepo.registration.resolve import CodeSource
 from git_coderepo.registration.users_credentials import users_chain
-from git_coderepo.runs.resolve import find_run
-from git_coderepo.settings import Settings, runner_settings
+from git_coderepo.settings import Settings
 from git_coderepo.stores.publication import reference_of
 from git_coderepo.stores.shared import SharedStore
 from git_coderepo.transport.scratch_repository import is_revision
@@ -98,67 +96,50 @@ def _is_code_repository(name: str, settings: Settings) -> bool:
         return False
 
 
-def fetch_order(
-    run: str,
-    *,
-    overlay: str | Sequence[str] | None = None,
-    code_repository: str | None = None,
-    subdirectory: str | None = None,
-    environment: Mapping[str, str] | None = None,
-    settings: Settings | None = None,
-    submodules: bool = True,
-) -> FetchOrder:
-    """Read RUN: a manifest's path, `-` for standard input, a run of the record, or `NAME@REVISION[:PATH]`.
+class NamedRevision(NamedTuple):
+    """A `revision` of the code repository `name`, and the directory `path` of it, "" for the root."""
 
-    `subdirectory` is the directory that is wanted of it, from the root; `settings` are `runner_settings`, where they
-    were read already. `submodules` False leaves those of a revision empty; a manifest says itself which there are.
+    name: str
+    revision: str
+    path: str
 
-    Raises InvalidManifest, UnknownRun, UsageError, RegistrationError, and what asking a platform for a commit's tree
-    raises.
+
+def named_revision(word: str, settings: Settings) -> NamedRevision | None:
+    """Return what `NAME@REVISION[:PATH]` says; None for another word, and for a file's name.
+
+    NAME is a registered code repository, a git remote or a URL; before a full id it may be any text. Raises UsageError
+    for a path that leaves the tree.
     """
-    git = Git(environment=environment)
-    settings = runner_settings(git) if settings is None else settings
-    keep = directory_named(subdirectory)
-    named = None if os.path.exists(run) else split_commit(run) or split_revision(run, settings)
-    if named is not None:
-        name, revision, path = named
-        if path and keep:
-            raise UsageError("a path is named twice", hints=["either NAME@COMMIT:PATH or --subdirectory PATH"])
-        path = path or os.fsdecode(keep)
-        platform = _platform_named(name, git, settings)
-        is_id = len(revision) in (40, 64) and _HEX.issuperset(revision)
-        commit = ObjectId(revision) if is_id else resolve_revision(platform, revision, git.environment)
+    parts = None if os.path.exists(word) else split_commit(word) or split_revision(word, settings)
+    return NamedRevision(*parts) if parts is not None else None
 
-        def open_submodule(outer: BaseCodeRepository, url: str) -> BaseCodeRepository:
-            return _submodule_platform(outer, url, git, settings)
 
-        wanted = wanted_by_commit(
-            platform,
-            commit,
-            os.fsencode(path),
-            environment=git.environment,
-            open_submodule=open_submodule if submodules else None,
-        )
-        return FetchOrder(wanted, resolved=None if is_id else (revision, commit))
-    try:
-        any_run = find_run(run, git, code_repository)
-    except InvalidManifest as error:
-        if os.path.exists(run):
-            error.hints = (*error.hints, f"git coderepo validate {run} lists all that is wrong")
-        raise
-    found = any_run.named
-    if any_run.platform is not None and any_run.commit is not None:
-        return _order_by_published(found.manifest, any_run.platform, any_run.commit, git, settings, keep)
-    order = order_by_manifest(
-        found.manifest,
-        git,
-        settings,
-        folder=found.folder,
-        overlay=overlay,
-        code_repository=code_repository,
-        keep=keep,
+def order_by_revision(
+    named: NamedRevision, git: Git, settings: Settings, *, keep: bytes = b"", submodules: bool = True
+) -> FetchOrder:
+    """The order for a revision, or for its directory `named.path` or `keep` alone.
+
+    Without `submodules` those of the revision stay empty. Raises UsageError for two directories, RegistrationError, and
+    what asking a platform for a commit's tree raises.
+    """
+    name, revision, path = named
+    if path and keep:
+        raise UsageError("a path is named twice", hints=["either NAME@COMMIT:PATH or --subdirectory PATH"])
+    platform = _platform_named(name, git, settings)
+    is_id = len(revision) in (40, 64) and _HEX.issuperset(revision)
+    commit = ObjectId(revision) if is_id else resolve_revision(platform, revision, git.environment)
+
+    def open_submodule(outer: BaseCodeRepository, url: str) -> BaseCodeRepository:
+        return _submodule_platform(outer, url, git, settings)
+
+    wanted = wanted_by_commit(
+        platform,
+        commit,
+        os.fsencode(path) or keep,
+        environment=git.environment,
+        open_submodule=open_submodule if submodules else None,
     )
-    return order._replace(manifest_path=found.path)
+    return FetchOrder(wanted, resolved=None if is_id else (revision, commit))
 
 
 def directory_named(text: str | None) -> bytes:
@@ -169,10 +150,10 @@ def directory_named(text: str | None) -> bytes:
     return b"" if path == b"." else path
 
 
-def _order_by_published(
+def order_by_published(
     manifest: Manifest, platform: BaseCodeRepository, commit: ObjectId, git: Git, settings: Settings, keep: bytes
 ) -> FetchOrder:
-    """The order for a run that is not in the record here, but published where this checkout's code is served from."""
+    """The order for a run that is not in the record here, but was found published on `platform`, as this commit."""
     # From where it was found, whatever its manifest says of a repository.
     beside = _Beside(manifest, (), None, git)
     store = SharedStore.of(settings)

@@ -72,9 +72,9 @@ def exec_(
     written_to = receipt_file(receipt, made=copy)
     asked = start_runner_settings(Git())  # git answers while the rest is imported
     from git_coderepo.fetching.cached import cached_tree, fetch_with_cache, open_cache
-    from git_coderepo.fetching.plan import fetch_order
     from git_coderepo.launch.execution import execution_environment, manifest_file, working_directory
     from git_coderepo.launch.workplace import Workplace
+    from git_coderepo.runs.order import fetch_order
     from git_coderepo.runs.process import Interrupted, execute, interruptible
 
     settings = asked()

@@ -71,7 +71,7 @@ def fetch(
 
     written_to = receipt_file(receipt, made=directory)
     asked = start_runner_settings(Git())  # git answers while the rest is imported
-    from git_coderepo.fetching.plan import fetch_order
+    from git_coderepo.runs.order import fetch_order
 
     settings = asked()
     order = fetch_order(

@@ -49,9 +49,9 @@ def verify(
     The directory is hashed again. Changed, missing and added files are listed, and each of them is a failure:
     an added file can change what runs. Outputs that were recorded with the run are accepted.
     """
-    from git_coderepo.fetching.plan import fetch_order
     from git_coderepo.fetching.verify import matching, verify_directory
     from git_coderepo.git.process import Git
+    from git_coderepo.runs.order import fetch_order
 
     by_pattern = matching([os.fsencode(pattern) for pattern in allow_added or ()])
     order = fetch_order(run, overlay=overlay, subdirectory=subdirectory, submodules=submodules)
