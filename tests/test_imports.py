@@ -103,6 +103,7 @@ LEAN = (
     "git_coderepo.runs.command",
     "git_coderepo.snapshots.base",
     "git_coderepo.snapshots.submodules",
+    "git_coderepo.value",
 )
 
 # What `import os, abc` brings along in every Python since 3.10, and no more.

@@ -91,7 +91,7 @@ def build_key(
     Raises NotReproducible for one of them that the snapshot does not have, UsageError for a platform or a version
     that is none.
     """
-    assert snapshot.tree is not None and snapshot.layout is not None and snapshot.settings is not None
+    assert snapshot.tree is not None
     platform = PLATFORM if platform is None else platform
     if not _PLATFORM.fullmatch(platform):
         raise UsageError(

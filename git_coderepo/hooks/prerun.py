@@ -101,7 +101,6 @@ def _record(started: Surveying, *, whole: bool) -> bool:
         return False
     request = Request(notify=_say, publishes=True, output=output.path if output is not None else None)
     snapshot = take_snapshot(started.git, request, found=found)
-    assert snapshot.layout is not None
     for text in remarks(snapshot, request):
         _say(f"warning: {document.one_line(text)}")
     # git runs hooks at the work tree's root, and says in GIT_PREFIX where it was started itself.
@@ -125,7 +124,6 @@ def record_run(
     """
     from git_coderepo.runs.record import Runs
 
-    assert snapshot.layout is not None
     runs = Runs(snapshot.layout)
     runs.remove_current()
     record = _recorded(snapshot, say, command, build_key)
@@ -142,7 +140,6 @@ def _recorded(
     snapshot: Snapshot, say: Callable[[str], None], command: Sequence[bytes] | None, build_key: str | None
 ) -> Record:
     """The manifest; published first where the settings say `auto`: a launcher has no other moment for it."""
-    assert snapshot.settings is not None
     if snapshot.settings.text("publish") in (None, "never"):
         from git_coderepo.snapshots.document import write_record
 

@@ -78,7 +78,7 @@ class CodeRepoRunContext:
         request = Request(publishes=True, thorough=True)
         git = Git(run_directory(_say))
         snapshot = take_snapshot(git, request)
-        assert snapshot.layout is not None and snapshot.tree is not None
+        assert snapshot.tree is not None
         head = snapshot.head.commit if snapshot.head is not None else None
         same = (snapshot.layout.git_dir, snapshot.layout.prefix, head, snapshot.tree)
         if self._last is not None and self._last[0] == same and os.path.exists(self._last[1]):

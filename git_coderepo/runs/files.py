@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 def keep_beside(snapshot: Snapshot, record: Record) -> None:
     """Keep in the checkout's own record what goes beside a manifest. Raises OSError."""
-    assert snapshot.store is not None
     for sha256, data in record.beside.items():
         snapshot.store.keep_overlay(sha256, data)
 

@@ -31,7 +31,7 @@ class Watch:
     def __enter__(self) -> Watch:
         with ExitStack() as stack:
             for place, each in self._snapshots:
-                assert each.layout is not None and each.store is not None and each.tree is not None
+                assert each.tree is not None
                 index = stack.enter_context(PrivateIndex(each.git, each.layout, each.store, each.looked_at))
                 if each.keeps_contents:
                     index.read_tree(each.tree, [change.path for change in each.taken if change.marked])
@@ -61,7 +61,6 @@ class Watch:
         for (place, each), (_, index) in zip(self._snapshots, self._indexes, strict=True):
             assert each.status is not None
             before = {change.path for change in each.status.changes if change.untracked}
-            assert each.layout is not None
             new = [path for path in index.others() if path not in before]
             own = own_files(each.layout, new, keep=False).paths
             found += [place + path for path in new if path not in own]
@@ -77,13 +76,11 @@ class Watch:
 
     def _foreign(self, paths: list[bytes]) -> list[bytes]:
         layout = self._snapshots[0][1].layout
-        assert layout is not None
         messages = [os.fstat(number) for number in (1, 2) if _is_open(number)]
         return [path for path in paths if not any(_is_file(layout.toplevel + b"/" + path, each) for each in messages)]
 
     def _require_work_tree(self) -> None:
         layout = self._snapshots[0][1].layout
-        assert layout is not None
         if not os.path.isdir(layout.toplevel):
             raise CodeRepoError(f"the work tree '{os.fsdecode(layout.toplevel)}' no longer exists")
 

@@ -93,7 +93,6 @@ def travelling_outputs(snapshot: Snapshot, declared: Iterable[bytes]) -> dict[by
     found: dict[bytes, list[bytes]] = {}
     paths = list(declared)
     for place, each in [(b"", snapshot), *snapshots_in(snapshot)] if paths else ():
-        assert each.layout is not None
         for change in each.taken:
             if change.untracked and change.worktree != "D":
                 absolute = os.path.join(each.layout.toplevel, change.path)
@@ -109,7 +108,6 @@ def without_outputs(snapshot: Snapshot, edited: Iterable[bytes], declared: Seque
 
     An output is an untracked file at or below a declared path, or a tracked file that is declared by its own path.
     """
-    assert snapshot.layout is not None
     outputs = {path for paths in travelling_outputs(snapshot, declared).values() for path in paths}
     exact = {os.path.realpath(path) for path in declared}
     top = snapshot.layout.toplevel

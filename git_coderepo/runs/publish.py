@@ -77,7 +77,6 @@ def recorded(
 
 def _reason_against(snapshot: Snapshot, ask: Callable[[str], bool] | None) -> str | None:
     """Why it is not published, empty where that needs no words; None: it is."""
-    assert snapshot.settings is not None
     mode = snapshot.settings.choice("publish", ("never", "ask", "auto"), "never")
     if mode == "never":
         return ""
@@ -93,7 +92,7 @@ def _reason_against(snapshot: Snapshot, ask: Callable[[str], bool] | None) -> st
 
 
 def _published(snapshot: Snapshot, id: str, created_on: str, written: Callable[[ObjectId | None], Record]) -> Record:
-    assert snapshot.store is not None and snapshot.tree is not None and snapshot.source is not None
+    assert snapshot.tree is not None and snapshot.source is not None
     snapshot.store.prepare()
     git = snapshot.git_with_store
     _refuse_lfs(git, snapshot.travels)

@@ -132,7 +132,6 @@ class Recording:
         git_version = check_version(git)
         self._take(stack, git_version, say)
         snapshot, record = self.snapshot, self.record
-        assert snapshot.layout is not None and snapshot.settings is not None
         store = SharedStore.of(snapshot.settings)
         runs = Runs(snapshot.layout)
         for text in remarks(snapshot, request.snapshot):
@@ -157,7 +156,6 @@ class Recording:
     def declare(self, outputs: Sequence[tuple[bytes, bytes]]) -> None:
         """Look at the outputs, (path to show, path to read), before the run starts; warn of those that travel."""
         absolute = {os.path.abspath(path): shown for shown, path in outputs}
-        assert self.snapshot.layout is not None
         for path, travelling in travelling_outputs(self.snapshot, absolute).items():
             more = f" and {len(travelling) - 1} more" if len(travelling) > 1 else ""
             name = os.fsdecode(travelling[0])

@@ -14,13 +14,12 @@ if TYPE_CHECKING:
     from git_coderepo.snapshots.snapshot import Head, Request, Snapshot
 
 
-def find_served_base(snapshot: Snapshot, head: Head, request: Request) -> None:
-    """Find the base of `head` for `snapshot.source`, and ask the platform where that is wanted.
+def find_served_base(snapshot: Snapshot, source: CodeSource, head: Head, request: Request) -> None:
+    """Find the base of `head` for `source`, and ask the platform where that is wanted.
 
     Raises NotReproducible where the platform no longer has it, and what asking raises.
     """
-    source, settings, layout = snapshot.source, snapshot.settings, snapshot.layout
-    assert source is not None and settings is not None and layout is not None
+    settings, layout = snapshot.settings, snapshot.layout
     walks = source.walks or Walks(snapshot.git, settings, head.commit)
     served, walk = walks.walk(source.remote_name) if source.remote_name is not None else ((), None)
     snapshot.base = find_base(

@@ -64,7 +64,6 @@ def write_record(
 
     With the commit under which it is `published` no overlay travels. Raises InvalidManifest where it is too large.
     """
-    assert snapshot.settings is not None and snapshot.layout is not None
     id = uuid7(now) if id is None else id
     room = _Room(snapshot.settings.size("inlineLimit", INLINE_LIMIT))
     document: dict[str, object] = {
@@ -213,7 +212,7 @@ class _Room:
 
 def _code_document(snapshot: Snapshot, room: _Room, id: str, published: ObjectId | None = None) -> dict[str, object]:
     """`code` of a checkout in the run `id`, and of each submodule in it."""
-    assert snapshot.layout is not None and snapshot.tree is not None
+    assert snapshot.tree is not None
     base = snapshot.base
     return {
         "objectFormat": snapshot.layout.object_format,
@@ -358,7 +357,6 @@ def _imported_document(snapshot: Snapshot) -> dict[str, object]:
 
 def imported_document(snapshot: Snapshot) -> list[dict[str, object]]:
     """Return the entries of `imported`: each path is relative to the checkout."""
-    assert snapshot.layout is not None
     return [
         {
             "path": path_value(os.path.relpath(os.fsencode(each.path), snapshot.layout.toplevel)),

@@ -61,7 +61,6 @@ def unpushed_objects(
         return []
     from git_coderepo.git.lfs import find_here, find_unpushed
 
-    assert snapshot.layout is not None and snapshot.store is not None and snapshot.settings is not None
     git, base = snapshot.git_with_store, snapshot.base_tree
     found = find_unpushed(
         git,
@@ -95,7 +94,7 @@ def refused_objects(snapshot: Snapshot, request: Request) -> dict[str, tuple[byt
     from git_coderepo.git.partial_clone import rows_here
     from git_coderepo.git.tree_diff import Difference
 
-    assert snapshot.tree is not None and settings is not None
+    assert snapshot.tree is not None
     git = snapshot.git_with_store
     base_listing = git.run("ls-tree", "-r", "-z", "--full-tree", base.hex)
     known = {row.partition(b"\t")[0][12:] for row in base_listing.split(b"\0")}  # ids of blobs

@@ -31,10 +31,9 @@ _MANY_BYTES = 10 << 20
 
 def mistakes(snapshot: Snapshot) -> list[str]:
     """Return a sentence for each such directory that was not named in this checkout before, and remember them."""
-    assert snapshot.layout is not None
     untracked = [change.path for change in snapshot.taken if change.untracked]
     sizes = {path: size for paths in snapshot.weights.values() for path, size in paths}
-    found = dict(_found(untracked, sizes, snapshot.place))
+    found = dict(_found(untracked, sizes, snapshot.checkout.place))
     note = snapshot.layout.own_here + b"/named-directories"
     try:
         with open(note, "rb") as file:

@@ -24,7 +24,7 @@ class MissingFact(NamedTuple):
 def missing_fact(snapshot: Snapshot) -> MissingFact | None:
     """Return why a snapshot has no base; None where it has one, needs none, or has no code repository."""
     source, settings, head = snapshot.source, snapshot.settings, snapshot.head
-    if source is None or settings is None or head is None or snapshot.base is not None:
+    if source is None or head is None or snapshot.base is not None:
         return None
     name = source.remote_name
     if name is None:

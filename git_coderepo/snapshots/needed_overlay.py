@@ -15,14 +15,13 @@ if TYPE_CHECKING:
 
 def build(snapshot: Snapshot, request: Request) -> None:
     """What travels, and the overlay that carries it."""
-    assert snapshot.tree is not None and snapshot.layout is not None and snapshot.settings is not None
+    assert snapshot.tree is not None
     refused: dict[str, tuple[bytes, Pointer, str]] = {}
     if snapshot.keeps_contents:
         with snapshot.waiving():
             refused = refused_objects(snapshot, request)
     if snapshot.base_part == snapshot.tree and not refused:
         return
-    assert snapshot.store is not None
     snapshot.store.prepare()
     if snapshot.base_part is None and snapshot.tree == empty_tree_id(snapshot.layout.object_format):
         return
@@ -36,9 +35,9 @@ def build(snapshot: Snapshot, request: Request) -> None:
 def find_overlay(snapshot: Snapshot) -> bool:
     """Whether the overlay that was made of the same two trees is here still, and serves."""
     settings, store = snapshot.settings, snapshot.store
-    assert settings is not None and store is not None and snapshot.tree is not None
+    assert snapshot.tree is not None
     # Else all checkouts are judged by their sum, or the overlay together with what Git LFS keeps.
-    if snapshot.within is not None or snapshot.surveys is not None or not snapshot.keeps_contents:
+    if snapshot.checkout.depth or snapshot.surveys is not None or not snapshot.keeps_contents:
         return False
     kept = find_kept(store, snapshot.base_part, snapshot.tree, screened=settings.flag("secretScan", True))
     if kept is None or kept.contents > overlay_limit(settings):

@@ -29,7 +29,7 @@ def pack_overlay(snapshot: Snapshot, request: Request, refused: Mapping[str, tup
 
     Raises NotReproducible.
     """
-    assert snapshot.store is not None and snapshot.settings is not None and snapshot.tree is not None
+    assert snapshot.tree is not None
     git = snapshot.git_with_store
     sending = travelling(snapshot.travels)
     refuse_names(sending)

@@ -13,7 +13,8 @@ from git_coderepo.errors import ChangedMeanwhile, CodeRepoError, GitFailed, NotR
 from git_coderepo.git.base_commit import Base, Walks
 from git_coderepo.git.objects import ObjectId, empty_tree_id
 from git_coderepo.git.process import shell_word
-from git_coderepo.git.repository import read_layout, start_layout
+from git_coderepo.git.repository import pinned, read_layout, start_layout
+from git_coderepo.git.store import Store
 from git_coderepo.git.subtree import looked_at, rows_inside, scope_of
 from git_coderepo.registration.resolve import choose_source, choose_source_of, import_platform, refuse_source, stand_in
 from git_coderepo.settings import Settings, start_team_of, with_team
@@ -29,62 +30,104 @@ from git_coderepo.snapshots.archive_check import (
 from git_coderepo.snapshots.base import find_served_base
 from git_coderepo.snapshots.inspect import survey
 from git_coderepo.snapshots.lfs import lfs_attributes
-from git_coderepo.snapshots.snapshot import Head, Request, Snapshot
+from git_coderepo.snapshots.snapshot import Checkout, Head, Request, Snapshot
+from git_coderepo.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
+    from git_coderepo.git.status import Status
     from git_coderepo.snapshots.inspect import Survey
+    from git_coderepo.snapshots.submodules import Within
 
 
 # In seconds, before a snapshot is taken again whose files changed meanwhile.
 _PAUSES = (0.01, 0.03, 0.1, 0.3)
 
 
-def take_snapshot(git: Git, request: Request, *, into: Snapshot | None = None, found: Survey | None = None) -> Snapshot:
-    """The snapshot of the checkout that `git` stands in, or of `request.rev`.
+class _Attempt(Value):
+    """One attempt at a snapshot; one that `distrusts_store` relies on no object of ours that is there already."""
 
-    `into` is filled as far as it goes, for a caller that wants to show it after an error; `found` is the look at the
-    checkout of a caller that had one already. Raises NotReproducible with the reason and the line that cures it,
-    ChangedMeanwhile where files still changed at the last attempt: what they had together is not known then, so that
-    nothing is recorded; RegistrationError, NotACheckout, GitFailed.
+    git: Git
+    request: Request
+    within: Within | None
+    distrusts_store: bool
+
+
+class Reached:
+    """How far a snapshot came, for a caller that shows that after an error: None until the checkout was inspected."""
+
+    __slots__ = ("snapshot",)
+
+    def __init__(self) -> None:
+        self.snapshot: Snapshot | None = None
+
+
+def take_snapshot(
+    git: Git,
+    request: Request,
+    *,
+    reached: Reached | None = None,
+    found: Survey | None = None,
+    within: Within | None = None,
+) -> Snapshot:
+    """Take a snapshot of the checkout that `git` stands in, or of `request.rev`.
+
+    `reached` holds what was found before an error; `found` is the look at the checkout of a caller that had one
+    already; `within` says in which checkout a submodule lies. Raises NotReproducible with the reason and the line that
+    cures it, ChangedMeanwhile where files still changed at the last attempt: what they had together is not known then,
+    so that nothing is recorded; RegistrationError, NotACheckout, GitFailed.
     """
-    snapshot = into if into is not None else Snapshot(git)
-    snapshot.lenient = request.allow_unreproducible
-    for pause in _PAUSES if snapshot.within is None else ():  # a submodule is taken again with its superproject
+    git = git.offline()  # a hook waits for no network
+    reached = Reached() if reached is None else reached
+    attempt = _Attempt(git=git, request=request, within=within, distrusts_store=False)
+    for pause in _PAUSES if within is None else ():  # a submodule is taken again with its superproject
         try:
-            return _take(snapshot, request, found)
+            return _take(attempt, reached, found)
         except ChangedMeanwhile:
             time.sleep(pause)
         except CodeRepoError as error:
-            if not _set_damaged_aside(snapshot, request, error):
+            if attempt.distrusts_store or not _set_damaged_aside(reached.snapshot, request, error):
                 raise
-        snapshot.clear()
+            attempt = _Attempt(git=git, request=request, within=within, distrusts_store=True)
+        reached.snapshot = None
         found = None
-    return _take(snapshot, request, found)
+    return _take(attempt, reached, found)
 
 
-def _set_damaged_aside(snapshot: Snapshot, request: Request, error: CodeRepoError) -> bool:
-    """Return whether git failed because of damaged objects of ours; moves them aside and distrusts our store."""
+def _set_damaged_aside(snapshot: Snapshot | None, request: Request, error: CodeRepoError) -> bool:
+    """Return whether git failed because of damaged objects of ours, which are moved aside."""
     failed = isinstance(error, GitFailed) or isinstance(error.__cause__, GitFailed)
-    if not failed or snapshot.store is None or snapshot.distrusts_store:
+    if not failed or snapshot is None:
         return False
     from git_coderepo.git.store_repair import describe_damaged, set_damaged_aside
 
     found = set_damaged_aside(snapshot.git, snapshot.store)
     if found:
-        snapshot.distrusts_store = True
         request.notify(f"warning: {describe_damaged(snapshot.store, len(found))} and created again")
     return bool(found)
 
 
-def _take(snapshot: Snapshot, request: Request, found: Survey | None) -> Snapshot:
+def _take(attempt: _Attempt, reached: Reached, found: Survey | None) -> Snapshot:
+    request, within = attempt.request, attempt.within
+    if request.rev is None:
+        inspected = _inspect(attempt) if found is None else found
+        checkout = _checkout_of(inspected, attempt)
+
+        def look(snapshot: Snapshot) -> None:
+            _look_at_work_tree(snapshot, request, inspected)
+
+    else:
+        checkout, head, listing = _checkout_at(request.rev, attempt)
+
+        def look(snapshot: Snapshot) -> None:
+            _look_at_commit(snapshot, head, listing, request)
+
+    weights = within.weights if within is not None else {}
+    snapshot = reached.snapshot = Snapshot(checkout, weights, lenient=request.allow_unreproducible)
     try:
-        if request.rev is None:
-            _look_at_work_tree(snapshot, request, found)
-        else:
-            _look_at_commit(snapshot, request.rev, request)
+        look(snapshot)
         snapshot.oversize = None  # what is changed may be on the platform all the same
         if not request.tree_only and (snapshot.base_part != snapshot.tree or request.check):
             from git_coderepo.snapshots.needed_overlay import build
@@ -96,37 +139,107 @@ def _take(snapshot: Snapshot, request: Request, found: Survey | None) -> Snapsho
     return snapshot
 
 
-def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | None) -> None:
+def _inspect(attempt: _Attempt) -> Survey:
+    """Look at the work tree."""
+    git, request, within = attempt.git, attempt.request, attempt.within
+
     def include(layout: Layout) -> list[bytes]:
         from git_coderepo.snapshots.checks import included
 
         return [change.path for change in included(layout, request.include)]
 
-    if found is None:
-        git, within = snapshot.git, snapshot.within
-        if within is not None:
-            assert within.outer.store is not None
-            git = git.with_settings(within.outer.store.lfs_setting)
-        elif request.store_directory is not None:
-            git = git.with_settings(("lfs.storage", os.fsdecode(request.store_directory) + "/lfs"))
-        started = within.started if within is not None else None
-        found = survey(
-            git, request.notify, scope=request.scope, include=include, started=started, meanwhile=import_platform
-        )
-    snapshot.scope, snapshot.looked_at = found.scope, found.looked_at
+    if within is not None:
+        git = git.with_settings(within.outer.store.lfs_setting)
+    elif request.store_directory is not None:
+        git = git.with_settings(("lfs.storage", os.fsdecode(request.store_directory) + "/lfs"))
+    started = within.started if within is not None else None
+    return survey(git, request.notify, scope=request.scope, include=include, started=started, meanwhile=import_platform)
+
+
+def _checkout_of(found: Survey, attempt: _Attempt) -> Checkout:
+    """Return the checkout that was looked at."""
     layout, status = found.layout, found.status
-    snapshot.status = status
-    snapshot.stand_in(layout, found.settings, request.store_directory)
-    settings, store = snapshot.settings, snapshot.store
-    assert settings is not None and store is not None
+    head = None
+    if layout.head is not None and layout.head_tree is not None:
+        head = Head(commit=layout.head, tree=layout.head_tree, branch=status.branch)
+    place = _Place(attempt, layout, found.settings)
+    return place.checkout(head=head, status=status, scope=found.scope, looked_at=found.looked_at)
+
+
+def _checkout_at(rev: str, attempt: _Attempt) -> tuple[Checkout, Head, bytes]:
+    """Return a commit as it is, and the rows of its tree in the scope: a bare repository will do."""
+    git, request, within = attempt.git, attempt.request, attempt.within
+    layout = read_layout(start_layout(git), git, bare_allowed=True)
+    if not layout.is_inside:
+        layout.toplevel = layout.git_dir  # the work tree that git reports may be another repository's
+    found = git.start("rev-parse", "--verify", "--end-of-options", f"{rev}^{{commit}}").finish()
+    if found.status != 0:
+        hint = "git log --oneline --all" if within is None else "git fetch"
+        raise NotReproducible(f"'{rev}' names no commit here", hints=[hint])
+    commit = ObjectId(found.stdout.decode().strip())
+    name = git.line("rev-parse", "--symbolic-full-name", "--end-of-options", rev)
+    branch = name.splitlines()[-1] if name else ""
+    branch = branch.removeprefix("refs/heads/") if branch.startswith("refs/heads/") else ""
+    head = Head(
+        commit=commit,
+        tree=ObjectId(git.line("rev-parse", "--verify", f"{commit}^{{tree}}")),
+        branch=branch or None,
+    )
+    listing = git.run("ls-tree", "-r", "-z", "--full-tree", head.tree.hex)
+    settings = with_team(Settings.read(git), start_team_of(git, listing), request.notify)
+    place = _Place(attempt, layout, settings)
+    scope = scope_of(layout, settings, request.scope) if within is None else ()
+    checkout = place.checkout(head=head, status=None, scope=scope, looked_at=looked_at(scope))
+    return checkout, head, rows_inside(listing, checkout.looked_at)
+
+
+class _Place:
+    """Where a checkout is, with which settings, and where its objects go. Raises NotReproducible."""
+
+    __slots__ = ("depth", "git", "layout", "place", "settings", "store")
+
+    def __init__(self, attempt: _Attempt, layout: Layout, settings: Settings) -> None:
+        within = attempt.within
+        self.layout = layout
+        if within is None:
+            self.git = pinned(attempt.git, layout)
+            self.settings, self.store = settings, Store(layout, attempt.request.store_directory)
+            self.store.is_suspect = attempt.distrusts_store
+            self.place, self.depth = b"", 0
+            return
+        within.refuse_elsewhere(layout)
+        outer = within.outer
+        self.git = attempt.git
+        self.settings = settings.within(outer.settings, within.path)
+        self.store = Store(layout, outer=outer.store)
+        self.place, self.depth = outer.place + within.path + b"/", outer.depth + 1
+
+    def checkout(
+        self, *, head: Head | None, status: Status | None, scope: tuple[bytes, ...], looked_at: tuple[bytes, ...]
+    ) -> Checkout:
+        """Return the checkout with what was found there."""
+        return Checkout(
+            git=self.git,
+            layout=self.layout,
+            settings=self.settings,
+            store=self.store,
+            head=head,
+            status=status,
+            scope=scope,
+            looked_at=looked_at,
+            place=self.place,
+            depth=self.depth,
+        )
+
+
+def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey) -> None:
+    layout, status = found.layout, found.status
     links = [path for path, _ in gitlinks(found.listing)]
     links += [each.path for each in status.changes if each.submodule]
     if links:
         from git_coderepo.snapshots.submodules import Surveys
 
-        snapshot.surveys = Surveys(snapshot.git.with_settings(store.lfs_setting), layout, links)
-    if layout.head is not None and layout.head_tree is not None:
-        snapshot.head = Head(layout.head, layout.head_tree, status.branch)
+        snapshot.surveys = Surveys(snapshot.git.with_settings(snapshot.store.lfs_setting), layout, links)
     if request.here:
         snapshot.source = stand_in(found)
         snapshot.base = Base(snapshot.head.commit, "platform", 0) if snapshot.head is not None else None
@@ -136,7 +249,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey | Non
         with snapshot.waiving():
             refuse_source(snapshot.source)
     if snapshot.head is not None and snapshot.source is not None and snapshot.base is None:
-        find_served_base(snapshot, snapshot.head, request)
+        find_served_base(snapshot, snapshot.source, snapshot.head, request)
     if status.changes or not _status_tells_all(request, found):
         from git_coderepo.snapshots.tree.changes import take_changes
 
@@ -164,11 +277,11 @@ def _look_at_part(snapshot: Snapshot) -> None:
     snapshot.base_part = snapshot.base_tree
     if not snapshot.scope:
         return
-    assert snapshot.tree is not None and snapshot.layout is not None
-    snapshot.part = snapshot.part_of(snapshot.tree.hex, snapshot.looked_at)
+    assert snapshot.tree is not None
+    snapshot.part = snapshot.checkout.part_of(snapshot.tree.hex, snapshot.looked_at)
     known = set(snapshot.part.rows)
     if snapshot.base_tree is not None:
-        base = snapshot.part_of(snapshot.base_tree.hex, snapshot.scope)
+        base = snapshot.checkout.part_of(snapshot.base_tree.hex, snapshot.scope)
         known.update(base.rows)
         snapshot.base_part = base.tree
         if not base.rows:
@@ -206,37 +319,18 @@ def _take_submodules(snapshot: Snapshot, listing: bytes, request: Request) -> No
             snapshot.dirty = True
 
 
-def _look_at_commit(snapshot: Snapshot, rev: str, request: Request) -> None:
-    """A commit as it is: nothing of the work tree matters, so a bare repository will do."""
-    git = snapshot.git
-    layout = read_layout(start_layout(git), git, bare_allowed=True)
-    if not layout.is_inside:
-        layout.toplevel = layout.git_dir  # the work tree that git reports may be another repository's
-    found = git.start("rev-parse", "--verify", "--end-of-options", f"{rev}^{{commit}}").finish()
-    if found.status != 0:
-        hint = "git log --oneline --all" if snapshot.within is None else "git fetch"
-        raise NotReproducible(f"'{rev}' names no commit here", hints=[hint])
-    commit = ObjectId(found.stdout.decode().strip())
-    name = git.line("rev-parse", "--symbolic-full-name", "--end-of-options", rev)
-    branch = name.splitlines()[-1] if name else ""
-    tree = ObjectId(git.line("rev-parse", "--verify", f"{commit}^{{tree}}"))
-    snapshot.head = Head(commit, tree, branch.removeprefix("refs/heads/") if branch.startswith("refs/heads/") else None)
-    snapshot.tree = tree
-    listing = git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)
-    settings = with_team(Settings.read(git), start_team_of(git, listing), request.notify)
-    snapshot.stand_in(layout, settings, request.store_directory)
-    snapshot.scope = scope_of(layout, settings, request.scope) if snapshot.within is None else ()
-    snapshot.looked_at = looked_at(snapshot.scope)
+def _look_at_commit(snapshot: Snapshot, head: Head, listing: bytes, request: Request) -> None:
+    git, layout, settings = snapshot.git, snapshot.layout, snapshot.settings
+    snapshot.tree = head.tree
     if snapshot.scope:
-        listing = rows_inside(listing, snapshot.looked_at)
-        snapshot.tree = snapshot.part_of(tree.hex, snapshot.looked_at).tree
+        snapshot.tree = snapshot.checkout.part_of(head.tree.hex, snapshot.looked_at).tree
     snapshot.source = choose_source_of(
-        git, settings, layout, request.code_repository, branch=snapshot.head.branch, walks=Walks(git, settings, commit)
+        git, settings, layout, request.code_repository, branch=head.branch, walks=Walks(git, settings, head.commit)
     )
     if snapshot.source is not None:
         with snapshot.waiving():
             refuse_source(snapshot.source)
-        find_served_base(snapshot, snapshot.head, request)
+        find_served_base(snapshot, snapshot.source, head, request)
     _look_outside(snapshot, listing, request, toplevel=None, is_whole=True)
     _read_base_tree(snapshot, listing, head_listing=listing)
     _look_at_part(snapshot)
@@ -252,7 +346,7 @@ def _look_outside(
     work tree. Nothing more is loaded or asked where no row is a link, a pointer file or converted on this machine.
     """
     layout, settings, tree = snapshot.layout, snapshot.settings, snapshot.tree
-    assert layout is not None and settings is not None and tree is not None
+    assert tree is not None
     git = snapshot.git_with_store
     texts = attribute_texts(git, layout.toplevel, _here(snapshot, tree, listing))
     snapshot.lfs_attributes = lfs_attributes(texts)
@@ -290,7 +384,6 @@ def _here(snapshot: Snapshot, tree: ObjectId, listing: bytes) -> bytes:
     """The rows of a tree's listing whose objects are here; only a partial clone lacks some."""
     if not attribute_files(listing):
         return listing
-    assert snapshot.settings is not None
     from git_coderepo.git.partial_clone import rows_here
 
     return rows_here(snapshot.git_with_store, snapshot.settings, tree.hex, listing)
@@ -316,7 +409,6 @@ def _read_base_tree(snapshot: Snapshot, listing: bytes, *, head_listing: bytes) 
     files = attribute_files(listing)
     if not files:
         return
-    assert snapshot.layout is not None
     if len(attribute_files(_here(snapshot, snapshot.base_tree, listing))) < len(files):
         snapshot.archive = "altered"  # a partial clone does not know; git is asked then, which is never wrong
         return

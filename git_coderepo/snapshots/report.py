@@ -26,7 +26,7 @@ from git_coderepo.snapshots.document import (
     write_record,
 )
 from git_coderepo.snapshots.missing_fact import MissingFact, missing_fact
-from git_coderepo.snapshots.pipeline import take_snapshot
+from git_coderepo.snapshots.pipeline import Reached, take_snapshot
 from git_coderepo.snapshots.python.imported import Interpreter, look_for_imports
 from git_coderepo.snapshots.snapshot import Request, Snapshot
 from git_coderepo.snapshots.submodules import Submodule, omitted, snapshots_in
@@ -37,6 +37,26 @@ from git_coderepo.stores.shared import SharedStore
 # Reasons that are the answer of `status`; anything else is an error of the command itself.
 UNKNOWN = (HostUnreachable, RateLimited, UnexpectedAnswer)
 _ANSWERS = (NotReproducible, PlatformError, CredentialError, RegistrationError)
+
+
+# The facts of a checkout that could not be inspected.
+_NOTHING: dict[str, object] = {
+    "repository": None,
+    "head": None,
+    "base": None,
+    "snapshot": None,
+    "scope": None,
+    "changes": None,
+    "overlay": None,
+    "lfs": None,
+    "store": None,
+    "carriers": [],
+    "submodules": [],
+    "outside": [],
+    "imported": [],
+    "omitted": [],
+    "ignoredModes": [],
+}
 
 
 class InStore(NamedTuple):
@@ -57,10 +77,11 @@ class InStore(NamedTuple):
 class Report(NamedTuple):
     """The snapshot as far as it went; `record` is None where `problem` says why it cannot be recorded.
 
-    `store` is None where no shared store is set, or nothing could be recorded.
+    `snapshot` is None where not even the checkout could be inspected, `store` where no shared store is set, or nothing
+    could be recorded.
     """
 
-    snapshot: Snapshot
+    snapshot: Snapshot | None
     record: Record | None
     problem: CodeRepoError | None
     store: InStore | None = None
@@ -75,7 +96,7 @@ class Report(NamedTuple):
     @property
     def missing_fact(self) -> MissingFact | None:
         """The missing fact where no base is known; None where there is a base, or no code repository."""
-        return missing_fact(self.snapshot)
+        return None if self.snapshot is None else missing_fact(self.snapshot)
 
     @property
     def exit_status(self) -> int:
@@ -90,9 +111,7 @@ class Report(NamedTuple):
     def ignored_modes(self) -> list[bytes]:
         """The raw paths whose execute bit git does not look at here: a runner gets plain files."""
         taken = self.snapshot
-        if taken.settings is None or taken.layout is None or taken.tree is None:
-            return []
-        if taken.settings.git_flag("core", "fileMode", True):
+        if taken is None or taken.tree is None or taken.settings.git_flag("core", "fileMode", True):
             return []
         listing = taken.git_with_store.run("ls-tree", "-r", "-z", "--full-tree", taken.tree.hex)
         return ignored_modes(taken.layout.toplevel, listing)
@@ -100,21 +119,25 @@ class Report(NamedTuple):
     @property
     def this_machine_only(self) -> bool:
         """Whether the remote of the code, or of a submodule, is a path of this machine."""
+        if self.snapshot is None:
+            return False
         inner = [each for _, each in snapshots_in(self.snapshot)]
         remotes = [each.source.remote for each in (self.snapshot, *inner) if each.source is not None]
         return any(remote is not None and remote.transport in ("local", "file") for remote in remotes)
 
     def document(self) -> dict[str, object]:
         """The report as plain values."""
-        taken = self.snapshot
-        problem = self.problem
+        problem, missing = self.problem, self.missing_fact
         return {
             "reproducible": self.reproducible,
             "thisMachineOnly": self.this_machine_only,
             "problem": None if problem is None else {"message": problem.message, "hints": list(problem.hints)},
-            "missingFact": None
-            if self.missing_fact is None
-            else {"message": self.missing_fact.sentence, "hints": list(self.missing_fact.hints)},
+            "missingFact": None if missing is None else {"message": missing.sentence, "hints": list(missing.hints)},
+            **(_NOTHING if self.snapshot is None else self._facts(self.snapshot)),
+        }
+
+    def _facts(self, taken: Snapshot) -> dict[str, object]:
+        return {
             "repository": None
             if taken.source is None
             else {**repository_document(taken.source), "registered": taken.source.registration.registered},
@@ -192,10 +215,10 @@ class Report(NamedTuple):
     @property
     def publishes(self) -> bool:
         """Whether a run would be published, as far as the settings say so."""
-        settings = self.snapshot.settings
-        if any(each.snapshot is not None for each in self.snapshot.submodules):
+        taken = self.snapshot
+        if taken is None or any(each.snapshot is not None for each in taken.submodules):
             return False  # each would need a commit in a repository of its own
-        return settings is not None and settings.text("publish") in ("ask", "auto") and self.snapshot.source is not None
+        return taken.settings.text("publish") in ("ask", "auto") and taken.source is not None
 
     def carriers(self, record: Record) -> list[str]:
         """What can carry the manifest with its overlay, judged by their whole size; a reference carries any."""
@@ -208,19 +231,18 @@ def make_report(git: Git, request: Request, interpreter: Interpreter | None = No
 
     Raises NotACheckout, GitFailed and the like."""
     git_version = check_version(git)
-    snapshot = Snapshot(git)
+    reached = Reached()
     try:
-        take_snapshot(git, request, into=snapshot)
+        snapshot = take_snapshot(git, request, reached=reached)
         if interpreter is not None:
             look_for_imports(snapshot, git, interpreter)
         record = write_record(snapshot, now=time.time(), git_version=git_version)
     except _ANSWERS as problem:
-        return Report(snapshot, None, problem)
+        return Report(reached.snapshot, None, problem)
     return Report(snapshot, record, None, _in_store(snapshot, ask=request.check))
 
 
 def _in_store(snapshot: Snapshot, *, ask: bool) -> InStore | None:
-    assert snapshot.settings is not None
     store = SharedStore.of(snapshot.settings)
     if store is None or not ask:
         return None if store is None else InStore(store.url)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from git_coderepo.errors import GitFailed, NotReproducible
 from git_coderepo.git.base_commit import Base
 from git_coderepo.git.objects import ObjectId
-from git_coderepo.git.repository import pinned
-from git_coderepo.git.store import Store
-from git_coderepo.settings import Settings
 from git_coderepo.trace import silent
+from git_coderepo.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,14 +17,16 @@ if TYPE_CHECKING:
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
     from git_coderepo.git.status import Change, Status
+    from git_coderepo.git.store import Store
     from git_coderepo.git.subtree import Part
     from git_coderepo.git.tree_diff import Difference
     from git_coderepo.registration.resolve import CodeSource
+    from git_coderepo.settings import Settings
     from git_coderepo.snapshots.lfs import LfsObjects
     from git_coderepo.snapshots.outside import Outside
     from git_coderepo.snapshots.overlay import Overlay
     from git_coderepo.snapshots.python.imported import Imported
-    from git_coderepo.snapshots.submodules import Submodule, Surveys, Within
+    from git_coderepo.snapshots.submodules import Submodule, Surveys
 
 INLINE_LIMIT = 64 << 10
 # Why a path is left out that only --allow-unreproducible lets be left out.
@@ -35,56 +35,79 @@ UNREADABLE = "unreadable"
 OWN_OUTPUT = "own-output"
 
 
-class Head:
+class Head(Value):
     """The commit that is recorded as HEAD: its `branch` is None when detached."""
 
-    __slots__ = ("branch", "commit", "tree")
+    commit: ObjectId
+    tree: ObjectId
+    branch: str | None
 
-    def __init__(self, commit: ObjectId, tree: ObjectId, branch: str | None) -> None:
-        self.commit = commit
-        self.tree = tree
-        self.branch = branch
+
+class Checkout(Value):
+    """The checkout, or the commit of it, whose code is recorded: where it is, and what was found there.
+
+    `head` is None before the first commit, `status` where a commit is looked at. Where there is a `scope` (see
+    `git.subtree`), `looked_at` has it and what was included by name. `place` is the raw path of a submodule from the
+    root of the outermost checkout, with a final slash, and `depth` counts the checkouts that it lies in; of the
+    outermost checkout they are empty and 0.
+    """
+
+    git: Git
+    layout: Layout
+    settings: Settings
+    store: Store
+    head: Head | None
+    status: Status | None
+    scope: tuple[bytes, ...]
+    looked_at: tuple[bytes, ...]
+    place: bytes
+    depth: int
+
+    @property
+    def git_with_store(self) -> Git:
+        """git that finds the objects of snapshots."""
+        return self.store.git(self.git)
+
+    def is_in_head(self, path: bytes) -> bool:
+        """Return whether HEAD has anything at a raw path, which may end in `/`."""
+        return self.head is not None and self.git.succeeds(
+            "rev-parse", "--verify", "--quiet", b"%s:%s" % (self.head.tree.hex.encode(), path.rstrip(b"/"))
+        )
+
+    def part_of(self, tree: str, scope: tuple[bytes, ...]) -> Part:
+        """Return what of a tree (or commit) is in a scope, its tree objects written into our store."""
+        from git_coderepo.git.subtree import read_part
+
+        self.store.prepare()
+        return read_part(self.git_with_store, tree, scope, self.layout.object_format)
 
 
 class Snapshot:
-    """What would run, as far as it is known: filled from top to bottom, so that `status` can show where it stopped.
+    """What would run in a checkout, as far as it is known: filled from top to bottom.
 
     `omitted` holds (raw path, reason), `outside` the paths whose contents Git does not store, `submodules` each
     gitlink; `base_tree` is None without a base, `overlay` when nothing travels. `taken` is what of the work tree is not
     as in the index. `oversize` is why no overlay was made of what only publishing can carry. `unreproducible` holds why
     no runner can get it back, where `lenient` lets it be recorded as such; without `keeps_contents` what changed was
-    hashed, and kept nowhere. Where there is a `scope` (see `git.subtree`), `base_part` is what of the base's tree is
-    in it, else that tree; `part` the snapshot's tree. `lfs` are the objects of Git LFS that travel, None where none
-    does; `lfs_attributes` the attributes of the tree, None where they give nothing to Git LFS. `within` says in which
-    snapshot a submodule's is taken, `surveys` which of its own are being looked at, and `weights` are the (path, size)
-    of all that would travel, by what is known of it, of all submodules together. One that `distrusts_store` relies on
-    no object of ours that is there already.
+    hashed, and kept nowhere. Where there is a scope, `base_part` is what of the base's tree is in it, else that tree;
+    `part` the snapshot's tree. `lfs` are the objects of Git LFS that travel, None where none does; `lfs_attributes` the
+    attributes of the tree, None where they give nothing to Git LFS. `surveys` says which of its submodules are being
+    looked at, and `weights` are the (path, size) of all that would travel, by what is known of it, of all submodules
+    together.
     """
 
     __slots__ = (
-        "archive", "base", "base_part", "base_tree", "compared", "dirty", "distrusts_store", "git", "head", "imported",
-        "keeps_contents", "layout", "lenient", "lfs", "lfs_attributes", "looked_at", "omitted", "outside", "overlay",
-        "oversize", "part", "scope", "settings", "source", "status", "store", "submodules", "surveys", "taken", "tree",
-        "unreproducible", "weights", "within",
+        "archive", "base", "base_part", "base_tree", "checkout", "compared", "dirty", "imported", "keeps_contents",
+        "lenient", "lfs", "lfs_attributes", "omitted", "outside", "overlay", "oversize", "part", "source", "submodules",
+        "surveys", "taken", "tree", "unreproducible", "weights",
     )  # fmt: skip
 
-    def __init__(self, git: Git, *, within: Within | None = None) -> None:
-        self.git = git.offline()  # a hook waits for no network
-        self.within = within
-        self.lenient = False
-        self.distrusts_store = False
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget what was found, so that the snapshot can be taken again."""
+    def __init__(self, checkout: Checkout, weights: dict[str, list[tuple[bytes, int]]], *, lenient: bool) -> None:
+        self.checkout = checkout
+        self.weights = weights
+        self.lenient = lenient
         self.surveys: Surveys | None = None
-        self.weights: dict[str, list[tuple[bytes, int]]] = self.within.outer.weights if self.within is not None else {}
-        self.layout: Layout | None = None
-        self.settings: Settings | None = None
-        self.status: Status | None = None
-        self.store: Store | None = None
         self.source: CodeSource | None = None
-        self.head: Head | None = None
         self.tree: ObjectId | None = None
         self.dirty = False
         self.base: Base | None = None
@@ -102,33 +125,49 @@ class Snapshot:
         self.lfs_attributes: Attributes | None = None
         self.unreproducible: list[NotReproducible] = []
         self.keeps_contents = True
-        self.scope: tuple[bytes, ...] = ()
-        self.looked_at: tuple[bytes, ...] = ()
         self.base_part: ObjectId | None = None
         self.part: Part | None = None
 
-    def waiving(self) -> Waiving:
-        """A block in which a reason not to record is noted instead, where that is allowed."""
-        return Waiving(self)
+    @property
+    def git(self) -> Git:
+        return self.checkout.git
 
     @property
-    def place(self) -> bytes:
-        """The raw path of a submodule from the checkout's root, with a final slash; empty for the checkout itself."""
-        return b"" if self.within is None else self.within.outer.place + self.within.path + b"/"
+    def layout(self) -> Layout:
+        return self.checkout.layout
 
-    def stand_in(self, layout: Layout, settings: Settings, store_directory: bytes | None) -> None:
-        """Settle where this is, with which settings, and where its objects go. Raises NotReproducible."""
-        within = self.within
-        self.layout = layout
-        if within is None:
-            self.git = pinned(self.git, layout)
-            self.settings, self.store = settings, Store(layout, store_directory)
-            self.store.is_suspect = self.distrusts_store
-            return
-        within.refuse_elsewhere(layout)
-        assert within.outer.settings is not None
-        self.settings = settings.within(within.outer.settings, within.path)
-        self.store = Store(layout, outer=within.outer.store)
+    @property
+    def settings(self) -> Settings:
+        return self.checkout.settings
+
+    @property
+    def store(self) -> Store:
+        return self.checkout.store
+
+    @property
+    def git_with_store(self) -> Git:
+        """git that finds the snapshot's objects."""
+        return self.checkout.git_with_store
+
+    @property
+    def head(self) -> Head | None:
+        return self.checkout.head
+
+    @property
+    def status(self) -> Status | None:
+        return self.checkout.status
+
+    @property
+    def scope(self) -> tuple[bytes, ...]:
+        return self.checkout.scope
+
+    @property
+    def looked_at(self) -> tuple[bytes, ...]:
+        return self.checkout.looked_at
+
+    def waiving(self) -> Waiving:
+        """Return a block in which a reason not to record is noted instead, where that is allowed."""
+        return Waiving(self)
 
     def refuse_large(
         self,
@@ -147,13 +186,12 @@ class Snapshot:
         """
         from git_coderepo.snapshots.checks import refuse_together
 
-        settings = self.settings
-        assert settings is not None
+        checkout, settings = self.checkout, self.settings
         together = self.weights.setdefault(word, [])
-        together += [(self.place + path, size) for path, size in sizes]
+        together += [(checkout.place + path, size) for path, size in sizes]
 
         def refuse(limit: str) -> None:
-            if self.within is None:
+            if not checkout.depth:
                 alone(limit)
             refuse_together(settings, together, word, limit=limit)
 
@@ -171,12 +209,6 @@ class Snapshot:
         if self.tree is None or self.tree == self.base_part:
             return []
         return self.differences(self.base_part, self.tree)
-
-    @property
-    def git_with_store(self) -> Git:
-        """git that finds the snapshot's objects."""
-        assert self.store is not None
-        return self.store.git(self.git)
 
     def differences(self, old: ObjectId | None, new: ObjectId) -> list[Difference]:
         """What differs between two trees; asked once where base and HEAD are the same."""
@@ -201,24 +233,9 @@ class Snapshot:
         """
         if self.status is None or self.looked_at:
             return False
-        assert self.layout is not None and self.store is not None
         from git_coderepo.snapshots.tree.write import write_snapshot_tree
 
         return write_snapshot_tree(self.git, self.layout, self.store, self.taken) == self.tree
-
-    def is_in_head(self, path: bytes) -> bool:
-        """Whether HEAD has anything at a raw path, which may end in `/`."""
-        return self.head is not None and self.git.succeeds(
-            "rev-parse", "--verify", "--quiet", b"%s:%s" % (self.head.tree.hex.encode(), path.rstrip(b"/"))
-        )
-
-    def part_of(self, tree: str, scope: tuple[bytes, ...]) -> Part:
-        """What of a tree (or commit) is in a scope, its tree objects written into our store."""
-        assert self.store is not None and self.layout is not None
-        from git_coderepo.git.subtree import read_part
-
-        self.store.prepare()
-        return read_part(self.git_with_store, tree, scope, self.layout.object_format)
 
 
 class Waiving:

@@ -15,6 +15,7 @@ from git_coderepo.git.exclude import ignore_command
 from git_coderepo.git.process import shell_word
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.snapshots.inspect import Surveying
+from git_coderepo.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
-    from git_coderepo.snapshots.snapshot import Request, Snapshot
+    from git_coderepo.snapshots.snapshot import Checkout, Request, Snapshot
 
 # A manifest may be nested so deep that some twenty fit into each other.
 _DEEPEST = 16
@@ -30,35 +31,27 @@ _DEEPEST = 16
 _AHEAD = 8
 
 
-class Submodule:
+class Submodule(Value):
     """A gitlink of the snapshot: its raw `path`, its `commit` in hex; `snapshot` is None where it has no work tree."""
 
-    __slots__ = ("commit", "path", "snapshot")
-
-    def __init__(self, path: bytes, commit: str, snapshot: Snapshot | None = None) -> None:
-        self.path = path
-        self.commit = commit
-        self.snapshot = snapshot
+    path: bytes
+    commit: str
+    snapshot: Snapshot | None
 
 
-class Within:
-    """Where a submodule's snapshot is taken: in the snapshot `outer`, at a raw `path`; `started` has asked already."""
+class Within(Value):
+    """Where a submodule lies: in the checkout `outer`, at a raw `path`.
 
-    __slots__ = ("outer", "path", "started")
+    `started` has asked already; `weights` are those of its superproject's snapshot.
+    """
 
-    def __init__(self, outer: Snapshot, path: bytes, started: Surveying | None) -> None:
-        self.outer = outer
-        self.path = path
-        self.started = started
-
-    @property
-    def depth(self) -> int:
-        """1 in a submodule of the checkout, one more in each that lies in another."""
-        return 1 + (self.outer.within.depth if self.outer.within is not None else 0)
+    outer: Checkout
+    path: bytes
+    started: Surveying | None
+    weights: dict[str, list[tuple[bytes, int]]]
 
     def refuse_elsewhere(self, layout: Layout) -> None:
         """git looks for a repository in the folders above, too, where there is none: that would be another one."""
-        assert self.outer.layout is not None
         if not os.path.samefile(layout.toplevel, self.outer.layout.toplevel + b"/" + self.path):
             raise NotReproducible(
                 "its '.git' is that of another work tree",
@@ -106,10 +99,10 @@ def take_submodules(snapshot: Snapshot, links: Sequence[tuple[bytes, str]], requ
     """
     found = []
     for path, commit in links:
-        each = Submodule(path, commit)
+        inner = None
         with snapshot.waiving():
-            each.snapshot = _taken(snapshot, path, commit, request)
-        found.append(each)
+            inner = _taken(snapshot, path, commit, request)
+        found.append(Submodule(path=path, commit=commit, snapshot=inner))
     return found
 
 
@@ -159,10 +152,9 @@ def unreproducible(snapshot: Snapshot) -> list[NotReproducible]:
 
 def _taken(snapshot: Snapshot, path: bytes, commit: str, request: Request) -> Snapshot | None:
     from git_coderepo.snapshots.pipeline import take_snapshot
-    from git_coderepo.snapshots.snapshot import Request, Snapshot
+    from git_coderepo.snapshots.snapshot import Request
 
     layout = snapshot.layout
-    assert layout is not None
     place = layout.toplevel + b"/" + path
     started = snapshot.surveys.of(path) if snapshot.surveys is not None else None
     if request.rev is not None:
@@ -170,10 +162,9 @@ def _taken(snapshot: Snapshot, path: bytes, commit: str, request: Request) -> Sn
             return None  # a bare repository has no work tree in which to look
     elif not _holds_anything(place):
         return None
-    inner = Snapshot(snapshot.git.submodule(place), within=Within(snapshot, path, started))
+    within = Within(outer=snapshot.checkout, path=path, started=started, weights=snapshot.weights)
     try:
-        assert inner.within is not None
-        if inner.within.depth > _DEEPEST:
+        if within.outer.depth >= _DEEPEST:
             raise NotReproducible(f"submodules are nested more than {_DEEPEST} deep")
         if not os.path.lexists(place + b"/.git"):
             raise NotReproducible(
@@ -194,7 +185,7 @@ def _taken(snapshot: Snapshot, path: bytes, commit: str, request: Request) -> Sn
             tree_only=request.tree_only,
             progress=request.progress,
         )
-        take_snapshot(inner.git, wanted, into=inner)
+        inner = take_snapshot(snapshot.git.submodule(place), wanted, within=within)
         if inner.head is None:
             raise NotReproducible(
                 "it has no commit yet, so that nothing can name it", hints=["git commit"], waived_as="submodule"

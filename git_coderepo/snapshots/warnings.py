@@ -56,13 +56,12 @@ def import_sentences(snapshot: Snapshot) -> list[str]:
         return []
     from git_coderepo.snapshots.python.imported import sentences
 
-    assert snapshot.layout is not None
     return sentences(snapshot.imported, snapshot.layout.toplevel)
 
 
 def _scope(snapshot: Snapshot, request: Request) -> list[str]:
     """Name a scope that comes from the settings; one given on the command line needs no mention."""
-    if not snapshot.scope or request.scope or snapshot.settings is None:
+    if not snapshot.scope or request.scope:
         return []
     from git_coderepo.settings import TEAM
 

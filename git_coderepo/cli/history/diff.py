@@ -93,22 +93,25 @@ class Side:
         from git_coderepo.errors import CodeRepoError
         from git_coderepo.fetching.sources.local import is_complete
         from git_coderepo.runs.resolve import find_run
-        from git_coderepo.snapshots.pipeline import take_snapshot
-        from git_coderepo.snapshots.snapshot import Request, Snapshot
+        from git_coderepo.snapshots.pipeline import Reached, take_snapshot
+        from git_coderepo.snapshots.snapshot import Request
         from git_coderepo.snapshots.submodules import snapshots_in
         from git_coderepo.stores.published import PublishedRun, bring_tree
 
         side = cls()
         if word == ".":
-            snapshot = Snapshot(here.git)
+            reached = Reached()
             root = here.layout.toplevel
             try:
-                take_snapshot(here.git, Request(scope=[os.path.join(root, path) for path in scope]), into=snapshot)
+                snapshot = take_snapshot(
+                    here.git, Request(scope=[os.path.join(root, path) for path in scope]), reached=reached
+                )
             except CodeRepoError:
-                if snapshot.tree is None:
+                if reached.snapshot is None or reached.snapshot.tree is None:
                     raise  # else it could not be sent to a runner, which is no matter here
+                snapshot = reached.snapshot
             for place, each in ((b"", snapshot), *snapshots_in(snapshot)):
-                assert each.tree is not None and each.layout is not None
+                assert each.tree is not None
                 side.parts.append((place.rstrip(b"/"), each.tree))
                 side.objects += [each.layout.objects] if place else []
             return side

@@ -69,7 +69,6 @@ def snapshot(
     taken = take_snapshot(git, request)
     if rev is None:
         look_for_imports(taken, git, interpreter_of(os.environ, os.getcwd(), None))
-    assert taken.settings is not None
     store = SharedStore.of(taken.settings) if file is not None else None
     key = build_key(taken)
     record = write_record(
@@ -82,7 +81,6 @@ def snapshot(
         for path in written.paths:
             output.say(f"wrote {os.path.relpath(os.fsdecode(path))}")
         warn_unnoted(destination)
-        assert taken.store is not None
         say_left(written.left, taken.store.overlays, output.say)
         if store is not None:
             share_snapshot(taken, store, output.say)

@@ -75,21 +75,47 @@ def status(
 
 def show(report: Report) -> None:
     """The report for people."""
-    from git_coderepo.snapshots.checks import shown_size
-    from git_coderepo.snapshots.submodules import omitted
-    from git_coderepo.snapshots.warnings import import_sentences, outside_of, outside_sentences
+    taken = report.snapshot
+    rows = [("head", "unknown"), ("repository", "unknown")] if taken is None else _facts(report, taken)
+    if report.problem is None:
+        rows.append(("reproducible", _reproducible(report)))
+    else:
+        answer = "unknown" if report.reproducible is None else "no"
+        rows.append(("reproducible", f"{answer}: {report.problem.message}"))
+    output.table(rows)
+    hints = report.problem.hints if report.problem is not None else ()
+    if not hints and report.missing_fact is not None:
+        hints = report.missing_fact.hints
+    for text in hints:
+        output.hint(text)
+
+
+def _reproducible(report: Report) -> str:
+    """Say that a runner can fetch the snapshot, and with which reservation."""
+    from git_coderepo.snapshots.warnings import outside_of
 
     taken = report.snapshot
+    answer = "yes, on this machine only: the remote is a path" if report.this_machine_only else "yes"
+    if taken is None:
+        return answer
+    if taken.imported or any(True for _ in outside_of(taken)):
+        answer += ", except for content that is not in Git"
+    return answer if taken.oversize is None else f"{answer}, once it is published"
+
+
+def _facts(report: Report, taken: Snapshot) -> list[tuple[str, str]]:
+    from git_coderepo.snapshots.checks import shown_size
+    from git_coderepo.snapshots.submodules import omitted
+    from git_coderepo.snapshots.warnings import import_sentences, outside_sentences
+
     rows: list[tuple[str, str]] = []
-    if taken.layout is None:
-        rows.append(("head", "unknown"))
-    elif taken.head is None:
+    if taken.head is None:
         rows.append(("head", "no commit yet"))
     else:
         where = f"branch {taken.head.branch}" if taken.head.branch is not None else "detached"
         rows.append(("head", f"{taken.head.commit.hex[:12]} ({where})"))
     rows += [("looked at", f"only {os.fsdecode(path)}") for path in taken.scope]
-    rows.append(("repository", _repository(report)))
+    rows.append(("repository", _repository(taken)))
     if taken.base is not None:
         unpushed = f", {output.count(taken.base.unpushed, 'commit')} after it" if taken.base.unpushed else ""
         rows.append(("base", f"{taken.base.commit.hex[:12]}, known by {taken.base.known_by}{unpushed}"))
@@ -123,20 +149,7 @@ def show(report: Report) -> None:
     rows += [
         ("not executable", f"{os.fsdecode(path)} for a runner: core.fileMode is false") for path in report.ignored_modes
     ]
-    if report.problem is None:
-        answer = "yes, on this machine only: the remote is a path" if report.this_machine_only else "yes"
-        if taken.imported or any(True for _ in outside_of(taken)):
-            answer += ", except for content that is not in Git"
-        rows.append(("reproducible", answer if taken.oversize is None else f"{answer}, once it is published"))
-    else:
-        answer = "unknown" if report.reproducible is None else "no"
-        rows.append(("reproducible", f"{answer}: {report.problem.message}"))
-    output.table(rows)
-    hints = report.problem.hints if report.problem is not None else ()
-    if not hints and report.missing_fact is not None:
-        hints = report.missing_fact.hints
-    for text in hints:
-        output.hint(text)
+    return rows
 
 
 def show_rehearsal(rehearsal: Rehearsal) -> None:
@@ -179,10 +192,10 @@ def _store(found: InStore) -> str:
     return f"{found.url} has it" if found.has else f"{found.url} does not have it yet: a run puts it there"
 
 
-def _repository(report: Report) -> str:
-    source = report.snapshot.source
+def _repository(taken: Snapshot) -> str:
+    source = taken.source
     if source is None:
-        return "unknown" if report.snapshot.layout is None else "none"
+        return "none"
     place = source.remote.url() if source.remote is not None else "no remote"
     known = "registered" if source.registration.registered else "inferred from the remote"
     return f"{source.registration.name}: {source.registration.type}, {place} ({known})"

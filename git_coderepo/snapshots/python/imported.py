@@ -111,7 +111,6 @@ def interpreter_of(environment: Mapping[str, str], directory: str, command: Sequ
 
 def look_for_imports(snapshot: Snapshot, git: Git, interpreter: Interpreter) -> None:
     """Note in a snapshot which code outside of it a Python would import, with the state of the other checkouts."""
-    assert snapshot.layout is not None
     own = os.path.realpath(os.fsdecode(snapshot.layout.toplevel))
     recorded = {own, *(os.path.join(own, os.fsdecode(place).rstrip("/")) for place, _ in snapshots_in(snapshot))}
     sites = tuple(os.path.realpath(site) + os.sep for site in interpreter.sites)
@@ -163,7 +162,6 @@ def _look_at(root: str, via: str, git: Git) -> Imported:
 
 def _remote_of(snapshot: Snapshot) -> RemoteURL | None:
     """Return the remote that HEAD's branch follows, else `origin`, else the only one."""
-    assert snapshot.settings is not None
     remotes = remotes_of(snapshot.git, snapshot.settings)
     branch = snapshot.head.branch if snapshot.head is not None else None
     followed = snapshot.settings.value("branch", "remote", branch) if branch is not None else None

@@ -35,7 +35,6 @@ def take_changes(snapshot: Snapshot, request: Request, found: Survey, links: lis
     `links` are the paths of submodules. Raises NotReproducible for what stops a run, ChangedMeanwhile.
     """
     layout, status, settings, store = found.layout, found.status, snapshot.settings, snapshot.store
-    assert settings is not None and store is not None
     status.changes.extend(hidden_twins(snapshot.git, layout, settings, status, found.looked_at))
     is_excluded = exclusion(settings)
     for change in embedded_repositories(status):
@@ -66,12 +65,12 @@ def take_changes(snapshot: Snapshot, request: Request, found: Survey, links: lis
             request,
             sizes,
             "changed",
-            lambda limit: refuse_changed(settings, wanted, sizes, snapshot.is_in_head, limit=limit),
+            lambda limit: refuse_changed(settings, wanted, sizes, snapshot.checkout.is_in_head, limit=limit),
         )
     snapshot.keeps_contents = not too_large.noted
     head_tree = snapshot.head.tree if snapshot.head is not None else None
     if head_tree is not None and found.looked_at:
-        head_tree = snapshot.part_of(head_tree.hex, found.looked_at).tree
+        head_tree = snapshot.checkout.part_of(head_tree.hex, found.looked_at).tree
     if wanted or any(change.index != "." for change in status.changes if not change.untracked):
         known = HeadTree(head_tree, found.listing, status.changes)
         on_disk.judge()
@@ -144,7 +143,6 @@ def _write_tree(snapshot: Snapshot, layout: Layout, store: Store, head: HeadTree
     A path that cannot be read is left out of it, and named, where that is allowed.
     """
     keep, settings = snapshot.keeps_contents, snapshot.settings
-    assert settings is not None
     with snapshot.waiving():
         if not snapshot.looked_at:
             edited = edit_head_tree(snapshot.git, layout, store, head, on_disk, settings, keep=keep)
