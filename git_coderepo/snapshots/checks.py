@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from git_coderepo.git.tree_diff import Difference
     from git_coderepo.registration.resolve import CodeSource
     from git_coderepo.settings import Settings
-    from git_coderepo.snapshots.missing_fact import MissingFact
+    from git_coderepo.snapshots.base import MissingFact
 
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md#the-pointer
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from git_coderepo.errors import ObjectMissing
 from git_coderepo.git.tree_diff import blob_sizes, travelling
+from git_coderepo.snapshots.base import missing_fact
 from git_coderepo.snapshots.checks import absent, refuse_names, refuse_tokens, refuse_unserved
 from git_coderepo.snapshots.lfs import pack_objects, unpushed_objects
 from git_coderepo.snapshots.needed_overlay import find_overlay
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from git_coderepo.git.lfs import Pointer, Unpushed
     from git_coderepo.git.tree_diff import Difference
-    from git_coderepo.snapshots.missing_fact import MissingFact
     from git_coderepo.snapshots.snapshot import Request, Snapshot
 
 # Contents of more bytes than this are packed into a file and not in memory.
@@ -45,11 +45,6 @@ def pack_overlay(snapshot: Snapshot, request: Request, refused: Mapping[str, tup
     if snapshot.lfs_attributes is not None and not unpushed and find_overlay(snapshot):
         return
 
-    def missing() -> MissingFact | None:
-        from git_coderepo.snapshots.missing_fact import missing_fact
-
-        return missing_fact(snapshot)
-
     scans = settings.flag("secretScan", True)
     sizes = _sizes(snapshot, sending) if sending else []
     with snapshot.waiving():
@@ -60,14 +55,18 @@ def pack_overlay(snapshot: Snapshot, request: Request, refused: Mapping[str, tup
                 request,
                 objects,
                 "kept in Git LFS",
-                lambda limit: refuse_unserved(settings, objects, source, limit=limit, missing=missing),
+                lambda limit: refuse_unserved(
+                    settings, objects, source, limit=limit, missing=lambda: missing_fact(snapshot)
+                ),
                 publishable=False,
             )
         snapshot.refuse_large(
             request,
             named + objects,
             "not on the platform",
-            lambda limit: refuse_unserved(settings, named + objects, source, limit=limit, missing=missing),
+            lambda limit: refuse_unserved(
+                settings, named + objects, source, limit=limit, missing=lambda: missing_fact(snapshot)
+            ),
         )
         allowed = allowed_secrets(settings)
         scan = Scan(allowed)

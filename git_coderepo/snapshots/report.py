@@ -17,6 +17,7 @@ from git_coderepo.errors import (
 )
 from git_coderepo.git.process import Git, check_version
 from git_coderepo.manifest.writer import path_value
+from git_coderepo.snapshots.base import MissingFact, missing_fact
 from git_coderepo.snapshots.document import (
     Record,
     carriers,
@@ -25,7 +26,6 @@ from git_coderepo.snapshots.document import (
     repository_document,
     write_record,
 )
-from git_coderepo.snapshots.missing_fact import MissingFact, missing_fact
 from git_coderepo.snapshots.pipeline import Reached, take_snapshot
 from git_coderepo.snapshots.python.imported import Interpreter, look_for_imports
 from git_coderepo.snapshots.snapshot import Request, Snapshot
