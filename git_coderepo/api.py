@@ -126,7 +126,7 @@ def fetch(
 ) -> Receipt:
     """Fetch a run's code into `directory` and verify it; `run` is a manifest, its path, or `NAME@REVISION[:PATH]`.
 
-    `method` is one of `manifest.methods.METHODS`; `overlay` names the file, or the files, of overlays that are
+    `method` is one of `fetching.sources.registry.METHODS`; `overlay` names the file, or the files, of overlays that are
     neither in the manifest nor beside it; `subdirectory` is the one directory that is kept of it; `lfs` False leaves
     the pointers of Git LFS as they are; `environment` stands in for os.environ. Raises TreeDiffers, TargetUnusable,
     OverlayMissing, CommitMissing, CredentialError, HostUnreachable and other CodeRepoErrors: then nothing is left

@@ -11,14 +11,19 @@ import pytest
 from git_coderepo import api
 from git_coderepo.cli.help import manual_text
 from git_coderepo.errors import UsageError
+from git_coderepo.fetching.sources.registry import METHODS, RECORDED, SOURCES, source
 from git_coderepo.manifest.codec import RECEIPT, schema, shape_reasons
-from git_coderepo.manifest.methods import ASKED, METHODS, RECORDED
 from git_coderepo.manifest.validate import receipt_problems
 from tests.test_manifest_receipts import full_receipt
 
 
 def test_the_manual_explains_each() -> None:
     assert {name for name, _ in manual_text.METHODS} == set(METHODS)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_each_source_goes_by_the_name_of_its_row(name: str) -> None:
+    assert source(name).name == name
 
 
 def test_the_schema_names_each() -> None:
@@ -44,7 +49,6 @@ def test_and_nothing_that_is_no_word(method: object) -> None:
 
 
 def test_the_api_refuses_another(tmp_path: Path) -> None:
-    assert "nonsense" not in ASKED
     from tests.support.manifests import example_document
 
     (tmp_path / "run.json").write_text(json.dumps(example_document()))

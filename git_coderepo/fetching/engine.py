@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from git_coderepo.errors import (
     CodeRepoError,
-    CommitMissing,
     CredentialError,
-    DownloadDamaged,
     GitNotFound,
     GitUnusable,
     MethodUnavailable,
-    OverlayMissing,
     PlatformError,
-    RateLimited,
     ScopeMissing,
     TargetUnusable,
     TokenRefused,
@@ -32,13 +28,9 @@ from git_coderepo.fetching.node import Wanted, WantedSubmodule
 from git_coderepo.fetching.progress import Counts, Progress
 from git_coderepo.fetching.proof import encode_listing
 from git_coderepo.fetching.receipt import Fallback, Hashed, Identity, Receipt, SubmoduleReceipt
-from git_coderepo.fetching.sources.archive import archive_method
 from git_coderepo.fetching.sources.delivery import BaseRequest, Delivery
-from git_coderepo.fetching.sources.files import files_method
-from git_coderepo.fetching.sources.git import git_method
-from git_coderepo.fetching.sources.local import local_method
-from git_coderepo.fetching.sources.published_run import published_method
-from git_coderepo.fetching.sources.shared_store import store_method, told_of_store
+from git_coderepo.fetching.sources.registry import AUTO, METHODS, SOURCES, source, sources_to_try
+from git_coderepo.fetching.sources.source import Failure, Source
 from git_coderepo.fetching.subtree import keep_part
 from git_coderepo.fetching.target import SubmodulePlace, Target, said_of
 from git_coderepo.fetching.writer import TreeWriter, WrittenTree
@@ -47,16 +39,9 @@ from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git, version
 from git_coderepo.manifest.limits import Limits
-from git_coderepo.manifest.methods import METHODS
-from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.transport.retry import TRIES, pause
 
-Method = Callable[[BaseRequest], AbstractContextManager[Delivery]]
-# After which of its errors a run is looked for under its own reference.
-_GONE = (CommitMissing, OverlayMissing)
 _OTHER_MANIFEST = "the overlay does not produce the tree that the manifest records: one of the two was altered"
 _OTHER_BYTES = "the platform, or something on the way, returned bytes that differ from the recorded ones"
-_OF_A_BASE: Mapping[str, Method] = {"archive": archive_method, "git": git_method, "files": files_method}
 
 
 def fetch(
@@ -225,42 +210,8 @@ def _materialise(
 
     Once they are proved, their pointers of Git LFS become files (`lfs`). `limits` are for all of them together.
     """
-    fallbacks: list[Fallback] = []
-    errors: list[CodeRepoError] = []
-    if wanted.base is None and wanted.local is None and wanted.problem is None:
-        directory = fresh()
-        written, received = _write(wanted, directory, None, limits, progress)
-        used = "overlay"
-    else:
-        used = ""
-        ways = list(order(wanted, method))
-        while ways:
-            name = ways.pop(0)
-            if name == "published" and method == "auto" and not any(isinstance(each, _GONE) for each in errors):
-                continue
-            try:
-                directory, (written, received) = _by(name, ways, wanted, fresh, limits, progress)
-            except TargetUnusable:
-                raise  # by any other way, too, it would end there
-            except CodeRepoError as failed:
-                error = (
-                    without_git(failed, wanted, insisted=method != "auto", before=errors) if name == "git" else failed
-                )
-                if method != "auto":
-                    if name == "archive" and not error.hints:
-                        error.hints = ("use --method git",)
-                    raise error from None
-                if name == "published":
-                    errors[-1].hints = (*errors[-1].hints, _not_published(error))
-                    continue
-                errors.append(error)
-                if not isinstance(error, MethodUnavailable):
-                    fallbacks.append(Fallback(name, error.message))
-                continue
-            used = name
-            break
-        if not used:
-            raise best_error(errors, fallbacks)
+    came = _first(wanted, fresh, method, limits, progress)
+    directory, written = came.directory, came.written
     inside = []
     left = written.left
     for each in wanted.submodules:
@@ -274,7 +225,7 @@ def _materialise(
         inside.append((each, inner))
         left = inner.left
     in_lfs = lfs_paths(directory, written.entries)
-    made = _Made(written, received, used, tuple(fallbacks), left, in_lfs, submodules=tuple(inside))
+    made = _Made(written, came.received, came.method, came.fallbacks, left, in_lfs, submodules=tuple(inside))
     if wanted.keep:
         return made  # what stays of it is filled and converted once it stands alone
     filled = _filled(wanted, directory, written.entries, in_lfs, written, left, progress, lfs)
@@ -283,10 +234,47 @@ def _materialise(
     return made._replace(left=left, lfs=filled, conversions=convert(directory, written.entries))
 
 
-def _not_published(error: CodeRepoError) -> str:
-    if isinstance(error, GitNotFound | GitUnusable):
-        return "whether it was published only git could tell, which cannot be asked here"
-    return f"nor was it published: {error.message}"
+class _Came(NamedTuple):
+    """A tree that stands in `directory`, proved, without what is in its submodules: how it came."""
+
+    directory: Root
+    written: WrittenTree
+    received: int
+    method: str
+    fallbacks: tuple[Fallback, ...] = ()
+
+
+def _first(wanted: Wanted, fresh: Callable[[], Root], method: str, limits: Limits, progress: Progress | None) -> _Came:
+    """The tree by the first source that works. Raises the error of those that failed that says most."""
+    if wanted.base is None and wanted.local is None and wanted.problem is None:
+        directory = fresh()
+        return _Came(directory, *_write(wanted, directory, None, limits, progress), "overlay")
+    insisted = method != AUTO
+    coming = sources_to_try(wanted, method)
+    fallbacks: list[Fallback] = []
+    errors: list[CodeRepoError] = []
+    while coming:
+        each = coming.pop(0)
+        if not insisted and not each.is_due(errors):
+            continue
+        try:
+            directory, written, received = _by(each, coming, wanted, fresh, limits, progress)
+        except TargetUnusable:
+            raise  # by any other way, too, it would end there
+        except CodeRepoError as failed:
+            error = each.explained(Failure(wanted, failed, insisted, errors))
+            if insisted:
+                raise error from None
+            hint = each.as_hint(error)
+            if hint is not None:
+                errors[-1].hints = (*errors[-1].hints, hint)
+                continue
+            errors.append(error)
+            if not isinstance(error, MethodUnavailable):
+                fallbacks.append(Fallback(each.name, error.message))
+            continue
+        return _Came(directory, written, received, each.name, tuple(fallbacks))
+    raise best_error(errors, fallbacks)
 
 
 def _filled(
@@ -321,56 +309,26 @@ def _below(part: bytes, conversions: Iterable[Converted]) -> Iterator[Converted]
 
 def _identity(wanted: Wanted, used: str) -> Identity:
     """What the receipt says of the tree itself, by the method that brought it: one may bring the overlay, too."""
-    if used not in ("published", "store") and (used != "local" or wanted.local is None or not wanted.local.whole):
-        return wanted.identity
-    return wanted.identity.without_overlay()
+    gave_all = used in SOURCES and source(used).gives_all(wanted)
+    return wanted.identity.without_overlay() if gave_all else wanted.identity
 
 
 def _by(
-    name: str,
-    coming: list[str],
+    by: Source,
+    coming: list[Source],
     wanted: Wanted,
     fresh: Callable[[], Root],
     limits: Limits,
     progress: Progress | None,
-) -> tuple[Root, tuple[WrittenTree, int]]:
-    """The tree by one method, before those in `coming` are tried, and the directory that `fresh` gave for it."""
-    if wanted.problem is not None and name not in ("local", "published", "store"):
-        raise wanted.problem
+) -> tuple[Root, WrittenTree, int]:
+    """The tree by one source, before those in `coming` are tried, and the directory that `fresh` gave for it."""
+    node = wanted._replace(overlay=None, deleted=()) if by.gives_all(wanted) else wanted
 
-    def attempt() -> tuple[Root, tuple[WrittenTree, int]]:
+    def attempt() -> tuple[Root, WrittenTree, int]:
         directory = fresh()
-        return directory, _once(name, wanted, directory, limits, progress)
+        return directory, *_write(node, directory, by.stream(wanted, limits), limits, progress)
 
-    return attempt() if wanted.base is None else tried(name, coming, wanted.base.platform, attempt)
-
-
-def _once(
-    name: str, wanted: Wanted, directory: Root, limits: Limits, progress: Progress | None
-) -> tuple[WrittenTree, int]:
-    """One attempt by a method."""
-    if name == "local":
-        local = wanted.local
-        if local is None:
-            raise MethodUnavailable(
-                "the code of the run is not all here", hints=["--method auto fetches it from the platform"]
-            )
-        if local.whole:
-            wanted = wanted._replace(overlay=None, deleted=())
-        return _write(wanted, directory, local_method(local, () if local.whole else wanted.scope), limits, progress)
-    if name == "store":
-        if wanted.store is None:
-            raise MethodUnavailable("no shared store is set", hints=["set CODEREPO_STORE or coderepo.store to its URL"])
-        source = store_method(wanted.store, wanted.tree, limits)
-        with told_of_store(wanted.store, wanted.tree):
-            return _write(wanted._replace(overlay=None, deleted=()), directory, source, limits, progress)
-    if name == "published":
-        if wanted.published is None:
-            raise MethodUnavailable("nothing says where the run may have been published")
-        source = published_method(wanted.published)
-        return _write(wanted._replace(overlay=None, deleted=()), directory, source, limits, progress)
-    assert wanted.base is not None
-    return _write(wanted, directory, _OF_A_BASE[name](wanted.base._replace(limits=limits)), limits, progress)
+    return by.attempted(wanted, coming, attempt)
 
 
 def _write(
@@ -462,94 +420,7 @@ def _git_version() -> str | None:
         return None
 
 
-# --- The ways to a base: in which order they are tried, and how often each -------------------------------------------
-
-Result = TypeVar("Result")
-
-
-def order(wanted: Wanted, method: str) -> tuple[str, ...]:
-    """The methods to try, `method` alone unless it is `auto`."""
-    if method != "auto":
-        return (method,)
-    found: tuple[str, ...] = ("archive", "git") if wanted.archive_exact else ("git", "archive")
-    if wanted.base is not None and wanted.base.platform.needs_special:
-        found = (*found, "files")
-    if wanted.problem is not None:
-        found = found[:1]  # it is the same, whatever is tried
-    if wanted.published is not None:
-        found = (*found, "published")
-    if wanted.store is not None:
-        found = ("store", *found)
-    return ("local", *found) if wanted.local is not None else found
-
-
-def tried(name: str, coming: list[str], platform: BaseCodeRepository, attempt: Callable[[], Result]) -> Result:
-    """What `attempt` gives, by the method `name`, while those in `coming` are still to be tried.
-
-    An archive that is cut off is begun anew. Where a platform limits archives and not git, git does not wait for the
-    limit to end: it comes first, and the archive, waited for, once more after it. Raises what `attempt` raises.
-    """
-    if name != "archive":
-        return attempt()
-    hurried = platform.limits_archives and "git" in coming
-    platform.archive_wait = 0 if hurried else None
-    failures = 0
-    while True:
-        try:
-            return attempt()
-        except RateLimited as error:
-            if hurried:
-                platform.notify(f"warning: {error.message}; git is asked meanwhile")
-                coming.append(name)
-            raise
-        except DownloadDamaged as error:
-            failures += 1
-            if failures == TRIES:
-                raise
-            platform.notify(f"warning: {error.message}; beginning anew")
-        time.sleep(pause(failures))
-
-
-# --- Every way failed ------------------------------------------------------------------------------------------------
-
-_INSTALL = "install git 2.34 or newer, or add it to PATH"
-
-
-def without_git(
-    error: CodeRepoError, wanted: Wanted, *, insisted: bool, before: Sequence[CodeRepoError] = ()
-) -> CodeRepoError:
-    """An error of the method `git`; where there is no git, in words that say for what it is needed here.
-
-    `insisted`: no other method is to be tried. `before` are the errors of the methods that were tried.
-    """
-    if not isinstance(error, GitNotFound):
-        return error
-    if insisted:
-        return GitNotFound("git was asked for, and there is no 'git' on PATH", hints=["--method auto", _INSTALL])
-    platform = wanted.base.platform if wanted.base is not None else None
-    kind = platform.type if platform is not None else "git"
-    if not wanted.archive_exact:
-        return GitNotFound(
-            "git is required: attributes of this tree (export-ignore, export-subst and the like) alter its archives, "
-            "and there is no 'git' on PATH",
-            hints=[_INSTALL, "or remove these attributes and record the run again"],
-        )
-    differs = next((each for each in before if isinstance(each, TreeDiffers)), None)
-    if differs is not None:
-        return GitNotFound(
-            "git is required: the platform's archive differs from the recorded tree (as it does where "
-            "submodules are missing in it), and there is no 'git' on PATH",
-            hints=[_INSTALL, differs.message],
-        )
-    if any(not isinstance(each, MethodUnavailable) for each in before):
-        return GitNotFound("no 'git' on PATH", hints=[_INSTALL])
-    return GitNotFound(
-        f"git is required: the platform '{kind}' gives no archives, and there is no 'git' on PATH",
-        hints=[
-            _INSTALL,
-            "or register the checkout as github or gitlab, whose archives need no git, and record the run again",
-        ],
-    )
+# --- Every source failed ----------------------------------------------------------------------------------------------
 
 
 def best_error(errors: list[CodeRepoError], fallbacks: list[Fallback]) -> CodeRepoError:

@@ -21,7 +21,7 @@ from git_coderepo.cli.runner.reporting import (
     warn_unnoted,
 )
 from git_coderepo.errors import UsageError
-from git_coderepo.manifest.methods import METHODS
+from git_coderepo.fetching.sources.registry import METHODS
 
 if TYPE_CHECKING:
     from git_coderepo.fetching.receipt import Receipt

@@ -2,16 +2,70 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import BinaryIO
+from contextlib import AbstractContextManager, contextmanager
+from typing import BinaryIO, ClassVar
 
-from git_coderepo.errors import MethodUnavailable
+from git_coderepo.errors import CodeRepoError, DownloadDamaged, MethodUnavailable, RateLimited
+from git_coderepo.fetching.node import Wanted
 from git_coderepo.fetching.sources.ahead import Ahead
 from git_coderepo.fetching.sources.delivery import BaseRequest, Counted, Delivery
+from git_coderepo.fetching.sources.source import Failure, Result, Source, base_request
 from git_coderepo.git.subtree import inside
 from git_coderepo.manifest.entries import Entry
+from git_coderepo.manifest.limits import Limits
 from git_coderepo.manifest.tar import TarReader
+from git_coderepo.transport.retry import TRIES, pause
+
+
+class PlatformArchive(Source):
+    """The platform's archive of the base."""
+
+    name: ClassVar = "archive"
+    gives_base: ClassVar = True
+
+    def applies_to(self, node: Wanted) -> bool:
+        return node.base is not None or node.problem is not None
+
+    def stream(self, node: Wanted, limits: Limits) -> AbstractContextManager[Delivery]:
+        return archive_method(base_request(node, limits))
+
+    def attempted(self, node: Wanted, coming: list[Source], attempt: Callable[[], Result]) -> Result:
+        """One that is cut off is begun anew.
+
+        Where a platform limits archives and not git, git does not wait for the limit to end: it comes first, and the
+        archive, waited for, once more after it.
+        """
+        if node.base is None:
+            return attempt()
+        platform = node.base.platform
+        hurried = platform.limits_archives and any(each.name == "git" for each in coming)
+        platform.archive_wait = 0 if hurried else None
+        failures = 0
+        while True:
+            try:
+                return attempt()
+            except RateLimited as error:
+                if hurried:
+                    platform.notify(f"warning: {error.message}; git is asked meanwhile")
+                    coming.append(self)
+                raise
+            except DownloadDamaged as error:
+                failures += 1
+                if failures == TRIES:
+                    raise
+                platform.notify(f"warning: {error.message}; beginning anew")
+            time.sleep(pause(failures))
+
+    def explained(self, failure: Failure) -> CodeRepoError:
+        error = failure.error
+        if failure.insisted and not error.hints:
+            error.hints = ("use --method git",)
+        return error
+
+
+SOURCE = PlatformArchive()
 
 
 @contextmanager

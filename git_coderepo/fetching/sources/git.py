@@ -4,12 +4,66 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import ClassVar
 
-from git_coderepo.errors import CommitMissing, GitFailed
+from git_coderepo.errors import CodeRepoError, CommitMissing, GitFailed, GitNotFound, MethodUnavailable, TreeDiffers
+from git_coderepo.fetching.node import Wanted
 from git_coderepo.fetching.sources.delivery import BaseRequest, DeliveredTrees, Delivery
 from git_coderepo.fetching.sources.git_tree import blob_entries, listed_tree
+from git_coderepo.fetching.sources.source import Failure, Source, base_request
+from git_coderepo.manifest.limits import Limits
 from git_coderepo.transport.scratch_repository import Scratch
+
+_INSTALL = "install git 2.34 or newer, or add it to PATH"
+
+
+class ByGit(Source):
+    """The base's commit, by git."""
+
+    name: ClassVar = "git"
+    gives_base: ClassVar = True
+
+    def applies_to(self, node: Wanted) -> bool:
+        return node.base is not None or node.problem is not None
+
+    def stream(self, node: Wanted, limits: Limits) -> AbstractContextManager[Delivery]:
+        return git_method(base_request(node, limits))
+
+    def explained(self, failure: Failure) -> CodeRepoError:
+        """Where there is no git, in words that say for what it is needed here."""
+        error, node = failure.error, failure.node
+        if not isinstance(error, GitNotFound):
+            return error
+        if failure.insisted:
+            return GitNotFound("git was asked for, and there is no 'git' on PATH", hints=["--method auto", _INSTALL])
+        platform = node.base.platform if node.base is not None else None
+        kind = platform.type if platform is not None else "git"
+        if not node.archive_exact:
+            return GitNotFound(
+                "git is required: attributes of this tree (export-ignore, export-subst and the like) alter its "
+                "archives, and there is no 'git' on PATH",
+                hints=[_INSTALL, "or remove these attributes and record the run again"],
+            )
+        differs = next((each for each in failure.before if isinstance(each, TreeDiffers)), None)
+        if differs is not None:
+            return GitNotFound(
+                "git is required: the platform's archive differs from the recorded tree (as it does where "
+                "submodules are missing in it), and there is no 'git' on PATH",
+                hints=[_INSTALL, differs.message],
+            )
+        if any(not isinstance(each, MethodUnavailable) for each in failure.before):
+            return GitNotFound("no 'git' on PATH", hints=[_INSTALL])
+        return GitNotFound(
+            f"git is required: the platform '{kind}' gives no archives, and there is no 'git' on PATH",
+            hints=[
+                _INSTALL,
+                "or register the checkout as github or gitlab, whose archives need no git, and record the run again",
+            ],
+        )
+
+
+SOURCE = ByGit()
 
 
 @contextmanager

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+from contextlib import AbstractContextManager, contextmanager
+from typing import ClassVar, NamedTuple
 
-from git_coderepo.errors import CodeRepoError, OverlayMissing, TreeDiffers
+from git_coderepo.errors import CodeRepoError, MethodUnavailable, OverlayMissing, TreeDiffers
+from git_coderepo.fetching.node import Wanted
 from git_coderepo.fetching.sources.delivery import DeliveredTrees, Delivery, LocalTree
 from git_coderepo.fetching.sources.git_tree import blob_entries, listed_tree
 from git_coderepo.fetching.sources.overlay import read_overlay
+from git_coderepo.fetching.sources.source import Source
 from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.git.objects import GITLINK, ObjectId
 from git_coderepo.git.process import Git
@@ -19,6 +21,7 @@ from git_coderepo.git.store import Store, quoted_path
 from git_coderepo.git.store_repair import describe_damaged, set_damaged_of_tree_aside
 from git_coderepo.git.subtree import read_part
 from git_coderepo.git.url.remote import RemoteURL
+from git_coderepo.manifest.limits import Limits
 from git_coderepo.manifest.model import Code, Repository, refuse_unreproducible
 
 
@@ -87,6 +90,28 @@ def is_complete(git: Git, tree: ObjectId) -> bool:
     """Whether a tree is here with all that is below it; what a partial clone was only promised is not."""
     listed = git.start("rev-list", "--objects", "--no-object-names", "--missing=print", tree.hex).finish()
     return listed.status == 0 and not any(line.startswith(b"?") for line in listed.stdout.splitlines())
+
+
+class InLocalObjects(Source):
+    """The base, or the whole snapshot, where every object of it is here."""
+
+    name: ClassVar = "local"
+
+    def applies_to(self, node: Wanted) -> bool:
+        return node.local is not None
+
+    def stream(self, node: Wanted, limits: Limits) -> AbstractContextManager[Delivery]:
+        if node.local is None:
+            raise MethodUnavailable(
+                "the code of the run is not all here", hints=["--method auto fetches it from the platform"]
+            )
+        return local_method(node.local, () if node.local.whole else node.scope)
+
+    def gives_all(self, node: Wanted) -> bool:
+        return node.local is not None and node.local.whole
+
+
+SOURCE = InLocalObjects()
 
 
 @contextmanager

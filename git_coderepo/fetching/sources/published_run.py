@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import ClassVar
 
-from git_coderepo.errors import CommitMissing, MethodUnavailable
+from git_coderepo.errors import (
+    CodeRepoError,
+    CommitMissing,
+    GitNotFound,
+    GitUnusable,
+    MethodUnavailable,
+    OverlayMissing,
+)
+from git_coderepo.fetching.node import Wanted
 from git_coderepo.fetching.sources.delivery import DeliveredTrees, Delivery, PublishedRequest
 from git_coderepo.fetching.sources.git_tree import blob_entries, listed_tree
+from git_coderepo.fetching.sources.source import Source
+from git_coderepo.manifest.limits import Limits
 from git_coderepo.transport.scratch_repository import Scratch
+
+
+class ByPublishedRun(Source):
+    """The whole snapshot, where its run was published; asked by itself only where the base, or the overlay, is gone."""
+
+    name: ClassVar = "published"
+
+    def applies_to(self, node: Wanted) -> bool:
+        return node.published is not None
+
+    def stream(self, node: Wanted, limits: Limits) -> AbstractContextManager[Delivery]:
+        if node.published is None:
+            raise MethodUnavailable("nothing says where the run may have been published")
+        return published_method(node.published)
+
+    def is_due(self, before: Sequence[CodeRepoError]) -> bool:
+        return any(isinstance(each, CommitMissing | OverlayMissing) for each in before)
+
+    def as_hint(self, error: CodeRepoError) -> str:
+        if isinstance(error, GitNotFound | GitUnusable):
+            return "whether it was published only git could tell, which cannot be asked here"
+        return f"nor was it published: {error.message}"
+
+
+SOURCE = ByPublishedRun()
 
 
 @contextmanager

@@ -3,14 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import ClassVar
 
-from git_coderepo.errors import DownloadDamaged, StoreDamaged, TreeDiffers, UnsafeTree
+from git_coderepo.errors import (
+    CodeRepoError,
+    DownloadDamaged,
+    MethodUnavailable,
+    StoreDamaged,
+    TreeDiffers,
+    UnsafeTree,
+)
+from git_coderepo.fetching.node import Wanted
 from git_coderepo.fetching.sources.delivery import Counted, Delivery
+from git_coderepo.fetching.sources.source import Failure, Source
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.manifest.limits import Limits
 from git_coderepo.manifest.tar import TarReader
 from git_coderepo.stores.shared import SharedStore
+
+
+class InSharedStore(Source):
+    """The whole snapshot, where it was put into the shared store."""
+
+    name: ClassVar = "store"
+
+    def applies_to(self, node: Wanted) -> bool:
+        return node.store is not None
+
+    def stream(self, node: Wanted, limits: Limits) -> AbstractContextManager[Delivery]:
+        if node.store is None:
+            raise MethodUnavailable("no shared store is set", hints=["set CODEREPO_STORE or coderepo.store to its URL"])
+        return store_method(node.store, node.tree, limits)
+
+    def explained(self, failure: Failure) -> CodeRepoError:
+        """Where what the store gave is not the tree, it is the store that is damaged."""
+        error, node = failure.error, failure.node
+        if node.store is None or not isinstance(error, TreeDiffers | DownloadDamaged | UnsafeTree):
+            return error
+        return StoreDamaged(
+            f"what the store '{node.store.url}' has for the tree {node.tree} is not that tree: {error.message}",
+            hints=["git coderepo publish --store RUN, in the checkout that recorded the run, writes it again"],
+        )
+
+
+SOURCE = InSharedStore()
 
 
 @contextmanager
@@ -19,15 +56,3 @@ def store_method(store: SharedStore, tree: ObjectId, limits: Limits) -> Iterator
     with store.open(tree) as stream:
         counted = Counted(stream)
         yield Delivery(TarReader(counted, top_directory=False, limits=limits), lambda: counted.received)
-
-
-@contextmanager
-def told_of_store(store: SharedStore, tree: ObjectId) -> Iterator[None]:
-    """A block that makes a tree of what a store gave: raises StoreDamaged where that is not the tree."""
-    try:
-        yield
-    except (TreeDiffers, DownloadDamaged, UnsafeTree) as error:
-        raise StoreDamaged(
-            f"what the store '{store.url}' has for the tree {tree} is not that tree: {error.message}",
-            hints=["git coderepo publish --store RUN, in the checkout that recorded the run, writes it again"],
-        ) from error
