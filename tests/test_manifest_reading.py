@@ -255,7 +255,7 @@ def link_without_target(document):
         (link_without_target, "code.special[1].target: missing"),
         (
             lambda m: m["code"]["special"][0].update(target="x"),
-            "code.special[0].target: stands where only a symbolic link has one",
+            "code.special[0].target: not allowed: only a symbolic link has a target",
         ),
         (
             lambda m: m["code"]["special"].append({"path": "run.sh", "mode": "100755"}),
@@ -487,7 +487,7 @@ def test_validate_names_every_field_that_is_wrong():
         "run.command: not a list or null",
         "code.dirty: missing",
         "code.head.tree: missing",
-        "code.special[0]: not an entry without 'target', which only a symbolic link has",
+        "code.special[0].target: not allowed: only a symbolic link has a target",
         "producer.git: not a line of text",
     ]
 

@@ -1,12 +1,16 @@
-"""The shape layer, by hand: from the values of a document to the typed model, field by field as the schema says."""
+"""The shape layer: check a document by the schema, then convert it to the typed model, bytes where Git has bytes."""
 
 from __future__ import annotations
 
+import binascii
 import os
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from git_coderepo.errors import InvalidManifest
 from git_coderepo.git.objects import ObjectId
+from git_coderepo.manifest.codec import MANIFEST, shape_reasons
 from git_coderepo.manifest.model import (
     Base,
     Changes,
@@ -29,292 +33,234 @@ from git_coderepo.manifest.model import (
     Subdirectory,
     Submodule,
 )
-from git_coderepo.manifest.shape import (
-    Node,
-    argument,
-    base64_text,
-    boolean,
-    directory,
-    hex_digits,
-    integer,
-    line,
-    list_of,
-    member_place,
-    nullable,
-    object_id,
-    one_of,
-    path,
-    system_text,
-    text,
-    time,
-    uuid7,
-    version,
-)
 
-if TYPE_CHECKING:
-    from git_coderepo.manifest.shape import Read
+T = TypeVar("T")
+# A value of a document that has the shape of a manifest: every field that is read below is there, and of its type.
+Value = Any
 
-_NO_REFERENCE = "not free of '{{', which begins a reference to a secret"
-MANIFEST_SCHEMA = "urn:git-coderepo:run-manifest:1"
-
-_any_version = text("a version", "[0-9]+[.][0-9]+", maximum=16)
-_slug = text("a word of a-z, 0-9 and '-'", "[a-z][a-z0-9]*(-[a-z0-9]+)*", maximum=64)
-_transport = text(
-    "a known transport",
-    "https|http|ssh|git|ftps|ftp|file|local|helper:(?!(?:ext|fd)$)[A-Za-z0-9][A-Za-z0-9+._-]*",
-    maximum=64,
-)
-_host = text("a host", r"[^\x00-\x20\x7f/@?#\\]+", maximum=255)
-_reference = text("a reference below refs/", r"refs/[^\x00-\x20\x7f~^:?*\[\\]+", maximum=1024)
-_option_value = text("a text without NUL", r"[^\0]*", minimum=0)
-_option_name = text("an option's name", "[A-Za-z][A-Za-z0-9_-]*", maximum=128)
-_sha256 = hex_digits(64)
-_id_digits = text("40 or 64 lower-case hex digits", "[0-9a-f]{40}|[0-9a-f]{64}", minimum=40, maximum=64)
-_line = line()
+_VERSION = re.compile(r"[0-9]{1,8}[.][0-9]{1,8}")
 
 
 def read(document: object, data: bytes) -> Manifest:
-    """The manifest that a document has the shape of; `data` is the text it came from.
+    """Return the manifest that a document has the shape of; `data` is the text it came from.
 
-    Raises InvalidManifest exactly where the schema refuses the document. What the values mean is `meaning`'s.
+    Raises InvalidManifest, with the first reason, where the schema refuses the document. What the values mean is
+    checked by `invariants`.
     """
-    root = Node(document)
-    _check_version(root)
+    _check_version(document)
+    for reason in shape_reasons(MANIFEST, document):
+        raise InvalidManifest(reason)
+    root: Value = document
     return Manifest(
-        run=root.field("run", _run),
-        repository=root.field("repository", nullable(_repository)),
-        code=root.field("code", _code),
-        environment=root.field("environment", _environment),
-        producer=root.field("producer", _producer),
+        run=_run(root["run"]),
+        repository=_nullable(_repository, root["repository"]),
+        code=_code(root["code"]),
+        environment=_environment(root["environment"]),
+        producer=_producer(root["producer"]),
         data=data,
     )
 
 
-def _check_version(root: Node) -> None:
-    """First of all: a manifest of another major version has the right to look like nothing that follows."""
-    if not isinstance(root.value, dict) or "manifestVersion" not in root.value:
+def _check_version(document: object) -> None:
+    """Check the version before the schema: a manifest of another major version need not look like one of ours."""
+    if not isinstance(document, dict) or "manifestVersion" not in document:
         raise InvalidManifest("not a run manifest: it has no 'manifestVersion'")
-    found = root.field("manifestVersion", _any_version)
-    if not found.startswith("1."):
+    version = document["manifestVersion"]
+    if isinstance(version, str) and _VERSION.fullmatch(version) and not version.startswith("1."):
         raise InvalidManifest(
-            f"manifestVersion: {found} is another major version, this program reads 1.x",
+            f"manifestVersion: {version} is another major version, this program reads 1.x",
             hints=["pipx upgrade git-coderepo"],
         )
-    root.field("manifestVersion", version)
-    root.field("$schema", one_of(MANIFEST_SCHEMA))
 
 
-def _run(node: Node) -> Run:
+# --- Values of the schema's definitions ---
+
+
+def _nullable(convert: Callable[[Value], T], value: Value) -> T | None:
+    return None if value is None else convert(value)
+
+
+def _tuple(convert: Callable[[Value], T], values: Value) -> tuple[T, ...]:
+    return tuple([convert(value) for value in values])
+
+
+def _raw(value: Value) -> bytes:
+    """Return a path or an argument: a string, or `{"base64": …}` of whatever bytes."""
+    return value.encode() if isinstance(value, str) else _base64(value["base64"])
+
+
+def _system_text(value: Value) -> str:
+    """Return a name that the file system or Git gave, as `os.fsdecode` shows it (UTF-8, surrogateescape)."""
+    return _raw(value).decode("utf-8", "surrogateescape")
+
+
+def _base64(value: Value) -> bytes:
+    return binascii.a2b_base64(value)
+
+
+# An integer may be spelt 1.0 in JSON: `int` makes one of it.
+
+
+def _run(run: Value) -> Run:
     return Run(
-        id=node.field("id", uuid7),
-        created_on=node.field("createdOn", time),
-        name=node.field("name", nullable(_line)),
-        parent=node.field("parent", nullable(uuid7)),
-        command=node.field("command", nullable(list_of(argument, minimum=1))),
-        directory=node.field("directory", directory),
+        id=run["id"],
+        created_on=run["createdOn"],
+        name=run["name"],
+        parent=run["parent"],
+        command=_nullable(lambda words: _tuple(_raw, words), run["command"]),
+        directory=_raw(run["directory"]),
     )
 
 
-def _repository(node: Node) -> Repository:
-    _refuse_references(node)
+def _repository(repository: Value) -> Repository:
     return Repository(
-        name=node.field("name", _line),
-        type=node.field("type", _slug),
-        source=node.field("source", nullable(_line)),
-        remote=node.field("remote", nullable(_remote)),
-        options=node.field("options", _options),
+        name=repository["name"],
+        type=repository["type"],
+        source=repository["source"],
+        remote=_nullable(_remote, repository["remote"]),
+        options=dict(repository["options"]),
     )
 
 
-def _refuse_references(node: Node) -> None:
-    """`{{name.key}}` names a secret of whoever resolves it: refused here, in fields unknown to us too."""
-    if isinstance(node.value, str):
-        if "{{" in node.value:
-            raise node.wrong(_NO_REFERENCE)
-    elif isinstance(node.value, dict):
-        for key, value in node.value.items():
-            if "{{" in key:
-                raise node.wrong(_NO_REFERENCE)
-            _refuse_references(Node(value, member_place(node.place, key)))
-    elif isinstance(node.value, list):
-        for index, value in enumerate(node.value):
-            _refuse_references(Node(value, member_place(node.place, index)))
-
-
-def _remote(node: Node) -> Remote:
+def _remote(remote: Value) -> Remote:
     return Remote(
-        transport=node.field("transport", _transport),
-        host=node.field("host", nullable(_host)),
-        port=node.field("port", nullable(integer(1, 65535))),
-        user=node.field("user", nullable(_line)),
-        path=node.field("path", system_text),
+        transport=remote["transport"],
+        host=remote["host"],
+        port=_nullable(int, remote["port"]),
+        user=remote["user"],
+        path=_system_text(remote["path"]),
     )
 
 
-def _options(node: Node) -> dict[str, str]:
-    for name in node.members():
-        _option_name(Node(name, node.place))
-    return {name: node.field(name, _option_value) for name in node.members()}
-
-
-def _code(node: Node) -> Code:
-    object_format = node.field("objectFormat", one_of("sha1", "sha256"))
-    id = object_id(object_format)
-
-    def head(node: Node) -> Head:
-        return Head(
-            commit=node.field("commit", id),
-            tree=node.field("tree", id),
-            branch=node.field("branch", nullable(system_text)),
-            web_url=node.field("webUrl", nullable(line("a URL", maximum=8192))),
-        )
-
-    def base(node: Node) -> Base:
-        return Base(
-            commit=node.field("commit", id),
-            tree=node.field("tree", id),
-            known_by=node.field("knownBy", _slug),
-            archive=node.field("archive", one_of("exact", "altered")),
-        )
-
-    def snapshot(node: Node) -> tuple[ObjectId, str | None, ObjectId | None]:
-        return node.field("tree", id), node.field("ref", nullable(_reference)), node.optional("commit", nullable(id))
-
-    def subdirectory(node: Node) -> Subdirectory:
-        return Subdirectory(
-            path=node.field("path", directory),
-            tree=node.field("tree", id),
-            proof=node.field("proof", list_of(base64_text)),
-        )
-
-    def submodule(node: Node) -> Submodule:
-        state = node.field("state", one_of("fetched", "absent"))
-        return Submodule(
-            path=node.field("path", path),
-            commit=node.field("commit", id),
-            state=state,
-            repository=node.field("repository", nullable(_repository) if state == "fetched" else _null),
-            code=node.field("code", _code if state == "fetched" else _null),
-        )
-
-    snapshot_tree, snapshot_ref, snapshot_commit = node.field("snapshot", snapshot)
+def _code(code: Value) -> Code:
+    snapshot = code["snapshot"]
     return Code(
-        object_format=object_format,
-        head=node.field("head", nullable(head)),
-        dirty=node.field("dirty", boolean),
-        changes=node.field("changes", _changes),
-        base=node.field("base", nullable(base)),
-        snapshot_tree=snapshot_tree,
-        snapshot_ref=snapshot_ref,
-        snapshot_commit=snapshot_commit,
-        overlay=node.field("overlay", nullable(_overlay)),
-        special=node.field("special", nullable(list_of(_special))),
-        subdirectory=node.field("subdirectory", subdirectory),
-        scope=node.field("scope", nullable(list_of(path, minimum=1))),
-        submodules=node.field("submodules", list_of(submodule)),
-        omitted=node.field("omitted", list_of(_omitted)),
-        unreproducible=node.optional("unreproducible", list_of(_obstacle, minimum=1)) or (),
-        lfs=node.optional("lfs", nullable(_lfs)),
-        outside=node.optional("outside", list_of(_outside, minimum=1)) or (),
+        object_format=code["objectFormat"],
+        head=_nullable(_head, code["head"]),
+        dirty=code["dirty"],
+        changes=_changes(code["changes"]),
+        base=_nullable(_base, code["base"]),
+        snapshot_tree=ObjectId(snapshot["tree"]),
+        snapshot_ref=snapshot["ref"],
+        snapshot_commit=_nullable(ObjectId, snapshot.get("commit")),
+        overlay=_nullable(_overlay, code["overlay"]),
+        special=_nullable(lambda entries: _tuple(_special, entries), code["special"]),
+        subdirectory=_subdirectory(code["subdirectory"]),
+        scope=_nullable(lambda paths: _tuple(_raw, paths), code["scope"]),
+        submodules=_tuple(_submodule, code["submodules"]),
+        omitted=_tuple(_omitted, code["omitted"]),
+        unreproducible=_tuple(_obstacle, code.get("unreproducible", ())),
+        lfs=_nullable(_lfs, code.get("lfs")),
+        outside=_tuple(_outside, code.get("outside", ())),
     )
 
 
-def _changes(node: Node) -> Changes:
+def _head(head: Value) -> Head:
+    return Head(
+        commit=ObjectId(head["commit"]),
+        tree=ObjectId(head["tree"]),
+        branch=_nullable(_system_text, head["branch"]),
+        web_url=head["webUrl"],
+    )
+
+
+def _changes(changes: Value) -> Changes:
     return Changes(
-        staged=node.field("staged", integer()),
-        unstaged=node.field("unstaged", integer()),
-        untracked=node.field("untracked", integer()),
-        unpushed=node.field("unpushed", nullable(integer())),
+        staged=int(changes["staged"]),
+        unstaged=int(changes["unstaged"]),
+        untracked=int(changes["untracked"]),
+        unpushed=_nullable(int, changes["unpushed"]),
     )
 
 
-def _overlay(node: Node) -> Overlay:
+def _base(base: Value) -> Base:
+    return Base(
+        commit=ObjectId(base["commit"]),
+        tree=ObjectId(base["tree"]),
+        known_by=base["knownBy"],
+        archive=base["archive"],
+    )
+
+
+def _overlay(overlay: Value) -> Overlay:
     return Overlay(
-        tar_sha256=node.field("tarSha256", _sha256),
-        sha256=node.field("sha256", _sha256),
-        size=node.field("size", integer()),
-        files=node.field("files", integer()),
-        deleted=node.field("deleted", list_of(path)),
-        data=node.optional("data", base64_text),
+        tar_sha256=overlay["tarSha256"],
+        sha256=overlay["sha256"],
+        size=int(overlay["size"]),
+        files=int(overlay["files"]),
+        deleted=_tuple(_raw, overlay["deleted"]),
+        data=_nullable(_base64, overlay.get("data")),
     )
 
 
-def _lfs(node: Node) -> Lfs:
+def _lfs(lfs: Value) -> Lfs:
     return Lfs(
-        tar_sha256=node.field("tarSha256", _sha256),
-        sha256=node.field("sha256", _sha256),
-        size=node.field("size", integer()),
-        objects=node.field("objects", list_of(_lfs_object)),
-        data=node.optional("data", base64_text),
+        tar_sha256=lfs["tarSha256"],
+        sha256=lfs["sha256"],
+        size=int(lfs["size"]),
+        objects=_tuple(lambda each: LfsObject(oid=each["oid"], size=int(each["size"])), lfs["objects"]),
+        data=_nullable(_base64, lfs.get("data")),
     )
 
 
-def _lfs_object(node: Node) -> LfsObject:
-    return LfsObject(oid=node.field("oid", _sha256), size=node.field("size", integer()))
+def _special(entry: Value) -> Special:
+    target = _raw(entry["target"]) if "target" in entry else None
+    return Special(path=_raw(entry["path"]), mode=int(entry["mode"], 8), target=target)
 
 
-def _special(node: Node) -> Special:
-    mode = node.field("mode", one_of("100755", "120000", "160000"))
-    target: Read[bytes | None] = argument if mode == "120000" else _not_here
-    return Special(
-        path=node.field("path", path),
-        mode=int(mode, 8),
-        target=node.field("target", target) if mode == "120000" else node.optional("target", target),
+def _subdirectory(subdirectory: Value) -> Subdirectory:
+    return Subdirectory(
+        path=_raw(subdirectory["path"]),
+        tree=ObjectId(subdirectory["tree"]),
+        proof=_tuple(_base64, subdirectory["proof"]),
     )
 
 
-def _omitted(node: Node) -> Omitted:
-    return Omitted(path=node.field("path", path), reason=node.field("reason", _slug))
+def _submodule(submodule: Value) -> Submodule:
+    return Submodule(
+        path=_raw(submodule["path"]),
+        commit=ObjectId(submodule["commit"]),
+        state=submodule["state"],
+        repository=_nullable(_repository, submodule["repository"]),
+        code=_nullable(_code, submodule["code"]),
+    )
 
 
-def _outside(node: Node) -> Outside:
+def _omitted(omitted: Value) -> Omitted:
+    return Omitted(path=_raw(omitted["path"]), reason=omitted["reason"])
+
+
+def _outside(outside: Value) -> Outside:
     return Outside(
-        path=node.field("path", directory),
-        reason=node.field("reason", _slug),
-        detail=node.field("detail", nullable(argument)),
-        files=node.optional("files", integer(1)) or 1,
+        path=_raw(outside["path"]),
+        reason=outside["reason"],
+        detail=_nullable(_raw, outside["detail"]),
+        files=int(outside.get("files", 1)),
     )
 
 
-def _obstacle(node: Node) -> Obstacle:
-    return Obstacle(reason=node.field("reason", _slug), message=node.field("message", _line))
+def _obstacle(obstacle: Value) -> Obstacle:
+    return Obstacle(reason=obstacle["reason"], message=obstacle["message"])
 
 
-def _environment(node: Node) -> Environment:
+def _environment(environment: Value) -> Environment:
     return Environment(
-        build_key=node.field("buildKey", nullable(_line)),
-        image=node.field("image", nullable(_line)),
-        imported=node.optional("imported", list_of(_imported, minimum=1)) or (),
+        build_key=environment["buildKey"],
+        image=environment["image"],
+        imported=_tuple(_imported, environment.get("imported", ())),
     )
 
 
-def _imported(node: Node) -> Imported:
+def _imported(imported: Value) -> Imported:
     return Imported(
-        path=os.fsencode(node.field("path", system_text)),
-        via=node.field("via", _line),
-        remote=node.field("remote", nullable(_remote)),
-        commit=node.field("commit", nullable(_any_id)),
-        tree=node.field("tree", nullable(_any_id)),
-        dirty=node.field("dirty", nullable(boolean)),
+        path=os.fsencode(_system_text(imported["path"])),
+        via=imported["via"],
+        remote=_nullable(_remote, imported["remote"]),
+        commit=_nullable(ObjectId, imported["commit"]),
+        tree=_nullable(ObjectId, imported["tree"]),
+        dirty=imported["dirty"],
     )
 
 
-def _any_id(node: Node) -> ObjectId:
-    return ObjectId(_id_digits(node))
-
-
-def _producer(node: Node) -> Producer:
-    return Producer(
-        name=node.field("name", _line),
-        version=node.field("version", _line),
-        git=node.field("git", nullable(_line)),
-    )
-
-
-def _null(node: Node) -> None:
-    if node.value is not None:
-        raise node.wrong("not null, in a submodule that is absent")
-
-
-def _not_here(node: Node) -> None:
-    raise node.wrong("stands where only a symbolic link has one")
+def _producer(producer: Value) -> Producer:
+    return Producer(name=producer["name"], version=producer["version"], git=producer["git"])
