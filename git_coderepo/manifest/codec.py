@@ -96,39 +96,33 @@ class _Compiler:
         """Return the check of a schema, in the order of its keywords; one with a description explains itself by it."""
         if not isinstance(schema, Mapping):
             raise NotImplementedError(f"the schema {schema!r}")
-        checks = []
-        for keyword, argument in schema.items():
-            if keyword in _ANNOTATIONS:
-                continue
-            match keyword:
-                case "$ref":
-                    checks.append(self._reference(argument))
-                case "allOf":
-                    checks += map(self.check, argument)
-                case "anyOf":
-                    checks.append(_any_of([*map(self.check, argument)], self._alternatives(argument)))
-                case "not":
-                    checks.append(_not(self.check(argument)))
-                case "if":
-                    branches = [self.check(schema.get(name, {})) for name in ("then", "else")]
-                    checks.append(_conditional(self.check(argument), *branches))
-                case "then" | "else" if "if" in schema:
-                    pass
-                case "properties":
-                    checks.append(
-                        _properties({name: self.check(inner) for name, inner in argument.items() if inner != {}})
-                    )
-                case "additionalProperties":
-                    checks.append(_additional(frozenset(schema.get("properties", ())), self.check(argument)))
-                case "propertyNames":
-                    checks.append(_names(self.check(argument)))
-                case "items":
-                    checks.append(_items(self.check(argument)))
-                case _ if keyword in _ASSERTIONS:
-                    checks.append(_ASSERTIONS[keyword](argument))
-                case _:
-                    raise NotImplementedError(f"the schema keyword {keyword!r}")
+        checks = [self._keyword(keyword, schema) for keyword in schema if keyword not in _ANNOTATIONS]
         return _all_of(checks, self._description(schema))
+
+    def _keyword(self, keyword: str, schema: Schema) -> Check:
+        argument = schema[keyword]
+        if keyword in _ASSERTIONS:
+            return _ASSERTIONS[keyword](argument)
+        if keyword in _OF_ONE_SCHEMA:
+            return _OF_ONE_SCHEMA[keyword](self.check(argument))
+        match keyword:
+            case "$ref":
+                return self._reference(argument)
+            case "allOf":
+                return _all_of([*map(self.check, argument)], None)
+            case "anyOf":
+                return _any_of([*map(self.check, argument)], self._alternatives(argument))
+            case "if":
+                branches = [self.check(schema.get(name, {})) for name in ("then", "else")]
+                return _conditional(self.check(argument), *branches)
+            case "then" | "else" if "if" in schema:
+                return _anything
+            case "properties":
+                members = {name: self.check(inner) for name, inner in argument.items()}
+                return _properties({name: check for name, check in members.items() if check is not _anything})
+            case "additionalProperties":
+                return _additional(frozenset(schema.get("properties", ())), self.check(argument))
+        raise NotImplementedError(f"the schema keyword {keyword!r}")
 
     def _reference(self, target: str) -> Check:
         if not target.startswith(_LOCAL):
@@ -162,7 +156,14 @@ def _is_number(value: object) -> bool:
 # --- Keywords that hold schemas ---
 
 
+def _anything(value: Any) -> Sequence[Reason]:
+    return _VALID
+
+
 def _all_of(checks: Sequence[Check], description: str | None) -> Check:
+    checks = [check for check in checks if check is not _anything]
+    if not checks:
+        return _anything
     if len(checks) == 1 and description is None:
         return checks[0]
 
@@ -269,6 +270,9 @@ def _items(inner: Check) -> Check:
         return found
 
     return check
+
+
+_OF_ONE_SCHEMA: dict[str, Callable[[Check], Check]] = {"not": _not, "propertyNames": _names, "items": _items}
 
 
 # --- Keywords that look at the value itself ---
