@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from git_coderepo.errors import InvalidManifest
+from git_coderepo.manifest.codec import MANIFEST, schema
 from git_coderepo.manifest.model import Manifest
+from git_coderepo.manifest.validate import problems
 from git_coderepo.manifest.writer import encode
 from git_coderepo.snapshots.document import refuse_unreadable
-from tests.support.manifests import example_document
+from tests.support.manifests import example_document, paths, validator
 from tests.support.program import Program
 from tests.support.repo import Repo
 
@@ -123,3 +125,46 @@ def test_so_does_a_command(words: list[str]) -> None:
         assert any("\0" in word or any("\ud800" <= char <= "\udfff" for char in word) for word in words)
         return
     assert Manifest.parse(data).run.command == tuple(word.encode() for word in words)
+
+
+# --- whatever state a checkout is in -----------------------------------------------------------
+
+EDITS = st.one_of(
+    st.binary(max_size=40),
+    st.tuples(st.just("link"), paths()),
+    st.sampled_from(["remove", "execute", "stage", "commit"]),
+)
+
+
+def apply(checkout: Repo, path: bytes, edit: Any) -> None:
+    """Do one edit of a checkout; one that the file system does not allow is not done."""
+    place = os.path.join(os.fsencode(checkout.path), path)
+    try:
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        if isinstance(edit, bytes):
+            with open(place, "wb") as file:
+                file.write(edit)
+        elif edit == "remove":
+            os.unlink(place)
+        elif edit == "execute":
+            os.chmod(place, 0o755)
+        elif edit in ("stage", "commit"):
+            checkout.git("add", "-A")
+            if edit == "commit":
+                checkout.git("commit", "--allow-empty", "-q", "-m", "x")
+        else:
+            os.symlink(edit[1], place)
+    except OSError:
+        pass
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(edits=st.lists(st.tuples(st.sampled_from([b"train.py", b"caf\xe9", b"a/\n"]) | paths(), EDITS), max_size=8))
+def test_what_the_hook_writes_satisfies_schema_and_invariants(checkout: Repo, program: Program, edits: Any) -> None:
+    """The hook's path never interprets the schema: its writer has to be right by itself, in whatever state of files."""
+    for path, edit in edits:
+        apply(checkout, path, edit)
+    program.run("hook", "pre-run", cwd=checkout.path)
+    newest = max((checkout.git_dir() / "coderepo/runs").glob("*/*.json"))
+    assert problems(newest.read_bytes()) == []
+    assert validator(schema(MANIFEST)).is_valid(json.loads(newest.read_bytes()))
