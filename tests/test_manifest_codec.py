@@ -1,4 +1,4 @@
-"""The interpreter of the schemas takes just what jsonschema takes, and names the places that jsonschema names."""
+"""The interpreter of the schemas takes exactly what jsonschema takes, and names the places that jsonschema names."""
 
 from __future__ import annotations
 
@@ -164,9 +164,9 @@ def test_every_reason_is_given_at_its_place():
     assert shape_reasons(MANIFEST, document) == [
         "run.id: not a UUID of version 7, in lower case",
         "run.command: not a list or null",
-        "repository.remote.'odd key'[0]: not free of '{{', which begins a reference to a secret",
         "repository.options: not an option's name",
         "repository.options.'two words': not a text without NUL",
+        "repository.remote.'odd key'[0]: not free of '{{', which begins a reference to a secret",
         "code.dirty: missing",
         "code.head.tree: missing",
         "code.changes.unpushed: not an integer from 0 to 9007199254740991",
