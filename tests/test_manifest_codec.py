@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -213,6 +214,28 @@ def test_no_pattern_of_the_schema_is_slow_on_a_text_of_some_megabytes(place, val
     started = time.process_time()
     assert shape_reasons(MANIFEST, document)
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value"),
+    [
+        (MANIFEST, ("code", "overlay", "data"), "AAAA" * (1 << 20)),
+        (MANIFEST, ("code", "overlay", "deleted"), ["a/" * (2 << 20)]),
+        (MANIFEST, ("repository", "type"), "a-" * (2 << 20)),
+        (RECEIPT, ("outsideLinks",), [{"base64": "AAAA" * (1 << 20)}]),
+        (RECEIPT, ("outsideLinks",), ["a/" * (2 << 20)]),
+    ],
+    ids=lambda value: None,
+)
+def test_no_pattern_of_the_schemas_takes_much_memory(name, place, value):
+    document = replaced(example_document() if name == MANIFEST else RECEIPT_OF_ALL, place, value)
+    shape_reasons(name, RECEIPT_OF_ALL)  # compiles the schema
+    tracemalloc.start()
+    try:
+        shape_reasons(name, document)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_schemas_are_shipped_as_they_are_used():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import pkgutil
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -108,6 +109,8 @@ class _Compiler:
         match keyword:
             case "$ref":
                 return self._reference(argument)
+            case "pattern":
+                return _pattern(argument, schema.get("maxLength", sys.maxsize))
             case "allOf":
                 return _all_of([*map(self.check, argument)], None)
             case "anyOf":
@@ -304,11 +307,14 @@ def _one_of(words: Sequence[str | bool], *, other_type: bool = False) -> Check:
     return check
 
 
-def _pattern(pattern: str) -> Check:
-    """Search, as JSON Schema has it: the pattern's own anchors say that it covers the whole text."""
+def _pattern(pattern: str, longest: int) -> Check:
+    """Search, as JSON Schema has it: the pattern's own anchors say that it covers the whole text.
+
+    Texts that `maxLength` refuses anyway are not searched: a repeated group costs a hundred bytes for each step.
+    """
     refused = (Reason((), f"not a text that matches {pattern!a}"),)
     search = re.compile(pattern).search
-    return lambda value: _VALID if not isinstance(value, str) or search(value) else refused
+    return lambda value: _VALID if not isinstance(value, str) or len(value) > longest or search(value) else refused
 
 
 def _required(names: Sequence[str]) -> Check:
@@ -341,7 +347,6 @@ _ASSERTIONS: dict[str, Callable[[Any], Check]] = {
     "type": _type,
     "const": _constant,
     "enum": _one_of,
-    "pattern": _pattern,
     "required": _required,
     "minLength": _bound(str, len, "shorter than {} characters", least=True),
     "maxLength": _bound(str, len, "longer than {} characters", least=False),
