@@ -263,16 +263,64 @@ def test_what_is_overwritten_is_no_code_any_more(checkout: Repo, run: Callable[.
     assert "run.json" in {each["path"] for each in manifest["code"]["omitted"]}
 
 
-@pytest.mark.parametrize("verb", ["run", "hook"])
-def test_a_tracked_file_is_never_overwritten_by_the_record_of_its_run(
-    checkout: Repo, program: Program, verb: str
-) -> None:
-    words = ["run", "--manifest", "train.py", "--", "touch", "started"] if verb == "run" else ["hook", "pre-run"]
-    env = {} if verb == "run" else {"CODEREPO_OUT": "train.py"}
+def recording(verb: str, file: str) -> tuple[list[str], dict[str, str]]:
+    """The command that writes a manifest to a file, and what its environment needs."""
+    if verb == "hook":
+        return ["hook", "pre-run"], {"CODEREPO_OUT": file}
+    return ["snapshot", "-o", file] if verb == "snapshot" else ["run", "--manifest", file, "--", "touch", "started"], {}
+
+
+@pytest.mark.parametrize("verb", ["run", "hook", "snapshot"])
+def test_a_tracked_file_is_never_overwritten_by_a_manifest(checkout: Repo, program: Program, verb: str) -> None:
+    words, env = recording(verb, "train.py")
     done = program.run(*words, cwd=checkout.path, env=env, check=False)
-    assert done.status == (125 if verb == "run" else 1) and "git tracks it" in done.errors
+    assert done.status == {"run": 125, "hook": 1, "snapshot": 128}[verb] and "git tracks it" in done.errors
+    assert "hint: name a file that git does not track" in done.errors
     assert (checkout.path / "train.py").read_text() == "lr = 0.1\n" and not (checkout.path / "started").exists()
     assert not (checkout.git_dir() / "coderepo" / "runs").exists()
+
+
+@pytest.mark.parametrize("verb", ["run", "hook"])
+def test_the_code_of_a_run_stays_what_was_recorded_where_a_manifest_is_committed(
+    checkout: Repo, program: Program, verb: str
+) -> None:
+    """Its command would not find the manifest that was recorded with the rest of the code."""
+    program.run("snapshot", "-o", "it's run.json", cwd=checkout.path, env=ALLOWED)
+    checkout.commit()
+    before = checkout.read("it's run.json")
+    words, env = recording(verb, "it's run.json")
+    done = program.run(*words, cwd=checkout.path, env={**ALLOWED, **env}, check=False)
+    assert done.status != 0 and "git tracks it" in done.errors
+    assert checkout.read("it's run.json") == before
+
+
+@pytest.mark.parametrize("file", ["it's run.json", "sub dir/run.json", "link.json"])
+def test_a_manifest_that_is_committed_is_replaced_by_the_next_snapshot(
+    checkout: Repo, program: Program, file: str
+) -> None:
+    checkout.git("config", "coderepo.inlineLimit", "0")
+    if file == "link.json":
+        checkout.symlink(file, "linked.json")
+    program.run("snapshot", "-o", file, cwd=checkout.path, env=ALLOWED)
+    overlays = [name for name in os.listdir(checkout.path) if name.endswith(".tar.gz")]
+    checkout.commit()
+    before = checkout.read(file)
+    program.run("snapshot", "-o", file, cwd=checkout.path, env=ALLOWED)
+    assert checkout.read(file) != before and json.loads(checkout.read(file))["code"]
+    for name in overlays:
+        program.run("snapshot", "-o", name, cwd=checkout.path, env=ALLOWED)
+
+
+@pytest.mark.parametrize("contents", ["{}", "", '{"version": "1.0"}', "lr = 0.1"])
+def test_what_only_looks_like_a_manifest_is_not_replaced(checkout: Repo, program: Program, contents: str) -> None:
+    names = ["run.json", f"{'a' * 64}.tar.gz"]
+    for name in names:
+        checkout.write(name, contents)
+    checkout.commit()
+    for name in names:
+        done = program.run("snapshot", "-o", name, cwd=checkout.path, env=ALLOWED, check=False)
+        assert done.status == 128 and "git tracks it" in done.errors
+        assert checkout.read(name) == contents.encode()
 
 
 def test_what_a_run_writes_of_us_is_not_what_it_produced(checkout: Repo, run: Callable[..., Any]) -> None:

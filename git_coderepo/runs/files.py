@@ -56,18 +56,40 @@ def write_manifest(record: Record, output: OutputFile, layout: Layout | None = N
     return written
 
 
-def refuse_tracked(git: Git, output: OutputFile) -> None:
-    """Raise OutputUnusable for a file that git tracks: written over, it would not be what was just recorded."""
+def refuse_tracked(git: Git, output: OutputFile, *, but_records: bool = False) -> None:
+    """Raise OutputUnusable for a file that git tracks: written over, it would not be what was just recorded.
+
+    With `but_records` a run manifest or an overlay, which a team may have committed, is not refused. A run that starts
+    needs the refusal: its command would find other files than those that were recorded.
+    """
     if output.path is None or not os.path.isfile(output.path):
         return
     folder, name = os.path.split(output.path)
     if git.foreign(folder).succeeds("ls-files", "--error-unmatch", "-z", "--", b":(literal)" + name):
+        if but_records and _is_record(output.path):
+            return
         from git_coderepo.errors import OutputUnusable
 
         raise OutputUnusable(
             f"cannot write to '{os.fsdecode(output.name)}': git tracks it, so it is part of the code that is recorded",
             hints=["name a file that git does not track"],
         )
+
+
+def _is_record(path: bytes) -> bool:
+    """Return whether a file holds a run manifest, or is an overlay: its name is the digest of its contents."""
+    from git_coderepo.errors import InvalidManifest
+    from git_coderepo.filesystem.digest import sha256_of
+    from git_coderepo.manifest.model import Manifest
+
+    try:
+        with open(path, "rb") as file:
+            if overlay_name(sha256_of(file)) == os.path.basename(path):
+                return True
+        Manifest.load(os.fsdecode(path))
+    except (InvalidManifest, OSError):
+        return False
+    return True
 
 
 def say_left(left: Sequence[str], overlays: bytes, say: Callable[[str], None]) -> None:

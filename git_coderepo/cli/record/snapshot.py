@@ -41,7 +41,7 @@ def snapshot(
     from git_coderepo.cli.runner.reporting import warn_unnoted
     from git_coderepo.git.process import Git, check_version
     from git_coderepo.manifest.output_file import OutputFile
-    from git_coderepo.runs.files import keep_beside, say_left, write_manifest
+    from git_coderepo.runs.files import keep_beside, refuse_tracked, say_left, write_manifest
     from git_coderepo.runs.share import share_snapshot
     from git_coderepo.snapshots.document import prove_readable, write_record
     from git_coderepo.snapshots.pipeline import take_snapshot
@@ -53,6 +53,8 @@ def snapshot(
 
     destination = OutputFile(os.fsencode(file)) if file is not None else None
     git = Git()
+    if destination is not None:
+        refuse_tracked(git, destination, but_records=True)
     git_version = check_version(git)
     request = Request(
         rev=rev,
