@@ -89,7 +89,13 @@ def _proved(path: bytes, id: str, size: int, source: BinaryIO, object_format: st
         digest.update(piece)
         yield piece
     if digest.hexdigest() != id:
-        raise CodeRepoError(f"'{os.fsdecode(path)}': the object {id} is damaged here", hints=["git fsck"])
+        raise CodeRepoError(
+            f"'{os.fsdecode(path)}': the object {id} is damaged here",
+            hints=[
+                "move the files with damaged objects out of .git/objects; this names them: git fsck",
+                "then copy the files of .git/objects from another clone or a backup, which overwrites nothing",
+            ],
+        )
 
 
 # --- Whether what the shared store has is what it should be ----------------------------------------------------------

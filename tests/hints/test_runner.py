@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -324,4 +325,38 @@ def test_a_submodule_that_is_not_checked_out_is_not_stored(place: World, tmp_pat
     env = {"CODEREPO_STORE": f"file://{tmp_path}"}
     hints = stopped(place.user.program, "publish", "--store", cwd=repo.path, says="not checked out here", env=env)
     typed(tail(hints[0]), repo.path, repo.env)
+    place.user.run("publish", "--store", cwd=repo.path, env=env)
+
+
+@cures(
+    "move the files with damaged objects out of .git/objects; this names them: git fsck",
+    "then copy the files of .git/objects from another clone or a backup, which overwrites nothing",
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_damaged_object_is_not_stored_until_it_is_replaced(place: World, tmp_path: Path, packed: bool) -> None:
+    repo = place.clone(f"damaged {packed}")
+    repo.write("it's large.bin", os.urandom(300_000))
+    repo.commit()
+    repo.git("push", "--quiet", "--force", "origin", f"HEAD:refs/heads/damaged-{packed}")
+    place.user.run("run", "--", "true", cwd=repo.path)
+    objects = repo.git_dir() / "objects"
+    if packed:
+        repo.git("repack", "-adq")
+    other = Repo.clone(place.url, tmp_path / "other", repo.env, "--quiet", f"--branch=damaged-{packed}")
+    largest = max((path for path in objects.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    data = largest.read_bytes()
+    largest.chmod(0o644)
+    largest.write_bytes(data[:150_000] + bytes(16) + data[150_016:])
+    repo.git("config", "core.bigFileThreshold", "100k")  # git gives its beginning before it finds the damage
+    env = {"CODEREPO_STORE": f"file://{tmp_path / 'store'}"}
+    (tmp_path / "store").mkdir()
+    hints = stopped(place.user.program, "publish", "--store", cwd=repo.path, says="is damaged here", env=env)
+    assert tail(hints[0]) == "git fsck"
+    named = typed(tail(hints[0]), repo.path, repo.env, check=False)
+    names = re.findall(r"\.git/objects/\S+", named.text + named.errors)
+    assert names, named.errors
+    for name in {name.rstrip(":") for name in names}:
+        for each in repo.path.glob(name.removesuffix(".pack") + "*"):
+            each.rename(tmp_path / each.name)
+    typed(f"cp -Rn '{other.git_dir()}/objects/.' .git/objects/", repo.path, repo.env)
     place.user.run("publish", "--store", cwd=repo.path, env=env)
