@@ -9,7 +9,7 @@ import os
 
 from git_coderepo.errors import UsageError
 from git_coderepo.filesystem.atomic import sweep, write_whole
-from git_coderepo.git.process import shell_word
+from git_coderepo.git.process import git_word, path_word, shell_word
 from git_coderepo.git.repository import read_layout, start_layout
 
 TYPE_CHECKING = False
@@ -38,7 +38,8 @@ def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:
                 hints=["rename it", f"or: {exclude_command(below)}"],
             )
         if git.at(layout.toplevel).run("ls-files", "-z", "--", b":(top,literal)" + below):
-            raise UsageError(f"git tracks '{shown}'", hints=[f"git rm -r --cached -- {shell_word(path)}"])
+            git_there, word = git_word(layout.toplevel), path_word(below, layout.toplevel)
+            raise UsageError(f"git tracks '{shown}'", hints=[f"{git_there} rm -r --cached -- {word}"])
         folder = os.path.isdir(absolute) and not os.path.islink(absolute)
         lines.append(b"/" + _escaped(below) + (b"/" if folder else b""))
     file = git.run("rev-parse", "--path-format=absolute", "--git-path", "info/exclude").removesuffix(b"\n")
@@ -61,9 +62,11 @@ def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:
     return new
 
 
-def ignore_command(path: bytes) -> str:
-    """Return the command that leaves an untracked path out of snapshots, as a shell takes it."""
-    return f"git coderepo ignore {'-- ' if path.startswith(b'-') else ''}{shell_word(path)}"
+def ignore_command(path: bytes, toplevel: bytes) -> str:
+    """Return the command that leaves an untracked path, from the root, out of snapshots, as a shell takes it."""
+    word = path_word(path, toplevel)
+    begins_with_dash = word.lstrip("$'").startswith("-")
+    return f"{git_word(toplevel)} coderepo ignore {'-- ' if begins_with_dash else ''}{word}"
 
 
 def exclude_command(path: bytes) -> str:

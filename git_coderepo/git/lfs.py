@@ -11,7 +11,7 @@ import os
 
 from git_coderepo.errors import LfsPointerUnusable, NotReproducible
 from git_coderepo.git.objects import EXECUTABLE, FILE
-from git_coderepo.git.process import read_blobs, shell_word
+from git_coderepo.git.process import git_word, path_word, read_blobs, shell_word
 from git_coderepo.git.tree_diff import blob_sizes, travelling
 
 TYPE_CHECKING = False
@@ -50,11 +50,12 @@ class Pointer:
         return b"%b\noid sha256:%b\nsize %d\n" % (_BEGIN + b"v1", self.oid.encode(), self.size)
 
 
-def read_pointer(contents: bytes, path: bytes) -> Pointer | None:
+def read_pointer(contents: bytes, path: bytes, toplevel: bytes | None = None) -> Pointer | None:
     """The pointer that a blob is, None for one that is no pointer (an empty file is none, it stays as it is).
 
     Raises LfsPointerUnusable, naming `path`, for a pointer with extensions, of another version or hash, or one that
-    git-lfs would write otherwise: what it stands for could not be proved.
+    git-lfs would write otherwise: what it stands for could not be proved. `toplevel` is the checkout's root, if this is
+    where the pointer can be written again.
     """
     if len(contents) >= POINTER_BYTES or not contents.startswith((_BEGIN, *_OLD_BEGINNINGS)):
         return None
@@ -71,22 +72,28 @@ def read_pointer(contents: bytes, path: bytes) -> Pointer | None:
             f"'{name}' is a Git LFS pointer with extensions, and only the programs behind them could make the file",
             hints=["fetch the pointers as they are: --no-lfs"],
         )
-    word = shell_word(name)
     raise LfsPointerUnusable(
         f"'{name}' is a Git LFS pointer that is not as git-lfs writes it",
-        hints=[
-            f"git lfs checkout {word} && git add --renormalize -- {word}",
-            "fetch the pointers as they are: --no-lfs",
-        ],
+        hints=[_rewriting_hint(path, toplevel), "fetch the pointers as they are: --no-lfs"],
     )
 
 
+def _rewriting_hint(path: bytes, toplevel: bytes | None) -> str:
+    """Return the command by which git-lfs writes a pointer again; without a checkout here it is typed at the root."""
+    git, word = ("git", shell_word(path)) if toplevel is None else (git_word(toplevel), path_word(path, toplevel))
+    return f"{git} lfs checkout {word} && {git} add --renormalize -- {word}"
+
+
 class Unpushed:
-    """An object that is not known to be on the server: the `path` that names it, and the file that holds it here."""
+    """An object that is not known to be on the server: the `path` that names it, and the file that holds it here.
 
-    __slots__ = ("file", "path", "pointer")
+    The path is from the root of the checkout, at `toplevel`.
+    """
 
-    def __init__(self, path: bytes, pointer: Pointer, file: bytes) -> None:
+    __slots__ = ("file", "path", "pointer", "toplevel")
+
+    def __init__(self, path: bytes, pointer: Pointer, file: bytes, toplevel: bytes) -> None:
+        self.toplevel = toplevel
         self.path = path
         self.pointer = pointer
         self.file = file
@@ -97,8 +104,12 @@ def has_lfs(attributes: Attributes, path: bytes) -> bool:
     return attributes.of(path).get(b"filter") == b"lfs"
 
 
-def read_pointers(git: Git, rows: Sequence[Difference]) -> tuple[list[tuple[Difference, Pointer]], list[Difference]]:
+def read_pointers(
+    git: Git, rows: Sequence[Difference], toplevel: bytes | None
+) -> tuple[list[tuple[Difference, Pointer]], list[Difference]]:
     """(those rows whose blobs are pointers, with these; those with other contents); an empty blob is neither.
+
+    The rows are of the checkout with its root at `toplevel`.
 
     Raises NotReproducible for a pointer that cannot be used, ObjectMissing.
     """
@@ -108,7 +119,7 @@ def read_pointers(git: Git, rows: Sequence[Difference]) -> tuple[list[tuple[Diff
     pointers = []
     for row, (_, size, source) in zip(small, read_blobs(git, [row.id for row in small]), strict=True):
         try:
-            pointer = read_pointer(source.read(size), row.path)
+            pointer = read_pointer(source.read(size), row.path, toplevel)
         except LfsPointerUnusable as error:
             hints = [hint for hint in error.hints if "--no-lfs" not in hint]  # an option of fetch alone
             raise NotReproducible(error.message, hints=hints, waived_as="lfs") from None
@@ -138,7 +149,7 @@ def find_here(
                 hints=["in a clone that has them: git lfs push --all REMOTE"],
                 waived_as="lfs",
             )
-        found.append(Unpushed(path, pointer, file))
+        found.append(Unpushed(path, pointer, file, layout.toplevel))
     return found
 
 
@@ -164,7 +175,7 @@ def find_unpushed(
     rows = [row for row in travelling(found) if row.mode in (FILE, EXECUTABLE) and has_lfs(attributes, row.path)]
     if not rows:
         return []
-    pointers, plain = read_pointers(git, rows)
+    pointers, plain = read_pointers(git, rows, layout.toplevel)
     if not any(settings.value("filter", name, "lfs") for name in ("clean", "process")):
         raw = sorted(row.path for row in plain if row.path in edited)
         if raw:
@@ -188,7 +199,7 @@ def find_unpushed(
                 hints=["git lfs pull", "or, if it was pushed meanwhile: git fetch"],
                 waived_as="lfs",
             )
-        missing[pointer.oid] = Unpushed(row.path, pointer, file)
+        missing[pointer.oid] = Unpushed(row.path, pointer, file, layout.toplevel)
     return [missing[oid] for oid in sorted(missing)]
 
 

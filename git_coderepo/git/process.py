@@ -329,6 +329,59 @@ def shell_word(word: Argument) -> str:
     return "$'" + "".join(_escaped(char) for char in text) + "'"
 
 
+def git_word(toplevel: bytes) -> str:
+    """Return what a command on a checkout begins with where the user stands: `git`, outside of it `git -C DIRECTORY`.
+
+    The paths in it are `path_word`s of the same checkout, which has its root at `toplevel`.
+    """
+    here = _place_of_user()
+    if here is not None and _stands_in(here, toplevel):
+        return "git"
+    places = [toplevel] if here is None else [os.path.relpath(toplevel, here), toplevel]
+    return f"git -C {shell_word(min(places, key=len))}"
+
+
+def path_word(path: bytes, toplevel: bytes) -> str:
+    """Return a path from the root of a checkout (raw) as a shell takes it, in a command that `git_word` begins.
+
+    git and this program count a path from the working directory: it is the path from there.
+    """
+    here = _place_of_user()
+    shown = path.rstrip(b"/")
+    if here is not None and _stands_in(here, toplevel):
+        shown = os.path.relpath(os.path.join(toplevel, shown), here)
+    if shown.startswith(b":"):
+        shown = b"./" + shown  # git takes it for the magic of a pathspec
+    return shell_word(shown + path[len(path.rstrip(b"/")) :])
+
+
+def _place_of_user() -> bytes | None:
+    """Return the directory in which the user types; None where it is not known, as with `git -C DIRECTORY`.
+
+    git starts hooks and aliases at the root, and says in GIT_PREFIX where it was started itself.
+    """
+    try:
+        here = os.getcwdb()
+    except FileNotFoundError:
+        return None
+    place = os.path.normpath(os.path.join(here, os.environb.get(b"GIT_PREFIX", b"")))
+    if not os.path.isdir(place):
+        place = here
+    shell = os.environb.get(b"PWD", here)
+    if any(os.path.isdir(shell) and os.path.samefile(shell, each) for each in (here, place)):
+        return place
+    return None
+
+
+def _stands_in(place: bytes, toplevel: bytes) -> bool:
+    """Return whether the checkout that git finds from a place is the one with this root."""
+    while place != toplevel:
+        if os.path.lexists(os.path.join(place, b".git")) or place in (b"/", b""):
+            return False
+        place = os.path.dirname(place)
+    return True
+
+
 def _escaped(char: str) -> str:
     if char.isprintable():
         return "\\" + char if char in "'\\" else char

@@ -130,7 +130,7 @@ def read_status(process: Process, git: Git | None = None) -> Status:
         raise (filter_failure(process.stderr) if isinstance(failure, GitFailed) else None) or failure
     output = process.stdout
     if process.stderr:
-        _refuse_unseen(process.stderr)
+        _refuse_unseen(process.stderr, git)
     return parse_status(output, git)
 
 
@@ -144,38 +144,42 @@ def _refuse_broken(words: bytes, git: Git | None) -> None:
     """
     if git is None or not words or not any(each in words for each in _BROKEN):
         return
-    path = _broken_submodule(git)
+    top = git.run("rev-parse", "--show-toplevel").removesuffix(b"\n")
+    path = _broken_submodule(git, top)
     if path is None:
         return
     import os
 
     from git_coderepo.errors import NotReproducible
-    from git_coderepo.git.process import shell_word
+    from git_coderepo.git.process import git_word, path_word
 
-    outermost, name = os.fsdecode(path[0]), os.fsdecode(b"/".join(path))
+    name = os.fsdecode(b"/".join(path))
     recursive = " --recursive" if len(path) > 1 else ""
     raise NotReproducible(
         f"git finds no repository in the '.git' of the submodule '{name}'",
-        hints=[f"move '{name}' away, and then: git submodule update --init{recursive} -- {shell_word(outermost)}"],
+        hints=[
+            f"move '{name}' away, and then: "
+            f"{git_word(top)} submodule update --init{recursive} -- {path_word(path[0], top)}"
+        ],
     )
 
 
-def _broken_submodule(git: Git) -> list[bytes] | None:
+def _broken_submodule(git: Git, top: bytes) -> list[bytes] | None:
     """Return the raw path of the first submodule without a repository, each from the root of the one that holds it."""
     import os
 
-    top = git.run("rev-parse", "--show-toplevel").removesuffix(b"\n")
     for row in git.at(top).run("ls-files", "-z", "--stage").split(b"\0"):
         facts, _, path = row.partition(b"\t")
         place = top + b"/" + path
         if not facts.startswith(b"160000 ") or not os.path.lexists(place + b"/.git"):
             continue
         inner = git.submodule(place)
-        if not inner.succeeds("rev-parse", "--git-dir") or not os.path.samefile(
-            inner.run("rev-parse", "--show-toplevel").removesuffix(b"\n"), place
-        ):
+        if not inner.succeeds("rev-parse", "--git-dir"):
             return [path]
-        below = _broken_submodule(inner)
+        root = inner.run("rev-parse", "--show-toplevel").removesuffix(b"\n")
+        if not os.path.samefile(root, place):
+            return [path]
+        below = _broken_submodule(inner, root)
         if below is not None:
             return [path, *below]
     return None
@@ -198,9 +202,9 @@ def filter_failure(stderr: bytes) -> NotReproducible | None:
     )
 
 
-def _refuse_unseen(words: bytes) -> None:
+def _refuse_unseen(words: bytes, git: Git | None) -> None:
     """git passes over a directory that it cannot list and a path that it cannot reach, says so, and ends with 0."""
-    for line in words.decode("utf-8", "replace").splitlines():
+    for line in words.decode("utf-8", "surrogateescape").splitlines():
         reason = line.rpartition(": ")[2]
         listing = line.startswith("warning: could not open directory '")
         if listing or (not line.startswith(("warning: ", "hint: ", "trace: ")) and reason in _UNREACHABLE):
@@ -210,9 +214,10 @@ def _refuse_unseen(words: bytes) -> None:
             from git_coderepo.errors import NotReproducible
             from git_coderepo.git.exclude import ignore_command
 
+            top = os.getcwdb() if git is None else git.run("rev-parse", "--show-toplevel").removesuffix(b"\n")
             raise NotReproducible(
                 f"git cannot look at '{path}': {reason}",
-                hints=["make it readable", f"or leave it out: {ignore_command(os.fsencode(path))}"],
+                hints=["make it readable", f"or leave it out: {ignore_command(os.fsencode(path), top)}"],
             )
 
 

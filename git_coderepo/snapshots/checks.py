@@ -6,7 +6,7 @@ import os
 
 from git_coderepo.errors import NotReproducible, TooLarge, UnsafeTree
 from git_coderepo.git.objects import SYMLINK
-from git_coderepo.git.process import read_blobs, shell_word
+from git_coderepo.git.process import git_word, path_word, read_blobs
 from git_coderepo.settings import dirty_rule, overlay_limit, publish_limit, untracked_rule
 from git_coderepo.snapshots.overlay import largest_folders
 from git_coderepo.snapshots.screening import Scan, excluded, secret_by_name
@@ -24,13 +24,19 @@ if TYPE_CHECKING:
     from git_coderepo.registration.resolve import CodeSource
     from git_coderepo.settings import Settings
     from git_coderepo.snapshots.base import MissingFact
+    from git_coderepo.snapshots.tree.worktree_stat import Found
 
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md#the-pointer
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
-def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[bytes, str]]) -> list[Change]:
-    """The changes that belong to the snapshot; what is left out is added to `omitted` with its reason."""
+def screened(
+    changes: Sequence[Change], settings: Settings, omitted: list[tuple[bytes, str]], toplevel: bytes
+) -> list[Change]:
+    """The changes that belong to the snapshot of the checkout at `toplevel`.
+
+    What is left out is added to `omitted` with its reason.
+    """
     rule = untracked_rule(settings)
     is_excluded = exclusion(settings)
     wanted = []
@@ -44,8 +50,8 @@ def screened(changes: Sequence[Change], settings: Settings, omitted: list[tuple[
                 raise NotReproducible(
                     f"'{os.fsdecode(change.path)}' is untracked, and 'coderepo.untracked' is 'refuse'",
                     hints=[
-                        f"git add -- {shell_word(change.path)}",
-                        f"or leave it out: {ignore_command(change.path)}",
+                        f"{git_word(toplevel)} add -- {path_word(change.path, toplevel)}",
+                        f"or leave it out: {ignore_command(change.path, toplevel)}",
                     ],
                 )
             reason = (
@@ -110,18 +116,17 @@ def included(layout: Layout, include: Sequence[bytes], submodules: Sequence[byte
 
 def refuse_changed(
     settings: Settings,
-    changes: Sequence[Change],
-    sizes: Sequence[tuple[bytes, int]],
+    found: Found,
     is_tracked: Callable[[bytes], bool],
     *,
     limit: str = "overlayLimit",
 ) -> None:
     """Stop before anything is read where what changed here is above the limit, `overlayLimit` or `publishLimit`.
 
-    `sizes` are the (path, bytes) of the changes on the disk, `is_tracked` says whether HEAD
-    has anything at a raw path.
+    `found` are the changes on the disk, `is_tracked` says whether HEAD has anything at a raw path.
     """
-    untracked = {change.path for change in changes if change.untracked}
+    sizes = found.sizes()
+    untracked = {change.path for change in found.changes if change.untracked}
 
     def word(folder: bytes) -> str:
         kinds = {path in untracked for path, _ in sizes if path.startswith(folder)}
@@ -142,7 +147,7 @@ def refuse_changed(
         total,
         [(path, size, word(path)) for path, size in named],
         [
-            f"leave it out: {ignore_command(heaviest)}"
+            f"leave it out: {ignore_command(heaviest, found.toplevel)}"
             if ignorable
             else f"commit and push '{os.fsdecode(heaviest)}', so that the platform serves it"
         ],
@@ -187,23 +192,25 @@ def refuse_unserved(
 
 
 def refuse_together(
-    settings: Settings, sizes: Sequence[tuple[bytes, int]], word: str, *, limit: str = "overlayLimit"
+    settings: Settings, sizes: Sequence[tuple[bytes, int]], word: str, *, toplevel: bytes, limit: str = "overlayLimit"
 ) -> None:
     """Stop where what would travel of the checkout and its submodules is together above the outermost one's limit.
 
-    `sizes` has the paths from the checkout's root, `word` says what is wrong with them. Raises TooLarge.
+    `sizes` has the paths from the checkout's root, which is at `toplevel`; `word` says what is wrong with them. Raises
+    TooLarge.
     """
     total, named = _above_limit(settings.outermost, sizes, limit)
     if named:
         from git_coderepo.git.exclude import ignore_command
 
         most = shown_size(_most(settings.outermost, limit))
-        folder = os.fsdecode(named[0][0])
+        heaviest = named[0][0]
         raise TooLarge(
             f"{shown_size(total)} would travel with the run, more than the limit of {most}: "
             + ", ".join(f"'{os.fsdecode(path)}' {shown_size(size)} {word}" for path, size in named),
             hints=[
-                f"commit and push '{folder}', or leave it out where it is untracked: {ignore_command(named[0][0])}"
+                f"commit and push '{os.fsdecode(heaviest)}', or leave it out where it is untracked: "
+                f"{ignore_command(heaviest, toplevel)}"
                 if word == "changed"
                 else "git push, so that the platform serves it",
                 f"or raise the limit: git config coderepo.{limit} {-(-total >> 20)}m",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import NotReproducible
-from git_coderepo.git.process import shell_word
+from git_coderepo.git.process import git_word, path_word
 from git_coderepo.snapshots.archive_check import wants_lfs
 from git_coderepo.snapshots.overlay import Packer
 from git_coderepo.snapshots.overlay_cache import write_into
@@ -96,6 +96,7 @@ def refused_objects(snapshot: Snapshot, request: Request) -> dict[str, tuple[byt
 
     assert snapshot.tree is not None
     git = snapshot.git_with_store
+    toplevel = snapshot.layout.toplevel
     base_listing = git.run("ls-tree", "-r", "-z", "--full-tree", base.hex)
     known = {row.partition(b"\t")[0][12:] for row in base_listing.split(b"\0")}  # ids of blobs
     listing = git.run("ls-tree", "-r", "-z", "--full-tree", snapshot.tree.hex)
@@ -109,7 +110,9 @@ def refused_objects(snapshot: Snapshot, request: Request) -> dict[str, tuple[byt
             lfsconfig = git.run("cat-file", "blob", id)
         elif facts[12:] in known and has_lfs(attributes, path):
             rows.append(Difference(path, 0, int(facts[:6], 8), id))
-    pointers = {pointer.oid: (row.path, pointer) for row, pointer in read_pointers(git, rows)[0]} if rows else {}
+    pointers = (
+        {pointer.oid: (row.path, pointer) for row, pointer in read_pointers(git, rows, toplevel)[0]} if rows else {}
+    )
     branch = snapshot.head.branch if snapshot.head is not None else None
     reasons = _asked(snapshot.source, [pointer for _, pointer in pointers.values()], lfsconfig, branch, request.notify)
     return {oid: (*pointers[oid], why) for oid, why in reasons.items()}
@@ -204,10 +207,11 @@ def _contents(each: Unpushed, count: Callable[[int], object] | None) -> Iterator
             f"the Git LFS object of '{os.fsdecode(each.path)}' cannot be read: {error.strerror}"
         ) from None
     if left or digest.hexdigest() != each.pointer.oid:
+        git, word = git_word(each.toplevel), path_word(each.path, each.toplevel)
         raise NotReproducible(
             f"the Git LFS object of '{os.fsdecode(each.path)}' is damaged here: {each.pointer.oid}",
             hints=[
                 "git lfs fsck; git lfs pull",
-                f"or, if the file itself is whole: git lfs fsck; git add --renormalize -- {shell_word(each.path)}",
+                f"or, if the file itself is whole: {git} lfs fsck; {git} add --renormalize -- {word}",
             ],
         )

@@ -31,6 +31,7 @@ _MANY_BYTES = 10 << 20
 
 def mistakes(snapshot: Snapshot) -> list[str]:
     """Return a sentence for each such directory that was not named in this checkout before, and remember them."""
+    top = snapshot.layout.toplevel
     untracked = [change.path for change in snapshot.taken if change.untracked]
     sizes = {path: size for paths in snapshot.weights.values() for path, size in paths}
     found = dict(_found(untracked, sizes, snapshot.checkout.place))
@@ -48,7 +49,7 @@ def mistakes(snapshot: Snapshot) -> list[str]:
             pass  # in a read-only `.git`: then it is said again next time
     return [
         f"'{os.fsdecode(path)}/' is untracked and travels with the run: it looks like {words}; "
-        f"{ignore_command(path + b'/')} leaves it out"
+        f"{ignore_command(path + b'/', top)} leaves it out"
         for path, words in new.items()
     ]
 

@@ -187,13 +187,14 @@ class Snapshot:
         from git_coderepo.snapshots.checks import refuse_together
 
         checkout, settings = self.checkout, self.settings
+        toplevel = (checkout.layout.toplevel + b"/").removesuffix(b"/" + checkout.place)
         together = self.weights.setdefault(word, [])
         together += [(checkout.place + path, size) for path, size in sizes]
 
         def refuse(limit: str) -> None:
             if not checkout.depth:
                 alone(limit)
-            refuse_together(settings, together, word, limit=limit)
+            refuse_together(settings, together, word, toplevel=toplevel, limit=limit)
 
         try:
             refuse("overlayLimit")

@@ -12,7 +12,7 @@ import os
 
 from git_coderepo.errors import CodeRepoError, InvalidRemoteURL, NotReproducible, TooLarge
 from git_coderepo.git.exclude import ignore_command
-from git_coderepo.git.process import shell_word
+from git_coderepo.git.process import git_word, path_word, shell_word
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.snapshots.inspect import Surveying
 from git_coderepo.value import Value
@@ -169,7 +169,10 @@ def _taken(snapshot: Snapshot, path: bytes, commit: str, request: Request) -> Sn
         if not os.path.lexists(place + b"/.git"):
             raise NotReproducible(
                 "it holds files, and its '.git' is gone: git does not look at them",
-                hints=[f"move '{os.fsdecode(path)}' away, and then: git submodule update --init -- {shell_word(path)}"],
+                hints=[
+                    f"move '{os.fsdecode(path)}' away, and then: "
+                    f"{git_word(layout.toplevel)} submodule update --init -- {path_word(path, layout.toplevel)}"
+                ],
                 waived_as="submodule",
             )
         wanted = Request(
@@ -198,25 +201,25 @@ def _taken(snapshot: Snapshot, path: bytes, commit: str, request: Request) -> Sn
     except TooLarge:
         raise  # it speaks of all together
     except CodeRepoError as error:
-        raise _named(error, path) from None
+        raise _named(error, path, place) from None
     return inner
 
 
-def _named(error: CodeRepoError, path: bytes) -> CodeRepoError:
+def _named(error: CodeRepoError, path: bytes, place: bytes) -> CodeRepoError:
     """The same error, said of the submodule in which it arose; git's commands in its hints are for there."""
     name = os.fsdecode(path)
     error.message = f"in the submodule '{name}': {error.message}"
     error.args = (error.message,)
-    error.hints = tuple(_said_there(text, path) for text in error.hints)
+    error.hints = tuple(_said_there(text, place) for text in error.hints)
     return error
 
 
-def _said_there(hint: str, path: bytes) -> str:
+def _said_there(hint: str, place: bytes) -> str:
     start = "git " if hint.startswith("git ") else ": git "
     before, found, after = hint.partition(start)
-    if not found or after.startswith("submodule update") or "--allow-unreproducible" in hint:
+    if not found or after.startswith(("-C ", "submodule update")) or "--allow-unreproducible" in hint:
         return hint
-    return f"{before}{found}-C {shell_word(path)} {after}"
+    return f"{before}{found.removesuffix('git ')}{git_word(place)} {after}"
 
 
 def _holds_anything(path: bytes) -> bool:
@@ -232,8 +235,8 @@ def _holds_anything(path: bytes) -> bool:
 
 def nested_repository_hints(git: Git, toplevel: bytes, path: bytes) -> list[str]:
     """Return the hints for the repository at a raw path from the root: it is left out, or becomes a submodule."""
-    name = os.fsdecode(path)
-    hints = [f"leave it out: {ignore_command(path + b'/')}"]
+    name = path_word(path, toplevel)
+    hints = [f"leave it out: {ignore_command(path + b'/', toplevel)}"]
     inner = git.submodule(toplevel + b"/" + path)
     if path.startswith(b"-"):
         return hints  # `git submodule add` takes it for an option, even after `--`
@@ -242,8 +245,8 @@ def nested_repository_hints(git: Git, toplevel: bytes, path: bytes) -> list[str]
     asked = inner.start("config", "--get", "remote.origin.url").finish()
     url = os.fsdecode(asked.stdout.removesuffix(b"\n")) if asked.status == 0 else ""
     if _can_be_recorded(url):
-        return [*hints, f"git submodule add -- {shell_word(url)} {shell_word(name)}"]
-    return [*hints, f"or push it to a remote of its own, and then: git submodule add -- URL {shell_word(name)}"]
+        return [*hints, f"{git_word(toplevel)} submodule add -- {shell_word(url)} {name}"]
+    return [*hints, f"or push it to a remote of its own, and then: {git_word(toplevel)} submodule add -- URL {name}"]
 
 
 def _can_be_recorded(url: str) -> bool:

@@ -26,12 +26,15 @@ def checkout(repo: Repo, tmp_path: Path) -> Repo:
     return repo
 
 
-def typed(repo: Repo, command: str) -> None:
-    subprocess.run(["sh", "-c", command], cwd=repo.path, env=repo.env, check=True, capture_output=True, timeout=60)
+def typed(repo: Repo, command: str, below: str = ".") -> None:
+    subprocess.run(
+        ["sh", "-c", command], cwd=repo.path / below, env=repo.env, check=True, capture_output=True, timeout=60
+    )
 
 
-def refusal(program: Program, repo: Repo) -> Result:
-    done = program.run("snapshot", cwd=repo.path, check=False)
+def refusal(program: Program, repo: Repo, below: str = ".") -> Result:
+    repo.path.joinpath(below).mkdir(exist_ok=True)
+    done = program.run("snapshot", cwd=repo.path / below, check=False)
     assert done.status == 128 and done.stdout == b"", done.errors
     return done
 
@@ -50,17 +53,20 @@ def nested(checkout: Repo, name: str, *, url: str | None, commit: bool = True) -
 
 
 @cures(
-    "leave it out: {ignore_command(path + b'/')}",
-    "or push it to a remote of its own, and then: git submodule add -- URL {shell_word(name)}",
+    "leave it out: {ignore_command(path + b'/', toplevel)}",
+    "or push it to a remote of its own, and then: {git_word(toplevel)} submodule add -- URL {name}",
 )
 @pytest.mark.parametrize("name", ["vendored", "it's a dir", "-x"])
-def test_a_nested_repository_is_left_out(checkout: Repo, program: Program, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("below", [".", "it's below"])
+def test_a_nested_repository_is_left_out(
+    checkout: Repo, program: Program, tmp_path: Path, name: str, below: str
+) -> None:
     nested(checkout, name, url=None)
-    hints = lines(refusal(program, checkout), "hint")
+    hints = lines(refusal(program, checkout, below), "hint")
     assert not any(hint.startswith("git submodule add") for hint in hints), hints
     pushes = [hint for hint in hints if "push it to a remote of its own" in hint]
     assert len(pushes) == (name != "-x"), "git makes no submodule of a path with a dash at its start"
-    typed(checkout, hints[0].removeprefix("leave it out: "))
+    typed(checkout, hints[0].removeprefix("leave it out: "), below)
     assert program.run("snapshot", cwd=checkout.path).status == 0
     if not pushes:
         return
@@ -69,20 +75,21 @@ def test_a_nested_repository_is_left_out(checkout: Repo, program: Program, tmp_p
     inner = Repo(checkout.path / name, checkout.env)
     inner.git("remote", "add", "origin", f"file://{bare.path}")
     inner.git("push", "--quiet", "origin", "HEAD:refs/heads/main")
-    typed(checkout, pushes[0].rpartition(": ")[2].replace("URL", f"'file://{bare.path}'"))
+    typed(checkout, pushes[0].rpartition(": ")[2].replace("URL", f"'file://{bare.path}'"), below)
     assert program.run("snapshot", cwd=checkout.path).status == 0
 
 
-@cures("git submodule add -- {shell_word(url)} {shell_word(name)}")
+@cures("{git_word(toplevel)} submodule add -- {shell_word(url)} {name}")
+@pytest.mark.parametrize("below", [".", "it's below"])
 def test_a_nested_repository_with_a_remote_becomes_a_submodule(
-    checkout: Repo, program: Program, tmp_path: Path
+    checkout: Repo, program: Program, tmp_path: Path, below: str
 ) -> None:
     bare = Repo.init(tmp_path / "its platform.git", checkout.env, bare=True)
     inner = nested(checkout, "it's a dir", url=f"file://{bare.path}")
     inner.git("push", "--quiet", "origin", "HEAD:refs/heads/main")
     inner.git("fetch", "--quiet", "origin")
-    (command,) = [hint for hint in lines(refusal(program, checkout), "hint") if hint.startswith("git submodule add")]
-    typed(checkout, command)
+    (command,) = [hint for hint in lines(refusal(program, checkout, below), "hint") if "submodule add" in hint]
+    typed(checkout, command, below)
     assert checkout.line("config", "--file", ".gitmodules", "submodule.it's a dir.url") == f"file://{bare.path}"
     assert program.run("snapshot", cwd=checkout.path).status == 0
 

@@ -149,14 +149,16 @@ def new_file(place: World, *, pushed: bool) -> Path:
 @needs_git_lfs
 @cures(
     "git lfs fsck; git lfs pull",
-    "or, if the file itself is whole: git lfs fsck; git add --renormalize -- {shell_word(each.path)}",
+    "or, if the file itself is whole: {git} lfs fsck; {git} add --renormalize -- {word}",
 )
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_damaged_object_is_brought_back(place: World, which: int) -> None:
+@pytest.mark.parametrize("below", [".", "it's below"])
+def test_a_damaged_object_is_brought_back(place: World, which: int, below: str) -> None:
     kept = new_file(place, pushed=which == 0)
     kept.unlink()  # the platform's may be a link to it
     kept.write_bytes(UNTRACKED[:-1] + b"?")
-    cwd = place.checkout.path
+    cwd = place.checkout.path / below
+    cwd.mkdir(exist_ok=True)
     hints = stopped(place.user.program, "snapshot", cwd=cwd, says="is damaged here")
     typed(tail(hints[which]), cwd, place.user.env)
     place.user.run("snapshot", cwd=cwd)
@@ -195,16 +197,19 @@ def test_an_object_that_the_platform_lost_is_pushed_again(place: World) -> None:
 
 
 @needs_git_lfs
-@cures("git lfs checkout {word} && git add --renormalize -- {word}")
-def test_a_pointer_that_git_lfs_would_write_otherwise(place: World) -> None:
+@cures("{git} lfs checkout {word} && {git} add --renormalize -- {word}")
+@pytest.mark.parametrize("below", [".", "it's below"])
+def test_a_pointer_that_git_lfs_would_write_otherwise(place: World, below: str) -> None:
     repo = place.checkout
+    here = repo.path / below
+    here.mkdir(exist_ok=True)
     repo.write("odd one.bin", pointer(OLD).replace(b"size ", b"size 0"))
     plain = ["-c", "filter.lfs.process=", "-c", "filter.lfs.clean=", "-c", "filter.lfs.required=false"]
     repo.git(*plain, "add", "odd one.bin")
     repo.git(*plain, "commit", "--quiet", "-m", "odd")
-    hints = stopped(place.user.program, "snapshot", cwd=repo.path, says="not as git-lfs writes it")
+    hints = stopped(place.user.program, "snapshot", cwd=here, says="not as git-lfs writes it")
     assert not any("--no-lfs" in hint for hint in hints), "that is an option of fetch"
-    typed(hints[0], repo.path, place.user.env)
+    typed(hints[0], here, place.user.env)
     place.user.run("snapshot", cwd=repo.path)
 
 

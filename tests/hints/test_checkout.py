@@ -28,6 +28,14 @@ def checkout(repo: Repo, program: Program) -> Repo:
     return repo
 
 
+@pytest.fixture(params=[".", "it's below/-deep"])
+def here(checkout: Repo, request: pytest.FixtureRequest) -> Path:
+    """A directory of the checkout in which the user stands: what a hint names counts from there."""
+    found = checkout.path / str(request.param)
+    found.mkdir(parents=True, exist_ok=True)
+    return found
+
+
 def recorded(program: Program, checkout: Repo, *without: str) -> None:
     """The snapshot is taken, and its tree is the work tree without these paths."""
     assert program.run("snapshot", cwd=checkout.path).json()["code"]["snapshot"]["tree"] == checkout.tree(*without)
@@ -65,18 +73,18 @@ def test_a_line_break_in_a_name_to_be_ignored(checkout: Repo, program: Program) 
     recorded(program, checkout)
 
 
-@cures("try again when nothing writes to it", "or leave it out: {ignore_command(first)}")
+@cures("try again when nothing writes to it", "or leave it out: {ignore_command(first, self.toplevel)}")
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_file_that_is_written_meanwhile(checkout: Repo, program: Program, which: int) -> None:
+def test_a_file_that_is_written_meanwhile(checkout: Repo, program: Program, which: int, here: Path) -> None:
     checkout.write(".gitattributes", "*.log filter=writer\n")
     checkout.commit()
     checkout.git("config", "filter.writer.clean", "cat; echo more >>'my run.log'")
     checkout.write("my run.log", "first\n")
-    hints = stopped(program, "snapshot", cwd=checkout.path, says="changed while it was read")
+    hints = stopped(program, "snapshot", cwd=here, says="changed while it was read")
     if which == 0:
         checkout.git("config", "--unset", "filter.writer.clean")
     else:
-        typed(tail(hints[1]), checkout.path, program.env)
+        typed(tail(hints[1]), here, program.env)
     recorded(program, checkout)
 
 
@@ -84,54 +92,59 @@ def test_a_file_that_is_written_meanwhile(checkout: Repo, program: Program, whic
 AS_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
 
 
-def without_rights(program: Program, checkout: Repo) -> Result:
+def without_rights(program: Program, cwd: Path) -> Result:
     words = [*(AS_USER if os.geteuid() == 0 else []), os.fsdecode(program.executable()), "snapshot"]
-    done = subprocess.run(words, cwd=checkout.path, env=program.env, capture_output=True)
+    done = subprocess.run(words, cwd=cwd, env=program.env, capture_output=True)
     if b"setpriv" in done.stderr:
         pytest.skip("this machine lets nobody give up the right to read everything")
     return Result(done.returncode, done.stdout, done.stderr)
 
 
-@cures("or leave it out: {ignore_command(os.fsencode(path))}")
+@cures("or leave it out: {ignore_command(os.fsencode(path), top)}")
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_directory_that_cannot_be_listed(checkout: Repo, program: Program, which: int) -> None:
-    checkout.write("it's mine/x", "x")
-    checkout.path.joinpath("it's mine").chmod(0)
-    refused = without_rights(program, checkout)
+@pytest.mark.parametrize("name", [b"it's mine", b"- \xff"])
+def test_a_directory_that_cannot_be_listed(
+    checkout: Repo, program: Program, which: int, here: Path, name: bytes
+) -> None:
+    checkout.write(name + b"/x", "x")
+    os.chmod(checkout.file(name), 0)
+    refused = without_rights(program, here)
     assert "git cannot look at" in refused.errors, refused.errors
     if which == 0:
-        checkout.path.joinpath("it's mine").chmod(0o755)
+        os.chmod(checkout.file(name), 0o755)
     else:
-        typed(tail(lines(refused, "hint")[1]), checkout.path, program.env)
-    assert without_rights(program, checkout).status == 0
+        typed(tail(lines(refused, "hint")[1]), here, program.env)
+    assert without_rights(program, here).status == 0
 
 
 @cures("make it readable", "or leave it out: {ignore}")
 @pytest.mark.parametrize("tracked", [False, True])
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_file_that_cannot_be_read(checkout: Repo, program: Program, tracked: bool, which: int) -> None:
-    name = "it's [mine]"
+@pytest.mark.parametrize("name", [b"it's [mine]", b"-\xff"])
+def test_a_file_that_cannot_be_read(
+    checkout: Repo, program: Program, tracked: bool, which: int, here: Path, name: bytes
+) -> None:
     checkout.write(name, "x")
     if tracked:
         checkout.commit()
         checkout.write(name, "xy")
-    checkout.path.joinpath(name).chmod(0)
-    refused = without_rights(program, checkout)
+    os.chmod(checkout.file(name), 0)
+    refused = without_rights(program, here)
     assert "cannot be read" in refused.errors, refused.errors
     hints = lines(refused, "hint")
     if which == 0:
-        checkout.path.joinpath(name).chmod(0o644)
+        os.chmod(checkout.file(name), 0o644)
     else:
-        typed(tail(hints[1]), checkout.path, program.env)
-    assert without_rights(program, checkout).status == 0
+        typed(tail(hints[1]), here, program.env)
+    assert without_rights(program, here).status == 0
 
 
-@cures("leave it out: {ignore_command(ignored)}", "do not name it with --include")
-def test_a_name_that_no_tree_may_have(checkout: Repo, program: Program) -> None:
+@cures("leave it out: {ignore_command(ignored, self.layout.toplevel)}", "do not name it with --include")
+def test_a_name_that_no_tree_may_have(checkout: Repo, program: Program, here: Path) -> None:
     checkout.git("config", "core.protectNTFS", "true")
     checkout.write("git~1/x", "x")
-    hints = stopped(program, "snapshot", cwd=checkout.path, says="'git~1/x'")
-    typed(tail(hints[0]), checkout.path, program.env)
+    hints = stopped(program, "snapshot", cwd=here, says="'git~1/x'")
+    typed(tail(hints[0]), here, program.env)
     recorded(program, checkout)
     stopped(program, "snapshot", "--include", "git~1", cwd=checkout.path, says="'git~1/x'")
 
@@ -194,17 +207,17 @@ def test_a_damaged_branch(checkout: Repo, program: Program, contents: str, linke
     recorded(program, checkout)
 
 
-@cures("move '{name}' away, and then: git submodule update --init{recursive} -- {shell_word(outermost)}")
-def test_a_submodule_whose_git_is_none(checkout: Repo, program: Program, tmp_path: Path) -> None:
+@cures("move '{name}' away, and then: {git_word(top)} submodule update --init{recursive} -- {path_word(path[0], top)}")
+def test_a_submodule_whose_git_is_none(checkout: Repo, program: Program, tmp_path: Path, here: Path) -> None:
     inner = Repo.init(tmp_path / "inner", checkout.env)
     inner.write("t.py", "1\n")
     inner.commit()
     checkout.git("submodule", "--quiet", "add", f"file://{inner.path}", "my lib")
     checkout.commit()
     checkout.write("my lib/.git", "gitdir: /nowhere\n")
-    (hint,) = stopped(program, "snapshot", cwd=checkout.path, says="the submodule 'my lib'")
+    (hint,) = stopped(program, "snapshot", cwd=here, says="the submodule 'my lib'")
     os.rename(checkout.file("my lib"), tmp_path / "moved away")
-    typed(tail(hint), checkout.path, program.env)
+    typed(tail(hint), here, program.env)
     program.run("snapshot", cwd=checkout.path)
 
 

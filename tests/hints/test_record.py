@@ -36,6 +36,14 @@ def program(place: World) -> Program:
     return place.user.program
 
 
+@pytest.fixture(params=[".", "it's below/-deep"])
+def here(repo: Repo, request: pytest.FixtureRequest) -> Path:
+    """A directory of the checkout in which the user stands: what a hint names counts from there."""
+    found = repo.path / str(request.param)
+    found.mkdir(parents=True, exist_ok=True)
+    return found
+
+
 def typed_here(place: World, repo: Repo, command: str) -> Result:
     return typed(command, repo.path, place.user.program.env)
 
@@ -177,18 +185,20 @@ def test_a_build_file_that_git_ignores(place: World, repo: Repo, program: Progra
     place.user.run(*words, cwd=repo.path / "image")
 
 
-@cures("git add -- {shell_word(name)}", "or move it away")
+@cures("{git_word(top)} add -- {path_word(path, top)}", "or move it away")
 @pytest.mark.parametrize("moved", [False, True])
-def test_a_repository_in_the_place_of_a_file(place: World, repo: Repo, program: Program, moved: bool) -> None:
+def test_a_repository_in_the_place_of_a_file(
+    place: World, repo: Repo, program: Program, moved: bool, here: Path
+) -> None:
     repo.remove("train.py")
     Repo.init(repo.path / "train.py", repo.env).commit("its own")
-    (add, move) = stopped(program, "snapshot", cwd=repo.path, says="a Git repository of its own")[:2]
+    (add, move) = stopped(program, "snapshot", cwd=here, says="a Git repository of its own")[:2]
     assert move == "or move it away"
     if moved:
         os.rename(repo.path / "train.py", repo.path.parent / "away")
         remove(repo.path.parent / "away")
     else:
-        typed_here(place, repo, add)
+        typed(add, here, program.env)
     place.user.run("snapshot", cwd=repo.path)
 
 
@@ -199,14 +209,19 @@ def test_an_output_that_git_tracks(place: World, repo: Repo, program: Program) -
     place.user.run("run", "--manifest", "run.json", "--", "true", cwd=repo.path)
 
 
-@cures("git add -- {shell_word(change.path)}", "or leave it out: {ignore_command(change.path)}")
+@cures(
+    "{git_word(toplevel)} add -- {path_word(change.path, toplevel)}",
+    "or leave it out: {ignore_command(change.path, toplevel)}",
+)
 @pytest.mark.parametrize("which", [0, 1])
-@pytest.mark.parametrize("name", [b"- new.py", b"it's \xff"])
-def test_untracked_files_are_refused(place: World, repo: Repo, program: Program, which: int, name: bytes) -> None:
+@pytest.mark.parametrize("name", [b"- new.py", b"it's \xff", b":top"])
+def test_untracked_files_are_refused(
+    place: World, repo: Repo, program: Program, which: int, name: bytes, here: Path
+) -> None:
     repo.git("config", "coderepo.untracked", "refuse")
     repo.write(name, "x\n")
-    hints = stopped(program, "snapshot", cwd=repo.path, says="is untracked")
-    typed_here(place, repo, hints[which].removeprefix("or leave it out: "))
+    hints = stopped(program, "snapshot", cwd=here, says="is untracked")
+    typed(hints[which].removeprefix("or leave it out: "), here, program.env)
     place.user.run("snapshot", cwd=repo.path)
 
 
@@ -233,14 +248,15 @@ def test_git_commit(place: World, repo: Repo, program: Program, where: str) -> N
 
 
 @cures(
-    "commit and push '{folder}', or leave it out where it is untracked: {ignore_command(named[0][0])}",
+    "commit and push '{os.fsdecode(heaviest)}', or leave it out where it is untracked: "
+    "{ignore_command(heaviest, toplevel)}",
     "or raise the limit: git config coderepo.{limit} {-(-total >> 20)}m",
     "git push, so that the platform serves it",
 )
 @pytest.mark.parametrize("way", ["commit", "ignore", "raise", "push"])
-def test_more_than_the_limit(place: World, repo: Repo, program: Program, way: str) -> None:
+def test_more_than_the_limit(place: World, repo: Repo, program: Program, way: str, here: Path) -> None:
     repo.git("config", "coderepo.overlayLimit", "1k")
-    library = Repo.init(place.root / f"library {way}", repo.env)
+    library = Repo.init(place.root / f"library {way} {here.name}", repo.env)
     library.commit("first")
     repo.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", f"file://{library.path}", "lib")
     repo.commit("with a submodule")
@@ -252,14 +268,14 @@ def test_more_than_the_limit(place: World, repo: Repo, program: Program, way: st
     repo.write("lib/two.bin" if way != "push" else "it's big/two.bin", os.urandom(700))
     if way == "push":
         repo.commit("large")
-    hints = stopped(program, "snapshot", cwd=repo.path, says="more than the limit")
+    hints = stopped(program, "snapshot", cwd=here, says="more than the limit")
     if way == "push":
         assert hints[0] == "git push, so that the platform serves it"
         typed_here(place, repo, "git push --quiet")
     elif way == "raise":
         typed_here(place, repo, tail(hints[1]))
     elif way == "ignore":
-        typed_here(place, repo, tail(hints[0]))
+        typed(tail(hints[0]), here, program.env)
     else:
         assert hints[0].startswith("commit and push 'it's big/', or leave it out"), hints
         repo.git("add", "it's big")
@@ -395,13 +411,16 @@ def test_a_submodule_with_another_work_tree(place: World, repo: Repo, lib: Repo,
     remove(elsewhere.path)
 
 
-@cures("move '{os.fsdecode(path)}' away, and then: git submodule update --init -- {shell_word(path)}")
-def test_a_submodule_that_lost_its_git(place: World, repo: Repo, lib: Repo, program: Program) -> None:
+@cures(
+    "move '{os.fsdecode(path)}' away, and then: "
+    "{git_word(layout.toplevel)} submodule update --init -- {path_word(path, layout.toplevel)}"
+)
+def test_a_submodule_that_lost_its_git(place: World, repo: Repo, lib: Repo, program: Program, here: Path) -> None:
     os.unlink(lib.path / ".git")
-    (hint, *_) = stopped(program, "snapshot", cwd=repo.path, says="its '.git' is gone")
+    (hint, *_) = stopped(program, "snapshot", cwd=here, says="its '.git' is gone")
     assert hint.startswith("move 'it's lib' away, and then: ")
     os.rename(lib.path, repo.path.parent / "away")
-    typed_here(place, repo, tail(hint))
+    typed(tail(hint), here, program.env)
     assert (lib.path / "lib.py").read_bytes() == (repo.path.parent / "away" / "lib.py").read_bytes()
     place.user.run("snapshot", cwd=repo.path)
     remove(repo.path.parent / "away")

@@ -16,6 +16,7 @@ from git_coderepo.manifest.output_file import OutputFile
 if TYPE_CHECKING:
     from git_coderepo.fetching.plan import FetchOrder
     from git_coderepo.fetching.receipt import Receipt
+    from git_coderepo.git.own_files import Notes
 
 
 def receipt_file(name: str | None, *, made: str | None) -> OutputFile | None:
@@ -30,21 +31,23 @@ def receipt_file(name: str | None, *, made: str | None) -> OutputFile | None:
 def warn_unnoted(file: OutputFile) -> None:
     """Say that a file was written into a checkout that will take it for code."""
     if not file.is_noted:
-        _warn_code(os.fsdecode(file.name))
+        _warn_code(os.fsdecode(file.name), notes_for(os.path.realpath(file.name)))
 
 
 def warn_unnotable(directory: str) -> None:
     """Say that a directory is going to be written into a checkout that will take it for code."""
     notes = notes_for(os.path.realpath(os.fsencode(directory)))
     if notes is not None and not notes.is_writable:
-        _warn_code(directory)
+        _warn_code(directory, notes)
 
 
-def _warn_code(name: str) -> None:
+def _warn_code(name: str, notes: Notes | None) -> None:
     output.warn(
         f"'{name}' is in a checkout whose record cannot be written: its next snapshot takes the output for code"
     )
-    output.hint(ignore_command(os.fsencode(name)))
+    if notes is not None:
+        path = os.path.relpath(os.path.realpath(os.fsencode(name)), notes.root)
+        output.hint(ignore_command(path, notes.root))
 
 
 def refuse_input(receipt: OutputFile | None, order: FetchOrder) -> None:

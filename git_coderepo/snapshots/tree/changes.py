@@ -7,7 +7,7 @@ import os
 from git_coderepo.errors import NotReproducible
 from git_coderepo.git.objects import empty_tree_id
 from git_coderepo.git.own_files import own_files
-from git_coderepo.git.process import shell_word
+from git_coderepo.git.process import git_word, path_word
 from git_coderepo.snapshots.checks import exclusion, included, refuse_changed, screened
 from git_coderepo.snapshots.inspect import embedded_repositories
 from git_coderepo.snapshots.snapshot import OWN_OUTPUT, UNREADABLE
@@ -42,20 +42,23 @@ def take_changes(snapshot: Snapshot, request: Request, found: Survey, links: lis
             continue
         from git_coderepo.snapshots.submodules import nested_repository_hints
 
-        name = os.fsdecode(change.path.rstrip(b"/"))
+        top, path = layout.toplevel, change.path.rstrip(b"/")
+        name = os.fsdecode(path)
         with snapshot.waiving():
             raise NotReproducible(
                 f"'{name}/' is a Git repository of its own inside this one, and no submodule",
-                hints=nested_repository_hints(snapshot.git, layout.toplevel, change.path.rstrip(b"/"))
+                hints=nested_repository_hints(snapshot.git, top, path)
                 if change.untracked
-                else [f"git add -- {shell_word(name)}", "or move it away"],
+                else [f"{git_word(top)} add -- {path_word(path, top)}", "or move it away"],
                 waived_as="repository-inside",
             )
     if found.marked:
         status.changes.extend(hidden_changes(snapshot.git, layout, store, found.marked, found.looked_at))
     asked = included(layout, request.include, links)
     own = _leave_out_own(snapshot, request, layout, [*status.changes, *asked])
-    wanted = screened([change for change in status.changes if change.path not in own], settings, snapshot.omitted)
+    wanted = screened(
+        [change for change in status.changes if change.path not in own], settings, snapshot.omitted, layout.toplevel
+    )
     wanted += [change for change in asked if change.path not in own]
     snapshot.taken = wanted
     with snapshot.waiving() as too_large:
@@ -65,7 +68,7 @@ def take_changes(snapshot: Snapshot, request: Request, found: Survey, links: lis
             request,
             sizes,
             "changed",
-            lambda limit: refuse_changed(settings, wanted, sizes, snapshot.checkout.is_in_head, limit=limit),
+            lambda limit: refuse_changed(settings, on_disk, snapshot.checkout.is_in_head, limit=limit),
         )
     snapshot.keeps_contents = not too_large.noted
     head_tree = snapshot.head.tree if snapshot.head is not None else None
@@ -121,7 +124,7 @@ def _leave_out_own(snapshot: Snapshot, request: Request, layout: Layout, changes
         name = os.fsdecode(place)
         request.notify(
             f"'{name}' was written by git coderepo and has changed since: it is recorded as code. "
-            f"To leave it out: {ignore_command(place)}"
+            f"To leave it out: {ignore_command(place, layout.toplevel)}"
         )
     return found.paths
 

@@ -115,7 +115,10 @@ class PrivateIndex:
             ignored = update.stderr.partition(b"Ignoring path ")[2].partition(b"\n")[0]
             raise NotReproducible(
                 f"git takes no path such as '{os.fsdecode(ignored)}'",
-                hints=[f"leave it out: {ignore_command(ignored)}", "do not name it with --include"],
+                hints=[
+                    f"leave it out: {ignore_command(ignored, self.layout.toplevel)}",
+                    "do not name it with --include",
+                ],
             )
 
     def _merge(self, unmerged: Sequence[Change]) -> None:
@@ -272,12 +275,13 @@ def _unreadable(layout: Layout, found: Found, paths: Sequence[bytes], error: Exc
     if not isinstance(error, GitFailed):
         return error
     from git_coderepo.git.exclude import ignore_command
-    from git_coderepo.git.process import shell_word
+    from git_coderepo.git.process import git_word, path_word
 
+    top = layout.toplevel
     for path, reason in unreadable_paths(layout, paths):
-        ignore = ignore_command(path)
+        ignore = ignore_command(path, top)
         if not any(change.untracked and change.path == path for change in found.changes):
-            ignore = f"git rm --cached -- {shell_word(path)} && {ignore}"
+            ignore = f"{git_word(top)} rm --cached -- {path_word(path, top)} && {ignore}"
         return NotReproducible(
             f"'{os.fsdecode(path)}' cannot be read: {reason}",
             hints=["make it readable", f"or leave it out: {ignore}"],

@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 class Found:
     """The changed paths of a snapshot: `facts` has what lstat(2) says of each, None for a missing one."""
 
-    __slots__ = ("_toplevel", "began", "changes", "doubtful", "facts", "settled")
+    __slots__ = ("began", "changes", "doubtful", "facts", "settled", "toplevel")
 
     def __init__(self, layout: Layout, changes: Sequence[Change]) -> None:
         self.changes = changes
-        self._toplevel = layout.toplevel + b"/"
+        self.toplevel = layout.toplevel
         self.began = time.time_ns()
         self.facts: dict[bytes, os.stat_result | None] = {}
         self.settled: frozenset[bytes] = frozenset()
         self.doubtful: frozenset[bytes] = frozenset()
         for change in changes:
-            self.facts[change.path] = _look(self._toplevel + change.path)
+            self.facts[change.path] = _look(self.toplevel + b"/" + change.path)
 
     def sizes(self) -> list[tuple[bytes, int]]:
         """Each path with its size in bytes, 0 for what is gone, and for a submodule."""
@@ -68,7 +68,7 @@ class Found:
             if not is_older(facts, self.began):
                 doubtful.append(path)
             elif stat.S_ISREG(facts.st_mode):
-                unopened, is_telling = is_free(self._toplevel + path, facts, known)
+                unopened, is_telling = is_free(self.toplevel + b"/" + path, facts, known)
                 if unopened and is_telling:
                     settled.append(path)
                 elif unopened is False:
@@ -84,7 +84,7 @@ class Found:
         now = time.time_ns()
         changed = []
         for path, before in self.facts.items():
-            after = _look(self._toplevel + path)
+            after = _look(self.toplevel + b"/" + path)
             if (
                 before is not None
                 and after is not None
@@ -104,7 +104,7 @@ class Found:
         if any(change.untracked and change.path == first for change in self.changes):
             from git_coderepo.git.exclude import ignore_command
 
-            hints.append(f"or leave it out: {ignore_command(first)}")
+            hints.append(f"or leave it out: {ignore_command(first, self.toplevel)}")
         more = f", and {len(others)} more" if others else ""
         return ChangedMeanwhile(f"a file changed while it was read: '{os.fsdecode(first)}'{more}", hints=hints)
 
