@@ -52,7 +52,7 @@ main()
 # requests asks for the path of certifi's file as it is imported, which inside a zip unpacks it into a temporary
 # file. It says itself that who packages it may change this; ours never comes to use: each request names its file.
 _CERTS = '''\
-"""Where certificate authorities are: `git_coderepo.transport.tls` says so for each request."""
+"""Where certificate authorities are: `git_coderepo.transport.http` says so for each request."""
 
 
 def where() -> str:

@@ -13,7 +13,7 @@ import pytest
 import trustme
 from urllib3.util.ssl_ import create_urllib3_context
 
-from git_coderepo.transport.tls import Contexts
+from git_coderepo.transport.http import Contexts
 from tests.e2e.support import World, refused, world
 
 ONE, OTHER = "the company's authority", "another authority"

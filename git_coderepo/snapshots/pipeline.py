@@ -101,7 +101,7 @@ def _set_damaged_aside(snapshot: Snapshot | None, request: Request, error: CodeR
     failed = isinstance(error, GitFailed) or isinstance(error.__cause__, GitFailed)
     if not failed or snapshot is None:
         return False
-    from git_coderepo.git.store_repair import describe_damaged, set_damaged_aside
+    from git_coderepo.git.store import describe_damaged, set_damaged_aside
 
     found = set_damaged_aside(snapshot.git, snapshot.store)
     if found:

@@ -9,24 +9,26 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.errors import HostUnreachable, InvalidRemoteURL, ProtocolNotAllowed, UnexpectedAnswer
+from git_coderepo.errors import DownloadDamaged, HostUnreachable, InvalidRemoteURL, ProtocolNotAllowed, UnexpectedAnswer
 from git_coderepo.trace import silent, trace
 from git_coderepo.transport.proxy import Way
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Mapping
+    from threading import Thread
+    from types import TracebackType
     from typing import Any
 
     import requests
+    from urllib3 import HTTPResponse
 
     from git_coderepo.credentials.secret import Credential, CredentialSource
     from git_coderepo.git.url.remote import Origin
-    from git_coderepo.transport.tls import Contexts
 
     Authorize = Callable[[Credential], tuple[str, str]]
-    from git_coderepo.credentials.secret import Credential
-    from git_coderepo.transport.download import Download
+    Key = tuple[str, int, int, int, int]
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 10, 60  # seconds; git's own variable names another for the second
 MOST_REDIRECTS = 5
@@ -129,8 +131,6 @@ class Http:
             return
         asked = self._way.start()
         from urllib3.util.ssl_ import create_urllib3_context  # takes a while, in which git answers
-
-        from git_coderepo.transport.tls import Contexts
 
         contexts = Contexts(create_urllib3_context)
         self._way.take(asked)
@@ -442,8 +442,6 @@ class Response:
 
     def download(self, *, raw: bool = False) -> Download:
         """The body as a file, decoded unless `raw`."""
-        from git_coderepo.transport.download import Download
-
         return Download(self._answer.raw, str(self.origin), raw=raw)
 
     def archive(self) -> Download:
@@ -477,3 +475,157 @@ def _not_the_api(response: Response, wanted: str) -> UnexpectedAnswer:
         f"'{response.origin}' answered {response.status} with {shown} where {wanted} was asked for",
         hints=["check the URL of the API, and whether a proxy or a login page answers instead"],
     )
+
+
+# --- A body as it arrives: what was received is counted, what is cut off is said -------------------------------------
+
+
+class Download:
+    """Bytes from a server, to be read once and closed; `received` counts those that arrived.
+
+    `raw` gives them as they were sent, without undoing a content encoding. `read` raises DownloadDamaged where the
+    connection ends before the body does.
+    """
+
+    __slots__ = ("_ahead", "_body", "_origin", "_raw", "closed", "received")
+
+    def __init__(self, body: HTTPResponse, origin: str, *, raw: bool) -> None:
+        self._body = body
+        self._origin = origin
+        self._raw = raw
+        self._ahead = b""
+        self.received = 0
+        self.closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes, all that is left for -1; fewer only at the end."""
+        ahead = self._ahead
+        if size is None or size < 0:
+            self._ahead = b""
+            return b"".join([ahead, *iter(lambda: self._receive(1 << 20), b"")])
+        if ahead:
+            self._ahead = ahead[size:]
+            if len(ahead) >= size:
+                return ahead[:size]
+            return ahead + self._receive(size - len(ahead))
+        return self._receive(size)
+
+    def peek(self, size: int) -> bytes:
+        """The next bytes, which `read` gives again."""
+        if len(self._ahead) < size:
+            self._ahead += self._receive(size - len(self._ahead))
+        return self._ahead[:size]
+
+    def _receive(self, size: int) -> bytes:
+        import http.client
+        import zlib
+
+        import urllib3.exceptions
+
+        if size == 0:
+            return b""
+        try:
+            piece = self._body.read(size, decode_content=not self._raw)
+        except (urllib3.exceptions.ReadTimeoutError, TimeoutError):
+            reason = "no more data came"
+        except urllib3.exceptions.DecodeError:
+            reason = "its encoding is damaged"
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, zlib.error, ValueError):
+            reason = "the connection was cut"
+        else:
+            self.received += len(piece)
+            return piece
+        self.close()
+        raise DownloadDamaged(
+            f"the download from '{self._origin}' broke off after {self.received} bytes: {reason}", hints=["try again"]
+        )
+
+    def readable(self) -> bool:
+        return True
+
+    def abandon(self) -> None:
+        """Have another thread that waits for data in `read` wait no longer; what comes of it is an error there."""
+        try:
+            self._body.shutdown()
+        except (OSError, RuntimeError, TypeError, ValueError):
+            pass  # the connection is gone already, or is just being closed, and nobody can wait for it
+
+    def close(self) -> None:
+        """Close the connection: it may hold the rest of the body."""
+        self.closed = True
+        self._body.close()
+
+    def __enter__(self) -> Download:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+# --- TLS contexts that connections share: a system's authorities take 25 ms to read, for each context anew -----------
+
+
+class Contexts:
+    """A context for each file of certificate authorities, which trusts those and no others; a changed file is another.
+
+    `new` makes one that trusts nobody yet, as urllib3 makes them for itself.
+    """
+
+    __slots__ = ("_made", "_new", "_reading")
+
+    def __init__(self, new: Callable[[], ssl.SSLContext]) -> None:
+        self._new = new
+        self._made: dict[Key, ssl.SSLContext] = {}
+        self._reading: Thread | None = None
+
+    def begin(self, path: str) -> None:
+        """Read a file ahead, in another thread where there is one to be had."""
+        from threading import Thread
+
+        thread = Thread(target=self._read_ahead, args=(path,), name="git-coderepo-authorities", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return
+        self._reading = thread
+
+    def of(self, path: str) -> ssl.SSLContext | None:
+        """The context of a file; None for a directory, and for what cannot be read: whoever connects says why."""
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.join()
+        try:
+            return self._read(path)
+        except OSError:
+            return None
+
+    def _read_ahead(self, path: str) -> None:
+        try:
+            self._read(path)
+        except (OSError, MemoryError):
+            pass  # the same is met again, and told, where it is asked for
+
+    def _read(self, path: str) -> ssl.SSLContext | None:
+        if not os.path.isfile(path):
+            return None
+        facts = os.stat(path)
+        key = (path, facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+        if key not in self._made:
+            context = self._new()
+            context.load_verify_locations(path)
+            _has_read(context, path)
+            self._made[key] = context
+        return self._made[key]
+
+
+def _has_read(context: ssl.SSLContext, path: str) -> None:
+    """urllib3 has a context read the file for each connection; whatever else it may be given is still read."""
+    read = context.load_verify_locations
+
+    def load(cafile: str | None = None, capath: str | None = None, cadata: str | bytes | None = None) -> None:
+        if (cafile, capath, cadata) != (path, None, None):
+            read(cafile, capath, cadata)
+
+    context.load_verify_locations = load  # type: ignore[method-assign,assignment]

@@ -17,8 +17,7 @@ from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.git.objects import GITLINK, ObjectId
 from git_coderepo.git.process import Git
 from git_coderepo.git.repository import Layout, read_layout, start_layout
-from git_coderepo.git.store import Store, quoted_path
-from git_coderepo.git.store_repair import describe_damaged, set_damaged_of_tree_aside
+from git_coderepo.git.store import Store, describe_damaged, quoted_path, set_damaged_of_tree_aside
 from git_coderepo.git.subtree import read_part
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.manifest.limits import Limits
