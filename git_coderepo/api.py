@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from git_coderepo.build_key.key import build_key
+from git_coderepo.fetching.engine import FetchOptions
 from git_coderepo.fetching.engine import fetch as materialise
 from git_coderepo.fetching.plan import FetchOrder, directory_named, order_by_manifest
 from git_coderepo.fetching.receipt import Receipt
@@ -133,7 +134,7 @@ def fetch(
     behind.
     """
     order = _order(run, overlay, code_repository, subdirectory, environment)
-    return materialise(order.wanted, os.fspath(directory), method=method, lfs=lfs)
+    return materialise(order.wanted, os.fspath(directory), FetchOptions(method, lfs=lfs))
 
 
 def verify(

@@ -24,6 +24,13 @@ class CodeRepoError(Exception):
         self.message = message
         self.hints = tuple(hints)
 
+    def replace(self, *, message: str | None = None, hints: Iterable[str] | None = None) -> CodeRepoError:
+        """Return an error of the same kind that says something else; an error that was made is not changed."""
+        message = self.message if message is None else message
+        other = type(self).__new__(type(self), message)
+        other.__dict__.update(self.__dict__, message=message, hints=self.hints if hints is None else tuple(hints))
+        return other
+
 
 class UsageError(CodeRepoError):
     """The words of a command do not fit its grammar."""

@@ -461,10 +461,11 @@ class Cache:
         # Each attempt has at least twice as much room as the one before.
         if not self.shrink(max(taken - max(free, _LEAST_FREED), 0)):
             if self.kept(measure=False):
-                error.hints = (
+                hints = [
                     "git coderepo cache list shows what the cache takes, git coderepo cache prune removes it",
                     "or set CODEREPO_CACHE_DIR to a directory on another file system",
-                )
+                ]
+                raise error.replace(hints=hints) from error
             raise error
         self.notify("the file system is full: the least recently used trees were removed from the cache")
 

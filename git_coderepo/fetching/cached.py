@@ -8,13 +8,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from git_coderepo.errors import CodeRepoError, TreeDiffers
 from git_coderepo.fetching.cache import Cache, Entry
 from git_coderepo.fetching.cache_directory import cache_place, known_cache_place
 from git_coderepo.fetching.copying import NoClones, can_share_blocks, copy_listed, copy_tree
-from git_coderepo.fetching.engine import fetch
+from git_coderepo.fetching.engine import FetchOptions, fetch
 from git_coderepo.fetching.lfs import summed
 from git_coderepo.fetching.node import Wanted
 from git_coderepo.fetching.proof import Proof, TreeAltered, flat, prove, read_listing
@@ -66,20 +66,19 @@ def fetch_with_cache(
     wanted: Wanted,
     directory: str,
     settings: Settings,
+    options: FetchOptions,
     *,
     fill: bool = False,
     notify: Callable[[str], None],
-    lfs: bool = True,
-    **options: Any,
 ) -> Receipt:
-    """Fetch as `fetch` does, with its `options`, but copy what the cache has, and verify the copy.
+    """Fetch as `fetch` does, but copy what the cache has, and verify the copy.
 
     What it lacks goes straight into `directory`, and into the cache with `fill`, with `coderepo.cache`, or where the
     file system can share the blocks of both. The cache has whole trees, and what Git LFS keeps of them: a part of one,
-    and one with the pointers (`lfs` False), is fetched.
+    and one with the pointers, is fetched.
     """
-    if wanted.keep or not lfs:
-        return fetch(wanted, directory, lfs=lfs, **options)
+    if wanted.keep or not options.lfs:
+        return fetch(wanted, directory, options)
     started = time.time()
     if fill or settings.flag("cache", False):
         cache = open_cache(settings, notify=notify)
@@ -98,7 +97,7 @@ def fetch_with_cache(
         return filling.made or _hit(wanted, proof, "copy", started)
     known = known_cache(settings, notify=notify)
     if known is None:
-        return fetch(wanted, directory, **options)
+        return fetch(wanted, directory, options)
     with ExitStack() as stack:
         # The target is only looked at where there is something to copy: `fetch` looks at it itself.
         place: list[Target] = []
@@ -113,11 +112,11 @@ def fetch_with_cache(
             found[0].close()
             place[0].publish()
             return _hit(wanted, found[1], "copy", started)
-    return fetch(wanted, directory, proved=partial(_offer, known, wanted), **options)
+    return fetch(wanted, directory, options, proved=partial(_offer, known, wanted))
 
 
-def cached_tree(wanted: Wanted, cache: Cache, **options: Any) -> InCache:
-    """Return the tree in the cache, proved and held for use. `options` are those of `fetch`, which it may call.
+def cached_tree(wanted: Wanted, cache: Cache, options: FetchOptions) -> InCache:
+    """Return the tree in the cache, proved and held for use; it is fetched where it is not there.
 
     Raises what `fetch` raises; then the cache is as it was.
     """
@@ -148,7 +147,7 @@ def cache_key(wanted: Wanted) -> str:
 class _Filling:
     """Fetches a tree into the cache; `made` is the receipt, None where that was not necessary."""
 
-    def __init__(self, wanted: Wanted, options: dict[str, Any]) -> None:
+    def __init__(self, wanted: Wanted, options: FetchOptions) -> None:
         self._wanted = wanted
         self._options = options
         self.made: Receipt | None = None
@@ -158,9 +157,9 @@ class _Filling:
         self.made = fetch(
             self._wanted,
             directory,
+            self._options,
             proved=lambda _, listing: listings.append(listing),
             is_output=False,
-            **self._options,
         )
         return listings[0]
 

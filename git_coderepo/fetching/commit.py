@@ -148,8 +148,8 @@ def _wanted(
         except UnsafeTree:
             raise
         except CodeRepoError as error:
-            error.hints = (*error.hints, "--no-submodules leaves submodules empty") if level == 0 else error.hints
-            raise said_of(error, path) from None
+            more = ["--no-submodules leaves submodules empty"] if level == 0 else []
+            raise said_of(error.replace(hints=[*error.hints, *more]), path) from error
         submodules.append(WantedSubmodule(path, inner, wanted))
     return Wanted(
         tree=facts.tree,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from git_coderepo.errors import (
@@ -44,25 +45,33 @@ _OTHER_MANIFEST = "the overlay does not produce the tree that the manifest recor
 _OTHER_BYTES = "the platform, or something on the way, returned bytes that differ from the recorded ones"
 
 
+class FetchOptions(NamedTuple):
+    """How something is to be fetched: one of METHODS, and how much may come.
+
+    `progress` gets what counts the files and bytes so far; `lfs` False leaves the pointers of Git LFS as they are.
+    """
+
+    method: str = AUTO
+    limits: Limits = Limits()
+    progress: Progress | None = None
+    lfs: bool = True
+
+
 def fetch(
     wanted: Wanted,
     directory: str,
+    options: FetchOptions,
     *,
-    method: str = "auto",
-    limits: Limits | None = None,
-    progress: Progress | None = None,
     proved: Callable[[str, bytes], None] | None = None,
-    lfs: bool = True,
     is_output: bool = True,
 ) -> Receipt:
     """Materialise it in `directory` (absent, empty, or an empty mount point) and give the receipt.
 
-    `progress` gets what counts the files and bytes so far, `proved` with the path of the proved tree and its
-    encoded listing (see `proof`) before it becomes visible; `lfs` False leaves the pointers of Git LFS as they are.
-    Raises TreeDiffers, TargetUnusable, and what the methods and `lfs.fill` raise; then nothing is left behind.
+    `proved` gets the path of the proved tree and its encoded listing (see `proof`) before it becomes visible. Raises
+    TreeDiffers, TargetUnusable, and what the methods and `lfs.fill` raise; then nothing is left behind.
     """
-    if method not in METHODS:
-        raise UsageError(f"invalid method '{method}': choose {', '.join(METHODS)}")
+    if options.method not in METHODS:
+        raise UsageError(f"invalid method '{options.method}': choose {', '.join(METHODS)}")
     started = time.time()
     with Target(directory, is_output=is_output) as target:
         place = ""
@@ -72,7 +81,7 @@ def fetch(
             place = target.fresh()
             return place
 
-        made = _materialise(wanted, fresh, method, limits or Limits(), progress, lfs)
+        made = _materialise(wanted, fresh, options)
         tree, files, links = made.written.tree, made.written.files, tuple(made.outside_links())
         receipts, conversions = tuple(made.receipts()), tuple(made.all_conversions())
         stored = tuple(made.stored_directories())
@@ -87,11 +96,9 @@ def fetch(
             receipts = tuple(
                 each._replace(path=each.path[start:]) for each in receipts if each.path.startswith(wanted.keep + b"/")
             )
-            part = made.written.entries.part(wanted.keep)
             stored = tuple(path[start:] for path in stored if (path + b"/").startswith(wanted.keep + b"/"))
-            in_lfs = made.in_lfs.below(wanted.keep)
-            made = made._replace(lfs=_filled(wanted, place, part, in_lfs, made.written, made.left, progress, lfs))
-            conversions = (*convert(place, part), *_below(wanted.keep, conversions))
+            made = made._replace(lfs=_filled(wanted, place, made, options))
+            conversions = (*convert(place, made.written.entries.part(wanted.keep)), *_below(wanted.keep, conversions))
         if proved is not None:
             proved(place, encode_listing(made.listings()))
         target.publish()
@@ -198,19 +205,12 @@ class _Made(NamedTuple):
             yield from inner.receipts(prefix + path + b"/")
 
 
-def _materialise(
-    wanted: Wanted,
-    fresh: Callable[[], Root],
-    method: str,
-    limits: Limits,
-    progress: Progress | None,
-    lfs: bool,
-) -> _Made:
+def _materialise(wanted: Wanted, fresh: Callable[[], Root], options: FetchOptions) -> _Made:
     """Write the tree into what `fresh` gives, anew for each method, and then its submodules into their directories.
 
-    Once they are proved, their pointers of Git LFS become files (`lfs`). `limits` are for all of them together.
+    Once they are proved, their pointers of Git LFS become files. The limits are for all of them together.
     """
-    came = _first(wanted, fresh, method, limits, progress)
+    came = _first(wanted, fresh, options)
     directory, written = came.directory, came.written
     inside = []
     left = written.left
@@ -219,16 +219,16 @@ def _materialise(
             continue  # it does not stay
         with SubmodulePlace(directory, each.path) as place:
             try:
-                inner = _materialise(each.wanted, place.fresh, method, left, progress, lfs)
+                inner = _materialise(each.wanted, place.fresh, options._replace(limits=left))
             except CodeRepoError as error:
-                raise said_of(error, each.path) from None
+                raise said_of(error, each.path) from error
         inside.append((each, inner))
         left = inner.left
     in_lfs = lfs_paths(directory, written.entries)
     made = _Made(written, came.received, came.method, came.fallbacks, left, in_lfs, submodules=tuple(inside))
     if wanted.keep:
         return made  # what stays of it is filled and converted once it stands alone
-    filled = _filled(wanted, directory, written.entries, in_lfs, written, left, progress, lfs)
+    filled = _filled(wanted, directory, made, options)
     if filled is not None:
         left = left._replace(bytes=left.bytes - filled.written)
     return made._replace(left=left, lfs=filled, conversions=convert(directory, written.entries))
@@ -244,13 +244,13 @@ class _Came(NamedTuple):
     fallbacks: tuple[Fallback, ...] = ()
 
 
-def _first(wanted: Wanted, fresh: Callable[[], Root], method: str, limits: Limits, progress: Progress | None) -> _Came:
+def _first(wanted: Wanted, fresh: Callable[[], Root], options: FetchOptions) -> _Came:
     """The tree by the first source that works. Raises the error of those that failed that says most."""
     if wanted.base is None and wanted.local is None and wanted.problem is None:
         directory = fresh()
-        return _Came(directory, *_write(wanted, directory, None, limits, progress), "overlay")
-    insisted = method != AUTO
-    coming = sources_to_try(wanted, method)
+        return _Came(directory, *_write(wanted, directory, None, options), "overlay")
+    insisted = options.method != AUTO
+    coming = sources_to_try(wanted, options.method)
     fallbacks: list[Fallback] = []
     errors: list[CodeRepoError] = []
     while coming:
@@ -258,7 +258,8 @@ def _first(wanted: Wanted, fresh: Callable[[], Root], method: str, limits: Limit
         if not insisted and not each.is_due(errors):
             continue
         try:
-            directory, written, received = _by(each, coming, wanted, fresh, limits, progress)
+            attempt = partial(_attempt, each, wanted, fresh, options)
+            directory, written, received = each.attempted(wanted, coming, attempt)
         except TargetUnusable:
             raise  # by any other way, too, it would end there
         except CodeRepoError as failed:
@@ -267,7 +268,7 @@ def _first(wanted: Wanted, fresh: Callable[[], Root], method: str, limits: Limit
                 raise error from None
             hint = each.as_hint(error)
             if hint is not None:
-                errors[-1].hints = (*errors[-1].hints, hint)
+                errors[-1] = errors[-1].replace(hints=[*errors[-1].hints, hint])
                 continue
             errors.append(error)
             if not isinstance(error, MethodUnavailable):
@@ -277,26 +278,20 @@ def _first(wanted: Wanted, fresh: Callable[[], Root], method: str, limits: Limit
     raise best_error(errors, fallbacks)
 
 
-def _filled(
-    wanted: Wanted,
-    directory: Root,
-    entries: Listing,
-    in_lfs: LfsPaths,
-    written: WrittenTree,
-    left: Limits,
-    progress: Progress | None,
-    lfs: bool,
-) -> LfsReport | None:
-    """The proved tree that stands in `directory`, of `entries`, gets what Git LFS keeps of it; see `lfs.fill`."""
+def _filled(wanted: Wanted, directory: Root, made: _Made, options: FetchOptions) -> LfsReport | None:
+    """The proved tree that stands in `directory`, or what stays of it, gets what Git LFS keeps; see `lfs.fill`."""
+    entries, in_lfs = made.written.entries, made.in_lfs
+    if wanted.keep:
+        entries, in_lfs = entries.part(wanted.keep), in_lfs.below(wanted.keep)
     return fill(
         directory,
         entries,
         in_lfs,
         wanted.lfs,
-        keep=not lfs,
-        already=written.lfs_contents,
-        room=left.bytes,
-        progress=progress,
+        keep=not options.lfs,
+        already=made.written.lfs_contents,
+        room=made.left.bytes,
+        progress=options.progress,
     )
 
 
@@ -313,33 +308,20 @@ def _identity(wanted: Wanted, used: str) -> Identity:
     return wanted.identity.without_overlay() if gave_all else wanted.identity
 
 
-def _by(
-    by: Source,
-    coming: list[Source],
-    wanted: Wanted,
-    fresh: Callable[[], Root],
-    limits: Limits,
-    progress: Progress | None,
+def _attempt(
+    by: Source, wanted: Wanted, fresh: Callable[[], Root], options: FetchOptions
 ) -> tuple[Root, WrittenTree, int]:
-    """The tree by one source, before those in `coming` are tried, and the directory that `fresh` gave for it."""
+    """The tree by one source, and the directory that `fresh` gave for it."""
     node = wanted._replace(overlay=None, deleted=()) if by.gives_all(wanted) else wanted
-
-    def attempt() -> tuple[Root, WrittenTree, int]:
-        directory = fresh()
-        return directory, *_write(node, directory, by.stream(wanted, limits), limits, progress)
-
-    return by.attempted(wanted, coming, attempt)
+    directory = fresh()
+    return directory, *_write(node, directory, by.stream(wanted, options.limits), options)
 
 
 def _write(
-    wanted: Wanted,
-    directory: Root,
-    source: AbstractContextManager[Delivery] | None,
-    limits: Limits,
-    progress: Progress | None,
+    wanted: Wanted, directory: Root, source: AbstractContextManager[Delivery] | None, options: FetchOptions
 ) -> tuple[WrittenTree, int]:
     """One attempt: everything is written below `directory`, the base from `source` (None: no base), then proved."""
-    overlay = wanted.open_overlay(limits)
+    overlay = wanted.open_overlay(options.limits)
     replaced = frozenset(overlay.paths if overlay is not None else ()) | frozenset(wanted.deleted)
     request = wanted.base
     object_format = wanted.tree.object_format
@@ -349,11 +331,11 @@ def _write(
     if source is None and overlay is not None:
         # All of it is here: what is not the tree is refused before anything is written.
         _check_tree(overlay.tree(wanted.gitlinks or {}, object_format), wanted, _OTHER_MANIFEST)
-    with TreeWriter(directory, object_format=object_format, limits=limits, replaced=replaced) as writer:
+    with TreeWriter(directory, object_format=object_format, limits=options.limits, replaced=replaced) as writer:
         if source is not None:
             with source as delivery:
-                if progress is not None:
-                    progress(_counts(writer, delivery))
+                if options.progress is not None:
+                    options.progress(_counts(writer, delivery))
                 for entry in delivery.entries:
                     writer.add(entry)
                 received = delivery.received()
@@ -438,5 +420,5 @@ def best_error(errors: list[CodeRepoError], fallbacks: list[Fallback]) -> CodeRe
         best = said[-1] if said else not_asked
     if best is errors[-1]:
         earlier = [f"before that, {each.method}: {each.reason}" for each in fallbacks if each.reason != best.message]
-        best.hints = (*best.hints, *earlier)
+        return best.replace(hints=[*best.hints, *earlier])
     return best

@@ -260,7 +260,7 @@ def _submodules(
         try:
             wanted = _wanted(inner, each.repository, None, beside, at_hand, git, settings, store)
         except CodeRepoError as error:
-            raise said_of(error, each.path) from None
+            raise said_of(error, each.path) from error
         found.append(WantedSubmodule(each.path, each.commit, wanted))
     return tuple(found)
 

@@ -452,6 +452,4 @@ def check_submodule(submodule: Submodule, outer: Code) -> Code:
 
 def said_of(error: CodeRepoError, path: bytes) -> CodeRepoError:
     """The same error, said of the submodule at that raw path."""
-    error.message = f"the submodule {quoted(path)}: {error.message}"
-    error.args = (error.message,)
-    return error
+    return error.replace(message=f"the submodule {quoted(path)}: {error.message}")

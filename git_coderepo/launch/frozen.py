@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from git_coderepo.errors import TargetUnusable
 from git_coderepo.fetching.cached import cached_tree, open_cache
+from git_coderepo.fetching.engine import FetchOptions
 from git_coderepo.fetching.plan import order_by_manifest
 from git_coderepo.launch.execution import python_path, working_directory
 from git_coderepo.launch.workplace import Workplace
@@ -26,7 +27,7 @@ def frozen_place(running: Recording, *, notify: Callable[[str], None]) -> Iterat
     manifest = Manifest.parse(running.record.data)
     order = order_by_manifest(manifest, running.git, settings)
     cache = open_cache(settings, notify=notify)
-    cached = cached_tree(order.wanted, cache)
+    cached = cached_tree(order.wanted, cache, FetchOptions())
     with Workplace(order.wanted, cache, cached, notify=notify) as place:
         try:
             directory = working_directory(place.tree, manifest.run.directory, make=False)

@@ -47,7 +47,8 @@ def fetch_order(
         found = find_run(run, git, code_repository)
     except InvalidManifest as error:
         if os.path.exists(run):
-            error.hints = (*error.hints, f"git coderepo validate {run} lists all that is wrong")
+            hint = f"git coderepo validate {run} lists all that is wrong"
+            raise error.replace(hints=[*error.hints, hint]) from error
         raise
     manifest = found.named.manifest
     if found.platform is not None and found.commit is not None:

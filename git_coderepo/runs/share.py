@@ -172,7 +172,7 @@ def _store_code(
                 check_submodule(each, code), each.repository, store, inner, each.path, folder, allowed, run, notify
             )
         except CodeRepoError as error:
-            raise said_of(error, each.path) from None
+            raise said_of(error, each.path) from error
 
 
 def is_stored(store: SharedStore, tree: ObjectId, gitlinks: Mapping[bytes, bytes]) -> bool | None:

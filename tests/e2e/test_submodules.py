@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from git_coderepo.errors import UnsafeTree
-from git_coderepo.fetching.engine import fetch
+from git_coderepo.fetching.engine import FetchOptions, fetch
 from git_coderepo.manifest.limits import Limits
 from git_coderepo.runs.order import fetch_order
 from tests.e2e.support import World, holding, lines, load, problems, refused, world
@@ -508,11 +508,11 @@ def test_the_limits_are_for_all_together(place: World, lib: Repo) -> None:
     order = fetch_order(str(place.manifest()), environment=place.runner.env)
     target = place.runner.home / "code"
     with pytest.raises(UnsafeTree, match="the submodule 'lib': the tree has more than"):
-        fetch(order.wanted, str(target), limits=Limits(entries=11))
+        fetch(order.wanted, str(target), FetchOptions(limits=Limits(entries=11)))
     with pytest.raises(UnsafeTree, match="the submodule 'lib': the tree has more than"):
-        fetch(order.wanted, str(target), limits=Limits(bytes=5000))
+        fetch(order.wanted, str(target), FetchOptions(limits=Limits(bytes=5000)))
     assert not target.exists()
-    assert len(fetch(order.wanted, str(target), limits=Limits(entries=30, bytes=10_000)).submodules) == 1
+    assert len(fetch(order.wanted, str(target), FetchOptions(limits=Limits(entries=30, bytes=10_000))).submodules) == 1
 
 
 @pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed")

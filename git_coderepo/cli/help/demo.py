@@ -122,7 +122,7 @@ def _demo_in(scratch: str) -> None:
 
 
 def _demo_here(scratch: str) -> None:
-    from git_coderepo.fetching.engine import fetch
+    from git_coderepo.fetching.engine import FetchOptions, fetch
     from git_coderepo.fetching.verify import verify_directory
     from git_coderepo.git.process import Git, check_version
     from git_coderepo.manifest.model import Manifest
@@ -157,7 +157,7 @@ def _demo_here(scratch: str) -> None:
 
     wanted = _wanted_here(manifest.code, taken, record, git.environment)
     directory = os.path.join(scratch, "code")
-    receipt = fetch(wanted, directory, method="auto")
+    receipt = fetch(wanted, directory, FetchOptions())
     output.line(f"fetched   {receipt.files} files by {receipt.method}, in {receipt.finished - receipt.started:.2f} s")
     output.line(f"verified  tree {receipt.tree}: the same")
     flipped = _flip_one_byte(directory)

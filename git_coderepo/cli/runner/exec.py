@@ -72,6 +72,7 @@ def exec_(
     written_to = receipt_file(receipt, made=copy)
     asked = start_runner_settings(Git())  # git answers while the rest is imported
     from git_coderepo.fetching.cached import cached_tree, fetch_with_cache, open_cache
+    from git_coderepo.fetching.engine import FetchOptions
     from git_coderepo.launch.execution import execution_environment, manifest_file, working_directory
     from git_coderepo.launch.workplace import Workplace
     from git_coderepo.runs.order import fetch_order
@@ -87,15 +88,16 @@ def exec_(
     descriptors, folder, place = [], None, None
     with ExitStack() as stack:
         with ended_by_signals(), progress_shown(False) as progress:
+            options = FetchOptions(progress=progress)
             if copy is not None:
                 warn_unnotable(copy)
                 fill = _has_cache(settings)
-                made = fetch_with_cache(wanted, copy, settings, fill=fill, notify=output.say, progress=progress)
+                made = fetch_with_cache(wanted, copy, settings, options, fill=fill, notify=output.say)
                 tree = os.path.abspath(copy)
             else:
                 cache = open_cache(settings, notify=output.say)
                 folder = cache.place.path
-                cached = cached_tree(wanted, cache, progress=progress)
+                cached = cached_tree(wanted, cache, options)
                 place = stack.enter_context(Workplace(wanted, cache, cached, notify=output.say))
                 made, tree = cached.receipt, place.tree
                 descriptors.append(place.descriptor)  # whatever outlives us goes on holding the tree

@@ -71,6 +71,8 @@ def fetch(
 
     written_to = receipt_file(receipt, made=directory)
     asked = start_runner_settings(Git())  # git answers while the rest is imported
+    from git_coderepo.fetching.engine import FetchOptions
+    from git_coderepo.fetching.engine import fetch as materialise
     from git_coderepo.runs.order import fetch_order
 
     settings = asked()
@@ -92,22 +94,13 @@ def fetch(
         platform.notify = output.say
     warn_unnotable(directory)
     with ended_by_signals(), progress_shown(quiet) as progress:
+        options = FetchOptions(method, progress=progress, lfs=lfs)
         if method == "auto":
             from git_coderepo.fetching.cached import fetch_with_cache
 
-            made = fetch_with_cache(
-                order.wanted,
-                directory,
-                settings,
-                fill=cache,
-                notify=output.say,
-                progress=progress,
-                lfs=lfs,
-            )
+            made = fetch_with_cache(order.wanted, directory, settings, options, fill=cache, notify=output.say)
         else:  # one way is insisted on
-            from git_coderepo.fetching.engine import fetch as materialise
-
-            made = materialise(order.wanted, directory, method=method, progress=progress, lfs=lfs)
+            made = materialise(order.wanted, directory, options)
     if written_to is not None:
         written_to.write(made.encode())
         warn_unnoted(written_to)

@@ -60,9 +60,7 @@ class PlatformArchive(Source):
 
     def explained(self, failure: Failure) -> CodeRepoError:
         error = failure.error
-        if failure.insisted and not error.hints:
-            error.hints = ("use --method git",)
-        return error
+        return error.replace(hints=["use --method git"]) if failure.insisted and not error.hints else error
 
 
 SOURCE = PlatformArchive()
