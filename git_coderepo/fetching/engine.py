@@ -312,7 +312,7 @@ def _attempt(
     by: Source, wanted: Wanted, fresh: Callable[[], Root], options: FetchOptions
 ) -> tuple[Root, WrittenTree, int]:
     """The tree by one source, and the directory that `fresh` gave for it."""
-    node = wanted._replace(overlay=None, deleted=()) if by.gives_all(wanted) else wanted
+    node = wanted._replace(overlay=None) if by.gives_all(wanted) else wanted
     directory = fresh()
     return directory, *_write(node, directory, by.stream(wanted, options.limits), options)
 
@@ -321,8 +321,9 @@ def _write(
     wanted: Wanted, directory: Root, source: AbstractContextManager[Delivery] | None, options: FetchOptions
 ) -> tuple[WrittenTree, int]:
     """One attempt: everything is written below `directory`, the base from `source` (None: no base), then proved."""
-    overlay = wanted.open_overlay(options.limits)
-    replaced = frozenset(overlay.paths if overlay is not None else ()) | frozenset(wanted.deleted)
+    overlay = wanted.overlay.opened(options.limits) if wanted.overlay is not None else None
+    deleted = wanted.overlay.deleted if wanted.overlay is not None else ()
+    replaced = frozenset(overlay.paths if overlay is not None else ()) | frozenset(deleted)
     request = wanted.base
     object_format = wanted.tree.object_format
     received = 0
@@ -345,7 +346,7 @@ def _write(
                 elif request is not None and delivery.trees is None and request.tree not in (None, base_tree):
                     _name_old_directory(writer, request)
         gitlinks = wanted.gitlinks if wanted.gitlinks is not None else delivery.gitlinks
-        writer.apply_overlay(overlay if overlay is not None else (), wanted.deleted, gitlinks)
+        writer.apply_overlay(overlay if overlay is not None else (), deleted, gitlinks)
         written = writer.finish()
     hints = [_OTHER_BYTES]
     if written.tree != wanted.tree and source is not None:

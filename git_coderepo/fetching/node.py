@@ -18,9 +18,32 @@ from git_coderepo.fetching.sources.overlay import OverlayReader, read_overlay
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.subtree import common_directory
 from git_coderepo.manifest.limits import Limits
-from git_coderepo.manifest.model import Code, Manifest
+from git_coderepo.manifest.model import Code, Manifest, Overlay
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.stores.shared import SharedStore
+
+
+class CarriedOverlay(NamedTuple):
+    """An overlay that travelled: its gzip `data`, the digests and the count that the manifest has of it.
+
+    `deleted` are the raw paths of the base that the snapshot does not have.
+    """
+
+    data: bytes
+    tar_sha256: str
+    sha256: str
+    files: int | None = None
+    deleted: tuple[bytes, ...] = ()
+
+    def opened(self, limits: Limits | None = None) -> OverlayReader:
+        """Return its entries, its digests already checked.
+
+        Raises InvalidManifest where they are not as many as is recorded, and what `read_overlay` raises.
+        """
+        found = read_overlay(self.data, tar_sha256=self.tar_sha256, sha256=self.sha256, limits=limits)
+        if self.files not in (None, len(found.paths)):
+            raise InvalidManifest(f"the overlay has {len(found.paths)} files, not the recorded {self.files}")
+        return found
 
 
 class Wanted(NamedTuple):
@@ -40,11 +63,7 @@ class Wanted(NamedTuple):
     base: BaseRequest | None
     submodules: tuple[WantedSubmodule, ...] = ()
     archive_exact: bool = True
-    overlay: bytes | None = None
-    overlay_tar_sha256: str = ""
-    overlay_sha256: str = ""
-    overlay_files: int | None = None
-    deleted: tuple[bytes, ...] = ()
+    overlay: CarriedOverlay | None = None
     gitlinks: Mapping[bytes, bytes] | None = None
     identity: Identity = Identity()
     local: LocalTree | None = None
@@ -55,20 +74,6 @@ class Wanted(NamedTuple):
     keep: bytes = b""
     keep_tree: ObjectId | None = None
     lfs: LfsSources = LfsSources()
-
-    def open_overlay(self, limits: Limits | None = None) -> OverlayReader | None:
-        """The overlay's entries, its digests already checked; None where nothing travels.
-
-        Raises InvalidManifest where they are not as many as is recorded, and what `read_overlay` raises.
-        """
-        if self.overlay is None:
-            return None
-        opened = read_overlay(
-            self.overlay, tar_sha256=self.overlay_tar_sha256, sha256=self.overlay_sha256, limits=limits
-        )
-        if self.overlay_files not in (None, len(opened.paths)):
-            raise InvalidManifest(f"the overlay has {len(opened.paths)} files, not the recorded {self.overlay_files}")
-        return opened
 
     def of_run(self, manifest: Manifest) -> Wanted:
         """Return the same as the run that the manifest describes."""
@@ -91,108 +96,137 @@ class WantedSubmodule(NamedTuple):
     wanted: Wanted
 
 
+class Means(NamedTuple):
+    """By what a `code` may be had, as far as that is known.
+
+    `overlay` is its gzip where that is not inside, `lfs` that of its Git LFS objects, `lfs_folders` where others lie
+    here (raw paths), `local` what is at hand of it, and `problem` why there is no platform, where `local` or `store`
+    may do without one. `reference` is where it may have been published, `commit` the published one, which has all of
+    it, where that is known from elsewhere than the manifest; `store` is asked before any platform.
+    """
+
+    platform: BaseCodeRepository | None
+    environment: Mapping[str, str]
+    overlay: bytes | None = None
+    lfs: bytes | None = None
+    lfs_folders: tuple[bytes, ...] = ()
+    local: LocalTree | None = None
+    problem: CodeRepoError | None = None
+    reference: str | None = None
+    commit: ObjectId | None = None
+    store: SharedStore | None = None
+
+
 def wanted_by_code(
-    code: Code,
-    platform: BaseCodeRepository | None,
-    *,
-    overlay: bytes | None,
-    environment: Mapping[str, str],
-    lfs: bytes | None = None,
-    lfs_folders: tuple[bytes, ...] = (),
-    local: LocalTree | None = None,
-    problem: CodeRepoError | None = None,
-    reference: str | None = None,
-    commit: ObjectId | None = None,
-    store: SharedStore | None = None,
-    submodules: tuple[WantedSubmodule, ...] = (),
-    keep: bytes = b"",
+    code: Code, means: Means, *, submodules: tuple[WantedSubmodule, ...] = (), keep: bytes = b""
 ) -> Wanted:
     """What the `code` of a manifest, or of a submodule in one, asks for.
 
-    `overlay` is its gzip where that is not inside, `lfs` that of its Git LFS objects, `lfs_folders` where others lie
-    here (raw paths), `local` what is at hand of it, `problem` why there is no platform, where `local` or `store` may do
-    without one, and `submodules` what its own submodules ask for. `reference` is where it may have been published,
-    `commit` the published one, which has all of it, where that is known from elsewhere than the manifest; `store` is
-    asked before any platform. `keep` is the directory that is wanted of it, b"" for all. Raises OverlayMissing,
-    NotReproducible.
+    `submodules` is what its own submodules ask for, `keep` the directory that is wanted of it, b"" for all. Raises
+    OverlayMissing, NotReproducible.
     """
-    base = None
-    published = None
-    reference = code.snapshot_ref or reference
-    if code.overlay is None and commit is None:
-        commit = code.snapshot_commit
-    if platform is not None and problem is None and reference is not None:
-        published = PublishedRequest(platform, reference, code.object_format, environment)
-    if commit is not None and problem is None:
-        if platform is None:
-            raise NotReproducible("the manifest names a published commit, but no repository that has it")
-        base = BaseRequest(
-            platform=platform,
-            commit=commit,
-            tree=code.snapshot_tree,
-            object_format=code.object_format,
-            reference=reference,
-            special={each.path: (each.mode, each.target) for each in code.special or ()},
-            environment=environment,
+    if code.overlay is None and means.commit is None:
+        means = means._replace(commit=code.snapshot_commit)
+    means = means._replace(reference=code.snapshot_ref or means.reference)
+    base = _base(code, means)
+    published = _published(code, means)
+    recorded = code.overlay if means.commit is None else None
+    overlay = _overlay(recorded, means)
+    problem = means.problem
+    if recorded is not None and overlay is None:
+        problem = OverlayMissing(
+            f"the overlay '{recorded.sha256}.tar.gz' is not in the manifest and not beside it",
+            hints=["copy it into the manifest's folder, or name it: --overlay FILE"],
         )
-    elif code.base is not None and problem is None:
-        if platform is None:
-            raise NotReproducible("the manifest has a base, but no repository that serves it")
-        base = BaseRequest(
-            platform=platform,
-            commit=code.base.commit,
-            tree=code.base.tree if code.scope is None else None,
-            object_format=code.object_format,
-            branch=code.head.branch if code.head is not None else None,
-            scope=code.scope or (),
-            asked=code.subdirectory.path if code.subdirectory.path != b"." else common_directory(code.scope or ()),
-            special={each.path: (each.mode, each.target) for each in code.special or ()},
-            environment=environment,
-        )
-    carried = code.overlay if commit is None else None
-    data = overlay
-    if carried is not None and data is None:
-        data = carried.data
-        if data is None:
-            missing = OverlayMissing(
-                f"the overlay '{carried.sha256}.tar.gz' is not in the manifest and not beside it",
-                hints=["copy it into the manifest's folder, or name it: --overlay FILE"],
-            )
-            if local is None and published is None and store is None:
-                raise missing
-            problem = missing
+        if means.local is None and published is None and means.store is None:
+            raise problem
     return Wanted(
         tree=code.snapshot_tree,
         tree_by="manifest",
         base=base,
-        archive_exact=code.base is None or code.base.archive == "exact",
-        local=local,
-        problem=problem,
-        published=published,
-        store=store,
-        scope=code.scope or () if commit is None else (),
-        keep=keep,
-        keep_tree=code.subdirectory.tree if keep == code.subdirectory.path else None,
-        overlay=data if carried is not None else None,
-        overlay_tar_sha256=carried.tar_sha256 if carried is not None else "",
-        overlay_sha256=carried.sha256 if carried is not None else "",
-        overlay_files=carried.files if carried is not None else None,
-        deleted=carried.deleted if carried is not None else (),
         submodules=submodules,
+        archive_exact=code.base is None or code.base.archive == "exact",
+        overlay=overlay,
         gitlinks={each.path: each.commit.raw for each in code.submodules},
-        lfs=LfsSources(
-            data=(code.lfs.data or lfs) if code.lfs is not None else None,
-            tar_sha256=code.lfs.tar_sha256 if code.lfs is not None else "",
-            sha256=code.lfs.sha256 if code.lfs is not None else "",
-            folders=lfs_folders,
-            platform=platform,
-            branch=code.head.branch if code.head is not None else None,
-            environment=environment,
-        ),
         identity=Identity(
             subdirectory=keep or b".",
             commit=code.head.commit if code.head is not None else None,
-            overlay_files=carried.files if carried is not None else None,
-            overlay_deleted=len(carried.deleted) if carried is not None else 0,
+            overlay_files=recorded.files if recorded is not None else None,
+            overlay_deleted=len(recorded.deleted) if recorded is not None else 0,
         ),
+        local=means.local,
+        problem=problem,
+        published=published,
+        store=means.store,
+        scope=code.scope or () if means.commit is None else (),
+        keep=keep,
+        keep_tree=code.subdirectory.tree if keep == code.subdirectory.path else None,
+        lfs=_lfs(code, means),
     )
+
+
+def _base(code: Code, means: Means) -> BaseRequest | None:
+    """What the platform is asked for: the published commit, else the base; None where there is neither, or no platform.
+
+    Raises NotReproducible.
+    """
+    if means.problem is not None:
+        return None
+    special = {each.path: (each.mode, each.target) for each in code.special or ()}
+    if means.commit is not None:
+        if means.platform is None:
+            raise NotReproducible("the manifest names a published commit, but no repository that has it")
+        return BaseRequest(
+            platform=means.platform,
+            commit=means.commit,
+            tree=code.snapshot_tree,
+            object_format=code.object_format,
+            reference=means.reference,
+            special=special,
+            environment=means.environment,
+        )
+    if code.base is None:
+        return None
+    if means.platform is None:
+        raise NotReproducible("the manifest has a base, but no repository that serves it")
+    return BaseRequest(
+        platform=means.platform,
+        commit=code.base.commit,
+        tree=code.base.tree if code.scope is None else None,
+        object_format=code.object_format,
+        branch=code.head.branch if code.head is not None else None,
+        scope=code.scope or (),
+        asked=code.subdirectory.path if code.subdirectory.path != b"." else common_directory(code.scope or ()),
+        special=special,
+        environment=means.environment,
+    )
+
+
+def _published(code: Code, means: Means) -> PublishedRequest | None:
+    """Where its run may have been published, where there is a platform to ask."""
+    if means.platform is None or means.problem is not None or means.reference is None:
+        return None
+    return PublishedRequest(means.platform, means.reference, code.object_format, means.environment)
+
+
+def _overlay(recorded: Overlay | None, means: Means) -> CarriedOverlay | None:
+    """The overlay that a manifest records, None where it is not to be found."""
+    if recorded is None:
+        return None
+    data = recorded.data if means.overlay is None else means.overlay
+    if data is None:
+        return None
+    return CarriedOverlay(data, recorded.tar_sha256, recorded.sha256, recorded.files, recorded.deleted)
+
+
+def _lfs(code: Code, means: Means) -> LfsSources:
+    """Where the contents behind its pointers of Git LFS may come from."""
+    found = LfsSources(
+        folders=means.lfs_folders,
+        platform=means.platform,
+        branch=code.head.branch if code.head is not None else None,
+        environment=means.environment,
+    )
+    if code.lfs is None:
+        return found
+    return found._replace(data=code.lfs.data or means.lfs, tar_sha256=code.lfs.tar_sha256, sha256=code.lfs.sha256)

@@ -14,8 +14,7 @@ from git_coderepo.errors import (
     UsageError,
 )
 from git_coderepo.fetching.commit import absolute_url, resolve_revision, wanted_by_commit
-from git_coderepo.fetching.node import Wanted, WantedSubmodule, wanted_by_code
-from git_coderepo.fetching.sources.delivery import LocalTree
+from git_coderepo.fetching.node import Means, Wanted, WantedSubmodule, wanted_by_code
 from git_coderepo.fetching.sources.local import Here, find_local
 from git_coderepo.fetching.target import check_submodule, said_of
 from git_coderepo.git.lfs import object_folders
@@ -150,26 +149,40 @@ def directory_named(text: str | None) -> bytes:
     return b"" if path == b"." else path
 
 
+class _Shared(NamedTuple):
+    """What is the same for a manifest's code and all submodules in it; `store` may have the trees of all of them."""
+
+    git: Git
+    settings: Settings
+    store: SharedStore | None
+    beside: _Beside
+
+    def order(self, wanted: Wanted, manifest: Manifest) -> FetchOrder:
+        """Return the order, with the files that were found beside the manifest."""
+        return FetchOrder(
+            wanted.of_run(manifest),
+            manifest,
+            overlay_paths=tuple(self.beside.paths),
+            lfs_paths=tuple(self.beside.lfs_paths),
+        )
+
+
 def order_by_published(
     manifest: Manifest, platform: BaseCodeRepository, commit: ObjectId, git: Git, settings: Settings, keep: bytes
 ) -> FetchOrder:
     """The order for a run that is not in the record here, but was found published on `platform`, as this commit."""
     # From where it was found, whatever its manifest says of a repository.
-    beside = _Beside(manifest, (), None, git)
-    store = SharedStore.of(settings)
-    wanted = wanted_by_code(
-        manifest.code,
+    shared = _Shared(git, settings, SharedStore.of(settings), _Beside(manifest, (), None, git))
+    means = Means(
         platform,
-        overlay=None,
-        environment=git.environment,
+        git.environment,
+        lfs=shared.beside.lfs_of(manifest.code),
         reference=reference_of(manifest.run.id),
         commit=commit,
-        lfs=beside.lfs_of(manifest.code),
-        store=store,
-        submodules=_submodules(manifest.code, beside, None, git, settings, store),
-        keep=keep,
+        store=shared.store,
     )
-    return FetchOrder(wanted.of_run(manifest), manifest, tuple(beside.paths), lfs_paths=tuple(beside.lfs_paths))
+    inner = _submodules(manifest.code, None, shared)
+    return shared.order(wanted_by_code(manifest.code, means, submodules=inner, keep=keep), manifest)
 
 
 def order_by_manifest(
@@ -191,66 +204,49 @@ def order_by_manifest(
     beside = _Beside(manifest, [overlay] if isinstance(overlay, str) else overlay or (), folder, git)
     chosen = _platform_named(code_repository, git, settings) if code_repository is not None else None
     here = Here.of(git) if chosen is None else None
-    store = SharedStore.of(settings) if chosen is None else None
-    reference = reference_of(manifest.run.id)
-    wanted = _wanted(
-        manifest.code, manifest.repository, chosen, beside, here, git, settings, store, reference=reference, keep=keep
-    )
-    return FetchOrder(wanted.of_run(manifest), manifest, tuple(beside.paths), lfs_paths=tuple(beside.lfs_paths))
+    shared = _Shared(git, settings, SharedStore.of(settings) if chosen is None else None, beside)
+    means = _means(manifest.code, manifest.repository, here, shared, chosen)
+    means = means._replace(reference=reference_of(manifest.run.id))
+    inner = _submodules(manifest.code, here, shared)
+    return shared.order(wanted_by_code(manifest.code, means, submodules=inner, keep=keep), manifest)
 
 
-def _wanted(
-    code: Code,
-    repository: Repository | None,
-    platform: BaseCodeRepository | None,
-    beside: _Beside,
-    here: Here | None,
-    git: Git,
-    settings: Settings,
-    store: SharedStore | None,
-    *,
-    reference: str | None = None,
-    keep: bytes = b"",
-) -> Wanted:
-    """What a `code` and those of its submodules ask for, each of its own platform and with a credential for that one.
+def _means(
+    code: Code, repository: Repository | None, here: Here | None, shared: _Shared, chosen: BaseCodeRepository | None
+) -> Means:
+    """By what a `code` may be had: from the platform that is its own, with a credential for that one.
 
-    A `platform` that is given stands in for the recorded one; what is at hand is then not looked for. `store` may have
-    the trees of all of them. `reference` is where a run may have been published; a submodule never is.
+    The `chosen` platform stands in for the recorded one; what is at hand is then not looked for.
     """
-    data = beside.overlay_of(code)
-    local: LocalTree | None = None
-    problem: CodeRepoError | None = None
-    if platform is None:
-        local = find_local(code, here, overlay_at_hand=data is not None)
-        try:
-            if repository is not None:
-                platform = from_manifest(repository, users_chain(settings, git), settings)
-                if here is not None:
-                    find_users_remote(platform, here.git, Settings.read(here.git))
-        except CodeRepoError as error:
-            if local is None and store is None:
-                raise
-            problem = error
-    return wanted_by_code(
-        code,
-        platform,
+    git, settings = shared.git, shared.settings
+    data = shared.beside.overlay_of(code)
+    means = Means(
+        chosen,
+        git.environment,
         overlay=data,
-        environment=git.environment,
-        lfs=beside.lfs_of(code),
+        lfs=shared.beside.lfs_of(code),
         lfs_folders=_lfs_folders(here, settings),
-        local=local,
-        problem=problem,
-        reference=reference,
-        store=store,
-        submodules=_submodules(code, beside, here, git, settings, store),
-        keep=keep,
+        store=shared.store,
     )
+    if chosen is not None:
+        return means
+    means = means._replace(local=find_local(code, here, overlay_at_hand=data is not None))
+    if repository is None:
+        return means
+    platform = None
+    try:
+        platform = from_manifest(repository, users_chain(settings, git), settings)
+        if here is not None:
+            find_users_remote(platform, here.git, Settings.read(here.git))
+    except CodeRepoError as error:
+        if means.local is None and shared.store is None:
+            raise
+        means = means._replace(problem=error)
+    return means._replace(platform=platform)
 
 
-def _submodules(
-    code: Code, beside: _Beside, here: Here | None, git: Git, settings: Settings, store: SharedStore | None
-) -> tuple[WantedSubmodule, ...]:
-    """What those submodules ask for that were recorded with a work tree."""
+def _submodules(code: Code, here: Here | None, shared: _Shared) -> tuple[WantedSubmodule, ...]:
+    """What those submodules ask for that were recorded with a work tree; none of them was published by itself."""
     found = []
     for each in code.submodules:
         if each.state != "fetched":
@@ -258,7 +254,8 @@ def _submodules(
         inner = check_submodule(each, code)
         at_hand = here.submodule(each.path) if here is not None else None
         try:
-            wanted = _wanted(inner, each.repository, None, beside, at_hand, git, settings, store)
+            means = _means(inner, each.repository, at_hand, shared, None)
+            wanted = wanted_by_code(inner, means, submodules=_submodules(inner, at_hand, shared))
         except CodeRepoError as error:
             raise said_of(error, each.path) from error
         found.append(WantedSubmodule(each.path, each.commit, wanted))

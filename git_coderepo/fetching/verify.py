@@ -284,12 +284,12 @@ def listing_of(wanted: Wanted, here: Here | None) -> Listing:
                 entries = _listing_by_archive(request)
             except MethodUnavailable:
                 raise error from None
-    for path in wanted.deleted:
+    for path in wanted.overlay.deleted if wanted.overlay is not None else ():
         entries.pop(path, None)
     if wanted.gitlinks is not None:
         entries = {path: facts for path, facts in entries.items() if facts[0] != GITLINK}
         entries.update({path: (GITLINK, commit) for path, commit in wanted.gitlinks.items()})
-    for entry in wanted.open_overlay() or ():
+    for entry in wanted.overlay.opened() if wanted.overlay is not None else ():
         entries[entry.path] = (entry.mode, _blob(entry, object_format))
     found = _listing(entries)
     found.stored = trees

@@ -170,7 +170,7 @@ def _demo_here(scratch: str) -> None:
 
 def _wanted_here(code: Code, taken: Snapshot, record: Record, environment: Mapping[str, str]) -> Wanted:
     """What the manifest asks for, of the checkout's own repository and of those of its submodules."""
-    from git_coderepo.fetching.node import WantedSubmodule, wanted_by_code
+    from git_coderepo.fetching.node import Means, WantedSubmodule, wanted_by_code
     from git_coderepo.platforms.git import GitRemote
 
     assert taken.source is not None
@@ -185,10 +185,12 @@ def _wanted_here(code: Code, taken: Snapshot, record: Record, environment: Mappi
             submodules.append(WantedSubmodule(each.path, each.commit, wanted))
     return wanted_by_code(
         code,
-        platform,
-        overlay=record.beside.get(code.overlay.sha256) if code.overlay is not None else None,
-        lfs=record.beside.get(code.lfs.sha256) if code.lfs is not None else None,
-        environment=environment,
+        Means(
+            platform,
+            environment,
+            overlay=record.beside.get(code.overlay.sha256) if code.overlay is not None else None,
+            lfs=record.beside.get(code.lfs.sha256) if code.lfs is not None else None,
+        ),
         submodules=tuple(submodules),
     )
 
