@@ -47,10 +47,12 @@ class _Facts(NamedTuple):
     urls: Mapping[bytes, str] = {}
 
 
-class _Budget:
-    """The number of submodules that may still be followed."""
+class _Following:
+    """How submodules are followed: by what their platforms are found (None: they are not), and how many may be."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str], open_submodule: Opener | None) -> None:
+        self.environment = environment
+        self.open_submodule = open_submodule
         self.left = _MOST_SUBMODULES
 
     def spend(self) -> None:
@@ -110,18 +112,11 @@ def wanted_by_commit(
     superproject's and its URL; None leaves submodules empty. Raises CommitMissing, MethodUnavailable, UnsafeTree,
     PlatformErrors.
     """
-    return _wanted(platform, commit, part, environment, open_submodule, _Budget(), 0)
+    return _wanted(platform, commit, part, _Following(environment, open_submodule), 0)
 
 
-def _wanted(
-    platform: BaseCodeRepository,
-    commit: ObjectId,
-    part: bytes,
-    environment: Mapping[str, str],
-    open_submodule: Opener | None,
-    budget: _Budget,
-    level: int,
-) -> Wanted:
+def _wanted(platform: BaseCodeRepository, commit: ObjectId, part: bytes, following: _Following, level: int) -> Wanted:
+    environment, open_submodule = following.environment, following.open_submodule
     follow = open_submodule is not None
     try:
         facts = _by_git(platform, commit, part, environment, follow=follow)
@@ -138,13 +133,13 @@ def _wanted(
         url = facts.urls.get(part + b"/" + path if part else path)
         if url is None or open_submodule is None:
             continue  # nothing says where it is: its directory stays empty
-        budget.spend()
+        following.spend()
         if level == _MOST_LEVELS:
             raise UnsafeTree(f"submodules are nested more than {_MOST_LEVELS} levels deep: {quoted(path)}")
         try:
             inner = ObjectId.from_raw(id)
             home = open_submodule(platform, url)
-            wanted = _wanted(home, inner, b"", environment, open_submodule, budget, level + 1)
+            wanted = _wanted(home, inner, b"", following, level + 1)
         except UnsafeTree:
             raise
         except CodeRepoError as error:

@@ -266,7 +266,7 @@ def _first(wanted: Wanted, fresh: Callable[[], Root], options: FetchOptions) -> 
             error = each.explained(Failure(wanted, failed, insisted, errors))
             if insisted:
                 raise error from None
-            hint = each.as_hint(error)
+            hint = each.in_addition(error)
             if hint is not None:
                 errors[-1] = errors[-1].replace(hints=[*errors[-1].hints, hint])
                 continue

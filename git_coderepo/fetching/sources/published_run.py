@@ -38,7 +38,7 @@ class ByPublishedRun(Source):
     def is_due(self, before: Sequence[CodeRepoError]) -> bool:
         return any(isinstance(each, CommitMissing | OverlayMissing) for each in before)
 
-    def as_hint(self, error: CodeRepoError) -> str:
+    def in_addition(self, error: CodeRepoError) -> str:
         if isinstance(error, GitNotFound | GitUnusable):
             return "whether it was published only git could tell, which cannot be asked here"
         return f"nor was it published: {error.message}"

@@ -60,8 +60,8 @@ class Source(ABC):
         """Return the error that the user is to read."""
         return failure.error
 
-    def as_hint(self, error: CodeRepoError) -> str | None:
-        """Return its failure as a hint of the error before; None where it counts as an error of its own."""
+    def in_addition(self, error: CodeRepoError) -> str | None:
+        """Return its failure as something to add to the error before; None where it counts as an error of its own."""
         return None
 
 
