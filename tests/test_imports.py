@@ -90,7 +90,6 @@ LEAN = (
     "git_coderepo.snapshots.snapshot",
     "git_coderepo.snapshots.pipeline",
     "git_coderepo.snapshots.tree.changes",
-    "git_coderepo.snapshots.needed_overlay",
     "git_coderepo.snapshots.packing",
     "git_coderepo.snapshots.document",
     "git_coderepo.snapshots.checks",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from git_coderepo.registration.resolve import CodeSource
     from git_coderepo.settings import Settings
     from git_coderepo.snapshots.base import MissingFact
+    from git_coderepo.snapshots.snapshot import Snapshot
     from git_coderepo.snapshots.tree.worktree_stat import Found
 
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md#the-pointer
@@ -217,6 +218,38 @@ def refuse_together(
             ],
             waived_as="too-large",
         )
+
+
+def refuse_large(
+    snapshot: Snapshot,
+    sizes: Sequence[tuple[bytes, int]],
+    word: str,
+    alone: Callable[[str], None],
+    *,
+    publishes: bool,
+) -> None:
+    """Judge what would travel of a snapshot, (path, bytes), and together with what is known of the others.
+
+    `alone` is called with the name of the limit that holds, and judges the checkout's own. What is too large to
+    travel may still be published, where the caller `publishes` it and the settings say so. Raises NotReproducible.
+    """
+    checkout, settings = snapshot.checkout, snapshot.settings
+    toplevel = (checkout.layout.toplevel + b"/").removesuffix(b"/" + checkout.place)
+    together = snapshot.weights.setdefault(word, [])
+    together += [(checkout.place + path, size) for path, size in sizes]
+
+    def refuse(limit: str) -> None:
+        if not checkout.depth:
+            alone(limit)
+        refuse_together(settings, together, word, toplevel=toplevel, limit=limit)
+
+    try:
+        refuse("overlayLimit")
+    except NotReproducible as error:
+        if not publishes or settings.text("publish") not in ("ask", "auto"):
+            raise
+        refuse("publishLimit")
+        snapshot.oversize = error
 
 
 def _above_limit(

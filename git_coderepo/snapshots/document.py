@@ -19,11 +19,9 @@ if TYPE_CHECKING:
     from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.url.remote import RemoteURL
     from git_coderepo.registration.resolve import CodeSource
-    from git_coderepo.snapshots.lfs import LfsObjects
     from git_coderepo.snapshots.outside import Outside
-    from git_coderepo.snapshots.overlay import Overlay
-    from git_coderepo.snapshots.snapshot import Snapshot
-    from git_coderepo.snapshots.submodules import Submodule
+    from git_coderepo.snapshots.overlay import LfsObjects, Overlay
+    from git_coderepo.snapshots.snapshot import Snapshot, Submodule
 
 SCHEMA_ID = "urn:git-coderepo:run-manifest:1"
 MANIFEST_VERSION = "1.1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from git_coderepo.errors import CodeRepoError
@@ -15,7 +16,7 @@ from git_coderepo.settings import READ_ARGUMENTS, Settings, start_team, with_tea
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from git_coderepo.git.process import Git, Process
     from git_coderepo.git.repository import Layout
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from git_coderepo.git.url.remote import RemoteURL
 
 _ATTEMPTS = 3
+# So many submodules are asked ahead: five processes each.
+_AHEAD = 8
 
 
 class Survey:
@@ -176,6 +179,38 @@ class Surveying:
         for process in (self._layout, self._status, self._settings, self._listing, self._walk):
             if process is not None and not isinstance(process, Walk):
                 process.kill()
+
+
+class Surveys:
+    """The submodules that have a work tree, looked at all at once while their superproject is being looked at."""
+
+    __slots__ = ("_git", "_started", "_toplevel", "_waiting")
+
+    def __init__(self, git: Git, layout: Layout, paths: Iterable[bytes]) -> None:
+        self._git = git
+        self._toplevel = layout.toplevel
+        self._waiting = [path for path in sorted(set(paths)) if os.path.lexists(self._place(path) + b"/.git")]
+        self._started: dict[bytes, Surveying] = {}
+        self._start()
+
+    def of(self, path: bytes) -> Surveying | None:
+        """The survey of one, None where none was begun; others begin in its place."""
+        found = self._started.pop(path, None)
+        self._start()
+        return found
+
+    def end(self) -> None:
+        """Whoever asked is gone."""
+        while self._started:
+            self._started.popitem()[1].end()
+
+    def _start(self) -> None:
+        while self._waiting and len(self._started) < _AHEAD:
+            path = self._waiting.pop(0)
+            self._started[path] = Surveying(self._git.submodule(self._place(path)), whole=True)
+
+    def _place(self, path: bytes) -> bytes:
+        return self._toplevel + b"/" + path
 
 
 def _read_index(layout: Layout) -> IndexFile | None:

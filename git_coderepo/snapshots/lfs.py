@@ -7,7 +7,7 @@ import os
 from git_coderepo.errors import NotReproducible
 from git_coderepo.git.process import git_word, path_word
 from git_coderepo.snapshots.archive_check import wants_lfs
-from git_coderepo.snapshots.overlay import Packer
+from git_coderepo.snapshots.overlay import LfsObjects, Packer
 from git_coderepo.snapshots.overlay_cache import write_into
 
 TYPE_CHECKING = False
@@ -23,21 +23,6 @@ if TYPE_CHECKING:
 # Objects of more bytes than this together are packed into a file and not in memory.
 _LARGE = 8 << 20
 _PIECE = 1 << 20
-
-
-class LfsObjects:
-    """The objects that travel: `data` is a gzip'd tar of them, named by oid and sorted; digests in hex.
-
-    `pointers` says which they are. The tar is a function of these objects alone.
-    """
-
-    __slots__ = ("data", "pointers", "sha256", "tar_sha256")
-
-    def __init__(self, data: bytes, tar_sha256: str, sha256: str, pointers: list[Pointer]) -> None:
-        self.data = data
-        self.tar_sha256 = tar_sha256
-        self.sha256 = sha256
-        self.pointers = pointers
 
 
 def lfs_attributes(texts: Mapping[bytes, bytes]) -> Attributes | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import BinaryIO
 
+    from git_coderepo.git.lfs import Pointer
     from git_coderepo.git.process import Git
     from git_coderepo.git.tree_diff import Difference
 
@@ -39,6 +40,21 @@ class Overlay:
         self.sha256 = sha256
         self.files = files
         self.deleted = deleted
+
+
+class LfsObjects:
+    """The objects that travel: `data` is a gzip'd tar of them, named by oid and sorted; digests in hex.
+
+    `pointers` says which they are. The tar is a function of these objects alone.
+    """
+
+    __slots__ = ("data", "pointers", "sha256", "tar_sha256")
+
+    def __init__(self, data: bytes, tar_sha256: str, sha256: str, pointers: list[Pointer]) -> None:
+        self.data = data
+        self.tar_sha256 = tar_sha256
+        self.sha256 = sha256
+        self.pointers = pointers
 
 
 def build_overlay(

@@ -9,6 +9,7 @@ import os
 
 from git_coderepo import __version__
 from git_coderepo.filesystem.atomic import pieces_of, temporary_name, write_whole
+from git_coderepo.settings import overlay_limit
 from git_coderepo.snapshots.overlay import Overlay, build_overlay
 
 TYPE_CHECKING = False
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from git_coderepo.git.process import Git
     from git_coderepo.git.store import Store
     from git_coderepo.git.tree_diff import Difference
+    from git_coderepo.snapshots.snapshot import Snapshot
 
 _WORTH_IT = 64 << 10
 # git maps a pack in windows, of 1 GiB each where nothing else is said.
@@ -151,3 +153,17 @@ def _mapped(path: bytes, size: int) -> bytes | None:
         return memoryview(mmap.mmap(descriptor, size, access=mmap.ACCESS_READ))  # type: ignore[return-value]
     finally:
         os.close(descriptor)
+
+
+def use_kept(snapshot: Snapshot) -> bool:
+    """Use the overlay that was made of the same two trees; return whether it is still here and serves."""
+    settings, store = snapshot.settings, snapshot.store
+    assert snapshot.tree is not None
+    # Else all checkouts are judged by their sum, or the overlay together with what Git LFS keeps.
+    if snapshot.checkout.depth or snapshot.surveys is not None or not snapshot.keeps_contents:
+        return False
+    kept = find_kept(store, snapshot.base_part, snapshot.tree, screened=settings.flag("secretScan", True))
+    if kept is None or kept.contents > overlay_limit(settings):
+        return False
+    snapshot.overlay = kept.overlay
+    return True

@@ -5,11 +5,10 @@ from __future__ import annotations
 from git_coderepo.errors import ObjectMissing
 from git_coderepo.git.tree_diff import blob_sizes, travelling
 from git_coderepo.snapshots.base import missing_fact
-from git_coderepo.snapshots.checks import absent, refuse_names, refuse_tokens, refuse_unserved
+from git_coderepo.snapshots.checks import absent, refuse_large, refuse_names, refuse_tokens, refuse_unserved
 from git_coderepo.snapshots.lfs import pack_objects, unpushed_objects
-from git_coderepo.snapshots.needed_overlay import find_overlay
 from git_coderepo.snapshots.overlay import build_overlay
-from git_coderepo.snapshots.overlay_cache import keep, pack_into
+from git_coderepo.snapshots.overlay_cache import keep, pack_into, use_kept
 from git_coderepo.snapshots.screening import Scan, allowed_secrets
 
 TYPE_CHECKING = False
@@ -42,7 +41,7 @@ def pack_overlay(snapshot: Snapshot, request: Request, refused: Mapping[str, tup
             unpushed = unpushed_objects(snapshot, refused, request.notify)
         except ObjectMissing as error:
             raise absent(sending, error) from error
-    if snapshot.lfs_attributes is not None and not unpushed and find_overlay(snapshot):
+    if snapshot.lfs_attributes is not None and not unpushed and use_kept(snapshot):
         return
 
     scans = settings.flag("secretScan", True)
@@ -51,22 +50,23 @@ def pack_overlay(snapshot: Snapshot, request: Request, refused: Mapping[str, tup
         named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
         objects = [(each.path, each.pointer.size) for each in unpushed]
         if objects:
-            snapshot.refuse_large(
-                request,
+            refuse_large(
+                snapshot,
                 objects,
                 "kept in Git LFS",
                 lambda limit: refuse_unserved(
                     settings, objects, source, limit=limit, missing=lambda: missing_fact(snapshot)
                 ),
-                publishable=False,
+                publishes=False,
             )
-        snapshot.refuse_large(
-            request,
+        refuse_large(
+            snapshot,
             named + objects,
             "not on the platform",
             lambda limit: refuse_unserved(
                 settings, named + objects, source, limit=limit, missing=lambda: missing_fact(snapshot)
             ),
+            publishes=request.publishes,
         )
         allowed = allowed_secrets(settings)
         scan = Scan(allowed)

@@ -28,13 +28,15 @@ from git_coderepo.snapshots.archive_check import (
     words_of,
 )
 from git_coderepo.snapshots.base import find_served_base
-from git_coderepo.snapshots.inspect import survey
-from git_coderepo.snapshots.lfs import lfs_attributes
+from git_coderepo.snapshots.inspect import Surveys, survey
+from git_coderepo.snapshots.lfs import lfs_attributes, refused_objects
+from git_coderepo.snapshots.overlay_cache import use_kept
 from git_coderepo.snapshots.snapshot import Checkout, Head, Request, Snapshot
 from git_coderepo.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from git_coderepo.git.lfs import Pointer
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
     from git_coderepo.git.status import Status
@@ -130,9 +132,7 @@ def _take(attempt: _Attempt, reached: Reached, found: Survey | None) -> Snapshot
         look(snapshot)
         snapshot.oversize = None  # what is changed may be on the platform all the same
         if not request.tree_only and (snapshot.base_part != snapshot.tree or request.check):
-            from git_coderepo.snapshots.needed_overlay import build
-
-            build(snapshot, request)
+            _build_overlay(snapshot, request)
     finally:
         if snapshot.surveys is not None:
             snapshot.surveys.end()
@@ -237,8 +237,6 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey) -> N
     links = [path for path, _ in gitlinks(found.listing)]
     links += [each.path for each in status.changes if each.submodule]
     if links:
-        from git_coderepo.snapshots.submodules import Surveys
-
         snapshot.surveys = Surveys(snapshot.git.with_settings(snapshot.store.lfs_setting), layout, links)
     if request.here:
         snapshot.source = stand_in(found)
@@ -314,7 +312,9 @@ def _take_submodules(snapshot: Snapshot, listing: bytes, request: Request) -> No
     if links:
         from git_coderepo.snapshots.submodules import take_submodules
 
-        snapshot.submodules = take_submodules(snapshot, links, request)
+        snapshot.submodules = take_submodules(
+            snapshot, links, request, lambda git, wanted, within: take_snapshot(git, wanted, within=within)
+        )
         if any(each.snapshot is not None and each.snapshot.dirty for each in snapshot.submodules):
             snapshot.dirty = True
 
@@ -335,6 +335,25 @@ def _look_at_commit(snapshot: Snapshot, head: Head, listing: bytes, request: Req
     _read_base_tree(snapshot, listing, head_listing=listing)
     _look_at_part(snapshot)
     _take_submodules(snapshot, listing, request)
+
+
+def _build_overlay(snapshot: Snapshot, request: Request) -> None:
+    """Find or make the overlay of what travels."""
+    assert snapshot.tree is not None
+    refused: dict[str, tuple[bytes, Pointer, str]] = {}
+    if snapshot.keeps_contents:
+        with snapshot.waiving():
+            refused = refused_objects(snapshot, request)
+    if snapshot.base_part == snapshot.tree and not refused:
+        return
+    snapshot.store.prepare()
+    if snapshot.base_part is None and snapshot.tree == empty_tree_id(snapshot.layout.object_format):
+        return
+    if snapshot.lfs_attributes is None and use_kept(snapshot):
+        return  # made of the same trees, its names and contents were looked at
+    from git_coderepo.snapshots.packing import pack_overlay
+
+    pack_overlay(snapshot, request, refused)
 
 
 def _look_outside(

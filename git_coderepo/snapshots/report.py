@@ -28,8 +28,8 @@ from git_coderepo.snapshots.document import (
 )
 from git_coderepo.snapshots.pipeline import Reached, take_snapshot
 from git_coderepo.snapshots.python.imported import Interpreter, look_for_imports
-from git_coderepo.snapshots.snapshot import Request, Snapshot
-from git_coderepo.snapshots.submodules import Submodule, omitted, snapshots_in
+from git_coderepo.snapshots.snapshot import Request, Snapshot, Submodule
+from git_coderepo.snapshots.submodules import omitted, snapshots_in
 from git_coderepo.snapshots.tree.hidden_changes import ignored_modes
 from git_coderepo.snapshots.warnings import outside_of
 from git_coderepo.stores.shared import SharedStore

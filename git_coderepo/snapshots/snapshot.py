@@ -20,13 +20,12 @@ if TYPE_CHECKING:
     from git_coderepo.git.store import Store
     from git_coderepo.git.subtree import Part
     from git_coderepo.git.tree_diff import Difference
+    from git_coderepo.git.url.remote import RemoteURL
     from git_coderepo.registration.resolve import CodeSource
     from git_coderepo.settings import Settings
-    from git_coderepo.snapshots.lfs import LfsObjects
+    from git_coderepo.snapshots.inspect import Surveys
     from git_coderepo.snapshots.outside import Outside
-    from git_coderepo.snapshots.overlay import Overlay
-    from git_coderepo.snapshots.python.imported import Imported
-    from git_coderepo.snapshots.submodules import Submodule, Surveys
+    from git_coderepo.snapshots.overlay import LfsObjects, Overlay
 
 INLINE_LIMIT = 64 << 10
 # Why a path is left out that only --allow-unreproducible lets be left out.
@@ -80,6 +79,30 @@ class Checkout(Value):
 
         self.store.prepare()
         return read_part(self.git_with_store, tree, scope, self.layout.object_format)
+
+
+class Submodule(Value):
+    """A gitlink of the snapshot: its raw `path`, its `commit` in hex; `snapshot` is None where it has no work tree."""
+
+    path: bytes
+    commit: str
+    snapshot: Snapshot | None
+
+
+class Imported(Value):
+    """Code outside the snapshot that a program imports; `path` is absolute, `via` says how Python finds it.
+
+    It is the root of another checkout, or a directory that is in none: then `commit`, `tree` and `dirty` are None.
+    `problem` is why a checkout could not be looked at.
+    """
+
+    path: str
+    via: str
+    remote: RemoteURL | None
+    commit: ObjectId | None
+    tree: ObjectId | None
+    dirty: bool | None
+    problem: str | None
 
 
 class Snapshot:
@@ -168,41 +191,6 @@ class Snapshot:
     def waiving(self) -> Waiving:
         """Return a block in which a reason not to record is noted instead, where that is allowed."""
         return Waiving(self)
-
-    def refuse_large(
-        self,
-        request: Request,
-        sizes: Sequence[tuple[bytes, int]],
-        word: str,
-        alone: Callable[[str], None],
-        *,
-        publishable: bool = True,
-    ) -> None:
-        """Judge what would travel of this snapshot, (path, bytes), and together with what is known of the others.
-
-        `alone` is called with the name of the limit that holds, and judges the checkout's own. What is too large to
-        travel may still be published, where that is what the caller and the settings want, and where publishing carries
-        it (`publishable`). Raises NotReproducible.
-        """
-        from git_coderepo.snapshots.checks import refuse_together
-
-        checkout, settings = self.checkout, self.settings
-        toplevel = (checkout.layout.toplevel + b"/").removesuffix(b"/" + checkout.place)
-        together = self.weights.setdefault(word, [])
-        together += [(checkout.place + path, size) for path, size in sizes]
-
-        def refuse(limit: str) -> None:
-            if not checkout.depth:
-                alone(limit)
-            refuse_together(settings, together, word, toplevel=toplevel, limit=limit)
-
-        try:
-            refuse("overlayLimit")
-        except NotReproducible as error:
-            if not publishable or not request.publishes or settings.text("publish") not in ("ask", "auto"):
-                raise
-            refuse("publishLimit")
-            self.oversize = error
 
     @property
     def travels(self) -> list[Difference]:

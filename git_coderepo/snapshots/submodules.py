@@ -10,33 +10,22 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.errors import CodeRepoError, InvalidRemoteURL, NotReproducible, TooLarge
-from git_coderepo.git.exclude import ignore_command
-from git_coderepo.git.process import git_word, path_word, shell_word
-from git_coderepo.git.url.remote import RemoteURL
-from git_coderepo.snapshots.inspect import Surveying
+from git_coderepo.errors import CodeRepoError, NotReproducible, TooLarge
+from git_coderepo.git.process import git_word, path_word
+from git_coderepo.snapshots.snapshot import OWN_OUTPUT, Request, Submodule
 from git_coderepo.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
-    from git_coderepo.snapshots.snapshot import Checkout, Request, Snapshot
+    from git_coderepo.snapshots.inspect import Surveying
+    from git_coderepo.snapshots.snapshot import Checkout, Snapshot
 
 # A manifest may be nested so deep that some twenty fit into each other.
 _DEEPEST = 16
-# So many are asked ahead: five processes each.
-_AHEAD = 8
-
-
-class Submodule(Value):
-    """A gitlink of the snapshot: its raw `path`, its `commit` in hex; `snapshot` is None where it has no work tree."""
-
-    path: bytes
-    commit: str
-    snapshot: Snapshot | None
 
 
 class Within(Value):
@@ -60,48 +49,22 @@ class Within(Value):
             )
 
 
-class Surveys:
-    """The submodules that have a work tree, looked at all at once while their superproject is being looked at."""
+def take_submodules(
+    snapshot: Snapshot,
+    links: Sequence[tuple[bytes, str]],
+    request: Request,
+    take: Callable[[Git, Request, Within], Snapshot],
+) -> list[Submodule]:
+    """Return the submodules of a snapshot whose tree has these gitlinks (raw path, commit in hex), with all in them.
 
-    __slots__ = ("_git", "_started", "_toplevel", "_waiting")
-
-    def __init__(self, git: Git, layout: Layout, paths: Iterable[bytes]) -> None:
-        self._git = git
-        self._toplevel = layout.toplevel
-        self._waiting = [path for path in sorted(set(paths)) if os.path.lexists(self._place(path) + b"/.git")]
-        self._started: dict[bytes, Surveying] = {}
-        self._start()
-
-    def of(self, path: bytes) -> Surveying | None:
-        """The survey of one, None where none was begun; others begin in its place."""
-        found = self._started.pop(path, None)
-        self._start()
-        return found
-
-    def end(self) -> None:
-        """Whoever asked is gone."""
-        while self._started:
-            self._started.popitem()[1].end()
-
-    def _start(self) -> None:
-        while self._waiting and len(self._started) < _AHEAD:
-            path = self._waiting.pop(0)
-            self._started[path] = Surveying(self._git.submodule(self._place(path)), whole=True)
-
-    def _place(self, path: bytes) -> bytes:
-        return self._toplevel + b"/" + path
-
-
-def take_submodules(snapshot: Snapshot, links: Sequence[tuple[bytes, str]], request: Request) -> list[Submodule]:
-    """The submodules of a snapshot whose tree has these gitlinks (raw path, commit in hex), with all in them.
-
-    Raises what `take_snapshot` does, with the submodule's name, and NotReproducible for one that cannot be told.
+    `take` is `take_snapshot`. Raises what it does, with the submodule's name, and NotReproducible for one that cannot
+    be told.
     """
     found = []
     for path, commit in links:
         inner = None
         with snapshot.waiving():
-            inner = _taken(snapshot, path, commit, request)
+            inner = _taken(snapshot, path, commit, request, take)
         found.append(Submodule(path=path, commit=commit, snapshot=inner))
     return found
 
@@ -131,8 +94,6 @@ def omitted(snapshot: Snapshot) -> list[tuple[bytes, str]]:
 
 def omission_lines(snapshot: Snapshot) -> list[str]:
     """Return what was left out, in lines for people; what this program wrote itself in one."""
-    from git_coderepo.snapshots.snapshot import OWN_OUTPUT
-
     found = omitted(snapshot)
     lines = [f"'{os.fsdecode(path)}' does not travel ({reason})" for path, reason in found if reason != OWN_OUTPUT]
     own = sorted((path for path, reason in found if reason == OWN_OUTPUT), key=len)
@@ -150,10 +111,13 @@ def unreproducible(snapshot: Snapshot) -> list[NotReproducible]:
     return found
 
 
-def _taken(snapshot: Snapshot, path: bytes, commit: str, request: Request) -> Snapshot | None:
-    from git_coderepo.snapshots.pipeline import take_snapshot
-    from git_coderepo.snapshots.snapshot import Request
-
+def _taken(
+    snapshot: Snapshot,
+    path: bytes,
+    commit: str,
+    request: Request,
+    take: Callable[[Git, Request, Within], Snapshot],
+) -> Snapshot | None:
     layout = snapshot.layout
     place = layout.toplevel + b"/" + path
     started = snapshot.surveys.of(path) if snapshot.surveys is not None else None
@@ -188,7 +152,7 @@ def _taken(snapshot: Snapshot, path: bytes, commit: str, request: Request) -> Sn
             tree_only=request.tree_only,
             progress=request.progress,
         )
-        inner = take_snapshot(snapshot.git.submodule(place), wanted, within=within)
+        inner = take(snapshot.git.submodule(place), wanted, within)
         if inner.head is None:
             raise NotReproducible(
                 "it has no commit yet, so that nothing can name it", hints=["git commit"], waived_as="submodule"
@@ -228,34 +192,3 @@ def _holds_anything(path: bytes) -> bool:
             return next(found, None) is not None
     except (FileNotFoundError, NotADirectoryError):
         return False
-
-
-# --- Hints for a Git repository inside a checkout that is not one of its submodules ----------------------------------
-
-
-def nested_repository_hints(git: Git, toplevel: bytes, path: bytes) -> list[str]:
-    """Return the hints for the repository at a raw path from the root: it is left out, or becomes a submodule."""
-    name = path_word(path, toplevel)
-    hints = [f"leave it out: {ignore_command(path + b'/', toplevel)}"]
-    inner = git.submodule(toplevel + b"/" + path)
-    if path.startswith(b"-"):
-        return hints  # `git submodule add` takes it for an option, even after `--`
-    if not inner.succeeds("rev-parse", "--verify", "--quiet", "HEAD"):
-        return hints  # git makes no submodule of what has no commit
-    asked = inner.start("config", "--get", "remote.origin.url").finish()
-    url = os.fsdecode(asked.stdout.removesuffix(b"\n")) if asked.status == 0 else ""
-    if _can_be_recorded(url):
-        return [*hints, f"{git_word(toplevel)} submodule add -- {shell_word(url)} {name}"]
-    return [*hints, f"or push it to a remote of its own, and then: {git_word(toplevel)} submodule add -- URL {name}"]
-
-
-def _can_be_recorded(url: str) -> bool:
-    """Return whether a URL means the same for others, and holds no secret: it would stand in `.gitmodules`."""
-    try:
-        remote = RemoteURL.parse(url)
-    except InvalidRemoteURL:
-        return False
-    if remote.transport == "ssh":
-        return True  # a user name belongs to the address there
-    has_user = "@" in url.partition("://")[2].partition("/")[0]
-    return remote.transport in ("https", "http", "git", "file") and not has_user

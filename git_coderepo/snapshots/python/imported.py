@@ -24,13 +24,12 @@ from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.git.url.remote import RemoteURL, remotes_of
 from git_coderepo.snapshots.pipeline import take_snapshot
 from git_coderepo.snapshots.python.program import root_above
-from git_coderepo.snapshots.snapshot import Request
+from git_coderepo.snapshots.snapshot import Imported, Request
 from git_coderepo.snapshots.submodules import snapshots_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.process import Git
     from git_coderepo.snapshots.snapshot import Snapshot
 
@@ -53,37 +52,27 @@ class Interpreter(NamedTuple):
     prefixes: tuple[str, ...]
 
 
-class Imported(NamedTuple):
-    """Code outside the snapshot that a program imports; `path` is absolute, `via` says how Python finds it.
+def _sentence(found: Imported, toplevel: bytes) -> str:
+    """Return what the user is told of imported code."""
+    where = os.path.relpath(found.path, os.fsdecode(toplevel))
+    if found.problem is not None:
+        facts = f"a checkout that cannot be recorded: {found.problem}"
+    elif found.tree is None:
+        facts = "which is not part of any recorded checkout"
+    else:
+        at = "without a commit" if found.commit is None else f"at {found.commit.hex[:12]}"
+        facts = f"another checkout {at}{', dirty' if found.dirty else ''}"
+    return f"code is imported from '{where}' ({found.via}), {facts}: a runner does not get it"
 
-    It is the root of another checkout, or a directory that is in none: then `commit`, `tree` and `dirty` are None.
-    `problem` is why a checkout could not be looked at.
-    """
 
-    path: str
-    via: str
-    remote: RemoteURL | None = None
-    commit: ObjectId | None = None
-    tree: ObjectId | None = None
-    dirty: bool | None = None
-    problem: str | None = None
-
-    def sentence(self, toplevel: bytes) -> str:
-        """Return what the user is told of it."""
-        where = os.path.relpath(self.path, os.fsdecode(toplevel))
-        if self.problem is not None:
-            facts = f"a checkout that cannot be recorded: {self.problem}"
-        elif self.tree is None:
-            facts = "which is not part of any recorded checkout"
-        else:
-            at = "without a commit" if self.commit is None else f"at {self.commit.hex[:12]}"
-            facts = f"another checkout {at}{', dirty' if self.dirty else ''}"
-        return f"code is imported from '{where}' ({self.via}), {facts}: a runner does not get it"
+def _unknown(path: str, via: str, problem: str | None = None) -> Imported:
+    """Return code of which no commit and tree is known."""
+    return Imported(path=path, via=via, remote=None, commit=None, tree=None, dirty=None, problem=problem)
 
 
 def sentences(found: Sequence[Imported], toplevel: bytes) -> list[str]:
     """Return a sentence for each, of many only the first ones."""
-    told = [each.sentence(toplevel) for each in found[:_SHOWN]]
+    told = [_sentence(each, toplevel) for each in found[:_SHOWN]]
     if len(found) > _SHOWN:
         told.append(f"code is imported from {len(found) - _SHOWN} more places: the manifest lists them")
     return told
@@ -141,7 +130,7 @@ def look_for_imports(snapshot: Snapshot, git: Git, interpreter: Interpreter) -> 
 def _look_at(root: str, via: str, git: Git) -> Imported:
     """Return the state of a checkout; its repository is only read, what has to be written goes to a scratch folder."""
     if not os.path.lexists(os.path.join(root, ".git")):
-        return Imported(root, via)
+        return _unknown(root, via)
     try:
         with scratch_directory() as scratch:
             request = Request(
@@ -153,11 +142,19 @@ def _look_at(root: str, via: str, git: Git) -> Imported:
             )
             there = take_snapshot(git.foreign(root), request)
     except CodeRepoError as error:
-        return Imported(root, via, problem=error.message)
+        return _unknown(root, via, problem=error.message)
     except OSError as error:
-        return Imported(root, via, problem=error.strerror or str(error))
+        return _unknown(root, via, problem=error.strerror or str(error))
     commit = there.head.commit if there.head is not None else None
-    return Imported(root, via, _remote_of(there), commit, there.tree, there.dirty)
+    return Imported(
+        path=root,
+        via=via,
+        remote=_remote_of(there),
+        commit=commit,
+        tree=there.tree,
+        dirty=there.dirty,
+        problem=None,
+    )
 
 
 def _remote_of(snapshot: Snapshot) -> RemoteURL | None:

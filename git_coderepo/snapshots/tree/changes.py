@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.errors import NotReproducible
+from git_coderepo.errors import InvalidRemoteURL, NotReproducible
+from git_coderepo.git.exclude import ignore_command
 from git_coderepo.git.objects import empty_tree_id
 from git_coderepo.git.own_files import own_files
-from git_coderepo.git.process import git_word, path_word
-from git_coderepo.snapshots.checks import exclusion, included, refuse_changed, screened
+from git_coderepo.git.process import git_word, path_word, shell_word
+from git_coderepo.git.url.remote import RemoteURL
+from git_coderepo.snapshots.checks import exclusion, included, refuse_changed, refuse_large, screened
 from git_coderepo.snapshots.inspect import embedded_repositories
 from git_coderepo.snapshots.snapshot import OWN_OUTPUT, UNREADABLE
 from git_coderepo.snapshots.tree.edit import linking, patched, telling
@@ -21,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
     from git_coderepo.git.status import Change
     from git_coderepo.git.store import Store
@@ -40,14 +43,12 @@ def take_changes(snapshot: Snapshot, request: Request, found: Survey, links: lis
     for change in embedded_repositories(status):
         if change.untracked and is_excluded(change.path):
             continue
-        from git_coderepo.snapshots.submodules import nested_repository_hints
-
         top, path = layout.toplevel, change.path.rstrip(b"/")
         name = os.fsdecode(path)
         with snapshot.waiving():
             raise NotReproducible(
                 f"'{name}/' is a Git repository of its own inside this one, and no submodule",
-                hints=nested_repository_hints(snapshot.git, top, path)
+                hints=_nested_repository_hints(snapshot.git, top, path)
                 if change.untracked
                 else [f"{git_word(top)} add -- {path_word(path, top)}", "or move it away"],
                 waived_as="repository-inside",
@@ -64,11 +65,12 @@ def take_changes(snapshot: Snapshot, request: Request, found: Survey, links: lis
     with snapshot.waiving() as too_large:
         on_disk = Found(layout, wanted)
         sizes = on_disk.sizes()
-        snapshot.refuse_large(
-            request,
+        refuse_large(
+            snapshot,
             sizes,
             "changed",
             lambda limit: refuse_changed(settings, on_disk, snapshot.checkout.is_in_head, limit=limit),
+            publishes=request.publishes,
         )
     snapshot.keeps_contents = not too_large.noted
     head_tree = snapshot.head.tree if snapshot.head is not None else None
@@ -119,8 +121,6 @@ def _leave_out_own(snapshot: Snapshot, request: Request, layout: Layout, changes
         outputs -= known
     snapshot.omitted += [(place, OWN_OUTPUT) for place in sorted(outputs)]
     for place in sorted(found.edited):
-        from git_coderepo.git.exclude import ignore_command
-
         name = os.fsdecode(place)
         request.notify(
             f"'{name}' was written by git coderepo and has changed since: it is recorded as code. "
@@ -165,3 +165,34 @@ def _write_tree(snapshot: Snapshot, layout: Layout, store: Store, head: HeadTree
         snapshot.git, layout, store, snapshot.taken, looked_at=snapshot.looked_at, without=unreadable, keep=keep
     )
     return None
+
+
+# --- Hints for a Git repository inside a checkout that is not one of its submodules ----------------------------------
+
+
+def _nested_repository_hints(git: Git, toplevel: bytes, path: bytes) -> list[str]:
+    """Return the hints for the repository at a raw path from the root: it is left out, or becomes a submodule."""
+    name = path_word(path, toplevel)
+    hints = [f"leave it out: {ignore_command(path + b'/', toplevel)}"]
+    inner = git.submodule(toplevel + b"/" + path)
+    if path.startswith(b"-"):
+        return hints  # `git submodule add` takes it for an option, even after `--`
+    if not inner.succeeds("rev-parse", "--verify", "--quiet", "HEAD"):
+        return hints  # git makes no submodule of what has no commit
+    asked = inner.start("config", "--get", "remote.origin.url").finish()
+    url = os.fsdecode(asked.stdout.removesuffix(b"\n")) if asked.status == 0 else ""
+    if _can_be_recorded(url):
+        return [*hints, f"{git_word(toplevel)} submodule add -- {shell_word(url)} {name}"]
+    return [*hints, f"or push it to a remote of its own, and then: {git_word(toplevel)} submodule add -- URL {name}"]
+
+
+def _can_be_recorded(url: str) -> bool:
+    """Return whether a URL means the same for others, and holds no secret: it would stand in `.gitmodules`."""
+    try:
+        remote = RemoteURL.parse(url)
+    except InvalidRemoteURL:
+        return False
+    if remote.transport == "ssh":
+        return True  # a user name belongs to the address there
+    has_user = "@" in url.partition("://")[2].partition("/")[0]
+    return remote.transport in ("https", "http", "git", "file") and not has_user
