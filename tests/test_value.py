@@ -30,7 +30,7 @@ def test_a_value_cannot_be_changed() -> None:
     with pytest.raises(AttributeError, match="Point is frozen: 'x' cannot be changed"):
         setattr(point, "x", 3)  # noqa: B010 - the type checker refuses the assignment
     with pytest.raises(AttributeError, match="Point is frozen: 'x' cannot be deleted"):
-        delattr(point, "x")  # noqa: B043
+        delattr(point, "x")
     assert point.x == 1
 
 
