@@ -49,6 +49,10 @@ def bare_with_worktree(place: World) -> Repo:
     return Repo(worktree, place.user.env)
 
 
+@cures(
+    "git config --add {shell_word(f'remote.{name}.fetch')} {shell_word(refspec)}",
+    "git fetch {word}",
+)
 def test_no_fetch_refspec(place: World) -> None:
     repo = bare_with_worktree(place)
     before = status(place, repo)
@@ -67,6 +71,10 @@ def test_a_mirrors_refspec(place: World) -> None:
     assert "'remote.origin.fetch' creates no tracking references" in status(place, repo).text
 
 
+@cures(
+    "git coderepo status --check asks the platform; run and snapshot take --check as well",
+    "add a separate remote for each URL of '{name}': git remote -v lists them",
+)
 def test_two_urls_on_one_remote(place: World) -> None:
     repo = place.checkout
     repo.git("remote", "set-url", "--add", "origin", "https://elsewhere.example/acme/widgets.git")
@@ -77,9 +85,11 @@ def test_two_urls_on_one_remote(place: World) -> None:
     report = status(place, repo, "--json").json()
     assert report["missingFact"]["message"].startswith("the remote 'origin' has different URLs")
     repo.git("remote", "set-url", "--delete", "origin", "https://elsewhere.example/acme/widgets.git")
+    repo.git("remote", "add", "elsewhere", "https://elsewhere.example/acme/widgets.git")
     assert status(place, repo, "--json").json()["missingFact"] is None
 
 
+@cures("git push {word} HEAD")
 def test_nothing_fetched_yet_and_an_unrelated_branch(place: World) -> None:
     repo = Repo.init(place.user.home / "new", place.user.env)
     repo.write("x", "1")
@@ -90,7 +100,8 @@ def test_nothing_fetched_yet_and_an_unrelated_branch(place: World) -> None:
     type_hints(repo, found)
     found = status(place, repo)
     assert "no commit of this branch was on 'origin' when it was last fetched" in found.text
-    repo.git("push", "--quiet", "origin", "HEAD:refs/heads/topic")
+    repo.git("branch", "--move", "topic")
+    type_hints(repo, status(place, repo))
     assert "known by remote-tracking" in status(place, repo).text
 
 

@@ -92,7 +92,7 @@ def test_a_run_that_can_be_reproduced_says_nothing_of_it(story: Story) -> None:
 def test_a_token_travels_in_no_case(story: Story) -> None:
     story.repo.write("settings.py", f"import os\n\nTOKEN = '{TOKEN}'\n")
     story.repo.write("train.py", "lr = 0.2\n")
-    story.stops("'settings.py', line 3", "git config --add coderepo.exclude settings.py")
+    story.stops("'settings.py', line 3", "git config --add coderepo.exclude /settings.py")
     code = story.recorded("token", "'settings.py', line 3")
     assert code["overlay"] is None, "nothing of it travels"
     assert code["snapshot"]["tree"] == hashed(story.repo)

@@ -68,7 +68,8 @@ def test_a_run_that_is_not_known(place: World, repo: Repo, program: Program, wor
     listed = typed_here(place, repo, "git coderepo log").text.split()[0]
     place.user.run("show", listed, cwd=repo.path)
     # Two runs of one minute begin alike.
-    header, *candidates = stopped(program, "show", ids[0][:6], cwd=repo.path, says="is ambiguous")
+    header, *candidates, others = stopped(program, "show", ids[0][:6], cwd=repo.path, says="is ambiguous")
+    assert others == "git coderepo log --remote"
     assert header == "one of:" and sorted(each.strip() for each in candidates) == sorted(ids)
     for each in candidates:
         place.user.run("show", each.strip(), cwd=repo.path)
