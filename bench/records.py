@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.measure import Contestant, Timing, in_turns
 from bench.repositories import make_repository
 from bench.tables import cores
-from git_coderepo.snapshots.document import uuid7
+from git_coderepo.snapshots.manifest_document import uuid7
 
 COUNTS = (1_000, 1_000_000)
 MONTHS = 24

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from git_coderepo.build_key.key import build_key
-from git_coderepo.fetching.engine import FetchOptions
-from git_coderepo.fetching.engine import fetch as materialise
+from git_coderepo.fetching.fetch import FetchOptions
+from git_coderepo.fetching.fetch import fetch as materialise
 from git_coderepo.fetching.plan import FetchOrder, directory_named, order_by_manifest
 from git_coderepo.fetching.receipt import Receipt
 from git_coderepo.fetching.verify import Verification, verify_directory
@@ -16,11 +16,11 @@ from git_coderepo.git.process import Git, check_version
 from git_coderepo.launch.notebook import ActiveRun
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.runs.environment import own_command
-from git_coderepo.runs.files import keep_beside
-from git_coderepo.runs.order import fetch_order
-from git_coderepo.runs.recording import RunRequest
+from git_coderepo.runs.lifecycle import RunRequest
+from git_coderepo.runs.manifest_files import keep_beside
+from git_coderepo.runs.what_to_fetch import fetch_order
 from git_coderepo.settings import runner_settings
-from git_coderepo.snapshots.document import write_record
+from git_coderepo.snapshots.manifest_document import write_record
 from git_coderepo.snapshots.pipeline import take_snapshot
 from git_coderepo.snapshots.python.imported import look_for_imports, this_interpreter
 from git_coderepo.snapshots.snapshot import Request

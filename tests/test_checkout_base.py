@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.git.base_commit import GUESS, Walk, find_base, start_walk
 from git_coderepo.git.process import Git
-from git_coderepo.snapshots.inspect import survey
+from git_coderepo.git.pushed_commits import GUESS, Walk, find_base, start_walk
+from git_coderepo.snapshots.inspect_checkout import survey
 from tests.support.repo import Repo
 
 # Of all of these `git log` makes something else; `gpg` is not even here.

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from git_coderepo.errors import NotReproducible
-from git_coderepo.fetching.sources.overlay import read_overlay
+from git_coderepo.fetching.sources.overlay_tar import read_overlay
 from git_coderepo.git.objects import TreeEntry, tree_id
 from git_coderepo.git.process import Git
 from git_coderepo.git.tree_diff import differences
-from git_coderepo.snapshots.inspect import survey
+from git_coderepo.snapshots.inspect_checkout import survey
 from git_coderepo.snapshots.overlay import build_overlay
 from git_coderepo.snapshots.pipeline import take_snapshot
 from git_coderepo.snapshots.snapshot import Request, Snapshot

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from git_coderepo.fetching.conversion import convert, stored
+from git_coderepo.fetching.convert_files import convert, stored
 from git_coderepo.fetching.listing import Listing
 from git_coderepo.fetching.verify import rehash
 from git_coderepo.git.attributes.conversion import CHANGING, Conversion

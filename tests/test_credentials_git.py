@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.credentials.chain import Chain
-from git_coderepo.credentials.git import GitCredentials
+from git_coderepo.credentials.git_helper import GitCredentials
 from git_coderepo.credentials.secret import Credential, Secret
 from git_coderepo.errors import CredentialError
 from git_coderepo.git.process import Git

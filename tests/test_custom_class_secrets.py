@@ -21,7 +21,7 @@ from git_coderepo.registration.register import Registering, register_repository
 from git_coderepo.registration.resolve import source_here
 from git_coderepo.registration.users_credentials import users_chain
 from git_coderepo.settings import Settings
-from git_coderepo.snapshots.document import write_record
+from git_coderepo.snapshots.manifest_document import write_record
 from git_coderepo.snapshots.pipeline import take_snapshot
 from git_coderepo.snapshots.snapshot import Request
 from tests.support.keyring_backend import file_keyring

@@ -21,7 +21,7 @@ from git_coderepo.filesystem.atomic import pieces_of
 from git_coderepo.git.process import Git
 from git_coderepo.snapshots.overlay import Packer
 from git_coderepo.snapshots.pipeline import take_snapshot
-from git_coderepo.snapshots.screening import Scan
+from git_coderepo.snapshots.secret_scan import Scan
 from git_coderepo.snapshots.snapshot import Request
 from tests.support.repo import Repo
 from tests.test_checkout_snapshot import check_overlay

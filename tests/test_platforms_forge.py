@@ -28,7 +28,7 @@ from git_coderepo.platforms.gitlab import GitLab
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.platforms.registry import recognise
 from git_coderepo.testing import CodeRepositoryTests
-from git_coderepo.transport.git import check_access
+from git_coderepo.transport.git_remote import check_access
 from tests.forge import Cut, Forge, Hangup, Html, LimitReset, Misbehaviour, Redirect, Repository, RetryAfter, Status
 from tests.platform_server import Tokens
 from tests.support.repo import Repo

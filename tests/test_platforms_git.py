@@ -35,8 +35,8 @@ from git_coderepo.platforms.git import GitRemote
 from git_coderepo.platforms.github import GitHub
 from git_coderepo.platforms.gitlab import GitLab
 from git_coderepo.testing import CodeRepositoryTests
-from git_coderepo.transport.git import allowed_protocols, transport
-from git_coderepo.transport.git_messages import explain
+from git_coderepo.transport.git_failures import explain
+from git_coderepo.transport.git_remote import allowed_protocols, transport
 from tests.platform_server import Answer, Server, Tokens, serving
 from tests.support.repo import Repo
 
@@ -311,7 +311,7 @@ def test_the_platforms_user_name_goes_with_a_bare_token(server: Server) -> None:
     tokens = Tokens({server.url: TOKEN})
     repository = GitHub("origin", {"owner": "git/acme", "repository": "widgets", "host": server.url})
     repository.credentials = tokens
-    from git_coderepo.transport.git import check_access
+    from git_coderepo.transport.git_remote import check_access
 
     check_access(repository)
     server.git_password = f"gitlab-ci-token:{TOKEN}"

@@ -24,8 +24,8 @@ from git_coderepo.errors import (
     UnexpectedAnswer,
 )
 from git_coderepo.git.url.remote import Origin
-from git_coderepo.transport.failures import unreachable
 from git_coderepo.transport.http import Http
+from git_coderepo.transport.http_failures import unreachable
 from git_coderepo.transport.proxy import ca_bundle
 from tests.platform_server import Answer, Server, Tokens, archive_answer, json_answer, serving
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from git_coderepo.transport.failures import proxy_shown
+from git_coderepo.transport.http_failures import proxy_shown
 from tests.e2e.support import World, refused, world
 from tests.support.proxy import Proxy
 

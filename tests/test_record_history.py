@@ -17,10 +17,10 @@ from git_coderepo.errors import UnknownRun
 from git_coderepo.git.process import Git
 from git_coderepo.runs.history import abbreviated, find_run, ids_since, load_run, newest, select
 from git_coderepo.runs.index import Filter, path_of_index
-from git_coderepo.runs.record import Runs
+from git_coderepo.runs.record_files import Runs
 from git_coderepo.runs.resolve import named_run
 from git_coderepo.runs.result import Result
-from git_coderepo.snapshots.document import uuid7
+from git_coderepo.snapshots.manifest_document import uuid7
 from tests.support.records import ENDED, add_run, record_of, unfinished
 from tests.support.repo import Repo
 

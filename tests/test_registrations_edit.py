@@ -9,7 +9,7 @@ import pytest
 
 from git_coderepo.errors import CodeRepoError, RegistrationError
 from git_coderepo.git.process import Git
-from git_coderepo.registration import edit
+from git_coderepo.registration import write
 from git_coderepo.registration.config import Registration, registrations
 from git_coderepo.settings import Settings
 from tests.hints import cures
@@ -25,7 +25,7 @@ def git_in(repo: Repo) -> Git:
 
 
 def config_of(repo: Repo) -> bytes:
-    return Path(edit.config_file(git_in(repo))).read_bytes()
+    return Path(write.config_file(git_in(repo))).read_bytes()
 
 
 def test_exactly_the_announced_lines_are_written_and_taken_out_again(repo: Repo) -> None:
@@ -33,12 +33,12 @@ def test_exactly_the_announced_lines_are_written_and_taken_out_again(repo: Repo)
         file.write(b"# a comment of mine\n[alias]\n    st = status ; odd   spacing\n")
     before = config_of(repo)
 
-    lines = edit.add(git_in(repo), WIDGETS)
+    lines = write.add(git_in(repo), WIDGETS)
 
     section = b'[coderepo "widgets"]\n' + b"".join(f"\t{key} = {value}\n".encode() for key, value in lines)
     assert config_of(repo) == before + section
     assert dict(lines) == {"type": "github", "remote": "origin", "owner": "acme", "apiUrl": "https://ghe.corp/api/v3"}
-    edit.remove(git_in(repo), "widgets")
+    write.remove(git_in(repo), "widgets")
     assert config_of(repo) == before
 
 
@@ -53,7 +53,7 @@ def test_what_was_written_is_read_again(repo: Repo) -> None:
         logo_url="https://x/y#z",
     )
 
-    edit.add(git_in(repo), written)
+    write.add(git_in(repo), written)
 
     (read,) = registrations(Settings.read(git_in(repo)))
     assert all(getattr(read, name) == getattr(written, name) for name in Registration.__slots__)
@@ -64,16 +64,16 @@ def test_what_cannot_be_a_name_is_refused(repo: Repo, name: str) -> None:
     before = config_of(repo)
 
     with pytest.raises(RegistrationError, match="no name for a code repository"):
-        edit.add(git_in(repo), Registration(name, "git"))
+        write.add(git_in(repo), Registration(name, "git"))
 
     assert config_of(repo) == before
 
 
 def test_a_name_that_is_taken_is_refused_with_the_next_command(repo: Repo) -> None:
-    edit.add(git_in(repo), WIDGETS)
+    write.add(git_in(repo), WIDGETS)
 
     with pytest.raises(RegistrationError, match="already registered") as failure:
-        edit.add(git_in(repo), WIDGETS)
+        write.add(git_in(repo), WIDGETS)
 
     assert failure.value.hints[0] == "git coderepo update widgets"
 
@@ -84,14 +84,14 @@ def test_a_secret_in_plain_text_is_never_written(repo: Repo) -> None:
     bad = Registration("widgets", "github", options={"token": "ghp_plain"})
 
     with pytest.raises(RegistrationError, match="plain text"):
-        edit.add(git_in(repo), bad)
-    edit.add(git_in(repo), Registration("other", "github"))
+        write.add(git_in(repo), bad)
+    write.add(git_in(repo), Registration("other", "github"))
     with pytest.raises(RegistrationError, match="plain text"):
-        edit.update(git_in(repo), "other", options={"token": "ghp_plain"})
+        write.update(git_in(repo), "other", options={"token": "ghp_plain"})
     with pytest.raises(RegistrationError, match="plain text") as failure:
-        edit.add(git_in(repo), bad)
+        write.add(git_in(repo), bad)
     reference = failure.value.hints[-1].split("'")[1].replace("NAME", "corp")
-    edit.add(git_in(repo), Registration("hub", "github", options={"token": reference}))
+    write.add(git_in(repo), Registration("hub", "github", options={"token": reference}))
 
     assert b"ghp_plain" not in config_of(repo) and config_of(repo).startswith(before)
 
@@ -99,13 +99,13 @@ def test_a_secret_in_plain_text_is_never_written(repo: Repo) -> None:
 @pytest.mark.parametrize("value", ["two\nlines", "cr\r", "nul\0"])
 def test_a_line_break_in_a_value_is_refused(repo: Repo, value: str) -> None:
     with pytest.raises(RegistrationError, match="line break"):
-        edit.add(git_in(repo), Registration("widgets", "github", options={"owner": value}))
+        write.add(git_in(repo), Registration("widgets", "github", options={"owner": value}))
 
 
 def test_an_update_renames_merges_and_takes_away_and_leaves_the_rest(repo: Repo) -> None:
-    edit.add(git_in(repo), WIDGETS)
+    write.add(git_in(repo), WIDGETS)
 
-    changed = edit.update(
+    changed = write.update(
         git_in(repo),
         "widgets",
         new_name="gadgets",
@@ -120,25 +120,25 @@ def test_an_update_renames_merges_and_takes_away_and_leaves_the_rest(repo: Repo)
     assert [each.name for each in registrations(Settings.read(git_in(repo)))] == ["gadgets"]
     # Taking away what is not there, and a rename to its own name, change nothing.
     before = config_of(repo)
-    edit.update(git_in(repo), "gadgets", new_name="gadgets", unset=["api_url", "logo_url"])
+    write.update(git_in(repo), "gadgets", new_name="gadgets", unset=["api_url", "logo_url"])
     assert config_of(repo) == before
 
 
 def test_an_update_to_a_name_that_is_taken_changes_nothing(repo: Repo) -> None:
-    edit.add(git_in(repo), WIDGETS)
-    edit.add(git_in(repo), Registration("gadgets", "git"))
+    write.add(git_in(repo), WIDGETS)
+    write.add(git_in(repo), Registration("gadgets", "git"))
     before = config_of(repo)
 
     with pytest.raises(RegistrationError, match="already registered"):
-        edit.update(git_in(repo), "widgets", new_name="gadgets", options={"owner": "x"})
+        write.update(git_in(repo), "widgets", new_name="gadgets", options={"owner": "x"})
 
     assert config_of(repo) == before
 
 
 def test_a_name_that_is_not_registered_is_answered_with_the_near_miss(repo: Repo) -> None:
-    edit.add(git_in(repo), WIDGETS)
+    write.add(git_in(repo), WIDGETS)
 
-    for change in (edit.remove, edit.update):
+    for change in (write.remove, write.update):
         with pytest.raises(RegistrationError, match="'wigdets'") as failure:
             change(git_in(repo), "wigdets")
         assert failure.value.hints == ("did you mean 'widgets'?",)
@@ -148,9 +148,9 @@ def test_one_that_is_registered_elsewhere_is_not_changed_here(repo: Repo) -> Non
     repo.git("config", "--global", "coderepo.mine.type", "git")
 
     with pytest.raises(RegistrationError, match="outside of this checkout"):
-        edit.remove(git_in(repo), "mine")
+        write.remove(git_in(repo), "mine")
     with pytest.raises(RegistrationError, match="already registered"):
-        edit.add(git_in(repo), Registration("mine", "git"))
+        write.add(git_in(repo), Registration("mine", "git"))
 
 
 def test_a_linked_worktree_shares_the_registrations_of_its_main_one(repo: Repo, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_linked_worktree_shares_the_registrations_of_its_main_one(repo: Repo, 
     repo.git("worktree", "add", "-q", tmp_path / "linked")
     linked = Repo(tmp_path / "linked", repo.env)
 
-    edit.add(git_in(linked), WIDGETS)
+    write.add(git_in(linked), WIDGETS)
 
     assert [each.name for each in registrations(Settings.read(git_in(repo)))] == ["widgets"]
     assert config_of(linked) == config_of(repo)
@@ -170,18 +170,18 @@ def test_it_waits_for_nobody_and_breaks_no_lock(repo: Repo) -> None:
     lock.write_bytes(b"git is at work")
 
     with pytest.raises(RegistrationError, match="another git process") as failure:
-        edit.add(git_in(repo), WIDGETS)
+        write.add(git_in(repo), WIDGETS)
 
     assert str(lock) in failure.value.hints[0]
     assert (config_of(repo), lock.read_bytes()) == (before, b"git is at work")
 
 
 def test_a_failure_in_the_middle_leaves_the_old_file_and_no_lock(repo: Repo) -> None:
-    edit.add(git_in(repo), WIDGETS)
+    write.add(git_in(repo), WIDGETS)
     before = config_of(repo)
 
     with pytest.raises(CodeRepoError):
-        edit.update(git_in(repo), "widgets", options={"owner": "other"}, unset=["no/such key"])
+        write.update(git_in(repo), "widgets", options={"owner": "other"}, unset=["no/such key"])
 
     assert config_of(repo) == before
     assert not (repo.git_dir() / "config.lock").exists()
@@ -193,7 +193,7 @@ def test_a_line_that_another_process_writes_meanwhile_is_not_lost(repo: Repo) ->
             repo.git("config", "alias.theirs", "status")
         copy.run("config", "--file", "config", "alias.ours", "status")
 
-    edit._edit(git_in(repo), slowly)
+    write._edit(git_in(repo), slowly)
 
     assert repo.line("config", "alias.theirs") == repo.line("config", "alias.ours") == "status"
 
@@ -204,7 +204,7 @@ def test_mode_and_place_of_the_file_stay(repo: Repo, tmp_path: Path) -> None:
     path.symlink_to(tmp_path / "kept elsewhere")
     os.chmod(tmp_path / "kept elsewhere", 0o600)
 
-    edit.add(git_in(repo), WIDGETS)
+    write.add(git_in(repo), WIDGETS)
 
     assert path.is_symlink()
     assert os.stat(path).st_mode & 0o777 == 0o600

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from git_coderepo.manifest.model import Manifest
-from git_coderepo.runs.command import redacted
+from git_coderepo.runs.redact_command import redacted
 from tests.support.program import Program
 from tests.support.repo import Repo
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from git_coderepo.errors import DownloadDamaged
-from git_coderepo.fetching.sources.ahead import Ahead
+from git_coderepo.fetching.sources.read_ahead import Ahead
 
 
 def threads() -> list[threading.Thread]:

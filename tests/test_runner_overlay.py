@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.errors import DownloadDamaged, UnsafeTree
-from git_coderepo.fetching.sources.overlay import OverlayReader, read_overlay
+from git_coderepo.fetching.limits import Limits
+from git_coderepo.fetching.sources.overlay_tar import OverlayReader, read_overlay
 from git_coderepo.git.objects import EXECUTABLE, FILE, SYMLINK
-from git_coderepo.manifest.limits import Limits
 from tests.raw_tar import END, archive, directory, file, gzipped, header, link, pax, zeros_gzipped
 
 

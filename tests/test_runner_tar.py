@@ -15,10 +15,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from git_coderepo.errors import CodeRepoError, DownloadDamaged, UnsafeTree
+from git_coderepo.fetching.limits import Limits
+from git_coderepo.fetching.sources.tar_reader import TarReader, entries
 from git_coderepo.filesystem.paths import check_path
 from git_coderepo.git.objects import DIRECTORY, EXECUTABLE, FILE, SYMLINK
-from git_coderepo.manifest.limits import Limits
-from git_coderepo.manifest.tar import TarReader, entries
 from tests.raw_tar import END, archive, directory, file, gzipped, header, link, pax, raw_pax, record, zeros_gzipped
 from tests.support.repo import Repo, run_git
 
@@ -150,7 +150,7 @@ def test_a_large_file_streams_in_little_memory(tmp_path: Path):
     tar.write_bytes(zeros_gzipped(header(b"huge", size=size), size + 1024))
     program = (
         "import sys\n"
-        "from git_coderepo.manifest.tar import TarReader\n"
+        "from git_coderepo.fetching.sources.tar_reader import TarReader\n"
         "with open(sys.argv[1], 'rb') as stream:\n"
         "    total = sum(len(piece) for entry in TarReader(stream, top_directory=False) for piece in entry.chunks())\n"
         "with open('/proc/self/status') as status:\n"

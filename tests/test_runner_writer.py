@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from git_coderepo.errors import CodeRepoError, DownloadDamaged, InvalidManifest, TargetUnusable, UnsafeTree
+from git_coderepo.fetching.entries import Entry
+from git_coderepo.fetching.limits import Limits
+from git_coderepo.fetching.sources.tar_reader import TarReader
 from git_coderepo.fetching.writer import TreeWriter, WrittenTree
 from git_coderepo.git.objects import DIRECTORY, EXECUTABLE, FILE, GITLINK, SYMLINK, blob_id
-from git_coderepo.manifest.entries import Entry
-from git_coderepo.manifest.limits import Limits
-from git_coderepo.manifest.tar import TarReader
 from tests.raw_tar import archive, directory, everything_below, file, gzipped, link, pax
 from tests.support.environment import clean_environment
 from tests.support.repo import Repo, tree_of

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from git_coderepo.errors import CodeRepoError, NotReproducible, UsageError
-from git_coderepo.fetching.sources.overlay import read_overlay
+from git_coderepo.fetching.sources.overlay_tar import read_overlay
 from git_coderepo.git.objects import DIRECTORY, TreeEntry, tree_id, tree_objects
 from git_coderepo.git.process import Git
 from git_coderepo.git.subtree import assemble, common_directory, is_inside, looked_at, normalised, read_part
 from git_coderepo.git.tree_diff import differences
 from git_coderepo.manifest.model import Manifest
-from git_coderepo.snapshots.document import write_record
+from git_coderepo.snapshots.manifest_document import write_record
 from git_coderepo.snapshots.pipeline import take_snapshot
 from git_coderepo.snapshots.snapshot import Request, Snapshot
 from tests.support.edits import FEW_PATHS, apply, edits

@@ -15,7 +15,7 @@ import pytest
 
 from git_coderepo.errors import StoreDamaged, StoreMissing, StoreUnavailable
 from git_coderepo.git.objects import ObjectId
-from git_coderepo.stores.shared import SharedStore
+from git_coderepo.stores.shared_store import SharedStore
 
 TREE = ObjectId("ab" * 20)
 OURS = f"{TREE.hex}.tar.gz.1.0123456789abcdef.tmp"

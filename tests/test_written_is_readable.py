@@ -16,7 +16,7 @@ from git_coderepo.manifest.codec import MANIFEST, schema
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.manifest.validate import problems
 from git_coderepo.manifest.writer import encode
-from git_coderepo.snapshots.document import refuse_unreadable
+from git_coderepo.snapshots.manifest_document import refuse_unreadable
 from tests.support.manifests import example_document, paths, validator
 from tests.support.program import Program
 from tests.support.repo import Repo

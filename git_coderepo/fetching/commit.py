@@ -17,11 +17,11 @@ from git_coderepo.errors import (
     UnsafeTree,
 )
 from git_coderepo.fetching.lfs import LfsSources
-from git_coderepo.fetching.node import Wanted, WantedSubmodule
 from git_coderepo.fetching.receipt import Identity
 from git_coderepo.fetching.sources.delivery import BaseRequest
 from git_coderepo.fetching.sources.git_tree import listed_tree
 from git_coderepo.fetching.target import said_of
+from git_coderepo.fetching.wanted_tree import Wanted, WantedSubmodule
 from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git.objects import EXECUTABLE, FILE, ObjectId
 from git_coderepo.git.process import Git
@@ -87,7 +87,7 @@ def resolve_revision(platform: BaseCodeRepository, revision: str, environment: M
 
 
 def _by_ls_remote(platform: BaseCodeRepository, revision: str, environment: Mapping[str, str]) -> ObjectId | None:
-    from git_coderepo.transport.git import ask
+    from git_coderepo.transport.git_remote import ask
 
     # As git itself reads a name: a tag before a branch; what an annotated tag stands for has `^{}` behind its name.
     names = [f"refs/tags/{revision}^{{}}", f"refs/tags/{revision}", f"refs/heads/{revision}"]

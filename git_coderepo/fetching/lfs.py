@@ -21,16 +21,16 @@ from git_coderepo.errors import (
     LfsPointerUnusable,
     UnsafeTree,
 )
+from git_coderepo.fetching.limits import ATTRIBUTES_BYTES
 from git_coderepo.fetching.listing import Listing
 from git_coderepo.fetching.progress import Progress
-from git_coderepo.fetching.sources.overlay import read_overlay
+from git_coderepo.fetching.sources.overlay_tar import read_overlay
 from git_coderepo.filesystem.digest import sha256_of
 from git_coderepo.filesystem.directories import Directories, Root, joined, unusable
 from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git.attributes.rules import Attributes
 from git_coderepo.git.lfs import POINTER_BYTES, Pointer, has_lfs, object_path, read_pointer
 from git_coderepo.git.objects import EXECUTABLE, FILE, blob_id
-from git_coderepo.manifest.limits import ATTRIBUTES_BYTES
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.lfs import BATCH, Action, LfsServer
 from git_coderepo.transport.http import Response

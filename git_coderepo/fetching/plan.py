@@ -14,9 +14,9 @@ from git_coderepo.errors import (
     UsageError,
 )
 from git_coderepo.fetching.commit import absolute_url, resolve_revision, wanted_by_commit
-from git_coderepo.fetching.node import Means, Wanted, WantedSubmodule, wanted_by_code
 from git_coderepo.fetching.sources.local import Here, find_local
 from git_coderepo.fetching.target import check_submodule, said_of
+from git_coderepo.fetching.wanted_tree import Means, Wanted, WantedSubmodule, wanted_by_code
 from git_coderepo.git.lfs import object_folders
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git
@@ -26,15 +26,15 @@ from git_coderepo.manifest.model import Code, Lfs, Manifest, Overlay, Remote, Re
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.platforms.registry import CUSTOM
-from git_coderepo.registration.build import build
 from git_coderepo.registration.config import Registration, inferred, registrations
 from git_coderepo.registration.from_manifest import from_manifest
+from git_coderepo.registration.platform_object import build
 from git_coderepo.registration.remotes import find_users_remote
 from git_coderepo.registration.resolve import CodeSource
 from git_coderepo.registration.users_credentials import users_chain
 from git_coderepo.settings import Settings
-from git_coderepo.stores.publication import reference_of
-from git_coderepo.stores.shared import SharedStore
+from git_coderepo.stores.published_commit import reference_of
+from git_coderepo.stores.shared_store import SharedStore
 from git_coderepo.transport.scratch_repository import is_revision
 
 _HEX = frozenset("0123456789abcdef")

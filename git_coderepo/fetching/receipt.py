@@ -8,7 +8,7 @@ import platform
 from typing import NamedTuple
 
 from git_coderepo import __version__
-from git_coderepo.fetching.conversion import Converted
+from git_coderepo.fetching.convert_files import Converted
 from git_coderepo.fetching.lfs import LfsReport
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.manifest.writer import path_value, time_text

@@ -19,16 +19,17 @@ from git_coderepo.errors import (
     TreeDiffers,
     UsageError,
 )
-from git_coderepo.fetching.conversion import stored
+from git_coderepo.fetching.convert_files import stored
+from git_coderepo.fetching.entries import Entry
 from git_coderepo.fetching.lfs import by_pointers, lfs_paths
 from git_coderepo.fetching.listing import Listing
-from git_coderepo.fetching.node import Wanted
 from git_coderepo.fetching.sources.archive import archive_method
 from git_coderepo.fetching.sources.delivery import BaseRequest
 from git_coderepo.fetching.sources.git_tree import tree_rows
 from git_coderepo.fetching.sources.local import Here
 from git_coderepo.fetching.sources.stored_trees import stored_trees, tree_named
-from git_coderepo.fetching.subtree import below
+from git_coderepo.fetching.subdirectory import below
+from git_coderepo.fetching.wanted_tree import Wanted
 from git_coderepo.filesystem.directories import Directories, Root, unusable
 from git_coderepo.git.attributes.wildmatch import Pattern
 from git_coderepo.git.objects import (
@@ -43,7 +44,6 @@ from git_coderepo.git.objects import (
     empty_tree_id,
 )
 from git_coderepo.git.process import Git
-from git_coderepo.manifest.entries import Entry
 from git_coderepo.transport.scratch_repository import Scratch
 
 

@@ -11,13 +11,13 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from git_coderepo.errors import DownloadDamaged, InvalidManifest, TargetUnusable, UnsafeTree
+from git_coderepo.fetching.entries import Entry
+from git_coderepo.fetching.limits import LINK_TARGET_BYTES, NAME_BYTES, Limits
 from git_coderepo.fetching.listing import Listing
 from git_coderepo.fetching.sources.stored_trees import old_directory
 from git_coderepo.filesystem.directories import Directories, Root, joined, sync_file_system, unusable
 from git_coderepo.filesystem.paths import check_path, links_that_leave, quoted
 from git_coderepo.git.objects import DIRECTORY, EXECUTABLE, FILE, GITLINK, SYMLINK, ObjectId, blob_hasher, blob_id
-from git_coderepo.manifest.entries import Entry
-from git_coderepo.manifest.limits import LINK_TARGET_BYTES, NAME_BYTES, Limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from git_coderepo.errors import HookRefused
 from git_coderepo.hooks import scripts
-from git_coderepo.registration.edit import config_file, edit_file
+from git_coderepo.registration.write import config_file, edit_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

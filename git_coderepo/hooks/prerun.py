@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from git_coderepo.git.spawn import Asked
     from git_coderepo.manifest.output_file import OutputFile
-    from git_coderepo.snapshots.document import Record
-    from git_coderepo.snapshots.inspect import Surveying
+    from git_coderepo.snapshots.inspect_checkout import Surveying
+    from git_coderepo.snapshots.manifest_document import Record
     from git_coderepo.snapshots.snapshot import Snapshot
 
 _CURRENT = b"/coderepo/current.json"
@@ -44,7 +44,7 @@ def pre_run(asked: Asked | None = None, *, whole: bool = True) -> int:
         status = start_status(git, asked=asked) if asked is not None else None
         _remove_current(os.fsencode(os.environ.get("GIT_DIR") or ".git"))
         status = status or start_status(git)
-        from git_coderepo.snapshots.inspect import Surveying
+        from git_coderepo.snapshots.inspect_checkout import Surveying
 
         started = Surveying(git, status=status, began=began)
         if not _record(started, whole=whole):
@@ -78,11 +78,11 @@ def _failed(error: Exception, started: Surveying | None, *, whole: bool) -> int:
 def _record(started: Surveying, *, whole: bool) -> bool:
     """Whether it was done; False where a custom class is needed that this interpreter may not find."""
     # What is needed whatever git answers.
-    from git_coderepo.registration import build  # noqa: F401
+    from git_coderepo.registration import platform_object  # noqa: F401
     from git_coderepo.registration.resolve import import_platform
-    from git_coderepo.runs import record as runs  # noqa: F401
-    from git_coderepo.snapshots import document
-    from git_coderepo.snapshots.inspect import survey
+    from git_coderepo.runs import record_files as runs  # noqa: F401
+    from git_coderepo.snapshots import manifest_document
+    from git_coderepo.snapshots.inspect_checkout import survey
     from git_coderepo.snapshots.pipeline import take_snapshot
     from git_coderepo.snapshots.snapshot import Request
     from git_coderepo.snapshots.warnings import remarks
@@ -91,7 +91,7 @@ def _record(started: Surveying, *, whole: bool) -> bool:
     output = None
     if out:
         from git_coderepo.manifest.output_file import OutputFile
-        from git_coderepo.runs.files import refuse_tracked
+        from git_coderepo.runs.manifest_files import refuse_tracked
 
         output = OutputFile(os.fsencode(out))
         refuse_tracked(started.git, output)
@@ -102,7 +102,7 @@ def _record(started: Surveying, *, whole: bool) -> bool:
     request = Request(notify=_say, publishes=True, output=output.path if output is not None else None)
     snapshot = take_snapshot(started.git, request, found=found)
     for text in remarks(snapshot, request):
-        _say(f"warning: {document.one_line(text)}")
+        _say(f"warning: {manifest_document.one_line(text)}")
     # git runs hooks at the work tree's root, and says in GIT_PREFIX where it was started itself.
     snapshot.layout.prefix = snapshot.layout.prefix or os.fsencode(os.environ.get("GIT_PREFIX", ""))
     record_run(snapshot, say=_say, output=output)
@@ -122,7 +122,7 @@ def record_run(
     `say` hears why it is not published where the settings ask for that. Raises CodeRepoError, OSError: then
     `current.json` is gone.
     """
-    from git_coderepo.runs.record import Runs
+    from git_coderepo.runs.record_files import Runs
 
     runs = Runs(snapshot.layout)
     runs.remove_current()
@@ -130,7 +130,7 @@ def record_run(
     runs.write(record)
     runs.write_current(record)
     if output is not None:
-        from git_coderepo.runs.files import say_left, write_manifest
+        from git_coderepo.runs.manifest_files import say_left, write_manifest
 
         say_left(write_manifest(record, output, snapshot.layout).left, runs.overlays, say)
     return record.id
@@ -141,7 +141,7 @@ def _recorded(
 ) -> Record:
     """The manifest; published first where the settings say `auto`: a launcher has no other moment for it."""
     if snapshot.settings.text("publish") in (None, "never"):
-        from git_coderepo.snapshots.document import write_record
+        from git_coderepo.snapshots.manifest_document import write_record
 
         return write_record(snapshot, now=time.time(), git_version=None, command=command, build_key=build_key)
     from git_coderepo.runs.monitor import Watch, refuse_changes
@@ -188,6 +188,6 @@ def _remove_current(git_dir: bytes) -> None:
 
 def _forget(started: Surveying | None) -> None:
     if started is not None and started.layout is not None:
-        from git_coderepo.runs.record import Runs
+        from git_coderepo.runs.record_files import Runs
 
         Runs(started.layout).remove_current()

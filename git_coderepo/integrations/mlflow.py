@@ -67,9 +67,9 @@ class CodeRepoRunContext:
         """Those of the checkout as it is now, which is recorded, unless this process did so already."""
         from git_coderepo.build_key.key import build_key
         from git_coderepo.hooks.prerun import record_run
-        from git_coderepo.runs.command import redacted
         from git_coderepo.runs.environment import own_command
-        from git_coderepo.runs.record import Runs
+        from git_coderepo.runs.record_files import Runs
+        from git_coderepo.runs.redact_command import redacted
         from git_coderepo.snapshots.pipeline import take_snapshot
         from git_coderepo.snapshots.python.imported import look_for_imports, this_interpreter
         from git_coderepo.snapshots.snapshot import Request

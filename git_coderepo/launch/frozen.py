@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from git_coderepo.errors import TargetUnusable
-from git_coderepo.fetching.cached import cached_tree, open_cache
-from git_coderepo.fetching.engine import FetchOptions
+from git_coderepo.fetching.cache.lookup import cached_tree, open_cache
+from git_coderepo.fetching.fetch import FetchOptions
 from git_coderepo.fetching.plan import order_by_manifest
-from git_coderepo.launch.execution import python_path, working_directory
-from git_coderepo.launch.workplace import Workplace
+from git_coderepo.launch.environment import python_path, working_directory
+from git_coderepo.launch.run_directory import Workplace
 from git_coderepo.manifest.model import Manifest
+from git_coderepo.runs.lifecycle import Recording
 from git_coderepo.runs.process import Place
-from git_coderepo.runs.recording import Recording
 from git_coderepo.settings import runner_settings
 
 

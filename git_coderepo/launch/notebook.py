@@ -12,14 +12,14 @@ from git_coderepo.errors import CodeRepoError, GitNotFound, NotACheckout
 from git_coderepo.git.process import Git
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.runs.environment import inherited_manifest
-from git_coderepo.runs.recording import Recording
+from git_coderepo.runs.lifecycle import Recording
 from git_coderepo.snapshots.python.program import program_file, root_above, run_directory
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from git_coderepo.git.objects import ObjectId
-    from git_coderepo.runs.recording import Finished, RunRequest
+    from git_coderepo.runs.lifecycle import Finished, RunRequest
 
 _log = logging.getLogger("git_coderepo")
 _NAMES = ("CODEREPO_RUN_ID", "CODEREPO_MANIFEST", "CODEREPO_TREE", "CODEREPO_COMMIT", "CODEREPO_MANIFEST_JSON")

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from git_coderepo.errors import CodeRepoError
+from git_coderepo.runs.lifecycle import Finished, Recording, RunRequest, changed
 from git_coderepo.runs.process import Place, execute
-from git_coderepo.runs.recording import Finished, Recording, RunRequest, changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -87,7 +87,7 @@ class LocalRepositoryContext:
             return True
         if self.remote_name is None:
             return True
-        from git_coderepo.git.base_commit import tracking_arguments
+        from git_coderepo.git.pushed_commits import tracking_arguments
 
         tracking = tracking_arguments(self._settings(), self.remote_name)
         if not tracking:

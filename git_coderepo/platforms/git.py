@@ -48,18 +48,18 @@ class GitRemote(BaseCodeRepository):
         return {"url": self.place.url()} if self.option_values.get("url") else {}
 
     def login(self) -> None:
-        from git_coderepo.transport.git import check_access
+        from git_coderepo.transport.git_remote import check_access
 
         check_access(self)
 
     def has_commit(self, commit: ObjectId) -> bool | None:
-        from git_coderepo.transport.git import serves_commit
+        from git_coderepo.transport.git_remote import serves_commit
 
         return serves_commit(self, commit)
 
     def commit_tree(self, commit: ObjectId) -> ObjectId | None:
         from git_coderepo.filesystem.scratch import scratch_directory
-        from git_coderepo.transport.git import fetch_commit
+        from git_coderepo.transport.git_remote import fetch_commit
 
         with scratch_directory() as directory:
             contents = fetch_commit(self, commit, directory).run("cat-file", "commit", commit.hex)
@@ -69,7 +69,7 @@ class GitRemote(BaseCodeRepository):
     def download_files(self, commit: str, directory: str, repo_sub_directory: str | None) -> None:
         from git_coderepo.filesystem.scratch import scratch_directory
         from git_coderepo.git.process import read_blobs
-        from git_coderepo.transport.git import fetch_commit
+        from git_coderepo.transport.git_remote import fetch_commit
 
         id = ObjectId(commit)
         below = os.fsencode(repo_sub_directory or "").strip(b"/")

@@ -117,7 +117,7 @@ class GitLab(HostedRepository):
 
     def login(self) -> None:
         if self.only_git_may():
-            from git_coderepo.transport.git import check_access
+            from git_coderepo.transport.git_remote import check_access
 
             check_access(self)
             return
@@ -130,7 +130,7 @@ class GitLab(HostedRepository):
 
     def has_commit(self, commit: ObjectId) -> bool | None:
         if self.only_git_may():
-            from git_coderepo.transport.git import serves_commit
+            from git_coderepo.transport.git_remote import serves_commit
 
             return serves_commit(self, commit)
         return super().has_commit(commit)

@@ -340,7 +340,7 @@ class HostedRepository(BaseCodeRepository):
         return object_id(response.json().get(key), response)
 
     def download_files(self, commit: str, directory: str, repo_sub_directory: str | None) -> None:
-        from git_coderepo.platforms.unpack import unpack
+        from git_coderepo.platforms.download_files import unpack
 
         path = os.fsencode(repo_sub_directory or "").strip(b"/")
         archive = self.open_archive(ObjectId(commit), path)

@@ -309,7 +309,7 @@ def find_endpoint(platform: BaseCodeRepository, lfsconfig: bytes | None, environ
 
 
 def _of_remote(remote: RemoteURL, platform: BaseCodeRepository, environment: Mapping[str, str]) -> Endpoint:
-    from git_coderepo.transport.git import check_transport
+    from git_coderepo.transport.git_remote import check_transport
 
     if platform.protocols is not None:
         check_transport(remote, platform.protocols)
@@ -373,7 +373,7 @@ def _authenticated(remote: RemoteURL, platform: BaseCodeRepository, environment:
 
     from git_coderepo.errors import HostUnreachable
     from git_coderepo.git.process import Process
-    from git_coderepo.transport.git import ssh_without_questions
+    from git_coderepo.transport.git_remote import ssh_without_questions
 
     git = Git(environment=environment)
     command = ssh_without_questions(git).get("GIT_SSH_COMMAND") or environment.get("GIT_SSH_COMMAND")

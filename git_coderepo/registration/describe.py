@@ -39,7 +39,7 @@ def described(registration: Registration, remote: RemoteURL | None = None) -> di
 
 def credential_source(repository: BaseCodeRepository) -> str | None:
     """In words, which source has a credential for a code repository now; None: none has. Its sources are asked."""
-    from git_coderepo.registration.build import credential_home, is_custom, public_options
+    from git_coderepo.registration.platform_object import credential_home, is_custom, public_options
 
     if is_custom(repository):
         from git_coderepo.registration.custom_secrets import credential_of

@@ -11,10 +11,10 @@ from git_coderepo.errors import InvalidManifest, RegistrationError
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.platforms.registry import CUSTOM
-from git_coderepo.registration.build import build, class_of
 from git_coderepo.registration.config import Registration
 from git_coderepo.registration.infer import host_rules, rule_for
 from git_coderepo.registration.options import is_secret, python_name
+from git_coderepo.registration.platform_object import build, class_of
 from git_coderepo.registration.trusted_classes import check_source
 from git_coderepo.trace import trace
 
@@ -65,7 +65,7 @@ def from_manifest(
     Options of the runner's own host rules stand above the manifest's. Raises InvalidManifest for a secret, a
     reference or an option that makes no sense, ProtocolNotAllowed, SourceNotAllowed, InvalidRemoteURL.
     """
-    from git_coderepo.transport.git import allowed_protocols, check_transport
+    from git_coderepo.transport.git_remote import allowed_protocols, check_transport
     from git_coderepo.transport.http import check_protocol
 
     _refuse_references(repository)

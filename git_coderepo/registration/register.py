@@ -15,15 +15,15 @@ from git_coderepo.errors import (
 )
 from git_coderepo.git.process import Git, shell_word
 from git_coderepo.git.url.remote import RemoteURL
-from git_coderepo.platforms.ask import Asking
+from git_coderepo.platforms.ask_api_or_git import Asking
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.hosted import HostedRepository
-from git_coderepo.registration import edit
-from git_coderepo.registration.build import build, class_of, credential_home, is_custom
+from git_coderepo.registration import write
 from git_coderepo.registration.config import Registration
 from git_coderepo.registration.config import registration as registration_of
 from git_coderepo.registration.describe import credential_source
 from git_coderepo.registration.options import parse_options
+from git_coderepo.registration.platform_object import build, class_of, credential_home, is_custom
 from git_coderepo.registration.remotes import (
     Surroundings,
     changed_choice,
@@ -91,8 +91,8 @@ def register_repository(git: Git, wanted: Registering, *, standard_input: Callab
     name = wanted.name if wanted.name is not None else choice.remote
     if name is None:
         raise RegistrationError("a code repository without a remote needs a name", hints=["git coderepo register NAME"])
-    edit.check_name(name)
-    edit.refuse_taken(git, name)
+    write.check_name(name)
+    write.refuse_taken(git, name)
     values = choice.values
     secrets = {key: value for key, value in values.items() if isinstance(value, Secret)}
     registration = Registration(
@@ -113,7 +113,7 @@ def register_repository(git: Git, wanted: Registering, *, standard_input: Callab
     checked, credential, hints = check(repository) if wanted.verify else (None, None, ())
     place = place_shown(repository, remote)
     kept_at = keep_secrets(git, here.settings, repository, secrets)
-    lines = edit.add(git, registration)
+    lines = write.add(git, registration)
     warnings = changed_choice(before, Surroundings.read(git), registration)
     return Registered(registration, place, lines, checked, credential, kept_at, hints, warnings)
 
@@ -157,8 +157,8 @@ def update_repository(git: Git, name: str, wanted: Updating, *, standard_input: 
     here = Surroundings.read(git)
     known = registration_of(here.settings, name)
     if wanted.new_name is not None and wanted.new_name != name:
-        edit.check_name(wanted.new_name)
-        edit.refuse_taken(git, wanted.new_name)
+        write.check_name(wanted.new_name)
+        write.refuse_taken(git, wanted.new_name)
     unset = [*wanted.unset, *(["remote"] if wanted.no_remote and "remote" not in wanted.unset else [])]
     source = wanted.source or known.source
     directory = here.directory(source)
@@ -188,7 +188,7 @@ def update_repository(git: Git, name: str, wanted: Updating, *, standard_input: 
     checked, credential, hints = check(repository) if wanted.verify else (None, None, ())
     place = place_shown(repository, remote)
     kept_at = keep_secrets(git, here.settings, repository, secrets)
-    now = edit.update(
+    now = write.update(
         git,
         name,
         new_name=wanted.new_name,
@@ -200,7 +200,7 @@ def update_repository(git: Git, name: str, wanted: Updating, *, standard_input: 
         logo_url=wanted.logo_url,
     )
     warnings = changed_choice(before, Surroundings.read(git), now)
-    lines = edit.lines_of(now)
+    lines = write.lines_of(now)
     return Registered(now, place, lines, checked, credential, kept_at, hints, warnings)
 
 

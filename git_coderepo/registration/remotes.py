@@ -12,19 +12,19 @@ from typing import NamedTuple
 from git_coderepo.credentials.chain import Chain
 from git_coderepo.credentials.secret import Secret
 from git_coderepo.errors import CodeRepoError, InvalidRemoteURL, RegistrationError
-from git_coderepo.git.base_commit import Walks
 from git_coderepo.git.process import Git, shell_word
+from git_coderepo.git.pushed_commits import Walks
 from git_coderepo.git.repository import branch_of_head, checkout_directory, read_layout, start_layout
 from git_coderepo.git.url.remote import RemoteURL, followed_remote, refuse_invalid_remotes, remotes_of, resolve_remote
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.git import GitRemote
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.platforms.registry import class_for_host, recognise
-from git_coderepo.registration.build import class_of
 from git_coderepo.registration.config import Registration, choose, inferred, matching_remote, registrations
 from git_coderepo.registration.infer import HostRule, host_rules, other_platform, platform_title, some, type_of
 from git_coderepo.registration.match import names_host, place_of_options
 from git_coderepo.registration.options import declared, is_secret, option_word, parse_options
+from git_coderepo.registration.platform_object import class_of
 from git_coderepo.settings import Settings, team_settings
 from git_coderepo.trace import trace
 from git_coderepo.transport.users_remote import users_remote

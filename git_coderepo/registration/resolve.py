@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from git_coderepo.credentials.secret import CredentialSource, Secret
-    from git_coderepo.git.base_commit import Walks
     from git_coderepo.git.process import Git
+    from git_coderepo.git.pushed_commits import Walks
     from git_coderepo.git.repository import Layout
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.registration.config import Registration
-    from git_coderepo.snapshots.inspect import Survey
+    from git_coderepo.snapshots.inspect_checkout import Survey
 
 
 class CodeSource:
@@ -55,7 +55,7 @@ class CodeSource:
 
     @property
     def platform_class(self) -> type[BaseCodeRepository]:
-        from git_coderepo.registration.build import class_of
+        from git_coderepo.registration.platform_object import class_of
 
         return class_of(self.registration.type, self.registration.source, self._directory)
 
@@ -99,7 +99,7 @@ class CodeSource:
         return self._built(users_chain(self.settings, self.git), secrets)
 
     def _built(self, credentials: CredentialSource, secrets: Mapping[str, Secret] | None = None) -> BaseCodeRepository:
-        from git_coderepo.registration.build import build
+        from git_coderepo.registration.platform_object import build
 
         return build(
             self.registration,
@@ -113,7 +113,7 @@ class CodeSource:
 
 def choose_source(found: Survey, name: str | None) -> CodeSource | None:
     """The code repository that is meant in this checkout; None where there is none. Raises RegistrationError."""
-    from git_coderepo.git.base_commit import Walks
+    from git_coderepo.git.pushed_commits import Walks
 
     walks = Walks(found.git, found.settings, found.layout.head, found.guessed_walk)
     return _source(found.git, found.settings, found.layout, found.remotes(), name, found.status.branch, walks)
@@ -152,7 +152,7 @@ def import_platform(git: Git, settings: Settings, layout: Layout) -> None:
 
 def source_here(git: Git, name: str | None) -> CodeSource:
     """The code repository of that name, or the one that is meant where `git` stands. Raises RegistrationError."""
-    from git_coderepo.git.base_commit import Walks
+    from git_coderepo.git.pushed_commits import Walks
 
     layout = read_layout(start_layout(git), git, bare_allowed=True)
     settings = team_settings(git, layout, Settings.read(git), trace)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from git_coderepo.credentials.chain import Chain
 from git_coderepo.credentials.environment import EnvironmentCredentials
-from git_coderepo.credentials.git import GitCredentials
+from git_coderepo.credentials.git_helper import GitCredentials
 from git_coderepo.credentials.host_rule import HostRuleCredentials
 from git_coderepo.credentials.keyring import KeyringCredentials
 from git_coderepo.credentials.secret import NoCredentials

@@ -15,10 +15,10 @@ from git_coderepo.errors import UnknownRun
 from git_coderepo.git.process import Git
 from git_coderepo.manifest.model import Manifest, is_id_prefix
 from git_coderepo.runs.index import Filter, Index, bounds, list_month, months_of, with_index
-from git_coderepo.runs.record import Runs
+from git_coderepo.runs.record_files import Runs
 from git_coderepo.runs.resolve import NamedRun
 from git_coderepo.runs.result import Result, state_of
-from git_coderepo.stores.publication import is_published
+from git_coderepo.stores.published_commit import is_published
 
 SHORTEST = 4
 # The first digits of an id, up to the thousandth of a second, tell runs apart that were not started at once.

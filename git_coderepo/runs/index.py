@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from git_coderepo.runs.record import Runs
+from git_coderepo.runs.record_files import Runs
 from git_coderepo.runs.result import Result
 
 if TYPE_CHECKING:

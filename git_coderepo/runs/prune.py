@@ -19,10 +19,10 @@ from git_coderepo.git.process import Git
 from git_coderepo.git.store import Store
 from git_coderepo.runs.history import newest
 from git_coderepo.runs.index import list_month, months_of
-from git_coderepo.runs.record import Runs
+from git_coderepo.runs.record_files import Runs
 from git_coderepo.runs.result import Result, state_of
 from git_coderepo.snapshots.overlay_cache import notes_folder
-from git_coderepo.stores.publication import note_path
+from git_coderepo.stores.published_commit import note_path
 
 YOUNG = 3600.0
 # A private index belongs to a running command, a seed to a worktree that is in use, and a run on another host may still

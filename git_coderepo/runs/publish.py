@@ -16,10 +16,10 @@ from git_coderepo.manifest.model import Manifest, refuse_unreproducible
 from git_coderepo.manifest.writer import time_text
 from git_coderepo.registration.resolve import choose_source_of
 from git_coderepo.snapshots.checks import LFS_POINTER, refuse_tokens, refuse_unserved
-from git_coderepo.snapshots.document import Record, prove_readable, uuid7, write_record
-from git_coderepo.snapshots.screening import allowed_secrets
-from git_coderepo.stores.publication import reference_of, write_commit, write_tag
-from git_coderepo.transport.git import push
+from git_coderepo.snapshots.manifest_document import Record, prove_readable, uuid7, write_record
+from git_coderepo.snapshots.secret_scan import allowed_secrets
+from git_coderepo.stores.published_commit import reference_of, write_commit, write_tag
+from git_coderepo.transport.git_remote import push
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def source_of(manifest: Manifest, git: Git, settings: Settings, layout: Layout, 
 
 def unpublish(source: CodeSource, git: Git, id: str) -> bool:
     """Remove the reference of a run; False where there was none. Raises what `ask` and `push` raise."""
-    from git_coderepo.transport.git import ask
+    from git_coderepo.transport.git_remote import ask
 
     reference = reference_of(id)
     platform = source.platform()

@@ -13,7 +13,7 @@ from git_coderepo.git.repository import Layout, read_layout, start_layout
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.registration.resolve import source_here
-from git_coderepo.runs.record import Runs
+from git_coderepo.runs.record_files import Runs
 
 
 class NamedRun(NamedTuple):
@@ -91,7 +91,7 @@ def find_run(word: str, git: Git, code_repository: str | None = None) -> FoundRu
             raise  # the last runs are those of this record
         unknown = error
     try:
-        from git_coderepo.stores.published import find_published
+        from git_coderepo.stores.published_runs import find_published
 
         source = source_here(git, code_repository)
         platform = source.platform()

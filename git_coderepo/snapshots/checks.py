@@ -9,7 +9,7 @@ from git_coderepo.git.objects import SYMLINK
 from git_coderepo.git.process import git_word, path_word, read_blobs
 from git_coderepo.settings import dirty_rule, overlay_limit, publish_limit, untracked_rule
 from git_coderepo.snapshots.overlay import largest_folders
-from git_coderepo.snapshots.screening import Scan, excluded, secret_by_name
+from git_coderepo.snapshots.secret_scan import Scan, excluded, secret_by_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from git_coderepo.git.tree_diff import Difference
     from git_coderepo.registration.resolve import CodeSource
     from git_coderepo.settings import Settings
-    from git_coderepo.snapshots.base import MissingFact
+    from git_coderepo.snapshots.find_base import MissingFact
     from git_coderepo.snapshots.snapshot import Snapshot
     from git_coderepo.snapshots.tree.worktree_stat import Found
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from git_coderepo.errors import ObjectMissing
 from git_coderepo.git.tree_diff import blob_sizes, travelling
-from git_coderepo.snapshots.base import missing_fact
 from git_coderepo.snapshots.checks import absent, refuse_large, refuse_names, refuse_tokens, refuse_unserved
+from git_coderepo.snapshots.find_base import missing_fact
 from git_coderepo.snapshots.lfs import pack_objects, unpushed_objects
 from git_coderepo.snapshots.overlay import build_overlay
 from git_coderepo.snapshots.overlay_cache import keep, pack_into, use_kept
-from git_coderepo.snapshots.screening import Scan, allowed_secrets
+from git_coderepo.snapshots.secret_scan import Scan, allowed_secrets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import os
 import time
 
 from git_coderepo.errors import ChangedMeanwhile, CodeRepoError, GitFailed, NotReproducible
-from git_coderepo.git.base_commit import Base, Walks
 from git_coderepo.git.objects import ObjectId, empty_tree_id
 from git_coderepo.git.process import shell_word
+from git_coderepo.git.pushed_commits import Base, Walks
 from git_coderepo.git.repository import pinned, read_layout, start_layout
 from git_coderepo.git.store import Store
 from git_coderepo.git.subtree import looked_at, rows_inside, scope_of
@@ -27,8 +27,8 @@ from git_coderepo.snapshots.archive_check import (
     outside_texts,
     words_of,
 )
-from git_coderepo.snapshots.base import find_served_base
-from git_coderepo.snapshots.inspect import Surveys, survey
+from git_coderepo.snapshots.find_base import find_served_base
+from git_coderepo.snapshots.inspect_checkout import Surveys, survey
 from git_coderepo.snapshots.lfs import lfs_attributes, refused_objects
 from git_coderepo.snapshots.overlay_cache import use_kept
 from git_coderepo.snapshots.snapshot import Checkout, Head, Request, Snapshot
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
     from git_coderepo.git.status import Status
-    from git_coderepo.snapshots.inspect import Survey
+    from git_coderepo.snapshots.inspect_checkout import Survey
     from git_coderepo.snapshots.submodules import Within
 
 
@@ -389,14 +389,14 @@ def _look_outside(
     if not (links or request.thorough or is_converted):
         return
     from git_coderepo.git.partial_clone import rows_here
-    from git_coderepo.snapshots import outside
+    from git_coderepo.snapshots import not_in_git
 
-    place = outside.Place(git, tree, toplevel)
-    if links or outside.may_stand_beside(listing):
-        snapshot.outside += outside.find_linked(place, listing)
+    place = not_in_git.Place(git, tree, toplevel)
+    if links or not_in_git.may_stand_beside(listing):
+        snapshot.outside += not_in_git.find_linked(place, listing)
     if is_converted:
         rows = rows_here(git, settings, tree.hex, listing)
-        snapshot.outside += outside.find_converted(place, rows, texts, others, drivers)
+        snapshot.outside += not_in_git.find_converted(place, rows, texts, others, drivers)
 
 
 def _here(snapshot: Snapshot, tree: ObjectId, listing: bytes) -> bytes:

@@ -17,8 +17,8 @@ from git_coderepo.errors import (
 )
 from git_coderepo.git.process import Git, check_version
 from git_coderepo.manifest.writer import path_value
-from git_coderepo.snapshots.base import MissingFact, missing_fact
-from git_coderepo.snapshots.document import (
+from git_coderepo.snapshots.find_base import MissingFact, missing_fact
+from git_coderepo.snapshots.manifest_document import (
     Record,
     carriers,
     imported_document,
@@ -32,7 +32,7 @@ from git_coderepo.snapshots.snapshot import Request, Snapshot, Submodule
 from git_coderepo.snapshots.submodules import omitted, snapshots_in
 from git_coderepo.snapshots.tree.hidden_changes import ignored_modes
 from git_coderepo.snapshots.warnings import outside_of
-from git_coderepo.stores.shared import SharedStore
+from git_coderepo.stores.shared_store import SharedStore
 
 # Reasons that are the answer of `status`; anything else is an error of the command itself.
 UNKNOWN = (HostUnreachable, RateLimited, UnexpectedAnswer)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from git_coderepo.errors import GitFailed, NotReproducible
-from git_coderepo.git.base_commit import Base
 from git_coderepo.git.objects import ObjectId
+from git_coderepo.git.pushed_commits import Base
 from git_coderepo.trace import silent
 from git_coderepo.value import Value
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from git_coderepo.git.url.remote import RemoteURL
     from git_coderepo.registration.resolve import CodeSource
     from git_coderepo.settings import Settings
-    from git_coderepo.snapshots.inspect import Surveys
-    from git_coderepo.snapshots.outside import Outside
+    from git_coderepo.snapshots.inspect_checkout import Surveys
+    from git_coderepo.snapshots.not_in_git import Outside
     from git_coderepo.snapshots.overlay import LfsObjects, Overlay
 
 INLINE_LIMIT = 64 << 10

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
-    from git_coderepo.snapshots.inspect import Surveying
+    from git_coderepo.snapshots.inspect_checkout import Surveying
     from git_coderepo.snapshots.snapshot import Checkout, Snapshot
 
 # A manifest may be nested so deep that some twenty fit into each other.

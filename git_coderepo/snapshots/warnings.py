@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from git_coderepo.snapshots.outside import Outside
+    from git_coderepo.snapshots.not_in_git import Outside
     from git_coderepo.snapshots.snapshot import Request, Snapshot
 
 
@@ -45,7 +45,7 @@ def outside_sentences(snapshot: Snapshot) -> list[str]:
     found = list(outside_of(snapshot))
     if not found:
         return []
-    from git_coderepo.snapshots.outside import sentences
+    from git_coderepo.snapshots.not_in_git import sentences
 
     return sentences(found)
 

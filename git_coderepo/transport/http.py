@@ -235,7 +235,7 @@ class Http:
         self.open(origin)
         import requests
 
-        from git_coderepo.transport.failures import unreachable, untrusted
+        from git_coderepo.transport.http_failures import unreachable, untrusted
 
         credential, asked = self._find(origin, url) if authorize is not None else (None, None)
         if instead_of is not None:

@@ -11,7 +11,7 @@ from git_coderepo.filesystem.leftovers import hold, sweep
 from git_coderepo.filesystem.scratch import temporary_directory
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git
-from git_coderepo.transport.git import fetch
+from git_coderepo.transport.git_remote import fetch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pytest
 from git_coderepo.credentials.secret import NoCredentials
 from git_coderepo.errors import CodeRepoError, CommitMissing, GitFailed, ServerTooOld
 from git_coderepo.git.url.remote import RemoteURL
-from git_coderepo.transport.git_messages import explain
+from git_coderepo.transport.git_failures import explain
 from tests.e2e.support import World, load, refused, world
 from tests.forge.http import Request, Response
 from tests.forge.misbehaviour import Proceed

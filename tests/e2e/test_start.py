@@ -20,7 +20,7 @@ from tests.support.program import Program, Result
 NEVER = {
     "rich", "keyring", "jsonschema", "pydantic", "git", "fsspec", "sqlite3", "concurrent.futures", "platformdirs",
     "git_coderepo.cli.help.introspection", "git_coderepo.cli.help.manual", "git_coderepo.cli.colour",
-    "git_coderepo.runs.recording", "git_coderepo.snapshots.pipeline", "git_coderepo.hooks",
+    "git_coderepo.runs.lifecycle", "git_coderepo.snapshots.pipeline", "git_coderepo.hooks",
 }  # fmt: skip
 # The entry point, and at its end the names of all modules on standard error.
 TELLING = """
@@ -76,7 +76,7 @@ def test_a_command_in_code_that_is_in_the_cache_loads_nothing_that_speaks_to_a_n
     modules, _ = loaded(place.runner.program.env, "exec", "run.json", "--", "true")
     assert place.forge.requests() == []
     assert files_of_verbs(modules) == {VERBS["exec"]}
-    assert "git_coderepo.fetching.cached" in modules
+    assert "git_coderepo.fetching.cache.lookup" in modules
     assert not modules & NEVER
     assert not modules & NETWORK
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from git_coderepo.errors import UnsafeTree
-from git_coderepo.fetching.engine import FetchOptions, fetch
-from git_coderepo.manifest.limits import Limits
-from git_coderepo.runs.order import fetch_order
+from git_coderepo.fetching.fetch import FetchOptions, fetch
+from git_coderepo.fetching.limits import Limits
+from git_coderepo.runs.what_to_fetch import fetch_order
 from tests.e2e.support import World, holding, lines, load, problems, refused, world
 from tests.forge import Forge, Stall
 from tests.forge.lfs import pointer, put

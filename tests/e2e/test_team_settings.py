@@ -177,7 +177,7 @@ def test_on_a_runner_no_fetched_file_says_anything(made: World, checkout: Repo) 
 def started(checkout: Repo, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many git processes a look at the checkout takes."""
     from git_coderepo.git.process import Git
-    from git_coderepo.snapshots.inspect import survey
+    from git_coderepo.snapshots.inspect_checkout import survey
 
     count = 0
     start = Git.start

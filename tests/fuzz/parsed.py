@@ -17,7 +17,7 @@ from git_coderepo.git.objects import FILE, TreeEntry, tree_objects
 from git_coderepo.manifest.invariants import _directory_in
 from git_coderepo.platforms.git import GitRemote
 from git_coderepo.platforms.lfs import Action, LfsServer
-from git_coderepo.stores.publication import read_tag
+from git_coderepo.stores.published_commit import read_tag
 
 PATHS = (b"a", b"a.py", b"docs/a", b"docs/sub/read me.txt", b"caf\xc3\xa9", b"\xff", b"[", b"docs/\n")
 

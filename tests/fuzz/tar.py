@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from functools import cache
 
 from git_coderepo.errors import DownloadDamaged, TargetUnusable, UnsafeTree
-from git_coderepo.fetching.sources.overlay import read_overlay
+from git_coderepo.fetching.limits import Limits
+from git_coderepo.fetching.sources.overlay_tar import read_overlay
+from git_coderepo.fetching.sources.tar_reader import TarReader
 from git_coderepo.fetching.writer import TreeWriter, WrittenTree
 from git_coderepo.filesystem.paths import check_path
 from git_coderepo.git.objects import EXECUTABLE, FILE, SYMLINK, blob_id
-from git_coderepo.manifest.limits import Limits
-from git_coderepo.manifest.tar import TarReader
 from tests.hostile.archives import MEMBERS, WHOLE, honest
 from tests.raw_tar import archive, directory, everything_below, file, gzipped, link, pax
 

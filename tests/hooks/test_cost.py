@@ -144,7 +144,7 @@ def test_what_the_hook_loads(pushed: Hooks, state: str, remote: str | None) -> N
         "git_coderepo.credentials.chain",
         "git_coderepo.credentials.environment",
         "git_coderepo.credentials.file",
-        "git_coderepo.credentials.git",
+        "git_coderepo.credentials.git_helper",
         "git_coderepo.credentials.host_rule",
         "git_coderepo.credentials.keyring",
         "git_coderepo.credentials.option",

@@ -50,7 +50,7 @@ _LIKE_ARCHIVES = (
 def _counted(tar: bytes) -> int:
     """How many entries the reader will see, should it get to the end; none where it does not."""
     from git_coderepo.errors import CodeRepoError
-    from git_coderepo.manifest.tar import entries
+    from git_coderepo.fetching.sources.tar_reader import entries
 
     try:
         return sum(1 for _ in entries(io.BytesIO(tar), top_directory=False))

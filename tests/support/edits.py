@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from git_coderepo.snapshots.screening import secret_by_name
+from git_coderepo.snapshots.secret_scan import secret_by_name
 from tests.support.manifests import names
 from tests.support.repo import Repo
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from git_coderepo.git.process import Git
 from git_coderepo.git.repository import read_layout, start_layout
-from git_coderepo.runs.record import Runs
-from git_coderepo.snapshots.document import Record, write_record
+from git_coderepo.runs.record_files import Runs
+from git_coderepo.snapshots.manifest_document import Record, write_record
 from git_coderepo.snapshots.pipeline import take_snapshot
 from git_coderepo.snapshots.snapshot import Request
 from tests.support.repo import Repo

@@ -13,8 +13,8 @@ import sys
 import time
 
 from git_coderepo.git.process import Git
-from git_coderepo.runs.record import Runs
-from git_coderepo.snapshots.document import write_record
+from git_coderepo.runs.record_files import Runs
+from git_coderepo.snapshots.manifest_document import write_record
 from git_coderepo.snapshots.pipeline import take_snapshot
 from git_coderepo.snapshots.snapshot import Request, Snapshot
 

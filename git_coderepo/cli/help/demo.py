@@ -15,12 +15,12 @@ from git_coderepo.cli import output
 from git_coderepo.cli.main import Verb, app
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.filesystem.scratch import scratch_directory
-from git_coderepo.relaunch import own_command
+from git_coderepo.own_command import own_command
 
 if TYPE_CHECKING:
-    from git_coderepo.fetching.node import Wanted
+    from git_coderepo.fetching.wanted_tree import Wanted
     from git_coderepo.manifest.model import Code
-    from git_coderepo.snapshots.document import Record
+    from git_coderepo.snapshots.manifest_document import Record
     from git_coderepo.snapshots.snapshot import Snapshot
 
 _WEIGHTS = bytes(range(256)) * 8
@@ -122,12 +122,12 @@ def _demo_in(scratch: str) -> None:
 
 
 def _demo_here(scratch: str) -> None:
-    from git_coderepo.fetching.engine import FetchOptions, fetch
+    from git_coderepo.fetching.fetch import FetchOptions, fetch
     from git_coderepo.fetching.verify import verify_directory
     from git_coderepo.git.process import Git, check_version
     from git_coderepo.manifest.model import Manifest
     from git_coderepo.snapshots.checks import shown_size
-    from git_coderepo.snapshots.document import write_record
+    from git_coderepo.snapshots.manifest_document import write_record
     from git_coderepo.snapshots.pipeline import take_snapshot
     from git_coderepo.snapshots.snapshot import Request
     from git_coderepo.snapshots.submodules import omitted, snapshots_in
@@ -170,7 +170,7 @@ def _demo_here(scratch: str) -> None:
 
 def _wanted_here(code: Code, taken: Snapshot, record: Record, environment: Mapping[str, str]) -> Wanted:
     """What the manifest asks for, of the checkout's own repository and of those of its submodules."""
-    from git_coderepo.fetching.node import Means, WantedSubmodule, wanted_by_code
+    from git_coderepo.fetching.wanted_tree import Means, WantedSubmodule, wanted_by_code
     from git_coderepo.platforms.git import GitRemote
 
     assert taken.source is not None

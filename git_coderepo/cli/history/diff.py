@@ -96,7 +96,7 @@ class Side:
         from git_coderepo.snapshots.pipeline import Reached, take_snapshot
         from git_coderepo.snapshots.snapshot import Request
         from git_coderepo.snapshots.submodules import snapshots_in
-        from git_coderepo.stores.published import PublishedRun, bring_tree
+        from git_coderepo.stores.published_runs import PublishedRun, bring_tree
 
         side = cls()
         if word == ".":

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from git_coderepo.manifest.model import Manifest
     from git_coderepo.runs.history import RecordedRun
     from git_coderepo.runs.index import Filter
-    from git_coderepo.runs.record import Runs
+    from git_coderepo.runs.record_files import Runs
 
 # So many runs are read before the first of them is shown: their ids are told apart among themselves.
 _PAGE = 200
@@ -123,7 +123,7 @@ def published_runs(git: Git, code_repository: str | None, wanted: Filter, limit:
     """The published runs that fit, newest first, a page of manifests at a time; one that cannot be used is named."""
     from git_coderepo.registration.resolve import source_here
     from git_coderepo.runs.history import RecordedRun
-    from git_coderepo.stores.published import list_published, read_published
+    from git_coderepo.stores.published_runs import list_published, read_published
 
     platform = source_here(git, code_repository).platform()
     listed = list_published(platform, git)

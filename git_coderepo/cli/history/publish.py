@@ -70,7 +70,7 @@ def published(word: str, git: Git, code_repository: str | None) -> str:
     from git_coderepo.git.store import Store, find_overlay
     from git_coderepo.runs.publish import publish_recorded, source_of
     from git_coderepo.runs.resolve import find_run
-    from git_coderepo.stores.publication import reference_of
+    from git_coderepo.stores.published_commit import reference_of
 
     found, platform, _ = find_run(word, git, code_repository)
     manifest = found.manifest
@@ -99,12 +99,12 @@ def stored(word: str, git: Git) -> Iterator[str]:
     """Put a run's code into the shared store; gives a line for each tree, its submodules' too."""
     from git_coderepo.fetching.sources.local import Here
     from git_coderepo.git.store import Store
+    from git_coderepo.runs.publish_to_store import store_run
     from git_coderepo.runs.resolve import find_run
-    from git_coderepo.runs.share import store_run
     from git_coderepo.snapshots.checks import shown_size
-    from git_coderepo.snapshots.screening import allowed_secrets
-    from git_coderepo.stores.published import PublishedRun, bring_tree
-    from git_coderepo.stores.shared import SharedStore
+    from git_coderepo.snapshots.secret_scan import allowed_secrets
+    from git_coderepo.stores.published_runs import PublishedRun, bring_tree
+    from git_coderepo.stores.shared_store import SharedStore
 
     found, platform, commit = find_run(word, git)
     settings, layout = _here(git)
@@ -134,7 +134,7 @@ def unpublished(word: str, git: Git, code_repository: str | None, *, force: bool
     from git_coderepo.registration.resolve import source_here
     from git_coderepo.runs.publish import source_of, unpublish
     from git_coderepo.runs.resolve import find_run
-    from git_coderepo.stores.publication import needs_reference
+    from git_coderepo.stores.published_commit import needs_reference
 
     settings, layout = _here(git)
     found, platform, _ = find_run(word, git, code_repository)
@@ -172,8 +172,8 @@ def _here(git: Git) -> tuple[Settings, Layout]:
 
 def _note(found: NamedRun, layout: Layout, *, published: bool) -> None:
     """Write it down beside the manifest, where that lies in this repository's record."""
-    from git_coderepo.runs.record import Runs
-    from git_coderepo.stores.publication import note
+    from git_coderepo.runs.record_files import Runs
+    from git_coderepo.stores.published_commit import note
 
     runs = Runs(layout)
     id = found.manifest.run.id

@@ -27,7 +27,7 @@ def show_(
     from git_coderepo.git.process import Git
     from git_coderepo.runs.history import committed_as, recorded
     from git_coderepo.runs.resolve import find_run
-    from git_coderepo.stores.publication import is_published, reference_of
+    from git_coderepo.stores.published_commit import is_published, reference_of
 
     git = Git()
     any_run = find_run(run, git)

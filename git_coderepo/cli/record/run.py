@@ -15,7 +15,7 @@ from git_coderepo.cli.progress import stages_shown
 from git_coderepo.errors import UsageError
 
 if TYPE_CHECKING:
-    from git_coderepo.runs.recording import Finished, Recording
+    from git_coderepo.runs.lifecycle import Finished, Recording
 
 # The time to a thousandth of a second, and twelve random bits: as good as unique in one repository.
 _SHORT = len("019ab1c2-7f00-7abc")
@@ -60,7 +60,7 @@ def run(
     from git_coderepo.git.process import Git
     from git_coderepo.launch.frozen import frozen_place
     from git_coderepo.launch.run import run_recorded
-    from git_coderepo.runs.recording import RunRequest
+    from git_coderepo.runs.lifecycle import RunRequest
     from git_coderepo.snapshots.python.imported import interpreter_of
     from git_coderepo.snapshots.snapshot import Request
 

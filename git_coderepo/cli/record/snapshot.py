@@ -41,15 +41,15 @@ def snapshot(
     from git_coderepo.cli.runner.reporting import warn_unnoted
     from git_coderepo.git.process import Git, check_version
     from git_coderepo.manifest.output_file import OutputFile
-    from git_coderepo.runs.files import keep_beside, refuse_tracked, say_left, write_manifest
-    from git_coderepo.runs.share import share_snapshot
-    from git_coderepo.snapshots.document import prove_readable, write_record
+    from git_coderepo.runs.manifest_files import keep_beside, refuse_tracked, say_left, write_manifest
+    from git_coderepo.runs.publish_to_store import share_snapshot
+    from git_coderepo.snapshots.manifest_document import prove_readable, write_record
     from git_coderepo.snapshots.pipeline import take_snapshot
     from git_coderepo.snapshots.python.imported import interpreter_of, look_for_imports
     from git_coderepo.snapshots.snapshot import Request
     from git_coderepo.snapshots.submodules import omission_lines, snapshots_in
     from git_coderepo.snapshots.warnings import remarks
-    from git_coderepo.stores.shared import SharedStore
+    from git_coderepo.stores.shared_store import SharedStore
 
     destination = OutputFile(os.fsencode(file)) if file is not None else None
     git = Git()

@@ -64,8 +64,8 @@ def list_(
 
 def rows_here() -> list[dict[str, object]]:
     """A row for each code repository, as `registrations.describe.described` gives it."""
-    from git_coderepo.git.base_commit import Walks
     from git_coderepo.git.process import Git
+    from git_coderepo.git.pushed_commits import Walks
     from git_coderepo.git.repository import branch_of_head, read_layout, start_layout
     from git_coderepo.git.url.remote import followed_remote, remotes_of
     from git_coderepo.registration.config import inferred, registrations

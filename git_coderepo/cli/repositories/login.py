@@ -97,7 +97,7 @@ class _Place(NamedTuple):
 
 def _place(git: Git, name: str | None, host: str | None) -> _Place:
     from git_coderepo.git.url.remote import place_of
-    from git_coderepo.registration.build import credential_home
+    from git_coderepo.registration.platform_object import credential_home
     from git_coderepo.registration.resolve import source_here
 
     if host is not None:

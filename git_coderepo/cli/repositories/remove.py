@@ -22,7 +22,7 @@ def remove(
     import sys
 
     from git_coderepo.git.process import Git
-    from git_coderepo.registration.edit import remove as take_out
+    from git_coderepo.registration.write import remove as take_out
 
     if not yes and sys.stdin.isatty() and not typer.confirm(f"remove '{name}'?", err=True):
         raise typer.Exit(1)

@@ -71,12 +71,12 @@ def exec_(
 
     written_to = receipt_file(receipt, made=copy)
     asked = start_runner_settings(Git())  # git answers while the rest is imported
-    from git_coderepo.fetching.cached import cached_tree, fetch_with_cache, open_cache
-    from git_coderepo.fetching.engine import FetchOptions
-    from git_coderepo.launch.execution import execution_environment, manifest_file, working_directory
-    from git_coderepo.launch.workplace import Workplace
-    from git_coderepo.runs.order import fetch_order
+    from git_coderepo.fetching.cache.lookup import cached_tree, fetch_with_cache, open_cache
+    from git_coderepo.fetching.fetch import FetchOptions
+    from git_coderepo.launch.environment import execution_environment, manifest_file, working_directory
+    from git_coderepo.launch.run_directory import Workplace
     from git_coderepo.runs.process import Interrupted, execute, interruptible
+    from git_coderepo.runs.what_to_fetch import fetch_order
 
     settings = asked()
     order = fetch_order(run, overlay=overlay, code_repository=code_repository, settings=settings, submodules=submodules)
@@ -147,7 +147,7 @@ def _write_again(made: Receipt, file: OutputFile, *, changed: bool) -> None:
 def _has_cache(settings: Settings) -> bool:
     """Whether a copy can come out of the cache; where there is no place for one, it is said, and it comes straight."""
     from git_coderepo.errors import TargetUnusable
-    from git_coderepo.fetching.cache_directory import cache_place
+    from git_coderepo.fetching.cache.directory import cache_place
 
     try:
         cache_place(settings, notify=lambda _: None)

@@ -71,9 +71,9 @@ def fetch(
 
     written_to = receipt_file(receipt, made=directory)
     asked = start_runner_settings(Git())  # git answers while the rest is imported
-    from git_coderepo.fetching.engine import FetchOptions
-    from git_coderepo.fetching.engine import fetch as materialise
-    from git_coderepo.runs.order import fetch_order
+    from git_coderepo.fetching.fetch import FetchOptions
+    from git_coderepo.fetching.fetch import fetch as materialise
+    from git_coderepo.runs.what_to_fetch import fetch_order
 
     settings = asked()
     order = fetch_order(
@@ -96,7 +96,7 @@ def fetch(
     with ended_by_signals(), progress_shown(quiet) as progress:
         options = FetchOptions(method, progress=progress, lfs=lfs)
         if method == "auto":
-            from git_coderepo.fetching.cached import fetch_with_cache
+            from git_coderepo.fetching.cache.lookup import fetch_with_cache
 
             made = fetch_with_cache(order.wanted, directory, settings, options, fill=cache, notify=output.say)
         else:  # one way is insisted on
@@ -112,7 +112,7 @@ def fetch(
 
 def show(receipt: Receipt, directory: str, *, submodules: bool = True) -> None:
     """What was proved, in a line or two."""
-    from git_coderepo.fetching.conversion import why_left
+    from git_coderepo.fetching.convert_files import why_left
     from git_coderepo.snapshots.checks import shown_size
 
     show_fallbacks(receipt)

@@ -51,7 +51,7 @@ def verify(
     """
     from git_coderepo.fetching.verify import matching, verify_directory
     from git_coderepo.git.process import Git
-    from git_coderepo.runs.order import fetch_order
+    from git_coderepo.runs.what_to_fetch import fetch_order
 
     by_pattern = matching([os.fsencode(pattern) for pattern in allow_added or ()])
     order = fetch_order(run, overlay=overlay, subdirectory=subdirectory, submodules=submodules)

@@ -8,14 +8,14 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, ClassVar
 
 from git_coderepo.errors import CodeRepoError, DownloadDamaged, MethodUnavailable, RateLimited
-from git_coderepo.fetching.node import Wanted
-from git_coderepo.fetching.sources.ahead import Ahead
+from git_coderepo.fetching.entries import Entry
+from git_coderepo.fetching.limits import Limits
 from git_coderepo.fetching.sources.delivery import BaseRequest, Counted, Delivery
+from git_coderepo.fetching.sources.read_ahead import Ahead
 from git_coderepo.fetching.sources.source import Failure, Result, Source, base_request
+from git_coderepo.fetching.sources.tar_reader import TarReader
+from git_coderepo.fetching.wanted_tree import Wanted
 from git_coderepo.git.subtree import inside
-from git_coderepo.manifest.entries import Entry
-from git_coderepo.manifest.limits import Limits
-from git_coderepo.manifest.tar import TarReader
 from git_coderepo.transport.retry import TRIES, pause
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from git_coderepo.fetching.entries import Entry
+from git_coderepo.fetching.limits import Limits
 from git_coderepo.fetching.sources.stored_trees import stored_trees, tree_named
+from git_coderepo.fetching.sources.tar_reader import Readable
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git
-from git_coderepo.manifest.entries import Entry
-from git_coderepo.manifest.limits import Limits
-from git_coderepo.manifest.tar import Readable
 from git_coderepo.platforms.base import BaseCodeRepository
 
 

@@ -10,14 +10,14 @@ from functools import partial
 from typing import ClassVar
 
 from git_coderepo.errors import CodeRepoError, MethodUnavailable
-from git_coderepo.fetching.node import Wanted
+from git_coderepo.fetching.entries import Entry
+from git_coderepo.fetching.limits import Limits
 from git_coderepo.fetching.sources.delivery import BaseRequest, Delivery
 from git_coderepo.fetching.sources.source import Source, base_request
+from git_coderepo.fetching.wanted_tree import Wanted
 from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.git.objects import EXECUTABLE, FILE, SYMLINK
 from git_coderepo.git.subtree import inside
-from git_coderepo.manifest.entries import Entry
-from git_coderepo.manifest.limits import Limits
 
 # Larger files are read in pieces.
 _WHOLE = 1 << 20

@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import ClassVar
 
 from git_coderepo.errors import CodeRepoError, CommitMissing, GitFailed, GitNotFound, MethodUnavailable, TreeDiffers
-from git_coderepo.fetching.node import Wanted
+from git_coderepo.fetching.limits import Limits
 from git_coderepo.fetching.sources.delivery import BaseRequest, DeliveredTrees, Delivery
 from git_coderepo.fetching.sources.git_tree import blob_entries, listed_tree
 from git_coderepo.fetching.sources.source import Failure, Source, base_request
-from git_coderepo.manifest.limits import Limits
+from git_coderepo.fetching.wanted_tree import Wanted
 from git_coderepo.transport.scratch_repository import Scratch
 
 _INSTALL = "install git 2.34 or newer, or add it to PATH"

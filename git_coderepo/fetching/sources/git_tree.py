@@ -7,11 +7,11 @@ from functools import partial
 from typing import BinaryIO
 
 from git_coderepo.errors import UnsafeTree
+from git_coderepo.fetching.entries import Entry
+from git_coderepo.fetching.limits import NAME_BYTES, Limits
 from git_coderepo.git.objects import GITLINK, canonical_mode
 from git_coderepo.git.process import Git, read_blobs
 from git_coderepo.git.subtree import pathspecs
-from git_coderepo.manifest.entries import Entry
-from git_coderepo.manifest.limits import NAME_BYTES, Limits
 
 # Blobs above this size are handed on in pieces.
 _WHOLE = 1 << 20

@@ -8,11 +8,12 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import ClassVar, NamedTuple
 
 from git_coderepo.errors import CodeRepoError, MethodUnavailable, OverlayMissing, TreeDiffers
-from git_coderepo.fetching.node import Wanted
+from git_coderepo.fetching.limits import Limits
 from git_coderepo.fetching.sources.delivery import DeliveredTrees, Delivery, LocalTree
 from git_coderepo.fetching.sources.git_tree import blob_entries, listed_tree
-from git_coderepo.fetching.sources.overlay import read_overlay
+from git_coderepo.fetching.sources.overlay_tar import read_overlay
 from git_coderepo.fetching.sources.source import Source
+from git_coderepo.fetching.wanted_tree import Wanted
 from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.git.objects import GITLINK, ObjectId
 from git_coderepo.git.process import Git
@@ -20,7 +21,6 @@ from git_coderepo.git.repository import Layout, read_layout, start_layout
 from git_coderepo.git.store import Store, describe_damaged, quoted_path, set_damaged_of_tree_aside
 from git_coderepo.git.subtree import read_part
 from git_coderepo.git.url.remote import RemoteURL
-from git_coderepo.manifest.limits import Limits
 from git_coderepo.manifest.model import Code, Repository, refuse_unreproducible
 
 

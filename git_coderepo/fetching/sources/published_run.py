@@ -14,11 +14,11 @@ from git_coderepo.errors import (
     MethodUnavailable,
     OverlayMissing,
 )
-from git_coderepo.fetching.node import Wanted
+from git_coderepo.fetching.limits import Limits
 from git_coderepo.fetching.sources.delivery import DeliveredTrees, Delivery, PublishedRequest
 from git_coderepo.fetching.sources.git_tree import blob_entries, listed_tree
 from git_coderepo.fetching.sources.source import Source
-from git_coderepo.manifest.limits import Limits
+from git_coderepo.fetching.wanted_tree import Wanted
 from git_coderepo.transport.scratch_repository import Scratch
 
 

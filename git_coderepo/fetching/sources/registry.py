@@ -9,8 +9,8 @@ import importlib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.fetching.node import Wanted
     from git_coderepo.fetching.sources.source import Source
+    from git_coderepo.fetching.wanted_tree import Wanted
 
 # By the word that `--method` takes and the receipt names; each is imported when it is asked for.
 SOURCES = {

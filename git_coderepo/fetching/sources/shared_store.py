@@ -14,13 +14,13 @@ from git_coderepo.errors import (
     TreeDiffers,
     UnsafeTree,
 )
-from git_coderepo.fetching.node import Wanted
+from git_coderepo.fetching.limits import Limits
 from git_coderepo.fetching.sources.delivery import Counted, Delivery
 from git_coderepo.fetching.sources.source import Failure, Source
+from git_coderepo.fetching.sources.tar_reader import TarReader
+from git_coderepo.fetching.wanted_tree import Wanted
 from git_coderepo.git.objects import ObjectId
-from git_coderepo.manifest.limits import Limits
-from git_coderepo.manifest.tar import TarReader
-from git_coderepo.stores.shared import SharedStore
+from git_coderepo.stores.shared_store import SharedStore
 
 
 class InSharedStore(Source):

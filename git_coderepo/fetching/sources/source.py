@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager
 from typing import ClassVar, NamedTuple, TypeVar
 
 from git_coderepo.errors import CodeRepoError, MethodUnavailable
-from git_coderepo.fetching.node import Wanted
+from git_coderepo.fetching.limits import Limits
 from git_coderepo.fetching.sources.delivery import BaseRequest, Delivery
-from git_coderepo.manifest.limits import Limits
+from git_coderepo.fetching.wanted_tree import Wanted
 
 Result = TypeVar("Result")
 

@@ -11,7 +11,7 @@ from git_coderepo.git.own_files import own_files
 from git_coderepo.git.process import git_word, path_word, shell_word
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.snapshots.checks import exclusion, included, refuse_changed, refuse_large, screened
-from git_coderepo.snapshots.inspect import embedded_repositories
+from git_coderepo.snapshots.inspect_checkout import embedded_repositories
 from git_coderepo.snapshots.snapshot import OWN_OUTPUT, UNREADABLE
 from git_coderepo.snapshots.tree.edit import linking, patched, telling
 from git_coderepo.snapshots.tree.hidden_changes import hidden_twins
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from git_coderepo.git.repository import Layout
     from git_coderepo.git.status import Change
     from git_coderepo.git.store import Store
-    from git_coderepo.snapshots.inspect import Survey
+    from git_coderepo.snapshots.inspect_checkout import Survey
     from git_coderepo.snapshots.snapshot import Request, Snapshot
     from git_coderepo.snapshots.tree.write import Edited
 

@@ -13,16 +13,16 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from git_coderepo.errors import CodeRepoError, LfsPointerUnusable, TargetUnusable, UnsafeTree
-from git_coderepo.fetching.conversion import Converted, converted
+from git_coderepo.fetching.convert_files import Converted, converted
 from git_coderepo.fetching.lfs import LfsReport, holds_pointer, lfs_paths, pointer_id
+from git_coderepo.fetching.limits import Limits
 from git_coderepo.fetching.listing import Listing
-from git_coderepo.fetching.node import Wanted, WantedSubmodule
 from git_coderepo.fetching.receipt import SubmoduleReceipt
 from git_coderepo.fetching.verify import hashed_file
+from git_coderepo.fetching.wanted_tree import Wanted, WantedSubmodule
 from git_coderepo.filesystem.directories import Directories, unusable
 from git_coderepo.filesystem.paths import check_path, links_that_leave, quoted
 from git_coderepo.git.objects import GITLINK, SYMLINK, ObjectId, blob_id
-from git_coderepo.manifest.limits import Limits
 
 _GITLINK = b"%06o" % GITLINK
 _LINK = b"%06o" % SYMLINK

@@ -14,27 +14,27 @@ from git_coderepo.errors import CodeRepoError, NotReproducible
 from git_coderepo.git.process import Git, check_version, version
 from git_coderepo.git.process import shown as shown_command
 from git_coderepo.manifest.output_file import OutputFile
-from git_coderepo.runs.command import redacted
-from git_coderepo.runs.files import refuse_tracked, say_left, write_manifest
+from git_coderepo.runs.manifest_files import refuse_tracked, say_left, write_manifest
 from git_coderepo.runs.monitor import Watch, refuse_changes
 from git_coderepo.runs.outputs import DeclaredOutputs, MadeOutputs, travelling_outputs, without_outputs
 from git_coderepo.runs.process import VARIABLE_LIMIT, Interrupted, interruptible
 from git_coderepo.runs.publish import recorded, withdraw
-from git_coderepo.runs.record import Runs
+from git_coderepo.runs.publish_to_store import share_snapshot
+from git_coderepo.runs.record_files import Runs
+from git_coderepo.runs.redact_command import redacted
 from git_coderepo.runs.result import Ending
-from git_coderepo.runs.share import share_snapshot
-from git_coderepo.snapshots.document import check_name, is_uuid7
+from git_coderepo.snapshots.manifest_document import check_name, is_uuid7
 from git_coderepo.snapshots.pipeline import take_snapshot
 from git_coderepo.snapshots.python.imported import look_for_imports
 from git_coderepo.snapshots.snapshot import Request
 from git_coderepo.snapshots.submodules import omission_lines, unreproducible
 from git_coderepo.snapshots.warnings import remarks
-from git_coderepo.stores.shared import SharedStore
+from git_coderepo.stores.shared_store import SharedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from git_coderepo.snapshots.document import Record
+    from git_coderepo.snapshots.manifest_document import Record
     from git_coderepo.snapshots.python.imported import Interpreter
     from git_coderepo.snapshots.snapshot import Snapshot
 

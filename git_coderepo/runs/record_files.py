@@ -16,7 +16,7 @@ from git_coderepo.filesystem.atomic import unwritable, write_whole
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.git.repository import Layout
-    from git_coderepo.snapshots.document import Record
+    from git_coderepo.snapshots.manifest_document import Record
 
 
 class Runs:

@@ -32,7 +32,7 @@ from git_coderepo.git.process import LOCAL_ENVIRONMENT, Git, Process, shell_word
 from git_coderepo.git.url.parse import encoded, has_dot_segment
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.trace import redact
-from git_coderepo.transport.git_messages import explain
+from git_coderepo.transport.git_failures import explain
 from git_coderepo.transport.users_remote import pushed_to
 
 TYPE_CHECKING = False
@@ -263,7 +263,7 @@ class Road:
         """Return `HOST:PORT` of the proxy that git asks, where its words are about one; None where none is known."""
         if b"proxy" not in stderr.lower() and b"tunnel" not in stderr.lower():
             return None
-        from git_coderepo.transport.failures import proxy_shown
+        from git_coderepo.transport.http_failures import proxy_shown
 
         asked = [["--get", f"remote.{self.word}.proxy"]] if self.is_own else []
         asked.append(["--get-urlmatch", "http.proxy", str(self.url.origin())])

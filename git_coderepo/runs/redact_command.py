@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from git_coderepo.snapshots.screening import find_token
+from git_coderepo.snapshots.secret_scan import find_token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

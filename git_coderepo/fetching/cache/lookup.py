@@ -11,15 +11,15 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from git_coderepo.errors import CodeRepoError, TreeDiffers
-from git_coderepo.fetching.cache import Cache, Entry
-from git_coderepo.fetching.cache_directory import cache_place, known_cache_place
-from git_coderepo.fetching.copying import NoClones, can_share_blocks, copy_listed, copy_tree
-from git_coderepo.fetching.engine import FetchOptions, fetch
+from git_coderepo.fetching.cache.copying import NoClones, can_share_blocks, copy_listed, copy_tree
+from git_coderepo.fetching.cache.directory import cache_place, known_cache_place
+from git_coderepo.fetching.cache.proof import Proof, TreeAltered, flat, prove, read_listing
+from git_coderepo.fetching.cache.trees import Cache, Entry
+from git_coderepo.fetching.fetch import FetchOptions, fetch
 from git_coderepo.fetching.lfs import summed
-from git_coderepo.fetching.node import Wanted
-from git_coderepo.fetching.proof import Proof, TreeAltered, flat, prove, read_listing
 from git_coderepo.fetching.receipt import Hashed, Receipt
 from git_coderepo.fetching.target import Target
+from git_coderepo.fetching.wanted_tree import Wanted
 from git_coderepo.filesystem.directories import OPEN_DIRECTORY
 from git_coderepo.filesystem.fingerprint import stamp
 from git_coderepo.settings import Settings

@@ -15,10 +15,10 @@ from struct import Struct
 from typing import Protocol
 
 from git_coderepo.errors import DownloadDamaged, UnsafeTree
+from git_coderepo.fetching.entries import Entry
+from git_coderepo.fetching.limits import EXTENDED_HEADER_BYTES, Limits
 from git_coderepo.filesystem.paths import check_path, quoted
 from git_coderepo.git.objects import DIRECTORY, EXECUTABLE, FILE, SYMLINK
-from git_coderepo.manifest.entries import Entry
-from git_coderepo.manifest.limits import EXTENDED_HEADER_BYTES, Limits
 
 _BLOCK = 512
 _ZEROS = bytes(_BLOCK)

@@ -11,13 +11,13 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, field, replace
 
 from git_coderepo.errors import UnsafeTree
+from git_coderepo.fetching.limits import ATTRIBUTES_BYTES
 from git_coderepo.fetching.listing import Listing
 from git_coderepo.filesystem.directories import Directories, Root, unusable
 from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git.attributes.conversion import CHANGING, CLEANING, Conversion
 from git_coderepo.git.attributes.rules import Attributes
 from git_coderepo.git.objects import EXECUTABLE, FILE, blob_id
-from git_coderepo.manifest.limits import ATTRIBUTES_BYTES
 
 # A larger file is left as it is, and named: it would be held in memory several times.
 LARGEST = 32 << 20

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.url.remote import RemoteURL
     from git_coderepo.registration.resolve import CodeSource
-    from git_coderepo.snapshots.outside import Outside
+    from git_coderepo.snapshots.not_in_git import Outside
     from git_coderepo.snapshots.overlay import LfsObjects, Overlay
     from git_coderepo.snapshots.snapshot import Snapshot, Submodule
 

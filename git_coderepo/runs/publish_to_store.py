@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from git_coderepo.errors import CodeRepoError, DownloadDamaged, StoreDamaged, StoreMissing, StoreRefused, UnsafeTree
+from git_coderepo.fetching.limits import Limits
 from git_coderepo.fetching.sources.local import Here, restore_tree
 from git_coderepo.fetching.sources.shared_store import store_method
 from git_coderepo.fetching.target import check_submodule, said_of
@@ -19,12 +20,11 @@ from git_coderepo.git.process import Git, read_blobs
 from git_coderepo.git.store import find_overlay
 from git_coderepo.git.subtree import read_part
 from git_coderepo.git.tree_diff import differences, travelling
-from git_coderepo.manifest.limits import Limits
 from git_coderepo.manifest.model import Code, Manifest, Repository, refuse_unreproducible
 from git_coderepo.snapshots.checks import refuse_tokens
 from git_coderepo.snapshots.overlay import Packer
 from git_coderepo.snapshots.submodules import snapshots_in, unreproducible
-from git_coderepo.stores.shared import SharedStore, Written
+from git_coderepo.stores.shared_store import SharedStore, Written
 
 if TYPE_CHECKING:
     from git_coderepo.snapshots.snapshot import Snapshot

@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.git.process import Git
     from git_coderepo.manifest.model import Manifest
-    from git_coderepo.runs.record import Runs
+    from git_coderepo.runs.record_files import Runs
 
 NAMESPACE = "refs/coderepo/runs/"
 # RFC 2606: a name that nobody can have.

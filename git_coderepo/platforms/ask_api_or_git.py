@@ -45,7 +45,7 @@ class Asking:
                 return self.repository.has_commit(commit)
             except (CredentialError, PlatformError) as error:
                 self._ask_git_instead(error)
-        from git_coderepo.transport.git import serves_commit
+        from git_coderepo.transport.git_remote import serves_commit
 
         return serves_commit(self.repository, commit)
 
@@ -56,7 +56,7 @@ class Asking:
             raise error
         if isinstance(error, CommitMissing):
             raise error
-        from git_coderepo.transport.git import check_own_access
+        from git_coderepo.transport.git_remote import check_own_access
 
         try:
             check_own_access(repository, repository.users_remote)

@@ -22,24 +22,24 @@ from git_coderepo.errors import (
     TreeDiffers,
     UsageError,
 )
-from git_coderepo.fetching.conversion import Converted, archive_attributes, convert, restore
+from git_coderepo.fetching.cache.proof import encode_listing
+from git_coderepo.fetching.convert_files import Converted, archive_attributes, convert, restore
 from git_coderepo.fetching.lfs import LfsPaths, LfsReport, by_pointers, fill, lfs_paths, summed
+from git_coderepo.fetching.limits import Limits
 from git_coderepo.fetching.listing import Listing
-from git_coderepo.fetching.node import Wanted, WantedSubmodule
 from git_coderepo.fetching.progress import Counts, Progress
-from git_coderepo.fetching.proof import encode_listing
 from git_coderepo.fetching.receipt import Fallback, Hashed, Identity, Receipt, SubmoduleReceipt
 from git_coderepo.fetching.sources.delivery import BaseRequest, Delivery
 from git_coderepo.fetching.sources.registry import AUTO, METHODS, SOURCES, source, sources_to_try
 from git_coderepo.fetching.sources.source import Failure, Source
-from git_coderepo.fetching.subtree import keep_part
+from git_coderepo.fetching.subdirectory import keep_part
 from git_coderepo.fetching.target import SubmodulePlace, Target, said_of
+from git_coderepo.fetching.wanted_tree import Wanted, WantedSubmodule
 from git_coderepo.fetching.writer import TreeWriter, WrittenTree
 from git_coderepo.filesystem.directories import Root
 from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git, version
-from git_coderepo.manifest.limits import Limits
 
 _OTHER_MANIFEST = "the overlay does not produce the tree that the manifest records: one of the two was altered"
 _OTHER_BYTES = "the platform, or something on the way, returned bytes that differ from the recorded ones"

@@ -11,11 +11,11 @@ import io
 from collections.abc import Iterator, Mapping
 
 from git_coderepo.errors import DownloadDamaged, UnsafeTree
+from git_coderepo.fetching.entries import Entry
+from git_coderepo.fetching.limits import Limits
+from git_coderepo.fetching.sources.tar_reader import TarReader
 from git_coderepo.filesystem.paths import check_path, quoted
 from git_coderepo.git.objects import DIRECTORY, GITLINK, SYMLINK, ObjectId, TreeEntry, blob_hasher, tree_id
-from git_coderepo.manifest.entries import Entry
-from git_coderepo.manifest.limits import Limits
-from git_coderepo.manifest.tar import TarReader
 
 # However small an overlay is, it may have so many directories; and so many more for each byte of its gzip. Real trees,
 # of empty files too, take more than ten bytes for a directory.

@@ -15,8 +15,8 @@ from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git, read_blobs
 from git_coderepo.manifest.model import Manifest, is_id_prefix
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.stores.publication import NAMESPACE, read_tag, reference_of
-from git_coderepo.transport.git import ask, fetch
+from git_coderepo.stores.published_commit import NAMESPACE, read_tag, reference_of
+from git_coderepo.transport.git_remote import ask, fetch
 from git_coderepo.transport.scratch_repository import Scratch
 
 _ROW = re.compile(

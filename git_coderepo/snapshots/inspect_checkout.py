@@ -6,9 +6,9 @@ import os
 import time
 
 from git_coderepo.errors import CodeRepoError
-from git_coderepo.git.base_commit import GUESS, Walk, guessed_walk
 from git_coderepo.git.index import IndexFile
 from git_coderepo.git.objects import ID_LENGTHS
+from git_coderepo.git.pushed_commits import GUESS, Walk, guessed_walk
 from git_coderepo.git.repository import read_layout, stand_inside, start_layout
 from git_coderepo.git.status import read_status, start_status
 from git_coderepo.git.subtree import inside, looked_at, pathspecs, rows_inside, scope_of

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from git_coderepo.errors import TargetUnusable, TreeDiffers
-from git_coderepo.fetching.cache import Cache, Entry
-from git_coderepo.fetching.cached import InCache, cache_key
-from git_coderepo.fetching.node import Wanted
-from git_coderepo.fetching.proof import TreeAltered, prove
+from git_coderepo.fetching.cache.lookup import InCache, cache_key
+from git_coderepo.fetching.cache.proof import TreeAltered, prove
+from git_coderepo.fetching.cache.trees import Cache, Entry
+from git_coderepo.fetching.wanted_tree import Wanted
 from git_coderepo.filesystem.fingerprint import stamp
 from git_coderepo.filesystem.mounts import mount_read_only
 from git_coderepo.filesystem.paths import quoted

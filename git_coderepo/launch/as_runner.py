@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.manifest.output_file import OutputFile
-from git_coderepo.relaunch import own_command
-from git_coderepo.runs.files import write_manifest
-from git_coderepo.snapshots.document import Record
+from git_coderepo.own_command import own_command
+from git_coderepo.runs.manifest_files import write_manifest
+from git_coderepo.snapshots.manifest_document import Record
 
 # What is a fact of the network or of the machine, and no credential and no preference of the user's.
 _KEPT = (

@@ -12,15 +12,15 @@ from git_coderepo.errors import (
     OverlayMissing,
 )
 from git_coderepo.fetching.lfs import LfsSources
+from git_coderepo.fetching.limits import Limits
 from git_coderepo.fetching.receipt import Identity
 from git_coderepo.fetching.sources.delivery import BaseRequest, LocalTree, PublishedRequest
-from git_coderepo.fetching.sources.overlay import OverlayReader, read_overlay
+from git_coderepo.fetching.sources.overlay_tar import OverlayReader, read_overlay
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.subtree import common_directory
-from git_coderepo.manifest.limits import Limits
 from git_coderepo.manifest.model import Code, Manifest, Overlay
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.stores.shared import SharedStore
+from git_coderepo.stores.shared_store import SharedStore
 
 
 class CarriedOverlay(NamedTuple):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from git_coderepo.errors import InvalidObjectId, NotReproducible
-from git_coderepo.git.base_commit import Base, Walks, find_base, tracking_arguments
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import shell_word
+from git_coderepo.git.pushed_commits import Base, Walks, find_base, tracking_arguments
 from git_coderepo.git.url.remote import push_differs
 from git_coderepo.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.platforms.ask import Asking
+    from git_coderepo.platforms.ask_api_or_git import Asking
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.registration.resolve import CodeSource
     from git_coderepo.snapshots.snapshot import Head, Request, Snapshot
@@ -41,7 +41,7 @@ def find_served_base(snapshot: Snapshot, source: CodeSource, head: Head, request
 
 def _ask_platform(snapshot: Snapshot, head: Head, platform: BaseCodeRepository, request: Request) -> None:
     """Let the platform say whether it serves HEAD, else the base that is known here."""
-    from git_coderepo.platforms.ask import Asking
+    from git_coderepo.platforms.ask_api_or_git import Asking
 
     platform.notify = request.notify
     asking = Asking(platform)

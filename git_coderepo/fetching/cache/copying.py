@@ -8,10 +8,10 @@ import os
 import stat
 
 from git_coderepo.errors import CodeRepoError
+from git_coderepo.fetching.limits import Limits
 from git_coderepo.fetching.listing import Listing
 from git_coderepo.filesystem.directories import Directories, joined, unusable
 from git_coderepo.git.objects import GITLINK
-from git_coderepo.manifest.limits import Limits
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
     from git_coderepo.manifest.output_file import OutputFile
-    from git_coderepo.snapshots.document import Record
+    from git_coderepo.snapshots.manifest_document import Record
     from git_coderepo.snapshots.snapshot import Snapshot
 
 

@@ -110,14 +110,14 @@ def _explained(
     if "host key verification failed" in words:
         return HostUnreachable(f"cannot trust {place}: its ssh host key is not known", hints=[log_in])
     if (failed := _failed_proxy(words, url)) is not None or said(_PROXY):
-        from git_coderepo.transport.failures import proxy_failed
+        from git_coderepo.transport.http_failures import proxy_failed
 
         named, why = failed if failed is not None else (None, "it refuses the connection")
         return proxy_failed(place, named or proxy, why)
     if said(_UNKNOWN_NAME):
         return HostUnreachable(f"cannot reach {place}: unknown host name", hints=["check the spelling and the network"])
     if said(_CERTIFICATE) or said(_NO_AUTHORITIES):
-        from git_coderepo.transport.failures import CERTIFICATE_HINTS, CLOCK_HINTS
+        from git_coderepo.transport.http_failures import CERTIFICATE_HINTS, CLOCK_HINTS
 
         # GnuTLS, with which Debian builds git, does not say why.
         clock = said(_WRONG_TIME)
