@@ -15,7 +15,7 @@ from tests.support.pyz import PROJECT
 
 HOLD = """
 import sys, time
-from git_coderepo.scratch_directory import scratch_directory
+from git_coderepo.filesystem.scratch import scratch_directory
 with scratch_directory(place=sys.argv[1]) as path:
     open(path + "/file", "w").close()
     print(path, flush=True)

@@ -130,7 +130,7 @@ VICTIM = """
 import os, sys
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.git.objects import ObjectId
-from git_coderepo.stores.shared import SharedStore
+from git_coderepo.stores.shared_store import SharedStore
 store, tree = SharedStore(sys.argv[1]), ObjectId(sys.argv[2])
 os.setgroups([]); os.setresgid(42001, 42001, 42001); os.setresuid(42001, 42001, 42001)
 for _ in range(500):

@@ -371,7 +371,7 @@ AS_USER = """
 import os, sys
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.git.objects import ObjectId
-from git_coderepo.stores.shared import SharedStore
+from git_coderepo.stores.shared_store import SharedStore
 user, group = map(int, sys.argv[1:3])
 store, what, tree = SharedStore(sys.argv[3]), sys.argv[4], ObjectId(sys.argv[5])
 os.setgroups([group]); os.setresgid(user, user, user); os.setresuid(user, user, user); os.umask(0o077)
