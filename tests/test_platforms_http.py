@@ -209,7 +209,7 @@ def test_http_needs_to_be_allowed(server: Server, http: Http, monkeypatch: pytes
     monkeypatch.setenv("CODEREPO_ALLOW_PROTOCOL", "file")
     with pytest.raises(ProtocolNotAllowed) as raised:
         http.get(f"{server.url}/x")
-    assert "CODEREPO_ALLOW_PROTOCOL=http" in raised.value.hints[0]
+    assert "CODEREPO_ALLOW_PROTOCOL=file:http" in raised.value.hints[0]
     assert server.requests == []
 
 

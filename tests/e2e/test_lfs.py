@@ -558,7 +558,7 @@ def test_a_pointer_that_cannot_be_proved_is_refused_by_name(local: World, text: 
     proper = pointer(NEW)
     strange = proper.replace(b"\n", b"\r\n") if not text else text + proper.split(b"\n", 1)[1]
     local.checkout.write("data/strange.bin", strange)
-    refused(local.user, "snapshot", status=128, says=says, hint="--no-lfs", cwd=local.checkout.path)
+    refused(local.user, "snapshot", status=128, says=says, hint="--allow-unreproducible", cwd=local.checkout.path)
     local.checkout.commit("it is on the platform already")
     local.push()
     try:
