@@ -1,7 +1,7 @@
 """What a platform is: its data (names, options, hosts, CI variables) and the questions it answers.
 
-To add one, copy a platform's file and add its type to the table in `platforms/__init__.py`. The files of this
-package are imported on the hook's path: nothing beyond this module, `urls` and `errors` is imported at their top.
+To add one, copy a platform's file and add its type to the table in `platforms/registry.py`. The files of this
+package are imported on the hook's path: nothing beyond this module, `git.url` and `errors` is imported at their top.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.url.remote import Origin, RemoteURL
     from git_coderepo.platforms.context import LocalRepositoryContext
+    from git_coderepo.transport.http import Http
     from git_coderepo.transport.users_remote import UsersRemote
 
 
@@ -181,6 +182,11 @@ class BaseCodeRepository(ABC):
             or host in apis
             or any(host == alias for alias, _ in cls.host_aliases)
         )
+
+    @classmethod
+    def recognises(cls, http: Http, site: Any) -> bool:
+        """Return whether an unknown host, a `hosted.Site`, answers as this platform does. Raises PlatformError."""
+        return False
 
     @abstractmethod
     def login(self) -> None:

@@ -65,15 +65,13 @@ def recognise(host: str, *, first: str | None = None) -> type[BaseCodeRepository
     the host can be reached at all is `login`'s to say.
     """
     from git_coderepo.credentials.secret import NoCredentials
-    from git_coderepo.platforms.github import GitHub
-    from git_coderepo.platforms.gitlab import GitLab
     from git_coderepo.platforms.hosted import Site
     from git_coderepo.transport.http import Http
 
     site = Site.parse(host)
     http = Http(NoCredentials(), max_wait=0)
     try:
-        candidates: list[type[GitLab] | type[GitHub]] = [GitLab, GitHub]
+        candidates = [load() for load in reversed(_PLATFORMS.values())]
         for platform in sorted(candidates, key=lambda each: each.type != first):
             try:
                 if platform.recognises(http, site):
