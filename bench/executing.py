@@ -59,7 +59,7 @@ def _exec(manifest: Path, *options: str) -> list[str]:
 def _in_the_cache(path: Path, environment: Mapping[str, str]) -> Path:
     """A manifest of the checkout at `path`, beside it, whose tree is in the cache."""
     manifest = path.with_suffix(".json")
-    subprocess.run(["git-coderepo", "snapshot", "--quiet", "-o", manifest], cwd=path, env=environment, check=True)
+    subprocess.run(["git-coderepo", "snapshot", "-o", manifest], cwd=path, env=environment, check=True)
     for hit in (False, True):
         receipt = path.with_suffix(".receipt")
         command = _exec(manifest, "--receipt", str(receipt))

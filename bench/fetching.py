@@ -107,7 +107,7 @@ class _FetchWorld:
         shutil.rmtree(self.target, ignore_errors=True)
         self._run("git", "remote", "set-url", "origin", f"{self.forge.url}/acme/widgets.git")
         self._run("git-coderepo", "register", "--type", "github")
-        self._run("git-coderepo", "snapshot", "--quiet", "-o", str(self.scratch / "run.json"))
+        self._run("git-coderepo", "snapshot", "-o", str(self.scratch / "run.json"))
         self.commit = self._run("git", "rev-parse", "HEAD").strip()
         self._run("git-coderepo", "fetch", "--method", "archive", str(self.scratch / "run.json"), str(self.target))
 

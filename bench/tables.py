@@ -34,7 +34,7 @@ def large_binary_table(scratch: Path, environment: Mapping[str, str], rounds: in
             (scratch / "objects").mkdir()
             shutil.copy2(git / "index", scratch / "index")
 
-        snapshot = ["git-coderepo", "snapshot", "--quiet", "-o", str(scratch / "run.json")]
+        snapshot = ["git-coderepo", "snapshot", "-o", str(scratch / "run.json")]
         contestants = [
             Contestant("`git add -A`", ["git", "add", "-A"], str(path), {**environment, **apart}, before=forget),
             Contestant("`git coderepo snapshot -o`", snapshot, str(path), environment, before=forget),
