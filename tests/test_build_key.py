@@ -250,7 +250,7 @@ def test_what_cannot_be_read_counts_whole(repo: Repo) -> None:
         repo.write("pyproject.toml", data)
         (only,) = key_in(repo, "").inputs
         assert (only.sha256, only.tables_only) == (hashlib.sha256(data).hexdigest(), False)
-        assert [each.text for each in key_in(repo, "").remarks] == ["is no TOML: all of it counts"]
+        assert [each.text for each in key_in(repo, "").remarks] == ["is not valid TOML: the whole file counts"]
 
 
 def test_dependencies_that_setuptools_reads_from_a_file_count(repo: Repo) -> None:
@@ -290,7 +290,7 @@ def test_what_makes_an_image_depend_on_the_code_is_said(repo: Repo) -> None:
     repo.write("pyproject.toml", '[tool.uv.sources]\nlib = {workspace = true}\ntorch = {index = "pytorch"}\n')
     found = [(each.path.decode(), each.line, each.text.split(";")[0]) for each in key_in(repo, "").remarks]
     editable = "an editable install takes the code into the image"
-    taken = "takes what is no input of the key into the image"
+    taken = "copies files into the image that the build key does not cover"
     assert sorted(found, key=lambda each: (each[0], each[1] or 0)) == [
         ("Dockerfile", 3, "the base image 'python:${TAG}' is floating: the tag '3.12' may move"),
         ("Dockerfile", 5, "the base image 'ghcr.io/acme/base' is floating: no tag means 'latest', which moves"),
@@ -302,9 +302,9 @@ def test_what_makes_an_image_depend_on_the_code_is_said(repo: Repo) -> None:
         ("Dockerfile", 20, editable),
         ("Dockerfile", 21, "an install of the checkout takes the code into the image"),
         ("environment.yml", 3, editable),
-        ("pyproject.toml", None, "'lib' is installed from a folder, which is no input of the key"),
+        ("pyproject.toml", None, "'lib' is installed from a directory that the build key does not cover"),
         ("requirements.txt", 2, editable),
-        ("requirements.txt", 3, "'./vendor/x.whl' is a folder or a file that is no input of the key"),
+        ("requirements.txt", 3, "'./vendor/x.whl' is a directory or file that the build key does not cover"),
         ("requirements.txt", 4, "'gone.txt' is no file of the snapshot"),
         ("requirements.txt", 5, "'https://x.org/y.txt' is no file of the snapshot"),
     ]

@@ -145,7 +145,7 @@ def test_a_log_in_the_checkout_that_our_own_messages_go_to(checkout: Repo, progr
     checkout.write("log", "before\n")
     checkout.symlink("broken", "nowhere")
     os.mkfifo(checkout.file("pipe"))
-    checkout.git("config", "coderepo.publish", "ask")  # says that there is no terminal to ask on
+    checkout.git("config", "coderepo.publish", "ask")  # says that there is no terminal to prompt on
     script = f"set -o pipefail; git-coderepo run echo ran {redirection}"
     done = subprocess.run(["bash", "-c", script], cwd=checkout.path, env=program.env, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr + checkout.read("log")

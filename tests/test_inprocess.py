@@ -259,7 +259,7 @@ def test_what_the_settings_publish_is_published(checkout: Repo, script: Script) 
     assert len(recorded(checkout)) == 2
     checkout.git("config", "coderepo.publish", "ask")
     done = script.run("with coderepo.run() as run: assert run.manifest.code.overlay is not None\n", checkout.path)
-    assert "there is no terminal to ask on" in done.stderr
+    assert "there is no terminal to prompt on" in done.stderr
 
 
 def test_what_cannot_be_recorded_does_not_begin(checkout: Repo, script: Script) -> None:

@@ -62,7 +62,7 @@ def test_a_second_value_takes_the_place_of_the_first(git: Git, keyring: Path) ->
     ("name", "key"), [("a.b", "c"), ("a", "b.c"), ("", "b"), ("a", ""), ("a b", "c"), ("a\n", "b")]
 )
 def test_a_name_that_no_reference_could_hold_is_refused(git: Git, keyring: Path, name: str, key: str) -> None:
-    with pytest.raises(UsageError, match="no name of a secret"):
+    with pytest.raises(UsageError, match="not a valid secret name"):
         named_secrets.set_secret(git, name, {key: Secret("hunter2")})
 
     assert not keyring.exists()

@@ -95,7 +95,7 @@ def build_key(
     platform = PLATFORM if platform is None else platform
     if not _PLATFORM.fullmatch(platform):
         raise UsageError(
-            f"'{platform}' is no platform", hints=["write OS/ARCHITECTURE, such as linux/amd64 or linux/arm64"]
+            f"'{platform}' is not a platform", hints=["write OS/ARCHITECTURE, such as linux/amd64 or linux/arm64"]
         )
     if python is not None and (not python.strip() or not python.isprintable()):
         raise UsageError(f"'{python}' is no version of Python")
@@ -215,7 +215,7 @@ def _on_image_file(file: BuildFile, known: set[bytes], files: TreeFiles) -> Iter
     for each in instructions(file.data):
         for source in copied(each):
             if not _is_input(source, file, known, files):
-                text = f"{each.word} {source} takes what is no input of the key into the image"
+                text = f"{each.word} {source} copies files into the image that the build key does not cover"
                 yield Remark(file.path, each.line, text)
         if each.word == "RUN" and "install" in each.rest:
             if _EDITABLE.search(each.rest):
@@ -249,13 +249,13 @@ def _on_requirements(file: BuildFile) -> Iterator[Remark]:
         if _EDITABLE.match(line):
             yield Remark(file.path, number, "an editable install takes the code into the image")
         elif line.startswith((".", "/", "file:")) or " @ file:" in line:
-            yield Remark(file.path, number, f"'{line}' is a folder or a file that is no input of the key")
+            yield Remark(file.path, number, f"'{line}' is a directory or file that the build key does not cover")
 
 
 def _on_pyproject(file: BuildFile) -> Iterator[Remark]:
     document = parse_toml(file.data)
     if document is None:
-        yield Remark(file.path, None, "is no TOML: all of it counts")
+        yield Remark(file.path, None, "is not valid TOML: the whole file counts")
         return
     for name in local_sources(document):
-        yield Remark(file.path, None, f"'{name}' is installed from a folder, which is no input of the key")
+        yield Remark(file.path, None, f"'{name}' is installed from a directory that the build key does not cover")

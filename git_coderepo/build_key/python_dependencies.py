@@ -37,7 +37,7 @@ _TABLES = (
 
 
 def parse_toml(data: bytes) -> dict[str, Any] | None:
-    """The document; None for what is no TOML 1.0."""
+    """The document; None if it is not valid TOML 1.0."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:

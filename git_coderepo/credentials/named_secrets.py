@@ -133,4 +133,4 @@ def credentials_file_hints(settings: Settings | None, words: str, path: str | No
 
 def _check(name: str, key: str) -> None:
     if parse_reference(f"{{{{{name}.{key}}}}}") != (name, key):
-        raise UsageError(f"'{name}.{key}' is no name of a secret", hints=["use letters, digits, '_' and '-' only"])
+        raise UsageError(f"'{name}.{key}' is not a valid secret name", hints=["use letters, digits, '_' and '-' only"])

@@ -77,7 +77,7 @@ class Secret:
 
 
 def parse_reference(text: str) -> tuple[str, str] | None:
-    """(name, key) of `{{name.key}}`, spaces inside the braces allowed; None for a text that is no reference."""
+    """(name, key) of `{{name.key}}`, spaces inside the braces allowed; None if the text is not a reference."""
     stripped = text.strip()
     if not (stripped.startswith("{{") and stripped.endswith("}}")):
         return None

@@ -407,10 +407,10 @@ def _git_version() -> str | None:
 
 
 def best_error(errors: list[CodeRepoError], fallbacks: list[Fallback]) -> CodeRepoError:
-    """The error that says most: the last one, with what the ways before it said as hints.
+    """Return the most helpful error: the last one, with what the sources before it reported as hints.
 
-    Where an API names the missing scope, and git says of the same token only that it is refused, the API's word. Where
-    git could not be asked, the word of whoever was; unless what came was altered, for which git is the cure.
+    If an API named the missing scope and git only refused the token, it is the API's error. If git could not be run, it
+    is the error of the source that was asked, unless its bytes were altered: then git is the cure.
     """
     best = errors[-1]
     if isinstance(best, TokenRefused):

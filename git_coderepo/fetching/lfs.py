@@ -1,7 +1,7 @@
 """Git LFS on a runner: once the tree is proved, the pointers that its own attributes give to LFS become files.
 
-Contents come, in this order, from what travelled with the run, from the repository that one stands in, from the LFS
-server; each is held against the pointer's sha256 and size. Nothing is visible meanwhile: the target is not published.
+Contents come, in this order, from the tar that travelled with the run, from the current repository, and from the LFS
+server. Each is checked against the pointer's sha256 and size before the target becomes visible.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _PLAIN = (b"%06o" % FILE, b"%06o" % EXECUTABLE)
 
 
 class LfsSources(NamedTuple):
-    """Where contents may come from: the travelling tar with its digests, folders at hand, the platform's LFS server.
+    """Where contents may come from: the tar that travels with the run, local folders, the platform's LFS server.
 
     `folders` are raw paths of `lfs/objects`. `platform` None: there is nobody to ask. A `sha256` without `data`: the
     tar is not here.

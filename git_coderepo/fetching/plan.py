@@ -214,9 +214,9 @@ def order_by_manifest(
 def _means(
     code: Code, repository: Repository | None, here: Here | None, shared: _Shared, chosen: BaseCodeRepository | None
 ) -> Means:
-    """By what a `code` may be had: from the platform that is its own, with a credential for that one.
+    """Return where a `code` can come from: its own platform, with a credential for that platform, or local objects.
 
-    The `chosen` platform stands in for the recorded one; what is at hand is then not looked for.
+    `chosen` replaces the recorded platform; local objects are then not looked for.
     """
     git, settings = shared.git, shared.settings
     data = shared.beside.overlay_of(code)

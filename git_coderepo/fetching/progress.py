@@ -1,4 +1,4 @@
-"""How a fetch reports its progress: it hands out a function that whoever draws it calls as often as it likes."""
+"""Progress of a fetch: the fetch passes on a function, and the progress line calls it whenever it redraws."""
 
 from __future__ import annotations
 

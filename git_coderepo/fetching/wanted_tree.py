@@ -100,9 +100,9 @@ class Means(NamedTuple):
     """By what a `code` may be had, as far as that is known.
 
     `overlay` is its gzip where that is not inside, `lfs` that of its Git LFS objects, `lfs_folders` where others lie
-    here (raw paths), `local` what is at hand of it, and `problem` why there is no platform, where `local` or `store`
-    may do without one. `reference` is where it may have been published, `commit` the published one, which has all of
-    it, where that is known from elsewhere than the manifest; `store` is asked before any platform.
+    here (raw paths), `local` what this machine already has of it, and `problem` why there is no platform, where `local`
+    or `store` may do without one. `reference` is where it may have been published, `commit` the published one, which
+    has all of it, where that is known from elsewhere than the manifest; `store` is asked before any platform.
     """
 
     platform: BaseCodeRepository | None

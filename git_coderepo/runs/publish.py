@@ -87,7 +87,7 @@ def _reason_against(snapshot: Snapshot, ask: Callable[[str], bool] | None) -> st
     if mode == "auto":
         return None
     if ask is None:
-        return "not published: 'coderepo.publish' is 'ask', and there is no terminal to ask on"
+        return "not published: 'coderepo.publish' is 'ask', and there is no terminal to prompt on"
     return None if ask(f"publish the code of this run to '{snapshot.source.registration.name}'?") else ""
 
 

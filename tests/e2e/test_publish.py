@@ -375,7 +375,7 @@ def test_the_pre_run_hook_publishes_where_it_is_told_to(place: World) -> None:
 def test_ask_without_a_terminal_does_not_publish_and_says_so(place: World) -> None:
     edit(place.checkout)
     done = here(place, "run", "--quiet", "--", "true", CODEREPO_PUBLISH="ask")
-    assert done.errors == "not published: 'coderepo.publish' is 'ask', and there is no terminal to ask on\n"
+    assert done.errors == "not published: 'coderepo.publish' is 'ask', and there is no terminal to prompt on\n"
     assert references(place) == []
     wrong = here(place, "run", "--", "true", CODEREPO_PUBLISH="always", check=False)
     assert wrong.status == 125 and "one of: never, ask, auto" in wrong.errors

@@ -110,7 +110,7 @@ def test_a_build_key_from_a_file_that_is_named(program: Program, checkout: Repo,
 def test_a_token_without_a_terminal(program: Program, checkout: Repo, keyring: dict[str, str], way: str) -> None:
     program.env.update(keyring)
     checkout.write("token", "hunter2\n")
-    (hint,) = stopped(program, "login", "--host", "git.corp", cwd=checkout.path, says="no token was given")
+    (hint,) = stopped(program, "login", "--host", "git.corp", cwd=checkout.path, says="no token given, and no terminal")
     assert f"--token {way.replace('token', 'FILE')}" in hint
     done = program.run("login", "--host", "git.corp", "--token", way, cwd=checkout.path, input=b"hunter2\n")
     assert "is in the keyring" in done.text

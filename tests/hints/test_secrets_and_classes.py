@@ -45,7 +45,9 @@ def desk(repo: Repo, tmp_path: Path) -> Desk:
 
 @cures("use letters, digits, '_' and '-' only")
 def test_what_is_no_name_of_a_secret(desk: Desk, tmp_path: Path) -> None:
-    (given,) = desk.refused("secret", "set", "a.b", f"--key=@{tmp_path}/token", says="'a.b.key' is no name")
+    (given,) = desk.refused(
+        "secret", "set", "a.b", f"--key=@{tmp_path}/token", says="'a.b.key' is not a valid secret name"
+    )
     assert given == "use letters, digits, '_' and '-' only"
     desk.run("secret", "set", "a_b-1", f"--key=@{tmp_path}/token")
 

@@ -39,10 +39,10 @@ def list_(
     wanted = [column.strip() for column in columns.split(",")] if columns is not None else None
     for each in filters or ():
         if "=" not in each:
-            raise UsageError(f"'{each}' is no filter", hints=["write the filter as --filter COLUMN=TEXT"])
+            raise UsageError(f"'{each}' is not a filter", hints=["write the filter as --filter COLUMN=TEXT"])
     for column in [*(wanted or ()), sort.lstrip("-"), *(each.partition("=")[0] for each in filters or ())]:
         if column and column not in COLUMNS:
-            raise UsageError(f"'{column}' is no column", hints=[f"choose one of: {', '.join(COLUMNS)}"])
+            raise UsageError(f"'{column}' is not a column", hints=[f"choose one of: {', '.join(COLUMNS)}"])
     rows = rows_here()
     for each in filters or ():
         column, _, text = each.partition("=")

@@ -133,7 +133,7 @@ def _secret(token: str | None, origin: Origin) -> Secret:
         return Secret.read(read_value(token, what="'--token'", standard_input=sys.stdin.buffer.read), what="'--token'")
     if not sys.stdin.isatty():
         raise UsageError(
-            "no token was given, and there is no terminal to ask on",
+            "no token given, and no terminal to prompt on",
             hints=["give the token in a file with --token @FILE, or on standard input with --token -"],
         )
     import getpass
