@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import tarfile
 import tempfile
 from pathlib import Path
@@ -290,7 +291,10 @@ def test_a_repository_in_the_place_of_a_file_is_refused_until_it_is_added(repo: 
     repo.git("config", "coderepo.exclude", "s")  # what is tracked is not left out
     with pytest.raises(NotReproducible, match="'s/' is a Git repository of its own") as refused:
         take_snapshot(git, Request(here=True))
-    assert refused.value.hints[0] == f"git -C '{repo.path}' add -- s"  # this process stands elsewhere
+    # This process stands elsewhere: the command names the checkout, from here or by its whole path.
+    git_word, option, place, *rest = shlex.split(refused.value.hints[0])
+    assert [git_word, option, *rest] == ["git", "-C", "add", "--", "s"]
+    assert os.path.realpath(place) == os.path.realpath(repo.path)
     lenient = take_snapshot(git, Request(here=True, allow_unreproducible=True))
     assert lenient.omitted == [(b"s", "repository-inside")]
     assert [error.waived_as for error in lenient.unreproducible] == ["repository-inside"]
