@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import git_coderepo
 from tests.e2e.support import World, altered, load, world
 from tests.hints import cures
 from tests.hints.desk import Desk, hint, quoted
@@ -242,6 +244,18 @@ def test_a_token_to_register_with_where_there_is_no_keyring(desk: Desk, tmp_path
     assert "CODEREPO_CREDENTIALS_FILE" in desk.run("describe", "origin").text
 
 
+def own_environment(place: Path) -> Path:
+    """Make a virtual environment that has the program and what is installed here; return its Python."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True, timeout=120)
+    (packages,) = place.glob("lib/*/site-packages")
+    directories = [os.path.dirname(os.path.dirname(git_coderepo.__file__)), sysconfig.get_path("purelib")]
+    (packages / "ours.pth").write_text("".join(f"{each}\n" for each in directories))
+    program = place / "bin" / "git-coderepo"
+    program.write_text(f"#!{place}/bin/python\nimport sys\nfrom git_coderepo.__main__ import main\nsys.exit(main())\n")
+    program.chmod(0o755)
+    return place / "bin" / "python"
+
+
 @cures(
     "if you trust it: export {_VARIABLE}={dotted}", "install it with pip, since a runner imports nothing from elsewhere"
 )
@@ -264,9 +278,10 @@ def test_a_class_that_a_manifest_names(place: World, runner: Desk, tmp_path: Pat
     variable, _, value = export.partition(" ")[2].partition("=")
     runner.env[variable] = value
     hint(runner.refused(*words, says=f"'{name}' is no installed package"), "install it with pip")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", "--no-index", "--no-deps", wheel], check=True, env=runner.env)
-    try:
-        runner.refused(*words, says="it was asked")
-    finally:
-        subprocess.run([*pip, "uninstall", "--yes", name], check=True, env=runner.env)
+    # Into an environment of this test's own: the tests that run meanwhile record what is installed in ours.
+    python = own_environment(tmp_path / "installed")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
+    (packages,) = (tmp_path / "installed").glob("lib/*/site-packages")
+    subprocess.run([*pip, "--target", packages, wheel], check=True, env=runner.env)
+    runner.env["PATH"] = f"{python.parent}{os.pathsep}{runner.env['PATH']}"
+    runner.refused(*words, says="it was asked")
