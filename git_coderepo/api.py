@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from git_coderepo.build_key.key import build_key
 from git_coderepo.fetching.fetch import FetchOptions
 from git_coderepo.fetching.fetch import fetch as materialise
-from git_coderepo.fetching.plan import FetchOrder, directory_named, order_by_manifest
+from git_coderepo.fetching.plan import FetchPlan, directory_named, plan_manifest
 from git_coderepo.fetching.receipt import Receipt
 from git_coderepo.fetching.verify import Verification, verify_directory
 from git_coderepo.git.process import Git, check_version
@@ -18,7 +18,7 @@ from git_coderepo.manifest.model import Manifest
 from git_coderepo.runs.environment import own_command
 from git_coderepo.runs.lifecycle import RunRequest
 from git_coderepo.runs.manifest_files import keep_beside
-from git_coderepo.runs.what_to_fetch import fetch_order
+from git_coderepo.runs.plan_fetch import plan_fetch
 from git_coderepo.settings import runner_settings
 from git_coderepo.snapshots.manifest_document import write_record
 from git_coderepo.snapshots.pipeline import take_snapshot
@@ -127,14 +127,14 @@ def fetch(
 ) -> Receipt:
     """Fetch a run's code into `directory` and verify it; `run` is a manifest, its path, or `NAME@REVISION[:PATH]`.
 
-    `method` is one of `fetching.sources.registry.METHODS`; `overlay` names the file, or the files, of overlays that are
+    `method` is one of `fetching.sources.plan.METHODS`; `overlay` names the file, or the files, of overlays that are
     neither in the manifest nor beside it; `subdirectory` is the one directory that is kept of it; `lfs` False leaves
     the pointers of Git LFS as they are; `environment` stands in for os.environ. Raises TreeDiffers, TargetUnusable,
     OverlayMissing, CommitMissing, CredentialError, HostUnreachable and other CodeRepoErrors: then nothing is left
     behind.
     """
-    order = _order(run, overlay, code_repository, subdirectory, environment)
-    return materialise(order.wanted, os.fspath(directory), FetchOptions(method, lfs=lfs))
+    plan = _plan(run, overlay, code_repository, subdirectory, environment)
+    return materialise(plan.root, os.fspath(directory), FetchOptions(method, lfs=lfs))
 
 
 def verify(
@@ -150,19 +150,19 @@ def verify(
 
     Raises InvalidManifest, and what looking for the tree's listing raises when the directory is not the tree.
     """
-    order = _order(run, None, None, subdirectory, environment)
-    return verify_directory(order.wanted, os.fspath(directory), git=Git(environment=environment))
+    plan = _plan(run, None, None, subdirectory, environment)
+    return verify_directory(plan.root, os.fspath(directory), git=Git(environment=environment))
 
 
-def _order(
+def _plan(
     run: Manifest | str,
     overlay: str | Sequence[str] | None,
     code_repository: str | None,
     subdirectory: str | None,
     environment: Mapping[str, str] | None,
-) -> FetchOrder:
+) -> FetchPlan:
     if isinstance(run, str):
-        return fetch_order(
+        return plan_fetch(
             run,
             overlay=overlay,
             code_repository=code_repository,
@@ -172,4 +172,4 @@ def _order(
     git = Git(environment=environment)
     keep = directory_named(subdirectory)
     settings = runner_settings(git)
-    return order_by_manifest(run, git, settings, overlay=overlay, code_repository=code_repository, keep=keep)
+    return plan_manifest(run, git, settings, overlay=overlay, code_repository=code_repository, keep=keep)

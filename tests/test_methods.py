@@ -11,7 +11,7 @@ import pytest
 from git_coderepo import api
 from git_coderepo.cli.help import manual_text
 from git_coderepo.errors import UsageError
-from git_coderepo.fetching.sources.registry import METHODS, RECORDED, SOURCES, source
+from git_coderepo.fetching.sources.order import METHODS, RECORDED, SOURCES, source
 from git_coderepo.manifest.codec import RECEIPT, schema, shape_reasons
 from git_coderepo.manifest.validate import receipt_problems
 from tests.test_manifest_receipts import full_receipt

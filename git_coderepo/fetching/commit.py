@@ -17,11 +17,10 @@ from git_coderepo.errors import (
     UnsafeTree,
 )
 from git_coderepo.fetching.lfs import LfsSources
+from git_coderepo.fetching.planned_tree import BaseRequest, PlannedSubmodule, PlannedTree
 from git_coderepo.fetching.receipt import Identity
-from git_coderepo.fetching.sources.delivery import BaseRequest
 from git_coderepo.fetching.sources.git_tree import listed_tree
 from git_coderepo.fetching.target import said_of
-from git_coderepo.fetching.wanted_tree import Wanted, WantedSubmodule
 from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git.objects import EXECUTABLE, FILE, ObjectId
 from git_coderepo.git.process import Git
@@ -36,7 +35,7 @@ Opener = Callable[[BaseCodeRepository, str], BaseCodeRepository]
 
 
 class _Facts(NamedTuple):
-    """A commit's tree (of the wanted part), how it is known (`commit` or `platform`), and its submodules.
+    """A commit's tree (of the planned part), how it is known (`commit` or `platform`), and its submodules.
 
     `gitlinks` is None where the fetch itself tells them; `urls` has the submodules' URLs by their paths from the root.
     """
@@ -98,24 +97,26 @@ def _by_ls_remote(platform: BaseCodeRepository, revision: str, environment: Mapp
     return next((ObjectId(ids[name]) for name in names if name in ids), None)
 
 
-def wanted_by_commit(
+def plan_commit(
     platform: BaseCodeRepository,
     commit: ObjectId,
     part: bytes,
     *,
     environment: Mapping[str, str],
     open_submodule: Opener | None,
-) -> Wanted:
+) -> PlannedTree:
     """Return what a commit, or its directory `part`, is: the tree is read from the commit itself, by git.
 
     Without git it is what the platform says of the commit. `open_submodule` gives the platform of a submodule from its
     superproject's and its URL; None leaves submodules empty. Raises CommitMissing, MethodUnavailable, UnsafeTree,
     PlatformErrors.
     """
-    return _wanted(platform, commit, part, _Following(environment, open_submodule), 0)
+    return _planned(platform, commit, part, _Following(environment, open_submodule), 0)
 
 
-def _wanted(platform: BaseCodeRepository, commit: ObjectId, part: bytes, following: _Following, level: int) -> Wanted:
+def _planned(
+    platform: BaseCodeRepository, commit: ObjectId, part: bytes, following: _Following, level: int
+) -> PlannedTree:
     environment, open_submodule = following.environment, following.open_submodule
     follow = open_submodule is not None
     try:
@@ -139,14 +140,14 @@ def _wanted(platform: BaseCodeRepository, commit: ObjectId, part: bytes, followi
         try:
             inner = ObjectId.from_raw(id)
             home = open_submodule(platform, url)
-            wanted = _wanted(home, inner, b"", following, level + 1)
+            planned = _planned(home, inner, b"", following, level + 1)
         except UnsafeTree:
             raise
         except CodeRepoError as error:
             more = ["--no-submodules leaves submodules empty"] if level == 0 else []
             raise said_of(error.replace(hints=[*error.hints, *more]), path) from error
-        submodules.append(WantedSubmodule(path, inner, wanted))
-    return Wanted(
+        submodules.append(PlannedSubmodule(path, inner, planned))
+    return PlannedTree(
         tree=facts.tree,
         tree_by=facts.tree_by,
         base=BaseRequest(

@@ -22,19 +22,19 @@ from git_coderepo.errors import (
     TreeDiffers,
     UsageError,
 )
-from git_coderepo.fetching.cache.proof import encode_listing
+from git_coderepo.fetching.cache.rehash import encode_listing
 from git_coderepo.fetching.convert_files import Converted, archive_attributes, convert, restore
 from git_coderepo.fetching.lfs import LfsPaths, LfsReport, by_pointers, fill, lfs_paths, summed
 from git_coderepo.fetching.limits import Limits
 from git_coderepo.fetching.listing import Listing
+from git_coderepo.fetching.planned_tree import BaseRequest, PlannedSubmodule, PlannedTree
 from git_coderepo.fetching.progress import Counts, Progress
 from git_coderepo.fetching.receipt import Fallback, Hashed, Identity, Receipt, SubmoduleReceipt
-from git_coderepo.fetching.sources.delivery import BaseRequest, Delivery
-from git_coderepo.fetching.sources.registry import AUTO, METHODS, SOURCES, source, sources_to_try
+from git_coderepo.fetching.sources.entry_stream import EntryStream
+from git_coderepo.fetching.sources.order import AUTO, METHODS, SOURCES, source, sources_to_try
 from git_coderepo.fetching.sources.source import Failure, Source
 from git_coderepo.fetching.subdirectory import keep_part
 from git_coderepo.fetching.target import SubmodulePlace, Target, said_of
-from git_coderepo.fetching.wanted_tree import Wanted, WantedSubmodule
 from git_coderepo.fetching.writer import TreeWriter, WrittenTree
 from git_coderepo.filesystem.directories import Root
 from git_coderepo.filesystem.paths import quoted
@@ -58,7 +58,7 @@ class FetchOptions(NamedTuple):
 
 
 def fetch(
-    wanted: Wanted,
+    planned: PlannedTree,
     directory: str,
     options: FetchOptions,
     *,
@@ -81,32 +81,32 @@ def fetch(
             place = target.fresh()
             return place
 
-        made = _materialise(wanted, fresh, options)
+        made = _materialise(planned, fresh, options)
         tree, files, links = made.written.tree, made.written.files, tuple(made.outside_links())
         receipts, conversions = tuple(made.receipts()), tuple(made.all_conversions())
         stored = tuple(made.stored_directories())
-        if wanted.keep:
-            kept = keep_part(place, wanted.keep, made.written.entries, wanted.tree.object_format)
-            if wanted.keep_tree not in (None, kept.tree):
-                raise TreeDiffers(f"the part is the tree {kept.tree}, not {wanted.keep_tree}: nothing was kept")
+        if planned.keep:
+            kept = keep_part(place, planned.keep, made.written.entries, planned.tree.object_format)
+            if planned.keep_tree not in (None, kept.tree):
+                raise TreeDiffers(f"the part is the tree {kept.tree}, not {planned.keep_tree}: nothing was kept")
             tree, files = kept.tree, kept.files
-            start = len(wanted.keep) + 1
+            start = len(planned.keep) + 1
             inner = (path for each, inside in made.submodules for path in inside.outside_links(each.path + b"/"))
             links = (*kept.outside_links, *(path[start:] for path in inner))
             receipts = tuple(
-                each._replace(path=each.path[start:]) for each in receipts if each.path.startswith(wanted.keep + b"/")
+                each._replace(path=each.path[start:]) for each in receipts if each.path.startswith(planned.keep + b"/")
             )
-            stored = tuple(path[start:] for path in stored if (path + b"/").startswith(wanted.keep + b"/"))
-            made = made._replace(lfs=_filled(wanted, place, made, options))
-            conversions = (*convert(place, made.written.entries.part(wanted.keep)), *_below(wanted.keep, conversions))
+            stored = tuple(path[start:] for path in stored if (path + b"/").startswith(planned.keep + b"/"))
+            made = made._replace(lfs=_filled(planned, place, made, options))
+            conversions = (*convert(place, made.written.entries.part(planned.keep)), *_below(planned.keep, conversions))
         if proved is not None:
             proved(place, encode_listing(made.listings()))
         target.publish()
-    for platform in wanted.platforms():
+    for platform in planned.platforms():
         platform.close()
     receipt = Receipt(
         tree=tree,
-        tree_by=wanted.tree_by,
+        tree_by=planned.tree_by,
         method=made.method,
         started=started,
         finished=time.time(),
@@ -121,7 +121,7 @@ def fetch(
         git=_git_version(),
         proof=Hashed("download", made.all_files()),
     )
-    return receipt.of(_identity(wanted, made.method))
+    return receipt.of(_identity(planned, made.method))
 
 
 class _Made(NamedTuple):
@@ -138,7 +138,7 @@ class _Made(NamedTuple):
     in_lfs: LfsPaths
     lfs: LfsReport | None = None
     conversions: tuple[Converted, ...] = ()
-    submodules: tuple[tuple[WantedSubmodule, _Made], ...] = ()
+    submodules: tuple[tuple[PlannedSubmodule, _Made], ...] = ()
 
     @property
     def all_received(self) -> int:
@@ -184,13 +184,13 @@ class _Made(NamedTuple):
 
     def receipts(self, prefix: bytes = b"") -> Iterator[SubmoduleReceipt]:
         """What became of each gitlink of the tree, and of those in its submodules."""
-        filled = {each.path: (each.wanted, inner) for each, inner in self.submodules}
+        filled = {each.path: (each.planned, inner) for each, inner in self.submodules}
         for path, commit in sorted(self.written.gitlinks.items()):
             if path not in filled:
                 yield SubmoduleReceipt(prefix + path, ObjectId.from_raw(commit))
                 continue
-            wanted, inner = filled[path]
-            identity = _identity(wanted, inner.method)
+            planned, inner = filled[path]
+            identity = _identity(planned, inner.method)
             yield SubmoduleReceipt(
                 prefix + path,
                 ObjectId.from_raw(commit),
@@ -205,30 +205,30 @@ class _Made(NamedTuple):
             yield from inner.receipts(prefix + path + b"/")
 
 
-def _materialise(wanted: Wanted, fresh: Callable[[], Root], options: FetchOptions) -> _Made:
+def _materialise(planned: PlannedTree, fresh: Callable[[], Root], options: FetchOptions) -> _Made:
     """Write the tree into what `fresh` gives, anew for each method, and then its submodules into their directories.
 
     Once they are proved, their pointers of Git LFS become files. The limits are for all of them together.
     """
-    came = _first(wanted, fresh, options)
+    came = _first(planned, fresh, options)
     directory, written = came.directory, came.written
     inside = []
     left = written.left
-    for each in wanted.submodules:
-        if wanted.keep and not each.path.startswith(wanted.keep + b"/"):
+    for each in planned.submodules:
+        if planned.keep and not each.path.startswith(planned.keep + b"/"):
             continue  # it does not stay
         with SubmodulePlace(directory, each.path) as place:
             try:
-                inner = _materialise(each.wanted, place.fresh, options._replace(limits=left))
+                inner = _materialise(each.planned, place.fresh, options._replace(limits=left))
             except CodeRepoError as error:
                 raise said_of(error, each.path) from error
         inside.append((each, inner))
         left = inner.left
     in_lfs = lfs_paths(directory, written.entries)
     made = _Made(written, came.received, came.method, came.fallbacks, left, in_lfs, submodules=tuple(inside))
-    if wanted.keep:
+    if planned.keep:
         return made  # what stays of it is filled and converted once it stands alone
-    filled = _filled(wanted, directory, made, options)
+    filled = _filled(planned, directory, made, options)
     if filled is not None:
         left = left._replace(bytes=left.bytes - filled.written)
     return made._replace(left=left, lfs=filled, conversions=convert(directory, written.entries))
@@ -244,13 +244,13 @@ class _Came(NamedTuple):
     fallbacks: tuple[Fallback, ...] = ()
 
 
-def _first(wanted: Wanted, fresh: Callable[[], Root], options: FetchOptions) -> _Came:
+def _first(planned: PlannedTree, fresh: Callable[[], Root], options: FetchOptions) -> _Came:
     """The tree by the first source that works. Raises the error of those that failed that says most."""
-    if wanted.base is None and wanted.local is None and wanted.problem is None:
+    if planned.base is None and planned.local is None and planned.problem is None:
         directory = fresh()
-        return _Came(directory, *_write(wanted, directory, None, options), "overlay")
+        return _Came(directory, *_write(planned, directory, None, options), "overlay")
     insisted = options.method != AUTO
-    coming = sources_to_try(wanted, options.method)
+    coming = sources_to_try(planned, options.method)
     fallbacks: list[Fallback] = []
     errors: list[CodeRepoError] = []
     while coming:
@@ -258,12 +258,12 @@ def _first(wanted: Wanted, fresh: Callable[[], Root], options: FetchOptions) -> 
         if not insisted and not each.is_due(errors):
             continue
         try:
-            attempt = partial(_attempt, each, wanted, fresh, options)
-            directory, written, received = each.attempted(wanted, coming, attempt)
+            attempt = partial(_attempt, each, planned, fresh, options)
+            directory, written, received = each.attempted(planned, coming, attempt)
         except TargetUnusable:
             raise  # by any other way, too, it would end there
         except CodeRepoError as failed:
-            error = each.explained(Failure(wanted, failed, insisted, errors))
+            error = each.explained(Failure(planned, failed, insisted, errors))
             if insisted:
                 raise error from None
             hint = each.in_addition(error)
@@ -278,16 +278,16 @@ def _first(wanted: Wanted, fresh: Callable[[], Root], options: FetchOptions) -> 
     raise best_error(errors, fallbacks)
 
 
-def _filled(wanted: Wanted, directory: Root, made: _Made, options: FetchOptions) -> LfsReport | None:
+def _filled(planned: PlannedTree, directory: Root, made: _Made, options: FetchOptions) -> LfsReport | None:
     """The proved tree that stands in `directory`, or what stays of it, gets what Git LFS keeps; see `lfs.fill`."""
     entries, in_lfs = made.written.entries, made.in_lfs
-    if wanted.keep:
-        entries, in_lfs = entries.part(wanted.keep), in_lfs.below(wanted.keep)
+    if planned.keep:
+        entries, in_lfs = entries.part(planned.keep), in_lfs.below(planned.keep)
     return fill(
         directory,
         entries,
         in_lfs,
-        wanted.lfs,
+        planned.lfs,
         keep=not options.lfs,
         already=made.written.lfs_contents,
         room=made.left.bytes,
@@ -302,54 +302,54 @@ def _below(part: bytes, conversions: Iterable[Converted]) -> Iterator[Converted]
         yield replace(each, left=[path[start:] for path in each.left])
 
 
-def _identity(wanted: Wanted, used: str) -> Identity:
+def _identity(planned: PlannedTree, used: str) -> Identity:
     """What the receipt says of the tree itself, by the method that brought it: one may bring the overlay, too."""
-    gave_all = used in SOURCES and source(used).gives_all(wanted)
-    return wanted.identity.without_overlay() if gave_all else wanted.identity
+    gave_all = used in SOURCES and source(used).gives_all(planned)
+    return planned.identity.without_overlay() if gave_all else planned.identity
 
 
 def _attempt(
-    by: Source, wanted: Wanted, fresh: Callable[[], Root], options: FetchOptions
+    by: Source, planned: PlannedTree, fresh: Callable[[], Root], options: FetchOptions
 ) -> tuple[Root, WrittenTree, int]:
     """The tree by one source, and the directory that `fresh` gave for it."""
-    node = wanted._replace(overlay=None) if by.gives_all(wanted) else wanted
+    node = planned._replace(overlay=None) if by.gives_all(planned) else planned
     directory = fresh()
-    return directory, *_write(node, directory, by.stream(wanted, options.limits), options)
+    return directory, *_write(node, directory, by.stream(planned, options.limits), options)
 
 
 def _write(
-    wanted: Wanted, directory: Root, source: AbstractContextManager[Delivery] | None, options: FetchOptions
+    planned: PlannedTree, directory: Root, source: AbstractContextManager[EntryStream] | None, options: FetchOptions
 ) -> tuple[WrittenTree, int]:
     """One attempt: everything is written below `directory`, the base from `source` (None: no base), then proved."""
-    overlay = wanted.overlay.opened(options.limits) if wanted.overlay is not None else None
-    deleted = wanted.overlay.deleted if wanted.overlay is not None else ()
+    overlay = planned.overlay.opened(options.limits) if planned.overlay is not None else None
+    deleted = planned.overlay.deleted if planned.overlay is not None else ()
     replaced = frozenset(overlay.paths if overlay is not None else ()) | frozenset(deleted)
-    request = wanted.base
-    object_format = wanted.tree.object_format
+    request = planned.base
+    object_format = planned.tree.object_format
     received = 0
     base_tree: ObjectId | None = None
-    delivery = Delivery(iter(()), int)
+    stream = EntryStream(iter(()), int)
     if source is None and overlay is not None:
         # All of it is here: what is not the tree is refused before anything is written.
-        _check_tree(overlay.tree(wanted.gitlinks or {}, object_format), wanted, _OTHER_MANIFEST)
+        _check_tree(overlay.tree(planned.gitlinks or {}, object_format), planned, _OTHER_MANIFEST)
     with TreeWriter(directory, object_format=object_format, limits=options.limits, replaced=replaced) as writer:
         if source is not None:
-            with source as delivery:
+            with source as stream:
                 if options.progress is not None:
-                    options.progress(_counts(writer, delivery))
-                for entry in delivery.entries:
+                    options.progress(_counts(writer, stream))
+                for entry in stream.entries:
                     writer.add(entry)
-                received = delivery.received()
-                base_tree = writer.base_tree(delivery.gitlinks or wanted.gitlinks)
-                if delivery.trees is not None and (stored := delivery.trees.stored(base_tree)):
+                received = stream.received()
+                base_tree = writer.base_tree(stream.gitlinks or planned.gitlinks)
+                if stream.tree_objects is not None and (stored := stream.tree_objects.stored(base_tree)):
                     base_tree = writer.add_stored(stored)
-                elif request is not None and delivery.trees is None and request.tree not in (None, base_tree):
+                elif request is not None and stream.tree_objects is None and request.tree not in (None, base_tree):
                     _name_old_directory(writer, request)
-        gitlinks = wanted.gitlinks if wanted.gitlinks is not None else delivery.gitlinks
+        gitlinks = planned.gitlinks if planned.gitlinks is not None else stream.gitlinks
         writer.apply_overlay(overlay if overlay is not None else (), deleted, gitlinks)
         written = writer.finish()
     hints = [_OTHER_BYTES]
-    if written.tree != wanted.tree and source is not None:
+    if written.tree != planned.tree and source is not None:
         # An archive has what its attributes ask for: those files are hashed again as git would check them in.
         proved = overlay.paths if overlay is not None else frozenset()
         if restore(directory, written.entries, object_format, proved=proved):
@@ -357,20 +357,20 @@ def _write(
         elsewise = archive_attributes(directory, written.entries)
         if elsewise:
             hints = [f"its archive is another tree ({', '.join(elsewise)}): use --method git"]
-    if written.tree != wanted.tree:
+    if written.tree != planned.tree:
         # An archive may hold what Git LFS keeps (GitLab, and GitHub where it is set so): the tree has the pointers.
         pointers = by_pointers(directory, lfs_paths(directory, written.entries).paths, object_format)
         written.entries.put_ids(pointers)
         if pointers:
             written = written._replace(tree=written.entries.tree(object_format), lfs_contents=len(pointers))
     came = "" if request is None or request.tree in (None, base_tree) else " (the base is another one already)"
-    _check_tree(written.tree, wanted, *hints, came=came)
+    _check_tree(written.tree, planned, *hints, came=came)
     return written, received
 
 
-def _counts(writer: TreeWriter, delivery: Delivery) -> Counts:
+def _counts(writer: TreeWriter, stream: EntryStream) -> Counts:
     """Return what counts the files written, and the bytes received or, if nothing came by a network, written."""
-    return lambda: (writer.files_seen, delivery.received() or writer.bytes_taken)
+    return lambda: (writer.files_seen, stream.received() or writer.bytes_taken)
 
 
 def _name_old_directory(writer: TreeWriter, request: BaseRequest) -> None:
@@ -390,10 +390,10 @@ def _name_old_directory(writer: TreeWriter, request: BaseRequest) -> None:
         )
 
 
-def _check_tree(tree: ObjectId, wanted: Wanted, *hints: str, came: str = "") -> None:
-    """Raise TreeDiffers unless it is the wanted one."""
-    if tree != wanted.tree:
-        raise TreeDiffers(f"what came is the tree {tree}, not {wanted.tree}{came}: nothing was kept", hints=hints)
+def _check_tree(tree: ObjectId, planned: PlannedTree, *hints: str, came: str = "") -> None:
+    """Raise TreeDiffers unless it is the planned one."""
+    if tree != planned.tree:
+        raise TreeDiffers(f"what came is the tree {tree}, not {planned.tree}{came}: nothing was kept", hints=hints)
 
 
 def _git_version() -> str | None:

@@ -1,4 +1,4 @@
-"""What follows from a manifest or a revision: the platform, the overlay, the tree that must come out."""
+"""Plan a fetch: from a run manifest or a revision to the tree to produce and the places of its parts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from git_coderepo.errors import (
     RegistrationError,
     UsageError,
 )
-from git_coderepo.fetching.commit import absolute_url, resolve_revision, wanted_by_commit
+from git_coderepo.fetching.commit import absolute_url, plan_commit, resolve_revision
+from git_coderepo.fetching.planned_tree import CodeLocations, PlannedSubmodule, PlannedTree, plan_code
 from git_coderepo.fetching.sources.local import Here, find_local
 from git_coderepo.fetching.target import check_submodule, said_of
-from git_coderepo.fetching.wanted_tree import Means, Wanted, WantedSubmodule, wanted_by_code
 from git_coderepo.git.lfs import object_folders
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git
@@ -40,14 +40,15 @@ from git_coderepo.transport.scratch_repository import is_revision
 _HEX = frozenset("0123456789abcdef")
 
 
-class FetchOrder(NamedTuple):
-    """`wanted` for the runner; `overlay_paths` are the files that overlays were taken from, none for those inside.
+class FetchPlan(NamedTuple):
+    """What a fetch does: `root` is the tree to produce.
 
-    `lfs_paths`: the same of the Git LFS objects that travel. `manifest_path` (raw) is the file that the manifest was
-    read from, None where it came in another way. `resolved` is a branch, tag or short id with the commit it named.
+    `overlay_paths` and `lfs_paths` are the files from which overlays and Git LFS objects were read; neither has those
+    inside the manifest. `manifest_path` (raw) is the file of the manifest, None if it was not read from a file.
+    `resolved` is (branch, tag or short id, the commit that it named).
     """
 
-    wanted: Wanted
+    root: PlannedTree
     manifest: Manifest | None = None
     overlay_paths: tuple[bytes, ...] = ()
     manifest_path: bytes | None = None
@@ -113,10 +114,10 @@ def named_revision(word: str, settings: Settings) -> NamedRevision | None:
     return NamedRevision(*parts) if parts is not None else None
 
 
-def order_by_revision(
+def plan_revision(
     named: NamedRevision, git: Git, settings: Settings, *, keep: bytes = b"", submodules: bool = True
-) -> FetchOrder:
-    """The order for a revision, or for its directory `named.path` or `keep` alone.
+) -> FetchPlan:
+    """The plan for a revision, or for its directory `named.path` or `keep` alone.
 
     Without `submodules` those of the revision stay empty. Raises UsageError for two directories, RegistrationError, and
     what asking a platform for a commit's tree raises.
@@ -131,14 +132,14 @@ def order_by_revision(
     def open_submodule(outer: BaseCodeRepository, url: str) -> BaseCodeRepository:
         return _submodule_platform(outer, url, git, settings)
 
-    wanted = wanted_by_commit(
+    planned = plan_commit(
         platform,
         commit,
         os.fsencode(path) or keep,
         environment=git.environment,
         open_submodule=open_submodule if submodules else None,
     )
-    return FetchOrder(wanted, resolved=None if is_id else (revision, commit))
+    return FetchPlan(planned, resolved=None if is_id else (revision, commit))
 
 
 def directory_named(text: str | None) -> bytes:
@@ -157,23 +158,23 @@ class _Shared(NamedTuple):
     store: SharedStore | None
     beside: _Beside
 
-    def order(self, wanted: Wanted, manifest: Manifest) -> FetchOrder:
-        """Return the order, with the files that were found beside the manifest."""
-        return FetchOrder(
-            wanted.of_run(manifest),
+    def plan(self, planned: PlannedTree, manifest: Manifest) -> FetchPlan:
+        """Return the plan, with the files that were found beside the manifest."""
+        return FetchPlan(
+            planned.of_run(manifest),
             manifest,
             overlay_paths=tuple(self.beside.paths),
             lfs_paths=tuple(self.beside.lfs_paths),
         )
 
 
-def order_by_published(
+def plan_published(
     manifest: Manifest, platform: BaseCodeRepository, commit: ObjectId, git: Git, settings: Settings, keep: bytes
-) -> FetchOrder:
-    """The order for a run that is not in the record here, but was found published on `platform`, as this commit."""
+) -> FetchPlan:
+    """The plan for a run that is not in the record here, but was found published on `platform`, as this commit."""
     # From where it was found, whatever its manifest says of a repository.
     shared = _Shared(git, settings, SharedStore.of(settings), _Beside(manifest, (), None, git))
-    means = Means(
+    locations = CodeLocations(
         platform,
         git.environment,
         lfs=shared.beside.lfs_of(manifest.code),
@@ -182,10 +183,10 @@ def order_by_published(
         store=shared.store,
     )
     inner = _submodules(manifest.code, None, shared)
-    return shared.order(wanted_by_code(manifest.code, means, submodules=inner, keep=keep), manifest)
+    return shared.plan(plan_code(manifest.code, locations, submodules=inner, keep=keep), manifest)
 
 
-def order_by_manifest(
+def plan_manifest(
     manifest: Manifest,
     git: Git,
     settings: Settings,
@@ -194,8 +195,8 @@ def order_by_manifest(
     overlay: str | Sequence[str] | None = None,
     code_repository: str | None = None,
     keep: bytes = b"",
-) -> FetchOrder:
-    """The order for a manifest that was read from `folder` (None: from nowhere), or for its directory `keep` alone.
+) -> FetchPlan:
+    """The plan for a manifest that was read from `folder` (None: from nowhere), or for its directory `keep` alone.
 
     What is at hand where `git` stands comes first, then the shared store, unless a code repository is named. Raises
     NotReproducible for a run that was recorded as such.
@@ -205,22 +206,22 @@ def order_by_manifest(
     chosen = _platform_named(code_repository, git, settings) if code_repository is not None else None
     here = Here.of(git) if chosen is None else None
     shared = _Shared(git, settings, SharedStore.of(settings) if chosen is None else None, beside)
-    means = _means(manifest.code, manifest.repository, here, shared, chosen)
-    means = means._replace(reference=reference_of(manifest.run.id))
+    locations = _locations(manifest.code, manifest.repository, here, shared, chosen)
+    locations = locations._replace(reference=reference_of(manifest.run.id))
     inner = _submodules(manifest.code, here, shared)
-    return shared.order(wanted_by_code(manifest.code, means, submodules=inner, keep=keep), manifest)
+    return shared.plan(plan_code(manifest.code, locations, submodules=inner, keep=keep), manifest)
 
 
-def _means(
+def _locations(
     code: Code, repository: Repository | None, here: Here | None, shared: _Shared, chosen: BaseCodeRepository | None
-) -> Means:
+) -> CodeLocations:
     """Return where a `code` can come from: its own platform, with a credential for that platform, or local objects.
 
     `chosen` replaces the recorded platform; local objects are then not looked for.
     """
     git, settings = shared.git, shared.settings
     data = shared.beside.overlay_of(code)
-    means = Means(
+    locations = CodeLocations(
         chosen,
         git.environment,
         overlay=data,
@@ -229,23 +230,23 @@ def _means(
         store=shared.store,
     )
     if chosen is not None:
-        return means
-    means = means._replace(local=find_local(code, here, overlay_at_hand=data is not None))
+        return locations
+    locations = locations._replace(local=find_local(code, here, overlay_at_hand=data is not None))
     if repository is None:
-        return means
+        return locations
     platform = None
     try:
         platform = from_manifest(repository, users_chain(settings, git), settings)
         if here is not None:
             find_users_remote(platform, here.git, Settings.read(here.git))
     except CodeRepoError as error:
-        if means.local is None and shared.store is None:
+        if locations.local is None and shared.store is None:
             raise
-        means = means._replace(problem=error)
-    return means._replace(platform=platform)
+        locations = locations._replace(problem=error)
+    return locations._replace(platform=platform)
 
 
-def _submodules(code: Code, here: Here | None, shared: _Shared) -> tuple[WantedSubmodule, ...]:
+def _submodules(code: Code, here: Here | None, shared: _Shared) -> tuple[PlannedSubmodule, ...]:
     """What those submodules ask for that were recorded with a work tree; none of them was published by itself."""
     found = []
     for each in code.submodules:
@@ -254,11 +255,11 @@ def _submodules(code: Code, here: Here | None, shared: _Shared) -> tuple[WantedS
         inner = check_submodule(each, code)
         at_hand = here.submodule(each.path) if here is not None else None
         try:
-            means = _means(inner, each.repository, at_hand, shared, None)
-            wanted = wanted_by_code(inner, means, submodules=_submodules(inner, at_hand, shared))
+            locations = _locations(inner, each.repository, at_hand, shared, None)
+            planned = plan_code(inner, locations, submodules=_submodules(inner, at_hand, shared))
         except CodeRepoError as error:
             raise said_of(error, each.path) from error
-        found.append(WantedSubmodule(each.path, each.commit, wanted))
+        found.append(PlannedSubmodule(each.path, each.commit, planned))
     return tuple(found)
 
 

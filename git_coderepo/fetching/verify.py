@@ -23,13 +23,12 @@ from git_coderepo.fetching.convert_files import stored
 from git_coderepo.fetching.entries import Entry
 from git_coderepo.fetching.lfs import by_pointers, lfs_paths
 from git_coderepo.fetching.listing import Listing
+from git_coderepo.fetching.planned_tree import BaseRequest, PlannedTree
 from git_coderepo.fetching.sources.archive import archive_method
-from git_coderepo.fetching.sources.delivery import BaseRequest
 from git_coderepo.fetching.sources.git_tree import tree_rows
 from git_coderepo.fetching.sources.local import Here
 from git_coderepo.fetching.sources.stored_trees import stored_trees, tree_named
 from git_coderepo.fetching.subdirectory import below
-from git_coderepo.fetching.wanted_tree import Wanted
 from git_coderepo.filesystem.directories import Directories, Root, unusable
 from git_coderepo.git.attributes.wildmatch import Pattern
 from git_coderepo.git.objects import (
@@ -137,8 +136,8 @@ class VerifiedSubmodule(NamedTuple):
     found: ObjectId | None
 
 
-def verify_directory(wanted: Wanted, directory: str, *, git: Git) -> Verification:
-    """Hash `directory` and compare it with what is wanted; `git` stands where objects may be at hand.
+def verify_directory(planned: PlannedTree, directory: str, *, git: Git) -> Verification:
+    """Hash `directory` and compare it with what is planned; `git` stands where objects may be at hand.
 
     A path is the same where its bytes have the recorded id, or where the blob has it that git would check in, by the
     tree's own attributes and no configuration: CRLF as LF where `text` or `eol` say so, a `working-tree-encoding` as
@@ -147,21 +146,21 @@ def verify_directory(wanted: Wanted, directory: str, *, git: Git) -> Verificatio
     """
     if not os.path.isdir(directory):
         raise TargetUnusable(f"'{directory}' is no directory")
-    return _verified(wanted, directory, Here.of(git))
+    return _verified(planned, directory, Here.of(git))
 
 
-def _verified(wanted: Wanted, directory: Root, here: Here | None) -> Verification:
+def _verified(planned: PlannedTree, directory: Root, here: Here | None) -> Verification:
     """`directory` with all in it; `here` is where objects may be at hand."""
-    object_format = wanted.tree.object_format
-    prefix = wanted.keep + b"/" if wanted.keep else b""
-    gitlinks = {path[len(prefix) :]: id for path, id in (wanted.gitlinks or {}).items() if path.startswith(prefix)}
+    object_format = planned.tree.object_format
+    prefix = planned.keep + b"/" if planned.keep else b""
+    gitlinks = {path[len(prefix) :]: id for path, id in (planned.gitlinks or {}).items() if path.startswith(prefix)}
     expected: Listing | None = None
-    wanted_tree = wanted.tree
-    if wanted.keep and wanted.keep_tree is None:
-        expected = _part_of(listing_of(wanted, here), wanted.keep)
+    wanted_tree = planned.tree
+    if planned.keep and planned.keep_tree is None:
+        expected = _part_of(listing_of(planned, here), planned.keep)
         wanted_tree = expected.tree(object_format)
-    elif wanted.keep_tree is not None:
-        wanted_tree = wanted.keep_tree
+    elif planned.keep_tree is not None:
+        wanted_tree = planned.keep_tree
     found = rehash(directory, object_format, gitlinks)
     tree = found.tree(object_format)
     differences, unlisted = Differences((), (), ()), None
@@ -179,12 +178,12 @@ def _verified(wanted: Wanted, directory: Root, here: Here | None) -> Verificatio
     if tree != wanted_tree:
         try:
             if expected is None:
-                expected = listing_of(wanted, here)
-                expected = _part_of(expected, wanted.keep) if wanted.keep else expected
+                expected = listing_of(planned, here)
+                expected = _part_of(expected, planned.keep) if planned.keep else expected
         except CodeRepoError as error:
             unlisted = error.message
         else:
-            if wanted.gitlinks is None:
+            if planned.gitlinks is None:
                 # A commit by its name: only now it is known which empty directories stand for submodules.
                 gitlinks = {path: id for path, (mode, id) in expected.items() if mode == GITLINK}
                 found = rehash(directory, object_format, gitlinks) if gitlinks else found
@@ -201,7 +200,7 @@ def _verified(wanted: Wanted, directory: Root, here: Here | None) -> Verificatio
     result = Verification(
         wanted_tree, tree, differences.changed, differences.missing, differences.added, unlisted=unlisted
     )
-    inner = {each.path[len(prefix) :]: each.wanted for each in wanted.submodules if each.path.startswith(prefix)}
+    inner = {each.path[len(prefix) :]: each.planned for each in planned.submodules if each.path.startswith(prefix)}
 
     def at_hand(path: bytes) -> Here | None:
         return here.submodule(prefix + path) if here is not None and path in inner else None
@@ -221,14 +220,14 @@ def _put_recorded(found: Listing, ids: Mapping[bytes, bytes], expected: Mapping[
 
 
 def _with_submodule(
-    outer: Verification, path: bytes, wanted: Wanted | None, directory: Root, here: Here | None
+    outer: Verification, path: bytes, planned: PlannedTree | None, directory: Root, here: Here | None
 ) -> Verification:
-    """The verification, with that of a submodule's directory in it; None is wanted where that has to be empty."""
+    """The verification, with that of a submodule's directory in it; None is planned where that has to be empty."""
     try:
         with Directories(directory) as directories:
             place = directories.open(path)
-            if wanted is not None:
-                found = _verified(wanted, place, here)
+            if planned is not None:
+                found = _verified(planned, place, here)
             else:
                 object_format = outer.expected.object_format
                 empty = empty_tree_id(object_format)
@@ -241,7 +240,7 @@ def _with_submodule(
         return tuple(sorted((*before, *(path + b"/" + each for each in inside))))
 
     verified = VerifiedSubmodule(path, found.expected, found.found)
-    if wanted is None:
+    if planned is None:
         verified = VerifiedSubmodule(path, None, None if found.same_tree else found.found)
     return Verification(
         outer.expected,
@@ -258,24 +257,24 @@ def _with_submodule(
     )
 
 
-def listing_of(wanted: Wanted, here: Here | None) -> Listing:
-    """Every path of the wanted tree: from objects at hand, else from the platform's trees and the overlay.
+def listing_of(planned: PlannedTree, here: Here | None) -> Listing:
+    """Every path of the planned tree: from objects at hand, else from the platform's trees and the overlay.
 
-    Raises what asking the platform raises, and TreeDiffers where that is not the wanted tree.
+    Raises what asking the platform raises, and TreeDiffers where that is not the planned tree.
     """
-    object_format = wanted.tree.object_format
+    object_format = planned.tree.object_format
     for each in (here.git, here.at_hand) if here is not None else ():
-        listed = each.start("ls-tree", "-r", "-z", "--full-tree", wanted.tree.hex).finish()
+        listed = each.start("ls-tree", "-r", "-z", "--full-tree", planned.tree.hex).finish()
         if listed.status == 0:
             found = _listing(_parsed(listed.stdout))
-            if found.tree(object_format) != wanted.tree:
-                found.stored = stored_trees(each, wanted.tree.hex, object_format)
+            if found.tree(object_format) != planned.tree:
+                found.stored = stored_trees(each, planned.tree.hex, object_format)
             return found
-    if wanted.problem is not None:
-        raise wanted.problem
+    if planned.problem is not None:
+        raise planned.problem
     entries: dict[bytes, tuple[int, bytes]] = {}
     trees: Mapping[bytes, bytes] = {}
-    request = wanted.base
+    request = planned.base
     if request is not None:
         try:
             entries, trees = _listing_by_git(request)
@@ -284,18 +283,18 @@ def listing_of(wanted: Wanted, here: Here | None) -> Listing:
                 entries = _listing_by_archive(request)
             except MethodUnavailable:
                 raise error from None
-    for path in wanted.overlay.deleted if wanted.overlay is not None else ():
+    for path in planned.overlay.deleted if planned.overlay is not None else ():
         entries.pop(path, None)
-    if wanted.gitlinks is not None:
+    if planned.gitlinks is not None:
         entries = {path: facts for path, facts in entries.items() if facts[0] != GITLINK}
-        entries.update({path: (GITLINK, commit) for path, commit in wanted.gitlinks.items()})
-    for entry in wanted.overlay.opened() if wanted.overlay is not None else ():
+        entries.update({path: (GITLINK, commit) for path, commit in planned.gitlinks.items()})
+    for entry in planned.overlay.opened() if planned.overlay is not None else ():
         entries[entry.path] = (entry.mode, _blob(entry, object_format))
     found = _listing(entries)
     found.stored = trees
     made = found.tree(object_format)
-    if made != wanted.tree:
-        raise TreeDiffers(f"the platform and the overlay produce the tree {made}, not {wanted.tree}")
+    if made != planned.tree:
+        raise TreeDiffers(f"the platform and the overlay produce the tree {made}, not {planned.tree}")
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from git_coderepo.errors import CodeRepoError, TargetUnusable
-from git_coderepo.fetching.plan import FetchOrder
+from git_coderepo.fetching.plan import FetchPlan
 from git_coderepo.filesystem.atomic import write_whole
 from git_coderepo.filesystem.paths import quoted
 from git_coderepo.filesystem.scratch import scratch_directory, temporary_directory, temporary_place
@@ -49,24 +49,24 @@ def working_directory(tree: str, wanted: bytes, *, make: bool) -> str:
 
 
 @contextmanager
-def manifest_file(order: FetchOrder, otherwise: str | None = None) -> Iterator[str | None]:
+def manifest_file(plan: FetchPlan, otherwise: str | None = None) -> Iterator[str | None]:
     """The absolute path of a file that holds the manifest, None where there is none.
 
     One that came through a pipe lies in a file for temporary things, which goes at the end; where the machine has no
     place for such, in the directory `otherwise`. Raises TargetUnusable.
     """
-    if order.manifest is None or order.manifest_path is not None:
-        yield None if order.manifest_path is None else os.path.abspath(os.fsdecode(order.manifest_path))
+    if plan.manifest is None or plan.manifest_path is not None:
+        yield None if plan.manifest_path is None else os.path.abspath(os.fsdecode(plan.manifest_path))
         return
     place = temporary_place() or otherwise or temporary_directory()
     with scratch_directory(place=place) as folder:
         path = os.path.join(folder, "manifest.json")
-        write_whole(os.fsencode(path), order.manifest.data)
+        write_whole(os.fsencode(path), plan.manifest.data)
         yield path
 
 
 def execution_environment(
-    order: FetchOrder,
+    plan: FetchPlan,
     tree: str,
     directory: str,
     manifest_path: str | None,
@@ -81,7 +81,7 @@ def execution_environment(
     out, unless `keep_credentials`: the code that was fetched is not who they were given to. `notify` hears of
     directories that cannot be on PYTHONPATH.
     """
-    wanted, manifest = order.wanted, order.manifest
+    wanted, manifest = plan.root, plan.manifest
     found = {
         **environment,
         "CODEREPO_TREE": wanted.tree.hex,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from git_coderepo.errors import TargetUnusable
-from git_coderepo.fetching.cache.lookup import cached_tree, open_cache
+from git_coderepo.fetching.cache.cached_fetch import cached_tree, open_cache
 from git_coderepo.fetching.fetch import FetchOptions
-from git_coderepo.fetching.plan import order_by_manifest
+from git_coderepo.fetching.plan import plan_manifest
 from git_coderepo.launch.environment import python_path, working_directory
 from git_coderepo.launch.run_directory import Workplace
 from git_coderepo.manifest.model import Manifest
@@ -25,10 +25,10 @@ def frozen_place(running: Recording, *, notify: Callable[[str], None]) -> Iterat
     """
     settings = runner_settings(running.git)
     manifest = Manifest.parse(running.record.data)
-    order = order_by_manifest(manifest, running.git, settings)
+    plan = plan_manifest(manifest, running.git, settings)
     cache = open_cache(settings, notify=notify)
-    cached = cached_tree(order.wanted, cache, FetchOptions())
-    with Workplace(order.wanted, cache, cached, notify=notify) as place:
+    cached = cached_tree(plan.root, cache, FetchOptions())
+    with Workplace(plan.root, cache, cached, notify=notify) as place:
         try:
             directory = working_directory(place.tree, manifest.run.directory, make=False)
         except TargetUnusable as error:

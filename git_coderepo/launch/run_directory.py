@@ -7,10 +7,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from git_coderepo.errors import TargetUnusable, TreeDiffers
-from git_coderepo.fetching.cache.lookup import InCache, cache_key
-from git_coderepo.fetching.cache.proof import TreeAltered, prove
-from git_coderepo.fetching.cache.trees import Cache, Entry
-from git_coderepo.fetching.wanted_tree import Wanted
+from git_coderepo.fetching.cache.cached_fetch import InCache, cache_key
+from git_coderepo.fetching.cache.rehash import TreeAltered, rehash
+from git_coderepo.fetching.cache.tree_cache import Cache, Entry
+from git_coderepo.fetching.planned_tree import PlannedTree
 from git_coderepo.filesystem.fingerprint import stamp
 from git_coderepo.filesystem.mounts import mount_read_only
 from git_coderepo.filesystem.paths import quoted
@@ -25,10 +25,10 @@ class Workplace:
     tells which of the two it is. Raises TargetUnusable and TreeDiffers.
     """
 
-    def __init__(self, wanted: Wanted, cache: Cache, cached: InCache, *, notify: Callable[[str], None]) -> None:
-        self._wanted = wanted
+    def __init__(self, planned: PlannedTree, cache: Cache, cached: InCache, *, notify: Callable[[str], None]) -> None:
+        self._planned = planned
         self._cache = cache
-        self._key = cache_key(wanted)
+        self._key = cache_key(planned)
         self._entry = cached.entry
         self._listing = cached.entry.listing()
         self._notify = notify
@@ -43,7 +43,7 @@ class Workplace:
                 self._copy = self._cache.copy(self._key, self._entry)
                 with self._copy.opened() as tree:
                     self._stamp = stamp(tree)
-                    prove(self._wanted, tree, self._listing)
+                    rehash(self._planned, tree, self._listing)
         except TreeAltered as error:
             self.__exit__()
             raise TreeDiffers(f"the copy of the cached tree differs from the recorded tree: {error.message}") from None
@@ -93,7 +93,7 @@ class Workplace:
             with (self._copy or self._entry).opened() as tree:
                 now = stamp(tree)
                 if now != self._stamp:
-                    prove(self._wanted, tree, self._listing)
+                    rehash(self._planned, tree, self._listing)
                     self._stamp = now
         except TreeAltered as error:
             return error

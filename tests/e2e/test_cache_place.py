@@ -272,7 +272,7 @@ def test_an_exchange_of_directories_never_wins(shared: Path, attempts: int) -> N
         for one, two in pairs
     ]
     code = (
-        "import os, sys; from git_coderepo.fetching.cache.directory import _own_part\n"
+        "import os, sys; from git_coderepo.fetching.cache.location import _own_part\n"
         "won = 0\n"
         f"for _ in range({attempts}):\n"
         "    try: part = _own_part(sys.argv[1], make=True, alone=False)\n"

@@ -76,7 +76,7 @@ def test_a_command_in_code_that_is_in_the_cache_loads_nothing_that_speaks_to_a_n
     modules, _ = loaded(place.runner.program.env, "exec", "run.json", "--", "true")
     assert place.forge.requests() == []
     assert files_of_verbs(modules) == {VERBS["exec"]}
-    assert "git_coderepo.fetching.cache.lookup" in modules
+    assert "git_coderepo.fetching.cache.cached_fetch" in modules
     assert not modules & NEVER
     assert not modules & NETWORK
 

@@ -15,7 +15,7 @@ import pytest
 from git_coderepo.errors import UnsafeTree
 from git_coderepo.fetching.fetch import FetchOptions, fetch
 from git_coderepo.fetching.limits import Limits
-from git_coderepo.runs.what_to_fetch import fetch_order
+from git_coderepo.runs.plan_fetch import plan_fetch
 from tests.e2e.support import World, holding, lines, load, problems, refused, world
 from tests.forge import Forge, Stall
 from tests.forge.lfs import pointer, put
@@ -505,14 +505,14 @@ def test_a_dirty_flag_does_not_pass_another_tree(place: World, lib: Repo) -> Non
 
 def test_the_limits_are_for_all_together(place: World, lib: Repo) -> None:
     """Neither tree is too large, both are: nothing is left behind."""
-    order = fetch_order(str(place.manifest()), environment=place.runner.env)
+    plan = plan_fetch(str(place.manifest()), environment=place.runner.env)
     target = place.runner.home / "code"
     with pytest.raises(UnsafeTree, match="the submodule 'lib': the tree has more than"):
-        fetch(order.wanted, str(target), FetchOptions(limits=Limits(entries=11)))
+        fetch(plan.root, str(target), FetchOptions(limits=Limits(entries=11)))
     with pytest.raises(UnsafeTree, match="the submodule 'lib': the tree has more than"):
-        fetch(order.wanted, str(target), FetchOptions(limits=Limits(bytes=5000)))
+        fetch(plan.root, str(target), FetchOptions(limits=Limits(bytes=5000)))
     assert not target.exists()
-    assert len(fetch(order.wanted, str(target), FetchOptions(limits=Limits(entries=30, bytes=10_000))).submodules) == 1
+    assert len(fetch(plan.root, str(target), FetchOptions(limits=Limits(entries=30, bytes=10_000))).submodules) == 1
 
 
 @pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed")

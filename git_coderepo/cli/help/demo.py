@@ -18,7 +18,7 @@ from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.own_command import own_command
 
 if TYPE_CHECKING:
-    from git_coderepo.fetching.wanted_tree import Wanted
+    from git_coderepo.fetching.planned_tree import PlannedTree
     from git_coderepo.manifest.model import Code
     from git_coderepo.snapshots.manifest_document import Record
     from git_coderepo.snapshots.snapshot import Snapshot
@@ -155,22 +155,22 @@ def _demo_here(scratch: str) -> None:
         size = shown_size(record.size)
         output.line(f"travels   {files} files{gone} that HEAD does not have: {size} with the manifest")
 
-    wanted = _wanted_here(manifest.code, taken, record, git.environment)
+    planned = _planned_here(manifest.code, taken, record, git.environment)
     directory = os.path.join(scratch, "code")
-    receipt = fetch(wanted, directory, FetchOptions())
+    receipt = fetch(planned, directory, FetchOptions())
     output.line(f"fetched   {receipt.files} files by {receipt.method}, in {receipt.finished - receipt.started:.2f} s")
     output.line(f"verified  tree {receipt.tree}: the same")
     flipped = _flip_one_byte(directory)
     if flipped is not None:
-        refused = verify_directory(wanted, directory, git=taken.git_with_store)
+        refused = verify_directory(planned, directory, git=taken.git_with_store)
         names = ", ".join(os.fsdecode(each) for each in refused.changed)
         output.line(f"one byte of '{os.path.relpath(flipped, directory)}' flipped: refused, changed: {names}")
     output.line("# nothing in this checkout was written; on a platform it is: git coderepo register")
 
 
-def _wanted_here(code: Code, taken: Snapshot, record: Record, environment: Mapping[str, str]) -> Wanted:
+def _planned_here(code: Code, taken: Snapshot, record: Record, environment: Mapping[str, str]) -> PlannedTree:
     """What the manifest asks for, of the checkout's own repository and of those of its submodules."""
-    from git_coderepo.fetching.wanted_tree import Means, WantedSubmodule, wanted_by_code
+    from git_coderepo.fetching.planned_tree import CodeLocations, PlannedSubmodule, plan_code
     from git_coderepo.platforms.git import GitRemote
 
     assert taken.source is not None
@@ -181,11 +181,11 @@ def _wanted_here(code: Code, taken: Snapshot, record: Record, environment: Mappi
     for each in code.submodules:
         snapshot = inner[each.path]
         if each.code is not None and snapshot is not None:
-            wanted = _wanted_here(each.code, snapshot, record, environment)
-            submodules.append(WantedSubmodule(each.path, each.commit, wanted))
-    return wanted_by_code(
+            planned = _planned_here(each.code, snapshot, record, environment)
+            submodules.append(PlannedSubmodule(each.path, each.commit, planned))
+    return plan_code(
         code,
-        Means(
+        CodeLocations(
             platform,
             environment,
             overlay=record.beside.get(code.overlay.sha256) if code.overlay is not None else None,

@@ -14,8 +14,8 @@ from git_coderepo.cli.options import Json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from git_coderepo.fetching.cache.directory import OldPart
-    from git_coderepo.fetching.cache.trees import Cache, Evicted, Kept
+    from git_coderepo.fetching.cache.location import OldPart
+    from git_coderepo.fetching.cache.tree_cache import Cache, Evicted, Kept
 
 cache = typer.Typer(name="cache", rich_markup_mode=None)
 app.add_typer(cache)
@@ -57,7 +57,7 @@ def prune(
     Modified trees and the caches of older releases are removed as well, with --older-than only if they are that old; a
     tree in use stays.
     """
-    from git_coderepo.fetching.cache.trees import Evicted, prune_cache
+    from git_coderepo.fetching.cache.tree_cache import Evicted, prune_cache
     from git_coderepo.runs.prune import required_age
     from git_coderepo.settings import size_of
 
@@ -78,8 +78,8 @@ def prune(
 
 def _cache() -> tuple[Cache | None, list[OldPart]]:
     """Return the cache, None where there is none, and what older releases left."""
-    from git_coderepo.fetching.cache.directory import old_parts
-    from git_coderepo.fetching.cache.lookup import known_cache
+    from git_coderepo.fetching.cache.cached_fetch import known_cache
+    from git_coderepo.fetching.cache.location import old_parts
     from git_coderepo.git.process import Git
     from git_coderepo.settings import runner_settings
 

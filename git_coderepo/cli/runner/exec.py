@@ -71,19 +71,19 @@ def exec_(
 
     written_to = receipt_file(receipt, made=copy)
     asked = start_runner_settings(Git())  # git answers while the rest is imported
-    from git_coderepo.fetching.cache.lookup import cached_tree, fetch_with_cache, open_cache
+    from git_coderepo.fetching.cache.cached_fetch import cached_tree, fetch_with_cache, open_cache
     from git_coderepo.fetching.fetch import FetchOptions
     from git_coderepo.launch.environment import execution_environment, manifest_file, working_directory
     from git_coderepo.launch.run_directory import Workplace
+    from git_coderepo.runs.plan_fetch import plan_fetch
     from git_coderepo.runs.process import Interrupted, execute, interruptible
-    from git_coderepo.runs.what_to_fetch import fetch_order
 
     settings = asked()
-    order = fetch_order(run, overlay=overlay, code_repository=code_repository, settings=settings, submodules=submodules)
-    show_resolved(order, quiet=quiet)
-    refuse_input(written_to, order)
-    wanted, manifest = order.wanted, order.manifest
-    for platform in wanted.platforms():
+    plan = plan_fetch(run, overlay=overlay, code_repository=code_repository, settings=settings, submodules=submodules)
+    show_resolved(plan, quiet=quiet)
+    refuse_input(written_to, plan)
+    planned, manifest = plan.root, plan.manifest
+    for platform in planned.platforms():
         platform.notify = output.say
     descriptors, folder, place = [], None, None
     with ExitStack() as stack:
@@ -92,13 +92,13 @@ def exec_(
             if copy is not None:
                 warn_unnotable(copy)
                 fill = _has_cache(settings)
-                made = fetch_with_cache(wanted, copy, settings, options, fill=fill, notify=output.say)
+                made = fetch_with_cache(planned, copy, settings, options, fill=fill, notify=output.say)
                 tree = os.path.abspath(copy)
             else:
                 cache = open_cache(settings, notify=output.say)
                 folder = cache.place.path
-                cached = cached_tree(wanted, cache, options)
-                place = stack.enter_context(Workplace(wanted, cache, cached, notify=output.say))
+                cached = cached_tree(planned, cache, options)
+                place = stack.enter_context(Workplace(planned, cache, cached, notify=output.say))
                 made, tree = cached.receipt, place.tree
                 descriptors.append(place.descriptor)  # whatever outlives us goes on holding the tree
         show_fallbacks(made)
@@ -109,10 +109,10 @@ def exec_(
         start = recorded if directory is None else os.fsencode(directory)
         here = working_directory(tree, start, make=copy is not None)
         told = execution_environment(
-            order,
+            plan,
             tree,
             here,
-            stack.enter_context(manifest_file(order, folder)),
+            stack.enter_context(manifest_file(plan, folder)),
             os.environ,
             notify=output.say,
             keep_credentials=keep_credentials,
@@ -147,7 +147,7 @@ def _write_again(made: Receipt, file: OutputFile, *, changed: bool) -> None:
 def _has_cache(settings: Settings) -> bool:
     """Whether a copy can come out of the cache; where there is no place for one, it is said, and it comes straight."""
     from git_coderepo.errors import TargetUnusable
-    from git_coderepo.fetching.cache.directory import cache_place
+    from git_coderepo.fetching.cache.location import cache_place
 
     try:
         cache_place(settings, notify=lambda _: None)

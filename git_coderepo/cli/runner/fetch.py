@@ -21,7 +21,7 @@ from git_coderepo.cli.runner.reporting import (
     warn_unnoted,
 )
 from git_coderepo.errors import UsageError
-from git_coderepo.fetching.sources.registry import METHODS
+from git_coderepo.fetching.sources.order import METHODS
 
 if TYPE_CHECKING:
     from git_coderepo.fetching.receipt import Receipt
@@ -73,10 +73,10 @@ def fetch(
     asked = start_runner_settings(Git())  # git answers while the rest is imported
     from git_coderepo.fetching.fetch import FetchOptions
     from git_coderepo.fetching.fetch import fetch as materialise
-    from git_coderepo.runs.what_to_fetch import fetch_order
+    from git_coderepo.runs.plan_fetch import plan_fetch
 
     settings = asked()
-    order = fetch_order(
+    plan = plan_fetch(
         run,
         overlay=overlay,
         code_repository=code_repository,
@@ -84,23 +84,23 @@ def fetch(
         settings=settings,
         submodules=submodules,
     )
-    show_resolved(order, quiet=quiet)
-    refuse_input(written_to, order)
-    for path in order.overlay_paths if not quiet else ():
+    show_resolved(plan, quiet=quiet)
+    refuse_input(written_to, plan)
+    for path in plan.overlay_paths if not quiet else ():
         output.say(f"the overlay comes from '{os.fsdecode(path)}'")
-    for path in order.lfs_paths if lfs and not quiet else ():
+    for path in plan.lfs_paths if lfs and not quiet else ():
         output.say(f"what Git LFS keeps comes from '{os.fsdecode(path)}'")
-    for platform in order.wanted.platforms() if not quiet else ():
+    for platform in plan.root.platforms() if not quiet else ():
         platform.notify = output.say
     warn_unnotable(directory)
     with ended_by_signals(), progress_shown(quiet) as progress:
         options = FetchOptions(method, progress=progress, lfs=lfs)
         if method == "auto":
-            from git_coderepo.fetching.cache.lookup import fetch_with_cache
+            from git_coderepo.fetching.cache.cached_fetch import fetch_with_cache
 
-            made = fetch_with_cache(order.wanted, directory, settings, options, fill=cache, notify=output.say)
+            made = fetch_with_cache(plan.root, directory, settings, options, fill=cache, notify=output.say)
         else:  # one way is insisted on
-            made = materialise(order.wanted, directory, options)
+            made = materialise(plan.root, directory, options)
     if written_to is not None:
         written_to.write(made.encode())
         warn_unnoted(written_to)

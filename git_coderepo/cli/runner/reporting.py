@@ -14,7 +14,7 @@ from git_coderepo.git.own_files import notes_for
 from git_coderepo.manifest.output_file import OutputFile
 
 if TYPE_CHECKING:
-    from git_coderepo.fetching.plan import FetchOrder
+    from git_coderepo.fetching.plan import FetchPlan
     from git_coderepo.fetching.receipt import Receipt
     from git_coderepo.git.own_files import Notes
 
@@ -50,20 +50,20 @@ def _warn_code(name: str, notes: Notes | None) -> None:
         output.hint(ignore_command(path, notes.root))
 
 
-def refuse_input(receipt: OutputFile | None, order: FetchOrder) -> None:
+def refuse_input(receipt: OutputFile | None, plan: FetchPlan) -> None:
     """Raise UsageError for a receipt that would replace the manifest or an overlay that is being read."""
     if receipt is None or receipt.path is None:
         return
-    for path in (order.manifest_path, *order.overlay_paths, *order.lfs_paths):
+    for path in (plan.manifest_path, *plan.overlay_paths, *plan.lfs_paths):
         if path is not None and os.path.realpath(path) == receipt.path:
             name = os.fsdecode(receipt.name)
             raise UsageError(f"cannot write the receipt to '{name}': that file is an input of the fetch")
 
 
-def show_resolved(order: FetchOrder, *, quiet: bool = False) -> None:
+def show_resolved(plan: FetchPlan, *, quiet: bool = False) -> None:
     """Print the full id of the commit that a branch, tag or short id named."""
-    if order.resolved is not None and not quiet:
-        revision, commit = order.resolved
+    if plan.resolved is not None and not quiet:
+        revision, commit = plan.resolved
         output.say(f"'{revision}' is commit {commit}")
 
 

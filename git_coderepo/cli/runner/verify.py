@@ -17,7 +17,7 @@ from git_coderepo.filesystem.digest import sha256_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from git_coderepo.fetching.plan import FetchOrder
+    from git_coderepo.fetching.plan import FetchPlan
     from git_coderepo.fetching.verify import Verification
 
 _SHOWN = 20
@@ -51,13 +51,13 @@ def verify(
     """
     from git_coderepo.fetching.verify import matching, verify_directory
     from git_coderepo.git.process import Git
-    from git_coderepo.runs.what_to_fetch import fetch_order
+    from git_coderepo.runs.plan_fetch import plan_fetch
 
     by_pattern = matching([os.fsencode(pattern) for pattern in allow_added or ()])
-    order = fetch_order(run, overlay=overlay, subdirectory=subdirectory, submodules=submodules)
-    show_resolved(order)
-    found = verify_directory(order.wanted, directory, git=Git())
-    is_output = _recorded_outputs(order, directory)
+    plan = plan_fetch(run, overlay=overlay, subdirectory=subdirectory, submodules=submodules)
+    show_resolved(plan)
+    found = verify_directory(plan.root, directory, git=Git())
+    is_output = _recorded_outputs(plan, directory)
 
     def allowed(path: bytes) -> bool:
         return by_pattern(path) or is_output(path)
@@ -77,14 +77,14 @@ def verify(
         )
 
 
-def _recorded_outputs(order: FetchOrder, directory: str) -> Callable[[bytes], bool]:
+def _recorded_outputs(plan: FetchPlan, directory: str) -> Callable[[bytes], bool]:
     """Return a test whether a path is an output of the run, with the contents that were recorded for it."""
-    if order.manifest is None or order.manifest_path is None:
+    if plan.manifest is None or plan.manifest_path is None:
         return lambda path: False
     from git_coderepo.runs.result import Result
 
-    result = Result.load(order.manifest_path.removesuffix(b".json") + b".result.json")
-    started_in = order.manifest.run.directory
+    result = Result.load(plan.manifest_path.removesuffix(b".json") + b".result.json")
+    started_in = plan.manifest.run.directory
     outputs = result.outputs if result is not None else ()
     recorded = {os.path.normpath(os.path.join(started_in, each.path)): each.sha256 for each in outputs}
     return lambda path: path in recorded and _sha256(os.path.join(os.fsencode(directory), path)) == recorded[path]

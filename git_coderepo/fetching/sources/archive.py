@@ -10,11 +10,11 @@ from typing import BinaryIO, ClassVar
 from git_coderepo.errors import CodeRepoError, DownloadDamaged, MethodUnavailable, RateLimited
 from git_coderepo.fetching.entries import Entry
 from git_coderepo.fetching.limits import Limits
-from git_coderepo.fetching.sources.delivery import BaseRequest, Counted, Delivery
+from git_coderepo.fetching.planned_tree import BaseRequest, PlannedTree
+from git_coderepo.fetching.sources.entry_stream import CountedStream, EntryStream
 from git_coderepo.fetching.sources.read_ahead import Ahead
 from git_coderepo.fetching.sources.source import Failure, Result, Source, base_request
 from git_coderepo.fetching.sources.tar_reader import TarReader
-from git_coderepo.fetching.wanted_tree import Wanted
 from git_coderepo.git.subtree import inside
 from git_coderepo.transport.retry import TRIES, pause
 
@@ -25,21 +25,21 @@ class PlatformArchive(Source):
     name: ClassVar = "archive"
     gives_base: ClassVar = True
 
-    def applies_to(self, node: Wanted) -> bool:
-        return node.base is not None or node.problem is not None
+    def applies_to(self, planned: PlannedTree) -> bool:
+        return planned.base is not None or planned.problem is not None
 
-    def stream(self, node: Wanted, limits: Limits) -> AbstractContextManager[Delivery]:
-        return archive_method(base_request(node, limits))
+    def stream(self, planned: PlannedTree, limits: Limits) -> AbstractContextManager[EntryStream]:
+        return archive_method(base_request(planned, limits))
 
-    def attempted(self, node: Wanted, coming: list[Source], attempt: Callable[[], Result]) -> Result:
+    def attempted(self, planned: PlannedTree, coming: list[Source], attempt: Callable[[], Result]) -> Result:
         """One that is cut off is begun anew.
 
         Where a platform limits archives and not git, git does not wait for the limit to end: it comes first, and the
         archive, waited for, once more after it.
         """
-        if node.base is None:
+        if planned.base is None:
             return attempt()
-        platform = node.base.platform
+        platform = planned.base.platform
         hurried = platform.limits_archives and any(each.name == "git" for each in coming)
         platform.archive_wait = 0 if hurried else None
         failures = 0
@@ -67,13 +67,13 @@ SOURCE = PlatformArchive()
 
 
 @contextmanager
-def archive_method(request: BaseRequest) -> Iterator[Delivery]:
+def archive_method(request: BaseRequest) -> Iterator[EntryStream]:
     """One archive in one request, read as it streams in."""
     archive = request.platform.open_archive(request.commit, request.part or request.asked)
     if archive is None:
         raise MethodUnavailable(f"the platform '{request.platform.type}' gives no archive here")
     with archive, _reading_ahead(archive.stream) as ahead:
-        counted = Counted(archive.stream)
+        counted = CountedStream(archive.stream)
         reader = TarReader(counted, top_directory=archive.top_directory, limits=request.limits, ahead=ahead)
         entries: Iterator[Entry] = reader
         if request.part and archive.path != request.part:
@@ -83,7 +83,7 @@ def archive_method(request: BaseRequest) -> Iterator[Delivery]:
         elif request.scope:
             holds = inside(request.scope)
             entries = (entry for entry in reader if holds(entry.path))
-        yield Delivery(entries, lambda: counted.received)
+        yield EntryStream(entries, lambda: counted.received)
 
 
 @contextmanager

@@ -12,9 +12,9 @@ from typing import ClassVar
 from git_coderepo.errors import CodeRepoError, MethodUnavailable
 from git_coderepo.fetching.entries import Entry
 from git_coderepo.fetching.limits import Limits
-from git_coderepo.fetching.sources.delivery import BaseRequest, Delivery
+from git_coderepo.fetching.planned_tree import BaseRequest, PlannedTree
+from git_coderepo.fetching.sources.entry_stream import EntryStream
 from git_coderepo.fetching.sources.source import Source, base_request
-from git_coderepo.fetching.wanted_tree import Wanted
 from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.git.objects import EXECUTABLE, FILE, SYMLINK
 from git_coderepo.git.subtree import inside
@@ -29,18 +29,18 @@ class CustomFiles(Source):
     name: ClassVar = "files"
     gives_base: ClassVar = True
 
-    def applies_to(self, node: Wanted) -> bool:
-        return node.base is not None and node.base.platform.needs_special
+    def applies_to(self, planned: PlannedTree) -> bool:
+        return planned.base is not None and planned.base.platform.needs_special
 
-    def stream(self, node: Wanted, limits: Limits) -> AbstractContextManager[Delivery]:
-        return files_method(base_request(node, limits))
+    def stream(self, planned: PlannedTree, limits: Limits) -> AbstractContextManager[EntryStream]:
+        return files_method(base_request(planned, limits))
 
 
 SOURCE = CustomFiles()
 
 
 @contextmanager
-def files_method(request: BaseRequest) -> Iterator[Delivery]:
+def files_method(request: BaseRequest) -> Iterator[EntryStream]:
     """A custom class's `download_files` into a scratch directory, completed with the modes and links it loses."""
     with scratch_directory() as directory:
         part = os.fsdecode(request.part) or None
@@ -55,7 +55,7 @@ def files_method(request: BaseRequest) -> Iterator[Delivery]:
             ) from error
         holds = inside(request.scope)
         entries = (entry for entry in _disk_entries(os.fsencode(directory), request) if holds(entry.path))
-        yield Delivery(entries, lambda: 0)
+        yield EntryStream(entries, lambda: 0)
 
 
 def _disk_entries(root: bytes, request: BaseRequest) -> Iterator[Entry]:

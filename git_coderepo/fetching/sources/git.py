@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from git_coderepo.errors import CodeRepoError, CommitMissing, GitFailed, GitNotFound, MethodUnavailable, TreeDiffers
 from git_coderepo.fetching.limits import Limits
-from git_coderepo.fetching.sources.delivery import BaseRequest, DeliveredTrees, Delivery
+from git_coderepo.fetching.planned_tree import BaseRequest, PlannedTree
+from git_coderepo.fetching.sources.entry_stream import EntryStream, TreeObjects
 from git_coderepo.fetching.sources.git_tree import blob_entries, listed_tree
 from git_coderepo.fetching.sources.source import Failure, Source, base_request
-from git_coderepo.fetching.wanted_tree import Wanted
 from git_coderepo.transport.scratch_repository import Scratch
 
 _INSTALL = "install git 2.34 or newer, or add it to PATH"
@@ -24,22 +24,22 @@ class ByGit(Source):
     name: ClassVar = "git"
     gives_base: ClassVar = True
 
-    def applies_to(self, node: Wanted) -> bool:
-        return node.base is not None or node.problem is not None
+    def applies_to(self, planned: PlannedTree) -> bool:
+        return planned.base is not None or planned.problem is not None
 
-    def stream(self, node: Wanted, limits: Limits) -> AbstractContextManager[Delivery]:
-        return git_method(base_request(node, limits))
+    def stream(self, planned: PlannedTree, limits: Limits) -> AbstractContextManager[EntryStream]:
+        return git_method(base_request(planned, limits))
 
     def explained(self, failure: Failure) -> CodeRepoError:
         """Where there is no git, in words that say for what it is needed here."""
-        error, node = failure.error, failure.node
+        error, planned = failure.error, failure.planned
         if not isinstance(error, GitNotFound):
             return error
         if failure.insisted:
             return GitNotFound("git was asked for, and there is no 'git' on PATH", hints=["--method auto", _INSTALL])
-        platform = node.base.platform if node.base is not None else None
+        platform = planned.base.platform if planned.base is not None else None
         kind = platform.type if platform is not None else "git"
-        if not node.archive_exact:
+        if not planned.archive_exact:
             return GitNotFound(
                 "git is required: attributes of this tree (export-ignore, export-subst and the like) alter its "
                 "archives, and there is no 'git' on PATH",
@@ -67,7 +67,7 @@ SOURCE = ByGit()
 
 
 @contextmanager
-def git_method(request: BaseRequest) -> Iterator[Delivery]:
+def git_method(request: BaseRequest) -> Iterator[EntryStream]:
     """A fetch of the commit into a bare scratch repository, read object by object: nothing is ever checked out."""
     with ExitStack() as stack:
         if request.part or request.scope:
@@ -79,8 +79,8 @@ def git_method(request: BaseRequest) -> Iterator[Delivery]:
         else:
             scratch, wanted, gitlinks = _fetched(request, stack, part_only=False)
         name = f"{request.commit}:{os.fsdecode(request.part)}/" if request.part else request.commit.hex
-        trees = DeliveredTrees(scratch.git, name) if not request.scope else None
-        yield Delivery(blob_entries(scratch.git, wanted), scratch.size, gitlinks, trees)
+        trees = TreeObjects(scratch.git, name) if not request.scope else None
+        yield EntryStream(blob_entries(scratch.git, wanted), scratch.size, gitlinks, trees)
 
 
 def _fetched(

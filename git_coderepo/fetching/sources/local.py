@@ -9,11 +9,11 @@ from typing import ClassVar, NamedTuple
 
 from git_coderepo.errors import CodeRepoError, MethodUnavailable, OverlayMissing, TreeDiffers
 from git_coderepo.fetching.limits import Limits
-from git_coderepo.fetching.sources.delivery import DeliveredTrees, Delivery, LocalTree
+from git_coderepo.fetching.planned_tree import LocalTree, PlannedTree
+from git_coderepo.fetching.sources.entry_stream import EntryStream, TreeObjects
 from git_coderepo.fetching.sources.git_tree import blob_entries, listed_tree
 from git_coderepo.fetching.sources.overlay_tar import read_overlay
 from git_coderepo.fetching.sources.source import Source
-from git_coderepo.fetching.wanted_tree import Wanted
 from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.git.objects import GITLINK, ObjectId
 from git_coderepo.git.process import Git
@@ -96,29 +96,29 @@ class InLocalObjects(Source):
 
     name: ClassVar = "local"
 
-    def applies_to(self, node: Wanted) -> bool:
-        return node.local is not None
+    def applies_to(self, planned: PlannedTree) -> bool:
+        return planned.local is not None
 
-    def stream(self, node: Wanted, limits: Limits) -> AbstractContextManager[Delivery]:
-        if node.local is None:
+    def stream(self, planned: PlannedTree, limits: Limits) -> AbstractContextManager[EntryStream]:
+        if planned.local is None:
             raise MethodUnavailable(
                 "the code of the run is not all here", hints=["--method auto fetches it from the platform"]
             )
-        return local_method(node.local, () if node.local.whole else node.scope)
+        return local_method(planned.local, () if planned.local.whole else planned.scope)
 
-    def gives_all(self, node: Wanted) -> bool:
-        return node.local is not None and node.local.whole
+    def gives_all(self, planned: PlannedTree) -> bool:
+        return planned.local is not None and planned.local.whole
 
 
 SOURCE = InLocalObjects()
 
 
 @contextmanager
-def local_method(local: LocalTree, scope: tuple[bytes, ...] = ()) -> Iterator[Delivery]:
+def local_method(local: LocalTree, scope: tuple[bytes, ...] = ()) -> Iterator[EntryStream]:
     """The tree's entries inside of `scope` (none: all), read object by object."""
     wanted, gitlinks = listed_tree(local.git, local.tree.hex, None, scope)
-    trees = DeliveredTrees(local.git, local.tree.hex) if not scope else None
-    yield Delivery(blob_entries(local.git, wanted), int, gitlinks, trees)
+    trees = TreeObjects(local.git, local.tree.hex) if not scope else None
+    yield EntryStream(blob_entries(local.git, wanted), int, gitlinks, trees)
 
 
 def restore_tree(

@@ -15,10 +15,10 @@ from git_coderepo.errors import (
     OverlayMissing,
 )
 from git_coderepo.fetching.limits import Limits
-from git_coderepo.fetching.sources.delivery import DeliveredTrees, Delivery, PublishedRequest
+from git_coderepo.fetching.planned_tree import PlannedTree, PublishedRequest
+from git_coderepo.fetching.sources.entry_stream import EntryStream, TreeObjects
 from git_coderepo.fetching.sources.git_tree import blob_entries, listed_tree
 from git_coderepo.fetching.sources.source import Source
-from git_coderepo.fetching.wanted_tree import Wanted
 from git_coderepo.transport.scratch_repository import Scratch
 
 
@@ -27,13 +27,13 @@ class ByPublishedRun(Source):
 
     name: ClassVar = "published"
 
-    def applies_to(self, node: Wanted) -> bool:
-        return node.published is not None
+    def applies_to(self, planned: PlannedTree) -> bool:
+        return planned.published is not None
 
-    def stream(self, node: Wanted, limits: Limits) -> AbstractContextManager[Delivery]:
-        if node.published is None:
+    def stream(self, planned: PlannedTree, limits: Limits) -> AbstractContextManager[EntryStream]:
+        if planned.published is None:
             raise MethodUnavailable("nothing says where the run may have been published")
-        return published_method(node.published)
+        return published_method(planned.published)
 
     def is_due(self, before: Sequence[CodeRepoError]) -> bool:
         return any(isinstance(each, CommitMissing | OverlayMissing) for each in before)
@@ -48,7 +48,7 @@ SOURCE = ByPublishedRun()
 
 
 @contextmanager
-def published_method(request: PublishedRequest) -> Iterator[Delivery]:
+def published_method(request: PublishedRequest) -> Iterator[EntryStream]:
     """The whole snapshot, by the reference of its run: what it leads to is known to be right once it is hashed."""
     with Scratch(request.object_format, request.environment) as scratch:
         try:
@@ -56,5 +56,5 @@ def published_method(request: PublishedRequest) -> Iterator[Delivery]:
         except CommitMissing:
             raise MethodUnavailable(f"'{request.platform.name}' has no reference '{request.reference}'") from None
         wanted, gitlinks = listed_tree(scratch.git, commit.hex)
-        trees = DeliveredTrees(scratch.git, commit.hex)
-        yield Delivery(blob_entries(scratch.git, wanted), scratch.size, gitlinks, trees)
+        trees = TreeObjects(scratch.git, commit.hex)
+        yield EntryStream(blob_entries(scratch.git, wanted), scratch.size, gitlinks, trees)

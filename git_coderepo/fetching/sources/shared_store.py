@@ -15,10 +15,10 @@ from git_coderepo.errors import (
     UnsafeTree,
 )
 from git_coderepo.fetching.limits import Limits
-from git_coderepo.fetching.sources.delivery import Counted, Delivery
+from git_coderepo.fetching.planned_tree import PlannedTree
+from git_coderepo.fetching.sources.entry_stream import CountedStream, EntryStream
 from git_coderepo.fetching.sources.source import Failure, Source
 from git_coderepo.fetching.sources.tar_reader import TarReader
-from git_coderepo.fetching.wanted_tree import Wanted
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.stores.shared_store import SharedStore
 
@@ -28,21 +28,21 @@ class InSharedStore(Source):
 
     name: ClassVar = "store"
 
-    def applies_to(self, node: Wanted) -> bool:
-        return node.store is not None
+    def applies_to(self, planned: PlannedTree) -> bool:
+        return planned.store is not None
 
-    def stream(self, node: Wanted, limits: Limits) -> AbstractContextManager[Delivery]:
-        if node.store is None:
+    def stream(self, planned: PlannedTree, limits: Limits) -> AbstractContextManager[EntryStream]:
+        if planned.store is None:
             raise MethodUnavailable("no shared store is set", hints=["set CODEREPO_STORE or coderepo.store to its URL"])
-        return store_method(node.store, node.tree, limits)
+        return store_method(planned.store, planned.tree, limits)
 
     def explained(self, failure: Failure) -> CodeRepoError:
         """Where what the store gave is not the tree, it is the store that is damaged."""
-        error, node = failure.error, failure.node
-        if node.store is None or not isinstance(error, TreeDiffers | DownloadDamaged | UnsafeTree):
+        error, planned = failure.error, failure.planned
+        if planned.store is None or not isinstance(error, TreeDiffers | DownloadDamaged | UnsafeTree):
             return error
         return StoreDamaged(
-            f"what the store '{node.store.url}' has for the tree {node.tree} is not that tree: {error.message}",
+            f"what the store '{planned.store.url}' has for the tree {planned.tree} is not that tree: {error.message}",
             hints=["git coderepo publish --store RUN, in the checkout that recorded the run, writes it again"],
         )
 
@@ -51,8 +51,8 @@ SOURCE = InSharedStore()
 
 
 @contextmanager
-def store_method(store: SharedStore, tree: ObjectId, limits: Limits) -> Iterator[Delivery]:
+def store_method(store: SharedStore, tree: ObjectId, limits: Limits) -> Iterator[EntryStream]:
     """The whole snapshot, by its tree's id in the shared store: one archive, read as it streams in."""
     with store.open(tree) as stream:
-        counted = Counted(stream)
-        yield Delivery(TarReader(counted, top_directory=False, limits=limits), lambda: counted.received)
+        counted = CountedStream(stream)
+        yield EntryStream(TarReader(counted, top_directory=False, limits=limits), lambda: counted.received)

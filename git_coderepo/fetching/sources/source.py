@@ -9,8 +9,8 @@ from typing import ClassVar, NamedTuple, TypeVar
 
 from git_coderepo.errors import CodeRepoError, MethodUnavailable
 from git_coderepo.fetching.limits import Limits
-from git_coderepo.fetching.sources.delivery import BaseRequest, Delivery
-from git_coderepo.fetching.wanted_tree import Wanted
+from git_coderepo.fetching.planned_tree import BaseRequest, PlannedTree
+from git_coderepo.fetching.sources.entry_stream import EntryStream
 
 Result = TypeVar("Result")
 
@@ -21,7 +21,7 @@ class Failure(NamedTuple):
     `insisted`: the user named the source, and no other is to be tried.
     """
 
-    node: Wanted
+    planned: PlannedTree
     error: CodeRepoError
     insisted: bool
     before: Sequence[CodeRepoError]
@@ -37,14 +37,14 @@ class Source(ABC):
     gives_base: ClassVar[bool] = False
 
     @abstractmethod
-    def applies_to(self, node: Wanted) -> bool:
+    def applies_to(self, planned: PlannedTree) -> bool:
         """Whether it is asked where the user names no source."""
 
     @abstractmethod
-    def stream(self, node: Wanted, limits: Limits) -> AbstractContextManager[Delivery]:
+    def stream(self, planned: PlannedTree, limits: Limits) -> AbstractContextManager[EntryStream]:
         """Return what gives the entries; it does not judge them. Raises MethodUnavailable where it has none to give."""
 
-    def gives_all(self, node: Wanted) -> bool:
+    def gives_all(self, planned: PlannedTree) -> bool:
         """Whether the whole snapshot comes, on which no overlay goes."""
         return not self.gives_base
 
@@ -52,7 +52,7 @@ class Source(ABC):
         """Whether it is asked after the sources before it failed with these errors."""
         return True
 
-    def attempted(self, node: Wanted, coming: list[Source], attempt: Callable[[], Result]) -> Result:
+    def attempted(self, planned: PlannedTree, coming: list[Source], attempt: Callable[[], Result]) -> Result:
         """Return what `attempt` gives, before the sources in `coming` are asked. Raises what that raises."""
         return attempt()
 
@@ -65,10 +65,10 @@ class Source(ABC):
         return None
 
 
-def base_request(node: Wanted, limits: Limits) -> BaseRequest:
+def base_request(planned: PlannedTree, limits: Limits) -> BaseRequest:
     """Return what the platform is asked for. Raises why it cannot be."""
-    if node.problem is not None:
-        raise node.problem
-    if node.base is None:
+    if planned.problem is not None:
+        raise planned.problem
+    if planned.base is None:
         raise MethodUnavailable("there is no base: all of the code travelled with the manifest")
-    return node.base._replace(limits=limits)
+    return planned.base._replace(limits=limits)

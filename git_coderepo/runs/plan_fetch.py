@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 
 from git_coderepo.errors import InvalidManifest
 from git_coderepo.fetching.plan import (
-    FetchOrder,
+    FetchPlan,
     directory_named,
     named_revision,
-    order_by_manifest,
-    order_by_published,
-    order_by_revision,
+    plan_manifest,
+    plan_published,
+    plan_revision,
 )
 from git_coderepo.git.process import Git
 from git_coderepo.runs.resolve import find_run
 from git_coderepo.settings import Settings, runner_settings
 
 
-def fetch_order(
+def plan_fetch(
     run: str,
     *,
     overlay: str | Sequence[str] | None = None,
@@ -28,10 +28,10 @@ def fetch_order(
     environment: Mapping[str, str] | None = None,
     settings: Settings | None = None,
     submodules: bool = True,
-) -> FetchOrder:
+) -> FetchPlan:
     """Read RUN: a manifest's path, `-` for standard input, a run of the record, or `NAME@REVISION[:PATH]`.
 
-    `subdirectory` is the directory that is wanted of it, from the root; `settings` are `runner_settings`, where they
+    `subdirectory` is the directory that is planned of it, from the root; `settings` are `runner_settings`, where they
     were read already. `submodules` False leaves those of a revision empty; a manifest says itself which there are.
 
     Raises InvalidManifest, UnknownRun, UsageError, RegistrationError, and what asking a platform for a commit's tree
@@ -42,7 +42,7 @@ def fetch_order(
     keep = directory_named(subdirectory)
     named = named_revision(run, settings)
     if named is not None:
-        return order_by_revision(named, git, settings, keep=keep, submodules=submodules)
+        return plan_revision(named, git, settings, keep=keep, submodules=submodules)
     try:
         found = find_run(run, git, code_repository)
     except InvalidManifest as error:
@@ -52,8 +52,8 @@ def fetch_order(
         raise
     manifest = found.named.manifest
     if found.platform is not None and found.commit is not None:
-        return order_by_published(manifest, found.platform, found.commit, git, settings, keep)
-    order = order_by_manifest(
+        return plan_published(manifest, found.platform, found.commit, git, settings, keep)
+    plan = plan_manifest(
         manifest,
         git,
         settings,
@@ -62,4 +62,4 @@ def fetch_order(
         code_repository=code_repository,
         keep=keep,
     )
-    return order._replace(manifest_path=found.named.path)
+    return plan._replace(manifest_path=found.named.path)

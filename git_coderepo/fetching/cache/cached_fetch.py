@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 from git_coderepo.errors import CodeRepoError, TreeDiffers
 from git_coderepo.fetching.cache.copying import NoClones, can_share_blocks, copy_listed, copy_tree
-from git_coderepo.fetching.cache.directory import cache_place, known_cache_place
-from git_coderepo.fetching.cache.proof import Proof, TreeAltered, flat, prove, read_listing
-from git_coderepo.fetching.cache.trees import Cache, Entry
+from git_coderepo.fetching.cache.location import cache_place, known_cache_place
+from git_coderepo.fetching.cache.rehash import Proof, TreeAltered, flat, read_listing, rehash
+from git_coderepo.fetching.cache.tree_cache import Cache, Entry
 from git_coderepo.fetching.fetch import FetchOptions, fetch
 from git_coderepo.fetching.lfs import summed
+from git_coderepo.fetching.planned_tree import PlannedTree
 from git_coderepo.fetching.receipt import Hashed, Receipt
 from git_coderepo.fetching.target import Target
-from git_coderepo.fetching.wanted_tree import Wanted
 from git_coderepo.filesystem.directories import OPEN_DIRECTORY
 from git_coderepo.filesystem.fingerprint import stamp
 from git_coderepo.settings import Settings
@@ -63,7 +63,7 @@ class InCache(NamedTuple):
 
 
 def fetch_with_cache(
-    wanted: Wanted,
+    planned: PlannedTree,
     directory: str,
     settings: Settings,
     options: FetchOptions,
@@ -77,27 +77,27 @@ def fetch_with_cache(
     file system can share the blocks of both. The cache has whole trees, and what Git LFS keeps of them: a part of one,
     and one with the pointers, is fetched.
     """
-    if wanted.keep or not options.lfs:
-        return fetch(wanted, directory, options)
+    if planned.keep or not options.lfs:
+        return fetch(planned, directory, options)
     started = time.time()
     if fill or settings.flag("cache", False):
         cache = open_cache(settings, notify=notify)
         with Target(directory) as target:
-            filling = _Filling(wanted, options)
-            entry, proof = cache.fill(cache_key(wanted), partial(_copied, wanted, target), filling.make)
+            filling = _Filling(planned, options)
+            entry, proof = cache.fill(cache_key(planned), partial(_copied, planned, target), filling.make)
             with entry:
                 if proof is None:
                     try:
-                        proof = _copied(wanted, target, entry)
+                        proof = _copied(planned, target, entry)
                     except TreeAltered as error:
                         raise TreeDiffers(
                             f"the copy of the cached tree differs from the recorded tree: {error.message}"
                         ) from None
             target.publish()
-        return filling.made or _hit(wanted, proof, "copy", started)
+        return filling.made or _hit(planned, proof, "copy", started)
     known = known_cache(settings, notify=notify)
     if known is None:
-        return fetch(wanted, directory, options)
+        return fetch(planned, directory, options)
     with ExitStack() as stack:
         # The target is only looked at where there is something to copy: `fetch` looks at it itself.
         place: list[Target] = []
@@ -105,17 +105,17 @@ def fetch_with_cache(
         def copied(entry: Entry) -> Proof:
             if not place:
                 place.append(stack.enter_context(Target(directory)))
-            return _copied(wanted, place[0], entry)
+            return _copied(planned, place[0], entry)
 
-        found = known.find(cache_key(wanted), copied)
+        found = known.find(cache_key(planned), copied)
         if found is not None:
             found[0].close()
             place[0].publish()
-            return _hit(wanted, found[1], "copy", started)
-    return fetch(wanted, directory, options, proved=partial(_offer, known, wanted))
+            return _hit(planned, found[1], "copy", started)
+    return fetch(planned, directory, options, proved=partial(_offer, known, planned))
 
 
-def cached_tree(wanted: Wanted, cache: Cache, options: FetchOptions) -> InCache:
+def cached_tree(planned: PlannedTree, cache: Cache, options: FetchOptions) -> InCache:
     """Return the tree in the cache, proved and held for use; it is fetched where it is not there.
 
     Raises what `fetch` raises; then the cache is as it was.
@@ -124,38 +124,38 @@ def cached_tree(wanted: Wanted, cache: Cache, options: FetchOptions) -> InCache:
 
     def check(entry: Entry) -> tuple[str, Proof]:
         with entry.opened() as tree:
-            return stamp(tree), prove(wanted, tree, entry.listing())
+            return stamp(tree), rehash(planned, tree, entry.listing())
 
-    filling = _Filling(wanted, options)
-    entry, found = cache.fill(cache_key(wanted), check, filling.make)
+    filling = _Filling(planned, options)
+    entry, found = cache.fill(cache_key(planned), check, filling.make)
     if found is not None:
-        return InCache(entry, _hit(wanted, found[1], "cache", started), found[0])
+        return InCache(entry, _hit(planned, found[1], "cache", started), found[0])
     assert filling.made is not None
     with entry.opened() as tree:
         return InCache(entry, filling.made, stamp(tree))
 
 
-def cache_key(wanted: Wanted) -> str:
+def cache_key(planned: PlannedTree) -> str:
     """Under what a tree is kept: its id, and where there are submodules in it, a digest over theirs."""
-    if not wanted.submodules:
-        return wanted.tree.hex
-    inside = sorted((each.path, cache_key(each.wanted).encode()) for each in wanted.submodules)
+    if not planned.submodules:
+        return planned.tree.hex
+    inside = sorted((each.path, cache_key(each.planned).encode()) for each in planned.submodules)
     digest = sha256(b"".join(b"%b\0%b\0" % row for row in inside)).hexdigest()
-    return f"{wanted.tree.hex}-{digest[:32]}"
+    return f"{planned.tree.hex}-{digest[:32]}"
 
 
 class _Filling:
     """Fetches a tree into the cache; `made` is the receipt, None where that was not necessary."""
 
-    def __init__(self, wanted: Wanted, options: FetchOptions) -> None:
-        self._wanted = wanted
+    def __init__(self, planned: PlannedTree, options: FetchOptions) -> None:
+        self._planned = planned
         self._options = options
         self.made: Receipt | None = None
 
     def make(self, directory: str) -> bytes:
         listings: list[bytes] = []
         self.made = fetch(
-            self._wanted,
+            self._planned,
             directory,
             self._options,
             proved=lambda _, listing: listings.append(listing),
@@ -164,21 +164,21 @@ class _Filling:
         return listings[0]
 
 
-def _copied(wanted: Wanted, target: Target, entry: Entry) -> Proof:
-    """Copy an entry's tree into the target and prove the copy. Raises TreeAltered, TargetUnusable."""
+def _copied(planned: PlannedTree, target: Target, entry: Entry) -> Proof:
+    """Copy an entry's tree into the target and rehash the copy. Raises TreeAltered, TargetUnusable."""
     listing = entry.listing()
-    paths = flat(read_listing(wanted, listing))
+    paths = flat(read_listing(planned, listing))
     made = target.fresh()
     with entry.opened() as tree:
         copy_listed(tree, made, paths)
     copy = os.open(made, OPEN_DIRECTORY)
     try:
-        return prove(wanted, copy, listing)
+        return rehash(planned, copy, listing)
     finally:
         os.close(copy)
 
 
-def _offer(cache: Cache, wanted: Wanted, directory: str, listing: bytes) -> None:
+def _offer(cache: Cache, planned: PlannedTree, directory: str, listing: bytes) -> None:
     """Keep what was just proved in `directory`, if that costs no space: where blocks can be shared."""
     if not can_share_blocks(directory, cache.place.path):
         return
@@ -189,18 +189,18 @@ def _offer(cache: Cache, wanted: Wanted, directory: str, listing: bytes) -> None
         return listing
 
     try:
-        cache.fill(cache_key(wanted), lambda entry: None, make)[0].close()
+        cache.fill(cache_key(planned), lambda entry: None, make)[0].close()
     except CodeRepoError as error:
         if not isinstance(error, NoClones):
             cache.notify(f"warning: the cache: {error.message}")
 
 
-def _hit(wanted: Wanted, proof: Proof, what: str, started: float) -> Receipt:
+def _hit(planned: PlannedTree, proof: Proof, what: str, started: float) -> Receipt:
     """Return the receipt of a tree that was in the cache; `what` was hashed, see `Hashed`."""
     nodes = list(proof.nodes())
     receipt = Receipt(
-        tree=wanted.tree,
-        tree_by=wanted.tree_by,
+        tree=planned.tree,
+        tree_by=planned.tree_by,
         method="cache",
         started=started,
         finished=time.time(),
@@ -212,4 +212,4 @@ def _hit(wanted: Wanted, proof: Proof, what: str, started: float) -> Receipt:
         cache_hit=True,
         proof=Hashed(what, sum(node.files for _, node in nodes), sum(node.size for _, node in nodes)),
     )
-    return receipt.of(wanted.identity)
+    return receipt.of(planned.identity)

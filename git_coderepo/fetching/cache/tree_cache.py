@@ -26,8 +26,8 @@ from typing import NamedTuple, TypeVar
 
 from git_coderepo.errors import NoSpace, TargetUnusable
 from git_coderepo.fetching.cache.copying import copy_tree, make_read_only
-from git_coderepo.fetching.cache.directory import CachePlace
-from git_coderepo.fetching.cache.proof import TreeAltered
+from git_coderepo.fetching.cache.location import CachePlace
+from git_coderepo.fetching.cache.rehash import TreeAltered
 from git_coderepo.filesystem.directories import OPEN_DIRECTORY, remove_tree, size_on_disk, sync_file_system, unusable
 from git_coderepo.filesystem.locks import is_named, try_lock, wait_for_lock
 from git_coderepo.filesystem.paths import quoted

@@ -17,9 +17,9 @@ from git_coderepo.fetching.convert_files import Converted, converted
 from git_coderepo.fetching.lfs import LfsReport, holds_pointer, lfs_paths, pointer_id
 from git_coderepo.fetching.limits import Limits
 from git_coderepo.fetching.listing import Listing
+from git_coderepo.fetching.planned_tree import PlannedSubmodule, PlannedTree
 from git_coderepo.fetching.receipt import SubmoduleReceipt
 from git_coderepo.fetching.verify import hashed_file
-from git_coderepo.fetching.wanted_tree import Wanted, WantedSubmodule
 from git_coderepo.filesystem.directories import Directories, unusable
 from git_coderepo.filesystem.paths import check_path, links_that_leave, quoted
 from git_coderepo.git.objects import GITLINK, SYMLINK, ObjectId, blob_id
@@ -54,7 +54,7 @@ class Proof(NamedTuple):
     outside: tuple[bytes, ...]
     conversions: tuple[Converted, ...]
     lfs: LfsReport | None
-    submodules: tuple[tuple[WantedSubmodule, Proof], ...] = ()
+    submodules: tuple[tuple[PlannedSubmodule, Proof], ...] = ()
 
     def nodes(self, prefix: bytes = b"") -> Iterator[tuple[bytes, Proof]]:
         """Yield the tree and its submodules, those inside others too: (what stands before their paths, proof)."""
@@ -64,34 +64,34 @@ class Proof(NamedTuple):
 
     def receipts(self, method: str, prefix: bytes = b"") -> Iterator[SubmoduleReceipt]:
         """Yield what the receipt says of each gitlink, of those in submodules too."""
-        filled = {each.path: (each.wanted, inner) for each, inner in self.submodules}
+        filled = {each.path: (each.planned, inner) for each, inner in self.submodules}
         for path, commit in sorted(self.gitlinks.items()):
             id = ObjectId.from_raw(commit)
             if path not in filled:
                 yield SubmoduleReceipt(prefix + path, id)
                 continue
-            wanted, inner = filled[path]
+            planned, inner = filled[path]
             yield SubmoduleReceipt(
                 prefix + path,
                 id,
                 tree=inner.tree,
                 method=method,
                 files=inner.files,
-                overlay_files=wanted.identity.overlay_files,
-                overlay_deleted=wanted.identity.overlay_deleted,
+                overlay_files=planned.identity.overlay_files,
+                overlay_deleted=planned.identity.overlay_deleted,
             )
             yield from inner.receipts(method, prefix + path + b"/")
 
 
-def prove(wanted: Wanted, directory: int, listing: bytes) -> Proof:
-    """Hash the tree in the open `directory`, with its submodules, and hold it to the ids that `wanted` has.
+def rehash(planned: PlannedTree, directory: int, listing: bytes) -> Proof:
+    """Hash the tree in the open `directory`, with its submodules, and hold it to the ids that `planned` has.
 
     `listing` is what `encode_listing` gave, and is not believed. Raises TreeAltered where something differs, is
     missing, was added or cannot be read.
     """
-    listings = read_listing(wanted, listing)
+    listings = read_listing(planned, listing)
     try:
-        return _prove(wanted, directory, listings, b"", _Budget(Limits().bytes))
+        return _rehash(planned, directory, listings, b"", _Budget(Limits().bytes))
     except (TargetUnusable, UnsafeTree, LfsPointerUnusable) as error:
         raise TreeAltered(reason=error.message) from None
 
@@ -114,15 +114,15 @@ def encode_listing(nodes: Iterable[tuple[bytes, Listing]]) -> bytes:
     return b"".join(rows)
 
 
-def read_listing(wanted: Wanted, data: bytes) -> dict[bytes, Listing]:
+def read_listing(planned: PlannedTree, data: bytes) -> dict[bytes, Listing]:
     """Read an encoded listing: for a tree and each of its submodules, by its path from the root, what it holds.
 
-    Raises TreeAltered where one of them does not give the tree id that is wanted.
+    Raises TreeAltered where one of them does not give the tree id that is planned.
     """
-    trees = dict(_trees(wanted))
+    trees = dict(_trees(planned))
     found = {path: Listing() for path in trees}
     stored_of: dict[bytes, dict[bytes, bytes]] = {}
-    length = len(wanted.tree.raw)
+    length = len(planned.tree.raw)
     try:
         for row in data.split(b"\0")[:-1]:
             facts, _, path = row.partition(b"\t")
@@ -164,10 +164,10 @@ def _packed(listing: Listing) -> Iterator[tuple[bytes, bytes]]:
             yield before + name, packed
 
 
-def _trees(wanted: Wanted, path: bytes = b"") -> Iterator[tuple[bytes, ObjectId]]:
-    yield path, wanted.tree
-    for each in wanted.submodules:
-        yield from _trees(each.wanted, path + b"/" + each.path if path else each.path)
+def _trees(planned: PlannedTree, path: bytes = b"") -> Iterator[tuple[bytes, ObjectId]]:
+    yield path, planned.tree
+    for each in planned.submodules:
+        yield from _trees(each.planned, path + b"/" + each.path if path else each.path)
 
 
 def _owner(path: bytes, nodes: Mapping[bytes, Listing]) -> bytes:
@@ -189,12 +189,14 @@ class _Budget:
         self.left = size
 
 
-def _prove(wanted: Wanted, directory: int, listings: Mapping[bytes, Listing], prefix: bytes, budget: _Budget) -> Proof:
+def _rehash(
+    planned: PlannedTree, directory: int, listings: Mapping[bytes, Listing], prefix: bytes, budget: _Budget
+) -> Proof:
     """Prove one tree and the submodules in it; `prefix` goes before its paths, b"" or one that ends in a slash."""
     expected = listings[prefix[:-1]]
-    object_format = wanted.tree.object_format
+    object_format = planned.tree.object_format
     gitlinks = expected.gitlinks()
-    inner = {each.path: each for each in wanted.submodules}
+    inner = {each.path: each for each in planned.submodules}
     proofs = []
     try:
         with Directories(directory) as directories:
@@ -209,11 +211,13 @@ def _prove(wanted: Wanted, directory: int, listings: Mapping[bytes, Listing], pr
                 raise TreeAltered(prefix + path for path in altered)
             for path in sorted(inner):
                 place = directories.open(path)
-                proofs.append((inner[path], _prove(inner[path].wanted, place, listings, prefix + path + b"/", budget)))
+                proofs.append(
+                    (inner[path], _rehash(inner[path].planned, place, listings, prefix + path + b"/", budget))
+                )
     except OSError as error:
         raise unusable(error, prefix or "the tree", "read") from None
     return Proof(
-        tree=wanted.tree,
+        tree=planned.tree,
         files=look.files,
         size=look.size,
         gitlinks=gitlinks,

@@ -9,8 +9,8 @@ import importlib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from git_coderepo.fetching.planned_tree import PlannedTree
     from git_coderepo.fetching.sources.source import Source
-    from git_coderepo.fetching.wanted_tree import Wanted
 
 # By the word that `--method` takes and the receipt names; each is imported when it is asked for.
 SOURCES = {
@@ -33,19 +33,19 @@ def source(name: str) -> Source:
     return found
 
 
-def sources_to_try(node: Wanted, method: str) -> list[Source]:
+def sources_to_try(planned: PlannedTree, method: str) -> list[Source]:
     """Return the sources to ask for a tree, in their order; the one that `method` names alone, unless that is `auto`.
 
     Where attributes alter the archives of a tree, git precedes them.
     """
     if method != AUTO:
         return [source(method)]
-    found = [each for each in map(source, SOURCES) if each.applies_to(node)]
+    found = [each for each in map(source, SOURCES) if each.applies_to(planned)]
     archive = source("archive")
-    if archive in found and not node.archive_exact:
+    if archive in found and not planned.archive_exact:
         found.remove(archive)
         found.insert(found.index(source("git")) + 1, archive)
     of_base = [each for each in found if each.gives_base]
-    if node.problem is not None:  # it is the same, whatever is tried
+    if planned.problem is not None:  # it is the same, whatever is tried
         found = [each for each in found if each not in of_base[1:]]
     return found
