@@ -15,10 +15,10 @@ from git_coderepo.fetching.verify import Verification, verify_directory
 from git_coderepo.git.process import Git, check_version
 from git_coderepo.launch.notebook import ActiveRun
 from git_coderepo.manifest.model import Manifest
-from git_coderepo.runs.environment import own_command
 from git_coderepo.runs.lifecycle import RunRequest
 from git_coderepo.runs.manifest_files import keep_beside
 from git_coderepo.runs.plan_fetch import plan_fetch
+from git_coderepo.runs.this_process import interpreter_command
 from git_coderepo.settings import runner_settings
 from git_coderepo.snapshots.manifest_document import write_record
 from git_coderepo.snapshots.pipeline import take_snapshot
@@ -95,7 +95,7 @@ def run(
     Entering raises NotReproducible, NotACheckout, RegistrationError, InvalidManifest, GitFailed. Leaving raises
     nothing: where the result cannot be told or written, that is logged.
     """
-    words = own_command() if command is None else tuple(os.fsencode(word) for word in command)
+    words = interpreter_command() if command is None else tuple(os.fsencode(word) for word in command)
     request = RunRequest(
         command=words or None,
         snapshot=Request(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from git_coderepo.errors import InvalidRemoteURL, LfsObjectMissing, LfsPointerUnusable, ProtocolNotAllowed
-from git_coderepo.git.lfs import Pointer, read_pointer
+from git_coderepo.git.lfs_pointer import Pointer, read_pointer
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms.git import GitRemote
 from git_coderepo.platforms.lfs import Endpoint, configured_url, find_endpoint

@@ -15,11 +15,11 @@ import pytest
 
 from git_coderepo.errors import UnknownRun
 from git_coderepo.git.process import Git
-from git_coderepo.runs.history import abbreviated, find_run, ids_since, load_run, newest, select
-from git_coderepo.runs.index import Filter, path_of_index
+from git_coderepo.runs.find import named_run
+from git_coderepo.runs.history import abbreviated, id_of_run, ids_since, load_run, newest, select
 from git_coderepo.runs.record_files import Runs
-from git_coderepo.runs.resolve import named_run
 from git_coderepo.runs.result import Result
+from git_coderepo.runs.search_index import Filter, path_of_index
 from git_coderepo.snapshots.manifest_document import uuid7
 from tests.support.records import ENDED, add_run, record_of, unfinished
 from tests.support.repo import Repo
@@ -52,11 +52,11 @@ def three(checkout: Repo) -> tuple[Runs, list[str]]:
 
 def test_the_nth_last_a_name_and_the_beginning_of_an_id(three: tuple[Runs, list[str]]) -> None:
     runs, (first, second, third) = three
-    assert [find_run(runs, word) for word in ("@{-1}", "@{-2}", "@{-3}")] == [third, second, first]
-    assert (find_run(runs, "train"), find_run(runs, "test")) == (third, second)
+    assert [id_of_run(runs, word) for word in ("@{-1}", "@{-2}", "@{-3}")] == [third, second, first]
+    assert (id_of_run(runs, "train"), id_of_run(runs, "test")) == (third, second)
     for id in (first, second, third):
-        assert find_run(runs, id) == find_run(runs, id[:13]) == find_run(runs, id[:12]) == id
-        assert find_run(runs, id.replace("-", "")[:14]) == id
+        assert id_of_run(runs, id) == id_of_run(runs, id[:13]) == id_of_run(runs, id[:12]) == id
+        assert id_of_run(runs, id.replace("-", "")[:14]) == id
 
 
 def test_a_beginning_that_several_ids_have_names_them(three: tuple[Runs, list[str]]) -> None:
@@ -64,20 +64,20 @@ def test_a_beginning_that_several_ids_have_names_them(three: tuple[Runs, list[st
     alike = first[:10]  # within one second, in two months
     assert second.startswith(alike)
     with pytest.raises(UnknownRun, match="ambiguous: 2 runs begin with it") as error:
-        find_run(runs, alike)
+        id_of_run(runs, alike)
     assert any(second in hint for hint in error.value.hints) and any(first in hint for hint in error.value.hints)
 
 
 @pytest.mark.parametrize("word", ["@{-4}", "nothing", "ffff", "abc", "tr*", "@{-0}", "019"])
 def test_what_names_no_run_is_said(three: tuple[Runs, list[str]], word: str) -> None:
     with pytest.raises(UnknownRun, match=r"no run|so many"):
-        find_run(three[0], word)
+        id_of_run(three[0], word)
 
 
 def test_a_name_that_reads_like_a_pattern_or_an_id_is_a_name(checkout: Repo) -> None:
     ids = {name: add_run(checkout, name=name).id for name in ("a*b", "[x]", "beef", "what?", "dead-beef")}
     runs = record_of(checkout)
-    assert {name: find_run(runs, name) for name in ids} == ids
+    assert {name: id_of_run(runs, name) for name in ids} == ids
 
 
 def test_a_file_that_is_there_is_a_file(
@@ -98,7 +98,7 @@ def test_an_empty_record_has_no_last_run(checkout: Repo) -> None:
     runs = record_of(checkout)
     assert list(newest(runs)) == [] and select(runs, Filter(dirty=True)) == []
     with pytest.raises(UnknownRun):
-        find_run(runs, "@{-1}")
+        id_of_run(runs, "@{-1}")
     assert not os.path.exists(runs.directory)
 
 
@@ -132,7 +132,7 @@ def test_what_is_written_after_the_index_was_made_is_found(three: tuple[Runs, li
     newer = add_run(checkout, name="newer").id
     assert select(runs, Filter(name="late")) == [late] and select(runs, Filter(name="newer")) == [newer]
     os.unlink(runs.path_of(ids[2]))
-    assert select(runs, Filter(name="train")) == [ids[0]] and find_run(runs, "train") == ids[0]
+    assert select(runs, Filter(name="train")) == [ids[0]] and id_of_run(runs, "train") == ids[0]
 
 
 def test_a_run_that_ends_later_is_found_by_what_it_produced(checkout: Repo) -> None:
@@ -168,7 +168,7 @@ def test_where_the_index_cannot_be_written_the_files_are_read(three: tuple[Runs,
     runs, ids = three
     os.mkdir(path_of_index(runs))  # stands in for a folder without permission, which root would not mind
     assert select(runs, Filter(name="train")) == [ids[2], ids[0]]
-    assert find_run(runs, "test") == ids[1] and find_run(runs, "@{-1}") == ids[2]
+    assert id_of_run(runs, "test") == ids[1] and id_of_run(runs, "@{-1}") == ids[2]
 
 
 def test_a_damaged_manifest_hides_no_other_run(three: tuple[Runs, list[str]]) -> None:

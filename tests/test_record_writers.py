@@ -14,10 +14,10 @@ import pytest
 from git_coderepo.git.process import Git
 from git_coderepo.git.store import Store
 from git_coderepo.manifest.model import Manifest
+from git_coderepo.runs.find import runs_here
 from git_coderepo.runs.history import newest, select
-from git_coderepo.runs.index import Filter
 from git_coderepo.runs.prune import PruneRequest, prune
-from git_coderepo.runs.resolve import runs_here
+from git_coderepo.runs.search_index import Filter
 from tests.support import writers
 from tests.support.repo import Repo
 

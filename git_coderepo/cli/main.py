@@ -118,7 +118,7 @@ def main(arguments: list[str]) -> int:
 
 def _passed_through() -> int | None:
     """Return the status of the command that `run` or `exec` ran to its end; None where there was none."""
-    process = sys.modules.get("git_coderepo.runs.process")
+    process = sys.modules.get("git_coderepo.runs.command")
     return None if process is None else process.command_status()
 
 

@@ -29,7 +29,7 @@ from git_coderepo.filesystem.digest import sha256_of
 from git_coderepo.filesystem.directories import Directories, Root, joined, unusable
 from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git.attributes.rules import Attributes
-from git_coderepo.git.lfs import POINTER_BYTES, Pointer, has_lfs, object_path, read_pointer
+from git_coderepo.git.lfs_pointer import POINTER_BYTES, Pointer, has_lfs, object_path, read_pointer
 from git_coderepo.git.objects import EXECUTABLE, FILE, blob_id
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.lfs import BATCH, Action, LfsServer

@@ -17,7 +17,7 @@ from git_coderepo.fetching.commit import absolute_url, plan_commit, resolve_revi
 from git_coderepo.fetching.planned_tree import CodeLocations, PlannedSubmodule, PlannedTree, plan_code
 from git_coderepo.fetching.sources.local import Here, find_local
 from git_coderepo.fetching.target import check_submodule, said_of
-from git_coderepo.git.lfs import object_folders
+from git_coderepo.git.lfs_pointer import object_folders
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git
 from git_coderepo.git.store import find_overlay

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 
+from git_coderepo.errors import CodeRepoError as Error
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,8 +98,6 @@ def sweep(folder: bytes, name: bytes) -> None:
 
 def unwritable(directory: bytes, error: OSError) -> CodeRepoError:
     """Return the error for a directory of ours that cannot be written, with the way to name another one."""
-    from git_coderepo.errors import CodeRepoError as Error
-
     refused = error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
     return Error(
         f"cannot write to '{os.fsdecode(directory)}': {(error.strerror or 'unknown error').lower()}",

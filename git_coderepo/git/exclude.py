@@ -9,7 +9,8 @@ import os
 
 from git_coderepo.errors import UsageError
 from git_coderepo.filesystem.atomic import sweep, write_whole
-from git_coderepo.git.process import git_word, path_word, shell_word
+from git_coderepo.filesystem.locks import wait_for_lock
+from git_coderepo.git.process import exclude_command, git_word, path_word
 from git_coderepo.git.repository import read_layout, start_layout
 
 TYPE_CHECKING = False
@@ -62,19 +63,6 @@ def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:
     return new
 
 
-def ignore_command(path: bytes, toplevel: bytes) -> str:
-    """Return the command that leaves an untracked path, from the root, out of snapshots, as a shell takes it."""
-    word = path_word(path, toplevel)
-    begins_with_dash = word.lstrip("$'").startswith("-")
-    return f"{git_word(toplevel)} coderepo ignore {'-- ' if begins_with_dash else ''}{word}"
-
-
-def exclude_command(path: bytes) -> str:
-    """Return the command after which `coderepo.exclude` names this path (from the root) and no other."""
-    pattern = "".join(f"[{char}]" if char in "*?[" else char for char in os.fsdecode(path))
-    return f"git config --add coderepo.exclude {shell_word(f'/{pattern}')}"
-
-
 class _Locked:
     """Hold a folder's lock (flock(2)), so that of several processes one after the other changes a file in it.
 
@@ -87,8 +75,6 @@ class _Locked:
         self._folder = folder
 
     def __enter__(self) -> None:
-        from git_coderepo.filesystem.locks import wait_for_lock
-
         self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             wait_for_lock(self._descriptor)

@@ -17,8 +17,11 @@ import os
 import stat
 import time
 
+from git_coderepo.errors import GitNotFound
 from git_coderepo.filesystem.atomic import final_name, write_whole
+from git_coderepo.filesystem.digest import sha256_of
 from git_coderepo.filesystem.file_times import is_settled
+from git_coderepo.git.process import Git
 from git_coderepo.git.repository import RECORD_DIRECTORY, own_elsewhere
 
 TYPE_CHECKING = False
@@ -193,9 +196,6 @@ def notes_for(path: bytes, layout: Layout | None = None) -> Notes | None:
 
 def _asked(folder: bytes, path: bytes) -> Notes | None:
     """Return the notes of the checkout that git finds in a folder; None where git finds, or trusts, none there."""
-    from git_coderepo.errors import GitNotFound
-    from git_coderepo.git.process import Git
-
     git = Git().foreign(folder)
     try:
         asked = [
@@ -485,7 +485,5 @@ def _digest(path: bytes, facts: os.stat_result) -> bytes:
         from hashlib import sha256
 
         return sha256(os.readlink(path)).hexdigest().encode()
-    from git_coderepo.filesystem.digest import sha256_of
-
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         return sha256_of(file).encode()

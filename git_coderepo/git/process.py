@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from git_coderepo.errors import CodeRepoError, GitNotFound, ObjectMissing
+from git_coderepo.git.messages import failure
 from git_coderepo.git.spawn import ENVIRONMENT, above_standard, anonymous_file, spawn
 from git_coderepo.trace import is_on, redact, trace
 
@@ -108,8 +110,6 @@ class Process:
 
     def failure(self) -> CodeRepoError:
         """The error that this finished command is."""
-        from git_coderepo.git.messages import failure
-
         assert self.status is not None
         return failure(self.argv, self.status, self.stderr)
 
@@ -287,8 +287,6 @@ def read_blobs(git: Git, ids: Sequence[str]) -> Iterator[tuple[str, int, BinaryI
             if not header:
                 stream.process.checked()  # it ended early: in a partial clone, at an object that it lacks
             if len(header) != 3:
-                from git_coderepo.errors import ObjectMissing
-
                 raise ObjectMissing(id, stderr=b" ".join(header))
             yield id, int(header[2]), output
             output.read(1)
@@ -305,8 +303,6 @@ def check_version(git: Git) -> str:
     """The version's text; raises CodeRepoError for a git older than 2.34."""
     numbers, text = version(git)
     if numbers < OLDEST_GIT:
-        from git_coderepo.errors import CodeRepoError
-
         raise CodeRepoError(f"git {text} is too old", hints=["install git 2.34 or newer, or add it to PATH"])
     return text
 
@@ -353,6 +349,19 @@ def path_word(path: bytes, toplevel: bytes) -> str:
     if shown.startswith(b":"):
         shown = b"./" + shown  # git takes it for the magic of a pathspec
     return shell_word(shown + path[len(path.rstrip(b"/")) :])
+
+
+def ignore_command(path: bytes, toplevel: bytes) -> str:
+    """Return the command that leaves an untracked path, from the root, out of snapshots, as a shell takes it."""
+    word = path_word(path, toplevel)
+    begins_with_dash = word.lstrip("$'").startswith("-")
+    return f"{git_word(toplevel)} coderepo ignore {'-- ' if begins_with_dash else ''}{word}"
+
+
+def exclude_command(path: bytes) -> str:
+    """Return the command after which `coderepo.exclude` names this path (from the root) and no other."""
+    pattern = "".join(f"[{char}]" if char in "*?[" else char for char in os.fsdecode(path))
+    return f"git config --add coderepo.exclude {shell_word(f'/{pattern}')}"
 
 
 def _place_of_user() -> bytes | None:
@@ -405,8 +414,6 @@ def _program(name: Argument, environment: Mapping[str, str]) -> Argument:
 def _not_started(error: OSError) -> Exception:
     """Return GitNotFound where this machine has no git that it can start, else the error itself."""
     import errno
-
-    from git_coderepo.errors import GitNotFound
 
     hints = ["install git 2.34 or newer, or add it to PATH"]
     # ENOTDIR: an entry of PATH is a file. EACCES: the only 'git' is a directory or is not executable.

@@ -6,8 +6,9 @@ of the remote, is a shallow boundary or FETCH_HEAD of it, or is the commit that 
 
 from __future__ import annotations
 
-from git_coderepo.errors import InvalidObjectId
+from git_coderepo.errors import InvalidObjectId, InvalidRemoteURL
 from git_coderepo.git.objects import ObjectId
+from git_coderepo.git.url.remote import RemoteURL, push_differs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,11 +16,10 @@ if TYPE_CHECKING:
 
     from git_coderepo.git.process import Git, Process
     from git_coderepo.git.repository import Layout
-    from git_coderepo.git.url.remote import RemoteURL
     from git_coderepo.settings import Settings
 
 
-class Base:
+class BaseCommit:
     """`commit`, and `known_by`, the fact that says the platform has it; `unpushed` counts HEAD's commits after it.
 
     `tree` is the commit's, None where it was not asked for yet.
@@ -104,8 +104,6 @@ class Walks:
     def walk(self, remote: str) -> tuple[tuple[str, ...], Process | Walk | None]:
         """Return the rev-list arguments of what a remote serves, and the walk to it; (), None for nothing."""
         if remote not in self._walks:
-            from git_coderepo.git.url.remote import push_differs
-
             served = () if push_differs(self._settings, remote) else tracking_arguments(self._settings, remote)
             walk = self._guessed if served == GUESS else None
             if served and walk is None and self.head is not None:
@@ -133,7 +131,7 @@ def find_base(
     shallow: bool,
     fetched_from: RemoteURL | None,
     ci_commit: ObjectId | None,
-) -> Base | None:
+) -> BaseCommit | None:
     """The base of `head`, or None where the platform is not known to have it or any ancestor.
 
     `walk` is `start_walk(git, served)` from `head`, or what it comes to, None where nothing is served; `shallow` says
@@ -141,7 +139,7 @@ def find_base(
     """
     tracked = _read_walk(walk, served)
     if tracked is not None and tracked.before == 0:
-        return Base(head, "remote-tracking", 0)
+        return BaseCommit(head, "remote-tracking", 0)
     more: dict[ObjectId, str] = {}
     if ci_commit is not None:
         more[ci_commit] = "ci"
@@ -150,11 +148,11 @@ def find_base(
     if shallow and layout.shallow:
         more.update(dict.fromkeys(_shallow_boundary(layout), "shallow"))
     if head in more:
-        return Base(head, more[head], 0)
+        return BaseCommit(head, more[head], 0)
     if more:
         nearer = _read_walk(start_walk(git, served, start=head.hex, commits=more), [*served, "more"])
         if nearer is not None and nearer.before == 0:
-            return Base(head, "fetch-head", 0)
+            return BaseCommit(head, "fetch-head", 0)
         if nearer is not None and nearer.first is not None and (tracked is None or nearer.first != tracked.first):
             return nearer.base(more, "fetch-head")
     if tracked is not None and tracked.first is not None:
@@ -176,9 +174,9 @@ class Walk:
         self.tree = tree
         self.before = before
 
-    def base(self, known_by: Mapping[ObjectId, str], otherwise: str) -> Base:
+    def base(self, known_by: Mapping[ObjectId, str], otherwise: str) -> BaseCommit:
         assert self.first is not None
-        return Base(self.first, known_by.get(self.first, otherwise), self.before, self.tree)
+        return BaseCommit(self.first, known_by.get(self.first, otherwise), self.before, self.tree)
 
 
 def _read_walk(walk: Process | Walk | None, served: Sequence[object]) -> Walk | None:
@@ -207,9 +205,6 @@ def _shallow_boundary(layout: Layout) -> list[ObjectId]:
 
 def fetch_heads(layout: Layout, remote: RemoteURL) -> list[ObjectId]:
     """What the last `git fetch` from this remote brought: `ID TAB [not-for-merge] TAB [branch 'x' of ]URL` a line."""
-    from git_coderepo.errors import InvalidRemoteURL
-    from git_coderepo.git.url.remote import RemoteURL as Parser
-
     try:
         with open(layout.git_dir + b"/FETCH_HEAD", "rb") as file:
             lines = file.read().splitlines()
@@ -222,7 +217,7 @@ def fetch_heads(layout: Layout, remote: RemoteURL) -> list[ObjectId]:
         named = note.startswith(("branch ", "tag ", "remote-tracking branch ", "'"))
         url = note.rpartition(" of ")[2] if named else note
         try:
-            if Parser.parse(url).same_place(remote):
+            if RemoteURL.parse(url).same_place(remote):
                 found.append(ObjectId(id.decode()))
         except (InvalidRemoteURL, InvalidObjectId, UnicodeDecodeError):
             continue

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.errors import NotACheckout
-from git_coderepo.git.objects import ObjectId
+from git_coderepo.errors import NotACheckout, NotReproducible
+from git_coderepo.git.objects import ObjectId, hasher
+from git_coderepo.git.process import shell_word, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,8 +84,6 @@ class Layout:
 
 def own_elsewhere(directory: bytes, common_dir: bytes) -> bytes:
     """Return where a repository's record lies below a directory that several repositories may share."""
-    from git_coderepo.git.objects import hasher
-
     digest = hasher("sha256")
     digest.update(common_dir)
     return os.path.abspath(directory) + b"/" + digest.hexdigest()[:16].encode()
@@ -181,8 +180,6 @@ def stand_inside(layout: Layout, git: Git) -> None:
             return
     elif "GIT_WORK_TREE" in environment and _is_above(root, layout.toplevel):
         return  # a work tree that was named on purpose, and lies in some other checkout
-    from git_coderepo.errors import NotReproducible
-
     raise NotReproducible(
         f"'{os.fsdecode(here)}' belongs to the checkout '{os.fsdecode(root)}', and the environment makes Git use the "
         f"work tree '{os.fsdecode(layout.toplevel)}' of '{os.fsdecode(layout.git_dir)}'",
@@ -202,9 +199,6 @@ def pinned(git: Git, layout: Layout) -> Git:
 
 
 def _refuse_outside(here: bytes, layout: Layout, environment: Mapping[str, str]) -> NoReturn:
-    from git_coderepo.errors import NotReproducible
-    from git_coderepo.git.process import shell_word, shown
-
     toplevel = os.fsdecode(layout.toplevel)
     hints = [f"cd {shell_word(toplevel)}"] if os.path.exists(layout.toplevel + b"/.git") else []
     root = _nearest_repository(here)

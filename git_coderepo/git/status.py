@@ -5,6 +5,9 @@ Format: https://git-scm.com/docs/git-status#_porcelain_format_version_2, with `-
 
 from __future__ import annotations
 
+from git_coderepo.errors import CodeRepoError, GitFailed, NotReproducible
+from git_coderepo.git.objects import ObjectId
+from git_coderepo.git.process import git_word, ignore_command, path_word, shell_word
 from git_coderepo.git.spawn import STATUS, STATUS_SETTINGS
 
 TYPE_CHECKING = False
@@ -124,8 +127,6 @@ def read_status(process: Process, git: Git | None = None) -> Status:
     process.finish()
     _refuse_broken(process.stderr, git)
     if process.status != 0:
-        from git_coderepo.errors import GitFailed
-
         failure = process.failure()
         raise (filter_failure(process.stderr) if isinstance(failure, GitFailed) else None) or failure
     output = process.stdout
@@ -149,9 +150,6 @@ def _refuse_broken(words: bytes, git: Git | None) -> None:
     if path is None:
         return
     import os
-
-    from git_coderepo.errors import NotReproducible
-    from git_coderepo.git.process import git_word, path_word
 
     name = os.fsdecode(b"/".join(path))
     recursive = " --recursive" if len(path) > 1 else ""
@@ -194,8 +192,6 @@ def filter_failure(stderr: bytes) -> NotReproducible | None:
     lines = stderr.decode("utf-8", "replace").splitlines()
     if not any(word in line for line in lines for word in _FILTER_WORDS):
         return None
-    from git_coderepo.errors import NotReproducible
-
     return NotReproducible(
         f"a file cannot be recorded: its filter failed: {next(line for line in lines if _DEPRECATED not in line)}",
         hints=["install the command that the filter names in git's configuration, such as git-lfs"],
@@ -211,9 +207,6 @@ def _refuse_unseen(words: bytes, git: Git | None) -> None:
             path = line.partition("'")[2].rpartition("'")[0] if listing else line.rpartition(": ")[0]
             import os
 
-            from git_coderepo.errors import NotReproducible
-            from git_coderepo.git.exclude import ignore_command
-
             top = os.getcwdb() if git is None else git.run("rev-parse", "--show-toplevel").removesuffix(b"\n")
             raise NotReproducible(
                 f"git cannot look at '{path}': {reason}",
@@ -223,8 +216,6 @@ def _refuse_unseen(words: bytes, git: Git | None) -> None:
 
 def parse_status(output: bytes, git: Git | None = None) -> Status:
     """The state from the command's bytes: what begins with `#` comes first; `git` finds what repairs a reference."""
-    from git_coderepo.git.objects import ObjectId
-
     head: ObjectId | None = None
     branch: str | None = None
     upstream: str | None = None
@@ -242,8 +233,6 @@ def parse_status(output: bytes, git: Git | None = None) -> Status:
         at = end + 1
     if head is None and branch == "(unknown)":
         # git calls a branch whose reference cannot be read unborn: a record would say that there is no commit yet.
-        from git_coderepo.errors import NotReproducible
-
         raise NotReproducible(
             "HEAD does not resolve to a commit: the reference of its branch is damaged",
             hints=_reference_hints(git) if git is not None else [],
@@ -256,10 +245,6 @@ def _reference_hints(git: Git) -> list[str]:
 
     git itself neither reads such a reference nor replaces it: its file has to go first.
     """
-    from git_coderepo.errors import CodeRepoError
-    from git_coderepo.git.objects import ObjectId
-    from git_coderepo.git.process import shell_word
-
     try:
         with open(_git_path(git, b"HEAD"), "rb") as file:
             branch = file.read().removeprefix(b"ref: ").strip()

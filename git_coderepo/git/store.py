@@ -7,6 +7,7 @@ import stat
 
 from git_coderepo.errors import CodeRepoError, DownloadDamaged
 from git_coderepo.filesystem.atomic import names_in, unwritable, write_whole
+from git_coderepo.filesystem.digest import sha256_of
 from git_coderepo.git.objects import ID_LENGTHS, hasher
 from git_coderepo.git.repository import RECORD_DIRECTORY, own_elsewhere
 
@@ -120,8 +121,6 @@ class Store:
     def is_whole(self, path: bytes, sha256: str) -> bool:
         """Return whether a file is there and has this digest; it is read once for each `Store`. Raises OSError."""
         if path not in self._whole:
-            from git_coderepo.filesystem.digest import sha256_of
-
             try:
                 with open(path, "rb") as file:
                     is_same = sha256_of(file) == sha256

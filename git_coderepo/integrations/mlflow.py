@@ -67,9 +67,9 @@ class CodeRepoRunContext:
         """Those of the checkout as it is now, which is recorded, unless this process did so already."""
         from git_coderepo.build_key.key import build_key
         from git_coderepo.hooks.prerun import record_run
-        from git_coderepo.runs.environment import own_command
         from git_coderepo.runs.record_files import Runs
         from git_coderepo.runs.redact_command import redacted
+        from git_coderepo.runs.this_process import interpreter_command
         from git_coderepo.snapshots.pipeline import take_snapshot
         from git_coderepo.snapshots.python.imported import look_for_imports, this_interpreter
         from git_coderepo.snapshots.snapshot import Request
@@ -84,7 +84,7 @@ class CodeRepoRunContext:
         if self._last is not None and self._last[0] == same and os.path.exists(self._last[1]):
             return dict(self._last[2])
         look_for_imports(snapshot, git, this_interpreter())
-        command, key = own_command(), build_key(snapshot)
+        command, key = interpreter_command(), build_key(snapshot)
         id = record_run(
             snapshot,
             say=_say,
@@ -102,7 +102,7 @@ class CodeRepoRunContext:
 
 def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
     """Those of the run that the environment tells of, from its manifest, or from the variables alone."""
-    from git_coderepo.runs.environment import inherited_manifest
+    from git_coderepo.runs.this_process import inherited_manifest
 
     manifest = inherited_manifest(environment)
     if manifest is not None:

@@ -9,16 +9,16 @@ from git_coderepo.errors import TargetUnusable
 from git_coderepo.fetching.cache.cached_fetch import cached_tree, open_cache
 from git_coderepo.fetching.fetch import FetchOptions
 from git_coderepo.fetching.plan import plan_manifest
-from git_coderepo.launch.environment import python_path, working_directory
-from git_coderepo.launch.run_directory import Workplace
+from git_coderepo.launch.command_environment import python_path, working_directory
+from git_coderepo.launch.run_directory import RunDirectory
 from git_coderepo.manifest.model import Manifest
+from git_coderepo.runs.command import CommandContext
 from git_coderepo.runs.lifecycle import Recording
-from git_coderepo.runs.process import Place
 from git_coderepo.settings import runner_settings
 
 
 @contextmanager
-def frozen_place(running: Recording, *, notify: Callable[[str], None]) -> Iterator[Place]:
+def frozen_place(running: Recording, *, notify: Callable[[str], None]) -> Iterator[CommandContext]:
     """The tree of a run that was just recorded, in the cache, held for as long as its command runs.
 
     It is made of the objects that are here: the platform is asked for nothing. Raises what `fetch` raises.
@@ -28,7 +28,7 @@ def frozen_place(running: Recording, *, notify: Callable[[str], None]) -> Iterat
     plan = plan_manifest(manifest, running.git, settings)
     cache = open_cache(settings, notify=notify)
     cached = cached_tree(plan.root, cache, FetchOptions())
-    with Workplace(plan.root, cache, cached, notify=notify) as place:
+    with RunDirectory(plan.root, cache, cached, notify=notify) as place:
         try:
             directory = working_directory(place.tree, manifest.run.directory, make=False)
         except TargetUnusable as error:
@@ -39,5 +39,5 @@ def frozen_place(running: Recording, *, notify: Callable[[str], None]) -> Iterat
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         notify(place.describe(directory, advice="write outputs elsewhere"))
-        yield Place(directory, variables, (place.descriptor,))
+        yield CommandContext(directory, variables, (place.descriptor,))
         place.report()

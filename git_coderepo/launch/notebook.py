@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from git_coderepo.errors import CodeRepoError, GitNotFound, NotACheckout
 from git_coderepo.git.process import Git
 from git_coderepo.manifest.model import Manifest
-from git_coderepo.runs.environment import inherited_manifest
 from git_coderepo.runs.lifecycle import Recording
+from git_coderepo.runs.this_process import inherited_manifest
 from git_coderepo.snapshots.python.program import program_file, root_above, run_directory
 
 if TYPE_CHECKING:

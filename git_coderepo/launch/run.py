@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from git_coderepo.errors import CodeRepoError
+from git_coderepo.runs.command import CommandContext, execute
 from git_coderepo.runs.lifecycle import Finished, Recording, RunRequest, changed
-from git_coderepo.runs.process import Place, execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ def run_recorded(
     outputs: Sequence[bytes] = (),
     say: Callable[[str], None],
     ask: Callable[[str], bool] | None = None,
-    place: Callable[[Recording], AbstractContextManager[Place]] | None = None,
+    place: Callable[[Recording], AbstractContextManager[CommandContext]] | None = None,
     announce: Callable[[Recording], None] = lambda _: None,
 ) -> Finished:
     """Record a run, run `command` in it, and write down how it ended; `outputs` are paths whose digests are kept.
@@ -40,7 +40,7 @@ def run_recorded(
     there is no such place: then nothing was started.
     """
     with Recording(git, request, say=say, ask=ask, elsewhere=place is not None) as running, ExitStack() as stack:
-        where = Place()
+        where = CommandContext()
         if place is not None:
             try:
                 where = stack.enter_context(place(running))

@@ -16,7 +16,7 @@ from git_coderepo.filesystem.mounts import mount_read_only
 from git_coderepo.filesystem.paths import quoted
 
 
-class Workplace:
+class RunDirectory:
     """The tree in which one command runs; a context manager that holds it.
 
     A user who may not write to a read-only file runs in the cached tree. Root may; so for root the tree is mounted
@@ -37,7 +37,7 @@ class Workplace:
         self._stamp = cached.stamp
         self._copy: Entry | None = None
 
-    def __enter__(self) -> Workplace:
+    def __enter__(self) -> RunDirectory:
         try:
             if _may_write(self._entry.tree) and not mount_read_only(self._entry.tree):
                 self._copy = self._cache.copy(self._key, self._entry)

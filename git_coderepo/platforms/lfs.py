@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from git_coderepo.credentials.secret import Credential
-    from git_coderepo.git.lfs import Pointer
+    from git_coderepo.git.lfs_pointer import Pointer
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.transport.http import Authorize, Response
 

@@ -14,10 +14,9 @@ from typing import NamedTuple
 from git_coderepo.errors import UnknownRun
 from git_coderepo.git.process import Git
 from git_coderepo.manifest.model import Manifest, is_id_prefix
-from git_coderepo.runs.index import Filter, Index, bounds, list_month, months_of, with_index
 from git_coderepo.runs.record_files import Runs
-from git_coderepo.runs.resolve import NamedRun
 from git_coderepo.runs.result import Result, state_of
+from git_coderepo.runs.search_index import Filter, Index, bounds, list_month, months_of, with_index
 from git_coderepo.stores.published_commit import is_published
 
 SHORTEST = 4
@@ -51,7 +50,7 @@ class RecordedRun(NamedTuple):
         return state_of(self.result)
 
 
-def find_run(runs: Runs, word: str) -> str:
+def id_of_run(runs: Runs, word: str) -> str:
     """The id of the run that a word names: `@{-N}` for the N-th last, an id or its beginning, or a name's newest run.
 
     Raises UnknownRun, with the candidates where several ids begin so.
@@ -116,15 +115,6 @@ def load_run(runs: Runs, id: str) -> RecordedRun:
         raise UnknownRun(f"the run {id} is gone")
     manifest = Manifest.load(os.fsdecode(path))
     return RecordedRun(manifest, path, Result.load(runs.result_path_of(id)), is_published(manifest, path))
-
-
-def recorded(named: NamedRun) -> RecordedRun | None:
-    """The run of a manifest that lies in a record, with what is known of its end; None for any other file."""
-    name = named.manifest.run.id.encode() + b".json"
-    if named.path is None or os.path.basename(named.path) != name:
-        return None
-    result = Result.load(named.path.removesuffix(b".json") + b".result.json")
-    return RecordedRun(named.manifest, named.path, result, is_published(named.manifest, named.path))
 
 
 def abbreviated(ids: list[str]) -> dict[str, str]:

@@ -14,10 +14,10 @@ from git_coderepo.errors import CodeRepoError, NotReproducible
 from git_coderepo.git.process import Git, check_version, version
 from git_coderepo.git.process import shown as shown_command
 from git_coderepo.manifest.output_file import OutputFile
+from git_coderepo.runs.command import VARIABLE_LIMIT, Interrupted, interruptible
 from git_coderepo.runs.manifest_files import refuse_tracked, say_left, write_manifest
 from git_coderepo.runs.monitor import Watch, refuse_changes
 from git_coderepo.runs.outputs import DeclaredOutputs, MadeOutputs, travelling_outputs, without_outputs
-from git_coderepo.runs.process import VARIABLE_LIMIT, Interrupted, interruptible
 from git_coderepo.runs.publish import recorded, withdraw
 from git_coderepo.runs.publish_to_store import share_snapshot
 from git_coderepo.runs.record_files import Runs

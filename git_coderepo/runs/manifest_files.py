@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
+from git_coderepo.errors import InvalidManifest, OutputUnusable
 from git_coderepo.filesystem.atomic import write_whole
+from git_coderepo.filesystem.digest import sha256_of
 from git_coderepo.git.own_files import note_file
 from git_coderepo.git.store import overlay_name
 
@@ -25,7 +27,7 @@ def keep_beside(snapshot: Snapshot, record: Record) -> None:
         snapshot.store.keep_overlay(sha256, data)
 
 
-class Written:
+class WrittenFiles:
     """The files that were written: their `paths`, and the digests of tars that could not be written `beside` them."""
 
     __slots__ = ("left", "paths")
@@ -35,13 +37,13 @@ class Written:
         self.left = left
 
 
-def write_manifest(record: Record, output: OutputFile, layout: Layout | None = None) -> Written:
+def write_manifest(record: Record, output: OutputFile, layout: Layout | None = None) -> WrittenFiles:
     """Write a manifest, what goes beside it first: a manifest that is there can be used. `layout` is the checkout's.
 
     No file can stand beside a FIFO, a device or a descriptor: the caller says where those tars are kept instead. Raises
     OutputUnusable, OSError.
     """
-    written = Written([], [])
+    written = WrittenFiles([], [])
     for sha256, data in record.beside.items():
         path = output.beside(overlay_name(sha256))
         if path is None:
@@ -68,8 +70,6 @@ def refuse_tracked(git: Git, output: OutputFile, *, but_records: bool = False) -
     if git.foreign(folder).succeeds("ls-files", "--error-unmatch", "-z", "--", b":(literal)" + name):
         if but_records and _is_record(output.path):
             return
-        from git_coderepo.errors import OutputUnusable
-
         raise OutputUnusable(
             f"cannot write to '{os.fsdecode(output.name)}': git tracks it, so it is part of the code that is recorded",
             hints=["name a file that git does not track"],
@@ -78,8 +78,6 @@ def refuse_tracked(git: Git, output: OutputFile, *, but_records: bool = False) -
 
 def _is_record(path: bytes) -> bool:
     """Return whether a file holds a run manifest, or is an overlay: its name is the digest of its contents."""
-    from git_coderepo.errors import InvalidManifest
-    from git_coderepo.filesystem.digest import sha256_of
     from git_coderepo.manifest.model import Manifest
 
     try:

@@ -15,7 +15,7 @@ from git_coderepo.fetching.plan import (
     plan_revision,
 )
 from git_coderepo.git.process import Git
-from git_coderepo.runs.resolve import find_run
+from git_coderepo.runs.find import find_run
 from git_coderepo.settings import Settings, runner_settings
 
 

@@ -18,9 +18,9 @@ from git_coderepo.filesystem.atomic import names_in
 from git_coderepo.git.process import Git
 from git_coderepo.git.store import Store
 from git_coderepo.runs.history import newest
-from git_coderepo.runs.index import list_month, months_of
 from git_coderepo.runs.record_files import Runs
 from git_coderepo.runs.result import Result, state_of
+from git_coderepo.runs.search_index import list_month, months_of
 from git_coderepo.snapshots.overlay_cache import notes_folder
 from git_coderepo.stores.published_commit import note_path
 

@@ -19,7 +19,7 @@ from git_coderepo.snapshots.checks import LFS_POINTER, refuse_tokens, refuse_uns
 from git_coderepo.snapshots.manifest_document import Record, prove_readable, uuid7, write_record
 from git_coderepo.snapshots.secret_scan import allowed_secrets
 from git_coderepo.stores.published_commit import reference_of, write_commit, write_tag
-from git_coderepo.transport.git_remote import push
+from git_coderepo.transport.git_remote import ask, push
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -169,8 +169,6 @@ def source_of(manifest: Manifest, git: Git, settings: Settings, layout: Layout, 
 
 def unpublish(source: CodeSource, git: Git, id: str) -> bool:
     """Remove the reference of a run; False where there was none. Raises what `ask` and `push` raise."""
-    from git_coderepo.transport.git_remote import ask
-
     reference = reference_of(id)
     platform = source.platform()
     try:

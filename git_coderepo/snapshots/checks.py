@@ -46,7 +46,7 @@ def screened(
         if change.untracked:
             left_out = is_excluded(change.path)
             if rule == "refuse" and not left_out:
-                from git_coderepo.git.exclude import ignore_command
+                from git_coderepo.git.process import ignore_command
 
                 raise NotReproducible(
                     f"'{os.fsdecode(change.path)}' is untracked, and 'coderepo.untracked' is 'refuse'",
@@ -136,7 +136,7 @@ def refuse_changed(
     total, named = _above_limit(settings, sizes, limit)
     if not named:
         return
-    from git_coderepo.git.exclude import ignore_command
+    from git_coderepo.git.process import ignore_command
 
     heaviest = named[0][0]
     # `ignore` does nothing for what git tracks: only a folder without any such is worth naming.
@@ -202,7 +202,7 @@ def refuse_together(
     """
     total, named = _above_limit(settings.outermost, sizes, limit)
     if named:
-        from git_coderepo.git.exclude import ignore_command
+        from git_coderepo.git.process import ignore_command
 
         most = shown_size(_most(settings.outermost, limit))
         heaviest = named[0][0]

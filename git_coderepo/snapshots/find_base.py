@@ -5,7 +5,7 @@ from __future__ import annotations
 from git_coderepo.errors import InvalidObjectId, NotReproducible
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import shell_word
-from git_coderepo.git.pushed_commits import Base, Walks, find_base, tracking_arguments
+from git_coderepo.git.pushed_commits import BaseCommit, Walks, find_base, tracking_arguments
 from git_coderepo.git.url.remote import push_differs
 from git_coderepo.value import Value
 
@@ -48,14 +48,14 @@ def _ask_platform(snapshot: Snapshot, head: Head, platform: BaseCodeRepository, 
     asking.login()
     known = snapshot.base
     if (known is None or known.commit != head.commit) and asking.has_commit(head.commit):
-        snapshot.base = Base(head.commit, "platform", 0)
+        snapshot.base = BaseCommit(head.commit, "platform", 0)
         return
     if known is None:
         snapshot.base = _nearest_served(snapshot, head, asking, request)
         return
     answer = asking.has_commit(known.commit)
     if answer:
-        snapshot.base = Base(known.commit, "platform", known.unpushed)
+        snapshot.base = BaseCommit(known.commit, "platform", known.unpushed)
     elif answer is False:
         snapshot.base = None
         words = f"the platform no longer has the commit {known.commit}"
@@ -68,7 +68,7 @@ def _ask_platform(snapshot: Snapshot, head: Head, platform: BaseCodeRepository, 
 _EACH = 8
 
 
-def _nearest_served(snapshot: Snapshot, head: Head, asking: Asking, request: Request) -> Base | None:
+def _nearest_served(snapshot: Snapshot, head: Head, asking: Asking, request: Request) -> BaseCommit | None:
     """Ask the platform for the parents of HEAD, on its first-parent chain, until one is served.
 
     What a platform serves it serves with all its ancestors, so that few questions find the nearest one among many.
@@ -92,7 +92,7 @@ def _nearest_served(snapshot: Snapshot, head: Head, asking: Asking, request: Req
         middle = (at + missing) // 2
         at, missing = (middle, missing) if is_served(middle) else (at, middle)
     unpushed = int(snapshot.git.line("rev-list", "--count", head.commit.hex, f"^{chain[at]}"))
-    return Base(ObjectId(chain[at]), "platform", unpushed)
+    return BaseCommit(ObjectId(chain[at]), "platform", unpushed)
 
 
 def _ci_commit(source: CodeSource, environment: dict[str, str]) -> ObjectId | None:

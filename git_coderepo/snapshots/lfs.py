@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from git_coderepo.git.attributes.rules import Attributes
-    from git_coderepo.git.lfs import Pointer, Unpushed
+    from git_coderepo.git.lfs_pointer import Pointer, Unpushed
     from git_coderepo.git.store import Store
     from git_coderepo.registration.resolve import CodeSource
     from git_coderepo.snapshots.snapshot import Request, Snapshot
@@ -37,14 +37,14 @@ def lfs_attributes(texts: Mapping[bytes, bytes]) -> Attributes | None:
 def unpushed_objects(
     snapshot: Snapshot, refused: Mapping[str, tuple[bytes, Pointer, str]], notify: Callable[[str], None]
 ) -> list[Unpushed]:
-    """The objects of Git LFS that the server may not have; see `git.lfs.find_unpushed`, which says what it raises
-    and what `notify` hears. `refused` is what `refused_objects` found.
+    """The objects of Git LFS that the server may not have; see `git.lfs_pointer.find_unpushed`, which says what it
+    raises and what `notify` hears. `refused` is what `refused_objects` found.
 
     The differences of the snapshot are known already.
     """
     if snapshot.lfs_attributes is None:
         return []
-    from git_coderepo.git.lfs import find_here, find_unpushed
+    from git_coderepo.git.lfs_pointer import find_here, find_unpushed
 
     git, base = snapshot.git_with_store, snapshot.base_tree
     found = find_unpushed(
@@ -75,7 +75,7 @@ def refused_objects(snapshot: Snapshot, request: Request) -> dict[str, tuple[byt
     attributes, base, settings = snapshot.lfs_attributes, snapshot.base_tree, snapshot.settings
     if not request.check or attributes is None or base is None or snapshot.source is None:
         return {}
-    from git_coderepo.git.lfs import has_lfs, read_pointers
+    from git_coderepo.git.lfs_pointer import has_lfs, read_pointers
     from git_coderepo.git.partial_clone import rows_here
     from git_coderepo.git.tree_diff import Difference
 
@@ -114,7 +114,7 @@ def _asked(
     if not pointers:
         return {}
     from git_coderepo.errors import LfsObjectMissing
-    from git_coderepo.git.lfs import object_path
+    from git_coderepo.git.lfs_pointer import object_path
     from git_coderepo.platforms.lfs import BATCH, LfsServer
 
     platform = source.platform()

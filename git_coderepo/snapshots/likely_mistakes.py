@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.git.exclude import ignore_command
+from git_coderepo.git.process import ignore_command
 from git_coderepo.snapshots.checks import shown_size
 
 TYPE_CHECKING = False

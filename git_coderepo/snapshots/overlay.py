@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import BinaryIO
 
-    from git_coderepo.git.lfs import Pointer
+    from git_coderepo.git.lfs_pointer import Pointer
     from git_coderepo.git.process import Git
     from git_coderepo.git.tree_diff import Difference
 

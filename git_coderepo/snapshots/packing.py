@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from git_coderepo.git.lfs import Pointer, Unpushed
+    from git_coderepo.git.lfs_pointer import Pointer, Unpushed
     from git_coderepo.git.tree_diff import Difference
     from git_coderepo.snapshots.snapshot import Request, Snapshot
 

@@ -12,7 +12,7 @@ import time
 from git_coderepo.errors import ChangedMeanwhile, CodeRepoError, GitFailed, NotReproducible
 from git_coderepo.git.objects import ObjectId, empty_tree_id
 from git_coderepo.git.process import shell_word
-from git_coderepo.git.pushed_commits import Base, Walks
+from git_coderepo.git.pushed_commits import BaseCommit, Walks
 from git_coderepo.git.repository import pinned, read_layout, start_layout
 from git_coderepo.git.store import Store
 from git_coderepo.git.subtree import looked_at, rows_inside, scope_of
@@ -36,7 +36,7 @@ from git_coderepo.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from git_coderepo.git.lfs import Pointer
+    from git_coderepo.git.lfs_pointer import Pointer
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
     from git_coderepo.git.status import Status
@@ -240,7 +240,7 @@ def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey) -> N
         snapshot.surveys = Surveys(snapshot.git.with_settings(snapshot.store.lfs_setting), layout, links)
     if request.here:
         snapshot.source = stand_in(found)
-        snapshot.base = Base(snapshot.head.commit, "platform", 0) if snapshot.head is not None else None
+        snapshot.base = BaseCommit(snapshot.head.commit, "platform", 0) if snapshot.head is not None else None
     else:
         snapshot.source = choose_source(found, request.code_repository)
     if snapshot.source is not None:

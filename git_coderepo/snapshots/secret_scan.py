@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from git_coderepo.errors import NotReproducible
-from git_coderepo.git.exclude import exclude_command
+from git_coderepo.git.process import exclude_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from git_coderepo.errors import GitFailed, NotReproducible
 from git_coderepo.git.objects import ObjectId
-from git_coderepo.git.pushed_commits import Base
+from git_coderepo.git.pushed_commits import BaseCommit
 from git_coderepo.trace import silent
 from git_coderepo.value import Value
 
@@ -133,7 +133,7 @@ class Snapshot:
         self.source: CodeSource | None = None
         self.tree: ObjectId | None = None
         self.dirty = False
-        self.base: Base | None = None
+        self.base: BaseCommit | None = None
         self.base_tree: ObjectId | None = None
         self.archive = "exact"
         self.omitted: list[tuple[bytes, str]] = []

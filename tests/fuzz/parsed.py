@@ -12,7 +12,7 @@ from git_coderepo.git.attributes.conversion import CHANGING, CLEANING, Conversio
 from git_coderepo.git.attributes.encodings import Encoding
 from git_coderepo.git.attributes.rules import Attributes
 from git_coderepo.git.attributes.wildmatch import Pattern, _Automaton, _expression
-from git_coderepo.git.lfs import Pointer, read_pointer
+from git_coderepo.git.lfs_pointer import Pointer, read_pointer
 from git_coderepo.git.objects import FILE, TreeEntry, tree_objects
 from git_coderepo.manifest.invariants import _directory_in
 from git_coderepo.platforms.git import GitRemote

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from git_coderepo.git.lfs import Pointer
+from git_coderepo.git.lfs_pointer import Pointer
 from git_coderepo.git.url.remote import RemoteURL
 from tests.fuzz import manifest, parsed, tar
 from tests.fuzz.targets import TARGETS, mutated

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
-from git_coderepo.git.lfs import Pointer
+from git_coderepo.git.lfs_pointer import Pointer
 from git_coderepo.git.objects import EXECUTABLE, FILE, TreeEntry, blob_id, tree_id
 from tests.hostile.archives import MEMBERS
 from tests.hostile.play import FILES, Document, Place

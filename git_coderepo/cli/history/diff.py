@@ -71,7 +71,7 @@ def diff(
 
 def scope_of_run(word: str, git: Git) -> tuple[bytes, ...]:
     """What alone a run looked at; nothing where that was everything."""
-    from git_coderepo.runs.resolve import find_run
+    from git_coderepo.runs.find import find_run
 
     return (() if word == "." else find_run(word, git).named.manifest.code.scope) or ()
 
@@ -92,7 +92,7 @@ class Side:
         """A run, or for `.` what of `scope` is in the checkout. Raises what reading or looking raises."""
         from git_coderepo.errors import CodeRepoError
         from git_coderepo.fetching.sources.local import is_complete
-        from git_coderepo.runs.resolve import find_run
+        from git_coderepo.runs.find import find_run
         from git_coderepo.snapshots.pipeline import Reached, take_snapshot
         from git_coderepo.snapshots.snapshot import Request
         from git_coderepo.snapshots.submodules import snapshots_in

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from git_coderepo.git.process import Git
     from git_coderepo.manifest.model import Manifest
     from git_coderepo.runs.history import RecordedRun
-    from git_coderepo.runs.index import Filter
     from git_coderepo.runs.record_files import Runs
+    from git_coderepo.runs.search_index import Filter
 
 # So many runs are read before the first of them is shown: their ids are told apart among themselves.
 _PAGE = 200
@@ -63,9 +63,9 @@ def log(
     """
     from git_coderepo.cli.colour import Palette
     from git_coderepo.git.process import Git
+    from git_coderepo.runs.find import runs_here
     from git_coderepo.runs.history import committed_as
-    from git_coderepo.runs.index import Filter
-    from git_coderepo.runs.resolve import runs_here
+    from git_coderepo.runs.search_index import Filter
     from git_coderepo.settings import Settings
 
     git = Git()

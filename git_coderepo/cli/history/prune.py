@@ -32,8 +32,8 @@ def prune_(
     """
     from git_coderepo.git.process import Git
     from git_coderepo.git.store import Store
+    from git_coderepo.runs.find import runs_here
     from git_coderepo.runs.prune import PruneRequest, prune, required_age
-    from git_coderepo.runs.resolve import runs_here
 
     request = PruneRequest(None if older_than is None else required_age(older_than), keep, dry_run)
     git = Git()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
-    from git_coderepo.runs.resolve import NamedRun
+    from git_coderepo.runs.find import NamedRun
     from git_coderepo.settings import Settings
 
 
@@ -68,8 +68,8 @@ def published(word: str, git: Git, code_repository: str | None) -> str:
     """Publish a run; gives a line that says so."""
     from git_coderepo.fetching.sources.local import restore_tree
     from git_coderepo.git.store import Store, find_overlay
+    from git_coderepo.runs.find import find_run
     from git_coderepo.runs.publish import publish_recorded, source_of
-    from git_coderepo.runs.resolve import find_run
     from git_coderepo.stores.published_commit import reference_of
 
     found, platform, _ = find_run(word, git, code_repository)
@@ -99,8 +99,8 @@ def stored(word: str, git: Git) -> Iterator[str]:
     """Put a run's code into the shared store; gives a line for each tree, its submodules' too."""
     from git_coderepo.fetching.sources.local import Here
     from git_coderepo.git.store import Store
+    from git_coderepo.runs.find import find_run
     from git_coderepo.runs.publish_to_store import store_run
-    from git_coderepo.runs.resolve import find_run
     from git_coderepo.snapshots.checks import shown_size
     from git_coderepo.snapshots.secret_scan import allowed_secrets
     from git_coderepo.stores.published_runs import PublishedRun, bring_tree
@@ -132,8 +132,8 @@ def unpublished(word: str, git: Git, code_repository: str | None, *, force: bool
     """Take a run's reference away, of one that is recorded here or on the platform; gives a line that says so."""
     from git_coderepo.git.store import Store
     from git_coderepo.registration.resolve import source_here
+    from git_coderepo.runs.find import find_run
     from git_coderepo.runs.publish import source_of, unpublish
-    from git_coderepo.runs.resolve import find_run
     from git_coderepo.stores.published_commit import needs_reference
 
     settings, layout = _here(git)

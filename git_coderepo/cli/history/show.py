@@ -25,8 +25,8 @@ def show_(
 ) -> None:
     """Show a run: its code, where that is, and how the run ended."""
     from git_coderepo.git.process import Git
-    from git_coderepo.runs.history import committed_as, recorded
-    from git_coderepo.runs.resolve import find_run
+    from git_coderepo.runs.find import find_run, recorded_run
+    from git_coderepo.runs.history import committed_as
     from git_coderepo.stores.published_commit import is_published, reference_of
 
     git = Git()
@@ -35,7 +35,7 @@ def show_(
     if as_json:
         output.data(found.manifest.data)
         return
-    noted = recorded(found)
+    noted = recorded_run(found)
     code = found.manifest.code
     commits = committed_as(git) if noted is not None and code.dirty and not code.dirty_submodule else {}
     rows = manifest_rows(found.manifest, commits.get(code.snapshot_tree.hex))

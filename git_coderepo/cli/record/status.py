@@ -13,7 +13,7 @@ from git_coderepo.cli.options import Check, CodeRepository, Json, Subdirectories
 from git_coderepo.errors import UsageError
 
 if TYPE_CHECKING:
-    from git_coderepo.launch.as_runner import Rehearsal
+    from git_coderepo.launch.rehearsal import Rehearsal
     from git_coderepo.snapshots.report import InStore, Report
     from git_coderepo.snapshots.snapshot import Snapshot
 
@@ -60,7 +60,7 @@ def status(
     )
     rehearsal = None
     if as_runner and report.record is not None:
-        from git_coderepo.launch.as_runner import rehearse
+        from git_coderepo.launch.rehearsal import rehearse
 
         rehearsal = rehearse(report.record, os.environ, credentials=credentials, without_git=no_git)
     if as_json:

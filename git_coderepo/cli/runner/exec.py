@@ -73,10 +73,10 @@ def exec_(
     asked = start_runner_settings(Git())  # git answers while the rest is imported
     from git_coderepo.fetching.cache.cached_fetch import cached_tree, fetch_with_cache, open_cache
     from git_coderepo.fetching.fetch import FetchOptions
-    from git_coderepo.launch.environment import execution_environment, manifest_file, working_directory
-    from git_coderepo.launch.run_directory import Workplace
+    from git_coderepo.launch.command_environment import execution_environment, manifest_file, working_directory
+    from git_coderepo.launch.run_directory import RunDirectory
+    from git_coderepo.runs.command import Interrupted, execute, interruptible
     from git_coderepo.runs.plan_fetch import plan_fetch
-    from git_coderepo.runs.process import Interrupted, execute, interruptible
 
     settings = asked()
     plan = plan_fetch(run, overlay=overlay, code_repository=code_repository, settings=settings, submodules=submodules)
@@ -98,7 +98,7 @@ def exec_(
                 cache = open_cache(settings, notify=output.say)
                 folder = cache.place.path
                 cached = cached_tree(planned, cache, options)
-                place = stack.enter_context(Workplace(planned, cache, cached, notify=output.say))
+                place = stack.enter_context(RunDirectory(planned, cache, cached, notify=output.say))
                 made, tree = cached.receipt, place.tree
                 descriptors.append(place.descriptor)  # whatever outlives us goes on holding the tree
         show_fallbacks(made)

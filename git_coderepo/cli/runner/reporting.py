@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from git_coderepo.cli import output
 from git_coderepo.errors import UsageError
-from git_coderepo.git.exclude import ignore_command
 from git_coderepo.git.own_files import notes_for
+from git_coderepo.git.process import ignore_command
 from git_coderepo.manifest.output_file import OutputFile
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from git_coderepo.git.url.parse import (
     safe,
     split_host,
 )
+from git_coderepo.git.url.ssh import ask_ssh
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -307,8 +308,6 @@ def resolve_ssh_alias(url: RemoteURL, environment: Mapping[str, str], command: s
     """
     if url.transport != "ssh" or url.host is None or url.path is None:
         return url
-    from git_coderepo.git.url.ssh import ask_ssh
-
     answer = ask_ssh(url._ssh_host or url.host, url.port, url.user, environment, command)
     if answer is None:
         return url

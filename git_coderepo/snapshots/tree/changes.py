@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import InvalidRemoteURL, NotReproducible
-from git_coderepo.git.exclude import ignore_command
 from git_coderepo.git.objects import empty_tree_id
 from git_coderepo.git.own_files import own_files
-from git_coderepo.git.process import git_word, path_word, shell_word
+from git_coderepo.git.process import git_word, ignore_command, path_word, shell_word
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.snapshots.checks import exclusion, included, refuse_changed, refuse_large, screened
 from git_coderepo.snapshots.inspect_checkout import embedded_repositories

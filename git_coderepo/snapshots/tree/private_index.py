@@ -110,7 +110,7 @@ class PrivateIndex:
             raise _unreadable(self.layout, found, there, update.failure())
         if b"Ignoring path " in update.stderr:
             # It goes on after a path that no tree may have (`.git/x`), and ends with 0.
-            from git_coderepo.git.exclude import ignore_command
+            from git_coderepo.git.process import ignore_command
 
             ignored = update.stderr.partition(b"Ignoring path ")[2].partition(b"\n")[0]
             raise NotReproducible(
@@ -274,8 +274,7 @@ def _unreadable(layout: Layout, found: Found, paths: Sequence[bytes], error: Exc
     """What git's refusal of one of these paths means."""
     if not isinstance(error, GitFailed):
         return error
-    from git_coderepo.git.exclude import ignore_command
-    from git_coderepo.git.process import git_word, path_word
+    from git_coderepo.git.process import git_word, ignore_command, path_word
 
     top = layout.toplevel
     for path, reason in unreadable_paths(layout, paths):

@@ -102,7 +102,7 @@ class Found:
         first, *others = sorted(paths)
         hints = ["try again when nothing writes to it"]
         if any(change.untracked and change.path == first for change in self.changes):
-            from git_coderepo.git.exclude import ignore_command
+            from git_coderepo.git.process import ignore_command
 
             hints.append(f"or leave it out: {ignore_command(first, self.toplevel)}")
         more = f", and {len(others)} more" if others else ""

@@ -39,7 +39,7 @@ def inherited_manifest(environment: Mapping[str, str]) -> Manifest | None:
     return manifest
 
 
-def own_command() -> tuple[bytes, ...] | None:
+def interpreter_command() -> tuple[bytes, ...] | None:
     """The command line of this interpreter, where it runs a program: a notebook's says nothing of what runs."""
     main = sys.modules.get("__main__")
     if getattr(main, "__file__", None) is None or in_notebook():

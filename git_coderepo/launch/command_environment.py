@@ -14,7 +14,7 @@ from git_coderepo.filesystem.paths import quoted
 from git_coderepo.filesystem.scratch import scratch_directory, temporary_directory, temporary_place
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.manifest.model import Remote
-from git_coderepo.runs.process import VARIABLE_LIMIT
+from git_coderepo.runs.command import VARIABLE_LIMIT
 
 # What tells this program, and nothing else, how to reach a platform. The platforms' own variables are the job's.
 CREDENTIAL_VARIABLES = ("CODEREPO_TOKEN", "CODEREPO_TOKEN_FILE", "CODEREPO_CREDENTIALS_FILE", "CODEREPO_TOKEN_ORIGIN")

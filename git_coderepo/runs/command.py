@@ -32,7 +32,7 @@ _ENDING = frozenset((signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHU
 _TOGETHER = 0.1
 
 
-class Place(NamedTuple):
+class CommandContext(NamedTuple):
     """Where a command runs, if not here: in a directory, with more variables, and open descriptors that it inherits."""
 
     directory: str | None = None

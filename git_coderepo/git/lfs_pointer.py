@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import LfsPointerUnusable, NotReproducible
+from git_coderepo.filesystem.digest import sha256_of
 from git_coderepo.git.objects import EXECUTABLE, FILE
 from git_coderepo.git.process import git_word, path_word, read_blobs, shell_word
 from git_coderepo.git.tree_diff import blob_sizes, travelling
@@ -232,8 +233,6 @@ def _object_file(folders: Sequence[bytes], pointer: Pointer, work_tree_file: byt
             return path
     if _size(work_tree_file) != pointer.size:
         return None
-    from git_coderepo.filesystem.digest import sha256_of
-
     try:
         with open(work_tree_file, "rb") as file:
             return work_tree_file if sha256_of(file) == pointer.oid else None

@@ -10,10 +10,15 @@ from git_coderepo.errors import CodeRepoError, GitNotFound, NotACheckout, Unknow
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git
 from git_coderepo.git.repository import Layout, read_layout, start_layout
+from git_coderepo.git.store import overlay_name
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.registration.resolve import source_here
+from git_coderepo.runs.history import RecordedRun, id_of_run
 from git_coderepo.runs.record_files import Runs
+from git_coderepo.runs.result import Result
+from git_coderepo.stores.published_commit import is_published
+from git_coderepo.stores.published_runs import find_published
 
 
 class NamedRun(NamedTuple):
@@ -31,8 +36,6 @@ class NamedRun(NamedTuple):
         target = os.path.dirname(os.path.realpath(self.path))
         if not os.path.islink(self.path) or target == os.path.realpath(beside):
             return beside
-        from git_coderepo.git.store import overlay_name
-
         tars = [tar for _, code in self.manifest.code.codes() for tar in (code.overlay, code.lfs) if tar is not None]
         is_here = any(os.path.lexists(os.path.join(beside, overlay_name(tar.sha256))) for tar in tars)
         return beside if is_here else target
@@ -55,9 +58,7 @@ def named_run(word: str, git: Git) -> NamedRun:
         runs, _ = runs_here(git)
     except (NotACheckout, GitNotFound):
         return NamedRun(Manifest.load(word), os.fsencode(word))  # a path, then, even if nothing is there
-    from git_coderepo.runs.history import find_run
-
-    path = runs.path_of(find_run(runs, word))
+    path = runs.path_of(id_of_run(runs, word))
     return NamedRun(Manifest.load(os.fsdecode(path)), path)
 
 
@@ -66,6 +67,15 @@ def is_manifest_path(word: str) -> bool:
     if word == "-" or "/" in word or word.endswith(".json"):
         return True
     return os.path.exists(word) and not os.path.isdir(word)
+
+
+def recorded_run(named: NamedRun) -> RecordedRun | None:
+    """Return the run of a manifest that lies in a record, with its result; None for a manifest anywhere else."""
+    name = named.manifest.run.id.encode() + b".json"
+    if named.path is None or os.path.basename(named.path) != name:
+        return None
+    result = Result.load(named.path.removesuffix(b".json") + b".result.json")
+    return RecordedRun(named.manifest, named.path, result, is_published(named.manifest, named.path))
 
 
 # --- Resolve RUN in every verb ---------------------------------------------------------------------------------------
@@ -91,8 +101,6 @@ def find_run(word: str, git: Git, code_repository: str | None = None) -> FoundRu
             raise  # the last runs are those of this record
         unknown = error
     try:
-        from git_coderepo.stores.published_runs import find_published
-
         source = source_here(git, code_repository)
         platform = source.platform()
         found = find_published(platform, git, word)
