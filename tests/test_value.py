@@ -38,3 +38,32 @@ def test_a_value_cannot_be_changed() -> None:
 def test_a_value_needs_all_of_its_fields(fields: dict[str, int]) -> None:
     with pytest.raises(TypeError, match="Point takes the fields x, y"):
         Point(**fields)
+
+
+class Options(Value):
+    """A value with defaults."""
+
+    name: str
+    depth: int = 1
+    paths: tuple[bytes, ...] = ()
+
+
+def test_a_field_may_have_a_default() -> None:
+    options = Options(name="a", paths=(b"x",))
+    assert (options.name, options.depth, options.paths) == ("a", 1, (b"x",))
+    assert Options(name="b").paths == ()
+
+
+def test_a_field_without_a_default_is_needed() -> None:
+    fields: dict[str, int] = {"depth": 2}
+    with pytest.raises(TypeError, match="Options takes the fields name, depth, paths"):
+        Options(**fields)  # type: ignore[arg-type]
+
+
+def test_a_changed_copy_leaves_the_value_as_it_is() -> None:
+    options = Options(name="a")
+    other = options.replace(depth=2)
+    assert (other.name, other.depth) == ("a", 2)
+    assert options.depth == 1
+    with pytest.raises(TypeError, match="Options takes the fields"):
+        options.replace(size=3)

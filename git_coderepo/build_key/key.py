@@ -101,7 +101,7 @@ def build_key(
         raise UsageError(f"'{python}' is no version of Python")
     if not snapshot.keeps_contents:
         return None
-    directory = snapshot.layout.prefix.rstrip(b"/")
+    directory = snapshot.checkout.prefix.rstrip(b"/")
     tree = TreeFiles(snapshot.git_with_store, snapshot.tree.hex)
     only = [_from_root(directory, path) for path in files]
     found, remarks = build_files(tree, directory, patterns=snapshot.settings.texts("buildFile"), only=only)

@@ -7,6 +7,7 @@ import os
 from git_coderepo.errors import NotACheckout, NotReproducible
 from git_coderepo.git.objects import ObjectId, hasher
 from git_coderepo.git.process import shell_word, shown
+from git_coderepo.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _ARGUMENTS = ("rev-parse", *_FACTS, _ABSOLUTE, *(word for words in _PATHS for wo
 RECORD_DIRECTORY = "CODEREPO_RECORD_DIR"
 
 
-class Layout:
+class Layout(Value):
     """A checkout's directories (absolute, raw bytes) and the facts that never change while a command runs.
 
     `prefix` is where git was started below `toplevel`, b"" or ending in `/`. `head` and `head_tree` are None on an
@@ -41,45 +42,20 @@ class Layout:
     `is_inside` is whether git sees the directory it was started in inside the work tree; see `stand_inside`.
     """
 
-    __slots__ = (
-        "common_dir", "git_dir", "head", "head_tree", "index", "is_inside", "object_format", "objects", "others",
-        "own", "own_here", "prefix", "shallow", "toplevel",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        *,
-        toplevel: bytes,
-        prefix: bytes,
-        git_dir: bytes,
-        common_dir: bytes,
-        index: bytes,
-        objects: bytes,
-        object_format: str,
-        shallow: bool,
-        head: ObjectId | None,
-        head_tree: ObjectId | None,
-        others: frozenset[bytes] = frozenset(),
-        is_inside: bool = True,
-        elsewhere: bytes | None = None,
-    ) -> None:
-        self.toplevel = toplevel
-        self.prefix = prefix
-        self.git_dir = git_dir
-        self.common_dir = common_dir
-        self.index = index
-        self.objects = objects
-        self.object_format = object_format
-        self.shallow = shallow
-        self.head = head
-        self.head_tree = head_tree
-        self.others = others
-        self.is_inside = is_inside
-        self.own, self.own_here = common_dir + b"/coderepo", git_dir + b"/coderepo"
-        if elsewhere is not None:
-            self.own = self.own_here = own_elsewhere(elsewhere, common_dir)
-            if git_dir != common_dir:
-                self.own_here += b"/worktrees/" + os.path.basename(git_dir)
+    toplevel: bytes
+    prefix: bytes
+    git_dir: bytes
+    common_dir: bytes
+    index: bytes
+    objects: bytes
+    object_format: str
+    shallow: bool
+    head: ObjectId | None
+    head_tree: ObjectId | None
+    others: frozenset[bytes]
+    is_inside: bool
+    own: bytes
+    own_here: bytes
 
 
 def own_elsewhere(directory: bytes, common_dir: bytes) -> bytes:
@@ -139,6 +115,7 @@ def read_layout(process: Process, git: Git, *, bare_allowed: bool = False) -> La
     git_dir, common_dir, prefix, index, objects, toplevel = paths
     is_born = len(ids) >= 2 and b"HEAD" not in ids
     head, head_tree = (ObjectId(id.decode()) for id in ids[:2]) if is_born else (None, None)
+    own, own_here = _own_directories(git_dir, common_dir, git.environment.get(RECORD_DIRECTORY))
     return Layout(
         toplevel=toplevel,
         prefix=prefix,
@@ -152,12 +129,21 @@ def read_layout(process: Process, git: Git, *, bare_allowed: bool = False) -> La
         head_tree=head_tree,
         others=frozenset(ids[2:]),
         is_inside=inside == "true",
-        elsewhere=os.fsencode(git.environment[RECORD_DIRECTORY]) if git.environment.get(RECORD_DIRECTORY) else None,
+        own=own,
+        own_here=own_here,
     )
 
 
-def stand_inside(layout: Layout, git: Git) -> None:
-    """Check that the directory `git` stands in belongs to the work tree, and set `layout.prefix` where git could not.
+def _own_directories(git_dir: bytes, common_dir: bytes, elsewhere: str | None) -> tuple[bytes, bytes]:
+    """Return `own` and `own_here` of a layout; `elsewhere` is the directory that the environment names."""
+    if not elsewhere:
+        return common_dir + b"/coderepo", git_dir + b"/coderepo"
+    own = own_elsewhere(os.fsencode(elsewhere), common_dir)
+    return own, own if git_dir == common_dir else own + b"/worktrees/" + os.path.basename(git_dir)
+
+
+def stand_inside(layout: Layout, git: Git) -> Layout:
+    """Check that the directory `git` stands in belongs to the work tree; return the layout, with its `prefix`.
 
     `core.worktree` (in a copied submodule, or shared by the worktrees of one) and GIT_WORK_TREE can lead elsewhere, and
     GIT_DIR alone makes git take any directory for the root. Directories are compared by device and inode, as a bind
@@ -166,20 +152,20 @@ def stand_inside(layout: Layout, git: Git) -> None:
     environment = git.environment
     named = "GIT_DIR" in environment or "GIT_WORK_TREE" in environment
     if layout.is_inside and not named:
-        return  # git found the repository by walking up from here
+        return layout  # git found the repository by walking up from here
     here = os.path.realpath(os.fsencode(git.directory if git.directory is not None else os.curdir))
     if not layout.is_inside:
         prefix = _below(here, layout.toplevel)
         if prefix is None:
             _refuse_outside(here, layout, environment)
-        layout.prefix = prefix
+        layout = layout.replace(prefix=prefix)
     root = _nearest_repository(here) if named else None
     if root is None or _leads_to(root + b"/.git", layout.git_dir):
         # Git takes a subdirectory for the root where GIT_DIR is set and GIT_WORK_TREE is not.
         if root is None or "GIT_WORK_TREE" in environment or not _is_above(root, layout.toplevel):
-            return
+            return layout
     elif "GIT_WORK_TREE" in environment and _is_above(root, layout.toplevel):
-        return  # a work tree that was named on purpose, and lies in some other checkout
+        return layout  # a work tree that was named on purpose, and lies in some other checkout
     raise NotReproducible(
         f"'{os.fsdecode(here)}' belongs to the checkout '{os.fsdecode(root)}', and the environment makes Git use the "
         f"work tree '{os.fsdecode(layout.toplevel)}' of '{os.fsdecode(layout.git_dir)}'",

@@ -31,10 +31,17 @@ class Store:
 
     __slots__ = ("_whole", "directory", "is_suspect", "layout", "outer")
 
-    def __init__(self, layout: Layout, directory: bytes | None = None, *, outer: Store | None = None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        directory: bytes | None = None,
+        *,
+        outer: Store | None = None,
+        is_suspect: bool = False,
+    ) -> None:
         self.layout = layout
         self.outer = outer
-        self.is_suspect: bool = outer.is_suspect if outer is not None else False
+        self.is_suspect: bool = outer.is_suspect if outer is not None else is_suspect
         self._whole: set[bytes] = set()
         own = layout.own if outer is None else outer.directory
         self.directory: bytes = directory if directory is not None else own

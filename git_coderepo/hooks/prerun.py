@@ -99,12 +99,16 @@ def _record(started: Surveying, *, whole: bool) -> bool:
     if not whole and any(entry.section == "coderepo" and entry.name == "source" for entry in found.settings.entries):
         started.end()
         return False
-    request = Request(notify=_say, publishes=True, output=output.path if output is not None else None)
+    request = Request(
+        notify=_say,
+        publishes=True,
+        output=output.path if output is not None else None,
+        # git runs hooks at the work tree's root, and says in GIT_PREFIX where it was started itself.
+        prefix=os.fsencode(os.environ.get("GIT_PREFIX", "")),
+    )
     snapshot = take_snapshot(started.git, request, found=found)
     for text in remarks(snapshot, request):
         _say(f"warning: {manifest_document.one_line(text)}")
-    # git runs hooks at the work tree's root, and says in GIT_PREFIX where it was started itself.
-    snapshot.layout.prefix = snapshot.layout.prefix or os.fsencode(os.environ.get("GIT_PREFIX", ""))
     record_run(snapshot, say=_say, output=output)
     return True
 

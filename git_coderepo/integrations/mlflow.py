@@ -80,7 +80,7 @@ class CodeRepoRunContext:
         snapshot = take_snapshot(git, request)
         assert snapshot.tree is not None
         head = snapshot.head.commit if snapshot.head is not None else None
-        same = (snapshot.layout.git_dir, snapshot.layout.prefix, head, snapshot.tree)
+        same = (snapshot.layout.git_dir, snapshot.checkout.prefix, head, snapshot.tree)
         if self._last is not None and self._last[0] == same and os.path.exists(self._last[1]):
             return dict(self._last[2])
         look_for_imports(snapshot, git, this_interpreter())

@@ -120,7 +120,7 @@ class Recording:
         self._stack.close()
 
     def _start(self, stack: ExitStack, say: Callable[[str], None]) -> None:
-        git, request = self.git, self.request
+        git, request, snapshot_request = self.git, self.request, self.request.snapshot
         if request.name is not None:
             check_name(request.name)
         output = None
@@ -128,13 +128,13 @@ class Recording:
             output = OutputFile(request.manifest)
             stack.callback(output.close)
             refuse_tracked(git, output)
-            request.snapshot.output = output.path
+            snapshot_request = snapshot_request.replace(output=output.path)
         git_version = check_version(git)
-        self._take(stack, git_version, say)
+        self._take(stack, snapshot_request, git_version, say)
         snapshot, record = self.snapshot, self.record
         store = SharedStore.of(snapshot.settings)
         runs = Runs(snapshot.layout)
-        for text in remarks(snapshot, request.snapshot):
+        for text in remarks(snapshot, snapshot_request):
             say(f"warning: {text}")
         for text in omission_lines(snapshot):
             say(f"warning: {text}")
@@ -167,11 +167,11 @@ class Recording:
             self._say(f"hint: git coderepo ignore {shown_command([cure])}")
         self._outputs.look(path for _, path in outputs)
 
-    def _take(self, stack: ExitStack, git_version: str, say: Callable[[str], None]) -> None:
+    def _take(self, stack: ExitStack, request: Request, git_version: str, say: Callable[[str], None]) -> None:
         """Take the snapshot and make its record, again where a file changed meanwhile. Raises NotReproducible."""
         for attempt in range(1, _ATTEMPTS + 1):
             with ExitStack() as tried:
-                self.snapshot = snapshot = take_snapshot(self.git, self.request.snapshot)
+                self.snapshot = snapshot = take_snapshot(self.git, request)
                 self._watch = tried.enter_context(Watch(snapshot))
                 if self.request.interpreter is not None:
                     look_for_imports(snapshot, self.git, self.request.interpreter)

@@ -113,9 +113,7 @@ class Surveying:
         """
         if self.layout is None:
             layout = read_layout(self._layout, self.git)
-            if not self.whole:
-                stand_inside(layout, self.git)
-            self.layout = layout
+            self.layout = layout if self.whole else stand_inside(layout, self.git)
             self._walk = guessed_walk(self.git, self.layout)
         return self.layout
 

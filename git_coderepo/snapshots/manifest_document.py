@@ -73,7 +73,7 @@ def write_record(
             "name": name,
             "parent": parent,
             "command": None if command is None else [path_value(word) for word in command],
-            "directory": path_value(snapshot.layout.prefix.rstrip(b"/") or b"."),
+            "directory": path_value(snapshot.checkout.prefix.rstrip(b"/") or b"."),
         },
         "repository": None if snapshot.source is None else repository_document(snapshot.source),
         "code": _code_document(snapshot, room, id, published),

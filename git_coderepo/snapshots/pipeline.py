@@ -171,7 +171,7 @@ def _checkout_at(rev: str, attempt: _Attempt) -> tuple[Checkout, Head, bytes]:
     git, request, within = attempt.git, attempt.request, attempt.within
     layout = read_layout(start_layout(git), git, bare_allowed=True)
     if not layout.is_inside:
-        layout.toplevel = layout.git_dir  # the work tree that git reports may be another repository's
+        layout = layout.replace(toplevel=layout.git_dir)  # the work tree that git reports may be another repository's
     found = git.start("rev-parse", "--verify", "--end-of-options", f"{rev}^{{commit}}").finish()
     if found.status != 0:
         hint = "git log --oneline --all" if within is None else "git fetch"
@@ -196,15 +196,16 @@ def _checkout_at(rev: str, attempt: _Attempt) -> tuple[Checkout, Head, bytes]:
 class _Place:
     """Where a checkout is, with which settings, and where its objects go. Raises NotReproducible."""
 
-    __slots__ = ("depth", "git", "layout", "place", "settings", "store")
+    __slots__ = ("depth", "git", "layout", "place", "request", "settings", "store")
 
     def __init__(self, attempt: _Attempt, layout: Layout, settings: Settings) -> None:
         within = attempt.within
+        self.request = attempt.request
         self.layout = layout
         if within is None:
             self.git = pinned(attempt.git, layout)
-            self.settings, self.store = settings, Store(layout, attempt.request.store_directory)
-            self.store.is_suspect = attempt.distrusts_store
+            self.settings = settings
+            self.store = Store(layout, attempt.request.store_directory, is_suspect=attempt.distrusts_store)
             self.place, self.depth = b"", 0
             return
         within.refuse_elsewhere(layout)
@@ -227,6 +228,7 @@ class _Place:
             status=status,
             scope=scope,
             looked_at=looked_at,
+            prefix=self.layout.prefix or self.request.prefix,
             place=self.place,
             depth=self.depth,
         )

@@ -45,7 +45,8 @@ class Head(Value):
 class Checkout(Value):
     """The checkout, or the commit of it, whose code is recorded: where it is, and what was found there.
 
-    `head` is None before the first commit, `status` where a commit is looked at. Where there is a `scope` (see
+    `prefix` is where the run starts below the root, b"" or ending in `/`. `head` is None before the first commit,
+    `status` where a commit is looked at. Where there is a `scope` (see
     `git.subtree`), `looked_at` has it and what was included by name. `place` is the raw path of a submodule from the
     root of the outermost checkout, with a final slash, and `depth` counts the checkouts that it lies in; of the
     outermost checkout they are empty and 0.
@@ -59,6 +60,7 @@ class Checkout(Value):
     status: Status | None
     scope: tuple[bytes, ...]
     looked_at: tuple[bytes, ...]
+    prefix: bytes
     place: bytes
     depth: int
 
@@ -247,7 +249,7 @@ class Waiving:
         return True
 
 
-class Request:
+class Request(Value):
     """What the caller wants: see the options of `git coderepo snapshot`.
 
     `notify` hears of waiting for the platform. Who `publishes` where the settings say so may have more in the snapshot
@@ -256,43 +258,22 @@ class Request:
     checkout's own objects stand in for a platform; `store_directory` is where ours go then. `output` is the absolute
     path of a file that the caller is about to write: what is there now is no code. Who is `thorough` waits for answers
     that a hook has no time for; with `tree_only` no overlay is made. `progress` shows what takes long: it gets the
-    name of a stage, its bytes and, where they can be counted here, what counts those done.
+    name of a stage, its bytes and, where they can be counted here, what counts those done. `prefix` is where the run
+    starts below the root, b"" or ending in `/`, where that is not the directory git stands in.
     """
 
-    __slots__ = (
-        "allow_unreproducible", "check", "code_repository", "here", "include", "notify", "output", "progress",
-        "publishes", "rev", "scope", "store_directory", "thorough", "tree_only",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        *,
-        rev: str | None = None,
-        code_repository: str | None = None,
-        check: bool = False,
-        include: Sequence[bytes] = (),
-        store_directory: bytes | None = None,
-        here: bool = False,
-        notify: Callable[[str], None] = silent,
-        publishes: bool = False,
-        allow_unreproducible: bool = False,
-        scope: Sequence[bytes] = (),
-        thorough: bool = False,
-        tree_only: bool = False,
-        output: bytes | None = None,
-        progress: Callable[[str, int, Callable[[], int] | None], AbstractContextManager[object]] | None = None,
-    ) -> None:
-        self.progress = progress
-        self.output = output
-        self.thorough = thorough
-        self.tree_only = tree_only
-        self.scope = tuple(scope)
-        self.allow_unreproducible = allow_unreproducible
-        self.rev = rev
-        self.code_repository = code_repository
-        self.check = check
-        self.include = tuple(include)
-        self.store_directory = store_directory
-        self.here = here
-        self.notify = notify
-        self.publishes = publishes
+    rev: str | None = None
+    code_repository: str | None = None
+    check: bool = False
+    include: Sequence[bytes] = ()
+    store_directory: bytes | None = None
+    here: bool = False
+    notify: Callable[[str], None] = silent
+    publishes: bool = False
+    allow_unreproducible: bool = False
+    scope: Sequence[bytes] = ()
+    thorough: bool = False
+    tree_only: bool = False
+    output: bytes | None = None
+    progress: Callable[[str, int, Callable[[], int] | None], AbstractContextManager[object]] | None = None
+    prefix: bytes = b""

@@ -139,18 +139,13 @@ def _taken(
                 ],
                 waived_as="submodule",
             )
-        wanted = Request(
+        wanted = request.replace(
             rev=commit if request.rev is not None else None,
-            check=request.check,
             include=below(path, request.include, layout),
-            here=request.here,
-            notify=request.notify,
-            allow_unreproducible=request.allow_unreproducible,
-            store_directory=request.store_directory,
-            output=request.output,
-            thorough=request.thorough,
-            tree_only=request.tree_only,
-            progress=request.progress,
+            code_repository=None,
+            publishes=False,
+            scope=(),
+            prefix=b"",
         )
         inner = take(snapshot.git.submodule(place), wanted, within)
         if inner.head is None:
@@ -172,10 +167,9 @@ def _taken(
 def _named(error: CodeRepoError, path: bytes, place: bytes) -> CodeRepoError:
     """The same error, said of the submodule in which it arose; git's commands in its hints are for there."""
     name = os.fsdecode(path)
-    error.message = f"in the submodule '{name}': {error.message}"
-    error.args = (error.message,)
-    error.hints = tuple(_said_there(text, place) for text in error.hints)
-    return error
+    return error.replace(
+        message=f"in the submodule '{name}': {error.message}", hints=[_said_there(text, place) for text in error.hints]
+    )
 
 
 def _said_there(hint: str, place: bytes) -> str:

@@ -97,11 +97,9 @@ def _leave_out_own(snapshot: Snapshot, request: Request, layout: Layout, changes
     untracked = {change.path for change in changes if change.untracked} - tracked
     found = own_files(layout, untracked, keep=request.store_directory is None)
     outputs = set(found.outputs)
-    # A hook is started at the root.
-    prefix = layout.prefix or os.fsencode(snapshot.git.environment.get("GIT_PREFIX", ""))
     for place in found.outputs:
         # Whoever runs a command in a fetched directory runs the code that is there.
-        if prefix.startswith(place + b"/"):
+        if snapshot.checkout.prefix.startswith(place + b"/"):
             outputs.remove(place)
             found.paths.difference_update([path for path in found.paths if path.startswith(place + b"/")])
     output = request.output
