@@ -121,7 +121,7 @@ def _spoken(call: ast.Call, errors: set[str]) -> tuple[str, list[ast.expr]]:
         return "notices", first
     if name == "Option" and isinstance(function, ast.Name):
         return "platforms", call.args[1:2] + [each.value for each in call.keywords if each.arg == "help"]
-    if name in ("Option", "Argument", "Typer"):
+    if name in ("Option", "Argument", "Typer", "Verb"):
         return "verbs", [*call.args, *(each.value for each in call.keywords)]
     return "", []
 

@@ -40,7 +40,6 @@ PARAMETERS = 6
 ENTRIES = {
     "__main__": "verb dispatch",
     "cli.main": "verb dispatch",
-    "cli.table": "verb dispatch",
     "hooks.lean": "the hook's lean entry",
     "hooks.prerun": "the hook's lean entry",
 }

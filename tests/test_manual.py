@@ -13,9 +13,11 @@ import pytest
 
 import git_coderepo
 from git_coderepo import errors
+from git_coderepo.cli.app import commands
 from git_coderepo.cli.help import manual, manual_text
 from git_coderepo.cli.help.help import plain
 from git_coderepo.cli.help.introspection import program_options, verbs
+from git_coderepo.cli.table import VERBS
 from git_coderepo.platforms.registry import CUSTOM, platform_class, platform_types
 from git_coderepo.settings import Settings, twin_of
 from tests.support.program import Program
@@ -185,6 +187,13 @@ def test_the_examples_are_commands_that_there_are() -> None:
 
 
 # --- the short help ---
+
+
+def test_the_list_of_verbs_has_the_first_sentence_of_each_verbs_help() -> None:
+    helps = {name: command.help for name, command in commands(*VERBS).items()}
+    listed = {name: verb.summary for name, verb in VERBS.items()}
+    helped = {name: " ".join(help.split("\n\n")[0].split()) for name, help in helps.items()}
+    assert listed == helped, "change the summary in git_coderepo/cli/table.py as well"
 
 
 def test_no_summary_is_cut_short_in_the_list_of_verbs(program: Program) -> None:

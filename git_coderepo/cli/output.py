@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable
 
+from git_coderepo import __version__
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.trace import redact
+
+PROGRAM = "git coderepo"
+
+
+def version() -> str:
+    """Return what `--version` prints."""
+    return f"git-coderepo {__version__}"
 
 
 def data(text: str | bytes) -> None:
@@ -24,6 +31,8 @@ def line(text: str = "") -> None:
 
 def json_data(value: object) -> None:
     """A value as JSON; what is not UTF-8 is shown as `\\udcXX` escapes."""
+    import json  # where something is printed as JSON: `--version` starts without it
+
     data(json.dumps(value, indent=2, ensure_ascii=any_surrogate(value)) + "\n")
 
 
@@ -119,6 +128,12 @@ def _shown(char: str) -> str:
     return char.encode("unicode_escape").decode()
 
 
+def as_message(text: str) -> str:
+    """Return the text of an error that is not ours as our messages read: lower case, without a full stop."""
+    text = text.rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
 def count(number: int, word: str) -> str:
     """`1 file`, `2 files`."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
@@ -126,6 +141,8 @@ def count(number: int, word: str) -> str:
 
 def any_surrogate(value: object) -> bool:
     """Whether a text somewhere in the value cannot be written as UTF-8."""
+    import json
+
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:

@@ -55,7 +55,7 @@ def loaded(env: Mapping[str, str], *words: str) -> tuple[set[str], str]:
 
 
 def files_of_verbs(modules: set[str]) -> set[str]:
-    return {file for file in VERBS.values() if file in modules}
+    return {verb.module for verb in VERBS.values()} & modules
 
 
 def asked_of_git(said: Result) -> list[str]:
@@ -66,7 +66,7 @@ def asked_of_git(said: Result) -> list[str]:
 
 def test_a_fetch_loads_its_own_verb_and_nothing_that_it_does_not_use(place: World) -> None:
     modules, _ = loaded(place.runner.program.env, "fetch", "--method", "archive", "run.json", "code")
-    assert files_of_verbs(modules) == {VERBS["fetch"]}
+    assert files_of_verbs(modules) == {VERBS["fetch"].module}
     assert modules >= NETWORK
     assert not modules & NEVER
 
@@ -75,27 +75,39 @@ def test_a_command_in_code_that_is_in_the_cache_loads_nothing_that_speaks_to_a_n
     place.forge.forget_requests()
     modules, _ = loaded(place.runner.program.env, "exec", "run.json", "--", "true")
     assert place.forge.requests() == []
-    assert files_of_verbs(modules) == {VERBS["exec"]}
+    assert files_of_verbs(modules) == {VERBS["exec"].module}
     assert "git_coderepo.fetching.cache.cached_fetch" in modules
     assert not modules & NEVER
     assert not modules & NETWORK
 
 
-def test_the_version_loads_no_verb(place: World) -> None:
+def test_the_version_loads_no_verb_and_no_typer(place: World) -> None:
     modules, _ = loaded(place.runner.program.env, "--version")
-    assert files_of_verbs(modules) == set()
     assert {name for name in modules if name.startswith("git_coderepo.")} == {
         "git_coderepo.__main__",
         "git_coderepo.cli",
         "git_coderepo.cli.main",
         "git_coderepo.cli.output",
-        "git_coderepo.cli.table",
         "git_coderepo.errors",
         "git_coderepo.git",
         "git_coderepo.git.spawn",
         "git_coderepo.trace",
     }
-    assert not modules & (NEVER | NETWORK)
+    assert not modules & (NEVER | NETWORK | {"typer", "json", "re", "typing"})
+
+
+def test_validate_without_options_loads_no_typer(place: World) -> None:
+    path = str(place.runner.path("run.json"))
+    modules, said = loaded(place.runner.program.env, "validate", path, path)
+    assert said == f"'{path}' is valid\n" * 2
+    assert files_of_verbs(modules) == set()
+    assert not modules & (NEVER | NETWORK | {"typer", "inspect", "subprocess"})
+
+
+def test_the_list_of_verbs_loads_none_of_them(place: World) -> None:
+    modules, said = loaded(place.runner.program.env, "-h")
+    assert files_of_verbs(modules) == set()
+    assert all(f"  {name} " in said for name in VERBS)
 
 
 def test_git_is_asked_for_its_settings_and_for_the_place_and_nothing_twice(place: World) -> None:
@@ -112,8 +124,8 @@ def test_each_verb_is_found_in_the_file_that_is_named_for_it(verb: str, program:
     modules, said = loaded(program.env, "-v", verb, "-h")
     assert said.startswith(f"Usage: git coderepo {verb}")
     files = files_of_verbs(modules)
-    assert VERBS[verb] in files
-    assert len(files) < len(set(VERBS.values())) / 2
+    assert VERBS[verb].module in files
+    assert len(files) < len(VERBS) / 2
 
 
 def test_help_finds_a_topic_that_nothing_has_loaded(program: Program) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.main import Verb, app
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.own_command import own_command

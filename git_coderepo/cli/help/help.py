@@ -13,16 +13,14 @@ from typing import Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.main import Verb, app
-from git_coderepo.cli.table import load_for
+from git_coderepo.cli.app import Verb, app, run
 
 
 @app.command("help", cls=Verb)
 def help_(topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", help="A verb.")] = None) -> None:
     """Show the manual page, or the help of one verb."""
     if topic is not None:
-        load_for([topic])
-        raise typer.Exit(app(args=[topic, "--help"], prog_name="git coderepo", standalone_mode=False) or 0)
+        raise typer.Exit(run([topic, "--help"]))
     page = manual_page()
     man = shutil.which("man")
     if man is None or not sys.stdout.isatty():

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import typer.main
-
-from git_coderepo.cli.main import app
+from git_coderepo.cli.app import commands, program
 from git_coderepo.cli.repositories.register import PlatformVerb
+from git_coderepo.cli.table import VERBS
 
 
 class Parameter(NamedTuple):
@@ -51,16 +50,13 @@ class Verb(NamedTuple):
 
 def verbs() -> list[Verb]:
     """Every verb, in the order in which `git coderepo -h` lists them."""
-    from git_coderepo.cli.table import load
-
-    load()
-    command = typer.main.get_command(app)
-    return list(_walk(command, ()))
+    found = commands(*VERBS)
+    return [verb for name in VERBS for verb in _walk(found[name], (name,))]
 
 
 def program_options() -> tuple[Parameter, ...]:
     """The options that stand before the verb."""
-    return tuple(_parameter(each) for each in typer.main.get_command(app).params)
+    return tuple(_parameter(each) for each in program().params)
 
 
 def _walk(command: Any, words: tuple[str, ...]) -> Iterator[Verb]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.main import Verb, app
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import CodeRepository, Json
 from git_coderepo.errors import CodeRepoError, UsageError
 from git_coderepo.filesystem.digest import sha256_of

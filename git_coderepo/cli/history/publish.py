@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from git_coderepo.cli import output
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.history.show import RUN_HELP
-from git_coderepo.cli.main import Verb, app
 from git_coderepo.cli.options import CodeRepository
 from git_coderepo.errors import CodeRepoError, NegativeAnswer, UsageError
 

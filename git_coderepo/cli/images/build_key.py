@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.main import Verb, app
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import Json
 from git_coderepo.errors import NegativeAnswer
 

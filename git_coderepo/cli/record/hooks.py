@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.main import Verb, app, usage
+from git_coderepo.cli.app import Verb, app, usage
 from git_coderepo.cli.options import Json
 from git_coderepo.errors import UsageError
 from git_coderepo.hooks.scripts import EVENTS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.main import app
+from git_coderepo.cli.app import app
 from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository, Subdirectories
 from git_coderepo.cli.progress import stages_shown
 from git_coderepo.errors import UsageError

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.main import Verb, app
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import Json
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.main import Verb, app
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import Json
 from git_coderepo.errors import RegistrationError, UsageError
 

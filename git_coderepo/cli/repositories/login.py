@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.main import Verb, app
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.repositories.register import warn_of_plain_secrets
 from git_coderepo.errors import KeyringUnavailable, NegativeAnswer, RegistrationError, UsageError
 

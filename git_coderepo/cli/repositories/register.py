@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.main import Verb, app
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.errors import UsageError
 from git_coderepo.platforms.registry import CUSTOM, platform_class, platform_types
 from git_coderepo.registration.options import is_on_command_line

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.main import Verb, app, usage
+from git_coderepo.cli.app import Verb, app, usage
 from git_coderepo.cli.options import Json
 from git_coderepo.cli.repositories.register import PLATFORM_OPTIONS, name_and_pairs
 from git_coderepo.errors import UsageError

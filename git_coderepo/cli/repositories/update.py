@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.main import app
+from git_coderepo.cli.app import app
 from git_coderepo.cli.repositories.register import (
     PLATFORM_OPTIONS,
     Description,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.main import Verb, app
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import CodeRepository, Submodules
 from git_coderepo.cli.progress import progress_shown
 from git_coderepo.cli.runner.reporting import (

@@ -1,0 +1,37 @@
+"""What `git coderepo validate FILE...` does; without typer, so that a script can validate thousands of files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from git_coderepo.cli import output
+from git_coderepo.errors import NegativeAnswer, UsageError
+from git_coderepo.manifest.validate import problems
+
+
+def validate_files(files: Sequence[str]) -> None:
+    """Print for each file whether it is valid, or why not; `-` is standard input. Raises NegativeAnswer."""
+    if files.count("-") > 1:
+        raise UsageError("standard input can be read only once: '-' is given twice")
+    contents = [(file, _contents(file)) for file in files]
+    invalid = []
+    for file, data in contents:
+        found = problems(data)
+        if not found:
+            output.line(f"'{file}' is valid")
+            continue
+        invalid.append(file)
+        for problem in found:
+            output.line(problem if len(files) == 1 else f"{file}: {problem}")
+    if not invalid:
+        return
+    what = f"'{invalid[0]}' is" if len(invalid) == 1 else f"{len(invalid)} of {len(files)} files are"
+    raise NegativeAnswer(f"{what} not valid")
+
+
+def _contents(file: str) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.read()
+    with open(file, "rb") as opened:
+        return opened.read()
