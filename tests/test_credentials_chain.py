@@ -10,8 +10,8 @@ import pytest
 from git_coderepo.credentials import named_secrets
 from git_coderepo.credentials.chain import Chain
 from git_coderepo.credentials.keyring import login
-from git_coderepo.credentials.option import OptionCredentials
 from git_coderepo.credentials.secret import Credential, Secret
+from git_coderepo.credentials.sources import OptionCredentials
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import Origin
 from git_coderepo.registration.users_credentials import users_chain

@@ -14,11 +14,11 @@ import pytest
 from git_coderepo.errors import KeyringUnavailable, ProtocolNotAllowed
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import Origin, RemoteURL
-from git_coderepo.registration.custom_secrets import homes
 from git_coderepo.registration.describe import credential_source
 from git_coderepo.registration.from_manifest import from_manifest
 from git_coderepo.registration.register import Registering, register_repository
 from git_coderepo.registration.resolve import source_here
+from git_coderepo.registration.secret_options import homes
 from git_coderepo.registration.users_credentials import users_chain
 from git_coderepo.settings import Settings
 from git_coderepo.snapshots.manifest_document import write_record

@@ -11,7 +11,7 @@ import pytest
 from git_coderepo.credentials.secret import Credential, NoCredentials, Secret
 from git_coderepo.errors import CodeRepoError, CredentialError, GitFailed, GitNotFound, NotACheckout
 from git_coderepo.git.process import Git, check_version, read_blobs, shell_word, shown, version
-from git_coderepo.settings import Settings, twin_of
+from git_coderepo.settings import Settings, variable_of
 from git_coderepo.trace import redact
 from tests.support.repo import Repo
 
@@ -187,20 +187,20 @@ def test_settings_are_read_as_git_reads_them(repo: Repo) -> None:
         repo.git("config", name, value)
     repo.git("config", "--add", "coderepo.exclude", "b")
     with open(repo.git_dir() / "config", "a") as file:
-        file.write("[coderepo]\n\tbare\n")
+        file.write("[coderepo]\n\tcache\n")
     settings = Settings.read(Git(str(repo.path), environment=repo.env))
-    assert settings.size("inlineLimit", 0) == 64 << 10
+    assert settings.size("inlineLimit") == 64 << 10
     assert settings.texts("exclude") == ["a", "b"]
-    assert settings.choice("dirty", ("allow", "refuse"), "allow") == "refuse"
+    assert settings.choice("dirty") == "refuse"
     assert settings.value("coderepo", "APIURL", "my.Name") == "x=y\nz"
-    assert settings.flag("secretScan", True) is False and settings.flag("bare", False) is True
+    assert settings.flag("secretScan") is False and settings.flag("cache") is True
     assert list(settings.subsections("coderepo")) == ["my.Name"]
 
 
 def test_the_environment_wins_over_the_configuration(repo: Repo) -> None:
     repo.git("config", "coderepo.maxWait", "5")
     settings = Settings.read(Git(str(repo.path), environment={**repo.env, "CODEREPO_MAX_WAIT": "7"}))
-    assert twin_of("maxWait") == "CODEREPO_MAX_WAIT" and settings.text("maxWait") == "7"
+    assert variable_of("maxWait") == "CODEREPO_MAX_WAIT" and settings.text("maxWait") == "7"
 
 
 @pytest.mark.parametrize(("name", "value"), [("inlineLimit", "many"), ("secretScan", "perhaps"), ("dirty", "maybe")])
@@ -208,9 +208,9 @@ def test_a_setting_that_makes_no_sense_is_an_error_that_names_it(repo: Repo, nam
     repo.git("config", f"coderepo.{name}", value)
     settings = Settings.read(Git(str(repo.path), environment=repo.env))
     read = {
-        "inlineLimit": lambda: settings.size("inlineLimit", 0),
-        "secretScan": lambda: settings.flag("secretScan", True),
-        "dirty": lambda: settings.choice("dirty", ("allow", "refuse"), "allow"),
+        "inlineLimit": lambda: settings.size("inlineLimit"),
+        "secretScan": lambda: settings.flag("secretScan"),
+        "dirty": lambda: settings.choice("dirty"),
     }
     with pytest.raises(CodeRepoError, match=f"coderepo.{name}"):
         read[name]()

@@ -19,7 +19,7 @@ from git_coderepo.cli.help.help import plain
 from git_coderepo.cli.help.introspection import program_options, verbs
 from git_coderepo.cli.table import VERBS
 from git_coderepo.platforms.registry import CUSTOM, platform_class, platform_types
-from git_coderepo.settings import Settings, twin_of
+from git_coderepo.settings import PROGRAM, SETTINGS, TEAM, TRUSTED_SCOPES, Entry, Settings
 from tests.support.program import Program
 
 PACKAGE = Path(git_coderepo.__file__).parent
@@ -28,7 +28,7 @@ PAGE = PACKAGE.parent / "man" / "git-coderepo.1"
 # What the program sets for the helper that it gives to git: nobody else may set them.
 OURS_ALONE = {"CODEREPO_GIT_USER", "CODEREPO_GIT_PASSWORD"}
 
-READERS = ("text", "texts", "choice", "flag", "size", "seconds")
+READERS = ("text", "texts", "configured", "choice", "flag", "size", "seconds")
 
 
 @pytest.fixture(scope="module")
@@ -111,41 +111,70 @@ def test_help_prints_the_page_where_it_goes_into_a_pipe(program: Program, page: 
 # --- what it says is so ---
 
 
-def read_settings() -> set[str]:
-    """The names that the program reads: `settings.size("inlineLimit", …)` and its like."""
+def read_settings() -> set[tuple[str, str]]:
+    """The readers and the names that the program gives them: `settings.size("inlineLimit")` and its like."""
     found = set()
     for node in sources():
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not node.args:
-            continue
-        first = node.args[0]
-        if node.func.attr in READERS and isinstance(first, ast.Constant) and isinstance(first.value, str):
-            found.add(first.value)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in READERS:
+            names = [each.value for each in node.args if isinstance(each, ast.Constant)]
+            found |= {(node.func.attr, name) for name in names[:1] if name in SETTINGS}
     return found
 
 
-def test_every_setting_that_is_read_is_in_it_and_no_other() -> None:
-    assert read_settings() == {name for name, _, _ in manual_text.SETTINGS}
+def test_every_setting_of_the_table_is_read_as_what_it_is() -> None:
+    readers = read_settings()
+    limits = {("size", name) for name in ("overlayLimit", "publishLimit")}  # read by a name in a variable
+    for setting in SETTINGS.values():
+        used = {reader for reader, name in readers | limits if name == setting.name}
+        if setting.set_by == PROGRAM:
+            continue
+        assert used, f"{setting.name} is never read"
+        if setting.repeated:
+            assert used <= {"texts", "configured"}, setting.name
+        elif setting.choices:
+            assert used <= {"choice", "text"}, setting.name
+        else:
+            kind = {"BOOL": "flag", "SIZE": "size", "SECONDS": "seconds"}.get(setting.value)
+            assert used == {kind} if kind else used <= {"text", "configured"}, setting.name
     assert all(callable(getattr(Settings, name)) for name in READERS)
 
 
-def test_every_setting_that_only_the_user_may_set_is_in_it() -> None:
-    """They are looked for among the entries: `== ("coderepo", None, "allowsource")`."""
-    found = {
-        node.elts[2].value
-        for node in sources()
-        if isinstance(node, ast.Tuple)
-        and len(node.elts) == 3
-        and isinstance(node.elts[0], ast.Constant)
-        and node.elts[0].value == "coderepo"
-        and isinstance(node.elts[2], ast.Constant)
-    }
-    assert found == {name.lower() for name, _, _ in manual_text.TRUSTED_SETTINGS}
+def test_a_setting_that_is_not_in_the_table_cannot_be_read() -> None:
+    for reader in ("text", "texts", "choice", "flag", "size"):
+        with pytest.raises(KeyError):
+            getattr(Settings([], {}), reader)("noSuchSetting")
 
 
-def test_the_lists_that_the_program_keeps_are_in_it() -> None:
+def test_every_default_of_the_table_is_a_value_that_its_reader_accepts() -> None:
+    unset = Settings([], {})
+    for name, setting in SETTINGS.items():
+        if setting.value == "SIZE":
+            assert unset.size(name) >= 0
+        elif setting.value == "BOOL":
+            assert unset.flag(name) in (True, False)
+        elif setting.choices:
+            assert unset.choice(name) == setting.default
+
+
+def test_only_the_user_and_the_system_set_what_chooses_a_program_or_a_credential() -> None:
+    for name in ("credentialsFile", "allowSource"):
+        entries = [Entry("coderepo", None, name.lower(), scope, scope) for scope in ("local", "worktree", TEAM)]
+        assert Settings(entries, {}).configured(name) == []
+        entries += [Entry("coderepo", None, name.lower(), scope, scope) for scope in TRUSTED_SCOPES]
+        assert Settings(entries, {}).configured(name) == list(TRUSTED_SCOPES)
+
+
+def test_the_manual_and_the_readme_list_every_setting(page: str) -> None:
+    for setting in SETTINGS.values():
+        assert f"coderepo.{setting.name} = {setting.value}" in page
+        assert (f"`coderepo.{setting.name}`" in manual.settings_table()) == (setting.set_by != PROGRAM)
+
+
+def test_the_lists_that_the_program_keeps_are_in_the_table() -> None:
     from git_coderepo.credentials import keyring, named_secrets
 
-    assert {keyring.LIST, keyring.OPTION_LIST, named_secrets._LIST} == {name for name, _, _ in manual_text.LISTS}
+    ours = {each.name for each in SETTINGS.values() if each.set_by == PROGRAM}
+    assert ours == {keyring.LIST, keyring.OPTION_LIST, named_secrets._LIST}
 
 
 def test_every_variable_that_is_read_is_in_it_and_no_other(page: str) -> None:
@@ -155,12 +184,11 @@ def test_every_variable_that_is_read_is_in_it_and_no_other(page: str) -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         for name in re.findall(r"\bCODEREPO_[A-Z_]*[A-Z]\b", node.value)
     }
-    twins = {twin_of(name) for name, _, _ in manual_text.SETTINGS}
-    example = {twin_of("cacheDir")}  # in the docstring that explains what a twin is
+    variables = {each.variable for each in SETTINGS.values() if each.set_by != PROGRAM}
     tables = (manual_text.ENVIRONMENT, manual_text.RUN_ENVIRONMENT, manual_text.HOOK_ENVIRONMENT)
     documented = {name for table in tables for name, _ in table}
-    assert spelt - OURS_ALONE - example - twins == documented
-    assert documented | twins == set(re.findall(r"\bCODEREPO_[A-Z_]*[A-Z]\b", page))
+    assert spelt - OURS_ALONE - variables == documented
+    assert documented | variables == set(re.findall(r"\bCODEREPO_[A-Z_]*[A-Z]\b", page))
 
 
 def test_each_exit_status_of_an_error_is_in_it() -> None:

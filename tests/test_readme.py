@@ -15,8 +15,9 @@ import pytest
 import git_coderepo
 from git_coderepo.cli.help import manual, manual_text
 from git_coderepo.cli.help.introspection import verbs
+from git_coderepo.credentials.sources import CREDENTIAL_SOURCES
 from git_coderepo.platforms.registry import CUSTOM, platform_class, platform_types
-from git_coderepo.settings import twin_of
+from git_coderepo.settings import PROGRAM, SETTINGS
 from tests.e2e.support import Machine, World, world
 
 README = Path(git_coderepo.__file__).parent.parent / "README.md"
@@ -166,7 +167,7 @@ def test_a_recorded_run_has_its_manifest_at_hand(place: World) -> None:
 
 
 def test_the_table_of_platforms_is_theirs() -> None:
-    assert manual.with_table(TEXT) == TEXT, "make man"
+    assert manual.with_tables(TEXT) == TEXT, "make man"
 
 
 def test_every_verb_and_option_that_is_named_exists() -> None:
@@ -192,11 +193,18 @@ def test_the_exit_statuses_are_those_of_the_manual() -> None:
     assert [number for number, _ in listed] == [number for number, _ in manual_text.STATUS]
 
 
+def test_the_sources_of_credentials_are_those_of_the_chain() -> None:
+    titles = [each.title for each in CREDENTIAL_SOURCES]
+    assert titles[-1] == "none"
+    assert f": {', '.join(titles[:-1])}." in " ".join(TEXT.split())
+
+
 def test_every_setting_and_variable_that_is_named_exists() -> None:
     tables = (manual_text.ENVIRONMENT, manual_text.RUN_ENVIRONMENT, manual_text.HOOK_ENVIRONMENT)
-    known = {name for table in tables for name, _ in table} | {twin_of(name) for name, _, _ in manual_text.SETTINGS}
+    ours = [each for each in SETTINGS.values() if each.set_by != PROGRAM]
+    known = {name for table in tables for name, _ in table} | {each.variable for each in ours}
     assert set(re.findall(r"\bCODEREPO_[A-Z_]+", TEXT)) <= known
-    settings = {name for name, _, _ in manual_text.SETTINGS}
+    settings = {each.name for each in ours}
     assert set(re.findall(r"(?<!git-)\bcoderepo\.([a-z][A-Za-z]+)`", TEXT)) <= settings  # `git-coderepo.pyz` is a file
 
 

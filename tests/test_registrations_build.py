@@ -25,7 +25,8 @@ from git_coderepo.git.url.remote import Origin, RemoteURL
 from git_coderepo.registration.config import Registration
 from git_coderepo.registration.describe import credential_source, described
 from git_coderepo.registration.from_manifest import from_manifest, helpers_know_hosts
-from git_coderepo.registration.platform_object import build, credential_home
+from git_coderepo.registration.platform_object import build
+from git_coderepo.registration.secret_options import credential_home
 from git_coderepo.registration.trusted_classes import is_installed
 from git_coderepo.registration.users_credentials import users_chain
 from git_coderepo.settings import Settings

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.credentials import named_secrets
-from git_coderepo.credentials.option import OptionCredentials
 from git_coderepo.credentials.secret import Credential, Secret
+from git_coderepo.credentials.sources import OptionCredentials
 from git_coderepo.errors import CredentialError, KeyringUnavailable, UsageError
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import Origin

@@ -14,9 +14,9 @@ from git_coderepo.errors import CodeRepoError, RegistrationError, UsageError
 from git_coderepo.git.process import Git
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.registration import register
-from git_coderepo.registration.platform_object import credential_home
 from git_coderepo.registration.register import Registering, Updating, register_repository, update_repository
 from git_coderepo.registration.resolve import source_here
+from git_coderepo.registration.secret_options import credential_home
 from tests.support.program import Program
 from tests.support.repo import Repo
 

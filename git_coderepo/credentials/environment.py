@@ -9,7 +9,7 @@ from git_coderepo.credentials.file import FileEntry, matching, parse_file, read_
 from git_coderepo.credentials.secret import Credential, Secret
 from git_coderepo.errors import CodeRepoError, CredentialError
 from git_coderepo.git.url.remote import Origin, below, place_of
-from git_coderepo.settings import TRUSTED_SCOPES
+from git_coderepo.settings import variable_of
 from git_coderepo.trace import trace
 
 TYPE_CHECKING = False
@@ -103,17 +103,9 @@ class EnvironmentCredentials:
 
 
 def credentials_file(settings: Settings) -> str | None:
-    """CODEREPO_CREDENTIALS_FILE, or `coderepo.credentialsFile` of the user's or the system's configuration."""
-    name = settings.environment.get("CODEREPO_CREDENTIALS_FILE")
-    if name:
-        return name
-    values = [
-        entry.value
-        for entry in settings.entries
-        if (entry.section, entry.subsection, entry.name) == ("coderepo", None, "credentialsfile")
-        and entry.scope in TRUSTED_SCOPES
-    ]
-    return values[-1] if values else None
+    """Return the path of the user's file of credentials, None without one. An empty variable counts as not set."""
+    name = settings.environment.get(variable_of("credentialsFile"))
+    return name or next(reversed(settings.configured("credentialsFile")), None)
 
 
 def bound_origin(variable: TokenVariable, environment: Mapping[str, str]) -> Origin | None:

@@ -213,7 +213,7 @@ class KeyringCredentials:
 
     def _listed(self, key: str = LIST) -> list[KeyringEntry]:
         entries = []
-        for text in self.settings.values("coderepo", key):
+        for text in self.settings.configured(key):
             try:
                 entries.append(KeyringEntry.parse(text))
             except CodeRepoError:

@@ -71,7 +71,7 @@ def install(git: Git, events: Sequence[str], scope: str) -> list[Done]:
     """
     check_version(git)
     layout = _layout(git) if scope != GLOBAL else None
-    renews = Settings.read(git).choice("onCommit", ("remove", "snapshot"), "remove") == "snapshot"
+    renews = Settings.read(git).choice("onCommit") == "snapshot"
     program = scripts.this_program()
     blocks = [scripts.block(event, program, snapshot=renews) for event in wanted(events)]
     numbers, text = version(git)
@@ -141,7 +141,7 @@ def status(git: Git) -> Status:
     """How the hooks of this checkout stand. Raises NotACheckout, GitFailed."""
     numbers, text = version(git)
     layout = _layout(git)
-    renews = Settings.read(git).choice("onCommit", ("remove", "snapshot"), "remove") == "snapshot"
+    renews = Settings.read(git).choice("onCommit") == "snapshot"
     in_use = folder.folder_in_use(git, layout)
     is_configured = numbers >= CONFIGURED_SINCE
     in_configuration = {each.event: each for each in configured.configured(git)} if is_configured else {}

@@ -144,7 +144,7 @@ def _recorded(
     snapshot: Snapshot, say: Callable[[str], None], command: Sequence[bytes] | None, build_key: str | None
 ) -> Record:
     """The manifest; published first where the settings say `auto`: a launcher has no other moment for it."""
-    if snapshot.settings.text("publish") in (None, "never"):
+    if snapshot.settings.choice("publish") == "never":
         from git_coderepo.snapshots.manifest_document import write_record
 
         return write_record(snapshot, now=time.time(), git_version=None, command=command, build_key=build_key)

@@ -64,7 +64,7 @@ class LocalRepositoryContext:
     @property
     def is_dirty(self) -> bool:
         """Whether anything is staged, edited, deleted or untracked; `coderepo.untracked=ignore` leaves out the last."""
-        rule = self._settings().choice("untracked", ("include", "ignore", "refuse"), "include")
+        rule = self._settings().choice("untracked")
         untracked = "no" if rule == "ignore" else "all"
         return bool(
             self._git().run(

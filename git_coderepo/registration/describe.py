@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from git_coderepo.credentials.secret import parse_reference
 from git_coderepo.registration.options import config_key, is_secret, platform_of
+from git_coderepo.registration.secret_options import CustomClass, credential_home, is_custom, public_options
 from git_coderepo.trace import redact
 
 if TYPE_CHECKING:
@@ -39,13 +40,9 @@ def described(registration: Registration, remote: RemoteURL | None = None) -> di
 
 def credential_source(repository: BaseCodeRepository) -> str | None:
     """In words, which source has a credential for a code repository now; None: none has. Its sources are asked."""
-    from git_coderepo.registration.platform_object import credential_home, is_custom, public_options
-
     if is_custom(repository):
-        from git_coderepo.registration.custom_secrets import credential_of
-
-        options = public_options(repository)
-        credential = credential_of(type(repository), options, repository.remote, repository.credentials)
+        custom = CustomClass(type(repository), public_options(repository), repository.remote)
+        credential = custom.credential(repository.credentials)
         return credential.source if credential is not None else None
     home = credential_home(repository)
     credential = repository.credentials.find(*home) if home is not None else None

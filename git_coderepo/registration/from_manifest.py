@@ -17,6 +17,8 @@ from git_coderepo.registration.options import is_secret, python_name
 from git_coderepo.registration.platform_object import build, class_of
 from git_coderepo.registration.trusted_classes import check_source
 from git_coderepo.trace import trace
+from git_coderepo.transport.git_remote import allowed_protocols, check_transport
+from git_coderepo.transport.http import check_protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,9 +67,6 @@ def from_manifest(
     Options of the runner's own host rules stand above the manifest's. Raises InvalidManifest for a secret, a
     reference or an option that makes no sense, ProtocolNotAllowed, SourceNotAllowed, InvalidRemoteURL.
     """
-    from git_coderepo.transport.git_remote import allowed_protocols, check_transport
-    from git_coderepo.transport.http import check_protocol
-
     _refuse_references(repository)
     if repository.type == CUSTOM or repository.source is not None:
         check_source(repository.source, settings)

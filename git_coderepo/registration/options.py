@@ -14,6 +14,7 @@ from git_coderepo.errors import (
     UsageError,
 )
 from git_coderepo.git.url.remote import RemoteURL
+from git_coderepo.platforms.registry import platform_class
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -202,8 +203,6 @@ def platform_of(type_: str, source: str | None) -> type[BaseCodeRepository] | No
 
     Raises RegistrationError for a type that does not exist.
     """
-    from git_coderepo.platforms.registry import platform_class
-
     if source is not None:
         return None
     if type_ == "custom":

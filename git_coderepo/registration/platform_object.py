@@ -5,18 +5,18 @@ from __future__ import annotations
 from git_coderepo.credentials.secret import NoCredentials, Secret
 from git_coderepo.errors import CodeRepoError, RegistrationError
 from git_coderepo.git.url.remote import RemoteURL
+from git_coderepo.platforms.custom import load_class
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.platforms.registry import platform_class
 from git_coderepo.registration.config import Registration
 from git_coderepo.registration.infer import host_rules, other_platform, platform_title
-from git_coderepo.registration.options import is_hidden, is_secret, with_defaults
+from git_coderepo.registration.options import is_hidden, with_defaults
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping
+    from collections.abc import Container, Mapping
 
     from git_coderepo.credentials.secret import CredentialSource
-    from git_coderepo.git.url.remote import Origin
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.registration.infer import HostRule
     from git_coderepo.settings import Settings
@@ -29,8 +29,6 @@ def class_of(type: str, source: str | None, directory: str | None = None) -> typ
     """
     if source is None:
         return platform_class(type)
-    from git_coderepo.platforms.custom import load_class
-
     return load_class(source, directory=directory)
 
 
@@ -65,22 +63,27 @@ def build(
         name: value for name, value in given.items() if isinstance(value, str) and not is_hidden(platform, name, value)
     }
     hidden = {name: value for name, value in given.items() if name not in public}
-    if registration.source is None or isinstance(credentials, NoCredentials):
-        repository = _made(platform, registration, public, {})
-    else:
-        from git_coderepo.registration.custom_secrets import filled
+    if isinstance(credentials, NoCredentials):
+        hidden = {}
+    values: Mapping[str, Secret] = {}
+    if registration.source is not None and not isinstance(credentials, NoCredentials):
+        # The hook's path, which has no credentials, loads none of their modules.
+        from git_coderepo.registration.secret_options import CustomClass, secret_reader
 
-        known = {name: _reader(value, settings)() for name, value in hidden.items()}
-        secrets = filled(platform, with_defaults(platform, public), known, remote, credentials, recorded)
-        repository = _made(platform, registration, public, secrets)
+        known = {name: secret_reader(value, settings)() for name, value in hidden.items()}
+        custom = CustomClass(platform, with_defaults(platform, public), remote, recorded)
+        values = custom.secrets(known, credentials)
+    repository = _made(platform, registration, public, values)
     repository.remote = remote
     repository.credentials = credentials
     if settings is not None:
         repository.max_wait = settings.seconds("maxWait", repository.max_wait)
     if registration.source is None and isinstance(repository, HostedRepository):
         _refuse_other_platforms(repository, registration, rules, environment)
-    if "token" in hidden and not isinstance(credentials, NoCredentials):
-        repository.credentials = _with_token(repository, credentials, hidden["token"], settings)
+    if "token" in hidden:
+        from git_coderepo.registration.secret_options import with_token
+
+        repository.credentials = with_token(repository, credentials, hidden["token"], settings)
         repository.has_own_token = True
     return repository
 
@@ -136,65 +139,3 @@ def _made(
             words = words.replace(text, "****")
         message = f"'{registration.source}' does not take these options: {type(error).__name__}: {words}"
     raise RegistrationError(message)
-
-
-def _reader(value: Secret | str, settings: Settings | None) -> Callable[[], Secret]:
-    if isinstance(value, Secret):
-        return lambda: value
-    from git_coderepo.credentials.named_secrets import resolve
-
-    return lambda: resolve(value, settings)
-
-
-def _with_token(
-    repository: BaseCodeRepository, credentials: CredentialSource, token: Secret | str, settings: Settings | None
-) -> CredentialSource:
-    """The credentials behind the token that belongs to this code repository alone."""
-    home = credential_home(repository)
-    if home is None:
-        return credentials
-    origin, _ = home
-    source = "the option 'token'" if isinstance(token, Secret) else f"the secret {token}"
-    secret = token if isinstance(token, Secret) else _reader(token, settings)
-    # The path is not looked at: whoever asks holds the object of this one code repository.
-    from git_coderepo.credentials.chain import Chain
-    from git_coderepo.credentials.option import OptionCredentials
-
-    link = OptionCredentials(origin, secret, source=source)
-    return credentials.preceded_by(link) if isinstance(credentials, Chain) else Chain([link, credentials])
-
-
-def credential_home(repository: BaseCodeRepository) -> tuple[Origin, str] | None:
-    """(origin, path prefix) under which a token for this code repository is kept; None: it takes none.
-
-    Of origins that share one credential by the platform's documents it is the one that people know: `github.com`.
-    """
-    if is_custom(repository):
-        from git_coderepo.registration.custom_secrets import homes
-
-        places = homes(public_options(repository), repository.remote)
-        return places[0] if places else None
-    if isinstance(repository, HostedRepository):
-        api = repository.api_origin()
-        if api is None:
-            return None
-        return repository.credential_origin(api) or api, repository.credential_path()
-    url = repository.git_url()
-    remote = RemoteURL.parse(url) if url is not None else repository.remote
-    origin = remote.origin() if remote is not None and remote.transport in ("https", "http") else None
-    if remote is None or origin is None:
-        return None
-    return origin, "/" + (remote.path or "").strip("/").removesuffix(".git")
-
-
-def is_custom(repository: BaseCodeRepository) -> bool:
-    """Return whether a code repository is of a class that does not come with the program and asks for itself."""
-    is_ours = type(repository).__module__.startswith("git_coderepo.platforms.")
-    return not is_ours and not isinstance(repository, HostedRepository)
-
-
-def public_options(repository: BaseCodeRepository) -> dict[str, str]:
-    """Return the options of a code repository that are not secret, by Python name."""
-    platform = type(repository)
-    values = repository.option_values
-    return {name: value for name, value in values.items() if not is_secret(platform, name)}

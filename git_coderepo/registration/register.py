@@ -23,7 +23,7 @@ from git_coderepo.registration.config import Registration
 from git_coderepo.registration.config import registration as registration_of
 from git_coderepo.registration.describe import credential_source
 from git_coderepo.registration.options import parse_options
-from git_coderepo.registration.platform_object import build, class_of, credential_home, is_custom
+from git_coderepo.registration.platform_object import build, class_of
 from git_coderepo.registration.remotes import (
     Surroundings,
     changed_choice,
@@ -31,6 +31,7 @@ from git_coderepo.registration.remotes import (
     give_users_remote,
     remote_of_options,
 )
+from git_coderepo.registration.secret_options import credential_home, is_custom
 from git_coderepo.registration.users_credentials import users_chain
 from git_coderepo.settings import Settings
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 
+from git_coderepo.credentials.secret import NoCredentials
 from git_coderepo.errors import CodeRepoError, NotReproducible, RegistrationError
 from git_coderepo.git.process import shell_word
+from git_coderepo.git.pushed_commits import Walks
 from git_coderepo.git.repository import branch_of_head, checkout_directory, read_layout, start_layout
 from git_coderepo.git.url.remote import RemoteURL, followed_remote, remotes_of, resolve_remote
-from git_coderepo.registration.config import choose
+from git_coderepo.registration.config import Registration, choose
 from git_coderepo.registration.infer import nothing_served
+from git_coderepo.registration.options import config_key, declared, is_hidden
+from git_coderepo.registration.platform_object import build, class_of
 from git_coderepo.settings import Settings, team_settings
 from git_coderepo.trace import trace
 
@@ -17,12 +21,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from git_coderepo.credentials.chain import Chain
     from git_coderepo.credentials.secret import CredentialSource, Secret
     from git_coderepo.git.process import Git
-    from git_coderepo.git.pushed_commits import Walks
     from git_coderepo.git.repository import Layout
     from git_coderepo.platforms.base import BaseCodeRepository
-    from git_coderepo.registration.config import Registration
     from git_coderepo.snapshots.inspect_checkout import Survey
 
 
@@ -55,8 +58,6 @@ class CodeSource:
 
     @property
     def platform_class(self) -> type[BaseCodeRepository]:
-        from git_coderepo.registration.platform_object import class_of
-
         return class_of(self.registration.type, self.registration.source, self._directory)
 
     @property
@@ -66,11 +67,9 @@ class CodeSource:
 
     def platform(self) -> BaseCodeRepository:
         """The platform itself, with the user's credentials at hand."""
-        from git_coderepo.registration.users_credentials import users_chain
-
-        platform = self._built(users_chain(self.settings, self.git))
         from git_coderepo.registration.remotes import give_users_remote
 
+        platform = self._built(self._users_chain())
         give_users_remote(platform, self.git, self.remote_name, self.remote)
         return platform
 
@@ -79,13 +78,9 @@ class CodeSource:
 
         But for a custom class whose constructor does without its secrets no better than its other methods.
         """
-        from git_coderepo.credentials.secret import NoCredentials
-
         try:
             return self._built(NoCredentials())
         except RegistrationError:
-            from git_coderepo.registration.options import declared
-
             if self.registration.source is None or not any(
                 option.secret for option in declared(self.platform_class).values()
             ):
@@ -94,13 +89,15 @@ class CodeSource:
 
     def with_secrets(self, secrets: Mapping[str, Secret]) -> BaseCodeRepository:
         """Return the platform with secrets that were just given, and the user's credentials beside them."""
+        return self._built(self._users_chain(), secrets)
+
+    def _users_chain(self) -> Chain:
+        # The hook's path, which needs no credentials, loads none of their modules.
         from git_coderepo.registration.users_credentials import users_chain
 
-        return self._built(users_chain(self.settings, self.git), secrets)
+        return users_chain(self.settings, self.git)
 
     def _built(self, credentials: CredentialSource, secrets: Mapping[str, Secret] | None = None) -> BaseCodeRepository:
-        from git_coderepo.registration.platform_object import build
-
         return build(
             self.registration,
             self.remote,
@@ -113,16 +110,12 @@ class CodeSource:
 
 def choose_source(found: Survey, name: str | None) -> CodeSource | None:
     """The code repository that is meant in this checkout; None where there is none. Raises RegistrationError."""
-    from git_coderepo.git.pushed_commits import Walks
-
     walks = Walks(found.git, found.settings, found.layout.head, found.guessed_walk)
     return _source(found.git, found.settings, found.layout, found.remotes(), name, found.status.branch, walks)
 
 
 def stand_in(found: Survey) -> CodeSource:
     """The checkout's own objects in the place of a platform: over `file://`, on this machine only."""
-    from git_coderepo.registration.config import Registration
-
     remote = RemoteURL.from_parts("file", None, None, None, os.fsdecode(found.layout.common_dir))
     return CodeSource(Registration("here", "git", registered=False), remote, found.settings, found.git)
 
@@ -152,8 +145,6 @@ def import_platform(git: Git, settings: Settings, layout: Layout) -> None:
 
 def source_here(git: Git, name: str | None) -> CodeSource:
     """The code repository of that name, or the one that is meant where `git` stands. Raises RegistrationError."""
-    from git_coderepo.git.pushed_commits import Walks
-
     layout = read_layout(start_layout(git), git, bare_allowed=True)
     settings = team_settings(git, layout, Settings.read(git), trace)
     source = choose_source_of(
@@ -194,8 +185,6 @@ def absolute(url: RemoteURL, layout: Layout) -> RemoteURL:
 
 def _refuse_references(source: CodeSource) -> None:
     """Raise NotReproducible where what a manifest records of a code repository holds '{{', which no manifest may."""
-    from git_coderepo.registration.options import config_key, is_hidden
-
     registration, remote = source.registration, source.remote
     if remote is not None and any("{{" in (text or "") for text in (remote.host, remote.user, remote.path)):
         raise NotReproducible(

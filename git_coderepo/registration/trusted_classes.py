@@ -5,29 +5,20 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import SourceNotAllowed
-from git_coderepo.settings import TRUSTED_SCOPES
+from git_coderepo.platforms.custom import split_source
+from git_coderepo.settings import variable_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.settings import Settings
 
-_VARIABLE = "CODEREPO_ALLOW_SOURCE"
-
 
 def allowed_sources(settings: Settings) -> list[str]:
-    """The names in CODEREPO_ALLOW_SOURCE, or in `coderepo.allowSource` of the user's or system's configuration.
+    """Return the classes that the user allows manifests to name, by `coderepo.allowSource`.
 
-    Each is `module.Class` or a whole `module`; `:` and `,` part them.
+    Each is `module.Class`, or a whole `module`.
     """
-    text = settings.environment.get(_VARIABLE)
-    if text is None:
-        values = [
-            entry.value
-            for entry in settings.entries
-            if (entry.section, entry.subsection, entry.name) == ("coderepo", None, "allowsource")
-            and entry.scope in TRUSTED_SCOPES
-        ]
-        text = ",".join(value for value in values if value is not None)
+    text = ",".join(settings.texts("allowSource"))
     return [name.strip() for name in text.replace(":", ",").split(",") if name.strip()]
 
 
@@ -38,14 +29,12 @@ def check_source(source: str | None, settings: Settings) -> None:
     """
     if source is None:
         raise SourceNotAllowed("the manifest names a custom code repository without its class")
-    from git_coderepo.platforms.custom import split_source
-
     module, name = split_source(source)
     dotted = f"{module}.{name}"
     if dotted not in (allowed := allowed_sources(settings)) and module not in allowed:
         raise SourceNotAllowed(
             f"the manifest wants to run the class '{dotted}', which is not allowed here",
-            hints=[f"if you trust it: export {_VARIABLE}={dotted}"],
+            hints=[f"if you trust it: export {variable_of('allowSource')}={dotted}"],
         )
     if not is_installed(module):
         raise SourceNotAllowed(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from git_coderepo.credentials.secret import parse_reference
 from git_coderepo.errors import RegistrationError
+from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.git.process import shell_word
 from git_coderepo.registration.config import Registration, registrations
 from git_coderepo.registration.infer import literal_secret
@@ -194,8 +195,6 @@ def edit_file(git: Git, path: str, change: Callable[[Git], None]) -> None:
     The lock is held for one write only: a process that is killed leaves it behind hardly ever, as git's own would.
     Raises RegistrationError where another process is changing it, OSError.
     """
-    from git_coderepo.filesystem.scratch import scratch_directory
-
     path = os.path.realpath(path)
     for _ in range(_ATTEMPTS):
         with scratch_directory() as directory:

@@ -77,7 +77,7 @@ def recorded(
 
 def _reason_against(snapshot: Snapshot, ask: Callable[[str], bool] | None) -> str | None:
     """Why it is not published, empty where that needs no words; None: it is."""
-    mode = snapshot.settings.choice("publish", ("never", "ask", "auto"), "never")
+    mode = snapshot.settings.choice("publish")
     if mode == "never":
         return ""
     if snapshot.unreproducible:
@@ -127,7 +127,7 @@ def publish_recorded(manifest: Manifest, source: CodeSource, git: Git) -> Object
     sizes = blob_sizes(git, [row.id for row in sending]) if sending else []
     named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]
     refuse_unserved(source.settings, named, source, limit="publishLimit")
-    if source.settings.flag("secretScan", True):
+    if source.settings.flag("secretScan"):
         refuse_tokens(git, sending, base.tree if base is not None else None, allowed_secrets(source.settings))
     _refuse_lfs(git, travels)
     commit = write_commit(

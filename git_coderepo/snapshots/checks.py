@@ -7,7 +7,6 @@ import os
 from git_coderepo.errors import NotReproducible, TooLarge, UnsafeTree
 from git_coderepo.git.objects import SYMLINK
 from git_coderepo.git.process import git_word, path_word, read_blobs
-from git_coderepo.settings import dirty_rule, overlay_limit, publish_limit, untracked_rule
 from git_coderepo.snapshots.overlay import largest_folders
 from git_coderepo.snapshots.secret_scan import Scan, excluded, secret_by_name
 
@@ -38,7 +37,7 @@ def screened(
 
     What is left out is added to `omitted` with its reason.
     """
-    rule = untracked_rule(settings)
+    rule = settings.choice("untracked")
     is_excluded = exclusion(settings)
     wanted = []
     staged = any(change.index not in ".?" for change in changes)
@@ -74,7 +73,7 @@ def screened(
         if change.worktree != ".":
             wanted.append(change)
     # What is left out makes nothing dirty: the tree is HEAD's all the same.
-    if (wanted or staged) and dirty_rule(settings) == "refuse":
+    if (wanted or staged) and settings.choice("dirty") == "refuse":
         raise NotReproducible("the checkout is dirty, and 'coderepo.dirty' is 'refuse'", hints=["git commit"])
     return wanted
 
@@ -204,7 +203,7 @@ def refuse_together(
     if named:
         from git_coderepo.git.process import ignore_command
 
-        most = shown_size(_most(settings.outermost, limit))
+        most = shown_size(settings.outermost.size(limit))
         heaviest = named[0][0]
         raise TooLarge(
             f"{shown_size(total)} would travel with the run, more than the limit of {most}: "
@@ -257,11 +256,7 @@ def _above_limit(
 ) -> tuple[int, list[tuple[bytes, int]]]:
     """(all bytes, the heaviest folders); no folder where the limit is kept."""
     total = sum(size for _, size in sizes)
-    return total, largest_folders(sizes) if total > _most(settings, limit) else []
-
-
-def _most(settings: Settings, limit: str) -> int:
-    return publish_limit(settings) if limit == "publishLimit" else overlay_limit(settings)
+    return total, largest_folders(sizes) if total > settings.size(limit) else []
 
 
 def _refuse_large(
@@ -273,7 +268,7 @@ def _refuse_large(
     *,
     why: str = "",
 ) -> None:
-    most = shown_size(_most(settings, limit))
+    most = shown_size(settings.size(limit))
     raise NotReproducible(
         f"{shown_size(total)} would travel with the run, more than the limit of {most}: "
         + ", ".join(f"'{os.fsdecode(path)}' {shown_size(size)} {word}" for path, size, word in named)

@@ -9,7 +9,6 @@ from git_coderepo.errors import InvalidManifest
 from git_coderepo.git.objects import DIRECTORY, SYMLINK
 from git_coderepo.manifest.writer import encode, path_value, time_text
 from git_coderepo.platforms.base import Option
-from git_coderepo.snapshots.snapshot import INLINE_LIMIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def write_record(
     With the commit under which it is `published` no overlay travels. Raises InvalidManifest where it is too large.
     """
     id = uuid7(now) if id is None else id
-    room = _Room(snapshot.settings.size("inlineLimit", INLINE_LIMIT))
+    room = _Room(snapshot.settings.size("inlineLimit"))
     document: dict[str, object] = {
         "$schema": SCHEMA_ID,
         "manifestVersion": MANIFEST_VERSION,

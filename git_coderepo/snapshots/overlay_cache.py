@@ -9,7 +9,6 @@ import os
 
 from git_coderepo import __version__
 from git_coderepo.filesystem.atomic import pieces_of, temporary_name, write_whole
-from git_coderepo.settings import overlay_limit
 from git_coderepo.snapshots.overlay import Overlay, build_overlay
 
 TYPE_CHECKING = False
@@ -162,8 +161,8 @@ def use_kept(snapshot: Snapshot) -> bool:
     # Else all checkouts are judged by their sum, or the overlay together with what Git LFS keeps.
     if snapshot.checkout.depth or snapshot.surveys is not None or not snapshot.keeps_contents:
         return False
-    kept = find_kept(store, snapshot.base_part, snapshot.tree, screened=settings.flag("secretScan", True))
-    if kept is None or kept.contents > overlay_limit(settings):
+    kept = find_kept(store, snapshot.base_part, snapshot.tree, screened=settings.flag("secretScan"))
+    if kept is None or kept.contents > settings.size("overlayLimit"):
         return False
     snapshot.overlay = kept.overlay
     return True

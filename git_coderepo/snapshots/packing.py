@@ -44,7 +44,7 @@ def pack_overlay(snapshot: Snapshot, request: Request, refused: Mapping[str, tup
     if snapshot.lfs_attributes is not None and not unpushed and use_kept(snapshot):
         return
 
-    scans = settings.flag("secretScan", True)
+    scans = settings.flag("secretScan")
     sizes = _sizes(snapshot, sending) if sending else []
     with snapshot.waiving():
         named = [(row.path, size) for row, size in zip(sending, sizes, strict=True)]

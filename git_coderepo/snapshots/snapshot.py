@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from git_coderepo.snapshots.not_in_git import Outside
     from git_coderepo.snapshots.overlay import LfsObjects, Overlay
 
-INLINE_LIMIT = 64 << 10
 # Why a path is left out that only --allow-unreproducible lets be left out.
 UNREADABLE = "unreadable"
 # Why a path is left out that this program wrote itself.

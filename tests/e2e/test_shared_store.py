@@ -238,7 +238,7 @@ def test_neither_a_teams_file_nor_a_manifest_names_a_store(shared: Shared, direc
     checkout.write(".coderepo", f"[coderepo]\n\tstore = file://{other}\n")
     checkout.commit()
     done = shared.place.user.run("run", "--", "true", cwd=checkout.path)
-    assert any("'coderepo.store' in '.coderepo' is passed over" in each for each in lines(done, "warning"))
+    assert any("'coderepo.store' in '.coderepo' is ignored" in each for each in lines(done, "warning"))
     assert objects(other) == []
     shared.launch()
     path = altered(shared.poor.path("run.json"), "store", to=shared.url)

@@ -129,7 +129,7 @@ def test_it_is_a_plain_file_and_no_link(made: World, checkout: Repo) -> None:
     assert "symbolic link" in status(made, checkout)["problem"]["message"]
     checkout.remove(".coderepo")
     os.mkfifo(checkout.path / ".coderepo")
-    refused(made.user, *asked, says="it is no plain file", **where)
+    refused(made.user, *asked, says="it is not a regular file", **where)
     checkout.remove(".coderepo")
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(str(checkout.path / ".coderepo"))
@@ -151,13 +151,11 @@ def test_a_commit_has_the_settings_that_it_holds(made: World, checkout: Repo) ->
     checkout.remove(".coderepo")
     done = made.user.run("snapshot", "HEAD", cwd=checkout.path, check=False)
     assert "more than the limit of 10 bytes" in done.errors
-    assert lines(done, "warning") == [
-        "'coderepo.secretscan' in '.coderepo' is passed over: a team's file may not set it"
-    ]
+    assert lines(done, "warning") == ["'coderepo.secretscan' in '.coderepo' is ignored: a team's file may not set it"]
     made.user.run("snapshot", "HEAD", cwd=checkout.path, env={"CODEREPO_OVERLAY_LIMIT": "1m"})
     checkout.symlink(".coderepo", "/etc/passwd")
     checkout.commit("a link")
-    refused(made.user, "snapshot", "HEAD", cwd=checkout.path, status=128, says="it is no plain file", hint=None)
+    refused(made.user, "snapshot", "HEAD", cwd=checkout.path, status=128, says="it is not a regular file", hint=None)
 
 
 def test_on_a_runner_no_fetched_file_says_anything(made: World, checkout: Repo) -> None:

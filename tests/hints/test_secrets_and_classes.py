@@ -257,7 +257,8 @@ def own_environment(place: Path) -> Path:
 
 
 @cures(
-    "if you trust it: export {_VARIABLE}={dotted}", "install it with pip, since a runner imports nothing from elsewhere"
+    "if you trust it: export {variable_of('allowSource')}={dotted}",
+    "install it with pip, since a runner imports nothing from elsewhere",
 )
 def test_a_class_that_a_manifest_names(place: World, runner: Desk, tmp_path: Path) -> None:
     """The class fetches nothing here: what is left is that it is asked, and says so."""

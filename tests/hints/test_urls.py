@@ -105,7 +105,7 @@ def test_the_host_of_a_rule(place: World, repo: Repo, wrong: str) -> None:
 
 
 @cures(
-    "one of: {', '.join(allowed)}",
+    "choose one of: {', '.join(choices)}",
     "write a number of bytes, or a number with k, m or g, such as 64k",
     "one of: file:///DIRECTORY, s3://BUCKET[/PREFIX], gs://BUCKET[/PREFIX]",
 )

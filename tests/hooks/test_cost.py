@@ -145,9 +145,8 @@ def test_what_the_hook_loads(pushed: Hooks, state: str, remote: str | None) -> N
         "git_coderepo.credentials.environment",
         "git_coderepo.credentials.file",
         "git_coderepo.credentials.git_helper",
-        "git_coderepo.credentials.host_rule",
         "git_coderepo.credentials.keyring",
-        "git_coderepo.credentials.option",
+        "git_coderepo.credentials.sources",
         "git_coderepo.registration.users_credentials",
     }
     if state == "clean" and remote is not None:

@@ -8,8 +8,9 @@ from itertools import pairwise
 from git_coderepo import __version__
 from git_coderepo.cli.help import manual_text as text
 from git_coderepo.cli.help.introspection import Parameter, Verb, program_options, verbs
+from git_coderepo.credentials.sources import CREDENTIAL_SOURCES
 from git_coderepo.platforms.registry import CUSTOM, platform_class, platform_types
-from git_coderepo.settings import twin_of
+from git_coderepo.settings import ANYONE, PROGRAM, SETTINGS, USER, Setting
 
 _DATE = "2026-11-23"
 
@@ -51,7 +52,7 @@ def _page() -> Iterator[str]:
     yield from _platforms()
     yield ".SH CREDENTIALS"
     yield from _paragraphs(text.CREDENTIALS)
-    yield from _table((f"{number}. {term}", meaning) for number, (term, meaning) in enumerate(text.CREDENTIAL_ORDER, 1))
+    yield from _table((f"{number}. {each.title}", each.help) for number, each in enumerate(CREDENTIAL_SOURCES, 1))
     yield from _paragraphs(text.CREDENTIALS_FILE)
     yield '.SH "WHAT TRAVELS"'
     yield from _paragraphs(text.TRAVELS)
@@ -123,16 +124,29 @@ def _platforms() -> Iterator[str]:
 
 
 def _configuration() -> Iterator[str]:
-    yield from _paragraphs(("Each of these has a twin in the environment, which wins:",))
-    for name, value, meaning in text.SETTINGS:
-        yield from _item(f"coderepo.{name} = {value}", f"{meaning} Twin: `{twin_of(name)}`.")
+    yield from _paragraphs(
+        (
+            "Each setting has an environment variable, which takes precedence over the configuration. The variable of "
+            "a setting that can be repeated separates its values by newlines.",
+        )
+    )
+    for setting in SETTINGS.values():
+        if setting.set_by not in (USER, PROGRAM):
+            yield from _setting(setting)
     yield from _paragraphs(text.TEAM)
-    yield from _paragraphs(("These count in the user's and the system's configuration and with `git -c`:",))
-    for name, value, meaning in text.TRUSTED_SETTINGS:
-        yield from _item(f"coderepo.{name} = {value}", meaning)
-    yield from _paragraphs(("These are lists that the program keeps in the user's configuration:",))
-    for name, value, meaning in text.LISTS:
-        yield from _item(f"coderepo.{name} = {value}", meaning)
+    yield from _paragraphs(
+        (
+            "These settings count only in your own and the system's configuration, with `git -c` and in the "
+            "environment, since a repository may come from somebody else:",
+        )
+    )
+    for setting in SETTINGS.values():
+        if setting.set_by == USER:
+            yield from _setting(setting)
+    yield from _paragraphs(("The program keeps these lists in your configuration:",))
+    for setting in SETTINGS.values():
+        if setting.set_by == PROGRAM:
+            yield from _item(f"coderepo.{setting.name} = {setting.value}", setting.help)
     yield from _paragraphs(('A registration is a section `[coderepo "NAME"]` of the checkout\'s configuration:',))
     for name, meaning in text.REGISTRATION:
         yield from _item(f"coderepo.NAME.{name}", meaning)
@@ -146,10 +160,22 @@ def _configuration() -> Iterator[str]:
         yield from _item(f"coderepo.https://HOST/.{name}", meaning)
 
 
+def _setting(setting: Setting) -> Iterator[str]:
+    remarks = [
+        f"Default: `{setting.default}`." if setting.default is not None else "",
+        "Can be repeated." if setting.repeated else "",
+        "Allowed in `.coderepo`." if setting.set_by == ANYONE else "",
+        f"Variable: `{setting.variable}`.",
+    ]
+    yield from _item(
+        f"coderepo.{setting.name} = {setting.value}", " ".join([setting.help, *(each for each in remarks if each)])
+    )
+
+
 def _environment() -> Iterator[str]:
     yield from _table(text.ENVIRONMENT)
-    twins = ", ".join(f"`{twin_of(name)}`" for name, _, _ in text.SETTINGS)
-    yield from _paragraphs((f"Twins of settings: {twins}.",))
+    variables = ", ".join(f"`{each.variable}`" for each in SETTINGS.values() if each.set_by != PROGRAM)
+    yield from _paragraphs((f"Variables of settings: {variables}.",))
     yield from _paragraphs(("Of the platforms, each token for one host only:",))
     for name in platform_types():
         if name == CUSTOM:
@@ -219,17 +245,17 @@ def _roff(words: str) -> str:
     return "\n".join("\\&" + line if line.startswith(".") else line for line in lines)
 
 
-# --- the README's table ---------------------------------------------------------------------------
+# --- the README's tables --------------------------------------------------------------------------
 
-BEGIN, END = "<!-- platforms: made by `make man` -->\n", "<!-- platforms: end -->"
+_MARK = "<!-- {}: made by `make man` -->\n", "<!-- {}: end -->"
 
 
 def platform_table() -> str:
-    """The platforms as a Markdown table."""
+    """Return the platforms as a Markdown table."""
     lines = ["| type | what it is | options | a token needs |", "|---|---|---|---|"]
     for name in platform_types():
         if name == CUSTOM:
-            lines.append("| `custom` | a class of one's own | `--source MODULE.CLASS`, and what the class takes | |")
+            lines.append("| `custom` | a class of your own | `--source MODULE.CLASS`, and the options of the class | |")
             continue
         platform = platform_class(name)
         where = f"{platform.title} ({', '.join(platform.hosts)}, or `--host`)" if platform.hosts else platform.title
@@ -238,18 +264,35 @@ def platform_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_table(readme: str) -> str:
-    """The README's text with the table between its marks made anew."""
-    before, _, rest = readme.partition(BEGIN)
-    return before + BEGIN + platform_table() + END + rest.partition(END)[2]
+def settings_table() -> str:
+    """Return the settings as a Markdown table."""
+    lines = ["| setting | value | default | what it does |", "|---|---|---|---|"]
+    for setting in SETTINGS.values():
+        if setting.set_by == PROGRAM:
+            continue
+        value = "`, `".join(setting.choices) if setting.choices else setting.value
+        default = f"`{setting.default}`" if setting.default is not None else ""
+        marks = ("¹" if setting.set_by == ANYONE else "") + ("²" if setting.set_by == USER else "")
+        help = setting.help.partition("; see ")[0].removesuffix(".")
+        lines.append(f"| `coderepo.{setting.name}`{marks} | `{value}` | {default} | {help} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_tables(readme: str) -> str:
+    """Return the README's text with the tables between its marks made again."""
+    for name, made in (("platforms", platform_table()), ("settings", settings_table())):
+        begin, end = (mark.format(name) for mark in _MARK)
+        before, _, rest = readme.partition(begin)
+        readme = before + begin + made + end + rest.partition(end)[2]
+    return readme
 
 
 def main() -> None:
-    """Write the page, and the table into the README, in the checkout that one stands in."""
+    """Write the page, and the tables into the README, in the checkout that is the working directory."""
     with open("man/git-coderepo.1", "w", encoding="utf-8") as page:
         page.write(make())
     with open("README.md", "r+", encoding="utf-8") as readme:
-        made = with_table(readme.read())
+        made = with_tables(readme.read())
         readme.seek(0)
         readme.write(made)
         readme.truncate()

@@ -74,18 +74,6 @@ CREDENTIALS = (
     "The first of these that has one gives it:",
 )
 
-CREDENTIAL_ORDER = (
-    ("the option `token`", "just given, or a reference `{{name.key}}` of the registration"),
-    ("the environment", "`CODEREPO_CREDENTIALS_FILE`, then `CODEREPO_TOKEN` or `CODEREPO_TOKEN_FILE`, then the "
-     "platforms' own variables, each for the one host that it is bound to; see ENVIRONMENT"),
-    ("a host rule", "`token = {{name.key}}` in `[coderepo \"https://HOST/\"]`"),
-    ("the keyring", "what `login` or `register --token` put there"),
-    ("`git credential`", "the helpers that git itself asks; there is no prompt"),
-    ("none", "public repositories need no token; in a checkout, if the API refuses or does not answer, your own git "
-     "runs in your own repository: if `git fetch` works without a prompt, you are done. Git does not follow a "
-     "redirect to another origin then."),
-)  # fmt: skip
-
 CREDENTIALS_FILE = (
     "Each line of the file that `CODEREPO_CREDENTIALS_FILE` names is `https://USER:TOKEN@HOST[:PORT][/PREFIX]`, as "
     "git-credential-store(1) writes it, or `https://HOST[:PORT][/PREFIX] USER @/path/to/token`, or a comment that "
@@ -201,12 +189,11 @@ LARGE = (
 )
 
 TEAM = (
-    "A team's own settings stand in a tracked file `.coderepo` at the root of the work tree, in the syntax of "
-    "git-config(1), for example `[coderepo] exclude = outputs/`. It may set `coderepo.exclude`, `coderepo.scope`, "
-    "`coderepo.buildFile`, `coderepo.inlineLimit`, `coderepo.overlayLimit`, and the platform of a host, "
-    "`coderepo.https://HOST/.type`; what else is in it is named and passed over, and includes are not followed. A "
-    "setting that the user's configuration or the environment has wins. The file is read as it is in the work tree "
-    "when a snapshot is taken, in a checkout only and never on a runner; it must be a plain file, and no link.",
+    "A team's settings are in a tracked file `.coderepo` at the root of the work tree, in the syntax of git-config(1), "
+    "for example `[coderepo] exclude = outputs/`. The file may contain the settings that are marked as allowed in "
+    "`.coderepo`, and the platform of a host, `coderepo.https://HOST/.type`. Other settings are ignored with a "
+    "warning, and includes are not followed. Settings in your configuration or environment take precedence. The file "
+    "is read from the work tree when a snapshot is taken, and never on a runner. It must be a regular file.",
 )
 
 CACHE = (
@@ -245,49 +232,6 @@ UNTRUSTED = (
 
 # --- tables ---------------------------------------------------------------------------------------
 
-# Read through `Settings`: each has a twin in the environment.
-SETTINGS = (
-    ("default", "NAME", "The code repository that is meant."),
-    ("dirty", "allow|refuse", "Whether a dirty checkout may be recorded (default `allow`)."),
-    ("untracked", "include|ignore|refuse", "What becomes of untracked files (default `include`)."),
-    ("exclude", "PATTERN", "Untracked files that do not travel: a shell pattern for a path, its last name, or a "
-     "folder above it. Can be given several times; the twin parts patterns by newlines."),
-    ("scope", "PATH", "A path from the root that alone is looked at; see LARGE REPOSITORIES. Can be given several "
-     "times; the twin parts paths by newlines."),
-    ("buildFile", "PATTERN", "What more goes into an image, for `build-key`: a name, in the run's directory and those "
-     "above it, or with a slash a path from the root, or a folder. What is outside of the scope does not count. Can be "
-     "given several times; the twin parts patterns by newlines."),
-    ("onCommit", "remove|snapshot", "What the post-commit hook does with `current.json`: take it away, or write it "
-     "anew. Read by `hooks install` (default `remove`)."),
-    ("allowSecret", "FINGERPRINT", "A line that the token scan lets pass, by the fingerprint that the error prints. A "
-     "comment `coderepo:allow-secret` on the line does the same. Allowed in `.coderepo`; can be repeated."),
-    ("secretScan", "BOOL", "Whether contents in the shape of a token stop a snapshot (default `true`)."),
-    ("inlineLimit", "SIZE", "Up to which size an overlay stands in the manifest (default `64k`)."),
-    ("overlayLimit", "SIZE", "Up to which size anything travels (default `100m`)."),
-    ("cache", "BOOL", "Whether `fetch` keeps what it brings in the cache (default `false`); `exec` always does."),
-    ("cacheDir", "DIR", "Where the cache is, if not in the user's cache directory; each user has a part of their own."),
-    ("cacheLimit", "SIZE", "The maximum size of the cache: when a tree is added, the least recently used ones are "
-     "removed (default: no limit)."),
-    ("cacheTrust", "own", "No longer has any effect: only your own trees are used. Any other value prints a warning."),
-    ("publish", "never|ask|auto", "Whether a run is published when it is recorded (default `never`)."),
-    ("store", "URL", "The shared store, which runners ask before the platform; see SHARED STORE."),
-    ("publishLimit", "SIZE", "Up to which size what the base lacks is published (default `1g`)."),
-    ("maxWait", "SECONDS", "How long to wait for a platform that asks to come back later (default `60`)."),
-)  # fmt: skip
-
-# Read from the user's and the system's configuration only, and from `git -c`: a repository's own may come from others.
-TRUSTED_SETTINGS = (
-    ("credentialsFile", "FILE", "What `CODEREPO_CREDENTIALS_FILE` names, where that is not set."),
-    ("allowSource", "CLASS", "What `CODEREPO_ALLOW_SOURCE` names, where that is not set. Can be given several times."),
-)
-
-# Written by the program into the user's configuration: names, never values.
-LISTS = (
-    ("keyringEntry", "ORIGIN[/PREFIX] [USER]", "A token that `login` put into the keyring."),
-    ("keyringOption", "ORIGIN[/PREFIX] OPTION", "A secret option of a custom class that `register` put there."),
-    ("secret", "NAME.KEY", "A value that `secret set` put into the keyring."),
-)
-
 REGISTRATION = (
     ("type", "The platform."),
     ("remote", "The name of the git remote that it serves."),
@@ -307,7 +251,6 @@ HOST_RULE = (
 )
 
 ENVIRONMENT = (
-    ("CODEREPO_CREDENTIALS_FILE", "A file of credentials; see CREDENTIALS."),
     ("CODEREPO_RECORD_DIR", "A directory for runs, overlays, objects and `current.json`, instead of `.git/coderepo`: "
      "use it if `.git` is read-only. Each repository has a subdirectory of its own."),
     ("CODEREPO_TOKEN", "A token, only together with `CODEREPO_TOKEN_ORIGIN`."),
@@ -315,8 +258,6 @@ ENVIRONMENT = (
     ("CODEREPO_TOKEN_ORIGIN", "What the token is for: `https://HOST[:PORT][/PREFIX]`."),
     ("CODEREPO_ALLOW_PROTOCOL", "Protocols allowed on a runner beside https and ssh, parted by `:`; `file`, and `http` "
      "to this machine itself."),
-    ("CODEREPO_ALLOW_SOURCE", "Custom classes that a manifest may name, `module.Class` or a whole `module`, parted by "
-     "`:`."),
 )  # fmt: skip
 
 # What a command that `run` starts finds in its environment, and what the pre-run hook reads.

@@ -120,7 +120,7 @@ def stored(word: str, git: Git) -> Iterator[str]:
         store = Store(layout)
         store.prepare()
         bring_tree(platform, PublishedRun(found.manifest, commit), store.git(git))
-    allowed = allowed_secrets(settings) if settings.flag("secretScan", True) else None
+    allowed = allowed_secrets(settings) if settings.flag("secretScan") else None
     for each in store_run(found.manifest, shared, here, folder=found.folder, allowed=allowed, notify=output.say):
         place = f" '{os.fsdecode(each.path)}'" if each.path else ""
         how = "was there, and is right" if each.size is None else f"{shown_size(each.size)} written"

@@ -97,8 +97,8 @@ class _Place(NamedTuple):
 
 def _place(git: Git, name: str | None, host: str | None) -> _Place:
     from git_coderepo.git.url.remote import place_of
-    from git_coderepo.registration.platform_object import credential_home
     from git_coderepo.registration.resolve import source_here
+    from git_coderepo.registration.secret_options import credential_home
 
     if host is not None:
         if name is not None:
@@ -114,11 +114,11 @@ def _place(git: Git, name: str | None, host: str | None) -> _Place:
 
 def _with_token(source: CodeSource, origin: Origin, secret: Secret) -> BaseCodeRepository:
     """Return the code repository with the token that was just given, and no other credential for its origin."""
-    from git_coderepo.credentials.option import OptionCredentials
-    from git_coderepo.registration.custom_secrets import secret_options
+    from git_coderepo.credentials.sources import OptionCredentials
+    from git_coderepo.registration.secret_options import CustomClass
 
     if source.registration.source is not None:
-        names = secret_options(source.platform_class)
+        names = CustomClass(source.platform_class, {}, None).secret_names
         return source.with_secrets(dict.fromkeys(names[:1], secret))
     repository = source.described()
     repository.credentials = OptionCredentials(origin, secret, source="the token just given")

@@ -40,11 +40,11 @@ def known_cache(settings: Settings, *, notify: Callable[[str], None]) -> Cache |
 
 def cache_limit(settings: Settings) -> int | None:
     """Return `coderepo.cacheLimit` in bytes; None where there is none."""
-    return settings.size("cacheLimit", 0) or None
+    return settings.size("cacheLimit") or None
 
 
 def _check_trust(settings: Settings, notify: Callable[[str], None]) -> None:
-    if settings.text("cacheTrust") not in (None, "own"):
+    if settings.text("cacheTrust") != "own":
         notify(
             "warning: coderepo.cacheTrust no longer has any effect: only your own cached trees are used "
             "(coderepo.store shares snapshots between users)"
@@ -80,7 +80,7 @@ def fetch_with_cache(
     if planned.keep or not options.lfs:
         return fetch(planned, directory, options)
     started = time.time()
-    if fill or settings.flag("cache", False):
+    if fill or settings.flag("cache"):
         cache = open_cache(settings, notify=notify)
         with Target(directory) as target:
             filling = _Filling(planned, options)
