@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tests.support.fork_server import fork_server
 from tests.support.repo import PathLike
 
 
@@ -50,12 +51,11 @@ class Program:
         env: Mapping[str, str] | None = None,
     ) -> Result:
         """Runs to the end; `env` is added to the program's. With `check` another status than 0 fails the test."""
-        done = subprocess.run(
+        done = self._run(
             [self.executable(), *map(os.fsencode, arguments)],
             cwd=os.fsencode(cwd if cwd is not None else self.env["HOME"]),
             env={**self.env, **(env or {})},
             input=input,
-            capture_output=True,
             timeout=timeout,
         )
         result = Result(done.returncode, done.stdout, done.stderr)
@@ -74,6 +74,14 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+
+    def _run(
+        self, argv: list[bytes], *, cwd: bytes, env: Mapping[str, str], input: bytes, timeout: float
+    ) -> subprocess.CompletedProcess[bytes]:
+        server = None if argv[1:2] == [b"hook"] else fork_server(argv[0], env)
+        if server is not None:
+            return server.run(argv, cwd=cwd, env=env, input=input, timeout=timeout)
+        return subprocess.run(argv, cwd=cwd, env=env, input=input, capture_output=True, timeout=timeout)
 
     def executable(self) -> bytes:
         found = shutil.which("git-coderepo", path=self.env["PATH"])
