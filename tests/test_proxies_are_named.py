@@ -8,14 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from git_coderepo.transport.http_failures import proxy_shown
-from tests.e2e.support import World, refused, world
+from tests.e2e.support import World, on_platforms, refused, world
 from tests.support.proxy import Proxy
 
 # Which road is meant: git alone, the API alone, and the git of a checkout.
 ROADS = ["git", "archive", "register"]
 
 
-@pytest.fixture(scope="module", params=["github", "git"])
+@pytest.fixture(scope="module", params=on_platforms("github", "git"))
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp("proxies"), request.param) as made:
         made.register("mine", *(["--type", "github"] if made.platform == "github" else []))

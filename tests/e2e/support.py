@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.forge import Forge, Repository
 from tests.support.environment import clean_environment
 from tests.support.program import Program, Result
@@ -152,6 +154,11 @@ def own_repository(path: Path, env: Mapping[str, str]) -> Repo:
             shutil.copy(PROJECT / name, path / name)
     repo.commit("the project")
     return repo
+
+
+def on_platforms(first: object, *others: object) -> list[object]:
+    """Parameters of a test that is played on several platforms: the first in `make test`, the others when slow."""
+    return [first, *(pytest.param(other, marks=pytest.mark.slow) for other in others)]
 
 
 # --- what a user sees -------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import World, load, refused, world
+from tests.e2e.support import World, load, on_platforms, refused, world
 from tests.support.repo import Repo
 
 WIDE = "wide: \u8a9e\nsecond\n"
@@ -69,7 +69,7 @@ def configure_all_that_could_convert(place: World) -> Path:
     return ran
 
 
-@pytest.mark.parametrize("platform", ["git", "github", "gitlab"])
+@pytest.mark.parametrize("platform", on_platforms("gitlab", "github", "git"))
 def test_files_on_a_runner_are_as_a_checkout_without_configuration_has_them(tmp_path: Path, platform: str) -> None:
     """Line ends, encodings and `$Id$` as the tree asks, nothing as the machine does, and it is the recorded tree."""
     with world(tmp_path, platform, source=author(tmp_path)) as place:
@@ -117,7 +117,7 @@ def test_files_on_a_runner_are_as_a_checkout_without_configuration_has_them(tmp_
         assert (answer["changed"], answer["added"]) == (["raw/main.c"], ["raw/.gitattributes"])
 
 
-@pytest.mark.parametrize("platform", ["github", "gitlab"])
+@pytest.mark.parametrize("platform", on_platforms("github", "gitlab"))
 def test_a_runner_without_git_undoes_what_was_done_to_the_archive(tmp_path: Path, platform: str) -> None:
     """`git archive` converts as a checkout does: such files are hashed again as git would check them in."""
     with world(tmp_path, platform, source=author(tmp_path)) as place:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.support import World, load, problems, refused, world
+from tests.e2e.support import World, load, on_platforms, problems, refused, world
 from tests.support.repo import Repo
 
 FILES = {
@@ -22,7 +22,7 @@ FILES = {
 }
 
 
-@pytest.fixture(scope="module", params=["github", pytest.param("gitlab", marks=pytest.mark.slow), "git"])
+@pytest.fixture(scope="module", params=on_platforms("github", "gitlab", "git"))
 def hosted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp(request.param), request.param, files=FILES) as made:
         made.register("mine")

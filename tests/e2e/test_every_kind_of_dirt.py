@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import Machine, World, load, own_repository, problems, world
+from tests.e2e.support import Machine, World, load, on_platforms, own_repository, problems, world
 from tests.fidelity.packages import unpack_sdist
 from tests.support.repo import Repo
 
@@ -94,7 +94,7 @@ def there_and_back(place: World, methods: tuple[str, ...]) -> None:
         moved.rename(place.checkout.path)
 
 
-@pytest.mark.parametrize("platform", ["file", "git", "github", "gitlab"])
+@pytest.mark.parametrize("platform", on_platforms("github", "gitlab", "git", "file"))
 def test_every_kind_of_dirt_arrives_unchanged(tmp_path: Path, platform: str) -> None:
     machine = Machine(tmp_path / "author", {})
     with world(tmp_path, platform, source=seed(tmp_path / "source", machine)) as place:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.e2e.support import Machine, World, contents, holding, lines, load, refused, world
+from tests.e2e.support import Machine, World, contents, holding, lines, load, on_platforms, refused, world
 from tests.forge.misbehaviour import Redirect
 from tests.support.program import Result
 from tests.support.proxy import Proxy
@@ -38,7 +38,7 @@ class Place(NamedTuple):
         return base64.b64encode(f"{user}:{self.token}".encode()).decode()
 
 
-@pytest.fixture(scope="module", params=["git", "github", "gitlab"])
+@pytest.fixture(scope="module", params=on_platforms("gitlab", "github", "git"))
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     scopes = {"git": ["read", "write"], "github": ["contents:write"], "gitlab": ["read_repository", "write_repository"]}
     with world(tmp_path_factory.mktemp("forge"), request.param) as made:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.support import World, lines, load, problems, refused, world
+from tests.e2e.support import World, lines, load, on_platforms, problems, refused, world
 from tests.support.repo import Repo, tree_of
 
 PROJECTS: dict[str | bytes, bytes] = {
@@ -30,7 +30,7 @@ PROJECTS: dict[str | bytes, bytes] = {
 ATTRIBUTES = (".gitattributes", "services/.gitattributes")
 
 
-@pytest.fixture(scope="module", params=["github", "gitlab", "git", "file"])
+@pytest.fixture(scope="module", params=on_platforms("github", "gitlab", "git", "file"))
 def hosted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp(request.param), request.param, files=PROJECTS) as made:
         if request.param in ("github", "gitlab"):

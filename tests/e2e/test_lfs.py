@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.support import World, altered, load, problems, refused, remove, world
+from tests.e2e.support import World, altered, load, on_platforms, problems, refused, remove, world
 from tests.forge import Cut, Garbled, Hangup, Html, Redirect, RetryAfter, RewrittenTar, Status
 from tests.forge.archives import with_lfs_contents
 from tests.forge.lfs import object_path, pointer, put
@@ -44,7 +44,7 @@ def make(root: Path, platform: str, **options: Any) -> Iterator[World]:
         yield place
 
 
-@pytest.fixture(scope="module", params=["git", "github", "gitlab"])
+@pytest.fixture(scope="module", params=on_platforms("git", "github", "gitlab"))
 def each(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     yield from make(tmp_path_factory.mktemp(f"lfs {request.param}"), request.param)
 
@@ -521,7 +521,7 @@ def with_contents(tar: bytes) -> bytes:
     return with_lfs_contents(tar, given, but="no lfs.dat")
 
 
-@pytest.mark.parametrize("platform", ["github", "gitlab"])
+@pytest.mark.parametrize("platform", on_platforms("gitlab", "github"))
 def test_an_archive_that_holds_the_contents_verifies_as_well(request: pytest.FixtureRequest, platform: str) -> None:
     place: World = request.getfixturevalue(platform)
     place.checkout.write("train.py", "lr = 0.3\n")

@@ -13,7 +13,20 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.support import PROJECT, Machine, ProcessWatch, World, altered, forms, holding, lines, load, remove, world
+from tests.e2e.support import (
+    PROJECT,
+    Machine,
+    ProcessWatch,
+    World,
+    altered,
+    forms,
+    holding,
+    lines,
+    load,
+    on_platforms,
+    remove,
+    world,
+)
 from tests.forge import Redirect, Status
 from tests.support.program import Result
 
@@ -26,7 +39,7 @@ TRACES = {
 }
 
 
-@pytest.fixture(scope="module", params=["github", "gitlab", "git"])
+@pytest.fixture(scope="module", params=on_platforms("gitlab", "github", "git"))
 def hosted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp(request.param), request.param) as made:
         for machine in (made.user, made.runner):

@@ -11,7 +11,7 @@ import pytest
 from git_coderepo.errors import UnsafeTree
 from git_coderepo.fetching.listing import Listing
 from git_coderepo.git.objects import TreeEntry, parse_tree, tree_id
-from tests.e2e.support import World, load, problems, refused, world
+from tests.e2e.support import World, load, on_platforms, problems, refused, world
 from tests.support.old_trees import commit_old, group_writable, padded
 
 FILES = {
@@ -29,7 +29,7 @@ SHAPES = {
 }
 
 
-@pytest.fixture(params=["file", "github"])
+@pytest.fixture(params=on_platforms("github", "file"))
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     with world(tmp_path, request.param, files=FILES) as made:
         if made.platform == "github":

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.support import World, world
+from tests.e2e.support import World, on_platforms, world
 
 MANY = {f"package {n // 100}/module {n}.py": b"value = %d\n" % n for n in range(2000)}
 
 
-@pytest.fixture(scope="module", params=["github", "gitlab"])
+@pytest.fixture(scope="module", params=on_platforms("github", "gitlab"))
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp(request.param), request.param, files=MANY) as made:
         made.register("mine")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.support import World, contents, lines, load, refused, world
+from tests.e2e.support import World, contents, lines, load, on_platforms, refused, world
 from tests.forge import closed_port
 from tests.support.program import Result
 from tests.support.repo import Repo, tree_of
@@ -37,7 +37,7 @@ def writable(place: World) -> World:
     return place
 
 
-@pytest.fixture(params=["github", *(pytest.param(name, marks=pytest.mark.slow) for name in ("gitlab", "git"))])
+@pytest.fixture(params=on_platforms("github", "gitlab", "git"))
 def hosted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     with world(tmp_path, request.param) as made:
         yield writable(made)
@@ -291,7 +291,7 @@ def test_a_platform_that_declines_is_named_and_the_overlay_travels(place: World)
     refused(place.user, "publish", status=128, says="hidden ref", hint=None, cwd=place.checkout.path)
 
 
-@pytest.mark.parametrize("platform", ["github", "gitlab", pytest.param("git", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("platform", on_platforms("gitlab", "github", "git"))
 def test_a_token_that_may_only_read_publishes_nothing(tmp_path: Path, platform: str) -> None:
     with world(tmp_path, platform) as place:
         edit(place.checkout)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.support import World, altered, can_mount, lines, load, refused, world
+from tests.e2e.support import World, altered, can_mount, lines, load, on_platforms, refused, world
 from tests.forge import (
     BrokenGzip,
     Cut,
@@ -35,7 +35,7 @@ from tests.support.repo import Repo
 WRONG = {"CODEREPO_TOKEN": "ghp_wrong0wrong0wrong0"}
 
 
-@pytest.fixture(scope="module", params=["github", pytest.param("gitlab", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=on_platforms("github", "gitlab"))
 def hosted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A registered checkout, and its manifest `run.json` at the runner."""
     with world(tmp_path_factory.mktemp(request.param), request.param) as made:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.support import World, lines, load, problems, remove, world
+from tests.e2e.support import World, lines, load, on_platforms, problems, remove, world
 from tests.e2e.test_submodules import add, library
 from tests.support.repo import Repo
 
@@ -68,7 +68,7 @@ class Place:
         return load(self.world.user.path("receipt.json"))
 
 
-@pytest.fixture(scope="module", params=["github", "gitlab", "git"])
+@pytest.fixture(scope="module", params=on_platforms("gitlab", "github", "git"))
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with world(tmp_path_factory.mktemp(request.param), request.param, files=FILES) as made:
         yield Place(made)

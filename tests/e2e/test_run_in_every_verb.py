@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.support import World, refused, remove, world
+from tests.e2e.support import World, on_platforms, refused, remove, world
 from tests.e2e.test_publish import AUTO, writable
 from tests.support.repo import Repo
 
 
-@pytest.fixture(scope="module", params=["github", "git"])
+@pytest.fixture(scope="module", params=on_platforms("github", "git"))
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp(request.param), request.param) as made:
         writable(made)

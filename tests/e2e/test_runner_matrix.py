@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import World, lines, load, refused, remove, world
+from tests.e2e.support import World, lines, load, on_platforms, refused, remove, world
 from tests.e2e.test_submodules import add, library
 from tests.forge.lfs import pointer, put
 from tests.support.pyz import built
@@ -17,7 +17,10 @@ WEIGHTS = b"weights" * 1000
 NO_TOKEN: Mapping[str, str] = {"CODEREPO_TOKEN": "", "CODEREPO_TOKEN_ORIGIN": ""}
 
 
-@pytest.fixture(scope="module", params=[("github", True), ("github", False), ("gitlab", True), ("gitlab", False)],
+MATRIX = on_platforms(("github", True), ("gitlab", True), ("github", False), ("gitlab", False))
+
+
+@pytest.fixture(scope="module", params=MATRIX,
                 ids=lambda each: f"{each[0]} {'private' if each[1] else 'public'}")  # fmt: skip
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A changed checkout with a submodule and a file of Git LFS, all of them public or all private."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.platforms.registry import platform_class
-from tests.e2e.support import PROJECT, World, lines, world
+from tests.e2e.support import PROJECT, World, lines, on_platforms, world
 from tests.support.program import Result
 from tests.support.repo import PathLike
 
@@ -27,7 +27,7 @@ SCOPES = {
 }
 
 
-@pytest.fixture(params=["github", "gitlab", "git"])
+@pytest.fixture(params=on_platforms("github", "gitlab", "git"))
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """A user with no token but the one in a file, which may push."""
     with world(tmp_path, request.param) as made:

@@ -16,7 +16,7 @@ from git_coderepo.errors import UnsafeTree
 from git_coderepo.fetching.fetch import FetchOptions, fetch
 from git_coderepo.fetching.limits import Limits
 from git_coderepo.runs.plan_fetch import plan_fetch
-from tests.e2e.support import World, holding, lines, load, problems, refused, world
+from tests.e2e.support import World, holding, lines, load, on_platforms, problems, refused, world
 from tests.forge import Forge, Stall
 from tests.forge.lfs import pointer, put
 from tests.support.repo import PathLike, Repo, run_git
@@ -564,7 +564,9 @@ def test_what_git_lfs_keeps_of_a_dirty_submodule(tmp_path: Path) -> None:
 # --- from platforms, each with its own credential --------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=[("github", "gitlab"), ("gitlab", "git"), ("git", "github")], ids="-".join)
+@pytest.fixture(
+    scope="module", params=on_platforms(("github", "gitlab"), ("gitlab", "git"), ("git", "github")), ids="-".join
+)
 def two_hosts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The code on one platform, its submodule on another host's, private both; user and runner have both tokens."""
     kind, other = request.param

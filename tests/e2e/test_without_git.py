@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.support import World, load, refused, remove, world
+from tests.e2e.support import World, load, on_platforms, refused, remove, world
 from tests.e2e.test_submodules import add, files, library
 from tests.forge.lfs import pointer, put
 from tests.hints import cures
@@ -18,7 +18,7 @@ from tests.hints import cures
 WEIGHTS = bytes(range(256)) * 700
 
 
-@pytest.fixture(scope="module", params=["github", "gitlab"])
+@pytest.fixture(scope="module", params=on_platforms("github", "gitlab"))
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A checkout with everything at once, on a platform that serves archives."""
     root = tmp_path_factory.mktemp(f"without git {request.param}")

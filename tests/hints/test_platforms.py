@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import World, altered, load, world
+from tests.e2e.support import World, altered, load, on_platforms, world
 from tests.forge import Forge, Html, LimitReset, Misbehaviour, Redirect, RetryAfter, Status, closed_port
 from tests.forge.http import Request, Response
 from tests.forge.misbehaviour import Proceed
@@ -40,7 +40,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield made
 
 
-@pytest.fixture(params=["github", "git"])
+@pytest.fixture(params=on_platforms("github", "git"))
 def place(request: pytest.FixtureRequest) -> World:
     made: World = request.getfixturevalue({"github": "github", "git": "plain"}[request.param])
     return made

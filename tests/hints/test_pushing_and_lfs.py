@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.e2e.support import World, altered, can_mount, load, until, world
+from tests.e2e.support import World, altered, can_mount, load, on_platforms, until, world
 from tests.e2e.test_lfs_ssh import SSH
 from tests.forge import Forge, Status
 from tests.forge.http import Request, Response
@@ -29,7 +29,7 @@ LFS = {".gitattributes": b"*.bin filter=lfs -text\n", "weights.bin": pointer(WEI
 SCOPES = {"github": ("contents:read", "contents:write"), "git": ("read", "write")}
 
 
-@pytest.fixture(params=["github", "git"])
+@pytest.fixture(params=on_platforms("github", "git"))
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     with world(tmp_path / "world", request.param) as made:
         yield made

@@ -180,14 +180,23 @@ def _communicate(
 
 
 def _preload() -> None:
-    """Import the package but for its verbs, and what most of them load, and write the byte code for other starts."""
+    """Import the package but for its verbs, and what most of them load.
+
+    Byte code is written for all other starts in the tests, whose environment forbids it; so nothing is compiled twice.
+    """
+    import compileall
     import importlib
     import pkgutil
+    from importlib.util import find_spec
 
     sys.dont_write_bytecode = False
     import git_coderepo
     from git_coderepo.cli.table import VERBS
 
+    for name in ("git_coderepo", "keyring", "rich"):
+        spec = find_spec(name)
+        for folder in (spec and spec.submodule_search_locations) or ():
+            compileall.compile_dir(folder, quiet=2)
     # An optional dependency, or the environment, is read when these are imported.
     left_out = ("git_coderepo.testing", "git_coderepo.mlflow", "git_coderepo.integrations", "git_coderepo.compat")
     for module in pkgutil.walk_packages(git_coderepo.__path__, "git_coderepo."):
