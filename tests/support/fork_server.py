@@ -191,7 +191,6 @@ def _preload() -> None:
 
     sys.dont_write_bytecode = False
     import git_coderepo
-    from git_coderepo.cli.table import VERBS
 
     for name in ("git_coderepo", "keyring", "rich"):
         spec = find_spec(name)
@@ -200,7 +199,8 @@ def _preload() -> None:
     # An optional dependency, or the environment, is read when these are imported.
     left_out = ("git_coderepo.testing", "git_coderepo.mlflow", "git_coderepo.integrations", "git_coderepo.compat")
     for module in pkgutil.walk_packages(git_coderepo.__path__, "git_coderepo."):
-        if module.name not in VERBS.values() and not module.name.startswith(left_out):
+        is_verb = module.name.startswith("git_coderepo.cli.") and module.name.count(".") > 2
+        if not is_verb and not module.name.startswith(left_out):
             importlib.import_module(module.name)
     for name in ("requests", "urllib3.util.ssl_", "importlib.metadata", "encodings.idna", "traceback", "decimal"):
         importlib.import_module(name)
