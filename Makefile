@@ -14,11 +14,15 @@ $(VENV)/installed: pyproject.toml man/git-coderepo.1
 demo: $(VENV)/installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" git coderepo demo
 
+# With byte code, which an environment may forbid: without it, pytest rewrites every test again at each start. Tests of
+# one module stay together as long as there are others, since they share what they have made.
+PYTEST = PYTHONDONTWRITEBYTECODE= PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist worksteal
+
 test: $(VENV)/installed
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto -m 'not slow' $(TESTS)
+	$(PYTEST) -m 'not slow' $(TESTS)
 
 test-all: $(VENV)/installed
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto -m slow
+	$(PYTEST) -m slow $(TESTS)
 
 # Lines and branches that the tests reach, subprocesses included, in an environment of its own: TESTS=tests/test_run.py
 COVERAGE = build/coverage/venv

@@ -27,6 +27,7 @@ from git_coderepo.git.url.remote import Origin
 from git_coderepo.transport.http import Http
 from git_coderepo.transport.http_failures import unreachable
 from git_coderepo.transport.proxy import ca_bundle
+from tests.forge import closed_port
 from tests.platform_server import Answer, Server, Tokens, archive_answer, json_answer, serving
 
 TOKEN = "s3cr3t-t0ken"
@@ -309,13 +310,6 @@ def test_a_server_that_stays_down_says_so(server: Server, http: Http) -> None:
 # --- no answer ---------------------------------------------------------------------------------------
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def test_an_unknown_host_name_is_told(http: Http) -> None:
     with pytest.raises(HostUnreachable, match="unknown host name"):
         http.get("https://nowhere.invalid/x")
@@ -323,7 +317,7 @@ def test_an_unknown_host_name_is_told(http: Http) -> None:
 
 def test_a_refused_connection_is_told(http: Http) -> None:
     with pytest.raises(HostUnreachable, match="connection refused"):
-        http.get(f"https://127.0.0.1:{free_port()}/x")
+        http.get(f"https://127.0.0.1:{closed_port()}/x")
 
 
 def test_a_timeout_is_told() -> None:
@@ -396,7 +390,7 @@ def test_gits_name_for_the_authority_comes_first() -> None:
 def test_a_missing_file_of_authorities_is_told(http: Http, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GIT_SSL_CAINFO", str(tmp_path / "gone.pem"))
     with pytest.raises(HostUnreachable, match=r"gone\.pem"):
-        http.get(f"https://127.0.0.1:{free_port()}/x")
+        http.get(f"https://127.0.0.1:{closed_port()}/x")
 
 
 def test_a_proxy_of_the_environment_is_used(server: Server, http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -407,7 +401,7 @@ def test_a_proxy_of_the_environment_is_used(server: Server, http: Http, monkeypa
 
 
 def test_a_proxy_that_does_not_answer_is_told(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{closed_port()}")
     with pytest.raises(HostUnreachable, match="through the proxy"):
         http.get("https://github.com/x")
 
@@ -416,7 +410,7 @@ def test_a_proxy_that_does_not_answer_is_told(http: Http, monkeypatch: pytest.Mo
 
 
 def test_no_message_and_no_cause_holds_a_token_or_a_query(server: Server, http: Http) -> None:
-    server.answers["/x"] = redirect(f"https://127.0.0.1:{free_port()}/y?X-Signature={TOKEN}")
+    server.answers["/x"] = redirect(f"https://127.0.0.1:{closed_port()}/y?X-Signature={TOKEN}")
     with pytest.raises(CodeRepoError) as raised:
         http.get(f"{server.url}/x")
     assert TOKEN not in str(raised.value) + str(raised.value.hints)

@@ -23,26 +23,24 @@ from tests.support.repo import Repo
 
 
 @pytest.mark.parametrize(
-    ("seconds", "every"), [(2.0, 0.05), pytest.param(30.0, 1.0, marks=pytest.mark.slow)], ids=["short", "long"]
+    ("kills", "every"), [(20, 0.05), pytest.param(30, 1.0, marks=pytest.mark.slow)], ids=["short", "long"]
 )
-def test_64_writers_one_killed_now_and_then(repo: Repo, seconds: float, every: float) -> None:
+def test_64_writers_one_killed_now_and_then(repo: Repo, kills: int, every: float) -> None:
     repo.write("train.py", "lr = 0.1\n")
     repo.commit()
     repo.git("config", "coderepo.inlineLimit", "0")  # the overlay lies beside the manifests, one for all of them
     repo.write("train.py", "lr = 0.2\n")
     started = subprocess.Popen(
-        [sys.executable, writers.__file__, str(repo.path), "64", str(seconds), str(every)],
-        stdout=subprocess.PIPE,
+        [sys.executable, writers.__file__, str(repo.path), "64", str(kills), str(every)],
         env={**repo.env, "PYTHONPATH": str(Path(__file__).parents[1])},
     )
     git = Git(str(repo.path), environment=repo.env)
     runs, layout = runs_here(git)
     while started.poll() is None:  # readers, and one who tidies up, are in nobody's way
-        time.sleep(seconds / 5)
+        time.sleep(8 * every)
         select(runs, Filter(name="writer *"), limit=10)
         assert prune(runs, Store(layout), git, PruneRequest(keep=0), now=time.time()).runs == ()
-    printed, _ = started.communicate()
-    assert started.returncode == 0 and int(printed) >= seconds / every / 4
+    assert started.returncode == 0
 
     announced = (repo.git_dir() / "announced").read_bytes().splitlines()
     assert len(announced) == len(set(announced)) > 64

@@ -525,6 +525,7 @@ import sys
 from git_coderepo.git.process import Git
 from git_coderepo.snapshots.snapshot import Request
 from git_coderepo.snapshots.pipeline import take_snapshot
+print("ready", flush=True)
 while True:
     taken = take_snapshot(Git(sys.argv[1]), Request(here=True))
     print(taken.tree.hex, flush=True)
@@ -536,12 +537,17 @@ def test_writers_at_once_and_killed_at_any_point_agree_on_the_tree(dirty: Repo) 
     command = [sys.executable, "-c", _WRITER, str(dirty.path)]
     env = {**dirty.env, "PYTHONPATH": str(Path(__file__).parent.parent)}
     seen = 0
-    for delay in range(12):
+    for round in range(6):
         writers = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
-        if delay % 3 == 0:
+        if round % 3 == 0:
             private_index(dirty).unlink(missing_ok=True)
-        time.sleep(0.3 + delay * 0.037)
         for writer in writers:
+            assert writer.stdout is not None and writer.stdout.readline() == b"ready\n"
+        time.sleep(round * 0.074)
+        for writer in writers:
+            if round == 5:  # none was killed too early for a whole snapshot
+                assert writer.stdout is not None and writer.stdout.readline().decode() == f"{want}\n"
+                seen += 1
             writer.send_signal(signal.SIGKILL)
             out, err = writer.communicate(timeout=60)
             assert err == b""
@@ -549,7 +555,7 @@ def test_writers_at_once_and_killed_at_any_point_agree_on_the_tree(dirty: Repo) 
             assert set(whole) <= {want}
             seen += len(whole)
         assert check(dirty).tree is not None
-    assert seen > 0
+    assert seen >= 3
 
 
 # --- overlays by their trees ---

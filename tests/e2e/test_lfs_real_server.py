@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.support import world
-from tests.forge import closed_port
+from tests.forge import free_port
 
 # What giftless 0.6 imports; its own metadata names none of it. PyJWT 2.10 refuses its tokens.
 NEEDS = (
@@ -95,7 +95,7 @@ def giftless(tmp_path: Path) -> Iterator[int]:
     installed = subprocess.run(pip, capture_output=True, text=True, timeout=600)
     if installed.returncode != 0:
         pytest.skip(f"giftless cannot be installed here: {installed.stderr.strip().splitlines()[-1:]}")
-    port = closed_port()
+    port = free_port()
     env = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),

@@ -58,11 +58,24 @@ __all__ = [
     "Typed",
     "WrongByte",
     "closed_port",
+    "free_port",
 ]
 
 
+_closed: list[socket.socket] = []
+
+
 def closed_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
+    """A port of 127.0.0.1 that refuses connections, and that nobody else gets as long as this process lives."""
+    holder = socket.socket()
+    holder.bind(("127.0.0.1", 0))
+    _closed.append(holder)
+    port: int = holder.getsockname()[1]
+    return port
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 for a server that cannot choose one by itself; somebody else may be quicker."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

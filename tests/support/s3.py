@@ -8,13 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from tests.forge import closed_port
 
 KEY_ID, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 
@@ -64,22 +61,18 @@ def credentials(url: str) -> dict[str, str]:
 
 @contextmanager
 def s3_server(directory: Path) -> Iterator[S3Server]:
-    port = closed_port()
     log = directory / "s3.log"
     with log.open("ab") as file:  # appended to, so that the log can be emptied meanwhile
         process = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stdout=file, stderr=file
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"], stdout=file, stderr=file
         )
-    server = S3Server(f"http://127.0.0.1:{port}", log)
     try:
         deadline = time.monotonic() + 60
-        while True:
-            try:
-                server.ask("PUT", "/code")
-                break
-            except urllib.error.URLError:
-                assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-                time.sleep(0.1)
+        while (url := re.search(r"Running on (http://127\.0\.0\.1:\d+)", log.read_text())) is None:
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        server = S3Server(url.group(1), log)
+        server.ask("PUT", "/code")
         yield server
     finally:
         process.kill()

@@ -1,7 +1,7 @@
-"""Many processes that record runs as fast as they can, some killed: `python writers.py CHECKOUT N SECONDS EVERY`.
+"""Many processes that record runs as fast as they can, some killed: `python writers.py CHECKOUT N KILLS EVERY`.
 
 Each path is announced in the file `announced`, one a line, once its run is written. Every EVERY seconds one writer is
-killed with SIGKILL, and another one takes its place. Prints how many were killed.
+killed with SIGKILL, and another one takes its place; after KILLS of them, and more than N announced runs, it ends.
 """
 
 from __future__ import annotations
@@ -35,16 +35,21 @@ def start(snapshot: Snapshot, runs: Runs, announced: int) -> int:
     return child
 
 
-def main(checkout: str, count: int, seconds: float, every: float) -> None:
+def lines_of(path: str) -> int:
+    with open(path, "rb") as file:
+        return sum(1 for _ in file)
+
+
+def main(checkout: str, count: int, kills: int, every: float) -> None:
     git = Git(checkout)
     snapshot = take_snapshot(git, Request())
     assert snapshot.layout is not None
     runs = Runs(snapshot.layout)
-    announced = os.open(os.path.join(checkout, ".git", "announced"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    file = os.path.join(checkout, ".git", "announced")
+    announced = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     writers = [start(snapshot, runs, announced) for _ in range(count)]
     killed = 0
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while killed < kills or lines_of(file) <= count:
         time.sleep(every)
         chosen = random.randrange(count)
         os.kill(writers[chosen], signal.SIGKILL)
@@ -56,8 +61,7 @@ def main(checkout: str, count: int, seconds: float, every: float) -> None:
         os.kill(writer, signal.SIGKILL)
         _, status = os.waitpid(writer, 0)
         assert os.WIFSIGNALED(status), "a writer failed"
-    print(killed)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
