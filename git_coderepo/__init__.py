@@ -5,7 +5,7 @@
     manifest = coderepo.snapshot(".")
     coderepo.fetch(manifest, "code")
 
-Nothing is imported before its name is used: the hook's path and a runner need little of this package.
+Each name is imported when it is first used, because hooks and runners need only a small part of the package.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 try:
-    # A framework may change it later, and a runner starts a program where it was started.
+    # A runner starts the program in this directory, even if a framework changes the working directory later.
     STARTED_IN: str | None = posix.getcwd()
 except OSError:
     STARTED_IN = None
@@ -52,7 +52,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name from where it lives (PEP 562)."""
+    """Import a public name from its module (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib

@@ -6,18 +6,18 @@ import sys
 
 
 def main() -> None:
-    """Run the command line and leave with its exit status."""
+    """Run the command line and exit with its status."""
     from git_coderepo.git.spawn import open_standard_streams
 
     open_standard_streams()
     if sys.argv[1:] == ["hook", "pre-run"]:
-        # The hook leaves here, before anything heavy is imported.
+        # A short path for the hook, which must not import the command line.
         from git_coderepo.hooks.prerun import pre_run
 
         sys.exit(pre_run())
     import gc
 
-    # Little of what is made is ever garbage, and most of that at the end: looking for it was a tenth of each start.
+    # Collecting garbage took a tenth of the start-up time, and there is hardly any garbage before the end.
     gc.set_threshold(100_000, 10, 10)
     try:
         from git_coderepo.cli.main import main as run

@@ -1,4 +1,4 @@
-"""The verbs as functions, for programs: what goes in and out is values, and nothing is printed."""
+"""The Python API: snapshot, run, fetch and verify as functions that take and return values and print nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from git_coderepo.build_key.key import build_key
 from git_coderepo.fetching.fetch import FetchOptions
-from git_coderepo.fetching.fetch import fetch as materialise
+from git_coderepo.fetching.fetch import fetch as fetch_tree
 from git_coderepo.fetching.plan import FetchPlan, directory_named, plan_manifest
 from git_coderepo.fetching.receipt import Receipt
 from git_coderepo.fetching.verify import Verification, verify_directory
@@ -36,12 +36,13 @@ def snapshot(
     scope: tuple[str, ...] = (),
     allow_unreproducible: bool = False,
 ) -> Manifest:
-    """The run manifest of the checkout that holds `directory`, as it is now, or of the commit `rev`.
+    """Return the run manifest of the checkout that contains `directory`, or of the commit `rev`.
 
-    No run is recorded. `check` asks the platform whether it serves the base; `include` takes ignored paths along.
-    `scope` are the paths that are looked at, no others (in the place of `coderepo.scope`). With `allow_unreproducible`
-    what nobody can get back is recorded as such.
-    Raises NotReproducible, NotACheckout, RegistrationError, GitFailed.
+    No run is recorded. `check` asks the platform whether it serves the base. `include` are ignored paths to include.
+    `scope` limits the snapshot to these paths, instead of `coderepo.scope`. With `allow_unreproducible`, code that
+    cannot be fetched again is recorded as not reproducible.
+
+    Raises NotReproducible, NotACheckout, RegistrationError or GitFailed.
     """
     git = Git(os.fspath(directory))
     git_version = check_version(git)
@@ -78,22 +79,24 @@ def run(
     manifest: str | os.PathLike[str] | None = None,
     command: Sequence[str] | None = None,
 ) -> ActiveRun:
-    """A context manager: the block is a recorded run, as `git coderepo run` makes one of a command.
+    """Return a context manager that records its block as a run, as `git coderepo run` does for a command.
 
-    Entering takes the snapshot, publishes it where `coderepo.publish` is `auto`, writes the manifest (where `manifest`
-    names a file, there too), runs the user's own pre-run hooks and sets CODEREPO_RUN_ID and its kin in os.environ, for
-    this whole process. Leaving puts them back and writes the result: 0, or the status with which the exception would
-    have ended the interpreter, what was edited meanwhile, what was produced, the digests of `outputs`. `command` is
-    recorded, secrets redacted: the interpreter's own command line unless given, none in a notebook. Where there is no
-    checkout and the environment has a run's manifest, as on a runner, it is that run, and nothing is written. The other
-    arguments are those of `snapshot`.
+    Entering the block takes the snapshot, publishes it if `coderepo.publish` is `auto`, writes the manifest (also to
+    the file `manifest`), runs the user's pre-run hooks, and sets CODEREPO_RUN_ID and the other variables of a run in
+    os.environ of this process. Leaving the block restores os.environ and records the result: the exit status (0, or
+    the status with which the exception would end the interpreter), edited files, produced files, and the digests of
+    `outputs`.
 
-    Without `directory` the checkout of the program's own file is recorded, where that file is neither ignored nor
-    installed, or else that of the working directory (console scripts, `python -m`, notebooks). Where both are checkouts
-    and differ, a warning names them.
+    `command` is recorded with secrets redacted; the default is the command line of the interpreter, or nothing in a
+    notebook. On a runner, where there is no checkout and the environment contains the manifest of a run, the block
+    belongs to that run and nothing is written. The other arguments are those of `snapshot`.
 
-    Entering raises NotReproducible, NotACheckout, RegistrationError, InvalidManifest, GitFailed. Leaving raises
-    nothing: where the result cannot be told or written, that is logged.
+    Without `directory`, the checkout of the program's file is recorded, unless that file is ignored or installed; then
+    (console scripts, `python -m`, notebooks) it is the checkout of the working directory. If these are two different
+    checkouts, a warning names both.
+
+    Entering raises NotReproducible, NotACheckout, RegistrationError, InvalidManifest or GitFailed. Leaving raises
+    nothing; errors while recording the result are logged.
     """
     words = interpreter_command() if command is None else tuple(os.fsencode(word) for word in command)
     request = RunRequest(
@@ -125,16 +128,18 @@ def fetch(
     lfs: bool = True,
     environment: Mapping[str, str] | None = None,
 ) -> Receipt:
-    """Fetch a run's code into `directory` and verify it; `run` is a manifest, its path, or `NAME@REVISION[:PATH]`.
+    """Fetch a run's code into `directory`, verify it and return a receipt.
 
-    `method` is one of `fetching.sources.plan.METHODS`; `overlay` names the file, or the files, of overlays that are
-    neither in the manifest nor beside it; `subdirectory` is the one directory that is kept of it; `lfs` False leaves
-    the pointers of Git LFS as they are; `environment` stands in for os.environ. Raises TreeDiffers, TargetUnusable,
-    OverlayMissing, CommitMissing, CredentialError, HostUnreachable and other CodeRepoErrors: then nothing is left
-    behind.
+    `run` is a manifest, the path of one, or `NAME@REVISION[:PATH]`. `method` is one of
+    `fetching.sources.plan.METHODS`. `overlay` names one or more overlay files that are neither in the manifest nor
+    beside it. `subdirectory` keeps only this directory of the code. `lfs` False leaves Git LFS pointers as they are.
+    `environment` replaces os.environ.
+
+    Raises TreeDiffers, TargetUnusable, OverlayMissing, CommitMissing, CredentialError, HostUnreachable or another
+    CodeRepoError; then nothing is left behind.
     """
     plan = _plan(run, overlay, code_repository, subdirectory, environment)
-    return materialise(plan.root, os.fspath(directory), FetchOptions(method, lfs=lfs))
+    return fetch_tree(plan.root, os.fspath(directory), FetchOptions(method, lfs=lfs))
 
 
 def verify(
@@ -144,11 +149,11 @@ def verify(
     subdirectory: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Verification:
-    """Hash `directory` again and compare it with a run's tree: what changed, what is missing, what was added.
+    """Hash `directory` again and return its differences from a run's tree: changed, missing and added files.
 
-    `subdirectory` as for `fetch`.
+    `run` and `subdirectory` are those of `fetch`.
 
-    Raises InvalidManifest, and what looking for the tree's listing raises when the directory is not the tree.
+    Raises InvalidManifest, or an error of fetching the recorded tree's listing if the directory differs.
     """
     plan = _plan(run, None, None, subdirectory, environment)
     return verify_directory(plan.root, os.fspath(directory), git=Git(environment=environment))

@@ -1,9 +1,9 @@
-"""The names under which code repositories were written for ZenML 0.98: such a class ports by changing its import.
+"""ZenML 0.98's names for custom code repositories: to port such a class, change its imports.
 
     from git_coderepo.compat import BaseCodeRepository, BaseCodeRepositoryConfig, LocalGitRepositoryContext, SecretField
 
-What differs from there is meant: nothing logs in before something is asked of the platform, an unknown option is
-refused (Z9), and remotes are compared after git has resolved them (Z8).
+Three differences from ZenML are intended: a repository logs in before its first request and not when it is created,
+unknown options are errors (Z9), and remotes are compared after git has resolved them (Z8).
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _MISSING: Any = object()
 
 
 class _SecretMarker:
-    """What `SecretField()` leaves in a class's body."""
+    """The value of `SecretField()` in the body of a class."""
 
     def __init__(self, default: Any) -> None:
         self.default = default
 
 
 def SecretField(default: Any = _MISSING, **_: Any) -> Any:
-    """Marks a field of a configuration as secret: it is stored nowhere, and shows as `****`."""
+    """Mark a field of a configuration as secret: it is never stored, and printed as `****`."""
     return _SecretMarker(default)
 
 
@@ -52,7 +52,7 @@ def SecretField(default: Any = _MISSING, **_: Any) -> Any:
 
 
 class Field:
-    """One field of a configuration class: `annotation` as resolved, `default` (absent: required), `secret`."""
+    """A field of a configuration class: its resolved annotation, its default, and whether it is secret."""
 
     def __init__(self, name: str, annotation: Any, given: Any) -> None:
         self.name = name
@@ -65,28 +65,28 @@ class Field:
         return self.default is _MISSING or self.default is ...
 
     def convert(self, value: Any) -> Any:
-        """The value as its annotation wants it: texts from the command line become numbers and booleans."""
-        wanted = [kind for kind in typing.get_args(self.annotation) or (self.annotation,) if isinstance(kind, type)]
-        if not isinstance(value, str) or str in wanted:
+        """Convert a string to the annotated type: bool, int or float. Raises RegistrationError."""
+        types = [kind for kind in typing.get_args(self.annotation) or (self.annotation,) if isinstance(kind, type)]
+        if not isinstance(value, str) or str in types:
             return value
         try:
-            if bool in wanted:
+            if bool in types:
                 return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[value.lower()]
-            if int in wanted:
+            if int in types:
                 return int(value)
-            if float in wanted:
+            if float in types:
                 return float(value)
         except (KeyError, ValueError):
-            kinds = " or ".join(kind.__name__ for kind in wanted if kind is not type(None))
-            raise RegistrationError(f"the option '{self.name}' is no {kinds}") from None
+            names = " or ".join(kind.__name__ for kind in types if kind is not type(None))
+            raise RegistrationError(f"invalid value of the option '{self.name}': not of type {names}") from None
         return value
 
 
 class BaseCodeRepositoryConfig:
     """The options of a code repository, declared as annotations with or without a default.
 
-    Raises UnknownOption for one that is not declared, RegistrationError for one that is missing. A class that
-    declares none takes any.
+    Raises UnknownOption if an option is not declared and RegistrationError if a required option is missing. A class
+    without declared options accepts any option.
     """
 
     def __init__(self, **values: Any) -> None:
@@ -100,7 +100,7 @@ class BaseCodeRepositoryConfig:
                 raise UnknownOption(f"'{type(self).__name__}' has no option '{name}'", hints=[hint])
         missing = [f"'{name}'" for name, field in fields.items() if field.required and name not in values]
         if missing:
-            raise RegistrationError(f"'{type(self).__name__}' needs the option {', '.join(missing)}")
+            raise RegistrationError(f"'{type(self).__name__}' requires the option {', '.join(missing)}")
         for name, field in fields.items():
             setattr(self, name, field.convert(values[name]) if name in values else field.default)
         for name in values.keys() - fields.keys():
@@ -108,7 +108,7 @@ class BaseCodeRepositoryConfig:
 
     @classmethod
     def fields(cls) -> dict[str, Field]:
-        """The declared fields in their order, those of base classes first."""
+        """Return the declared fields in order, those of base classes first."""
         found: dict[str, Field] = {}
         for owner in reversed(cls.__mro__):
             names = [name for name in _annotations(owner) if not name.startswith("_")]
@@ -120,12 +120,12 @@ class BaseCodeRepositoryConfig:
         return found
 
     def model_dump(self) -> dict[str, Any]:
-        """The values by name, as pydantic's method of that name gives them."""
+        """Return the values by name, as in pydantic."""
         return dict(vars(self))
 
     def __repr__(self) -> str:
         fields = type(self).fields()
-        # Without a declaration nothing says which value is public.
+        # Only declared fields are known to be public.
         public = {name for name, field in fields.items() if not field.secret}
         shown = (f"{name}={value!r}" if name in public else f"{name}='****'" for name, value in vars(self).items())
         return f"{type(self).__name__}({', '.join(shown)})"
@@ -140,10 +140,10 @@ def _annotations(owner: type) -> Mapping[str, Any]:
 
 
 def _resolved(owner: type) -> Mapping[str, Any]:
-    """Annotations as types; a name that cannot be resolved leaves them as texts, which convert nothing."""
+    """Return annotations as types, or as strings if a name cannot be resolved; strings convert nothing."""
     try:
         return inspect.get_annotations(owner, eval_str=True)
-    except Exception:  # whatever evaluating somebody's annotation raises
+    except Exception:  # evaluating an annotation can raise anything
         return inspect.get_annotations(owner)
 
 
@@ -151,14 +151,14 @@ def _resolved(owner: type) -> Mapping[str, Any]:
 
 
 class _BothConstructors(ABCMeta):
-    """Lets a class with ZenML's constructor `(id, name, config)` be made as `(name, options)` too.
+    """Metaclass that lets a class with ZenML's constructor `(id, name, config)` also be called with `(name, options)`.
 
-    Classes write `__init__(self, id, name, config)` of their own, so the class's call is the only place for it.
+    Subclasses define `__init__(self, id, name, config)`, so the other signature has to be handled here.
     """
 
     def __call__(cls, *arguments: Any, **names: Any) -> Any:
-        made_here = len(arguments) == 2 and not names and isinstance(arguments[1], Mapping)
-        if not made_here:
+        is_ours = len(arguments) == 2 and not names and isinstance(arguments[1], Mapping)
+        if not is_ours:
             return super().__call__(*arguments, **names)
         name, options = arguments
         repository: Any = object.__new__(cls)  # type: ignore[arg-type]
@@ -168,7 +168,7 @@ class _BothConstructors(ABCMeta):
 
 
 class BaseCodeRepository(base.BaseCodeRepository, metaclass=_BothConstructors):
-    """ZenML's base class. Made by its own constructor it logs in at once, as there; else when it is first asked."""
+    """ZenML's base class. Its own constructor logs in at once, as in ZenML; otherwise it logs in before first use."""
 
     _logs_in_later = False
     _logged_in = False
@@ -183,9 +183,9 @@ class BaseCodeRepository(base.BaseCodeRepository, metaclass=_BothConstructors):
     def __init_subclass__(cls, **names: Any) -> None:
         super().__init_subclass__(**names)
         if "login" in cls.__dict__:
-            cls.login = _explained(cls.__dict__["login"], logs_in=True)  # type: ignore[method-assign]
+            cls.login = _wrapped(cls.__dict__["login"], logs_in=True)  # type: ignore[method-assign]
         if "download_files" in cls.__dict__:
-            cls.download_files = _explained(cls.__dict__["download_files"], logs_in=False)  # type: ignore[method-assign]
+            cls.download_files = _wrapped(cls.__dict__["download_files"], logs_in=False)  # type: ignore[method-assign]
         if "options" not in cls.__dict__:
             cls.options = _options_of(cls) or cls.options
 
@@ -195,17 +195,17 @@ class BaseCodeRepository(base.BaseCodeRepository, metaclass=_BothConstructors):
 
     @property
     def config(self) -> BaseCodeRepositoryConfig:
-        """A subclass returns its own class here; by its annotation the options are known."""
+        """Return the configuration. A subclass returns its own class, whose annotation declares the options."""
         return BaseCodeRepositoryConfig(**self._config)
 
     @property
     def requirements(self) -> set[str]:
-        """The packages that a runner needs for this class; here nobody but its author knows."""
+        """Return the packages that a runner needs for this class; subclasses can override this."""
         return set()
 
     @classmethod
     def validate_config(cls, config: dict[str, Any]) -> None:
-        """Log in with this configuration, and read it once; raises what is wrong with it."""
+        """Log in with this configuration and read it; raises an error if it is invalid."""
         repository = cls(id=uuid4(), name="", config=config)
         _ = repository.config
 
@@ -220,11 +220,11 @@ class BaseCodeRepository(base.BaseCodeRepository, metaclass=_BothConstructors):
 
 
 def _options_of(cls: type[BaseCodeRepository]) -> tuple[base.Option, ...]:
-    """The options that the class's `config` property declares by its annotation; () where it declares none."""
+    """Return the options that the annotation of the class's `config` property declares, or () without one."""
     getter = getattr(inspect.getattr_static(cls, "config"), "fget", None)
     try:
         config = typing.get_type_hints(getter).get("return") if getter is not None else None
-    except Exception:  # a name that is not defined yet, or only for type checkers
+    except Exception:  # a name is not defined yet, or only for type checkers
         return ()
     if not isinstance(config, type) or not issubclass(config, BaseCodeRepositoryConfig):
         return ()
@@ -234,11 +234,11 @@ def _options_of(cls: type[BaseCodeRepository]) -> tuple[base.Option, ...]:
     )
 
 
-def _explained(method: Callable[..., None], *, logs_in: bool) -> Callable[..., None]:
-    """A method whose errors are errors of ours, without a secret in them; it logs in first unless it is `login`."""
+def _wrapped(method: Callable[..., None], *, logs_in: bool) -> Callable[..., None]:
+    """Wrap a method: convert its errors to CodeRepoError without secrets, and log in first unless it is `login`."""
 
     @functools.wraps(method)
-    def explained(self: BaseCodeRepository, *arguments: Any, **names: Any) -> None:
+    def wrapped(self: BaseCodeRepository, *arguments: Any, **names: Any) -> None:
         if not logs_in and not self._logged_in:
             self.login()
         try:
@@ -246,30 +246,30 @@ def _explained(method: Callable[..., None], *, logs_in: bool) -> Callable[..., N
         except CodeRepoError:
             raise
         except Exception as error:
-            message = f"{type(self).__name__}.{method.__name__}() failed: {_words(self, error)}"
+            message = f"{type(self).__name__}.{method.__name__}() failed: {_redacted(self, error)}"
         else:
             self._logged_in = self._logged_in or logs_in
             return
-        # Raised outside the handler: the original error may hold a secret.
+        # Raised outside the handler, so that the original error, which can contain a secret, is not chained.
         raise PlatformError(message)
 
-    return explained
+    return wrapped
 
 
-def _words(repository: BaseCodeRepository, error: Exception) -> str:
-    words = redact(f"{type(error).__name__}: {error}".partition("\n")[0])
+def _redacted(repository: BaseCodeRepository, error: Exception) -> str:
+    text = redact(f"{type(error).__name__}: {error}".partition("\n")[0])
     public = {option.name for option in repository.options if not option.secret}
     for name, value in repository.option_values.items():
         if name not in public and value:
-            words = words.replace(value, "****")
-    return words
+            text = text.replace(value, "****")
+    return text
 
 
 # --- the checkout ------------------------------------------------------------------------------------
 
 
 class LocalRepositoryContext(context.LocalRepositoryContext):
-    """ZenML's base class: a subclass says where the checkout is and what state it is in."""
+    """ZenML's base class: a subclass describes the checkout and its state."""
 
     def __init__(self, code_repository: BaseCodeRepository) -> None:
         self._code_repository = code_repository
@@ -281,7 +281,7 @@ class LocalRepositoryContext(context.LocalRepositoryContext):
 
 
 class LocalGitRepositoryContext(LocalRepositoryContext):
-    """A Git checkout, with GitPython's objects for those who used them; its state comes from git's plumbing (Z4)."""
+    """A Git checkout with GitPython's objects; its state comes from git's plumbing commands (Z4)."""
 
     def __init__(self, code_repository: BaseCodeRepository, git_repo: Repo, remote_name: str) -> None:
         super().__init__(code_repository)
@@ -296,9 +296,9 @@ class LocalGitRepositoryContext(LocalRepositoryContext):
         code_repository: BaseCodeRepository,
         remote_url_validation_callback: Callable[[str], bool],
     ) -> LocalGitRepositoryContext | None:
-        """The checkout that holds `path`, by its first remote that the callback takes.
+        """Return the checkout that contains `path` if the callback accepts one of its remotes, else None.
 
-        The callback sees the URL that git resolves, without a secret, and the common spellings of the same place.
+        The callback receives the URL as git resolves it, without secrets, and its common spellings.
         """
         found = context.LocalRepositoryContext.at(
             path, lambda url: any(remote_url_validation_callback(text) for text in spellings(url))
@@ -318,10 +318,10 @@ class LocalGitRepositoryContext(LocalRepositoryContext):
 
 
 def spellings(url: RemoteURL) -> list[str]:
-    """One remote as classes for ZenML compare it: as it is, and as `https://HOST/PATH.git` (Z8).
+    """Return a remote URL and the spellings that classes for ZenML compare, such as `https://HOST/PATH.git` (Z8).
 
-    An ssh remote also as `git@HOST:PATH.git`; an https one not, since such classes match that form by patterns in
-    which a dot stands for anything.
+    Only an ssh remote is also spelled `git@HOST:PATH.git`, because such classes match that form by patterns in which a
+    dot matches any character.
     """
     texts = [url.url()]
     if url.host is not None and url.path and url.transport in ("https", "http", "ssh"):

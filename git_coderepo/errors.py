@@ -1,7 +1,7 @@
-"""One tree of errors: each says what is wrong in the user's words and carries its exit status and hints as data.
+"""All errors of the package, with a message for the user, hints and an exit status.
 
-The command line prints `fatal: MESSAGE` and one `hint: …` line for each hint; nothing else formats an error.
-Exit statuses are those of DESIGN: 1 a negative answer, 4 a missing or refused credential, 128 fatal, 129 usage.
+The command line prints `fatal: MESSAGE` and a line `hint: …` for each hint; no other module formats errors.
+Exit statuses: 1 for a negative answer, 4 for a missing or refused credential, 128 for fatal errors, 129 for usage.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class CodeRepoError(Exception):
-    """Whatever this project raises on purpose.
+    """Base class of all errors that this package raises.
 
-    `message` is lower case, without a full stop, names in single quotes; `hints` say what to type next.
+    `message` is in lower case, without a full stop, with names in single quotes. `hints` say what to type next.
     """
 
     exit_status = 128
@@ -25,7 +25,7 @@ class CodeRepoError(Exception):
         self.hints = tuple(hints)
 
     def replace(self, *, message: str | None = None, hints: Iterable[str] | None = None) -> CodeRepoError:
-        """Return an error of the same kind that says something else; an error that was made is not changed."""
+        """Return a copy of this error with another message or other hints."""
         message = self.message if message is None else message
         other = type(self).__new__(type(self), message)
         other.__dict__.update(self.__dict__, message=message, hints=self.hints if hints is None else tuple(hints))
@@ -33,13 +33,13 @@ class CodeRepoError(Exception):
 
 
 class UsageError(CodeRepoError):
-    """The words of a command do not fit its grammar."""
+    """The command line or a setting is invalid."""
 
     exit_status = 129
 
 
 class NegativeAnswer(CodeRepoError):
-    """A question was answered with no: a tree that differs, a file that is not valid."""
+    """The answer to a question is no: a tree differs, or a file is invalid."""
 
     exit_status = 1
 
@@ -54,19 +54,19 @@ class CredentialError(CodeRepoError):
 
 
 class TokenRefused(CredentialError):
-    """The platform answered that the credential is not valid (401)."""
+    """The platform refused the credential as invalid (401)."""
 
 
 class ScopeMissing(CredentialError):
-    """The credential is valid, but may not do what was asked (403)."""
+    """The credential is valid but lacks a permission (403)."""
 
 
 class CredentialMissing(CredentialError):
-    """The platform wants a credential and none was found."""
+    """The platform requires a credential, and none was found."""
 
 
 class KeyringUnavailable(CredentialError):
-    """There is no keyring here that keeps a secret encrypted."""
+    """This machine has no keyring that encrypts secrets."""
 
 
 # --- git and the checkout ----------------------------------------------------------------------
@@ -77,7 +77,7 @@ class GitNotFound(CodeRepoError):
 
 
 class GitFailed(CodeRepoError):
-    """A git command ended with a status that its caller did not expect."""
+    """A git command failed with an unexpected exit status."""
 
     def __init__(self, message: str, *, status: int, stderr: bytes, hints: Iterable[str] = ()) -> None:
         super().__init__(message, hints=hints)
@@ -86,55 +86,55 @@ class GitFailed(CodeRepoError):
 
 
 class InvalidRemoteURL(CodeRepoError):
-    """A text that git would not take for the URL of a remote, or that it refuses for safety."""
+    """A remote URL that git does not accept or refuses for safety."""
 
 
 class InvalidObjectId(CodeRepoError):
-    """Not 40 or 64 lower-case hex digits."""
+    """An object id that does not consist of 40 or 64 lower-case hex digits."""
 
 
 class NotACheckout(CodeRepoError):
-    """The directory is in no Git work tree."""
+    """The directory is not in a Git work tree."""
 
 
 class UnknownRun(CodeRepoError):
-    """A word that names no run of the record, or several."""
+    """No recorded run, or more than one, has this id or name."""
 
 
 class OutputUnusable(CodeRepoError):
-    """A FILE named for output can be neither replaced nor written to."""
+    """An output file cannot be written."""
 
 
 class HookRefused(CodeRepoError):
-    """A hook that cannot be installed beside what is there; the hints say what to add by hand."""
+    """A hook cannot be installed beside an existing hook; the hints say what to add by hand."""
 
 
 class NotReproducible(CodeRepoError):
-    """The code cannot be recorded so that a runner could get it back; said before the run starts.
+    """The code cannot be recorded so that a runner could fetch it. Raised before the run starts.
 
-    `waived_as` is the word under which `--allow-unreproducible` records it, None where that would make the record
-    false: then nothing is recorded.
+    `waived_as` is the reason that `--allow-unreproducible` records in the manifest. None means that the manifest
+    would be false; then no run is recorded.
     """
 
     def __init__(self, message: str, *, hints: Iterable[str] = (), waived_as: str | None = None) -> None:
-        more = ["git coderepo run --allow-unreproducible records it as not reproducible"] if waived_as else []
+        more = ["to record it as not reproducible: git coderepo run --allow-unreproducible"] if waived_as else []
         super().__init__(message, hints=[*hints, *more])
         self.waived_as = waived_as
 
 
 class ChangedMeanwhile(NotReproducible):
-    """A file of the checkout changed while the snapshot was taken; another attempt may succeed."""
+    """The checkout changed while the snapshot was taken; another attempt can succeed."""
 
 
 class ObjectMissing(GitFailed, NotReproducible):
-    """An object, `id` in hex, that this repository does not have: a partial clone lacks what it never needed."""
+    """This repository lacks the object `id` (hex), for example because it is a partial clone."""
 
     def __init__(self, id: str, *, stderr: bytes) -> None:
         super().__init__(
-            f"the object {id} is missing here",
+            f"object {id} not found in this repository",
             status=1,
             stderr=stderr,
-            hints=[f"in a partial clone, this fetches it: git cat-file -e {id}"],
+            hints=[f"to fetch it in a partial clone: git cat-file -e {id}"],
         )
         self.id = id
 
@@ -143,11 +143,11 @@ class ObjectMissing(GitFailed, NotReproducible):
 
 
 class TooLarge(NotReproducible):
-    """More would travel with the run than the limit allows, all its submodules together."""
+    """The overlays of a run, including its submodules, exceed the limit."""
 
 
 class RegistrationError(CodeRepoError):
-    """A code repository cannot be registered, found or told from another."""
+    """A code repository cannot be registered, is not found, or is ambiguous."""
 
 
 class UnknownOption(UsageError):
@@ -158,19 +158,19 @@ class UnknownOption(UsageError):
 
 
 class PlatformError(CodeRepoError):
-    """A platform did not give what was asked of it."""
+    """A request to a platform failed."""
 
 
 class HostUnreachable(PlatformError):
-    """No connection: unknown name, refused, timed out, a certificate that does not verify."""
+    """Cannot connect: unknown host name, connection refused, timeout, or invalid certificate."""
 
 
 class ConnectionBroken(HostUnreachable):
-    """The other side hung up before it had answered: the next time it may not."""
+    """The server closed the connection without an answer; another attempt can succeed."""
 
 
 class RepositoryMissing(PlatformError):
-    """The platform knows no such repository, or hides it from this credential."""
+    """The repository does not exist on the platform, or the credential has no access to it."""
 
 
 class CommitMissing(PlatformError):
@@ -178,46 +178,46 @@ class CommitMissing(PlatformError):
 
 
 class RateLimited(PlatformError):
-    """The platform asks to come back later."""
+    """The platform limits requests and asks to try again later."""
 
 
 class UnexpectedAnswer(PlatformError):
-    """An answer that the platform's documentation does not describe: HTML, a wrong type, broken JSON."""
+    """The platform returned an undocumented response: HTML, a wrong content type, or invalid JSON."""
 
 
 class ServerTooOld(PlatformError):
-    """The git server can only send a whole history: it supports neither depth nor object filters."""
+    """The git server supports neither `--depth` nor `--filter`, so that the whole history would be fetched."""
 
 
 class ServerFailed(UnexpectedAnswer):
-    """The platform says that something went wrong on its own side (5xx): the next time it may not."""
+    """The platform reported an internal error (5xx); another attempt can succeed."""
 
 
 class PushRefused(PlatformError):
-    """The platform did not take a reference: a protected namespace, a hook that declined."""
+    """The platform refused to update a reference, for example because it is protected."""
 
 
 class ProtocolNotAllowed(PlatformError):
-    """A transport that rule 3 of the safety rules does not allow on a runner."""
+    """The protocol is not allowed on a runner (safety rule 3)."""
 
 
 class SourceNotAllowed(PlatformError):
-    """A custom class that the runner's settings do not allow, or that cannot be imported."""
+    """The runner does not allow a custom class, or cannot import it."""
 
 
 class MethodUnavailable(PlatformError):
-    """A way of downloading that this platform or this machine does not have."""
+    """A source is not available on this platform or machine."""
 
 
 class GitUnusable(MethodUnavailable):
-    """There is a `git`, and no place on this machine where it could work."""
+    """`git` is installed but cannot run, for example without a writable directory."""
 
 
 # --- the shared store --------------------------------------------------------------------------
 
 
 class StoreUnavailable(CodeRepoError):
-    """The shared store does not give or take what was asked of it: unreachable, not there, a package missing."""
+    """The shared store cannot be read or written: not found, not reachable, or a package is missing."""
 
 
 class StoreMissing(StoreUnavailable):
@@ -225,42 +225,42 @@ class StoreMissing(StoreUnavailable):
 
 
 class StoreDamaged(StoreUnavailable):
-    """What the shared store has under a tree's id is not that tree."""
+    """An object in the shared store does not have the tree id of its name."""
 
 
 class StoreRefused(CredentialError):
-    """The shared store wants other credentials than it was given, or does not allow what was asked."""
+    """The shared store refused the credentials, or they lack a permission."""
 
 
 # --- manifest and runner -----------------------------------------------------------------------
 
 
 class InvalidManifest(CodeRepoError):
-    """A run manifest that is damaged, of another major version, or breaks its schema."""
+    """A run manifest is damaged, violates its schema, or has another major version."""
 
 
 class OverlayMissing(CodeRepoError):
-    """The overlay is not in the manifest, and not where it should be beside it."""
+    """The overlay is neither in the manifest nor beside it."""
 
 
 class UnsafeTree(CodeRepoError):
-    """A path, mode or size in an archive, a repository or an overlay that safety rule 3 refuses."""
+    """An archive, repository or overlay has a path, mode or size that safety rule 3 forbids."""
 
 
 class LfsPointerUnusable(CodeRepoError):
-    """A pointer of Git LFS that this program, or anybody without its extensions, cannot turn into the file."""
+    """A Git LFS pointer is malformed or uses extensions."""
 
 
 class LfsObjectMissing(PlatformError):
-    """The LFS server does not have an object, or does not give it: the paths that it stands for are named."""
+    """The Git LFS server does not have or does not return an object; the message names its paths."""
 
 
 class DownloadDamaged(CodeRepoError):
-    """What arrived is cut off, is not the format it should be, or has a wrong checksum."""
+    """A download is incomplete, has the wrong format or has the wrong checksum."""
 
 
 class TreeDiffers(CodeRepoError):
-    """The tree id of what was materialised is not the recorded one: nothing is left behind."""
+    """The fetched tree does not match the recorded tree id; nothing is left behind."""
 
 
 class TargetUnusable(CodeRepoError):
@@ -268,4 +268,4 @@ class TargetUnusable(CodeRepoError):
 
 
 class NoSpace(TargetUnusable):
-    """The file system has no space left for the tree, or the user's quota on it is used up."""
+    """The file system is full, or the user's disk quota is exceeded."""

@@ -1,4 +1,4 @@
-"""The name under which MLflow finds the provider; see `git_coderepo.integrations.mlflow`."""
+"""Forward the provider to the name under which MLflow finds it; see `git_coderepo.integrations.mlflow`."""
 
 from git_coderepo.integrations.mlflow import CodeRepoRunContext
 

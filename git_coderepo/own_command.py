@@ -1,4 +1,4 @@
-"""How this program is started once more: by the module's name, or from the one file that it came in."""
+"""The command that starts this program again, from an installed package or from `git-coderepo.pyz`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import zipimport
 
 
 def own_command() -> list[str]:
-    """The words that start this program with the interpreter that runs it now; its arguments follow.
+    """Return the command that starts this program with the current interpreter; arguments can be appended.
 
-    Out of a zip file (`git-coderepo.pyz`) it is that file, with the switches that keep a site's packages away, where
-    they were given.
+    In a zip file (`git-coderepo.pyz`), the command runs that file, with the options -I and -S if they are in effect.
     """
     import git_coderepo
 

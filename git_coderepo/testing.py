@@ -1,4 +1,4 @@
-"""Tests for authors of platforms: subclass, say where a repository is and what is in it, and run pytest.
+"""Tests for custom platforms: subclass `CodeRepositoryTests`, describe a repository in its fixtures and run pytest.
 
 from git_coderepo.testing import CodeRepositoryTests
 
@@ -34,36 +34,36 @@ Files = Mapping[bytes, tuple[int, bytes]]
 
 
 class CodeRepositoryTests:
-    """What every platform must do, and what it must do alike if it offers a better method."""
+    """Tests that every platform must pass, and tests of optional methods."""
 
     @pytest.fixture
     def code_repository(self) -> BaseCodeRepository:
-        """A repository that can be read, with its credentials set."""
-        raise NotImplementedError("give the fixture 'code_repository'")
+        """Return a readable repository with its credentials."""
+        raise NotImplementedError("define the fixture 'code_repository'")
 
     @pytest.fixture
     def commit(self) -> str:
-        """The full id of a commit that the platform serves."""
-        raise NotImplementedError("give the fixture 'commit'")
+        """Return the full id of a commit that the platform serves."""
+        raise NotImplementedError("define the fixture 'commit'")
 
     @pytest.fixture
     def files(self) -> Files:
-        """All files of that commit: path to (mode, contents), a link's contents being its target. No submodules."""
-        raise NotImplementedError("give the fixture 'files'")
+        """Return all files of that commit: path to (mode, contents); the contents of a link are its target."""
+        raise NotImplementedError("define the fixture 'files'")
 
     @pytest.fixture
     def missing_commit(self, commit: str) -> str:
-        """The id of a commit that nobody has."""
+        """Return the id of a commit that does not exist."""
         return commit[::-1] if commit[::-1] != commit else "0" * len(commit)
 
     @pytest.fixture
     def empty_directory(self, tmp_path: Path) -> Path:
-        """Where the tests put what they download."""
+        """Return the directory for downloads."""
         directory = tmp_path / "an empty directory"
         directory.mkdir()
         return directory
 
-    # --- what it is ---
+    # --- description ---
 
     def test_it_describes_itself(self, code_repository: BaseCodeRepository) -> None:
         assert code_repository.title
@@ -80,7 +80,7 @@ class CodeRepositoryTests:
         secret = {option.name for option in code_repository.options if option.secret}
         assert not secret & code_repository.recorded_options().keys()
 
-    # --- what everybody must have ---
+    # --- required methods ---
 
     def test_logging_in_works_and_works_twice(self, code_repository: BaseCodeRepository) -> None:
         code_repository.login()
@@ -119,7 +119,7 @@ class CodeRepositoryTests:
     ) -> None:
         assert code_repository.get_local_context(str(empty_directory)) is None
 
-    # --- what it may have ---
+    # --- optional methods ---
 
     def test_an_archive_holds_the_commit(
         self, code_repository: BaseCodeRepository, commit: str, files: Files, empty_directory: Path
@@ -142,36 +142,36 @@ class CodeRepositoryTests:
     def test_the_tree_of_a_commit_is_the_one_of_its_files(
         self, code_repository: BaseCodeRepository, commit: str, files: Files
     ) -> None:
-        told = code_repository.commit_tree(ObjectId(commit))
-        if told is None:
-            pytest.skip("the platform does not tell trees")
+        tree = code_repository.commit_tree(ObjectId(commit))
+        if tree is None:
+            pytest.skip("the platform does not report tree ids")
         object_format = ObjectId(commit).object_format
         entries = [TreeEntry(path, mode, blob_id(data, object_format)) for path, (mode, data) in files.items()]
-        assert told == tree_id(entries, object_format)
+        assert tree == tree_id(entries, object_format)
 
     def test_it_knows_which_commits_it_has(
         self, code_repository: BaseCodeRepository, commit: str, missing_commit: str
     ) -> None:
         if code_repository.has_commit(ObjectId(commit)) is None:
-            pytest.skip("the platform cannot be asked")
+            pytest.skip("the platform cannot check commits")
         assert code_repository.has_commit(ObjectId(commit)) is True
         assert code_repository.has_commit(ObjectId(missing_commit)) is False
 
     def test_the_url_for_git_holds_no_secret(self, code_repository: BaseCodeRepository) -> None:
         text = code_repository.git_url()
         if text is None:
-            pytest.skip("git cannot fetch it")
+            pytest.skip("git cannot fetch from the platform")
         assert not RemoteURL.parse(text).has_secret
 
     def test_the_page_of_a_commit_names_it(self, code_repository: BaseCodeRepository, commit: str) -> None:
         page = code_repository.web_url(ObjectId(commit))
         if page is None:
-            pytest.skip("there are no pages")
+            pytest.skip("the platform has no web pages")
         assert page.startswith(("https://", "http://")) and commit in page
 
 
 def check_files(directory: Path, files: Files, *, plain: bool = False) -> None:
-    """Whether exactly `files` lie below a directory; `plain` for a platform that may lose modes and links."""
+    """Assert that a directory contains exactly `files`; `plain` ignores modes and symbolic links."""
     wanted = {path: entry for path, entry in files.items() if not plain or entry[0] != SYMLINK}
     found = {path: entry for path, entry in contents_below(directory).items() if path in wanted or path not in files}
     if plain:
@@ -181,7 +181,7 @@ def check_files(directory: Path, files: Files, *, plain: bool = False) -> None:
 
 
 def contents_below(directory: Path) -> dict[bytes, tuple[int, bytes]]:
-    """What lies below a directory: path to (mode as git has it, contents)."""
+    """Return all files below a directory: path to (Git mode, contents)."""
     found: dict[bytes, tuple[int, bytes]] = {}
     top = os.fsencode(directory)
     for folder, folders, names in os.walk(top):

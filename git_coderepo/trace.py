@@ -1,4 +1,4 @@
-"""What `GIT_TRACE=1` and `--verbose` show: each command and request, with secrets redacted."""
+"""The trace of `GIT_TRACE=1` and `--verbose`: each command and request, with secrets redacted."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ _verbose = False
 
 
 def set_verbose() -> None:
-    """Show the trace for the rest of this process, whatever GIT_TRACE says."""
+    """Turn the trace on for the rest of this process, regardless of GIT_TRACE."""
     global _verbose
     _verbose = True
 
 
 def is_on() -> bool:
-    """Whether anything would be shown: `--verbose`, or GIT_TRACE (see `git(1)`) set to standard error."""
+    """Return whether the trace is on: by `--verbose`, or by GIT_TRACE (see git(1)) for standard error."""
     return _verbose or os.environ.get("GIT_TRACE", "").lower() in _ON
 
 
 def trace(text: str) -> None:
-    """One line on standard error, when the trace is on."""
+    """Print a line on standard error if the trace is on."""
     if is_on() and sys.stderr is not None:
         sys.stderr.write(f"trace: coderepo: {redact(text)}\n")
 
 
 def silent(_: str) -> None:
-    """Show nothing: the default of a parameter `notify`."""
+    """Print nothing: the default for `notify` parameters."""
 
 
 def redact(text: str) -> str:
-    """The text with the user part of every URL (`scheme://user:password@`) and every query replaced by `****`.
+    """Replace the user part (`scheme://user:password@`) and the query of every URL in a text by `****`.
 
-    For what is shown only: nothing that is recorded is made this way (P3).
+    This is for output only; recorded data never contains such URLs.
     """
     parts = text.split("://")
     for index in range(1, len(parts)):
@@ -43,7 +43,7 @@ def redact(text: str) -> str:
         if "@" in authority:
             authority = "****@" + authority.rpartition("@")[2]
         elif "@" in path and ":" in authority and authority.rpartition(":")[2].strip("0123456789]"):
-            # A slash that was left as it is in a password.
+            # The password contains a slash that is not percent-encoded.
             authority, slash, path = ("****@" + path.rpartition("@")[2]).partition("/")
         path, question, _ = path.partition("?")
         parts[index] = authority + slash + path + ("?****" if question else "") + rest
@@ -51,9 +51,9 @@ def redact(text: str) -> str:
 
 
 def _end_of_url(text: str) -> int:
-    """Return where the URL ends with whose part behind `://` a text begins.
+    """Return the end of the URL whose part after `://` is at the start of a text.
 
-    A quote ends it, unless the user part goes on behind it: an apostrophe in a password is not always encoded.
+    A quote ends the URL unless the user part continues after it, since passwords can contain an unencoded apostrophe.
     """
     space = next((at for at, char in enumerate(text) if char in " \n\t"), len(text))
     quote = next((at for at, char in enumerate(text[:space]) if char in "'\""), space)

@@ -159,7 +159,7 @@ def test_an_edit_after_the_start_is_named_at_the_end(checkout: Repo, program: Pr
     (path,) = (checkout.git_dir() / "coderepo" / "runs").glob("*/*.result.json")
     result = Result.load(os.fsencode(path))
     assert result is not None and result.edited == (b"train.py", b"untracked.py")
-    assert done.errors.count("was edited while it ran") == 2
+    assert done.errors.count("was edited while the command ran") == 2
 
 
 def test_nothing_is_hashed_twice_where_nothing_changed(checkout: Repo, program: Program) -> None:

@@ -324,7 +324,7 @@ def test_a_secret_field_is_not_shown() -> None:
 
 @pytest.mark.parametrize("given", [{}, {"url": "x"}, {"password": "pw"}])
 def test_what_has_no_default_is_required(given: dict[str, str]) -> None:
-    with pytest.raises(RegistrationError, match="needs the option"):
+    with pytest.raises(RegistrationError, match="requires the option"):
         Child(**given)
 
 

@@ -54,7 +54,7 @@ def test_a_hash_counts_as_present_only_when_its_object_is(repo: Repo) -> None:
     git = Git(str(repo.path), environment=repo.env)
     absent = "1" * 40
     assert git.line("rev-parse", absent) == absent
-    with pytest.raises(GitFailed, match=f"the object {absent} is missing here"):
+    with pytest.raises(GitFailed, match=f"object {absent} not found"):
         list(read_blobs(git, [absent]))
 
 

@@ -132,5 +132,5 @@ def test_the_program_has_the_page_where_man_cannot_find_it(user: dict[str, str],
 
 def test_the_whole_way_with_what_is_installed(user: dict[str, str], home: Path) -> None:
     shown = run(["git", "coderepo", "demo"], user, home)
-    assert "error: 'code' is not the recorded tree" in shown
+    assert "error: 'code' does not match the recorded tree" in shown
     assert len(shown.splitlines()) <= 40, "the demo fits one screen"

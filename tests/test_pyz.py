@@ -145,4 +145,4 @@ def test_what_starts_the_program_again_starts_the_file(pyz: Path, tmp_path: Path
         capture_output=True, text=True, check=False, timeout=280,
     )  # fmt: skip
     assert shown.returncode == 0, shown.stdout + shown.stderr
-    assert "error: 'code' is not the recorded tree" in shown.stdout
+    assert "error: 'code' does not match the recorded tree" in shown.stdout

@@ -94,7 +94,7 @@ def test_125_is_ours_alone(checkout: Repo, program: Program, tmp_path: Path) -> 
 def test_an_edit_meanwhile_is_marked_and_outputs_are_not(checkout: Repo, program: Program) -> None:
     script = "echo 'lr = 9' > train.py; mkdir out; echo m > out/model; echo x > x.log"
     done = program.run("run", "--output", "out", "--", "sh", "-c", script, cwd=checkout.path)
-    assert "'train.py' was edited while it ran" in done.errors
+    assert "'train.py' was edited while the command ran" in done.errors
     result = result_of(runs(checkout)[0])
     assert result["edited"] == ["train.py"] and result["produced"] == ["out/model"]
     digest = hashlib.sha256(b"m\n").hexdigest()

@@ -239,7 +239,7 @@ def test_the_result_of_a_checkout_that_was_moved_is_written(checkout: Repo, prog
     assert done.status == 3 and "no longer exists" in done.errors
     result = result_of(Path(moved) / ".git")
     assert (result.state, result.unknown) == ("exit 3", ("edited", "produced"))
-    assert "not known" in program.run("show", "@{-1}", cwd=moved).text
+    assert "unknown" in program.run("show", "@{-1}", cwd=moved).text
     assert not list(Path(moved, ".git", "coderepo").glob("runs/*/*.tmp"))
 
 

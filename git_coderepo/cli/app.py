@@ -1,4 +1,4 @@
-"""The typer application: what stands before a verb, and the verbs of `table.py`, each imported when it is named."""
+"""The typer application: the options before a verb, and the verbs of `table.py`, which are imported on demand."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from git_coderepo.trace import set_verbose
 
 
 class Verb(TyperCommand):
-    """A verb whose usage line reads as git's do: `RUN DIR`, where typer writes `{RUN} {DIR}`."""
+    """A verb whose usage line is written as in Git: `RUN DIR` instead of typer's `{RUN} {DIR}`."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
 
 class Verbs(TyperGroup):
-    """The verbs of the table, in its order; a verb's module is imported when the verb is named."""
+    """All verbs in the order of the table; the module of a verb is imported when the verb is used."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(VERBS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        # Similar verbs are suggested for an unknown one, so that needs all of them.
+        # For an unknown verb, load all of them, so that similar ones can be suggested.
         self.commands = commands(*([cmd_name] if cmd_name in VERBS else VERBS))
         return self.commands.get(cmd_name)
 
@@ -39,7 +39,7 @@ class Verbs(TyperGroup):
             formatter.write_dl([(name, verb.summary) for name, verb in VERBS.items()])
 
 
-# Every verb's module adds its verb here.
+# The module of each verb adds its verb here.
 app = typer.Typer(rich_markup_mode=None)
 
 _program = typer.Typer(
@@ -60,21 +60,21 @@ def commands(*verbs: str) -> dict[str, Any]:
 
 
 def program() -> Any:
-    """Return the command that has the options before the verb."""
+    """Return the top-level command."""
     return typer.main.get_command(_program)
 
 
-# What typer raises for wrong words; its releases differ in whether click stands beside them or inside.
-_WrongWords: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+# The exception for invalid usage. Some releases of typer contain click, others depend on it.
+_InvalidUsage: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 
 def run(arguments: list[str]) -> int:
-    """Run a verb and return its exit status. Raises UsageError for words that the command line does not have."""
+    """Run a verb and return its exit status. Raises UsageError for an invalid command line."""
     try:
         status = program().main(args=arguments, prog_name=PROGRAM, standalone_mode=False)
     except typer.Abort:
         raise KeyboardInterrupt from None
-    except _WrongWords as error:
+    except _InvalidUsage as error:
         context = error.ctx
         command = context.command_path if context is not None else PROGRAM
         raise UsageError(output.as_message(error.format_message()), hints=[f"{command} -h"]) from None
@@ -82,7 +82,7 @@ def run(arguments: list[str]) -> int:
 
 
 def usage(context: typer.Context) -> None:
-    """What a group of verbs says when none of them was named, as git does: its help on standard error, and 129."""
+    """Print the help on standard error and exit with 129, as git does if no subcommand is given."""
     sys.stderr.write(context.get_help() + "\n")
     raise typer.Exit(UsageError.exit_status)
 
@@ -96,7 +96,9 @@ def _version(wanted: bool) -> None:
 @_program.callback(invoke_without_command=True)
 def _before_the_verb(
     context: typer.Context,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show each command and request, redacted.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show each command and request, with secrets redacted.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,

@@ -1,5 +1,7 @@
-"""Whether to colour, as git decides it: `color.coderepo`, else `color.ui`, a terminal or git's pager; never with
-NO_COLOR (https://no-color.org) or on a dumb terminal.
+"""Coloured output, decided as in git: by `color.coderepo`, else by `color.ui`.
+
+The default is to colour a terminal or git's pager, but not a dumb terminal, and not if NO_COLOR is set (see
+https://no-color.org).
 """
 
 from __future__ import annotations
@@ -15,22 +17,22 @@ _CODES = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
 
 
 class Palette:
-    """Paints pieces of text, or leaves them as they are."""
+    """Colour text, or leave it unchanged if `on` is false."""
 
     def __init__(self, on: bool) -> None:
         self.on = on
 
     @classmethod
     def of(cls, settings: Settings) -> Palette:
-        """The palette for standard output."""
-        return cls(_wanted(settings))
+        """Return the palette for standard output."""
+        return cls(_is_coloured(settings))
 
     def paint(self, colour: str, text: str) -> str:
-        """The text in a colour: red, green, yellow, bold, dim."""
+        """Return the text in a colour: red, green, yellow, bold or dim."""
         return f"\x1b[{_CODES[colour]}m{text}\x1b[m" if self.on and text else text
 
 
-def _wanted(settings: Settings) -> bool:
+def _is_coloured(settings: Settings) -> bool:
     word = settings.value("color", "coderepo") or settings.value("color", "ui") or "auto"
     if word.lower() == "always":
         return True

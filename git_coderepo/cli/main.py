@@ -1,6 +1,6 @@
-"""One start of the program: it runs a verb, and turns every error into words and an exit status.
+"""The command line's entry point: run a verb, and convert errors to messages and exit statuses.
 
-typer is imported only where a command line needs it: `--version` and `validate FILE...` are answered without.
+typer is not imported for `--version` and `validate FILE...`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from git_coderepo.cli import output
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.trace import is_on, redact
 
-# Verbs whose status is that of the command they run, and what they say when it was us instead, as env(1).
+# These verbs exit with the status of their command; NOT_RUN, as of env(1), means that they did not start it.
 PASSING_THROUGH = ("run", "exec")
 NOT_RUN = 125
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command; gives its exit status. Nothing that goes wrong reaches the user as a traceback.
+    """Run one command and return its exit status. Errors are printed as messages, never as a traceback.
 
-    Once `run` or `exec` has run its command, that command's status is ours, whatever goes wrong afterwards.
+    Once `run` or `exec` has run its command, its status is returned even if something fails afterwards.
     """
     try:
         status = _run(arguments)
@@ -32,22 +32,22 @@ def main(arguments: list[str]) -> int:
         output.say("")
         return 130
     except SystemExit:
-        # Typer ends so where standard output or error is closed.
+        # Typer raises this if standard output or standard error is closed.
         if (passed := _passed_through()) is not None:
             return passed
         raise
     except BrokenPipeError:
         if (passed := _passed_through()) is not None:
             return passed
-        # Whoever read us is gone; the interpreter must not try to flush again.
+        # The reader has closed the pipe; the interpreter must not flush to it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except Exception as error:
         if (passed := _passed_through()) is not None:
-            output.warn_afterwards(_in_words(error).message)
+            output.warn_afterwards(_as_error(error).message)
             return passed
-        status = output.fail(_in_words(error))
-        # Where a command's own status comes through, ours must not be taken for it.
+        status = output.fail(_as_error(error))
+        # Do not return a status that could be that of the command.
         verb = next((word for word in arguments if not word.startswith("-")), None)
         return NOT_RUN if verb in PASSING_THROUGH else status
 
@@ -72,28 +72,28 @@ def _is_plain(arguments: list[str], verb: str) -> bool:
 
 
 def _passed_through() -> int | None:
-    """Return the status of the command that `run` or `exec` ran to its end; None where there was none."""
+    """Return the exit status of the command of `run` or `exec`, or None if no command has ended."""
     process = sys.modules.get("git_coderepo.runs.command")
     return None if process is None else process.command_status()
 
 
-def _in_words(error: Exception) -> CodeRepoError:
-    """What went wrong, as an error of ours."""
+def _as_error(error: Exception) -> CodeRepoError:
+    """Convert any exception to an error with a message for the user."""
     if isinstance(error, CodeRepoError):
         return error
     if isinstance(error, OSError):
-        return CodeRepoError(output.as_message(redact(_words(error))))
+        return CodeRepoError(output.as_message(redact(_os_message(error))))
     if is_on():
         import traceback
 
         output.say(redact("".join(traceback.format_exception(error))))
     return CodeRepoError(
         f"unexpected {type(error).__name__}: {redact(str(error))}",
-        hints=["run it again with --verbose, and report the traceback as a bug in git coderepo"],
+        hints=["run the command again with --verbose, and report the traceback as a bug in git coderepo"],
     )
 
 
-def _words(error: OSError) -> str:
+def _os_message(error: OSError) -> str:
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
     reason = error.strerror or str(error)
     return f"cannot use '{name}': {reason}" if name is not None else reason

@@ -1,4 +1,4 @@
-"""Options that several verbs share, so that they read the same everywhere."""
+"""Options that several verbs share."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CodeRepository = Annotated[
-    str | None, typer.Option("--code-repository", metavar="NAME", help="The code repository that is meant.")
+    str | None, typer.Option("--code-repository", metavar="NAME", help="The code repository to use.")
 ]
 Subdirectories = Annotated[
     list[str] | None,
-    typer.Option("--subdirectory", metavar="PATH", help="Look at this path alone; can be repeated (coderepo.scope)."),
+    typer.Option("--subdirectory", metavar="PATH", help="Use only this path; can be repeated (coderepo.scope)."),
 ]
 Subdirectory = Annotated[
-    str | None, typer.Option("--subdirectory", metavar="PATH", help="Only this directory of it, proved by the whole.")
+    str | None, typer.Option("--subdirectory", metavar="PATH", help="Use only this directory of the run's code.")
 ]
 Submodules = Annotated[
     bool,
-    typer.Option("--submodules/--no-submodules", help="With NAME@REVISION: include submodules, or leave them empty."),
+    typer.Option("--submodules/--no-submodules", help="With NAME@REVISION: fetch submodules or leave them empty."),
 ]
 AllowUnreproducible = Annotated[
     bool,
-    typer.Option("--allow-unreproducible", help="Record also what nobody can get back, and why; fetch refuses it."),
+    typer.Option("--allow-unreproducible", help="Record the run even if its code cannot be fetched again."),
 ]
 Check = Annotated[bool, typer.Option("--check", help="Ask the platform whether it serves the base.")]

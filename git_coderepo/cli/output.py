@@ -1,4 +1,4 @@
-"""Where this project prints: data on standard output, talk on standard error, nothing else anywhere."""
+"""Print to the user: data on standard output, messages on standard error. No other module prints."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ def version() -> str:
 
 
 def data(text: str | bytes) -> None:
-    """Bytes or text (surrogates are the bytes they stand for) for the next program, as they are."""
+    """Write bytes or text to standard output unchanged; surrogates stand for bytes (PEP 383)."""
     sys.stdout.buffer.write(text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape"))
     sys.stdout.buffer.flush()
 
 
 def line(text: str = "") -> None:
-    """One line of an answer for people, on standard output."""
+    """Print a line on standard output."""
     data(clean(text) + "\n")
 
 
 def json_data(value: object) -> None:
-    """A value as JSON; what is not UTF-8 is shown as `\\udcXX` escapes."""
+    """Print a value as JSON, with `\\udcXX` escapes for bytes that are not UTF-8."""
     import json  # where something is printed as JSON: `--version` starts without it
 
     data(json.dumps(value, indent=2, ensure_ascii=any_surrogate(value)) + "\n")
 
 
 def say(text: str) -> None:
-    """One line of talk."""
+    """Print a line on standard error."""
     sys.stderr.write(clean(text) + "\n")
     sys.stderr.flush()
 
 
 def warn(text: str) -> None:
-    """A warning, as git words one."""
+    """Print a warning."""
     say(f"warning: {redact(text)}")
 
 
@@ -52,7 +52,7 @@ def say_if_possible(text: str) -> None:
     try:
         say(text)
     except (OSError, ValueError, AttributeError):
-        # Closed, or its disk is full: the interpreter would end with 120 where it cannot flush what is left.
+        # Standard error is closed or its disk is full. The interpreter would exit with 120 if its last flush failed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
@@ -62,25 +62,25 @@ def warn_afterwards(text: str) -> None:
 
 
 def hint(text: str) -> None:
-    """A hint, unless GIT_ADVICE=0 switches them all off."""
+    """Print a hint, unless GIT_ADVICE=0 turns hints off."""
     if os.environ.get("GIT_ADVICE", "1").lower() not in ("0", "false", "no", "off"):
         say(f"hint: {redact(text)}")
 
 
 def has_terminal() -> bool:
-    """Whether a question can be put and answered: both on a terminal."""
+    """Return whether standard input and standard error are terminals, so that `ask` works."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def ask(question: str) -> bool:
-    """Put a question to the user, on standard error; anything but `y` or `yes` is a no."""
+    """Ask a yes/no question on standard error; any answer but `y` or `yes` means no."""
     sys.stderr.write(f"{clean(question)} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def fail(error: CodeRepoError) -> int:
-    """Print an error and its hints; the exit status that it asks for."""
+    """Print an error and its hints; return its exit status."""
     word = "error" if error.exit_status == 1 else "fatal"
     say(f"{word}: {redact(error.message)}")
     for text in error.hints:
@@ -89,7 +89,10 @@ def fail(error: CodeRepoError) -> int:
 
 
 def say_not_run(program: str, status: int, directory: str | None = None) -> None:
-    """Say why a command did not start, as env(1) does; it was to start in `directory`, None: here."""
+    """Print why a command did not start: `status` is 126 or 127, as of env(1), or there is nothing to print.
+
+    `directory` is the working directory of the command, None for the current one.
+    """
     if status not in (126, 127):
         return
     path = os.path.join(directory or ".", program)
@@ -97,12 +100,12 @@ def say_not_run(program: str, status: int, directory: str | None = None) -> None
         from git_coderepo.git.process import shell_word
 
         say(f"error: cannot execute '{program}': its file system is mounted noexec")
-        hint(f"start its interpreter instead, as in: sh {shell_word(program)}")
-        hint("or put the cache where programs may run: export CODEREPO_CACHE_DIR=/path/to/directory")
-        hint("or copy the code to such a directory: git coderepo exec --copy DIR")
+        hint(f"start its interpreter instead, for example: sh {shell_word(program)}")
+        hint("or put the cache on another file system: export CODEREPO_CACHE_DIR=/path/to/directory")
+        hint("or run in a copy on another file system: git coderepo exec --copy DIR")
         return
     word = "found" if status == 127 else "executable"
-    say(f"error: '{program}' is not {word}")
+    say(f"error: command '{program}' is not {word}")
 
 
 def _is_noexec(path: str) -> bool:
@@ -113,7 +116,7 @@ def _is_noexec(path: str) -> bool:
 
 
 def clean(text: str) -> str:
-    """The text with what could steer a terminal or is not UTF-8 shown as escapes."""
+    """Escape control characters and bytes that are not UTF-8, so that text cannot control a terminal."""
     if text.isprintable() and text.isascii():
         return text
     return "".join(_shown(char) for char in text)
@@ -135,12 +138,12 @@ def as_message(text: str) -> str:
 
 
 def count(number: int, word: str) -> str:
-    """`1 file`, `2 files`."""
+    """Return a number with its unit: `1 file`, `2 files`."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def any_surrogate(value: object) -> bool:
-    """Whether a text somewhere in the value cannot be written as UTF-8."""
+    """Return whether any string in the value cannot be encoded as UTF-8."""
     import json
 
     try:
@@ -151,7 +154,7 @@ def any_surrogate(value: object) -> bool:
 
 
 def table(rows: Iterable[tuple[str, str]]) -> None:
-    """Names and values, the values in one column."""
+    """Print names and values in two columns."""
     rows = list(rows)
     width = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:

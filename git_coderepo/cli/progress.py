@@ -1,4 +1,4 @@
-"""The progress line: drawn on a terminal only, by the clock, and never for what takes less than half a second."""
+"""The progress line: shown on a terminal only, and only for work that takes more than half a second."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ def progress_shown(quiet: bool) -> Iterator[Progress | None]:
 
 
 def stages_shown(quiet: bool = False) -> Callable[[str, int, Callable[[], int] | None], AbstractContextManager[object]]:
-    """Return what shows one stage of a snapshot: its name, its bytes, and a function that returns those done so far.
+    """Return a function that shows the progress of one stage of a snapshot.
 
-    Without a function, the bytes are those that the git processes of this one have written, where the system tells.
+    Its arguments are the name of the stage, its size in bytes, and a function that returns the bytes done so far.
+    Without such a function, the bytes that child processes have written are shown (Linux only).
     """
     is_shown = not quiet and _has_terminal()
 
@@ -57,14 +58,14 @@ def stages_shown(quiet: bool = False) -> Callable[[str, int, Callable[[], int] |
 
 
 def _has_terminal() -> bool:
-    return sys.stderr is not None and sys.stderr.isatty()  # None: it was closed when the program started
+    return sys.stderr is not None and sys.stderr.isatty()  # None if it was closed when the program started
 
 
 class _Line:
     """A progress line for the duration of a `with`; `state` returns its text and the bytes so far.
 
-    A thread of its own draws it, so that it moves while the caller waits for git, and is gone at the end, before
-    anything else is asked or started.
+    A thread draws the line, so that it moves while the caller waits for git. The line is removed at the end of the
+    `with`, before any other output.
     """
 
     def __init__(self, state: Callable[[], tuple[str, int]], total: int | None) -> None:
@@ -110,7 +111,7 @@ class _Line:
 
 
 def _delay() -> float:
-    """Return the seconds before a line is drawn, as `GIT_PROGRESS_DELAY` says for git's own."""
+    """Return the delay before a line is shown, in seconds: `GIT_PROGRESS_DELAY`, as for git."""
     try:
         return max(float(os.environ["GIT_PROGRESS_DELAY"]), 0)
     except (KeyError, ValueError):
@@ -118,7 +119,7 @@ def _delay() -> float:
 
 
 class _Children:
-    """What the processes that this one started have written, as Linux counts it; elsewhere nothing is known."""
+    """The bytes that child processes have written, as counted by Linux; 0 on other systems."""
 
     def __init__(self) -> None:
         self._written: dict[str, int] = {}
@@ -131,7 +132,7 @@ class _Children:
                 for child in children:
                     self._written[child] = _written_by(child)
         except OSError:
-            pass  # another system, or a thread that has just ended
+            pass  # not Linux, or the thread has just ended
         return sum(self._written.values())
 
 

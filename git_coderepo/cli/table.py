@@ -1,6 +1,7 @@
-"""The verbs: for each its module, which is imported only where it runs, and its line in the list of verbs.
+"""The table of verbs: the module of each, which is imported only when the verb runs, and its summary.
 
-Command line, completion and manual page derive from this table. To add a verb, write its module and name both here.
+The command line, the completion scripts and the manual page are generated from this table. To add a verb, write its
+module and add it here.
 """
 
 from __future__ import annotations
@@ -9,41 +10,39 @@ from typing import NamedTuple
 
 
 class Verb(NamedTuple):
-    """`summary` is the first sentence of the verb's help, at most 62 characters."""
+    """A module and the first sentence of its help, at most 62 characters."""
 
     module: str
     summary: str
 
 
-# In the order in which they are listed.
+# In the order of `git coderepo -h`.
 VERBS = {
-    "register": Verb(
-        "git_coderepo.cli.repositories.register", "Tie this checkout to the platform that serves its code."
-    ),
+    "register": Verb("git_coderepo.cli.repositories.register", "Register where the code of this checkout is hosted."),
     "list": Verb("git_coderepo.cli.repositories.list", "List the code repositories of this checkout."),
-    "describe": Verb("git_coderepo.cli.repositories.describe", "Describe a code repository, but never its secret."),
-    "update": Verb("git_coderepo.cli.repositories.update", "Rename a registration, or merge options into it."),
-    "remove": Verb("git_coderepo.cli.repositories.remove", "Take a registration out of the configuration."),
-    "login": Verb("git_coderepo.cli.repositories.login", "Keep a token in the keyring, after trying it."),
-    "logout": Verb("git_coderepo.cli.repositories.login", "Take a token out of the keyring."),
-    "secret": Verb("git_coderepo.cli.repositories.secret", "Keep named secrets in the keyring."),
-    "status": Verb("git_coderepo.cli.record.status", "Say what would be recorded now, and if a runner can get it."),
-    "snapshot": Verb("git_coderepo.cli.record.snapshot", "Print the run manifest of what would run now."),
-    "hooks": Verb("git_coderepo.cli.record.hooks", "Install, take out, or look at git's hooks."),
-    "run": Verb("git_coderepo.cli.record.run", "Record a run and start it; its status is the command's."),
-    "ignore": Verb("git_coderepo.cli.record.ignore", "Have git ignore untracked paths here."),
+    "describe": Verb("git_coderepo.cli.repositories.describe", "Show the details of a code repository."),
+    "update": Verb("git_coderepo.cli.repositories.update", "Change the name or the options of a registration."),
+    "remove": Verb("git_coderepo.cli.repositories.remove", "Remove a registration."),
+    "login": Verb("git_coderepo.cli.repositories.login", "Save a token in the keyring."),
+    "logout": Verb("git_coderepo.cli.repositories.login", "Remove a token from the keyring."),
+    "secret": Verb("git_coderepo.cli.repositories.secret", "Manage named secrets in the keyring."),
+    "status": Verb("git_coderepo.cli.record.status", "Show what a run would record and if a runner can fetch it."),
+    "snapshot": Verb("git_coderepo.cli.record.snapshot", "Print the run manifest of the current code."),
+    "hooks": Verb("git_coderepo.cli.record.hooks", "Manage hooks that record runs."),
+    "run": Verb("git_coderepo.cli.record.run", "Record a run and start its command."),
+    "ignore": Verb("git_coderepo.cli.record.ignore", "Ignore untracked paths in this checkout."),
     "log": Verb("git_coderepo.cli.history.log", "List the recorded runs, newest first."),
-    "show": Verb("git_coderepo.cli.history.show", "Show a run: its code, where that is, and how the run ended."),
-    "diff": Verb("git_coderepo.cli.history.diff", "Show what changed in the code since a run, or between two."),
-    "publish": Verb("git_coderepo.cli.history.publish", "Push a run's code to its platform, as a commit of its own."),
-    "prune": Verb("git_coderepo.cli.history.prune", "Remove old runs, and what no run needs."),
-    "fetch": Verb("git_coderepo.cli.runner.fetch", "Materialise the code of a run in a directory, and prove it."),
-    "exec": Verb("git_coderepo.cli.runner.exec", "Fetch the code of a run, and run a command in it."),
-    "verify": Verb("git_coderepo.cli.runner.verify", "Check whether a directory is still the recorded tree."),
+    "show": Verb("git_coderepo.cli.history.show", "Show a run: its code, where the code is, and its result."),
+    "diff": Verb("git_coderepo.cli.history.diff", "Show code changes since a run, or between two runs."),
+    "publish": Verb("git_coderepo.cli.history.publish", "Push the code of runs to the platform."),
+    "prune": Verb("git_coderepo.cli.history.prune", "Remove old runs, and data that no run needs."),
+    "fetch": Verb("git_coderepo.cli.runner.fetch", "Fetch a run's code into a directory and verify it."),
+    "exec": Verb("git_coderepo.cli.runner.exec", "Fetch a run's code and run a command in it."),
+    "verify": Verb("git_coderepo.cli.runner.verify", "Check whether a directory still matches a run's code."),
     "validate": Verb("git_coderepo.cli.runner.validate", "Check whether run manifests and receipts are valid."),
-    "build-key": Verb("git_coderepo.cli.images.build_key", "Print the digest of what an image is built from."),
+    "build-key": Verb("git_coderepo.cli.images.build_key", "Print a digest of the inputs of a dependency image."),
     "cache": Verb("git_coderepo.cli.runner.cache", "Manage the local tree cache."),
-    "demo": Verb("git_coderepo.cli.help.demo", "Show the whole way, without a network or an account."),
-    "help": Verb("git_coderepo.cli.help.help", "Show the manual page, or the help of one verb."),
+    "demo": Verb("git_coderepo.cli.help.demo", "Demonstrate the workflow, without a network or an account."),
+    "help": Verb("git_coderepo.cli.help.help", "Show the manual page, or the help of one command."),
     "completion": Verb("git_coderepo.cli.help.completion", "Print the completion script for a shell."),
 }

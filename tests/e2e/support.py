@@ -189,7 +189,7 @@ def refused(
     assert len(lines(result, word)) == 1, text
     assert says in lines(result, word)[0], text
     for line in result.errors.splitlines():
-        assert line.startswith(("fatal: ", "error: ", "hint: ", "warning: ", "the overlay comes from ")), text
+        assert line.startswith(("fatal: ", "error: ", "hint: ", "warning: ", "using the overlay ")), text
     message = lines(result, word)[0]
     assert message[:1] == message[:1].lower() or not message[:1].isalpha(), message
     assert not message.endswith("."), message

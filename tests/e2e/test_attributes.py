@@ -105,7 +105,7 @@ def test_files_on_a_runner_are_as_a_checkout_without_configuration_has_them(tmp_
         assert conversions[("filter", "strip")]["left"] == ["a.nb"]
         assert not ran.exists()
 
-        assert "the same" in place.runner.run("verify", "--strict", manifest, "code").text
+        assert "unchanged" in place.runner.run("verify", "--strict", manifest, "code").text
         (code / "run me.bat").write_bytes(b"echo one\r\necho too\r\n")
         answer = place.runner.run("verify", "--json", manifest, "code", check=False).json()
         assert (answer["changed"], answer["missing"], answer["added"]) == (["run me.bat"], [], [])
@@ -138,7 +138,7 @@ def test_a_runner_without_git_undoes_what_was_done_to_the_archive(tmp_path: Path
         made = files_of(place.runner.home / "code")
         assert made[b"run me.bat"][1] == b"echo one\r\necho two\r\n"
         assert made[b"app.rc"][1] == b"\xff\xfe" + WIDE.replace("\n", "\r\n").encode("utf-16-le")
-        assert "the same" in place.runner.run("verify", "run.json", "code").text
+        assert "unchanged" in place.runner.run("verify", "run.json", "code").text
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_what_cannot_be_converted_keeps_its_bytes_and_is_named(tmp_path: Path) -
         for name, contents in blobs.items():
             assert files_of(place.runner.home / "code")[name.encode()][1] == contents
             assert f"'{name}': the bytes that Git stores" in done.errors
-        assert "the same" in place.runner.run("verify", f"{place.url}@{commit}", "code").text
+        assert "unchanged" in place.runner.run("verify", f"{place.url}@{commit}", "code").text
 
 
 def test_a_part_is_converted_by_the_attributes_in_it(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_a_part_is_converted_by_the_attributes_in_it(tmp_path: Path) -> None:
         assert made == {b".gitattributes": b"*.bat eol=crlf\n", b"deep er/a.bat": b"a\r\n", b"b.cmd": b"b\n"}
         assert [(each["kind"], each["files"]) for each in receipt["conversions"]] == [("eol", 1)]
         verified = ("verify", "--strict", "--subdirectory", "sub", "run.json", "code")
-        assert "the same" in place.runner.run(*verified).text
+        assert "unchanged" in place.runner.run(*verified).text
         (place.runner.home / "code/b.cmd").write_bytes(b"b\r\n")
         assert place.runner.run(*verified, check=False).status == 1
 

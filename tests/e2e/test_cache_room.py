@@ -147,9 +147,9 @@ def test_where_nothing_can_go_the_hint_names_what_helps(place: World) -> None:
 
 
 @cures(
-    "start its interpreter instead, as in: sh {shell_word(program)}",
-    "or put the cache where programs may run: export CODEREPO_CACHE_DIR=/path/to/directory",
-    "or copy the code to such a directory: git coderepo exec --copy DIR",
+    "start its interpreter instead, for example: sh {shell_word(program)}",
+    "or put the cache on another file system: export CODEREPO_CACHE_DIR=/path/to/directory",
+    "or run in a copy on another file system: git coderepo exec --copy DIR",
 )
 def test_a_mount_without_programs_is_named(place: World) -> None:
     done = mounted(
@@ -167,8 +167,8 @@ def test_a_mount_without_programs_is_named(place: World) -> None:
     )
     assert done.stdout.splitlines() == ["status 126", "ran", "status 126", "ran", "ran"]
     assert "error: cannot execute './run.sh': its file system is mounted noexec" in done.stderr
-    assert "hint: start its interpreter instead, as in: sh ./run.sh" in done.stderr
-    assert "error: './train.py' is not executable" in done.stderr
+    assert "hint: start its interpreter instead, for example: sh ./run.sh" in done.stderr
+    assert "error: command './train.py' is not executable" in done.stderr
 
 
 def test_a_copy_for_root_makes_room_as_well(place: World) -> None:
@@ -201,8 +201,7 @@ def test_the_cache_of_an_older_release_is_listed_and_pruned(place: World, tmp_pa
     assert (found["kind"], found["directory"], found["good"]) == ("old", str(old), False)
     assert found["size"] >= SIZE
     assert (
-        f"a cache of an older release, 2.0 MiB, which cache prune removes: {old}"
-        in place.runner.run("cache", "list").text
+        f"cache of an older release, 2.0 MiB: {old} (cache prune removes it)" in place.runner.run("cache", "list").text
     )
     assert "nothing to remove" in place.runner.run("cache", "prune", "--older-than", "1d").text
     assert "would remove the cache of an older release" in place.runner.run("cache", "prune", "--dry-run").text

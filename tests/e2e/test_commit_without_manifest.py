@@ -52,7 +52,7 @@ def test_by_registration_remote_and_url(hosted: World, tmp_path: Path) -> None:
         assert made["subdirectory"] == (path.strip(":/.") or ".")
         assert hosted.user.tree(target) == tree
         if name == hosted.url:
-            assert hosted.user.run("verify", word, target, **here).text.endswith(f"tree {tree}, the same\n")
+            assert hosted.user.run("verify", word, target, **here).text.endswith(f"tree {tree}, unchanged\n")
 
 
 def test_on_a_runner_that_has_nothing_but_the_url(hosted: World) -> None:
@@ -145,6 +145,6 @@ def test_without_git_the_platform_says_the_tree(tmp_path: Path) -> None:
                 text=True,
             )
             assert done.returncode == 0, done.stderr
-            assert "warning: the tree is the platform's answer" in done.stderr
+            assert "warning: the platform named the tree" in done.stderr
             assert load(place.runner.home / "receipt.json")["treeBy"] == "platform"
             assert place.runner.tree("code") == place.checkout.line("rev-parse", "HEAD^{tree}")

@@ -92,7 +92,7 @@ def test_a_runner_gets_the_part_and_nothing_else(hosted: World, tmp_path: Path) 
         if place.platform != "github" or method == "git":
             assert receipt["bytes"] < 50_000, "what is large elsewhere does not come"
         said = place.runner.run("verify", "--strict", manifest, f"code by {method}").text
-        assert f"tree {want}, the same" in said
+        assert f"tree {want}, unchanged" in said
     spoilt = place.runner.home / "code by git" / "services" / "train" / "train.py"
     spoilt.write_text("lr = 9\n")
     changed = place.runner.run("verify", manifest, "code by git", check=False)
@@ -137,7 +137,7 @@ def test_any_directory_can_be_kept_after_the_whole_is_proved(hosted: World, tmp_
         assert place.runner.tree(target) == want
         assert ("sub/link out" in receipt["outsideLinks"]) == (path == "services/train")
         asked = ("verify", "--subdirectory", path, manifest, target)
-        assert "the same" in place.runner.run(*asked).text
+        assert "unchanged" in place.runner.run(*asked).text
         (place.runner.home / target / "added").write_text("x")
         assert place.runner.run(*asked, "--strict", check=False).status == 1
 
@@ -268,9 +268,9 @@ def test_a_run_below_the_root_says_where_and_can_be_looked_back_at(made: World) 
     manifest = load(checkout.git_dir() / "coderepo/current.json")
     assert manifest["run"]["directory"] == "services/train" and manifest["code"]["scope"] == ["services/train"]
     shown = made.user.run("show", cwd=where).text
-    assert "looked at   only services/train" in shown and "directory   services/train" in shown
+    assert "scope       services/train" in shown and "directory   services/train" in shown
     status = made.user.run("status", "--subdirectory", ".", cwd=where).text
-    assert "looked at     only services/train" in status
+    assert "scope         services/train" in status
     assert made.user.run("diff", "@{-1}", ".", "--", "--name-only", cwd=where).text.split() == ["libs/common/c.py"]
     checkout.git("checkout", "-q", "--", "services")
     changed = made.user.run("diff", "@{-1}", ".", "--", "--name-only", cwd=where).text.splitlines()

@@ -97,7 +97,7 @@ def fetched(place: World, manifest: Path, *arguments: str) -> Any:
             assert file.read() == contents, path
         assert bool(os.stat(name).st_mode & 0o100) == (path == "tool.sh")
     assert (code / "no lfs.dat").read_bytes() == FILES["no lfs.dat"]
-    assert place.runner.run("verify", "--strict", manifest, code).text.endswith("the same\n")
+    assert place.runner.run("verify", "--strict", manifest, code).text.endswith("unchanged\n")
     return receipt
 
 
@@ -124,7 +124,7 @@ def test_a_clean_checkout_comes_back_with_its_contents(each: World) -> None:
 def test_pointers_are_left_where_that_is_asked_for(each: World) -> None:
     manifest, code = each.manifest(), target(each)
     said = each.runner.run("fetch", "--no-lfs", manifest, code)
-    assert "warning: 4 files of Git LFS left as pointers" in said.errors
+    assert "warning: 4 Git LFS files left as pointers" in said.errors
     for path in FILES:
         with open(os.path.join(os.fsencode(code), os.fsencode(path)), "rb") as file:
             assert file.read() == FILES[path]
@@ -146,7 +146,7 @@ def test_the_cache_has_the_contents_and_no_pointers(gitlab: World, tmp_path: Pat
     receipt = gitlab.runner.run("fetch", "--json", "--no-lfs", manifest, left, env=env).json()
     assert not receipt["cacheHit"] and (left / "data/weights.bin").read_bytes() == pointer(WEIGHTS)
     asked = ("fetch", "--cache", "--no-lfs", manifest, target(gitlab))
-    refused(gitlab.runner, *asked, env=env, status=129, says="exclude each other", hint=None)
+    refused(gitlab.runner, *asked, env=env, status=129, says="mutually exclusive", hint=None)
 
 
 def test_a_commit_without_a_manifest_comes_with_its_contents(each: World) -> None:

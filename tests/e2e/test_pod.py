@@ -151,7 +151,7 @@ def test_fetch_fills_the_volume(place: World, cluster: Cluster) -> None:
     assert (receipt["method"], receipt["producer"]["git"], receipt["fallbacks"]) == ("archive", None, [])
     assert {path.name for path in cluster.volume.iterdir()} == {"lost+found", "code", "receipt.json"}
     assert cluster.asked
-    assert cluster.run("verify", "/app/run.json", "/work/code").text.endswith("the same\n")
+    assert cluster.run("verify", "/app/run.json", "/work/code").text.endswith("unchanged\n")
     # The receipt and the manifest are as any other program would have them.
     for path in ("/app/run.json", "/work/receipt.json"):
         assert cluster.run("validate", path).text == f"'{path}' is valid\n"

@@ -344,12 +344,12 @@ def test_deleting_what_alone_has_the_code_wants_to_be_forced(place: World) -> No
     edit(place.checkout)
     here(place, "run", "--", "true", **AUTO)
     refused(
-        place.user, "publish", "--delete", status=128, says="without an overlay", hint="--delete --force",
+        place.user, "publish", "--delete", status=128, says="has no overlay", hint="--delete --force",
         cwd=place.checkout.path,
     )  # fmt: skip
     fresh = place.clone("fresh")
     refused(
-        place.user, "publish", "--delete", last(place)["id"], status=128, says="without an overlay",
+        place.user, "publish", "--delete", last(place)["id"], status=128, says="has no overlay",
         hint="--delete --force", cwd=fresh.path,
     )  # fmt: skip
     here(place, "publish", "--delete", "--force", last(place)["id"], cwd=fresh.path)

@@ -195,7 +195,7 @@ def test_a_wrong_archive_is_refused_and_git_stands_in(place: World, name: str) -
     assert receipt["method"] == "git"
     assert [each["method"] for each in receipt["fallbacks"]] == ["archive"]
     assert says in receipt["fallbacks"][0]["reason"]
-    assert any(line.startswith("by archive: ") and says in line for line in lines(said, "warning")), said.errors
+    assert any(line.startswith("archive failed: ") and says in line for line in lines(said, "warning")), said.errors
     assert "by git" in said.text
     assert place.runner.tree("code") == place.checkout.tree()
     shutil.rmtree(place.runner.home / "code")

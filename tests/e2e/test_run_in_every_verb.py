@@ -49,7 +49,7 @@ def test_a_published_run_in_a_fresh_clone(place: World, fresh: Repo, runs: list[
     code = place.user.path("code")
     place.user.run("fetch", word, code, **here)
     assert (code / "train.py").read_text() == "# try 2\n"
-    assert "the same" in place.user.run("verify", word, code, **here).text
+    assert "unchanged" in place.user.run("verify", word, code, **here).text
     remove(code)
     assert place.user.run("exec", word, "--", "cat", "train.py", **here).text == "# try 2\n"
 
@@ -86,12 +86,12 @@ def test_publish_knows_a_published_run_in_a_fresh_clone(place: World, fresh: Rep
     word = {"prefix": id[:23], "name": name, "manifest": manifest}[by]
     if by != "manifest":
         again = place.user.run("publish", word, **here)
-        assert again.text == f"the run {id} is published already: refs/coderepo/runs/{id} on 'origin'\n"
+        assert again.text == f"run {id} is already published: refs/coderepo/runs/{id} on 'origin'\n"
         shared = place.user.path("shared")
         shared.mkdir(mode=0o700, exist_ok=True)
         stored = place.user.run("publish", "--store", word, env={"CODEREPO_STORE": f"file://{shared}"}, **here)
         assert id in stored.text and "written" in stored.text
-    refused(place.user, "publish", "--delete", word, status=128, says="without an overlay", hint="--force", **here)
+    refused(place.user, "publish", "--delete", word, status=128, says="has no overlay", hint="--force", **here)
     done = place.user.run("publish", "--delete", "--force", word, **here)
     assert done.text == f"removed {id} from 'origin'\n"
     assert not place.repository.git("for-each-ref", f"refs/coderepo/runs/{id}")

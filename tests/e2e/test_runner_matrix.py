@@ -84,7 +84,7 @@ def test_fetch_and_exec(place: World, without_git: Mapping[str, str], tmp_path: 
         assert (code / "w.bin").read_bytes() == WEIGHTS
         assert (code / "lib/lib.py").exists()
         assert (load(receipt)["method"], load(receipt)["fallbacks"]) in (("archive", []), ("cache", []))
-        assert "the same" in place.runner.run("verify", "run.json", "code", env=env).text
+        assert "unchanged" in place.runner.run("verify", "run.json", "code", env=env).text
         remove(code)
     words = ("exec", "run.json", "--", "/bin/cat", "train.py")
     done = place.runner.run(*words, env=env, check=False)

@@ -139,7 +139,7 @@ def test_where_the_store_lacks_it_that_is_said_and_the_platform_is_asked(shared:
     for words in (["fetch", "run.json", "code"], ["exec", "run.json", "--", "cat", "edited"]):
         shared.place.forge.forget_requests()
         done = shared.rich.run(*words)
-        assert any("by store: the store 'file://" in each for each in lines(done, "warning")), done.errors
+        assert any("store failed: the store 'file://" in each for each in lines(done, "warning")), done.errors
         assert len(shared.place.forge.requests("archive")) == 1
     assert shared.rich.tree("code") == shared.place.checkout.tree()
 
@@ -171,17 +171,17 @@ def test_what_is_wrong_in_the_store_is_found_out_and_put_right(shared: Shared, d
         shared.place.forge.forget_requests()
         done = shared.rich.run("fetch", "run.json", f"code {number}")
         (said,) = lines(done, "warning")
-        assert said.startswith(f"by store: what the store '{shared.url}' has for the tree {tree} is not that tree")
+        assert said.startswith(f"store failed: what the store '{shared.url}' has for the tree {tree} is not that tree")
         assert shared.rich.tree(f"code {number}") == tree
         assert len(shared.place.forge.requests("archive")) == 1
     refused(shared.poor, "fetch", "--method", "store", "run.json", "code", status=128, says="is not that tree",
             hint="publish --store")  # fmt: skip
     again = shared.place.user.run("publish", "--store", "@{-1}", cwd=shared.place.checkout.path, env=shared.env).text
-    assert "in the place of something else" in again
+    assert "replacing a damaged copy" in again
     assert stored.read_bytes() == right
     assert shared.fetched(shared.poor)["method"] == "store"
     again = shared.place.user.run("publish", "--store", cwd=shared.place.checkout.path, env=shared.env).text
-    assert "was there, and is right" in again
+    assert "verified, already there" in again
 
 
 def test_a_pipe_in_the_place_of_an_archive_holds_nobody_up(shared: Shared, directory: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_store_that_cannot_be_used_stops_no_run(shared: Shared, url: str, tmp_
         if file.is_file():
             shutil.copy(file, shared.rich.home)
     fetched = shared.rich.run("fetch", "run.json", "code", env=env)
-    assert any(each.startswith("by store: the store '") for each in lines(fetched, "warning"))
+    assert any(each.startswith("store failed: the store '") for each in lines(fetched, "warning"))
     assert shared.rich.tree("code") == shared.place.checkout.tree()
     answer = shared.place.user.run("status", "--check", "--json", cwd=shared.place.checkout.path, env=env).json()
     assert answer["store"]["has"] is None and answer["store"]["problem"] and answer["reproducible"]
@@ -224,10 +224,12 @@ def test_what_is_no_store_is_refused_before_anything_is_recorded(shared: Shared,
     cwd, env = shared.place.checkout.path, {"CODEREPO_STORE": url}
     before = everything(shared.place.checkout.path / ".git/coderepo/runs")
     done = shared.place.user.run("run", "--", "true", cwd=cwd, env=env, check=False)
-    assert done.status == 125 and "no shared store" in done.errors
+    assert done.status == 125 and "coderepo.store is not set" in done.errors
     assert everything(shared.place.checkout.path / ".git/coderepo/runs") == before
     assert "key:secret" not in done.errors
-    refused(shared.poor, "fetch", "run.json", "code", status=129, says="no shared store", hint="file:///", env=env)
+    refused(
+        shared.poor, "fetch", "run.json", "code", status=129, says="coderepo.store is not set", hint="file:///", env=env
+    )
 
 
 def test_neither_a_teams_file_nor_a_manifest_names_a_store(shared: Shared, directory: Path, tmp_path: Path) -> None:
@@ -263,7 +265,7 @@ def test_publish_puts_a_run_there_that_a_hook_recorded(shared: Shared, directory
     assert shared.fetched(shared.poor)["method"] == "store"
     assert shared.place.forge.requests() == []
     refused(user, "publish", "--store", "--delete", cwd=cwd, status=129, says="--store", hint=None, env=shared.env)
-    refused(user, "publish", "--store", cwd=cwd, status=129, says="no shared store is set", hint="coderepo.store")
+    refused(user, "publish", "--store", cwd=cwd, status=129, says="coderepo.store is not set", hint="coderepo.store")
 
 
 def test_what_has_the_shape_of_a_token_does_not_get_there(shared: Shared, directory: Path) -> None:
@@ -436,7 +438,7 @@ def bucket(hosted: World, server: S3Server, tmp_path: Path) -> Shared:
 def test_the_setting_that_is_named_makes_a_bucket_the_store(bucket: Shared, server: S3Server) -> None:
     user, checkout = bucket.place.user, bucket.place.checkout
     user.run("run", "--", "true", cwd=checkout.path)
-    hints = stopped(user.program, "publish", "--store", cwd=checkout.path, says="no shared store is set")
+    hints = stopped(user.program, "publish", "--store", cwd=checkout.path, says="coderepo.store is not set")
     typed(tail(hints[1]).replace("BUCKET/PREFIX", "code/runs"), checkout.path, user.env)
     env = {name: value for name, value in server.env.items() if name != "CODEREPO_STORE"}
     assert "written" in user.run("publish", "--store", cwd=checkout.path, env=env).text
@@ -528,7 +530,7 @@ def test_a_server_that_refuses_that_is_not_there_and_a_bucket_that_is_not(bucket
         for number, (env, says, status) in enumerate(cases):
             done = bucket.rich.run("fetch", "run.json", f"code {number}", env=env)
             (said,) = lines(done, "warning")
-            assert said.startswith("by store: the store 's3://") and says in said, said
+            assert said.startswith("store failed: the store 's3://") and says in said, said
             assert bucket.rich.tree(f"code {number}") == bucket.place.checkout.tree()
             if status == 4:
                 refused(bucket.poor, "fetch", "--method", "store", "run.json", "code", status=4, says="cannot be read",

@@ -42,7 +42,7 @@ PLANTED = [
 ]
 
 
-@cures("accept added files by a pattern: {pattern}")
+@cures("to accept added files: {pattern}")
 @pytest.mark.parametrize("name", PLANTED, ids=repr)
 def test_any_added_file_is_a_difference(place: World, code: Path, name: bytes) -> None:
     path = os.path.join(os.fsencode(code), name)

@@ -64,7 +64,7 @@ def test_archives_overlays_submodules_and_lfs(bare: World) -> None:
     assert [(each["path"], each["method"]) for each in receipt["submodules"]] == [("lib", "archive")]
     assert receipt["lfs"]["state"] == "fetched"
     assert bare.forge.requests("git") == []
-    assert bare.runner.run("verify", "--strict", "run.json", "code").text.count("the same") == 2
+    assert bare.runner.run("verify", "--strict", "run.json", "code").text.count("unchanged") == 2
     (code / "lib/lib.py").write_text("x = 3\n")
     changed = bare.runner.run("verify", "run.json", "code", check=False)
     assert (changed.status, changed.text) == (1, "changed: lib/lib.py\n"), changed.errors

@@ -53,7 +53,7 @@ def test_a_shell_of_the_list_has_a_completion(program: Program, checkout: Repo) 
         assert program.run("completion", shell).text
 
 
-@cures("choose one of: {', '.join(COLUMNS)}", "write the filter as --filter COLUMN=TEXT")
+@cures("choose one of: {', '.join(COLUMNS)}", "use --filter COLUMN=TEXT")
 def test_a_column_of_the_list_is_listed_and_filtered_by(program: Program, checkout: Repo) -> None:
     checkout.git("config", "coderepo.widgets.type", "git")
     (hint,) = stopped(program, "list", "--columns", "nonsense", cwd=checkout.path, says="'nonsense'")
@@ -70,13 +70,13 @@ def test_an_event_of_the_list_is_installed(program: Program, checkout: Repo) -> 
         assert program.run("hooks", "install", "--event", event, cwd=checkout.path).text.startswith(f"{event}: ")
 
 
-@cures("to see what is recorded now: git coderepo hooks status")
+@cures("to show which runs are recorded: git coderepo hooks status")
 def test_what_installed_hooks_record(program: Program, checkout: Repo) -> None:
     (hint,) = lines(program.run("hooks", "install", cwd=checkout.path), "hint")
     assert "installed" in typed(tail(hint), checkout.path, program.env).text
 
 
-@cures("what is not registered is inferred from the remote; to check it and write it down: git coderepo register")
+@cures("to register a code repository that is inferred from a remote: git coderepo register")
 def test_a_remote_that_is_not_registered(place: World) -> None:
     cwd = place.clone("not registered").path
     (hint,) = lines(place.user.run("list", cwd=cwd), "hint")
@@ -105,34 +105,34 @@ def test_a_build_key_from_a_file_that_is_named(program: Program, checkout: Repo,
         program.run("build-key", cwd=checkout.path)
 
 
-@cures("give the token in a file with --token @FILE, or on standard input with --token -")
+@cures("use --token @FILE, or --token - to read the token from standard input")
 @pytest.mark.parametrize("way", ["@token", "-"])
 def test_a_token_without_a_terminal(program: Program, checkout: Repo, keyring: dict[str, str], way: str) -> None:
     program.env.update(keyring)
     checkout.write("token", "hunter2\n")
-    (hint,) = stopped(program, "login", "--host", "git.corp", cwd=checkout.path, says="no token given, and no terminal")
+    (hint,) = stopped(program, "login", "--host", "git.corp", cwd=checkout.path, says="cannot prompt for a token")
     assert f"--token {way.replace('token', 'FILE')}" in hint
     done = program.run("login", "--host", "git.corp", "--token", way, cwd=checkout.path, input=b"hunter2\n")
-    assert "is in the keyring" in done.text
+    assert "in the keyring" in done.text
 
 
-@cures("choose one of those that it has: {known}")
+@cures("choose one of: {known}")
 def test_a_token_that_the_keyring_has_is_removed(program: Program, checkout: Repo, keyring: dict[str, str]) -> None:
     program.env.update(keyring)
     for host in ("git.corp", "git.corp:8443/acme"):
         program.run("login", "--host", host, "--token", "-", cwd=checkout.path, input=b"hunter2\n")
     (hint,) = stopped(program, "logout", "--host", "git.crop", cwd=checkout.path, says="no token for")
     for place in tail(hint.replace("https://", "")).split(", "):
-        assert "is gone" in program.run("logout", "--host", place, cwd=checkout.path).text
+        assert "removed" in program.run("logout", "--host", place, cwd=checkout.path).text
 
 
-@cures("write the options of a platform as --NAME=VALUE", "{word}=VALUE")
+@cures("write platform options as --NAME=VALUE", "{word}=VALUE")
 def test_the_options_of_a_platform(program: Program, checkout: Repo) -> None:
     words = ("register", "--no-verify", "--no-remote", "--type=git", "widgets")
     (hint,) = stopped(program, *words, "url", "https://git.corp/a/b", cwd=checkout.path, says="unexpected argument")
     option = hint.rpartition(" ")[2].replace("NAME", "url").replace("VALUE", "https://git.corp/a/b")
     assert "widgets" in program.run(*words, option, cwd=checkout.path).text
-    (hint,) = stopped(program, "update", "--no-verify", "widgets", "--url", cwd=checkout.path, says="needs a value")
+    (hint,) = stopped(program, "update", "--no-verify", "widgets", "--url", cwd=checkout.path, says="requires a value")
     option = hint.replace("VALUE", "https://git.corp/a/c")
     program.run("update", "--no-verify", "widgets", option, cwd=checkout.path)
     assert checkout.line("config", "coderepo.widgets.url") == "https://git.corp/a/c"
@@ -158,7 +158,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def test_a_shared_store_in_a_directory(place: World, tmp_path: Path) -> None:
     cwd = place.checkout.path
     place.user.run("run", "--", "true", cwd=cwd)
-    hint, _ = stopped(place.user.program, "publish", "--store", cwd=cwd, says="no shared store is set")
+    hint, _ = stopped(place.user.program, "publish", "--store", cwd=cwd, says="coderepo.store is not set")
     typed(hint.replace("file:///DIRECTORY", shlex.quote(f"file://{tmp_path}")), cwd, place.user.env)
     assert "written" in place.user.run("publish", "--store", cwd=cwd).text
     place.checkout.git("config", "--unset", "coderepo.store")
@@ -172,6 +172,6 @@ def test_a_published_run_is_found_and_deleted(place: World) -> None:
     words = ("publish", "--delete")
     _, hint = stopped(place.user.program, *words, "0123456789ab", cwd=fresh, says="no run '0123456789ab'")
     (run,) = [line.split()[0] for line in typed(hint, fresh, place.user.env).text.splitlines() if line[:1].isdigit()]
-    (hint,) = stopped(place.user.program, *words, run, cwd=fresh, says="without an overlay")
+    (hint,) = stopped(place.user.program, *words, run, cwd=fresh, says="has no overlay")
     typed(hint, fresh, place.user.env)
     assert place.repository.git("for-each-ref", "refs/coderepo") == ""

@@ -39,7 +39,7 @@ def test_git_is_installed(checkout: Repo, program: Program, there: str, tmp_path
     program.run(*words, cwd=checkout.path)
 
 
-@cures("run it again with --verbose, and report the traceback as a bug in git coderepo")
+@cures("run the command again with --verbose, and report the traceback as a bug in git coderepo")
 def test_a_bug_is_shown_with_its_traceback(checkout: Repo, program: Program, tmp_path: Path) -> None:
     """A broken module that shadows one of Python's is what nobody catches."""
     (tmp_path / "pkgutil.py").write_text("1 / 0\n")
@@ -56,7 +56,7 @@ def test_a_bug_is_shown_with_its_traceback(checkout: Repo, program: Program, tmp
     assert "Traceback" in shown.errors and "pkgutil.py" in shown.errors, shown.errors
 
 
-@cures("in a partial clone, this fetches it: git cat-file -e {id}")
+@cures("to fetch it in a partial clone: git cat-file -e {id}")
 def test_an_object_that_a_partial_clone_lacks(checkout: Repo, program: Program, tmp_path: Path) -> None:
     remote = tmp_path / "remote.git"
     Repo(remote, checkout.env).git("config", "uploadpack.allowFilter", "true")

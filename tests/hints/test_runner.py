@@ -162,7 +162,7 @@ def test_a_method_that_has_nothing(place: World, runner: Program, tmp_path: Path
     (hint,) = fails(place, "fetch", "--method", "local", "run.json", "code", says="not all here")
     assert hint == "--method auto fetches it from the platform"
     place.runner.run("fetch", "--method", "auto", "run.json", "code")
-    (hint,) = fails(place, "fetch", "--method", "store", "run.json", "stored", says="no shared store is set")
+    (hint,) = fails(place, "fetch", "--method", "store", "run.json", "stored", says="coderepo.store is not set")
     assert hint == "set CODEREPO_STORE or coderepo.store to its URL"
     store = {"CODEREPO_STORE": f"file://{tmp_path}"}
     place.user.run("run", "--", "true", cwd=place.checkout.path, env=store)

@@ -285,7 +285,7 @@ def test_the_verbs_say_what_they_did(hooks: Hooks, program: Program) -> None:
     gone = program.run("hooks", "uninstall", cwd=place)
     assert len(gone.text.splitlines()) == 2
     again = program.run("hooks", "uninstall", cwd=place)
-    assert (again.text, again.errors) == ("", "there was no hook of ours\n")
+    assert (again.text, again.errors) == ("", "no hooks to remove\n")
     assert "once pre-run is installed" in program.run("hooks", "status", cwd=place).text
 
 
@@ -318,7 +318,7 @@ def test_the_status_for_the_next_program(hooks: Hooks, program: Program) -> None
 def test_two_places_at_once_are_a_mistake(hooks: Hooks, program: Program) -> None:
     done = program.run("hooks", "install", "--local", "--global", cwd=hooks.repo.path, check=False)
     assert done.status == 129
-    assert "only one of --local, --worktree and --global" in done.errors
+    assert "--local, --worktree and --global" in done.errors
 
 
 def test_hooks_without_a_verb_is_a_mistake(program: Program) -> None:

@@ -176,7 +176,7 @@ def played_by_program(case: Case, here: Place) -> str:
     assert result.stdout == b"", text
     assert len(lines(result, "fatal")) == 1, text
     for line in result.errors.splitlines():
-        assert line.startswith(("fatal: ", "hint: ", "warning: ", "the overlay comes from ")), text
+        assert line.startswith(("fatal: ", "hint: ", "warning: ", "using the overlay ")), text
     assert "Traceback" not in text and "fatal: unexpected" not in text, text
     assert peak <= MEMORY, f"{case.name}: {peak >> 20} MiB"
     _check_untouched(here, before)

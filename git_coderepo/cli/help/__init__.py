@@ -1,1 +1,1 @@
-"""Verbs that explain, and what help, manual page and completion are made from."""
+"""Documentation commands, and the sources of the help, the manual page and the completion scripts."""

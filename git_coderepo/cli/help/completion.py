@@ -1,4 +1,4 @@
-"""`git coderepo completion SHELL`: what the shell needs for `git coderepo <TAB>`."""
+"""`git coderepo completion SHELL`: print the completion script of a shell."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ if TYPE_CHECKING:
 
 SHELLS = ("bash", "zsh", "fish")
 
-# The names of the registrations, which every verb of this list takes; host rules are sections of another kind.
+# Lists the names of registrations, which these verbs take as arguments. Host rules are not registrations.
 _NAMES = r"git config --name-only --get-regexp '^coderepo\..*\.type$' 2>/dev/null"
 _NAMES_ONLY = r"sed -n '/:\/\//d; s/^coderepo\.\(.*\)\.type$/\1/p'"
 _TAKE_NAMES = ("describe", "update", "remove", "login", "logout")
 
 
 @app.command(cls=Verb)
-def completion(shell: Annotated[str, typer.Argument(metavar="SHELL", help="One of: bash, zsh, fish.")]) -> None:
+def completion(
+    shell: Annotated[str, typer.Argument(metavar="SHELL", help="The shell. One of: bash, zsh, fish.")],
+) -> None:
     """Print the completion script for a shell.
 
-    Its first lines say where it goes.
+    Its first lines say where to install it.
     """
     if shell not in SHELLS:
         raise UsageError(f"no completion for the shell '{shell}'", hints=[f"choose one of: {', '.join(SHELLS)}"])
@@ -35,14 +37,14 @@ def completion(shell: Annotated[str, typer.Argument(metavar="SHELL", help="One o
 
 
 def script(shell: str) -> str:
-    """The script; git's own completion for bash and zsh calls the function it defines."""
+    """Return the script. In bash and zsh, git's own completion calls the function that it defines."""
     from git_coderepo.cli.help.introspection import verbs
 
     return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](verbs())
 
 
 def _flags(verbs: Iterable[introspection.Verb]) -> list[str]:
-    """The long options of these verbs, those of the platforms among them where they are taken."""
+    """Return the long options of these verbs, including platform options if a verb takes them."""
     from git_coderepo.platforms.registry import CUSTOM, platform_class, platform_types
 
     found = {"--help": None}
@@ -59,7 +61,7 @@ def _is_long(flag: str) -> bool:
 
 
 def _by_first_word(verbs: Iterable[introspection.Verb]) -> dict[str, list[introspection.Verb]]:
-    """`secret` stands for three verbs, every other word for one."""
+    """Group the verbs by their first word: `secret` has three, most words have one."""
     found: dict[str, list[introspection.Verb]] = {}
     for verb in verbs:
         found.setdefault(verb.words[0], []).append(verb)
@@ -67,7 +69,7 @@ def _by_first_word(verbs: Iterable[introspection.Verb]) -> dict[str, list[intros
 
 
 def _words(verbs: list[introspection.Verb], firsts: Iterable[str]) -> list[str]:
-    """What may stand after a first word: second words, or those that its argument takes."""
+    """Return the words that can follow a first word: second words, or the values of its argument."""
     if verbs[0].words == ("help",):
         return list(firsts)
     seconds = [verb.words[1] for verb in verbs if len(verb.words) > 1]
@@ -75,14 +77,14 @@ def _words(verbs: list[introspection.Verb], firsts: Iterable[str]) -> list[str]:
 
 
 def _values(verbs: Iterable[introspection.Verb]) -> dict[str, tuple[str, ...]]:
-    """Options that take one of a few words."""
+    """Return the options with a fixed set of values."""
     return {flag: each.choices for verb in verbs for each in verb.options if each.choices for flag in each.flags}
 
 
 def _bash(verbs: list[introspection.Verb]) -> str:
     firsts = _by_first_word(verbs)
     lines = [
-        "# bash completion for git coderepo, called by git's own: both are loaded by bash-completion, from",
+        "# bash completion for git coderepo; git's own completion calls it. To install it for bash-completion:",
         "#   git coderepo completion bash > ~/.local/share/bash-completion/completions/git-coderepo",
         "_git_coderepo ()",
         "{",
@@ -107,8 +109,8 @@ def _zsh(verbs: list[introspection.Verb]) -> str:
     firsts = _by_first_word(verbs)
     lines = [
         "#compdef git-coderepo",
-        "# zsh completion for git coderepo, called by zsh's own for git: put it as `_git-coderepo` into a directory of",
-        "# $fpath.",
+        "# zsh completion for git coderepo; zsh's completion for git calls it. To install it, save it as",
+        "# `_git-coderepo` in a directory of $fpath.",
         "_git-coderepo () {",
         "  local -a verbs; verbs=(",
         *(f"    {_single(f'{first}:{_summary(group)}')}" for first, group in firsts.items()),
@@ -131,9 +133,9 @@ def _zsh(verbs: list[introspection.Verb]) -> str:
 def _fish(verbs: list[introspection.Verb]) -> str:
     firsts = _by_first_word(verbs)
     lines = [
-        "# fish completion for git coderepo:",
+        "# fish completion for git coderepo. To install it:",
         "#   git coderepo completion fish > ~/.config/fish/conf.d/git-coderepo.fish",
-        "# Newer fishes ask what completes `git-coderepo`, older ones (3.6) have to be told.",
+        "# Newer versions of fish find the completions of `git-coderepo` themselves; version 3.6 needs this function.",
         "function __git_coderepo_complete",
         "    set -l words (commandline -opc)",
         "    complete -C \"git-coderepo \"(string join ' ' -- (string escape -- $words[3..]) (commandline -ct))",
@@ -159,5 +161,5 @@ def _summary(group: list[introspection.Verb]) -> str:
 
 
 def _single(text: str) -> str:
-    """Quoted for every one of the three shells; fish alone reads a backslash inside single quotes."""
+    """Quote a string for bash, zsh and fish."""
     return "'" + text.replace("'", "'\\''") + "'"

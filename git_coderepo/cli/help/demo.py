@@ -1,4 +1,4 @@
-"""`git coderepo demo`: the whole way in a scratch directory, or on the checkout one stands in, without an account."""
+"""`git coderepo demo`: demonstrate the workflow in a scratch directory or on the current checkout."""
 
 from __future__ import annotations
 
@@ -28,11 +28,14 @@ _WEIGHTS = bytes(range(256)) * 8
 
 @app.command(cls=Verb)
 def demo(
-    here: Annotated[bool, typer.Option("--here", help="On this checkout, as dirty as it is; it is only read.")] = False,
+    here: Annotated[
+        bool, typer.Option("--here", help="Use this checkout, including its changes; it is only read.")
+    ] = False,
 ) -> None:
-    """Show the whole way, without a network or an account.
+    """Demonstrate the workflow, without a network or an account.
 
-    In a scratch directory it registers, edits, snapshots, fetches and verifies; then a wrong byte is refused.
+    In a scratch directory, it registers a checkout, edits it, takes a snapshot, fetches and verifies it. Then it
+    changes one byte, and `verify` fails.
     """
     with scratch_directory() as scratch:
         if here:
@@ -42,16 +45,16 @@ def demo(
 
 
 class _Stage:
-    """A directory in which commands are shown and run, as a user would type them."""
+    """A directory in which commands are printed and run as if a user typed them."""
 
     def __init__(self, directory: str, environment: Mapping[str, str]) -> None:
         self.directory = directory
         self.environment = environment
 
     def run(self, *command: str, expect: int = 0) -> None:
-        """Show a command, run it, show what it printed; raises CodeRepoError unless it ends as expected."""
+        """Print a command, run it and print its output. Raises CodeRepoError for an unexpected exit status."""
         output.line("$ " + shlex.join(command))
-        # The program that shows this runs: `git coderepo` may not be on PATH where it was started by its full name.
+        # `git coderepo` may not be on PATH.
         argv = [*own_command(), *command[2:]] if command[:2] == ("git", "coderepo") else command
         done = subprocess.run(
             argv,
@@ -64,21 +67,21 @@ class _Stage:
         for text in os.fsdecode(done.stdout).splitlines():
             output.line("  " + text)
         if done.returncode != expect:
-            raise CodeRepoError(f"the demo stopped: that command ended with {done.returncode}, not with {expect}")
+            raise CodeRepoError(f"the demo failed: the last command exited with {done.returncode} instead of {expect}")
 
     def quietly(self, *command: str) -> None:
-        """Prepare something that is not worth showing."""
+        """Run a command without printing it."""
         subprocess.run(command, cwd=self.directory, env=self.environment, capture_output=True, check=True)
 
     def write(self, shown: str, name: str, contents: bytes, mode: str = "wb") -> None:
-        """Change a file, and show how one would say so in a shell."""
+        """Write a file, and print the shell command for it."""
         output.line("$ " + shown)
         with open(os.path.join(self.directory, name), mode) as file:
             file.write(contents)
 
 
 def _environment(scratch: str) -> dict[str, str]:
-    """A home of its own, and `file://` allowed: the scratch directory is the whole world."""
+    """Return an environment with a temporary HOME and without the user's settings, where `file://` is allowed."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "CODEREPO_", "XDG_"))}
     return {
         **kept,
@@ -105,7 +108,7 @@ def _demo_in(scratch: str) -> None:
     checkout.quietly("git", "commit", "--quiet", "--message", "first")
     checkout.quietly("git", "push", "--quiet", "origin", "HEAD")
 
-    output.line("# a checkout whose platform is a bare repository beside it")
+    output.line("# your machine: a checkout whose remote is a bare repository beside it")
     checkout.run("git", "coderepo", "register")
     checkout.write("echo 'lr = 0.2' > train.py", "train.py", b"lr = 0.2\n")
     checkout.run("git", "commit", "--quiet", "--all", "--message", "never pushed")
@@ -114,7 +117,7 @@ def _demo_in(scratch: str) -> None:
     checkout.run("git", "coderepo", "status")
     checkout.run("git", "coderepo", "snapshot", "-o", "../run.json")
 
-    output.line("# a runner: another directory, no checkout, nothing but run.json")
+    output.line("# a runner: another directory, without a checkout, with only run.json")
     everywhere.run("git", "coderepo", "fetch", "run.json", "code")
     everywhere.run("git", "coderepo", "verify", "run.json", "code")
     everywhere.write("printf 'L' | dd of=code/train.py conv=notrunc status=none", "code/train.py", b"L", "r+b")
@@ -139,7 +142,7 @@ def _demo_here(scratch: str) -> None:
     record = write_record(taken, now=time.time(), git_version=git_version)
     seconds = time.perf_counter() - started
     manifest = Manifest.parse(record.data)
-    output.line("# this checkout as it is; its own objects stand in for the platform (file://, no network, no token)")
+    output.line("# your checkout; its own Git objects stand in for the platform (no network, no token)")
     state = "dirty" if taken.dirty else "clean"
     output.line(f"snapshot  tree {manifest.code.snapshot_tree}, {state}, in {seconds:.2f} s")
     for path, reason in omitted(taken):
@@ -148,28 +151,32 @@ def _demo_here(scratch: str) -> None:
         each.overlay for each in (taken, *(inner for _, inner in snapshots_in(taken))) if each.overlay is not None
     ]
     if not overlays:
-        output.line(f"travels   the manifest alone, {shown_size(len(record.data))}: HEAD has all of it")
+        output.line(f"travels   only the manifest, {shown_size(len(record.data))}: HEAD has all of the code")
     else:
         files, deleted = sum(each.files for each in overlays), sum(len(each.deleted) for each in overlays)
-        gone = f" and {deleted} deletions" if deleted else ""
+        changed = output.count(files, "file")
+        gone = f" and {output.count(deleted, 'deletion')}" if deleted else ""
         size = shown_size(record.size)
-        output.line(f"travels   {files} files{gone} that HEAD does not have: {size} with the manifest")
+        output.line(f"travels   {changed}{gone} that HEAD lacks: {size} with the manifest")
 
     planned = _planned_here(manifest.code, taken, record, git.environment)
     directory = os.path.join(scratch, "code")
     receipt = fetch(planned, directory, FetchOptions())
-    output.line(f"fetched   {receipt.files} files by {receipt.method}, in {receipt.finished - receipt.started:.2f} s")
-    output.line(f"verified  tree {receipt.tree}: the same")
+    took = receipt.finished - receipt.started
+    output.line(f"fetched   {output.count(receipt.files, 'file')} by {receipt.method}, in {took:.2f} s")
+    output.line(f"verified  tree {receipt.tree}, identical to the snapshot")
     flipped = _flip_one_byte(directory)
     if flipped is not None:
         refused = verify_directory(planned, directory, git=taken.git_with_store)
         names = ", ".join(os.fsdecode(each) for each in refused.changed)
-        output.line(f"one byte of '{os.path.relpath(flipped, directory)}' flipped: refused, changed: {names}")
-    output.line("# nothing in this checkout was written; on a platform it is: git coderepo register")
+        output.line(
+            f"tampered  one byte of '{os.path.relpath(flipped, directory)}'; verify reports changed files: {names}"
+        )
+    output.line("# your checkout was not changed; to use its platform: git coderepo register")
 
 
 def _planned_here(code: Code, taken: Snapshot, record: Record, environment: Mapping[str, str]) -> PlannedTree:
-    """What the manifest asks for, of the checkout's own repository and of those of its submodules."""
+    """Return the fetch plan of a manifest, with the checkout and its submodules as platforms."""
     from git_coderepo.fetching.planned_tree import CodeLocations, PlannedSubmodule, plan_code
     from git_coderepo.platforms.git import GitRemote
 
@@ -196,7 +203,7 @@ def _planned_here(code: Code, taken: Snapshot, record: Record, environment: Mapp
 
 
 def _flip_one_byte(directory: str) -> str | None:
-    """Change the first byte of the first file that has one; its path, None where there is none."""
+    """Change the first byte of the first file that is not empty; return its path, or None if there is none."""
     for folder, folders, names in os.walk(directory):
         folders.sort()
         for name in sorted(names):

@@ -1,4 +1,4 @@
-"""`git coderepo help [TOPIC]`: the manual page, or one verb's help, wherever the package was installed from."""
+"""`git coderepo help [TOPIC]`: show the manual page or the help of a command."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from git_coderepo.cli.app import Verb, app, run
 
 
 @app.command("help", cls=Verb)
-def help_(topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", help="A verb.")] = None) -> None:
-    """Show the manual page, or the help of one verb."""
+def help_(
+    topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", help="A command of git coderepo.")] = None,
+) -> None:
+    """Show the manual page, or the help of one command."""
     if topic is not None:
         raise typer.Exit(run([topic, "--help"]))
     page = manual_page()
@@ -34,7 +36,7 @@ def help_(topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", help="A
 
 
 def manual_page() -> str:
-    """The manual page as roff: the one in the package, else (in a checkout) made anew."""
+    """Return the manual page as roff: from the package, or generated if this is a checkout."""
     packaged = resources.files("git_coderepo") / "man" / "git-coderepo.1"
     if packaged.is_file():
         return packaged.read_text(encoding="utf-8")
@@ -44,7 +46,7 @@ def manual_page() -> str:
 
 
 def plain(roff: str) -> str:
-    """The page without its markup, for a pipe or where there is no `man`: the macros that `manual.py` uses."""
+    """Return the page as plain text, for a pipe or without `man`. It knows the macros that `manual.py` uses."""
     shown: list[str] = []
     paragraph: list[str] = []
     indent, is_term, is_filled = 4, False, True

@@ -1,4 +1,4 @@
-"""The command line as data: what completion and the manual are made from, so that neither says anything else."""
+"""The command line as data, from which the completion scripts and the manual page are generated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from git_coderepo.cli.table import VERBS
 
 
 class Parameter(NamedTuple):
-    """An option (`flags` not empty) or an argument; `metavar` is None for a flag that takes no value."""
+    """An option (with `flags`) or an argument (without); `metavar` is None for an option without a value."""
 
     flags: tuple[str, ...]
     metavar: str | None
@@ -21,13 +21,13 @@ class Parameter(NamedTuple):
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The words it takes, where its help says `One of: A, B.`; else none."""
-        said = self.help.partition("One of: ")[2].partition(".")[0]
-        return tuple(said.split(", ")) if said else ()
+        """Return the allowed values if the help lists them as `One of: A, B.`, else nothing."""
+        listed = self.help.partition("One of: ")[2].partition(".")[0]
+        return tuple(listed.split(", ")) if listed else ()
 
 
 class Verb(NamedTuple):
-    """A verb by its words (`("secret", "set")`), its help, and its parameters in the order of their declaration."""
+    """A verb: its words, such as `("secret", "set")`, its help and its parameters in the order of declaration."""
 
     words: tuple[str, ...]
     help: str
@@ -40,7 +40,7 @@ class Verb(NamedTuple):
 
     @property
     def summary(self) -> str:
-        """The first sentence of the help, without its full stop."""
+        """Return the first sentence of the help, without its full stop."""
         return " ".join(self.help.split("\n\n")[0].split()).removesuffix(".")
 
     @property
@@ -49,13 +49,13 @@ class Verb(NamedTuple):
 
 
 def verbs() -> list[Verb]:
-    """Every verb, in the order in which `git coderepo -h` lists them."""
+    """Return all verbs in the order of `git coderepo -h`."""
     found = commands(*VERBS)
     return [verb for name in VERBS for verb in _walk(found[name], (name,))]
 
 
 def program_options() -> tuple[Parameter, ...]:
-    """The options that stand before the verb."""
+    """Return the options that come before the verb."""
     return tuple(_parameter(each) for each in program().params)
 
 

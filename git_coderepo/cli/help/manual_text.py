@@ -1,191 +1,198 @@
-"""What the manual page says beyond the options: its prose and its tables. Words in backticks are literal."""
+"""What the manual page contains beyond the command line: prose and tables. Words in backticks are literal."""
 
 from __future__ import annotations
 
 DESCRIPTION = (
-    "A run is only as good as the memory of the code behind it. `git coderepo` knows where a checkout's code is "
-    "hosted, records the exact tree that runs, as dirty as it is, in a run manifest, and lets a runner that has "
-    "nothing but that manifest materialise the same tree from the platform and prove it.",
-    "A snapshot is a tree id: tracked paths as they are now, plus untracked ones that are not ignored. Its base is "
-    "the commit from which the platform serves the rest. What the base lacks (contents, modes, deletions) is the "
-    "overlay, and travels with the manifest: a dirty checkout and an unpushed commit are the same thing, seen so.",
-    "The tree id of what a runner materialised equals the tree id that was recorded, or the runner fails and leaves "
-    "nothing behind. Whichever method brought the bytes, this is always checked.",
-    "The index, objects, references, work tree, HEAD and stash of the checkout are never changed.",
+    "`git coderepo` records exactly which code made a run, and gets exactly that code back on any machine. It is for "
+    "people who train models or process data, often from a dirty checkout and on other machines than their own. The "
+    "record of a run is a small JSON file, the run manifest. A machine that has nothing but this file fetches the same "
+    "code from GitHub, GitLab or any Git remote, and verifies it.",
+    "To begin, run `git coderepo register` once in your checkout, start each run with `git coderepo run -- COMMAND`, "
+    "and fetch the code of the last run anywhere with `git coderepo fetch @{-1} DIR`, or with the manifest instead of "
+    "`@{-1}`. `git coderepo demo` shows all of this without a network or an account.",
+    "A snapshot is a Git tree id: the tracked files as they are now, plus untracked files that are not ignored. Its "
+    "base is the commit from which the platform serves most of the tree. The overlay is everything that the base lacks "
+    "(contents, modes, deletions), and travels with the manifest. Dirty files and unpushed commits are handled in the "
+    "same way: both end up in the overlay.",
+    "The tree id of a fetched directory always equals the recorded tree id, whichever source the files came from. "
+    "Otherwise the fetch fails and leaves nothing behind.",
+    "The index, objects, references, work tree, HEAD and stash of your checkout are never changed.",
 )
 
 WORDS = (
-    ("checkout", "the work tree one stands in, a linked one included"),
+    ("checkout", "your work tree: the main one, a linked one, or a submodule"),
     ("platform", "a kind of hosting; see PLATFORMS"),
-    ("code repository", "a place that serves a checkout's code: a name, a platform, its options, a credential; "
+    ("code repository", "where a checkout's code is served from: a name, a platform, options and a credential; it is "
      "registered, or inferred from the remote"),
-    ("run manifest", "the JSON file that says which code a run uses and where it comes from; it holds no secret"),
-    ("runner", "any machine that reads a manifest and materialises the snapshot"),
-    ("receipt", "what the runner proved, and how"),
+    ("run manifest", "the JSON file that records the code of a run and where to fetch it; it contains no secrets"),
+    ("runner", "any machine that reads a manifest and fetches the snapshot"),
+    ("receipt", "a JSON file in which a runner records what it verified, and how"),
 )  # fmt: skip
 
 RUN = (
-    "RUN is the path of a run manifest, `-` for one on standard input, or `NAME@REVISION[:PATH]`, which needs no "
-    "manifest: NAME is a registration, a git remote or a URL, REVISION a commit id, a branch or a tag, PATH a "
-    "directory of that commit. The platform resolves a branch, a tag or the beginning of an id, and the full id is "
-    "printed. The expected tree is then read from the commit, whose id is checked; without git, GitHub's or GitLab's "
-    "API names the tree, and the receipt says so (`treeBy`). Submodules that have a URL in the commit's `.gitmodules` "
-    "are fetched too: over https and ssh only, at most 8 levels deep and 256 in all, each with the credential for its "
-    "own host. `--no-submodules` leaves their directories empty.",
-    "In a repository with a record of runs, RUN is also the beginning of a run's id (at least four digits, and only "
-    "one run's), the name of a run (the newest of that name), or `@{-N}`, the N-th last run. What looks like a path, "
-    "and a file that is there, is a path. If the record does not have the run, as in a fresh clone, RUN is the id or "
-    "the name of a published run of the checkout's code repository (names: the newest 1,000).",
-    "DIR is absent, empty, or an empty mount point; anything else is refused. It appears when its tree is proved, and "
-    "not before. Files get the modes 666 and 777 less the umask, and the present time.",
+    "RUN is the path of a run manifest, `-` for a manifest on standard input, or `NAME@REVISION[:PATH]`, which needs "
+    "no manifest: NAME is a registration, a git remote or a URL, REVISION is a commit id, a branch or a tag, and PATH "
+    "is a directory of that commit. The platform resolves a branch, a tag or an abbreviated id, and the full id is "
+    "printed. The expected tree is read from the commit, whose id is checked. Without git, the API of GitHub or GitLab "
+    "reports the tree id, and the receipt says so (`treeBy`). Submodules with a URL in the commit's `.gitmodules` are "
+    "fetched too: over https and ssh only, at most 8 levels deep and 256 in all, each with the credential for its own "
+    "host. `--no-submodules` leaves their directories empty.",
+    "In a repository with recorded runs, RUN can also be the beginning of a run's id (at least four digits, unique), "
+    "the name of a run (the newest with that name), or `@{-N}` for the N-th last run. A word that looks like a path, "
+    "or that is the name of a file, is a path. If the run is not recorded in this repository, as in a fresh clone, RUN "
+    "is the id or the name of a published run of the checkout's code repository (names are searched in the newest "
+    "1,000 runs).",
+    "DIR must be absent, empty, or an empty mount point. It appears only after its tree has been verified. Files get "
+    "the modes 666 and 777 less the umask, and the current time.",
 )
 
 METHODS = (
-    ("archive", "one archive of the commit from the platform's API, read as it streams in"),
-    ("git", "git fetches the one commit into a scratch directory; nothing is checked out, so no hook and no filter "
+    ("archive", "download one archive of the commit from the platform's API"),
+    ("git", "fetch the commit with git into a scratch directory; nothing is checked out, so that no hook and no filter "
      "runs"),
-    ("files", "the last resort of a custom class that has nothing better: its `download_files`"),
-    ("published", "the reference of a run that was published; by itself only where the base or the overlay is gone"),
-    ("store", "the shared store, where the whole snapshot lies under its tree id; see SHARED STORE"),
-    ("local", "the objects of the repository one stands in and those that snapshots left there; no platform is asked"),
-    ("auto", "the default: local where all of it is at hand and no `--code-repository` is named, then the shared store "
-     "if one is set, then archive, then git, where an archive is not the tree (export-ignore and the like) git "
-     "first; the receipt names what was tried in vain"),
+    ("files", "call `download_files` of a custom class; this is the last resort"),
+    ("published", "fetch a published run; `auto` does this only if the base or the overlay is missing"),
+    ("store", "read the whole snapshot from the shared store; see SHARED STORE"),
+    ("local", "read the objects of the current repository and of earlier snapshots, without asking a platform"),
+    ("auto", "the default: `local` if all objects are available and `--code-repository` is not used, then the shared "
+     "store if there is one, then `archive`, then `git`; if the archive would differ from the tree (export-ignore and "
+     "similar attributes), `git` comes first. The receipt lists the methods that failed"),
 )  # fmt: skip
 
 MEANT = (
-    "A run uses the code repository that `--code-repository` or else `coderepo.default` names. Otherwise the remote "
-    "decides: the one that the branch follows, else one whose references contain HEAD, else one that has a base for "
-    "HEAD; of several, a registered one, then `origin`. A remote that has a base always precedes one that has none. "
-    "If several registrations remain, the error names them. Remotes are compared by their parts, after git's "
-    "`insteadOf` and ssh's aliases: host without case, with or without `.git`, ssh and https alike.",
-    "A remote that is not registered is used under its own name. Its platform is that of a host rule (see "
-    "CONFIGURATION), of a public host, of the CI's own server, else `git`. `register` asks a host that nothing "
-    "recognises, without a credential.",
-    "`register` and `update` choose the remote that matches the options. A host that is known as another platform "
-    "gets no request and no token: without a matching remote and without `--host`, the platform's public host is "
-    "used. Options that name a different repository on the host of a remote are refused, unless `--remote` or "
-    "`--no-remote` confirms them.",
+    "A run uses the code repository of `--code-repository`, or else of `coderepo.default`. Without either, it uses the "
+    "remote that the branch tracks, or else a remote whose references contain HEAD, or else a remote with a base for "
+    "HEAD. If there are several, a registered remote is preferred, then `origin`. A remote with a base is always "
+    "preferred to one without. If several registrations remain, the error names them. Remotes are compared by their "
+    "parts, after git's `insteadOf` and ssh's aliases: the case of the host, a final `.git`, and ssh or https make no "
+    "difference.",
+    "A remote that is not registered is used under its own name. Its platform comes from a host rule (see "
+    "CONFIGURATION), from a public host, or from the CI server; otherwise it is `git`. `register` asks an unknown host "
+    "which platform it is, without sending a credential.",
+    "`register` and `update` choose the remote that matches the options. If no remote matches and `--host` is not "
+    "used, they use the platform's public host. A host that is known as another platform is never sent a request or a "
+    "token. If the options name a different repository on the host of a remote, they are refused unless you add "
+    "`--remote` or `--no-remote`.",
 )
 
 CREDENTIALS = (
-    "A credential belongs to an origin (scheme, host, port) and an optional path prefix, and is looked up by the "
-    "origin of the request about to be sent, never by what a manifest says. A redirect to another origin drops it. "
-    "The first of these that has one gives it:",
+    "A credential belongs to an origin (scheme, host and port) and an optional path prefix. It is looked up by the "
+    "origin of each request, regardless of what a manifest says. It is dropped if the request is redirected to another "
+    "origin. The first of these sources that has a credential is used:",
 )
 
 CREDENTIALS_FILE = (
-    "Each line of the file that `CODEREPO_CREDENTIALS_FILE` names is `https://USER:TOKEN@HOST[:PORT][/PREFIX]`, as "
-    "git-credential-store(1) writes it, or `https://HOST[:PORT][/PREFIX] USER @/path/to/token`, or a comment that "
-    "begins with `#`. Of several matching lines the longest prefix wins; of equal prefixes, the last line. It is read "
-    "again at each use, since mounted secrets rotate.",
-    "The constructor of a custom class receives all its secret options: from the option or its reference, else a "
-    "credential of the origin that the public options name, or of the remote's origin. The line "
-    "`https://HOST[/PREFIX] OPTION @/path/to/secret` is for one option; any other credential of that origin is for "
-    "`token`, or for the first secret option that the class declares. If the options name several origins, each of "
-    "them must have that credential.",
-    "A line `{{NAME.KEY}} @/path/to/secret` gives the value of that reference. A registration with "
-    "`--token={{NAME.KEY}}` then works without a keyring; where there is none, `secret set` prints the line to add.",
+    "Each line of `CODEREPO_CREDENTIALS_FILE` is `https://USER:TOKEN@HOST[:PORT][/PREFIX]`, as git-credential-store(1) "
+    "writes it, or `https://HOST[:PORT][/PREFIX] USER @/path/to/token`, or a comment that begins with `#`. Of several "
+    "matching lines, the one with the longest prefix is used; of equal prefixes, the last line. The file is read at "
+    "each use, because mounted secrets rotate.",
+    "The constructor of a custom class receives its secret options: from the option or its reference, or else a "
+    "credential for the origin in the public options, or for the remote's origin. A line `https://HOST[/PREFIX] OPTION "
+    "@/path/to/secret` is for one option. Any other credential for that origin is used for `token`, or for the first "
+    "secret option that the class declares. If the options name several origins, each of them must have that "
+    "credential.",
+    "A line `{{NAME.KEY}} @/path/to/secret` sets the value of that reference, so that a registration with "
+    "`--token={{NAME.KEY}}` works without a keyring. If there is no keyring, `secret set` prints the line to add.",
 )
 
 TRAVELS = (
-    "Left out, and named in `omitted`: untracked files that are secret by name (`.env`, private keys, password "
-    "files), and untracked ones that `coderepo.exclude` matches. Ignored paths are not looked at; `--include PATH` "
-    "takes one along.",
-    "Refused before the run starts, with the line that cures it: contents in the unmistakable shape of a token that "
-    "the base does not have, more "
-    "than `coderepo.overlayLimit`, a tracked path that cannot be read, a Git repository inside this one that is no "
-    "submodule, and a Git LFS pointer whose contents are neither here nor known to be on the platform.",
-    "Refused as well: a path that still changes at the fifth attempt to read the changed files, that is a FIFO or a "
-    "socket in a file's place, or whose name no runner writes. A partial clone asks no network: where contents would "
-    "travel that are not here, `git cat-file -e ID` fetches them. Paths marked assume-unchanged or skip-worktree are "
-    "taken as they lie on the disk, and so are twins that `core.ignoreCase` hides on a file system that has both. "
-    "With `core.fileMode=false` git looks at no execute bit: `status` names the files that a runner gets without it.",
-    "Git and your index decide whether a tracked file changed: a write through a shared mapping (mmap(2)) may leave "
-    "the file's times unchanged, and a mapped file that `git status` calls clean is taken from the index. A changed "
-    "file is not hashed again if lstat(2) returns the same facts as for the last snapshot, its times are older than "
-    "the clock's resolution, the index, attributes and settings are the same, and no process has the file open for "
-    "writing (a read lease, on local Linux file systems).",
-    "Git does not store some content, and a runner does not get it: git-annex files, data that a `.dvc` file, a "
-    "`dvc.lock` or a checksum file describes, links out of the checkout or to ignored paths, and files that pass "
-    "through a filter or an attribute configured outside the tree (`.git/info/attributes`, `core.attributesFile`, "
-    "`filter.NAME.clean`). `status`, `run`, `snapshot` and the pre-run hook name such paths in a warning, and the "
-    "manifest lists them in `outside`. They also warn of a `coderepo.scope` from the settings and, once per checkout, "
-    "of an untracked virtual environment, `node_modules` or dataset that would travel.",
-    "`status`, `run`, `snapshot` and the Python API, but not the hook, also look for other places that Python imports "
-    "code from: PYTHONPATH, `.pth` files, editable installs, packages installed from a directory, and links in "
-    "site-packages. A warning names each such checkout, and the manifest lists it in `environment.imported` with its "
-    "remote, commit, tree and whether it is dirty; a runner does not get that code.",
-    "With `--allow-unreproducible` such a run is recorded all the same, under its true tree id: the manifest says that "
-    "nobody can get its code back, and why, and `fetch` and `verify` refuse it with that reason. A token does not "
-    "travel even then: the whole overlay stays here. What is too large is hashed, and kept nowhere. Where the record "
-    "would not be true (HEAD keeps moving, a hook changed what was just recorded) there is none.",
-    "Overlays of together up to `coderepo.inlineLimit` stand in the manifest. Each other one is `SHA256.tar.gz` in "
-    "the manifest's folder, where `fetch` finds it; `--overlay FILE` names it elsewhere.",
-    "A submodule that has a work tree is a snapshot of its own, with its own base, overlay and code repository, which "
-    "is its remote's and not what `.gitmodules` says; those in it too. All of the above holds in it: `coderepo.*` "
-    "settings of the superproject count there where it has none of its own, and the limits are for all together. A "
-    "dirty submodule makes the run dirty. One that is not checked out is recorded as absent, and its directory stays "
-    "empty. The superproject's tree id proves the commit of each submodule; the tree of its files is recorded beside "
-    "it, and is what `fetch` and `verify` hold them to.",
-    "The tree holds Git LFS's pointers. Contents that no pointer of the base names travel with the run, in a tar of "
-    "their own beside the overlay, under the same limits; with `--check` the LFS server is asked for the others, and "
-    "what it does not give travels as well, or is named where it is not here either. Where git-lfs is not set up, git "
-    "takes the contents of a changed file into the tree, and so does the snapshot, with a warning. On a runner, once "
-    "the tree is proved, the pointers that its own `.gitattributes` give to Git LFS become files: from what "
-    "travelled, from the repository that one stands in, from the LFS server, each by its sha256; a submodule's from "
-    "its own platform's. `--no-lfs` leaves them as they are, and passes the cache by. A server that a tracked "
-    "`.lfsconfig` names on another host than the remote's is sent no credential.",
+    "Untracked files that contain secrets by their name (`.env`, private keys, password files), and untracked files "
+    "that match `coderepo.exclude`, are left out and listed in `omitted`. Ignored files are left out; `--include PATH` "
+    "includes one.",
+    "A snapshot is refused, with a hint, if the code has contents that are probably a token and not yet in the base, "
+    "if it exceeds `coderepo.overlayLimit`, if a tracked file cannot be read, if a nested Git repository is not a "
+    "submodule, or if the contents of a Git LFS pointer are neither local nor known to be on the platform.",
+    "A snapshot is also refused if a path still changes at the fifth attempt to read it, is a FIFO or a socket, or has "
+    "a name that no runner can write. A partial clone does not use the network: if local contents are missing, `git "
+    "cat-file -e ID` fetches them. Files that are marked assume-unchanged or skip-worktree are read from the disk, and "
+    "so are files that `core.ignoreCase` hides although the file system distinguishes case. With "
+    "`core.fileMode=false`, git ignores execute permissions; `status` lists the files that lose theirs on a runner.",
+    "Git and your index decide whether a tracked file has changed. A write through a shared mapping (mmap(2)) can "
+    "leave the times of a file unchanged; if `git status` then calls the file clean, its contents are taken from the "
+    "index. A changed file is not hashed again if lstat(2) returns the same values as for the last snapshot, its times "
+    "are older than the resolution of the clock, the index, attributes and settings are the same, and no process has "
+    "the file open for writing (checked by a read lease, on local Linux file systems).",
+    "Some contents are not stored in Git, and a runner does not get them: git-annex files, data described by `.dvc` "
+    "files, `dvc.lock` or checksum files, links to paths outside the checkout or to ignored paths, and files with a "
+    "filter or attribute that is configured outside the tree (`.git/info/attributes`, `core.attributesFile`, "
+    "`filter.NAME.clean`). `status`, `run`, `snapshot` and the pre-run hook warn of such files, and the manifest lists "
+    "them in `outside`. They also warn of a `coderepo.scope` setting and, once per checkout, of an untracked virtual "
+    "environment, `node_modules` or dataset that would travel.",
+    "`status`, `run`, `snapshot` and the Python API, but not the hook, also look for code that Python imports from "
+    "outside the snapshot: PYTHONPATH, `.pth` files, editable installs, packages installed from a directory, and links "
+    "in site-packages. A warning names each such checkout, and the manifest lists it in `environment.imported` with "
+    "its remote, commit, tree and whether it is dirty. A runner does not get that code.",
+    "With `--allow-unreproducible`, such a run is recorded with its true tree id. The manifest says why the code "
+    "cannot be fetched, and `fetch` and `verify` refuse it with that reason. A token never travels: the whole overlay "
+    "stays on this machine. Files that are too large are hashed but not stored. A run is still refused if its record "
+    "would be false, for example because HEAD keeps moving.",
+    "Overlays of up to `coderepo.inlineLimit` together are stored in the manifest. A larger overlay is a file "
+    "`SHA256.tar.gz` in the manifest's directory, where `fetch` finds it. If you move it, use `--overlay FILE`.",
+    "A submodule with a work tree is a snapshot of its own, with its own base, overlay and code repository, and so are "
+    "the submodules in it. Its code repository is that of its remote, not of `.gitmodules`. The `coderepo.*` settings "
+    "of the superproject apply in the submodule unless it has its own, and limits apply to the sum of all. A dirty "
+    "submodule makes the run dirty. A submodule that is not checked out is recorded as absent, and its directory stays "
+    "empty. The superproject's tree id covers the commit of each submodule; the tree of its files is recorded beside "
+    "it, and `fetch` and `verify` check it.",
+    "Git LFS files are pointers in the tree. Contents that no pointer of the base names travel with the run in a "
+    "separate tar, under the same limits. With `--check`, the LFS server is asked for the others; objects that it "
+    "lacks travel too, or are named if they are not local either. If git-lfs is not set up, git adds the contents of a "
+    "changed file to the tree, and so does the snapshot, with a warning. After the tree has been verified, a runner "
+    "replaces the pointers that the tree's own `.gitattributes` assign to Git LFS by their files: from the manifest, "
+    "the current repository or the LFS server, each checked by its sha256; in a submodule from its own platform. "
+    "`--no-lfs` leaves the pointers and does not use the cache. An LFS server that `.lfsconfig` names on a host other "
+    "than the remote's is sent no credential.",
 )
 
 PUBLISHED = (
-    "`publish` pushes a run's code to the remote of its code repository, with the user's own git transport and "
-    "credentials: a commit with exactly the snapshot's tree, on its base, and on it a tag object whose message is the "
-    "run manifest. Neither says who the user is. One reference leads to them, `refs/coderepo/runs/ID`; no branch, no "
-    "tag, and nothing in the user's repository changes. From then on the platform keeps the code and its base, "
-    "whatever becomes of branches; any clone lists the run with `log --remote` and brings it with `fetch ID`.",
-    "With `coderepo.publish` set to `auto`, `run` and the pre-run hook push before they write the manifest, which then "
-    "has the reference and no overlay; with `ask`, `run` asks on a terminal, and where there is none nothing is "
-    "published, which is said. Where the platform refuses, or cannot be reached, that is said, and the overlay "
-    "travels. `snapshot` publishes nothing. A run that was recorded before keeps its manifest as it is: its reference "
-    "is found by its id.",
-    "What stops a snapshot stops publishing: the shape of a token, and `coderepo.publishLimit` in the place of "
-    "`coderepo.overlayLimit`. `publish --delete` removes the reference again, with `--force` also where no overlay has "
-    "the code.",
+    "`publish` pushes the code of a run to the remote of its code repository, with your own git transport and "
+    "credentials. It creates a commit with exactly the snapshot's tree and with the base as its parent, and a tag "
+    "object whose message is the run manifest. Neither contains your name. The reference `refs/coderepo/runs/ID` "
+    "points to them; no branch and no tag is created, and nothing in your repository changes. The platform then keeps "
+    "the code and its base even if branches are deleted. Any clone can list the run with `log --remote` and fetch it "
+    "with `fetch ID`.",
+    "If `coderepo.publish` is `auto`, `run` and the pre-run hook push before they write the manifest, which then has "
+    "the reference and no overlay. If it is `ask`, `run` asks on a terminal, and without a terminal prints a notice "
+    "and does not publish. If the platform refuses or cannot be reached, a warning says so, and the overlay travels. "
+    "`snapshot` never publishes. If you publish a run later, its manifest does not change; the reference is found by "
+    "the run's id.",
+    "Code that a snapshot refuses is not published either: probable tokens, and more than `coderepo.publishLimit` "
+    "instead of `coderepo.overlayLimit`. `publish --delete` removes the reference. If it is the only copy of the code, "
+    "add `--force`.",
 )
 
 STORE = (
-    "Where many runners start at once, `coderepo.store` names a place that they ask before the platform: "
-    "`file:///DIRECTORY`, `s3://BUCKET[/PREFIX]` or `gs://BUCKET[/PREFIX]`. It is a setting of the launcher and of "
-    "each runner, there mostly as `CODEREPO_STORE`; no manifest and no tracked `.coderepo` file sets it. `run` before "
-    "its command starts, `snapshot -o` and `publish --store` put a snapshot there, whole, under its tree id, with "
-    "each of its submodules; what is there already is not written again. Each blob is held against its id as it is "
-    "packed, and what was stored is read back. The pre-run hook puts nothing there: a launcher that uses it calls "
-    "`git coderepo publish --store`. Where that fails it is said, and the run goes on.",
-    "`fetch` and `exec` look into the cache, then into the store, then ask the platform. The tree id is computed from "
-    "what the store gave, as ever: one that has not the tree, has something else in its place, refuses or does not "
-    "answer is named, and the platform is asked. From the store no overlay is needed. What Git LFS keeps does not lie "
-    "there. `NAME@REVISION` and `--code-repository` pass the store by. `publish --store` proves what is there, and "
-    "writes it anew where it is damaged; what is no longer wanted may be removed at any time. Whoever may read the "
-    "store may read the code: its own permissions decide, not the platform's.",
-    "A directory must be there, and may be shared by users and machines: what is put into it may be read by whoever "
-    "may read the directory. Buckets need the Python package s3fs or gcsfs (the extras `s3` and `gs`), and "
-    "credentials where these look for them: `AWS_*` and `FSSPEC_S3_*` variables, `~/.aws`, the machine's role. A "
-    "runner reads objects and may list them; a launcher writes them too. The objects are `sha1/AB/TREE.tar.gz`, or "
-    "`sha256/…`.",
+    "If many runners start at the same time, set `coderepo.store` to a place that they read before they ask the "
+    "platform: `file:///DIRECTORY`, `s3://BUCKET[/PREFIX]` or `gs://BUCKET[/PREFIX]`. Set it on the machine that "
+    "starts runs and, usually as `CODEREPO_STORE`, on each runner; manifests and `.coderepo` files cannot set it. "
+    "`run` (before it starts its command), `snapshot -o` and `publish --store` write the whole snapshot to the store "
+    "under its tree id, including submodules, unless it is already there. Each blob is checked against its id while it "
+    "is packed, and the result is read back. If this fails, a warning says so and the run continues. The pre-run hook "
+    "does not write to the store; call `git coderepo publish --store` after it.",
+    "`fetch` and `exec` look in the cache, then in the store, then ask the platform. The tree id is computed from the "
+    "files as usual. If the store lacks a tree, has a damaged one, refuses or does not answer, a warning says so and "
+    "the platform is asked. A tree from the store needs no overlay. Git LFS files are not in the store. "
+    "`NAME@REVISION` and `--code-repository` do not use it. `publish --store` verifies a tree that is already there, "
+    "and replaces it if it is damaged. You can delete objects at any time. Everybody who can read the store can read "
+    "the code: access depends on the store's permissions, not on the platform's.",
+    "A store directory must exist, and can be shared by users and machines: everybody who can read the directory can "
+    "read its objects. Buckets require the Python package s3fs or gcsfs (the extras `s3` and `gs`), and credentials "
+    "where these packages look for them: `AWS_*` and `FSSPEC_S3_*` variables, `~/.aws`, or the role of the machine. "
+    "Runners need permission to read and list objects; the machine that starts runs also needs to write them. Objects "
+    "are named `sha1/AB/TREE.tar.gz` or `sha256/…`.",
 )
 
 LARGE = (
-    "In a repository of many projects a run needs some paths only. `--subdirectory PATH` of `run`, `snapshot` and "
-    "`status`, or `coderepo.scope`, limits what is looked at: a colleague's edits, a broken submodule, an unreadable "
-    "or a huge file elsewhere neither stops nor changes a run. The snapshot's tree is then the tree that holds only "
-    "those paths, each in its place, and the `.gitattributes` of the directories above them; the manifest names them "
-    "in `scope`, and one directory in `subdirectory` too, with the tree objects that lead to it.",
-    "A runner takes those paths of the base, and no others: a GitLab archive is asked for one directory, git fetches "
-    "no other contents; a platform that has whole archives alone sends one, and the rest of it is passed over. Commits "
-    "that were not pushed and touch other paths alone carry nothing. `run.directory` says where a run was started.",
-    "`fetch --subdirectory PATH RUN DIR` proves the whole of what was recorded and keeps one directory of it, from "
-    "which the files in DIR are then named; `verify --subdirectory PATH` looks at such a DIR again.",
+    "In a repository with many projects, a run often needs only some paths. `--subdirectory PATH` of `run`, `snapshot` "
+    "and `status`, or `coderepo.scope`, limits the snapshot to these paths: edits, broken submodules, and unreadable "
+    "or huge files elsewhere neither stop nor change a run. The snapshot's tree then contains only those paths and the "
+    "`.gitattributes` of their parent directories. The manifest lists the paths in `scope`; for a single directory, "
+    "`subdirectory` also names it, with the tree objects that lead to it.",
+    "A runner fetches only those paths of the base: it asks GitLab for an archive of one directory, and git fetches no "
+    "other contents. If a platform has only whole archives, the rest is skipped. Unpushed commits that touch only "
+    "other paths add nothing to the overlay. `run.directory` records the directory where a run was started.",
+    "`fetch --subdirectory PATH RUN DIR` verifies all of the recorded code and keeps one directory of it; paths in DIR "
+    "are relative to that directory. `verify --subdirectory PATH` checks such a DIR.",
 )
 
 TEAM = (
@@ -197,36 +204,36 @@ TEAM = (
 )
 
 CACHE = (
-    "`exec`, `run --frozen` and `fetch --cache` keep trees in a cache, under their tree ids. The cache is in the "
-    "first usable directory of `coderepo.cacheDir`, the user's cache directory and `git-coderepo-UID` in the "
-    "directory for temporary files. A directory is usable if it and all its parents belong to root or to the user, "
-    "and if others may write to them only with the sticky bit set. Each user has a part of their own with mode 0700, "
-    "which other users can neither read nor write. To share snapshots between users, use a shared store.",
-    "Contents of the cache are not trusted. Whenever a tree is used, all its files are hashed and compared with the "
-    "recorded tree id: converted files and Git LFS files with the bytes that `fetch` would write today, submodules "
-    "with their own trees. `proof` in the receipt says what was hashed: `download`, `cache`, or a `copy` of the "
-    "cached tree. Changes that an earlier job made are found even if it had the same user id, so pods that share a "
-    "volume can share a cache. A process of the same user that changes a file between verification and use cannot be "
-    "prevented. `exec` checks the tree again after its command has ended, names the changed files, and adds "
-    "`afterCommand` to `proof`. To protect jobs from each other, run them as different users or with different caches.",
+    "`exec`, `run --frozen` and `fetch --cache` keep trees in a cache, under their tree ids. The cache is in the first "
+    "usable directory of `coderepo.cacheDir`, the user's cache directory and `git-coderepo-UID` in the directory for "
+    "temporary files. A directory is usable if it and all its parents belong to root or to the user, and if other "
+    "users can write to them only with the sticky bit set. Each user has a separate part with mode 0700, which other "
+    "users can neither read nor write. To share snapshots between users, use a shared store.",
+    "The contents of the cache are not trusted. Whenever a tree is used, all its files are hashed and compared with "
+    "the recorded tree id: converted files and Git LFS files with the bytes that `fetch` would write today, submodules "
+    "with their own trees. `proof` in the receipt says what was hashed: `download`, `cache`, or a `copy` of the cached "
+    "tree. Changes by an earlier job are found even if it ran as the same user, so that pods with a shared volume can "
+    "share a cache. A process of the same user that changes a file between verification and use cannot be prevented. "
+    "`exec` checks the tree again after its command has ended, names the changed files, and adds `afterCommand` to "
+    "`proof`. To protect jobs from each other, run them as different users or with different caches.",
     "A command that runs in the cache cannot write to the tree. File modes do not stop root: if the process has "
-    "CAP_SYS_ADMIN, the tree is mounted read-only in a mount namespace of the command's own, and mounts that the "
-    "command makes are not visible elsewhere. Without that capability root's command runs in a copy in the cache, "
-    "whose path is printed. The copy is removed when the command ends, unless something was written into it. `--copy "
-    "DIR` runs the command in a copy outside the cache.",
-    "A modified tree is never used again, and never overwritten: it is renamed, the tree is fetched again, and `cache "
+    "CAP_SYS_ADMIN, the tree is mounted read-only in a mount namespace of the command, and mounts that the command "
+    "makes are not visible elsewhere. Without that capability, root's command runs in a copy in the cache, whose path "
+    "is printed. The copy is removed when the command ends, unless something was written into it. `--copy DIR` runs "
+    "the command in a copy outside the cache.",
+    "A modified tree is never used again and never overwritten: it is renamed, the tree is fetched again, and `cache "
     "list` shows the modified one with its path, size and age. Modified trees and copies are kept for 30 days, or "
-    "until `cache prune`. When the file system is full, the least recently used trees are removed to make room.",
+    "until `cache prune`. If the file system is full, the least recently used trees are removed to make room.",
     "The command's PYTHONPATH begins with the directory where the run was started and the root of the code. A "
-    "directory that contains a module with the name of a standard module is left out, with a warning, and so is one "
-    "with a colon in its path. Unless PYTHONPYCACHEPREFIX is set already, `exec` sets it so that Python neither reads "
-    "nor writes bytecode beside the code; set it to a directory of yours to keep compiled modules between runs.",
+    "directory is left out, with a warning, if it contains a module with the name of a standard module or has a colon "
+    "in its path. Unless PYTHONPYCACHEPREFIX is set, `exec` sets it so that Python neither reads nor writes bytecode "
+    "beside the code. Set it to a directory of yours to keep compiled modules between runs.",
 )
 
 UNTRUSTED = (
-    "A manifest, an archive and a repository are untrusted on a runner. No path leaves DIR, goes through a link or "
-    "enters `.git`; at most 1,000,000 entries and 20 GiB are taken. https and ssh are spoken, other protocols only "
-    "where `CODEREPO_ALLOW_PROTOCOL` names them, and a custom class is imported only where `CODEREPO_ALLOW_SOURCE` "
+    "Manifests, archives and repositories are not trusted on a runner. No path can leave DIR, pass through a link or "
+    "enter `.git`. A tree can have at most 1,000,000 entries and 20 GiB. Only https and ssh are used, unless "
+    "`CODEREPO_ALLOW_PROTOCOL` names another protocol. A custom class is imported only if `CODEREPO_ALLOW_SOURCE` "
     "names it and it comes from an installed package.",
 )
 
@@ -234,105 +241,107 @@ UNTRUSTED = (
 
 REGISTRATION = (
     ("type", "The platform."),
-    ("remote", "The name of the git remote that it serves."),
+    ("remote", "The git remote of the code repository."),
     ("source", "The class of a custom code repository."),
-    ("description", "What it is."),
-    ("logoUrl", "A picture of it."),
-    ("OPTION", "An option of the platform, in camel case: `apiUrl` for `--api-url`. A secret one is a reference "
-     "`{{name.key}}`."),
+    ("description", "A short description."),
+    ("logoUrl", "The URL of a logo."),
+    ("OPTION", "An option of the platform, in camel case: `apiUrl` for `--api-url`. The value of a secret option is a "
+     "reference `{{name.key}}`."),
 )  # fmt: skip
 
 HOST_RULE = (
     ("type", "The platform of the host."),
     ("source", "The class of a custom code repository."),
-    ("user", "The user name that goes with a token."),
+    ("user", "The user name for the token."),
     ("token", "A reference `{{name.key}}` to a secret."),
     ("OPTION", "An option of the platform."),
 )
 
 ENVIRONMENT = (
+    ("CODEREPO_CREDENTIALS_FILE", "A file of credentials; see CREDENTIALS."),
     ("CODEREPO_RECORD_DIR", "A directory for runs, overlays, objects and `current.json`, instead of `.git/coderepo`: "
-     "use it if `.git` is read-only. Each repository has a subdirectory of its own."),
-    ("CODEREPO_TOKEN", "A token, only together with `CODEREPO_TOKEN_ORIGIN`."),
-    ("CODEREPO_TOKEN_FILE", "A file that holds the token, instead; read again at each use."),
-    ("CODEREPO_TOKEN_ORIGIN", "What the token is for: `https://HOST[:PORT][/PREFIX]`."),
-    ("CODEREPO_ALLOW_PROTOCOL", "Protocols allowed on a runner beside https and ssh, parted by `:`; `file`, and `http` "
-     "to this machine itself."),
+     "use it if `.git` is read-only. Each repository has a separate subdirectory."),
+    ("CODEREPO_TOKEN", "A token; requires `CODEREPO_TOKEN_ORIGIN`."),
+    ("CODEREPO_TOKEN_FILE", "A file that contains the token, instead of `CODEREPO_TOKEN`. It is read at each use."),
+    ("CODEREPO_TOKEN_ORIGIN", "The origin of the token: `https://HOST[:PORT][/PREFIX]`."),
+    ("CODEREPO_ALLOW_PROTOCOL", "Protocols to allow on a runner in addition to https and ssh, separated by `:`. They "
+     "are `file`, and `http` for the machine itself."),
+    ("CODEREPO_ALLOW_SOURCE", "Custom classes that a manifest can use, separated by `:`. They are written "
+     "`module.Class`, or `module` for all classes of a module."),
 )  # fmt: skip
 
-# What a command that `run` starts finds in its environment, and what the pre-run hook reads.
+# Set for the command of `run`, and read by the pre-run hook.
 RUN_ENVIRONMENT = (
-    ("CODEREPO_MANIFEST", "The path of its run manifest, absolute."),
-    ("CODEREPO_MANIFEST_JSON", "The manifest itself, where it is no larger than 120 KiB."),
-    ("CODEREPO_RUN_ID", "The run's id. A run that is started within it names it as its parent."),
-    ("CODEREPO_TREE", "The snapshot's tree id."),
-    ("CODEREPO_COMMIT", "HEAD's commit, empty before the first one."),
+    ("CODEREPO_MANIFEST", "The absolute path of the run manifest."),
+    ("CODEREPO_MANIFEST_JSON", "The manifest itself, if it is not larger than 120 KiB."),
+    ("CODEREPO_RUN_ID", "The run's id. A run that is started within this run records it as its parent."),
+    ("CODEREPO_TREE", "The tree id of the snapshot."),
+    ("CODEREPO_COMMIT", "The commit of HEAD, empty before the first commit."),
 )
 
-HOOK_ENVIRONMENT = (("CODEREPO_OUT", "Where the pre-run hook writes the manifest, too."),)
+HOOK_ENVIRONMENT = (("CODEREPO_OUT", "A file to which the pre-run hook also writes the manifest."),)
 
 OTHERS_ENVIRONMENT = (
     ("GIT_TRACE", "`1` shows each command and request with secrets redacted, as `--verbose` does."),
-    ("GIT_ADVICE", "`0` switches all hints off."),
-    ("GIT_PROGRESS_DELAY", "After how many seconds a progress line is drawn, on a terminal; `0.5` by default."),
-    ("GIT_SSL_CAINFO, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE", "The file of certificate authorities to "
-     "trust, for git and the API alike; the first that is set counts. After the first of them git's `http.sslCAInfo` "
-     "does; without any the system's authorities are trusted."),
-    ("GIT_HTTP_LOW_SPEED_TIME", "After how many seconds without data a server is given up; by default after `60` where "
-     "its API is asked, `120` where git is."),
-    ("HTTPS_PROXY, NO_PROXY", "The proxy, for git and the API alike. git's `http.proxy` and `http.URL.proxy` count "
-     "before it, for both."),
-    ("TMPDIR", "Where temporary files lie, `/tmp` without it. Fetching an archive needs none; git does."),
+    ("GIT_ADVICE", "`0` turns off all hints."),
+    ("GIT_PROGRESS_DELAY", "The delay before a progress line is shown on a terminal, in seconds (default `0.5`)."),
+    ("GIT_SSL_CAINFO, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE", "A file of certificate authorities to trust, "
+     "for git and for APIs. The first that is set is used; git's `http.sslCAInfo` comes after the first of them. "
+     "Without any, the system's authorities are trusted."),
+    ("GIT_HTTP_LOW_SPEED_TIME", "The time without data after which a request is aborted, in seconds (default: `60` for "
+     "APIs, `120` for git)."),
+    ("HTTPS_PROXY, NO_PROXY", "The proxy for git and for APIs. git's `http.proxy` and `http.URL.proxy` override it for "
+     "both."),
+    ("TMPDIR", "The directory for temporary files (default `/tmp`). Fetching an archive needs none; git does."),
 )  # fmt: skip
 
 FILES = (
-    (".git/config", "Registrations, in sections `[coderepo \"NAME\"]`. No secret is ever written there. For linked "
-     "work trees it is the common one."),
-    (".git/coderepo/", "Our own objects, with the checkout's as their alternate, and overlays by their digest."),
+    (".git/config", "Registrations, in sections `[coderepo \"NAME\"]`; never a secret. Linked work trees share it."),
+    (".git/coderepo/", "Objects of snapshots, with the checkout's objects as alternates, and overlays."),
     (".git/coderepo/runs/YYYY-MM/ID.json, ID.result.json", "The manifest of a recorded run, which never changes, and "
-     "what is known of how it ended."),
-    (".git/coderepo/runs/YYYY-MM/ID.published.json", "Whether it was published, or is no longer, after it was "
-     "recorded."),
-    (".git/coderepo/runs/index.sqlite", "An index of the record, made by its readers; it may be removed at any time."),
+     "its result."),
+    (".git/coderepo/runs/YYYY-MM/ID.published.json", "Whether the run was published, or removed from the platform, "
+     "after it was recorded."),
+    (".git/coderepo/runs/index.sqlite", "An index of the recorded runs. You can delete it at any time."),
     (".git/coderepo/current.json", "The manifest of the work tree's last recorded run."),
     (".git/coderepo/written/", "A list of the manifests, overlays, receipts and fetched directories that were written "
-     "into the checkout. While they are untracked and unchanged they are not part of the snapshot, and `omitted` "
-     "lists them as `own-output`."),
-    ("DIR/.coderepo-*, .DIR.coderepo-*", "What a fetch has not proved yet; a later one takes away what a killed one "
-     "left."),
+     "into the checkout. While they are untracked and unchanged, they are not part of a snapshot, and `omitted` lists "
+     "them as `own-output`."),
+    ("DIR/.coderepo-*, .DIR.coderepo-*", "The unfinished files of a fetch. The next fetch removes those of a fetch "
+     "that was killed."),
 )  # fmt: skip
 
 STATUS = (
-    ("0", "It was done, or the answer is yes."),
-    ("1", "The answer is no: a tree that differs, a file that is not valid."),
-    ("4", "A credential is missing, was refused, or may not do what was asked."),
-    ("128", "A fatal error; nothing half-done is left behind."),
-    ("129", "The words of the command do not fit its usage."),
-    ("130", "It was interrupted."),
-    ("141", "Whoever read the output is gone."),
+    ("0", "Success, or the answer is yes."),
+    ("1", "The answer is no: a tree differs, or a file is invalid."),
+    ("4", "A credential is missing, was refused, or lacks a permission."),
+    ("128", "A fatal error; nothing incomplete is left behind."),
+    ("129", "Invalid usage."),
+    ("130", "Interrupted."),
+    ("141", "The reader of the output closed the pipe."),
 )
 
 RUN_STATUS = (
-    "The status of `run` is that of its command: 126 where it is not executable, 127 where there is none, 128+N where "
-    "signal N ended it. It is 125 where the run could not be recorded, whatever the reason; then nothing was started. "
-    "It is 1 if the command succeeded but a path of `--output` does not exist. The status of `exec` is that of its "
-    "command, too, and 125 if the code could not be fetched.",
+    "The exit status of `run` is that of its command: 126 if the command is not executable, 127 if it is not found, "
+    "128+N if signal N ended it. It is 125 if the run could not be recorded for any reason; then nothing was started. "
+    "It is 1 if the command succeeded but a path of `--output` does not exist. The exit status of `exec` is also that "
+    "of its command, or 125 if the code could not be fetched.",
 )
 
 EXAMPLES = (
-    ("git coderepo demo --here", "See what would travel from this checkout, and the same tree come back."),
-    ("git coderepo register", "Tie this checkout to its platform."),
-    ("git coderepo status", "Say what would be recorded now, and whether a runner could fetch it."),
-    ("git coderepo snapshot -o run.json", "Write the run manifest."),
-    ("git coderepo run -- python train.py", "Record a run, and start it."),
-    ("git coderepo log --dirty --since 7d", "Which runs of this week had code that no commit has?"),
-    ("git coderepo diff @{-1}", "What changed in the code since the last run?"),
-    ("git coderepo build-key --explain", "What an image is built from, and whether it takes the code along."),
-    ("git coderepo fetch run.json code", "On any machine: the same code, proved."),
-    ("git coderepo publish @{-1}", "Keep the last run's code on the platform, whatever becomes of branches."),
-    ("git coderepo verify run.json code", "Later: is it still the same?"),
-    ("git coderepo fetch https://github.com/acme/widgets.git@COMMIT code", "The code of a commit, without a manifest; "
-     "COMMIT is its full id."),
-    ("git coderepo login --host git.corp --token @token.txt", "Keep a token for a host in the keyring."),
-    ("git config --global coderepo.https://git.corp/.type gitlab", "Say of which platform a host is."),
+    ("git coderepo demo --here", "Show what would travel from this checkout, and fetch the same tree back."),
+    ("git coderepo register", "Register where the code of this checkout is hosted."),
+    ("git coderepo status", "Show what a run would record, and whether a runner could fetch it."),
+    ("git coderepo snapshot -o run.json", "Write a run manifest."),
+    ("git coderepo run -- python train.py", "Record a run and start its command."),
+    ("git coderepo log --dirty --since 7d", "List the runs of this week whose code was not committed."),
+    ("git coderepo diff @{-1}", "Show what changed in the code since the last run."),
+    ("git coderepo build-key --explain", "List the inputs of a dependency image, and warn if it depends on the code."),
+    ("git coderepo fetch run.json code", "On any machine: fetch the same code and verify it."),
+    ("git coderepo publish @{-1}", "Keep the code of the last run on the platform, even if branches are deleted."),
+    ("git coderepo verify run.json code", "Later: check that the code is unchanged."),
+    ("git coderepo fetch https://github.com/acme/widgets.git@COMMIT code", "Fetch the code of a commit without a "
+     "manifest; COMMIT is its full id."),
+    ("git coderepo login --host git.corp --token @token.txt", "Save a token for a host in the keyring."),
+    ("git config --global coderepo.https://git.corp/.type gitlab", "Set the platform of a host."),
 )  # fmt: skip

@@ -1,1 +1,1 @@
-"""Verbs that look back."""
+"""Commands for recorded runs: list, show, compare, publish and remove them."""

@@ -1,4 +1,4 @@
-"""`git coderepo diff RUN [RUN|.]`: what changed in the code, through git's own diff."""
+"""`git coderepo diff RUN [RUN|.]`: compare the code of runs with `git diff`."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _FOR_GIT = "git_coderepo.diff"
 
 
 class DiffVerb(Verb):
-    """What stands after the first `--` is git's, with a second `--` in it if there is one."""
+    """`diff`, which passes all arguments after the first `--` on to git, including a second `--`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        ours, _, rest = _parted(args)
+        ours, _, rest = _split(args)
         ctx.meta[_FOR_GIT] = rest
         return super().parse_args(ctx, ours)
 
@@ -38,15 +38,13 @@ class DiffVerb(Verb):
 @app.command(cls=DiffVerb)
 def diff(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP)],
-    other: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="Another run, or . for the checkout as it is now.")
-    ] = ".",
+    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP + ".")],
+    other: Annotated[str, typer.Argument(metavar="[RUN]", help="Another run, or . for the checkout (default).")] = ".",
 ) -> None:
-    """Show what changed in the code since a run, or between two.
+    """Show code changes since a run, or between two runs.
 
-    It is git's own diff of the two trees, submodules in their places, with the user's pager, colours and drivers; what
-    stands after -- is for it:
+    This runs `git diff` on the two trees, with the files of submodules in place and with your pager, colours and diff
+    drivers. Arguments after -- are passed on to it:
     `git coderepo diff @{-2} @{-1} -- --stat -- src/`.
     """
     from git_coderepo.fetching.sources.local import Here
@@ -65,12 +63,12 @@ def diff(
     stores = [here.store.objects, *(objects for side in sides for objects in side.objects)]
     arguments = ["git", "diff", *(tree.hex for tree in trees), *context.meta[_FOR_GIT]]
     sys.stdout.flush()
-    # git takes our place: its pager, its status and its answer to ^C are the user's.
+    # Replace this process by git, so that its pager, its exit status and ^C work as usual.
     os.execvpe("git", arguments, {**os.environ, "GIT_ALTERNATE_OBJECT_DIRECTORIES": alternates(stores)})  # noqa: S606
 
 
 def scope_of_run(word: str, git: Git) -> tuple[bytes, ...]:
-    """What alone a run looked at; nothing where that was everything."""
+    """Return the paths to which a run was limited, or nothing."""
     from git_coderepo.runs.find import find_run
 
     return (() if word == "." else find_run(word, git).named.manifest.code.scope) or ()
@@ -79,8 +77,8 @@ def scope_of_run(word: str, git: Git) -> tuple[bytes, ...]:
 class Side:
     """One side of the comparison.
 
-    `parts` are (raw path, tree) of the code under an empty path and of each submodule that was recorded with a work
-    tree; all their objects are in our store, in the repository, or in `objects`, directories of submodules here.
+    `parts` are pairs (raw path, tree): the code, with an empty path, and each submodule that was recorded with a work
+    tree. Their objects are in our own store, in the repository, or in `objects`, the object directories of submodules.
     """
 
     def __init__(self) -> None:
@@ -89,7 +87,10 @@ class Side:
 
     @classmethod
     def of(cls, word: str, here: Here, scope: tuple[bytes, ...]) -> Side:
-        """A run, or for `.` what of `scope` is in the checkout. Raises what reading or looking raises."""
+        """Return the side for a run, or for `.` the checkout limited to `scope`.
+
+        Raises the errors of resolving a run, of fetching its tree and of taking a snapshot.
+        """
         from git_coderepo.errors import CodeRepoError
         from git_coderepo.fetching.sources.local import is_complete
         from git_coderepo.runs.find import find_run
@@ -108,7 +109,7 @@ class Side:
                 )
             except CodeRepoError:
                 if reached.snapshot is None or reached.snapshot.tree is None:
-                    raise  # else it could not be sent to a runner, which is no matter here
+                    raise  # with a tree, only the recording failed, and the tree can be compared
                 snapshot = reached.snapshot
             for place, each in ((b"", snapshot), *snapshots_in(snapshot)):
                 assert each.tree is not None
@@ -142,11 +143,11 @@ class Side:
             if each.code is not None:
                 inside = here.submodule(each.path)
                 inner = path + b"/" + each.path if path else each.path
-                # Where it has no work tree any more, our own store may still have all of it.
+                # Without a work tree, our own store can still have all of its objects.
                 self._add(each.code, each.repository, inner, inside or here, folder, run=run)
 
     def whole(self, here: Here) -> ObjectId:
-        """One tree of the code with the files of its submodules in the place of their gitlinks."""
+        """Return one tree of all parts, with the files of submodules in place of their gitlinks."""
         from git_coderepo.filesystem.scratch import scratch_directory
 
         with scratch_directory() as scratch:
@@ -163,7 +164,7 @@ class Side:
 
 
 def alternates(directories: Iterable[bytes]) -> str:
-    """The value with which git finds the objects in these directories beside the user's."""
+    """Return the value of GIT_ALTERNATE_OBJECT_DIRECTORIES that adds these directories to the user's own value."""
     from git_coderepo.git.store import quoted_path
 
     found = [os.fsdecode(quoted_path(each)) for each in dict.fromkeys(directories)]
@@ -171,6 +172,6 @@ def alternates(directories: Iterable[bytes]) -> str:
     return ":".join([*found, inherited] if inherited else found)
 
 
-def _parted(args: list[str]) -> tuple[list[str], list[str], list[str]]:
+def _split(args: list[str]) -> tuple[list[str], list[str], list[str]]:
     at = args.index("--") if "--" in args else len(args)
     return args[:at], args[at : at + 1], args[at + 1 :]

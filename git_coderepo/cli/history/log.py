@@ -1,4 +1,4 @@
-"""`git coderepo log`: the recorded runs, newest first."""
+"""`git coderepo log`: list the recorded runs, newest first."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from git_coderepo.runs.record_files import Runs
     from git_coderepo.runs.search_index import Filter
 
-# So many runs are read before the first of them is shown: their ids are told apart among themselves.
+# Runs are read and shown in pages of this size. Ids are abbreviated so that they are unique within a page.
 _PAGE = 200
 _COLOURS = {"ok": "green", "running": "yellow", "recorded": "dim", "unfinished": "yellow"}
 
@@ -32,34 +32,38 @@ _COLOURS = {"ok": "green", "running": "yellow", "recorded": "dim", "unfinished":
 @app.command(cls=Verb)
 def log(
     number: Annotated[
-        int | None, typer.Option("--max-count", "-n", metavar="N", min=0, help="Show at most so many.")
+        int | None, typer.Option("--max-count", "-n", metavar="N", min=0, help="Show at most N runs.")
     ] = None,
-    commit: Annotated[str | None, typer.Option("--commit", metavar="REV", help="Runs at this commit.")] = None,
+    commit: Annotated[
+        str | None, typer.Option("--commit", metavar="REV", help="Show only runs at this commit.")
+    ] = None,
     tree: Annotated[
-        str | None, typer.Option("--tree", metavar="REV", help="Runs of this tree, or of a commit's.")
+        str | None, typer.Option("--tree", metavar="REV", help="Show only runs of this tree, or of a commit's tree.")
     ] = None,
-    dirty: Annotated[bool, typer.Option("--dirty", help="Runs whose code was not what HEAD said.")] = False,
+    dirty: Annotated[bool, typer.Option("--dirty", help="Show only runs of a dirty checkout.")] = False,
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="Runs of that name; * and ? match.")
+        str | None, typer.Option("--name", metavar="NAME", help="Show only runs with this name; * and ? are wildcards.")
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="DATE", help="Runs since then: 90m, 12h, 7d, or a date of git's.")
+        str | None,
+        typer.Option(
+            "--since", metavar="DATE", help="Show only runs since DATE: 90m, 12h, 7d, or any date that git reads."
+        ),
     ] = None,
     produced: Annotated[
-        str | None, typer.Option("--produced", metavar="FILE", help="Runs that made exactly this file (run --output).")
+        str | None,
+        typer.Option("--produced", metavar="FILE", help="Show only runs that wrote exactly this file (run --output)."),
     ] = None,
-    remote: Annotated[
-        bool, typer.Option("--remote", help="Runs that are published on the platform, from any clone.")
-    ] = False,
+    remote: Annotated[bool, typer.Option("--remote", help="Show the published runs of the platform.")] = False,
     code_repository: CodeRepository = None,
-    group: Annotated[bool, typer.Option("--group", help="One line for all runs of the same code.")] = False,
+    group: Annotated[bool, typer.Option("--group", help="Show one line for all runs of the same code.")] = False,
     as_json: Json = False,
 ) -> None:
     """List the recorded runs, newest first.
 
-    A line has the beginning of the run's id, its start, how it ended, the commit (with + where the code was dirty), its
-    name and its command. Of a dirty run whose code was committed by now, the commit is named; a published one is marked
-    so. `pager.coderepo` and `color.coderepo` are git's way to page and to colour it.
+    Each line shows the beginning of the run's id, its start, its state, its commit (with + if the code was dirty), its
+    name and its command. Notes in parentheses say, for example, that dirty code was committed later or that the run is
+    published. `pager.coderepo` and `color.coderepo` set the pager and the colours, as for git's own commands.
     """
     from git_coderepo.cli.colour import Palette
     from git_coderepo.git.process import Git
@@ -79,10 +83,10 @@ def log(
     )
     limit = None if group else number
     if code_repository is not None and not remote:
-        raise UsageError("'--code-repository' goes with '--remote'")
+        raise UsageError("--code-repository requires --remote")
     if remote:
         if produced is not None:
-            raise UsageError("'--produced' is known where the run was, and not on the platform")
+            raise UsageError("--produced and --remote are mutually exclusive: outputs are not published")
         found = published_runs(git, code_repository, wanted, limit)
     else:
         found = found_runs(runs_here(git)[0], wanted, limit)
@@ -103,7 +107,7 @@ def log(
 
 
 def found_runs(runs: Runs, wanted: Filter, limit: int | None) -> Iterator[RecordedRun]:
-    """The runs that fit, newest first, read one by one; a damaged one is named and left out."""
+    """Yield the matching runs of the record, newest first; warn of damaged manifests and skip them."""
     from git_coderepo.runs.history import ids_since, load_run, select
 
     ids: Iterable[str] = select(runs, wanted, say=output.say) if wanted.needs_index else ids_since(runs, wanted.since)
@@ -120,7 +124,7 @@ def found_runs(runs: Runs, wanted: Filter, limit: int | None) -> Iterator[Record
 
 
 def published_runs(git: Git, code_repository: str | None, wanted: Filter, limit: int | None) -> Iterator[RecordedRun]:
-    """The published runs that fit, newest first, a page of manifests at a time; one that cannot be used is named."""
+    """Yield the matching published runs, newest first; warn of runs that cannot be used and skip them."""
     from git_coderepo.registration.resolve import source_here
     from git_coderepo.runs.history import RecordedRun
     from git_coderepo.stores.published_runs import list_published, read_published
@@ -144,7 +148,7 @@ def published_runs(git: Git, code_repository: str | None, wanted: Filter, limit:
 
 
 def fits(manifest: Manifest, wanted: Filter) -> bool:
-    """Whether a run is one of those, by its manifest alone; see Filter."""
+    """Return whether a manifest matches a Filter."""
     from fnmatch import fnmatchcase
 
     run, code = manifest.run, manifest.code
@@ -158,7 +162,7 @@ def fits(manifest: Manifest, wanted: Filter) -> bool:
 
 
 def grouped(found: Iterable[RecordedRun]) -> dict[object, list[RecordedRun]]:
-    """The runs by their tree, and the trees of their submodules, in the order of each one's newest run."""
+    """Group runs by their tree and the trees of their submodules; groups are ordered by their newest run."""
     groups: dict[object, list[RecordedRun]] = {}
     for each in found:
         groups.setdefault(each.manifest.code.trees, []).append(each)
@@ -166,7 +170,7 @@ def grouped(found: Iterable[RecordedRun]) -> dict[object, list[RecordedRun]]:
 
 
 def document(each: RecordedRun) -> dict[str, object]:
-    """A run as plain values."""
+    """Return a run as JSON values."""
     from git_coderepo.manifest.writer import path_value
 
     run, code, result = each.manifest.run, each.manifest.code, each.result
@@ -191,12 +195,12 @@ def document(each: RecordedRun) -> dict[str, object]:
 
 
 def group_document(group: list[RecordedRun]) -> dict[str, object]:
-    """All runs of one tree as plain values."""
+    """Return all runs of one tree as JSON values."""
     return {"tree": group[0].manifest.code.snapshot_tree.hex, "runs": [document(each) for each in group]}
 
 
 def show(page: list[RecordedRun], commits: dict[str, str], palette: Palette) -> None:
-    """A line for each run."""
+    """Print a line for each run."""
     from git_coderepo.runs.history import abbreviated
 
     short = abbreviated([each.id for each in page])
@@ -228,7 +232,7 @@ def show(page: list[RecordedRun], commits: dict[str, str], palette: Palette) -> 
 
 
 def show_groups(groups: list[list[RecordedRun]], palette: Palette) -> None:
-    """A line for each tree: how many runs, the newest one's time, state, name and command."""
+    """Print a line for each tree: the number of runs, and time, state, name and command of the newest."""
     lines = []
     for each in groups:
         last = each[0]
@@ -246,7 +250,7 @@ def show_groups(groups: list[list[RecordedRun]], palette: Palette) -> None:
 
 
 def local_time(text: str) -> str:
-    """`YYYY-MM-DD HH:MM:SS` where the user is."""
+    """Convert an ISO 8601 time to local time, as `YYYY-MM-DD HH:MM:SS`."""
     from git_coderepo.runs.result import seconds_of
 
     seconds = seconds_of(text)
@@ -254,14 +258,14 @@ def local_time(text: str) -> str:
 
 
 def command_line(each: RecordedRun) -> str:
-    """The command as a shell would take it; empty where none was recorded."""
+    """Return the command quoted for a shell, or an empty string if none was recorded."""
     import shlex
 
     return shlex.join(os.fsdecode(word) for word in each.manifest.run.command or ())
 
 
 def _what(each: RecordedRun, palette: Palette) -> list[str]:
-    """Name and command, either of which may not be there."""
+    """Return the name and the command of a run, if they were recorded."""
     name, command = each.manifest.run.name, output.clean(command_line(each))
     named = [] if name is None else [palette.paint("bold", output.clean(name) + (":" if command else ""))]
     return [*named, command] if command else named
@@ -274,7 +278,7 @@ def _code(each: RecordedRun) -> str:
 
 
 def _id_of(git: Git, word: str | None, kind: str) -> str | None:
-    """The id that a word names here, else the word itself where it is the beginning of one. Raises UsageError."""
+    """Return the full id of a revision, or the word itself if it could be an abbreviated id. Raises UsageError."""
     if word is None:
         return None
     answer = git.start("rev-parse", "--verify", "--quiet", "--end-of-options", f"{word}^{{{kind}}}").finish()
@@ -283,11 +287,11 @@ def _id_of(git: Git, word: str | None, kind: str) -> str | None:
     folded = word.lower()
     if 4 <= len(folded) <= 64 and set(folded) <= set("0123456789abcdef"):
         return folded
-    raise UsageError(f"'{word}' names no {kind}")
+    raise UsageError(f"unknown revision '{word}'")
 
 
 def _moment(git: Git, text: str | None) -> float | None:
-    """Seconds since the epoch of an age such as `7d`, or of a date as git reads them."""
+    """Return an age such as `7d`, or a date that git reads, in seconds since the epoch."""
     from git_coderepo.runs.prune import age_in_seconds
 
     if text is None:
@@ -299,7 +303,7 @@ def _moment(git: Git, text: str | None) -> float | None:
 
 
 def _digest(path: str | None) -> str | None:
-    """The sha256 of a file, in hex."""
+    """Return the sha256 of a file in hex, or None without a file."""
     if path is None:
         return None
     with open(path, "rb") as file:

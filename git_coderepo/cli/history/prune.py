@@ -1,4 +1,4 @@
-"""`git coderepo prune`: take away what the record of runs need not keep."""
+"""`git coderepo prune`: remove old runs, and overlays and objects that no run needs."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 @app.command("prune", cls=Verb)
 def prune_(
     older_than: Annotated[
-        str | None, typer.Option("--older-than", metavar="AGE", help="Remove runs older than that: 12h, 7d, 2w, 1y.")
+        str | None, typer.Option("--older-than", metavar="AGE", help="Remove runs older than AGE: 12h, 7d, 2w, 1y.")
     ] = None,
     keep: Annotated[
-        int | None, typer.Option("--keep", metavar="N", min=0, help="Remove runs, but never the newest N.")
+        int | None, typer.Option("--keep", metavar="N", min=0, help="Remove all runs but the newest N.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only print what would be removed.")] = False,
 ) -> None:
-    """Remove old runs, and what no run needs.
+    """Remove old runs, and data that no run needs.
 
-    Runs go only where --older-than or --keep says so; with both, those that both let go. Overlays that no run names
-    and objects that no run needs go in any case. Nothing younger than an hour is touched, and no run that still runs.
+    Runs are removed only with --older-than or --keep; with both, only runs that match both. Overlays and objects that
+    no run needs are always removed. Runs that are still running, and data younger than an hour, are kept.
     """
     from git_coderepo.git.process import Git
     from git_coderepo.git.store import Store
@@ -42,11 +42,11 @@ def prune_(
 
 
 def show(pruned: Pruned, *, dry_run: bool) -> None:
-    """What went, or would go."""
+    """Print what was or would be removed."""
     from git_coderepo.snapshots.checks import shown_size
 
     for path in pruned.unreadable:
-        output.warn(f"'{os.fsdecode(path)}' cannot be read: what it needs is unknown, so only runs were looked at")
+        output.warn(f"cannot read '{os.fsdecode(path)}': overlays and objects were kept, since it may need them")
     if dry_run:
         for id in pruned.runs:
             output.line(f"run {id}")

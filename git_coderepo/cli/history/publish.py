@@ -1,4 +1,4 @@
-"""`git coderepo publish [RUN...]`: pin a run's code on the platform, or let go of it; or put it into the store."""
+"""`git coderepo publish [RUN...]`: push the code of runs to the platform or to the shared store."""
 
 from __future__ import annotations
 
@@ -27,33 +27,31 @@ if TYPE_CHECKING:
 def publish_(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help=RUN_HELP + " The last one, if none is named.", show_default=False),
+        typer.Argument(metavar="[RUN]...", help=RUN_HELP + " (default: the last run).", show_default=False),
     ] = None,
-    delete: Annotated[bool, typer.Option("--delete", help="Take their references away from the platform.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove the runs' references from the platform.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="With --delete, also where nothing else has the code.")
+        bool, typer.Option("--force", help="With --delete: remove even the only copy of the code.")
     ] = False,
-    store: Annotated[
-        bool, typer.Option("--store", help="Into the shared store (coderepo.store), not to the platform.")
-    ] = False,
+    store: Annotated[bool, typer.Option("--store", help="Write to the shared store (coderepo.store) instead.")] = False,
     code_repository: CodeRepository = None,
 ) -> None:
-    """Push a run's code to its platform, as a commit of its own.
+    """Push the code of runs to the platform.
 
-    The commit has exactly the snapshot's tree and stands on its base; the reference `refs/coderepo/runs/ID` leads to
-    it, with the manifest. No branch and no tag is made. What a token's shape is in, and more than
-    `coderepo.publishLimit`, is refused. Once published, no cleaning up of branches loses the code, and any clone can
-    `log --remote` the run and `fetch` it by its id.
+    The code becomes a commit with exactly the snapshot's tree, whose parent is the base. The reference
+    `refs/coderepo/runs/ID` points to it and carries the manifest. No branch and no tag is created. Code that contains
+    a probable token, or that is larger than `coderepo.publishLimit`, is refused. A published run does not depend on
+    branches: any clone can list it with `log --remote` and `fetch` it by its id.
 
-    With `--store` its code goes into the shared store of `coderepo.store` instead, where nothing is but what is right:
-    what is there already is proved, and written anew if it is damaged.
+    With `--store`, the code is written to the shared store (`coderepo.store`) instead. A tree that is already there is
+    verified, and replaced if it is damaged.
     """
     from git_coderepo.git.process import Git
 
     if force and not delete:
-        raise UsageError("'--force' goes with '--delete'")
+        raise UsageError("--force requires --delete")
     if store and (delete or code_repository is not None):
-        raise UsageError("'--store' goes with no other option: several runs may have one tree there")
+        raise UsageError("--store cannot be combined with --delete or --code-repository")
     for word in runs or ["@{-1}"]:
         if store:
             for text in stored(word, Git()):
@@ -65,7 +63,7 @@ def publish_(
 
 
 def published(word: str, git: Git, code_repository: str | None) -> str:
-    """Publish a run; gives a line that says so."""
+    """Publish a run and return a message."""
     from git_coderepo.fetching.sources.local import restore_tree
     from git_coderepo.git.store import Store, find_overlay
     from git_coderepo.runs.find import find_run
@@ -76,7 +74,7 @@ def published(word: str, git: Git, code_repository: str | None) -> str:
     manifest = found.manifest
     if platform is not None:
         id = manifest.run.id
-        return f"the run {id} is published already: {reference_of(id)} on '{_name_of(git, code_repository)}'"
+        return f"run {id} is already published: {reference_of(id)} on '{_name_of(git, code_repository)}'"
     settings, layout = _here(git)
     source = source_of(manifest, git, settings, layout, code_repository)
     store = Store(layout)
@@ -96,7 +94,7 @@ def published(word: str, git: Git, code_repository: str | None) -> str:
 
 
 def stored(word: str, git: Git) -> Iterator[str]:
-    """Put a run's code into the shared store; gives a line for each tree, its submodules' too."""
+    """Write a run's code to the shared store; yield a message for each tree, including submodules."""
     from git_coderepo.fetching.sources.local import Here
     from git_coderepo.git.store import Store
     from git_coderepo.runs.find import find_run
@@ -111,7 +109,7 @@ def stored(word: str, git: Git) -> Iterator[str]:
     shared = SharedStore.of(settings)
     if shared is None:
         raise UsageError(
-            "no shared store is set",
+            "coderepo.store is not set",
             hints=["git config coderepo.store file:///DIRECTORY", "or: git config coderepo.store s3://BUCKET/PREFIX"],
         )
     here = Here.of(git)
@@ -123,13 +121,13 @@ def stored(word: str, git: Git) -> Iterator[str]:
     allowed = allowed_secrets(settings) if settings.flag("secretScan") else None
     for each in store_run(found.manifest, shared, here, folder=found.folder, allowed=allowed, notify=output.say):
         place = f" '{os.fsdecode(each.path)}'" if each.path else ""
-        how = "was there, and is right" if each.size is None else f"{shown_size(each.size)} written"
-        again = ", in the place of something else" if each.damaged else ""
+        how = "verified, already there" if each.size is None else f"{shown_size(each.size)} written"
+        again = ", replacing a damaged copy" if each.damaged else ""
         yield f"{found.manifest.run.id}{place}: tree {each.tree} in '{shared.url}', {how}{again}"
 
 
 def unpublished(word: str, git: Git, code_repository: str | None, *, force: bool) -> str:
-    """Take a run's reference away, of one that is recorded here or on the platform; gives a line that says so."""
+    """Remove the reference of a run, recorded locally or only published, and return a message."""
     from git_coderepo.git.store import Store
     from git_coderepo.registration.resolve import source_here
     from git_coderepo.runs.find import find_run
@@ -139,25 +137,25 @@ def unpublished(word: str, git: Git, code_repository: str | None, *, force: bool
     settings, layout = _here(git)
     found, platform, _ = find_run(word, git, code_repository)
     manifest = found.manifest
-    # A published run that is not recorded here was found on the code repository that it is removed from.
+    # A run that is not in the local record was found on this code repository.
     if platform is None:
         source = source_of(manifest, git, settings, layout, code_repository)
     else:
         source = source_here(git, code_repository)
     if needs_reference(manifest) and not force:
         raise CodeRepoError(
-            f"the run {manifest.run.id} was recorded without an overlay: its reference is what keeps its code",
+            f"run {manifest.run.id} has no overlay: its reference keeps the only copy of its code",
             hints=[f"git coderepo publish --delete --force {manifest.run.id}"],
         )
     was_there = unpublish(source, Store(layout).git(git), manifest.run.id)
     _note(found, layout, published=False)
     if not was_there:
-        raise NegativeAnswer(f"the run {manifest.run.id} is not published on '{source.registration.name}'")
+        raise NegativeAnswer(f"run {manifest.run.id} is not published on '{source.registration.name}'")
     return f"removed {manifest.run.id} from '{source.registration.name}'"
 
 
 def _name_of(git: Git, code_repository: str | None) -> str:
-    """Return the name of the code repository whose published runs are looked for."""
+    """Return the name of the code repository whose published runs are searched."""
     from git_coderepo.registration.resolve import source_here
 
     return source_here(git, code_repository).registration.name
@@ -171,7 +169,7 @@ def _here(git: Git) -> tuple[Settings, Layout]:
 
 
 def _note(found: NamedRun, layout: Layout, *, published: bool) -> None:
-    """Write it down beside the manifest, where that lies in this repository's record."""
+    """Record whether a run is published, if its manifest is in this repository's record."""
     from git_coderepo.runs.record_files import Runs
     from git_coderepo.stores.published_commit import note
 

@@ -1,4 +1,4 @@
-"""`git coderepo show [RUN]`: one run, its code and how it ended."""
+"""`git coderepo show [RUN]`: show a run, its code and its result."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from git_coderepo.runs.result import Result
 
 _SHOWN = 10
-RUN_HELP = "A run: its id's beginning, its name, @{-N}, a manifest's path, or -."
+RUN_HELP = "A run: the beginning of its id, its name, @{-N}, a manifest file, or -"
 
 
 @app.command("show", cls=Verb)
 def show_(
-    run: Annotated[str, typer.Argument(metavar="[RUN]", help=RUN_HELP + " The last one, if none is named.")] = "@{-1}",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest's bytes as they are.")] = False,
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help=RUN_HELP + " (default: the last run).")] = "@{-1}",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest, byte for byte.")] = False,
 ) -> None:
-    """Show a run: its code, where that is, and how the run ended."""
+    """Show a run: its code, where the code is, and its result."""
     from git_coderepo.git.process import Git
     from git_coderepo.runs.find import find_run, recorded_run
     from git_coderepo.runs.history import committed_as
@@ -50,7 +50,7 @@ def show_(
 
 
 def manifest_rows(manifest: Manifest, committed: str | None) -> list[tuple[str, str]]:
-    """What the manifest says, for people; `committed` is the commit whose tree a dirty run's code is by now."""
+    """Return the rows of a manifest; `committed` is a later commit with the tree of a dirty run."""
     import shlex
 
     from git_coderepo.cli.history.log import local_time
@@ -61,7 +61,7 @@ def manifest_rows(manifest: Manifest, committed: str | None) -> list[tuple[str, 
         rows.append(("name", run.name))
     rows.append(("recorded", local_time(run.created_on)))
     if run.parent is not None:
-        rows.append(("within", f"the run {run.parent}"))
+        rows.append(("parent", run.parent))
     if run.command is not None:
         rows.append(("command", shlex.join(os.fsdecode(word) for word in run.command)))
     if run.directory != b".":
@@ -70,14 +70,14 @@ def manifest_rows(manifest: Manifest, committed: str | None) -> list[tuple[str, 
     if code.head is not None:
         branch = f" ({code.head.branch})" if code.head.branch is not None else ""
         rows.append(("commit", f"{code.head.commit}{branch}"))
-        # A commit that was never pushed has no page: what was pushed of it is the base.
+        # A commit that was never pushed has no page on the platform.
         if code.head.web_url is not None and code.base is not None and code.base.commit == code.head.commit:
             rows.append(("page", code.head.web_url))
     if code.base is not None:
         rows.append(("base", f"{code.base.commit}, known by {code.base.known_by}"))
     else:
         rows.append(("base", "none: the whole tree travels"))
-    rows += [("looked at", f"only {os.fsdecode(path)}") for path in code.scope or ()]
+    rows += [("scope", os.fsdecode(path)) for path in code.scope or ()]
     rows.append(("tree", f"{code.snapshot_tree}, {_dirt(code)}"))
     if committed is not None:
         rows.append(("", f"committed as {committed}"))
@@ -98,7 +98,7 @@ def manifest_rows(manifest: Manifest, committed: str | None) -> list[tuple[str, 
 
 
 def _outside(directory: bytes, found: Outside) -> str:
-    """Return a path with contents outside Git and what keeps them."""
+    """Describe content outside Git: its path and the tool that stores it."""
     name = os.fsdecode(directory + found.path)
     detail = "" if found.detail is None else f" {os.fsdecode(found.detail)}"
     return (
@@ -107,29 +107,29 @@ def _outside(directory: bytes, found: Outside) -> str:
 
 
 def _imported(found: Imported) -> str:
-    """Return a place outside the snapshot that code was imported from."""
+    """Describe a directory outside the snapshot from which code was imported."""
     commit = "" if found.commit is None else f" at {found.commit.hex[:12]}{', dirty' if found.dirty else ''}"
     return f"{os.fsdecode(found.path)}{commit} ({found.via})"
 
 
 def result_rows(state: str, result: Result | None) -> list[tuple[str, str]]:
-    """How it ended, for people."""
+    """Return the rows of a result."""
     from git_coderepo.cli.history.log import local_time
     from git_coderepo.snapshots.checks import shown_size
 
     if result is None:
-        return [("state", "recorded; nothing is known of its end")]
+        return [("state", "recorded; its result is unknown")]
     words = {
         "running": f"running, process {result.pid}",
-        "killed": "killed: its process is gone, and it could not say how it ended",
-        "unfinished": f"unfinished, on the host {result.host}",
+        "killed": "killed: its process ended without recording a result",
+        "unfinished": f"unfinished, on host {result.host}",
     }
     rows = [("state", words.get(state, state))]
     if result.finished_on is not None:
         took = f", after {result.seconds:.0f} s" if result.seconds is not None else ""
         rows.append(("finished", local_time(result.finished_on) + took))
     if result.unknown:
-        rows.append(("not known", ", ".join(result.unknown)))
+        rows.append(("unknown", ", ".join(result.unknown)))
     for name, paths in (("edited", result.edited), ("produced", result.produced)):
         rows += [(name, os.fsdecode(path)) for path in paths[:_SHOWN]]
         if len(paths) > _SHOWN:

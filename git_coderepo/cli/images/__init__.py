@@ -1,1 +1,1 @@
-"""Verbs for dependency images."""
+"""Commands for dependency images."""

@@ -1,4 +1,4 @@
-"""`git coderepo build-key`: the digest of what goes into an image."""
+"""`git coderepo build-key`: print a digest of the inputs of a dependency image."""
 
 from __future__ import annotations
 
@@ -20,23 +20,26 @@ if TYPE_CHECKING:
 def build_key(
     files: Annotated[
         list[str] | None,
-        typer.Option("--file", metavar="PATH", help="Only this file, instead of what is found; can be repeated."),
+        typer.Option("--file", metavar="PATH", help="Use only this file; can be repeated."),
     ] = None,
     python: Annotated[
-        str | None, typer.Option("--python", metavar="VERSION", help="The Python of the image, whatever files say.")
+        str | None, typer.Option("--python", metavar="VERSION", help="The Python version of the image.")
     ] = None,
     platform: Annotated[
-        str | None, typer.Option("--platform", metavar="OS/ARCH", help="The image's platform (default linux/amd64).")
+        str | None,
+        typer.Option("--platform", metavar="OS/ARCH", help="The platform of the image (default: linux/amd64)."),
     ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="List what it is made of, and what it misses.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="List the inputs, and warn of what the key does not cover.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Print the digest of what an image is built from.
+    """Print a digest of the inputs of a dependency image.
 
-    Editing code keeps it, editing a Dockerfile, a list of dependencies or a lock file changes it: same key, same image.
-    It is made from the snapshot, and of nothing that this machine or its Python is. Looked for are Dockerfile,
-    Containerfile, requirements*.txt and what they include, the tables of dependencies in pyproject.toml, uv.lock,
-    poetry.lock, conda's files, .python-version, setup.cfg and setup.py, in this directory and those above it.
+    Editing a Dockerfile, a dependency list or a lock file changes the key; editing other code does not. The same key
+    means the same image. The key depends on the snapshot only, not on this machine or its Python. The inputs are
+    Dockerfile, Containerfile, requirements*.txt and the files they include, the dependency tables of pyproject.toml,
+    uv.lock, poetry.lock, conda's files, .python-version, setup.cfg and setup.py, in this directory and its parents.
     """
     from git_coderepo.build_key.key import build_key as key_of
     from git_coderepo.git.process import Git, check_version
@@ -61,7 +64,7 @@ def build_key(
 
 
 def show(key: BuildKey) -> None:
-    """The key and what it is made of; what it misses is talk."""
+    """Print the key and its inputs; warn of what it does not cover."""
     rows = [("build key", key.digest), ("platform", key.platform)]
     if key.python is not None:
         origin = os.fsdecode(key.python_from) if key.python_from is not None else "--python"

@@ -1,1 +1,1 @@
-"""Verbs that record a run."""
+"""Commands that record the code of a run."""

@@ -1,4 +1,4 @@
-"""`git coderepo hooks`: install, take out, or look at git's hooks."""
+"""`git coderepo hooks`: install and remove hooks, and show which runs are recorded."""
 
 from __future__ import annotations
 
@@ -18,31 +18,32 @@ if TYPE_CHECKING:
 hooks = typer.Typer(name="hooks", rich_markup_mode=None)
 app.add_typer(hooks)
 
-Local = Annotated[bool, typer.Option("--local", help="For this checkout with its worktrees: the default.")]
-Worktree = Annotated[bool, typer.Option("--worktree", help="For this worktree alone; git 2.54 or newer.")]
+Local = Annotated[bool, typer.Option("--local", help="For this checkout and its worktrees (default).")]
+Worktree = Annotated[bool, typer.Option("--worktree", help="For this worktree only; requires git 2.54.")]
 Global = Annotated[
-    bool, typer.Option("--global", help="For every checkout of yours; before git 2.54 in your core.hooksPath.")
+    bool, typer.Option("--global", help="For all your checkouts; before git 2.54 requires core.hooksPath.")
 ]
 Event = Annotated[
     list[str] | None,
-    typer.Option("--event", metavar="EVENT", help=f"Only this one; can be repeated. One of: {', '.join(EVENTS)}."),
+    typer.Option("--event", metavar="EVENT", help=f"Only this hook; can be repeated. One of: {', '.join(EVENTS)}."),
 ]
 
 
 @hooks.callback(invoke_without_command=True)
 def group(context: typer.Context) -> None:
-    """Install, take out, or look at git's hooks."""
+    """Manage hooks that record runs."""
     if context.invoked_subcommand is None:
         usage(context)
 
 
 @hooks.command("install", cls=Verb)
 def install(local: Local = False, worktree: Worktree = False, global_: Global = False, event: Event = None) -> None:
-    """Install the hooks, or bring them up to date.
+    """Install or update the hooks.
 
-    pre-run records a run for whoever calls it; the others take away what is no longer true after a commit, a checkout,
-    a merge or a rebase. git 2.54 and newer have them in the configuration. Before that they go into the hooks folder,
-    where another tool's shell script gets a marked block and everything else of it stays.
+    pre-run records a run for each program that calls `git hook run pre-run`. After a commit, a checkout, a merge or a
+    rebase, the other hooks remove `current.json`, which no longer matches the checkout. git 2.54 and newer read hooks
+    from the configuration. For older versions they are installed in the hooks directory; a shell script that is
+    already there gets one marked block and is otherwise unchanged.
     """
     from git_coderepo.git.process import Git
     from git_coderepo.hooks.install import install as install_hooks
@@ -58,27 +59,30 @@ def install(local: Local = False, worktree: Worktree = False, global_: Global = 
             output.hint(text)
     if refused:
         raise typer.Exit(1)
-    output.hint("to see what is recorded now: git coderepo hooks status")
+    output.hint("to show which runs are recorded: git coderepo hooks status")
 
 
 @hooks.command("uninstall", cls=Verb)
 def uninstall(local: Local = False, worktree: Worktree = False, global_: Global = False, event: Event = None) -> None:
-    """Take the hooks out; what was there before is as it was."""
+    """Remove the hooks.
+
+    Hooks of other tools are left exactly as they were before `hooks install`.
+    """
     from git_coderepo.git.process import Git
     from git_coderepo.hooks.install import uninstall as uninstall_hooks
 
     gone = uninstall_hooks(Git(), event or (), _scope(local, worktree, global_))
     for each in gone:
-        output.line(f"{each.event}: gone from {each.place}")
+        output.line(f"{each.event}: removed from {each.place}")
     if not gone:
-        output.say("there was no hook of ours")
+        output.say("no hooks to remove")
 
 
 @hooks.command("status", cls=Verb)
 def status(as_json: Json = False) -> None:
-    """Say what is recorded on its own and what is not.
+    """Show which runs are recorded automatically.
 
-    With the lines by which Make, Slurm and a notebook have their runs recorded.
+    This includes the lines to add to a Makefile, a Slurm script or a notebook so that it records its runs.
     """
     from git_coderepo.git.process import Git
     from git_coderepo.hooks.install import as_json as json_of
@@ -92,19 +96,19 @@ def status(as_json: Json = False) -> None:
 
 
 def show(status: Status) -> None:
-    """The status for people."""
-    place = "in the configuration" if status.is_configured else f"in the folder '{status.folder}'"
-    output.line(f"git {status.git} has hooks {place}")
+    """Print the status."""
+    place = "the configuration" if status.is_configured else f"the directory '{status.folder}'"
+    output.line(f"git {status.git} reads hooks from {place}")
     output.table([(f"  {hook.event}", _words(hook)) for hook in status.hooks])
     output.line()
-    ready = "" if status.records else "  (once pre-run is installed: git coderepo hooks install)"
+    ready = "" if status.records else "  (requires pre-run: git coderepo hooks install)"
     command = _shell(status.launch)
     output.line("recorded")
-    output.line("  a command that is started by: git coderepo run -- COMMAND")
-    output.line(f"  whatever follows a call of:   {command}{ready}")
+    output.line("  commands started by: git coderepo run -- COMMAND")
+    output.line(f"  commands that follow: {command}{ready}")
     output.line("not recorded")
-    output.line("  a command that is started in any other way: git itself never calls pre-run")
-    output.line("  a commit, checkout, merge or rebase records nothing; its hook takes current.json away")
+    output.line("  all other commands: git itself never calls pre-run")
+    output.line("  commits, checkouts, merges and rebases: their hooks only remove current.json")
     output.line()
     output.line("in a Makefile")
     output.line(f"  train: ; {command.replace('$', '$$')} && python train.py")
@@ -121,19 +125,19 @@ def _words(hook: Hook) -> str:
     where = f"{hook.place}{scope}"
     words = {
         INSTALLED: f"installed: {where}",
-        OUTDATED: f"installed, but not as it would be now: {where}; git coderepo hooks install",
+        OUTDATED: f"outdated: {where}; to update it: git coderepo hooks install",
         OFF: f"switched off: {where}",
         BY_HAND: f"added by hand: {where}",
-        FOREIGN: f"not ours: {where}",
+        FOREIGN: f"hook of another tool: {where}",
         MISSING: "not installed",
     }[hook.state]
     if not hook.program_is_there:
-        words += f"; '{hook.program}' is gone: git coderepo hooks install"
+        words += f"; '{hook.program}' not found; to repair it: git coderepo hooks install"
     return words
 
 
 def _shell(words: tuple[str, ...]) -> str:
-    """The call as a shell takes it."""
+    """Return the command line of the hook for a shell."""
     return words[-1] if words[0] == "sh" else " ".join(words)
 
 
@@ -141,5 +145,5 @@ def _scope(local: bool, worktree: bool, global_: bool) -> str:
     from git_coderepo.hooks.configured import GLOBAL, LOCAL, WORKTREE
 
     if local + worktree + global_ > 1:
-        raise UsageError("only one of --local, --worktree and --global")
+        raise UsageError("--local, --worktree and --global are mutually exclusive")
     return WORKTREE if worktree else GLOBAL if global_ else LOCAL

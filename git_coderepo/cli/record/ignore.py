@@ -1,4 +1,4 @@
-"""`git coderepo ignore PATH…`: leave paths out of every snapshot, in this checkout alone."""
+"""`git coderepo ignore PATH…`: leave untracked paths out of the snapshots of one checkout."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from git_coderepo.cli.app import Verb, app
 
 @app.command(cls=Verb)
 def ignore(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Untracked files or folders.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Untracked files or directories.")],
 ) -> None:
-    """Have git ignore untracked paths here.
+    """Ignore untracked paths in this checkout.
 
-    The lines go into `info/exclude` of the repository, which is not shared: for a rule that is, use a `.gitignore`.
+    The paths are added to `info/exclude` of the repository, which is not shared. For a shared rule, use `.gitignore`.
     """
     from git_coderepo.git.exclude import exclude
     from git_coderepo.git.process import Git

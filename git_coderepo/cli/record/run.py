@@ -1,4 +1,4 @@
-"""`git coderepo run [--] COMMAND…`: record, run, and write down how it ended."""
+"""`git coderepo run [--] COMMAND…`: record a run, start its command and record the result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from git_coderepo.errors import UsageError
 if TYPE_CHECKING:
     from git_coderepo.runs.lifecycle import Finished, Recording
 
-# The time to a thousandth of a second, and twelve random bits: as good as unique in one repository.
+# Covers the time in milliseconds and twelve random bits, which is practically unique in a repository.
 _SHORT = len("019ab1c2-7f00-7abc")
 
 
@@ -29,33 +29,35 @@ def run(
     ] = None,
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="A name for the run.")] = None,
     manifest: Annotated[
-        str | None, typer.Option("--manifest", metavar="FILE", help="Write the manifest there too.")
+        str | None, typer.Option("--manifest", metavar="FILE", help="Also write the manifest to FILE.")
     ] = None,
     outputs: Annotated[
-        list[str] | None, typer.Option("--output", metavar="PATH", help="Keep the digests of what it produced there.")
+        list[str] | None,
+        typer.Option("--output", metavar="PATH", help="Record the digests of the files written to PATH."),
     ] = None,
     frozen: Annotated[
-        bool, typer.Option("--frozen", help="Run in a read-only copy of the snapshot: edit on meanwhile.")
+        bool, typer.Option("--frozen", help="Run in a read-only copy, so that you can keep editing.")
     ] = False,
     no_command: Annotated[bool, typer.Option("--no-command", help="Do not record the command.")] = False,
     include: Annotated[
-        list[str] | None, typer.Option("--include", metavar="PATH", help="Take an ignored path along.")
+        list[str] | None, typer.Option("--include", metavar="PATH", help="Include an ignored path; can be repeated.")
     ] = None,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Do not print the run's id and how to fetch its code.")
+        bool, typer.Option("--quiet", "-q", help="Do not print the run's id and how to fetch it.")
     ] = False,
     subdirectory: Subdirectories = None,
     code_repository: CodeRepository = None,
     check: Check = False,
     allow_unreproducible: AllowUnreproducible = False,
 ) -> None:
-    """Record a run and start it; its status is the command's.
+    """Record a run and start its command.
 
-    125 where it could not be recorded: then nothing was started. 126 and 127 as env(1), 128+N for a signal; 1 if the
-    command ended with 0 and a path that `--output` names does not exist.
+    The exit status is that of the command. It is 125 if the run could not be recorded and nothing was started, 126 or
+    127 if the command could not be started, as for env(1), 128+N if signal N ended it, and 1 if it succeeded but a
+    path of `--output` does not exist.
 
     The command receives every signal that can be caught, once. If a file changes before the command starts, the
-    snapshot is taken again; after four attempts nothing is started.
+    snapshot is taken again. After four attempts nothing is started.
     """
     from git_coderepo.git.process import Git
     from git_coderepo.launch.frozen import frozen_place
@@ -97,24 +99,27 @@ def run(
     for text in finished.problems:
         output.warn_afterwards(text)
     for path in finished.edited:
-        output.warn_afterwards(f"'{os.fsdecode(path)}' was edited while it ran")
+        output.warn_afterwards(f"'{os.fsdecode(path)}' was edited while the command ran")
     raise typer.Exit(_say_outputs(finished) or finished.status)
 
 
 def _say_outputs(finished: Finished) -> int:
-    """Say which declared outputs the run did not make; gives the status for that, 0 where the command's own counts."""
+    """Warn of outputs that the run did not write.
+
+    Return 1 if an output is missing although the command succeeded, else 0: then the command's own status counts.
+    """
     made = finished.outputs
     for path in made.untouched:
-        output.warn_afterwards(f"the command changed nothing in the output '{os.fsdecode(path)}'")
+        output.warn_afterwards(f"the command did not change the output '{os.fsdecode(path)}'")
     for path, reason in made.unread:
-        output.warn_afterwards(f"the output '{os.fsdecode(path)}' cannot be read: {reason}")
+        output.warn_afterwards(f"cannot read the output '{os.fsdecode(path)}': {reason}")
     for path in made.missing:
         output.say_if_possible(f"error: the output '{os.fsdecode(path)}' does not exist")
     return 1 if made.missing and finished.status == 0 else 0
 
 
 def _announce(running: Recording) -> None:
-    """Say under which id the run is recorded, and how to get its code back; a closed standard error stops no run."""
+    """Print the run's id and how to fetch its code; a closed standard error does not stop the run."""
     from git_coderepo.snapshots.submodules import unreproducible
 
     id = running.record.id[:_SHORT]

@@ -1,4 +1,4 @@
-"""`git coderepo snapshot`: the run manifest of the checkout as it is, or of a commit."""
+"""`git coderepo snapshot`: print the run manifest of a checkout or of a commit."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from git_coderepo.cli.progress import stages_shown
 @app.command(cls=Verb)
 def snapshot(
     rev: Annotated[
-        str | None, typer.Argument(metavar="[REV]", help="A commit as it is, instead of the work tree.")
+        str | None, typer.Argument(metavar="[REV]", help="A commit to use instead of the work tree.")
     ] = None,
     file: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write the manifest there, its overlay beside it."),
+        typer.Option("--output", "-o", metavar="FILE", help="Write the manifest to FILE, and its overlay beside it."),
     ] = None,
     subdirectory: Subdirectories = None,
     code_repository: CodeRepository = None,
     check: Check = False,
     include: Annotated[
-        list[str] | None, typer.Option("--include", metavar="PATH", help="Take an ignored path along; can be repeated.")
+        list[str] | None, typer.Option("--include", metavar="PATH", help="Include an ignored path; can be repeated.")
     ] = None,
     allow_unreproducible: AllowUnreproducible = False,
 ) -> None:
-    """Print the run manifest of what would run now.
+    """Print the run manifest of the current code.
 
-    No run is recorded. What is left out of the snapshot is named. With `-o` the code goes into the shared store, too,
-    where `coderepo.store` names one. FILE may be a symbolic link, whose target is written, or a FIFO, a device or
-    `/dev/stdout`.
+    No run is recorded. Warnings name the files that are left out. With `-o`, the code is also written to the shared
+    store if `coderepo.store` is set. FILE can be a FIFO, a device such as `/dev/stdout`, or a symbolic link, whose
+    target is written.
     """
     from git_coderepo.build_key.key import build_key
     from git_coderepo.cli.runner.reporting import warn_unnoted
@@ -91,12 +91,12 @@ def snapshot(
         if record.beside:
             found = (taken, *(inner for _, inner in snapshots_in(taken)))
             overlays = {each.overlay.sha256 for each in found if each.overlay is not None}
-            what = "the overlay is" if overlays.intersection(record.beside) else "what Git LFS keeps is"
-            output.say(f"{what} too large to travel inside: it is kept in this repository's record")
+            what = "the overlay" if overlays.intersection(record.beside) else "the Git LFS data"
+            output.say(f"{what} is too large for the manifest and was stored in this repository")
             output.hint("to write it beside the manifest: git coderepo snapshot -o FILE")
     for text in remarks(taken, request):
         output.warn(text)
     for text in omission_lines(taken):
         output.warn(text)
     for error in taken.unreproducible:
-        output.warn(f"no runner can get this back: {error.message}")
+        output.warn(f"not reproducible: {error.message}")

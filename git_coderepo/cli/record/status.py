@@ -1,4 +1,4 @@
-"""`git coderepo status`: what would be recorded now, and whether a runner could fetch it."""
+"""`git coderepo status`: show what a run would record and whether a runner could fetch it."""
 
 from __future__ import annotations
 
@@ -22,22 +22,27 @@ if TYPE_CHECKING:
 def status(
     check: Check = False,
     as_runner: Annotated[
-        bool, typer.Option("--as-runner", help="Rehearse: really fetch it, with nothing of yours at hand.")
+        bool, typer.Option("--as-runner", help="Fetch the code as a runner would, without your own settings.")
     ] = False,
     credentials: Annotated[
-        str | None, typer.Option("--credentials", metavar="FILE", help="The credentials that the runner will have.")
+        str | None,
+        typer.Option("--credentials", metavar="FILE", help="With --as-runner: the credentials file of the runner."),
     ] = None,
-    no_git: Annotated[bool, typer.Option("--no-git", help="The runner will have no git.")] = False,
+    no_git: Annotated[bool, typer.Option("--no-git", help="With --as-runner: fetch without git.")] = False,
     subdirectory: Subdirectories = None,
     code_repository: CodeRepository = None,
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit with 0 reproducible, 1 not, 4 no credential, 128 unknown.")
+        bool,
+        typer.Option(
+            "--exit-code", help="Exit with 0 if reproducible, 1 if not, 4 without credential, 128 if unknown."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Say what would be recorded now, and if a runner can get it.
+    """Show what a run would record and if a runner can fetch it.
 
-    Also by what the base is known, what travels, what is left out, and why it is not reproducible, if it is not.
+    This includes the base and how it is known, what travels with the manifest, which files are left out, and why the
+    code is not reproducible.
     """
     from git_coderepo.git.process import Git
     from git_coderepo.snapshots.python.imported import interpreter_of
@@ -45,7 +50,7 @@ def status(
     from git_coderepo.snapshots.snapshot import Request
 
     if not as_runner and (credentials is not None or no_git):
-        raise UsageError("--credentials and --no-git go with --as-runner")
+        raise UsageError("--credentials and --no-git require --as-runner")
     report = make_report(
         Git(),
         Request(
@@ -74,7 +79,7 @@ def status(
 
 
 def show(report: Report) -> None:
-    """The report for people."""
+    """Print the report."""
     taken = report.snapshot
     rows = [("head", "unknown"), ("repository", "unknown")] if taken is None else _facts(report, taken)
     if report.problem is None:
@@ -91,7 +96,7 @@ def show(report: Report) -> None:
 
 
 def _reproducible(report: Report) -> str:
-    """Say that a runner can fetch the snapshot, and with which reservation."""
+    """Say that a runner can fetch the snapshot, and under which condition."""
     from git_coderepo.snapshots.warnings import outside_of
 
     taken = report.snapshot
@@ -114,13 +119,13 @@ def _facts(report: Report, taken: Snapshot) -> list[tuple[str, str]]:
     else:
         where = f"branch {taken.head.branch}" if taken.head.branch is not None else "detached"
         rows.append(("head", f"{taken.head.commit.hex[:12]} ({where})"))
-    rows += [("looked at", f"only {os.fsdecode(path)}") for path in taken.scope]
+    rows += [("scope", os.fsdecode(path)) for path in taken.scope]
     rows.append(("repository", _repository(taken)))
     if taken.base is not None:
         unpushed = f", {output.count(taken.base.unpushed, 'commit')} after it" if taken.base.unpushed else ""
         rows.append(("base", f"{taken.base.commit.hex[:12]}, known by {taken.base.known_by}{unpushed}"))
         if taken.archive == "altered":
-            rows.append(("", "its attributes alter an archive: a runner asks git"))
+            rows.append(("", "attributes alter its archives: a runner fetches with git"))
     elif taken.tree is not None:
         rows.append(("base", "none: the whole tree travels"))
         if report.missing_fact is not None:
@@ -132,7 +137,7 @@ def _facts(report: Report, taken: Snapshot) -> list[tuple[str, str]]:
         size = shown_size(len(taken.overlay.data))
         rows.append(("travels", f"{output.count(taken.overlay.files, 'file')}{gone}, {size}"))
     elif taken.oversize is not None:
-        rows.append(("travels", "nothing: what is too large for an overlay is published when it runs"))
+        rows.append(("travels", "nothing: the code is too large for an overlay and will be published"))
     elif taken.tree is not None and report.problem is None:
         rows.append(("travels", "nothing"))
     if taken.lfs is not None:
@@ -147,13 +152,13 @@ def _facts(report: Report, taken: Snapshot) -> list[tuple[str, str]]:
     rows += [("imports", text) for text in import_sentences(taken)]
     rows += [("left out", f"{os.fsdecode(path)} ({reason})") for path, reason in omitted(taken)]
     rows += [
-        ("not executable", f"{os.fsdecode(path)} for a runner: core.fileMode is false") for path in report.ignored_modes
+        ("not executable", f"{os.fsdecode(path)} on a runner: core.fileMode is false") for path in report.ignored_modes
     ]
     return rows
 
 
 def show_rehearsal(rehearsal: Rehearsal) -> None:
-    """How a runner fared, or what it would say."""
+    """Print the result of the rehearsal, and what the runner would print."""
     if rehearsal.receipt is None:
         output.table([("as a runner", f"no, status {rehearsal.status}")])
     else:
@@ -167,7 +172,7 @@ def show_rehearsal(rehearsal: Rehearsal) -> None:
 
 
 def submodule_rows(taken: Snapshot, prefix: bytes = b"") -> list[tuple[str, str]]:
-    """A row for each submodule, those in another one after it."""
+    """Return a row for each submodule, followed by the submodules in it."""
     from git_coderepo.snapshots.checks import shown_size
 
     rows: list[tuple[str, str]] = []
@@ -189,7 +194,7 @@ def _store(found: InStore) -> str:
         return found.problem.message
     if found.has is None:
         return found.url
-    return f"{found.url} has it" if found.has else f"{found.url} does not have it yet: a run puts it there"
+    return f"{found.url} has the code" if found.has else f"{found.url} does not have the code yet; a run writes it"
 
 
 def _repository(taken: Snapshot) -> str:
@@ -202,11 +207,11 @@ def _repository(taken: Snapshot) -> str:
 
 
 def dirt(taken: Snapshot) -> str:
-    """Whether a snapshot is what its HEAD says, and what of it is not."""
+    """Return whether a snapshot is clean, or how many paths are staged, unstaged and untracked."""
     found = taken.status
     if found is None or not taken.dirty:
         staged = found is not None and found.staged > 0
-        return "the same as HEAD's, though the index differs" if staged else "clean"
+        return "same as HEAD, but the index differs" if staged else "clean"
     parts = [
         f"{number} {word}"
         for number, word in ((found.staged, "staged"), (found.unstaged, "unstaged"), (found.untracked, "untracked"))

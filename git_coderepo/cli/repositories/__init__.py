@@ -1,1 +1,1 @@
-"""Verbs that say where the code is."""
+"""Commands that configure code repositories and their credentials."""

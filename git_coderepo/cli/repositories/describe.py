@@ -1,4 +1,4 @@
-"""`git coderepo describe NAME`: what a code repository is, never its secret."""
+"""`git coderepo describe [NAME]`: show the details of a code repository."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from git_coderepo.cli.options import Json
 @app.command(cls=Verb)
 def describe(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="A code repository; else the one meant here.")
+        str | None, typer.Argument(metavar="[NAME]", help="A code repository (default: the one that a run would use).")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Describe a code repository, but never its secret.
+    """Show the details of a code repository.
 
-    Shows its options, those that a manifest records, and from where its credential would come.
+    These include its options, the options that a manifest records, and where its credential comes from. Secrets are
+    never shown.
     """
     row = description(name)
     if as_json:
@@ -40,7 +41,10 @@ def _shown(value: object) -> str:
 
 
 def description(name: str | None) -> dict[str, object]:
-    """The code repository of that name, or the one that is meant. Raises RegistrationError."""
+    """Return the details of a code repository; `name` None means the one that a run would use.
+
+    Raises RegistrationError.
+    """
     from git_coderepo.git.process import Git
     from git_coderepo.platforms.base import Option
     from git_coderepo.registration.describe import credential_source, described

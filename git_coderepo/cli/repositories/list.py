@@ -19,12 +19,15 @@ SHOWN = ("name", "type", "remote", "url", "description")
 
 @app.command("list", cls=Verb)
 def list_(
-    sort: Annotated[str, typer.Option("--sort", metavar="COLUMN", help="Sort by a column; -COLUMN backwards.")] = "",
+    sort: Annotated[
+        str, typer.Option("--sort", metavar="COLUMN", help="Sort by a column; -COLUMN reverses the order.")
+    ] = "",
     filters: Annotated[
-        list[str] | None, typer.Option("--filter", metavar="COLUMN=TEXT", help="Only rows whose column contains it.")
+        list[str] | None,
+        typer.Option("--filter", metavar="COLUMN=TEXT", help="Show only rows whose column contains TEXT."),
     ] = None,
     columns: Annotated[
-        str | None, typer.Option("--columns", metavar="A,B", help=f"Which columns, of: {', '.join(COLUMNS)}.")
+        str | None, typer.Option("--columns", metavar="A,B", help=f"The columns to show: {', '.join(COLUMNS)}.")
     ] = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
@@ -32,17 +35,17 @@ def list_(
 ) -> None:
     """List the code repositories of this checkout.
 
-    Where none is registered, the one is listed that would be used.
+    If none is registered, show the one that a run would use.
     """
     if as_json + as_csv + as_yaml > 1:
-        raise UsageError("only one of --json, --csv and --yaml")
+        raise UsageError("--json, --csv and --yaml are mutually exclusive")
     wanted = [column.strip() for column in columns.split(",")] if columns is not None else None
     for each in filters or ():
         if "=" not in each:
-            raise UsageError(f"'{each}' is not a filter", hints=["write the filter as --filter COLUMN=TEXT"])
+            raise UsageError(f"invalid filter '{each}'", hints=["use --filter COLUMN=TEXT"])
     for column in [*(wanted or ()), sort.lstrip("-"), *(each.partition("=")[0] for each in filters or ())]:
         if column and column not in COLUMNS:
-            raise UsageError(f"'{column}' is not a column", hints=[f"choose one of: {', '.join(COLUMNS)}"])
+            raise UsageError(f"unknown column '{column}'", hints=[f"choose one of: {', '.join(COLUMNS)}"])
     rows = rows_here()
     for each in filters or ():
         column, _, text = each.partition("=")
@@ -63,7 +66,7 @@ def list_(
 
 
 def rows_here() -> list[dict[str, object]]:
-    """A row for each code repository, as `registrations.describe.described` gives it."""
+    """Return a row for each code repository; see `registration.describe.described`."""
     from git_coderepo.git.process import Git
     from git_coderepo.git.pushed_commits import Walks
     from git_coderepo.git.repository import branch_of_head, read_layout, start_layout
@@ -87,7 +90,7 @@ def rows_here() -> list[dict[str, object]]:
             likely = likely_remote(remotes, upstream, unpushed=walks.unpushed)
             names = [likely] if likely is not None else []
         except RegistrationError:
-            names = list(remotes)  # none of them is used until one is named
+            names = list(remotes)  # a run fails until the user chooses one
         rows += [described(inferred(name, remotes[name], settings), remotes[name]) for name in names]
     return rows
 
@@ -98,9 +101,7 @@ def _table(rows: list[dict[str, object]], columns: list[str]) -> None:
     for row in cells if rows else []:
         output.line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     if any(row["registered"] is False for row in rows):
-        output.hint(
-            "what is not registered is inferred from the remote; to check it and write it down: git coderepo register"
-        )
+        output.hint("to register a code repository that is inferred from a remote: git coderepo register")
 
 
 def _shown(value: object) -> str:
@@ -110,7 +111,7 @@ def _shown(value: object) -> str:
 
 
 def yaml(rows: list[dict[str, object]]) -> str:
-    """The rows as YAML 1.2, whose flow scalars are JSON's: every value stands as JSON."""
+    """Return the rows as YAML 1.2, with every value written as JSON, which is valid YAML."""
     import json
 
     if not rows:

@@ -1,4 +1,4 @@
-"""`git coderepo login` and `logout`: a token into the keyring, and out of it."""
+"""`git coderepo login` and `logout`: save a token in the keyring, and remove it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from git_coderepo.registration.resolve import CodeSource
 
 Host = Annotated[
-    str | None, typer.Option("--host", metavar="HOST", help="Instead: HOST, or https://HOST[:PORT][/PREFIX].")
+    str | None, typer.Option("--host", metavar="HOST", help="A whole host: HOST, or https://HOST[:PORT][/PREFIX].")
 ]
-Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="A code repository; else the one meant here.")]
+Name = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", help="A code repository (default: the one that a run would use).")
+]
 
 
 @app.command(cls=Verb)
@@ -30,14 +32,15 @@ def login(
     name: Name = None,
     host: Host = None,
     token: Annotated[
-        str | None, typer.Option("--token", metavar="@FILE|-|T", help="The token; without this option it is asked for.")
+        str | None, typer.Option("--token", metavar="@FILE|-|T", help="The token (default: prompt for it).")
     ] = None,
-    user: Annotated[str | None, typer.Option("--user", metavar="USER", help="The user name that goes with it.")] = None,
+    user: Annotated[str | None, typer.Option("--user", metavar="USER", help="The user name for the token.")] = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Do not try the token first.")] = False,
 ) -> None:
-    """Keep a token in the keyring, after trying it.
+    """Save a token in the keyring.
 
-    It is kept for one code repository, or for a host, where there is nothing to try it on.
+    The token is for one code repository, on which it is tried first. With --host it is for a whole host and is not
+    tried.
     """
     from git_coderepo.credentials import keyring
     from git_coderepo.credentials.named_secrets import credentials_file_hints
@@ -62,7 +65,7 @@ def login(
         file = token[1:] if token is not None and token.startswith("@") and not token.startswith("@@") else None
         entry = f"{place} {user or 'git'}"
         raise KeyringUnavailable(error.message, hints=credentials_file_hints(settings, entry, file)) from None
-    output.line(f"the token for {place} is in the keyring")
+    output.line(f"saved the token for {place} in the keyring")
     first = users_chain(settings, git).find(place.origin, place.prefix)
     if first is not None and first.secret != secret:
         output.warn(f"the token from {first.source} takes precedence: {log_in_hint(None, place.origin, first)}")
@@ -70,22 +73,22 @@ def login(
 
 @app.command(cls=Verb)
 def logout(name: Name = None, host: Host = None) -> None:
-    """Take a token out of the keyring."""
+    """Remove a token from the keyring."""
     from git_coderepo.credentials import keyring
     from git_coderepo.git.process import Git
 
     git = Git()
     place = _place(git, name, host)
     if keyring.logout(git, place.origin, prefix=place.prefix):
-        output.line(f"the token for {place} is gone from the keyring")
+        output.line(f"removed the token for {place} from the keyring")
         return
     known = ", ".join(str(each) for each in keyring.logins(git))
-    hints = [f"choose one of those that it has: {known}"] if known else []
-    raise NegativeAnswer(f"the keyring has no token for {place}", hints=hints)
+    hints = [f"choose one of: {known}"] if known else []
+    raise NegativeAnswer(f"no token for {place} in the keyring", hints=hints)
 
 
 class _Place(NamedTuple):
-    """The place that a token is for; `source` is None for a whole host, where the token cannot be tried."""
+    """The origin and path prefix of a token; `source` is None for a whole host, where no token can be tried."""
 
     origin: Origin
     prefix: str
@@ -102,13 +105,13 @@ def _place(git: Git, name: str | None, host: str | None) -> _Place:
 
     if host is not None:
         if name is not None:
-            raise UsageError("either NAME or --host")
+            raise UsageError("NAME and --host are mutually exclusive")
         return _Place(*place_of(host if "://" in host else f"https://{host}"), None)
     source = source_here(git, name)
     repository = source.described()
     home = credential_home(repository)
     if home is None:
-        raise RegistrationError(f"'{repository.name}' is reached without a token")
+        raise RegistrationError(f"the code repository '{repository.name}' needs no token")
     return _Place(*home, source)
 
 
@@ -133,8 +136,8 @@ def _secret(token: str | None, origin: Origin) -> Secret:
         return Secret.read(read_value(token, what="'--token'", standard_input=sys.stdin.buffer.read), what="'--token'")
     if not sys.stdin.isatty():
         raise UsageError(
-            "no token given, and no terminal to prompt on",
-            hints=["give the token in a file with --token @FILE, or on standard input with --token -"],
+            "cannot prompt for a token: standard input is not a terminal",
+            hints=["use --token @FILE, or --token - to read the token from standard input"],
         )
     import getpass
 

@@ -1,4 +1,4 @@
-"""`git coderepo register`: tie the checkout's remote to a platform."""
+"""`git coderepo register`: register where the code of a checkout is hosted."""
 
 from __future__ import annotations
 
@@ -19,29 +19,31 @@ if TYPE_CHECKING:
 
 PLATFORM_OPTIONS = {"ignore_unknown_options": True, "allow_extra_args": True}
 
-Type = Annotated[str | None, typer.Option("--type", metavar="TYPE", help=f"One of: {', '.join(platform_types())}.")]
-Remote = Annotated[str | None, typer.Option("--remote", metavar="REMOTE", help="The name of its git remote.")]
+Type = Annotated[
+    str | None, typer.Option("--type", metavar="TYPE", help=f"The platform. One of: {', '.join(platform_types())}.")
+]
+Remote = Annotated[
+    str | None, typer.Option("--remote", metavar="REMOTE", help="The git remote of the code repository.")
+]
 NoRemote = Annotated[
-    bool, typer.Option("--no-remote", help="Use no git remote: the options alone say where the code is.")
+    bool, typer.Option("--no-remote", help="Use no git remote; find the code by the other options only.")
 ]
 Source = Annotated[
     str | None, typer.Option("--source", metavar="MODULE.CLASS", help="The class of a custom code repository.")
 ]
-Description = Annotated[str | None, typer.Option("--description", metavar="TEXT", help="What it is, in a few words.")]
-LogoURL = Annotated[
-    str | None, typer.Option("--logo-url", "--logo_url", metavar="URL", help="The URL of a picture of it.")
-]
-NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not ask the platform first.")]
+Description = Annotated[str | None, typer.Option("--description", metavar="TEXT", help="A short description.")]
+LogoURL = Annotated[str | None, typer.Option("--logo-url", "--logo_url", metavar="URL", help="The URL of a logo.")]
+NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not check the repository and the credential.")]
 
 
 class PlatformVerb(Verb):
-    """A verb that also takes the options of a platform; its help lists them for each."""
+    """A verb that also takes the options of the platforms, and lists them in its help."""
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         for type in platform_types():
             if type == CUSTOM:
                 formatter.write_paragraph()
-                formatter.write_text(f"Options of '{type}': whatever the class takes.")
+                formatter.write_text(f"Options of '{type}': those that the class declares.")
                 continue
             with formatter.section(f"Options of '{type}'"):
                 formatter.write_dl([(f"{each.flag} VALUE", each.help) for each in platform_class(type).options])
@@ -51,7 +53,7 @@ class PlatformVerb(Verb):
 def register(
     context: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="The name of the code repository; else the remote's.")
+        str | None, typer.Argument(metavar="[NAME]", help="A name for the code repository (default: the remote's).")
     ] = None,
     type: Type = None,
     remote: Remote = None,
@@ -61,10 +63,10 @@ def register(
     logo_url: LogoURL = None,
     no_verify: NoVerify = False,
 ) -> None:
-    """Tie this checkout to the platform that serves its code.
+    """Register where the code of this checkout is hosted.
 
-    Without options: the checkout's remote, the platform of its host, and a credential that is already there. The
-    platform is asked whether the credential works and the repository exists, and what was done is said.
+    Without options, use the checkout's remote, the platform of its host and a credential that you already have. Check
+    that the credential works and that the repository exists, and print what was added to the configuration.
     """
     from git_coderepo.git.process import Git, check_version
     from git_coderepo.registration.register import Registering, register_repository
@@ -95,18 +97,18 @@ def register(
 
 
 def show(done: Registered) -> None:
-    """What was written down, how the platform was asked and with which credential, and what a runner will need."""
+    """Print the new settings, how the repository was verified, and what a runner will need."""
     for key, value in done.lines:
         output.line(f"  coderepo.{done.registration.name}.{key} = {value}")
     if done.checked is None:
         output.line("  not verified")
     elif done.checked == "git":
-        output.line("  verified through git's own transport; the platform's API was not asked")
+        output.line("  verified with git; the platform's API was not used")
     else:
-        source = f", with {done.credential}" if done.credential is not None else ""
+        source = f", using {done.credential}" if done.credential is not None else ""
         output.line(f"  verified: the repository exists{source}")
     if done.kept_at is not None:
-        output.line(f"  the token is in the keyring, for {done.kept_at}")
+        output.line(f"  saved the token for {done.kept_at} in the keyring")
     if done.warnings:
         output.warn(done.warnings[0])
     for text in (*done.warnings[1:], *done.hints):
@@ -114,10 +116,10 @@ def show(done: Registered) -> None:
 
 
 def name_and_pairs(first: str | None, rest: Iterable[str]) -> tuple[str | None, list[tuple[str, str]]]:
-    """The NAME and the (name, value) of each option that the verb itself does not know, from the words as they stood.
+    """Return NAME and a (name, value) pair for each platform option on the command line.
 
-    `--name=value` and `--name value` are one. What the parser took for NAME may be such an option: it knows none of
-    them. Raises UsageError.
+    `first` is what the parser took for NAME, which can be a platform option; `rest` are the words after it.
+    `--name=value` and `--name value` are equivalent. Raises UsageError.
     """
     name: str | None = None
     pairs = []
@@ -125,23 +127,21 @@ def name_and_pairs(first: str | None, rest: Iterable[str]) -> tuple[str | None, 
     for word in words:
         if not word.startswith("-") or word == "-":
             if name is not None:
-                raise UsageError(
-                    f"unexpected argument '{word}'", hints=["write the options of a platform as --NAME=VALUE"]
-                )
+                raise UsageError(f"unexpected argument '{word}'", hints=["write platform options as --NAME=VALUE"])
             name = word
             continue
         option, equals, value = word.lstrip("-").partition("=")
         if not equals:
             following = next(words, None)
             if following is None or following.startswith("--"):
-                raise UsageError(f"option '{word}' needs a value", hints=[f"{word}=VALUE"])
+                raise UsageError(f"option '{word}' requires a value", hints=[f"{word}=VALUE"])
             value = following
         pairs.append((option, value))
     return name, pairs
 
 
 def warn_of_plain_secrets(pairs: Iterable[tuple[str, str]]) -> None:
-    """A secret on the command line stands in the process list and in the shell's history."""
+    """Warn of a token on the command line, which the process list and the shell's history show."""
     for name, value in pairs:
         if name.replace("_", "-") == "token" and is_on_command_line(value):
-            output.warn("a token on the command line is seen by every process; --token @FILE or --token - is not")
+            output.warn("a token on the command line is visible to every process; use --token @FILE or --token -")

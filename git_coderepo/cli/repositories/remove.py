@@ -1,4 +1,4 @@
-"""`git coderepo remove NAME`: forget a registration; manifests of old runs stand alone (Z7)."""
+"""`git coderepo remove NAME`: remove a registration."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from git_coderepo.cli.app import Verb, app
 @app.command(cls=Verb)
 def remove(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A registered code repository.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not prompt for confirmation.")] = False,
 ) -> None:
-    """Take a registration out of the configuration.
+    """Remove a registration.
 
-    What runs recorded stays as it is: a manifest stands alone.
+    Recorded runs are not affected: their manifests do not refer to the configuration.
     """
     import sys
 
     from git_coderepo.git.process import Git
-    from git_coderepo.registration.write import remove as take_out
+    from git_coderepo.registration.write import remove as remove_registration
 
     if not yes and sys.stdin.isatty() and not typer.confirm(f"remove '{name}'?", err=True):
         raise typer.Exit(1)
-    gone = take_out(Git(), name)
-    output.line(f"removed '{gone.name}' ({gone.type})")
+    removed = remove_registration(Git(), name)
+    output.line(f"removed '{removed.name}' ({removed.type})")

@@ -1,4 +1,4 @@
-"""`git coderepo secret`: named secrets in the keyring, to which `{{name.key}}` refers."""
+"""`git coderepo secret`: manage named secrets, to which `{{name.key}}` refers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ app.add_typer(secret)
 
 @secret.callback(invoke_without_command=True)
 def group(context: typer.Context) -> None:
-    """Keep named secrets in the keyring."""
+    """Manage named secrets in the keyring."""
     if context.invoked_subcommand is None:
         usage(context)
 
@@ -28,9 +28,9 @@ def group(context: typer.Context) -> None:
 def set_(
     context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the secret.")]
 ) -> None:
-    """Keep values under a name: --KEY=@FILE or --KEY=-.
+    """Save a secret in the keyring: --KEY=@FILE or --KEY=-.
 
-    There can be several. `{{NAME.KEY}}` refers to one, wherever a platform's option takes a secret.
+    A secret can have several keys. Use `{{NAME.KEY}}` as the value of any platform option that takes a secret.
     """
     from git_coderepo.credentials.named_secrets import set_secret
     from git_coderepo.credentials.secret import Secret
@@ -41,7 +41,7 @@ def set_(
     if given is None:
         raise UsageError("missing argument 'NAME'", hints=["git coderepo secret set -h"])
     if any(is_on_command_line(value) for _, value in pairs):
-        output.warn("a secret on the command line is seen by every process; --KEY=@FILE or --KEY=- is not")
+        output.warn("a secret on the command line is visible to every process; use --KEY=@FILE or --KEY=-")
     values = {
         key: Secret.read(read_value(value, what=f"'--{key}'", standard_input=sys.stdin.buffer.read), what=f"'--{key}'")
         for key, value in pairs
@@ -49,14 +49,14 @@ def set_(
     files = {key: value[1:] for key, value in pairs if value.startswith("@") and not value.startswith("@@")}
     set_secret(Git(), given, values, files=files)
     for key in values:
-        output.line(f"{{{{{given}.{key}}}}} is in the keyring")
+        output.line(f"saved {{{{{given}.{key}}}}} in the keyring")
 
 
 @secret.command("list", cls=Verb)
 def list_(as_json: Json = False) -> None:
-    """List the names and keys of secrets, but no values.
+    """List the names and keys of secrets, without their values.
 
-    The secrets in the keyring and in the credentials file are listed.
+    This includes the keyring and the credentials file.
     """
     from git_coderepo.credentials.named_secrets import list_secrets, secrets_in_file
     from git_coderepo.git.process import Git
@@ -76,11 +76,11 @@ def list_(as_json: Json = False) -> None:
 @secret.command("remove", cls=Verb)
 def remove(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the secret.")],
-    keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="Only these keys of it.")] = None,
+    keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="Remove only these keys.")] = None,
 ) -> None:
-    """Take a named secret out of the keyring."""
+    """Remove a secret from the keyring."""
     from git_coderepo.credentials.named_secrets import remove_secret
     from git_coderepo.git.process import Git
 
     for key in remove_secret(Git(), name, keys or ()):
-        output.line(f"{{{{{name}.{key}}}}} is gone")
+        output.line(f"removed {{{{{name}.{key}}}}} from the keyring")

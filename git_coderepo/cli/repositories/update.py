@@ -29,20 +29,20 @@ from git_coderepo.errors import UsageError
 def update(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A registered code repository.")],
-    new_name: Annotated[str | None, typer.Option("--name", metavar="NEW", help="Give it another name.")] = None,
+    new_name: Annotated[str | None, typer.Option("--name", metavar="NEW", help="The new name.")] = None,
     remote: Remote = None,
     no_remote: NoRemote = False,
     source: Source = None,
     description: Description = None,
     logo_url: LogoURL = None,
     unset: Annotated[
-        list[str] | None, typer.Option("--unset", metavar="OPTION", help="Take an option away; can be repeated.")
+        list[str] | None, typer.Option("--unset", metavar="OPTION", help="Remove an option; can be repeated.")
     ] = None,
     no_verify: NoVerify = False,
 ) -> None:
-    """Rename a registration, or merge options into it.
+    """Change the name or the options of a registration.
 
-    What is not named stays as it is.
+    Options that you do not pass keep their values.
     """
     from git_coderepo.git.process import Git
     from git_coderepo.registration.register import Updating, update_repository

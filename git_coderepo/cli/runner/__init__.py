@@ -1,1 +1,1 @@
-"""Verbs that get code back."""
+"""Commands that fetch and verify recorded code."""

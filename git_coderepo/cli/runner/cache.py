@@ -1,4 +1,4 @@
-"""`git coderepo cache list|prune`: the trees that are kept on this machine."""
+"""`git coderepo cache list|prune`: manage the local tree cache."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def group(context: typer.Context) -> None:
 
 @cache.command("list", cls=Verb)
 def list_(as_json: Json = False) -> None:
-    """List the trees in the cache, the one used last first.
+    """List the cached trees, most recently used first.
 
-    Modified trees are listed, too, with their size: they are kept for 30 days, and never used again.
+    Modified trees are listed with their paths. They are kept for 30 days and never used again.
     """
     here, old = _cache()
     found = here.kept() if here is not None else []
@@ -45,17 +45,17 @@ def list_(as_json: Json = False) -> None:
 @cache.command("prune", cls=Verb)
 def prune(
     max_size: Annotated[
-        str | None, typer.Option("--max-size", metavar="SIZE", help="Leave no more than that: 500m, 20g.")
+        str | None, typer.Option("--max-size", metavar="SIZE", help="Shrink the cache to SIZE: 500m, 20g.")
     ] = None,
     older_than: Annotated[
-        str | None, typer.Option("--older-than", metavar="AGE", help="Remove what was not used for: 12h, 7d, 2w, 1y.")
+        str | None, typer.Option("--older-than", metavar="AGE", help="Remove trees unused for AGE: 12h, 7d, 2w, 1y.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only print what would be removed.")] = False,
 ) -> None:
-    """Remove trees from the cache, those unused longest first.
+    """Remove cached trees, least recently used first.
 
-    Modified trees and the caches of older releases are removed as well, with --older-than only if they are that old; a
-    tree in use stays.
+    Modified trees and the caches of older releases are removed too; with --older-than only if they are older than AGE.
+    Trees in use are kept.
     """
     from git_coderepo.fetching.cache.tree_cache import Evicted, prune_cache
     from git_coderepo.runs.prune import required_age
@@ -77,7 +77,7 @@ def prune(
 
 
 def _cache() -> tuple[Cache | None, list[OldPart]]:
-    """Return the cache, None where there is none, and what older releases left."""
+    """Return the cache, or None if there is none, and the caches of older releases."""
     from git_coderepo.fetching.cache.cached_fetch import known_cache
     from git_coderepo.fetching.cache.location import old_parts
     from git_coderepo.git.process import Git
@@ -88,7 +88,7 @@ def _cache() -> tuple[Cache | None, list[OldPart]]:
 
 
 def show_removed(part: OldPart, *, dry_run: bool) -> None:
-    """Print that the cache of an older release went, or would go."""
+    """Print that the cache of an older release was or would be removed."""
     from git_coderepo.snapshots.checks import shown_size
 
     word = "would remove" if dry_run else "removed"
@@ -119,11 +119,11 @@ def _document(tree: Kept) -> dict[str, object]:
     }
 
 
-_NOTES = {"modified": "modified, kept", "copy": "a copy for one command, kept"}
+_NOTES = {"modified": "modified, kept", "copy": "copy for one command, kept"}
 
 
 def show(found: list[Kept], old: Sequence[OldPart] = ()) -> None:
-    """One line a tree, and what all of them take."""
+    """Print a line for each tree, and their total size."""
     from git_coderepo.snapshots.checks import shown_size
 
     for tree in found:
@@ -135,18 +135,16 @@ def show(found: list[Kept], old: Sequence[OldPart] = ()) -> None:
         days = max(0, int((time.time() - tree.used) // 86400))
         output.line(f"{line}  {_NOTES[tree.kind]} since {used} ({output.count(days, 'day')}): {tree.directory}/tree")
     for part in old:
-        output.line(
-            f"a cache of an older release, {shown_size(part.size)}, which cache prune removes: {part.directory}"
-        )
+        output.line(f"cache of an older release, {shown_size(part.size)}: {part.directory} (cache prune removes it)")
     output.line(f"{output.count(len(found), 'tree')}, {shown_size(sum(tree.size for tree in found))}")
 
 
 def show_pruned(pruned: Evicted, *, dry_run: bool) -> None:
-    """What went, or would go."""
+    """Print what was or would be removed."""
     from git_coderepo.snapshots.checks import shown_size
 
     for tree in pruned.in_use:
-        output.say(f"in use, and kept: {tree.key}")
+        output.say(f"kept, in use: {tree.key}")
     if not pruned.gone:
         output.line("nothing to remove")
         return

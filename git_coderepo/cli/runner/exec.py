@@ -1,4 +1,4 @@
-"""`git coderepo exec RUN [--] COMMAND…`: a command in the code of a run, on any machine."""
+"""`git coderepo exec RUN [--] COMMAND…`: run a command in the code of a run, on any machine."""
 
 from __future__ import annotations
 
@@ -32,36 +32,39 @@ if TYPE_CHECKING:
 @app.command("exec", cls=Verb, context_settings={"allow_interspersed_args": False})
 def exec_(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A manifest's path, -, a recorded run, or NAME@REVISION[:PATH].")
+        str, typer.Argument(metavar="RUN", help="A manifest file, -, a recorded run, or NAME@REVISION[:PATH].")
     ],
     command: Annotated[
         list[str] | None,
         typer.Argument(metavar="COMMAND...", help="The command and its arguments.", show_default=False),
     ] = None,
     copy: Annotated[
-        str | None, typer.Option("--copy", metavar="DIR", help="Run in a copy that may be written to, and stays.")
+        str | None, typer.Option("--copy", metavar="DIR", help="Run in a writable copy, which is kept.")
     ] = None,
     directory: Annotated[
-        str | None, typer.Option("--directory", metavar="PATH", help="Where in the code, if not where the run was.")
+        str | None,
+        typer.Option("--directory", metavar="PATH", help="The directory in the code to run in (default: the run's)."),
     ] = None,
     overlay: Annotated[
-        str | None, typer.Option("--overlay", metavar="FILE", help="The overlay, where it is apart.")
+        str | None,
+        typer.Option("--overlay", metavar="FILE", help="The overlay file, if it is not beside the manifest."),
     ] = None,
-    receipt: Annotated[str | None, typer.Option("--receipt", metavar="FILE", help="Write the receipt there.")] = None,
+    receipt: Annotated[str | None, typer.Option("--receipt", metavar="FILE", help="Write a receipt to FILE.")] = None,
     code_repository: CodeRepository = None,
     keep_credentials: Annotated[
-        bool, typer.Option("--keep-credentials", help="Keep CODEREPO_TOKEN and the like in the command's environment.")
+        bool, typer.Option("--keep-credentials", help="Pass CODEREPO_TOKEN and other credentials on to the command.")
     ] = False,
     submodules: Submodules = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print where the command runs.")] = False,
 ) -> None:
-    """Fetch the code of a run, and run a command in it.
+    """Fetch a run's code and run a command in it.
 
-    The code is kept in the cache, where the command may not write to it. The status is the command's; 125 where the
-    code could not be fetched: then nothing was started. 126 and 127 as env(1), 128+N for a signal.
+    The code is kept in the cache, where the command cannot change it. The exit status is that of the command. It is
+    125 if the code could not be fetched and nothing was started, 126 or 127 if the command could not be started, as
+    for env(1), and 128+N if signal N ended it.
     """
     if command and command[0] == "--":
-        command = command[1:]  # behind RUN it is left to us
+        command = command[1:]  # the parser keeps a `--` that follows RUN
     if not command:
         from git_coderepo.git.process import shell_word
 
@@ -100,7 +103,7 @@ def exec_(
                 cached = cached_tree(planned, cache, options)
                 place = stack.enter_context(RunDirectory(planned, cache, cached, notify=output.say))
                 made, tree = cached.receipt, place.tree
-                descriptors.append(place.descriptor)  # whatever outlives us goes on holding the tree
+                descriptors.append(place.descriptor)  # keeps the tree locked for processes that outlive this one
         show_fallbacks(made)
         if written_to is not None:
             written_to.write(made.encode())
@@ -120,7 +123,7 @@ def exec_(
         if place is not None:
             told["PYTHONDONTWRITEBYTECODE"] = "1"
         if place is not None and not quiet:
-            output.say(place.describe(here, advice="--copy DIR runs in a copy that stays"))
+            output.say(place.describe(here, advice="use --copy DIR to run in a writable copy"))
         status, _ = execute([os.fsencode(word) for word in command], told, directory=here, descriptors=descriptors)
         if place is not None:
             try:
@@ -135,7 +138,7 @@ def exec_(
 
 
 def _write_again(made: Receipt, file: OutputFile, *, changed: bool) -> None:
-    """Add to the receipt whether the command changed the tree; an error is only a warning by now."""
+    """Add to the receipt whether the command changed the tree; only warn if that fails."""
     assert made.proof is not None
     proof = made.proof._replace(after_command="changed" if changed else "unchanged")
     try:
@@ -145,7 +148,7 @@ def _write_again(made: Receipt, file: OutputFile, *, changed: bool) -> None:
 
 
 def _has_cache(settings: Settings) -> bool:
-    """Whether a copy can come out of the cache; where there is no place for one, it is said, and it comes straight."""
+    """Return whether a cache can be used; warn if not."""
     from git_coderepo.errors import TargetUnusable
     from git_coderepo.fetching.cache.location import cache_place
 

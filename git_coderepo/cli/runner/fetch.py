@@ -1,4 +1,4 @@
-"""`git coderepo fetch`: the code of a run, or of a commit, in a directory, proved by its tree id."""
+"""`git coderepo fetch`: fetch the code of a run or a commit into a directory and verify it."""
 
 from __future__ import annotations
 
@@ -32,47 +32,49 @@ _SHOWN = 5
 @app.command(cls=Verb)
 def fetch(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A manifest's path, -, a recorded run, or NAME@REVISION[:PATH].")
+        str, typer.Argument(metavar="RUN", help="A manifest file, -, a recorded run, or NAME@REVISION[:PATH].")
     ],
-    directory: Annotated[str, typer.Argument(metavar="DIR", help="Where to: absent, empty, or an empty mount point.")],
+    directory: Annotated[
+        str, typer.Argument(metavar="DIR", help="The target: absent, empty, or an empty mount point.")
+    ],
     method: Annotated[
         str,
-        typer.Option("--method", metavar="METHOD", help=f"One of: {', '.join(METHODS)}."),
+        typer.Option("--method", metavar="METHOD", help=f"The source of the code. One of: {', '.join(METHODS)}."),
     ] = "auto",
     overlay: Annotated[
         list[str] | None,
-        typer.Option("--overlay", metavar="FILE", help="An overlay that is apart; can be repeated."),
+        typer.Option(
+            "--overlay", metavar="FILE", help="An overlay file that is not beside the manifest; can be repeated."
+        ),
     ] = None,
-    cache: Annotated[bool, typer.Option("--cache", help="Keep the tree in the cache, for the next one.")] = False,
+    cache: Annotated[bool, typer.Option("--cache", help="Also keep the tree in the cache.")] = False,
     subdirectory: Subdirectory = None,
-    receipt: Annotated[str | None, typer.Option("--receipt", metavar="FILE", help="Write the receipt there.")] = None,
+    receipt: Annotated[str | None, typer.Option("--receipt", metavar="FILE", help="Write a receipt to FILE.")] = None,
     code_repository: CodeRepository = None,
-    lfs: Annotated[
-        bool, typer.Option("--lfs/--no-lfs", help="Turn the pointers of Git LFS into files, or leave them.")
-    ] = True,
+    lfs: Annotated[bool, typer.Option("--lfs/--no-lfs", help="Fetch Git LFS files, or leave their pointers.")] = True,
     submodules: Submodules = True,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but what went wrong.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Materialise the code of a run in a directory, and prove it.
+    """Fetch a run's code into a directory and verify it.
 
-    The tree id of what was written is the recorded one; else it is refused, and nothing is left behind.
+    The directory appears only if its tree id is the recorded one. Otherwise nothing is left behind.
     """
     if method not in METHODS:
         raise UsageError(f"invalid method '{method}': choose {', '.join(METHODS)}")
     if cache and method != "auto":
-        raise UsageError("--cache and --method exclude each other")
+        raise UsageError("--cache and --method are mutually exclusive")
     if cache and subdirectory is not None:
-        raise UsageError("--cache and --subdirectory exclude each other: the cache keeps whole trees")
+        raise UsageError("--cache and --subdirectory are mutually exclusive: the cache holds whole trees")
     if cache and not lfs:
-        raise UsageError("--cache and --no-lfs exclude each other: the cache keeps whole files")
+        raise UsageError("--cache and --no-lfs are mutually exclusive: the cache holds complete files")
     from git_coderepo.git.process import Git
     from git_coderepo.settings import start_runner_settings
 
     written_to = receipt_file(receipt, made=directory)
     asked = start_runner_settings(Git())  # git answers while the rest is imported
     from git_coderepo.fetching.fetch import FetchOptions
-    from git_coderepo.fetching.fetch import fetch as materialise
+    from git_coderepo.fetching.fetch import fetch as fetch_tree
     from git_coderepo.runs.plan_fetch import plan_fetch
 
     settings = asked()
@@ -87,9 +89,9 @@ def fetch(
     show_resolved(plan, quiet=quiet)
     refuse_input(written_to, plan)
     for path in plan.overlay_paths if not quiet else ():
-        output.say(f"the overlay comes from '{os.fsdecode(path)}'")
+        output.say(f"using the overlay '{os.fsdecode(path)}'")
     for path in plan.lfs_paths if lfs and not quiet else ():
-        output.say(f"what Git LFS keeps comes from '{os.fsdecode(path)}'")
+        output.say(f"using the Git LFS files in '{os.fsdecode(path)}'")
     for platform in plan.root.platforms() if not quiet else ():
         platform.notify = output.say
     warn_unnotable(directory)
@@ -99,8 +101,8 @@ def fetch(
             from git_coderepo.fetching.cache.cached_fetch import fetch_with_cache
 
             made = fetch_with_cache(plan.root, directory, settings, options, fill=cache, notify=output.say)
-        else:  # one way is insisted on
-            made = materialise(plan.root, directory, options)
+        else:
+            made = fetch_tree(plan.root, directory, options)
     if written_to is not None:
         written_to.write(made.encode())
         warn_unnoted(written_to)
@@ -111,18 +113,18 @@ def fetch(
 
 
 def show(receipt: Receipt, directory: str, *, submodules: bool = True) -> None:
-    """What was proved, in a line or two."""
+    """Print what was fetched and verified."""
     from git_coderepo.fetching.convert_files import why_left
     from git_coderepo.snapshots.checks import shown_size
 
     show_fallbacks(receipt)
     for path in receipt.outside_links:
-        output.warn(f"the symbolic link '{os.fsdecode(path)}' leads out of the tree")
+        output.warn(f"symbolic link '{os.fsdecode(path)}' points outside the tree")
     for converted in receipt.conversions:
         if converted.left:
             output.warn(why_left(converted))
     if receipt.tree_by == "platform":
-        output.warn("the tree is the platform's answer: without git the commit itself could not be read")
+        output.warn("the platform named the tree of the commit; git is required to verify that")
     empty = [each for each in receipt.submodules if each.tree is None]
     if receipt.tree_by != "manifest" and empty and submodules:
         names = ", ".join(f"'{os.fsdecode(each.path)}'" for each in empty[:_SHOWN])
@@ -130,7 +132,7 @@ def show(receipt: Receipt, directory: str, *, submodules: bool = True) -> None:
     travelled = "" if receipt.overlay_files is None else f", {receipt.overlay_files} from the overlay"
     came = f", {shown_size(receipt.received)} received" if receipt.received else ""
     if receipt.lfs is not None and receipt.lfs.state == "pointers":
-        output.warn(f"{output.count(receipt.lfs.files, 'file')} of Git LFS left as pointers")
+        output.warn(f"{output.count(receipt.lfs.files, 'Git LFS file')} left as pointers")
     output.line(f"{directory}: tree {receipt.tree}, verified")
     for inner in receipt.submodules:
         name = os.fsdecode(inner.path)
@@ -139,5 +141,5 @@ def show(receipt: Receipt, directory: str, *, submodules: bool = True) -> None:
             output.line(f"{os.path.join(directory, name)}: tree {inner.tree}, verified; {files} by {inner.method}")
     seconds = receipt.finished - receipt.started
     if receipt.lfs is not None and receipt.lfs.state == "fetched":
-        travelled += f", {receipt.lfs.files} of Git LFS"
+        travelled += f", {receipt.lfs.files} from Git LFS"
     output.line(f"{output.count(receipt.files, 'file')}{travelled}, by {receipt.method}{came}, {seconds:.2f} s")

@@ -1,4 +1,4 @@
-"""What `fetch` and `exec` share: how they are ended, and what they print about sources that failed."""
+"""Parts of `fetch` and `exec`: the receipt file, messages about failed sources, termination by signals."""
 
 from __future__ import annotations
 
@@ -20,44 +20,42 @@ if TYPE_CHECKING:
 
 
 def receipt_file(name: str | None, *, made: str | None) -> OutputFile | None:
-    """Return the file that `--receipt` names; `made` is the directory that is going to be filled."""
+    """Return the file that `--receipt` names; `made` is the target directory of the fetch."""
     if name is None:
         return None
     if made is not None and os.path.realpath(name) == os.path.realpath(made):
-        raise UsageError(f"cannot write the receipt to '{name}': the code is written there")
+        raise UsageError(f"cannot write the receipt to '{name}': it is the target directory")
     return OutputFile(os.fsencode(name), made=os.fsencode(made) if made is not None else None)
 
 
 def warn_unnoted(file: OutputFile) -> None:
-    """Say that a file was written into a checkout that will take it for code."""
+    """Warn if the next snapshot of the checkout that contains a file will include it."""
     if not file.is_noted:
         _warn_code(os.fsdecode(file.name), notes_for(os.path.realpath(file.name)))
 
 
 def warn_unnotable(directory: str) -> None:
-    """Say that a directory is going to be written into a checkout that will take it for code."""
+    """Warn if the next snapshot of the checkout that contains a target directory will include it."""
     notes = notes_for(os.path.realpath(os.fsencode(directory)))
     if notes is not None and not notes.is_writable:
         _warn_code(directory, notes)
 
 
 def _warn_code(name: str, notes: Notes | None) -> None:
-    output.warn(
-        f"'{name}' is in a checkout whose record cannot be written: its next snapshot takes the output for code"
-    )
+    output.warn(f"cannot record '{name}' as output: the next snapshot of its checkout will include it as code")
     if notes is not None:
         path = os.path.relpath(os.path.realpath(os.fsencode(name)), notes.root)
         output.hint(ignore_command(path, notes.root))
 
 
 def refuse_input(receipt: OutputFile | None, plan: FetchPlan) -> None:
-    """Raise UsageError for a receipt that would replace the manifest or an overlay that is being read."""
+    """Raise UsageError if the receipt would replace the manifest or an overlay."""
     if receipt is None or receipt.path is None:
         return
     for path in (plan.manifest_path, *plan.overlay_paths, *plan.lfs_paths):
         if path is not None and os.path.realpath(path) == receipt.path:
             name = os.fsdecode(receipt.name)
-            raise UsageError(f"cannot write the receipt to '{name}': that file is an input of the fetch")
+            raise UsageError(f"cannot write the receipt to '{name}': it is the manifest or an overlay")
 
 
 def show_resolved(plan: FetchPlan, *, quiet: bool = False) -> None:
@@ -68,17 +66,17 @@ def show_resolved(plan: FetchPlan, *, quiet: bool = False) -> None:
 
 
 def show_fallbacks(receipt: Receipt) -> None:
-    """What was tried in vain, and why."""
+    """Warn of each source that failed."""
     for each in receipt.fallbacks:
-        output.warn(f"by {each.method}: {each.reason}")
+        output.warn(f"{each.method} failed: {each.reason}")
     for inner in receipt.submodules:
         for each in inner.fallbacks:
-            output.warn(f"'{os.fsdecode(inner.path)}' by {each.method}: {each.reason}")
+            output.warn(f"{each.method} failed for '{os.fsdecode(inner.path)}': {each.reason}")
 
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """A machine that shuts down ends us through the same doors as an error: what we were at is taken away again."""
+    """Turn SIGTERM and SIGHUP into SystemExit, so that an incomplete target is removed."""
     import signal
 
     def leave(number: int, _: object) -> None:

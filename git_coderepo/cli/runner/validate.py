@@ -18,6 +18,6 @@ def validate(
 ) -> None:
     """Check whether run manifests and receipts are valid.
 
-    Every reason why a file is not valid is listed.
+    All problems of each file are listed.
     """
     validate_files(files)

@@ -1,4 +1,4 @@
-"""What `git coderepo validate FILE...` does; without typer, so that a script can validate thousands of files."""
+"""Validate files without typer, so that a script can quickly validate thousands of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from git_coderepo.manifest.validate import problems
 
 
 def validate_files(files: Sequence[str]) -> None:
-    """Print for each file whether it is valid, or why not; `-` is standard input. Raises NegativeAnswer."""
+    """Print whether each file is valid, or its problems; `-` is standard input. Raises NegativeAnswer, UsageError."""
     if files.count("-") > 1:
         raise UsageError("standard input can be read only once: '-' is given twice")
     contents = [(file, _contents(file)) for file in files]

@@ -1,4 +1,4 @@
-"""`git coderepo verify RUN DIR`: whether a directory is still the recorded tree."""
+"""`git coderepo verify RUN DIR`: check whether a directory still matches the recorded tree."""
 
 from __future__ import annotations
 
@@ -26,28 +26,32 @@ _SHOWN = 20
 @app.command(cls=Verb)
 def verify(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A manifest's path, -, a recorded run, or NAME@REVISION[:PATH].")
+        str, typer.Argument(metavar="RUN", help="A manifest file, -, a recorded run, or NAME@REVISION[:PATH].")
     ],
-    directory: Annotated[str, typer.Argument(metavar="DIR", help="A directory that fetch wrote.")],
+    directory: Annotated[str, typer.Argument(metavar="DIR", help="The directory to check.")],
     allow_added: Annotated[
         list[str] | None,
-        typer.Option("--allow-added", metavar="PATTERN", help="Added paths to accept, as in .gitignore; repeatable."),
+        typer.Option(
+            "--allow-added", metavar="PATTERN", help="Accept added paths that match, as in .gitignore; can be repeated."
+        ),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", hidden=True, help="The default; accepted for older scripts.")
+        bool, typer.Option("--strict", hidden=True, help="Ignored: this is the default. Accepted for older scripts.")
     ] = False,
     overlay: Annotated[
         list[str] | None,
-        typer.Option("--overlay", metavar="FILE", help="An overlay that is apart; can be repeated."),
+        typer.Option(
+            "--overlay", metavar="FILE", help="An overlay file that is not beside the manifest; can be repeated."
+        ),
     ] = None,
     subdirectory: Subdirectory = None,
     submodules: Submodules = True,
     as_json: Json = False,
 ) -> None:
-    """Check whether a directory is still the recorded tree.
+    """Check whether a directory still matches a run's code.
 
-    The directory is hashed again. Changed, missing and added files are listed, and each of them is a failure:
-    an added file can change what runs. Outputs that were recorded with the run are accepted.
+    The directory is hashed again, and changed, missing and added files are listed. Each of them is a failure, because
+    an added file can also change what runs. Recorded outputs of the run are accepted.
     """
     from git_coderepo.fetching.verify import matching, verify_directory
     from git_coderepo.git.process import Git
@@ -68,17 +72,17 @@ def verify(
         show(found, directory, allowed)
     if not found.holds(allowed):
         only_added = not found.changed and not found.missing and found.unlisted is None
-        # A checkout's own .git counts too: Git runs programs that a planted one names.
+        # `.git` counts as added: Git runs programs that its configuration names.
         is_checkout = only_added and all(path.startswith(b".git/") for path in found.unexpected(allowed))
         pattern = "--allow-added=.git/" if is_checkout else "--allow-added=PATTERN"
         raise NegativeAnswer(
-            f"'{directory}' is not the recorded tree {found.expected}",
-            hints=[f"accept added files by a pattern: {pattern}"] if only_added and found.added else [],
+            f"'{directory}' does not match the recorded tree {found.expected}",
+            hints=[f"to accept added files: {pattern}"] if only_added and found.added else [],
         )
 
 
 def _recorded_outputs(plan: FetchPlan, directory: str) -> Callable[[bytes], bool]:
-    """Return a test whether a path is an output of the run, with the contents that were recorded for it."""
+    """Return a function that tells whether a path is an output of the run with the recorded contents."""
     if plan.manifest is None or plan.manifest_path is None:
         return lambda path: False
     from git_coderepo.runs.result import Result
@@ -91,7 +95,7 @@ def _recorded_outputs(plan: FetchPlan, directory: str) -> Callable[[bytes], bool
 
 
 def _sha256(path: bytes) -> str | None:
-    """Return the hex sha256 of a regular file's contents; None for what is not one, or cannot be read."""
+    """Return the hex sha256 of a regular file, or None if it cannot be read or is not a regular file."""
     import stat
 
     try:
@@ -102,18 +106,18 @@ def _sha256(path: bytes) -> str | None:
 
 
 def show(found: Verification, directory: str, allowed: Callable[[bytes], bool]) -> None:
-    """Print the answer for people."""
+    """Print the result and the differences."""
     if found.same_tree:
-        output.line(f"{directory}: tree {found.found}, the same")
+        output.line(f"{directory}: tree {found.found}, unchanged")
         for each in found.submodules:
             if each.found is not None:
-                output.line(f"{os.path.join(directory, os.fsdecode(each.path))}: tree {each.found}, the same")
+                output.line(f"{os.path.join(directory, os.fsdecode(each.path))}: tree {each.found}, unchanged")
         return
     unexpected = found.unexpected(allowed)
     accepted = len(found.added) - len(unexpected)
     if found.holds(allowed):
         output.line(
-            f"{directory}: tree {found.expected}, the same, with {output.count(accepted, 'accepted added file')}"
+            f"{directory}: tree {found.expected}, unchanged, with {output.count(accepted, 'accepted added file')}"
         )
         return
     for word, paths in (("changed", found.changed), ("missing", found.missing), ("added", unexpected)):

@@ -33,7 +33,9 @@ class InSharedStore(Source):
 
     def stream(self, planned: PlannedTree, limits: Limits) -> AbstractContextManager[EntryStream]:
         if planned.store is None:
-            raise MethodUnavailable("no shared store is set", hints=["set CODEREPO_STORE or coderepo.store to its URL"])
+            raise MethodUnavailable(
+                "coderepo.store is not set", hints=["set CODEREPO_STORE or coderepo.store to its URL"]
+            )
         return store_method(planned.store, planned.tree, limits)
 
     def explained(self, failure: Failure) -> CodeRepoError:
