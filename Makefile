@@ -10,9 +10,15 @@ $(VENV)/installed: pyproject.toml man/git-coderepo.1
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
 	touch $@
 
+# What running needs and nothing else, in an environment of its own.
+build/demo/installed: pyproject.toml man/git-coderepo.1
+	$(PYTHON) -m venv build/demo
+	build/demo/bin/pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
 # The environment's programs come first: git finds `git-coderepo` there.
-demo: $(VENV)/installed
-	@PATH="$(CURDIR)/$(BIN):$$PATH" git coderepo demo
+demo: build/demo/installed
+	@PATH="$(CURDIR)/build/demo/bin:$$PATH" git coderepo demo
 
 # With byte code, which an environment may forbid: without it, pytest rewrites every test again at each start. Tests of
 # one module stay together as long as there are others, since they share what they have made.
@@ -75,9 +81,16 @@ bench: $(VENV)/installed
 man: $(VENV)/installed
 	$(BIN)/python -m git_coderepo.cli.help.manual
 
+# What builds the runner's file; what goes into it is in pyz/requirements.lock.
+build/runner/installed: pyproject.toml man/git-coderepo.1
+	$(PYTHON) -m venv build/runner
+	build/runner/bin/pip install --quiet --disable-pip-version-check hatchling packaging
+	build/runner/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation .
+	touch $@
+
 # One file for a machine that has a Python and nothing else.
-runner: $(VENV)/installed
-	$(BIN)/python -m pyz git-coderepo.pyz
+runner: build/runner/installed
+	build/runner/bin/python -m pyz git-coderepo.pyz
 
 clean:
 	rm -rf git-coderepo.pyz $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

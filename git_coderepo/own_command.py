@@ -6,6 +6,9 @@ import os
 import sys
 import zipimport
 
+# The file `git-coderepo.pyz`, where the program was started from it: it sets this, for it runs an unpacked copy.
+archive: str | None = None
+
 
 def own_command() -> list[str]:
     """Return the command that starts this program with the current interpreter; arguments can be appended.
@@ -15,7 +18,8 @@ def own_command() -> list[str]:
     import git_coderepo
 
     loader = getattr(git_coderepo.__spec__, "loader", None)
-    if not isinstance(loader, zipimport.zipimporter):
+    file = loader.archive if isinstance(loader, zipimport.zipimporter) else archive
+    if file is None:
         return [sys.executable, "-m", "git_coderepo"]
     switches = [*(["-I"] if sys.flags.isolated else []), *(["-S"] if sys.flags.no_site else [])]
-    return [sys.executable, *switches, os.path.abspath(loader.archive)]
+    return [sys.executable, *switches, os.path.abspath(file)]

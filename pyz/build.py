@@ -38,17 +38,19 @@ LEFT_OUT = ("gitpython", "keyring", "rich")
 OLDEST, NEWEST = (3, 10), (3, 15)
 
 _FIRST_LINE = b"#!/usr/bin/env python3\n"
-_START = """\
+# Any Python must be able to read this one, to say that it is too old.
+_MAIN = """\
 import sys
 
 if sys.version_info < (3, 10):
     sys.stderr.write("fatal: git coderepo needs Python 3.10 or later, this is %d.%d\\n" % sys.version_info[:2])
     sys.exit(128)
 
-from git_coderepo.__main__ import main
+from start import start
 
-main()
+start(sys.path[0])
 """
+START = Path(__file__).with_name("start.py")
 # requests asks for the path of certifi's file as it is imported, which inside a zip unpacks it into a temporary
 # file. It says itself that who packages it may change this; ours never comes to use: each request names its file.
 _CERTS = '''\
@@ -69,7 +71,7 @@ def build(target: Path, scratch: Path) -> None:
     Raises SystemExit where pip fails, or where a release needs something that is neither taken nor left out.
     """
     wheels, tree = scratch / "wheels", scratch / "tree"
-    _run("-m", "build", "--wheel", "--no-isolation", "--outdir", wheels, ROOT)
+    _run("-m", "pip", "wheel", *_QUIET, "--no-build-isolation", "--wheel-dir", wheels, ROOT)
     (own,) = wheels.glob("*.whl")
     check_lock(LOCK.read_text(encoding="utf-8"))
     install = ("-m", "pip", "install", *_QUIET, "--no-compile", *_PURE, "--target", tree)
@@ -77,7 +79,8 @@ def build(target: Path, scratch: Path) -> None:
     _run(*install, "--no-index", own)
     _check_closed(tree)
     contents = dict(_contents(tree))
-    contents["__main__.py"] = _START.encode()
+    contents["__main__.py"] = _MAIN.encode()
+    contents[START.name] = START.read_bytes()
     contents["requests/certs.py"] = _CERTS.encode()
     _write(target, contents)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -125,6 +126,122 @@ def test_it_starts_with_any_python_since_3_10(pyz: Path, python: str) -> None:
     fetched = bare(python, pyz, "fetch", f"https://127.0.0.1:9/acme/widgets.git@{'a' * 40}", "/proc/code")
     assert fetched.returncode == 128
     assert "unexpected" not in fetched.stderr
+
+
+# --- the unpacked copy that it starts from ---
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "a home"
+    folder.mkdir()
+    return folder
+
+
+WHERE_FROM = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    print(sys.modules["git_coderepo.errors"].__file__.rpartition("/git_coderepo/")[0])
+"""
+
+
+def started(pyz: Path, home: Path, **environment: str) -> str:
+    """Start the file with this HOME; gives the directory, or the archive, that the program's modules came from."""
+    told = {"PATH": os.environ["PATH"], "HOME": str(home), **environment}
+    words = [sys.executable, "-I", "-S", "-c", WHERE_FROM, str(pyz), "--version"]
+    done = subprocess.run(words, env=told, cwd="/", capture_output=True, text=True, check=False, timeout=120)
+    said = done.stdout.splitlines()
+    assert (done.returncode, said[:1]) == (0, [f"git-coderepo {git_coderepo.__version__}"]), done.stderr
+    return said[1]
+
+
+def copies(home: Path) -> list[Path]:
+    return sorted((home / ".cache" / "git-coderepo" / "pyz").glob("*"))
+
+
+def test_it_unpacks_itself_once_into_the_users_own_cache(pyz: Path, home: Path) -> None:
+    started(pyz, home)
+    (copy,) = copies(home)
+    assert copy.name == hashlib.blake2b(pyz.read_bytes(), digest_size=16).hexdigest()
+    for folder in (copy, copy.parent, copy.parent.parent, copy.parent.parent.parent):
+        assert (folder.stat().st_mode & 0o7777, folder.stat().st_uid) == (0o700, os.geteuid())
+    bytecode = sorted(copy.rglob("errors.*.pyc"))
+    assert bytecode
+    made = copy.stat().st_ino, bytecode[0].stat().st_mtime_ns
+    assert started(pyz, home) == str(copy)
+    assert copies(home) == [copy]
+    assert (copy.stat().st_ino, bytecode[0].stat().st_mtime_ns) == made, "nothing is written again"
+
+
+def test_another_file_has_another_copy(pyz: Path, home: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.pyz"
+    shutil.copy(pyz, other)
+    with zipfile.ZipFile(other, "a") as archive:
+        archive.writestr("note.txt", "changed by somebody")
+    started(pyz, home)
+    (copy,) = copies(home)
+    found = started(other, home)
+    assert found != str(copy) and (Path(found) / "note.txt").exists()
+
+
+def test_a_copy_that_lost_files_is_made_again(pyz: Path, home: Path) -> None:
+    started(pyz, home)
+    (copy,) = copies(home)
+    for lose in (lambda path: path.unlink(), lambda path: path.write_bytes(b"")):
+        for name in ("git_coderepo/settings.py", "contents.txt"):
+            lose(copy / name)
+            assert started(pyz, home) == str(copy)
+            assert (copy / name).stat().st_size > 0
+            assert copies(home) == [copy]
+
+
+@pytest.mark.parametrize("which", ["the copy", "the folder", "the cache", "a link", "a file"])
+def test_a_place_that_others_can_write_to_is_not_used(pyz: Path, home: Path, tmp_path: Path, which: str) -> None:
+    """What lies there may have been written by anybody: it is neither run nor replaced."""
+    started(pyz, home)
+    (copy,) = copies(home)
+    (copy / "git_coderepo" / "errors.py").write_text("raise SystemExit('planted')\n")
+    if which == "the copy":
+        copy.chmod(0o755)
+    elif which == "the folder":
+        copy.parent.chmod(0o770)
+    elif which == "the cache":
+        (home / ".cache").chmod(0o777)
+    elif which == "a link":
+        copy.rename(tmp_path / "elsewhere")
+        copy.symlink_to(tmp_path / "elsewhere")
+    else:
+        copy.rename(tmp_path / "elsewhere")
+        copy.write_text("in the way")
+    assert started(pyz, home) == str(pyz)
+    assert copies(home) == [copy]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_a_copy_of_another_user_is_not_used(pyz: Path, home: Path) -> None:
+    started(pyz, home)
+    (copy,) = copies(home)
+    os.chown(copy, 12345, 12345)
+    assert started(pyz, home) == str(pyz)
+
+
+def test_it_starts_without_a_copy_where_none_can_be_kept(pyz: Path, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    environment: dict[str, str]
+    for environment in ({"HOME": "relative"}, {"HOME": ""}, {"XDG_CACHE_HOME": str(tmp_path / "a file")}):
+        assert started(pyz, home, **environment) == str(pyz)
+    assert copies(home) == []
+
+
+def test_the_users_word_for_where_caches_are_counts(pyz: Path, home: Path, tmp_path: Path) -> None:
+    if sys.platform == "darwin":
+        pytest.skip("macOS has ~/Library/Caches alone")
+    started(pyz, home, XDG_CACHE_HOME=str(tmp_path / "my caches"))
+    assert copies(home) == []
+    assert len(list((tmp_path / "my caches" / "git-coderepo" / "pyz").iterdir())) == 1
 
 
 def test_git_finds_it_under_the_name_that_an_image_gives_it(pyz: Path, tmp_path: Path) -> None:
