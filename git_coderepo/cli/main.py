@@ -10,7 +10,11 @@ import sys
 
 from git_coderepo.cli import output
 from git_coderepo.errors import CodeRepoError
-from git_coderepo.trace import is_on, redact
+from git_coderepo.trace import redact
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from threading import ExceptHookArgs
 
 # These verbs exit with the status of their command; NOT_RUN, as of env(1), means that they did not start it.
 PASSING_THROUGH = ("run", "exec")
@@ -44,9 +48,12 @@ def main(arguments: list[str]) -> int:
         return 141
     except Exception as error:
         if (passed := _passed_through()) is not None:
-            output.warn_afterwards(_as_error(error).message)
+            known = _as_error(error, arguments)
+            output.warn_afterwards(known.message)
+            for text in known.hints:
+                output.hint_afterwards(text)
             return passed
-        status = output.fail(_as_error(error))
+        status = output.fail(_as_error(error, arguments))
         # Do not return a status that could be that of the command.
         verb = next((word for word in arguments if not word.startswith("-")), None)
         return NOT_RUN if verb in PASSING_THROUGH else status
@@ -61,8 +68,11 @@ def _run(arguments: list[str]) -> int:
 
         validate_files(arguments[1:])
         return 0
+    import threading
+
     from git_coderepo.cli.app import run
 
+    threading.excepthook = lambda thread: _report_thread(thread, arguments)
     return run(arguments)
 
 
@@ -77,20 +87,26 @@ def _passed_through() -> int | None:
     return None if process is None else process.command_status()
 
 
-def _as_error(error: Exception) -> CodeRepoError:
-    """Convert any exception to an error with a message for the user."""
+def _report_thread(thread: ExceptHookArgs, arguments: list[str]) -> None:
+    """Warn of a bug that ended a thread: the program goes on without it."""
+    if thread.exc_value is not None:
+        from git_coderepo.crash_report import report_crash
+
+        crash = report_crash(thread.exc_value, arguments)
+        output.warn_afterwards(crash.message)
+        for text in crash.hints:
+            output.hint_afterwards(text)
+
+
+def _as_error(error: Exception, arguments: list[str]) -> CodeRepoError:
+    """Convert any exception to an error with a message for the user; write a crash report for a bug."""
     if isinstance(error, CodeRepoError):
         return error
     if isinstance(error, OSError):
         return CodeRepoError(output.as_message(redact(_os_message(error))))
-    if is_on():
-        import traceback
+    from git_coderepo.crash_report import report_crash
 
-        output.say(redact("".join(traceback.format_exception(error))))
-    return CodeRepoError(
-        f"unexpected {type(error).__name__}: {redact(str(error))}",
-        hints=["run the command again with --verbose, and report the traceback as a bug in git coderepo"],
-    )
+    return report_crash(error, arguments)
 
 
 def _os_message(error: OSError) -> str:

@@ -63,8 +63,18 @@ def warn_afterwards(text: str) -> None:
 
 def hint(text: str) -> None:
     """Print a hint, unless GIT_ADVICE=0 turns hints off."""
-    if os.environ.get("GIT_ADVICE", "1").lower() not in ("0", "false", "no", "off"):
+    if _hints_are_on():
         say(f"hint: {redact(text)}")
+
+
+def hint_afterwards(text: str) -> None:
+    """Print a hint after a command has run; see `say_if_possible`."""
+    if _hints_are_on():
+        say_if_possible(f"hint: {redact(text)}")
+
+
+def _hints_are_on() -> bool:
+    return os.environ.get("GIT_ADVICE", "1").lower() not in ("0", "false", "no", "off")
 
 
 def has_terminal() -> bool:

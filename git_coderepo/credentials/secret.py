@@ -26,6 +26,10 @@ if TYPE_CHECKING:
             """The origin took this credential."""
 
 
+# Every text that was made a secret in this process.
+_texts: set[str] = set()
+
+
 class Secret:
     """A text that shows as `****`; only `reveal()` gives it away.
 
@@ -41,6 +45,7 @@ class Secret:
         if "\r" in text or "\n" in text or "\0" in text:
             raise CredentialError("a secret may hold no line break and no NUL byte")
         self._text = text
+        _texts.add(text)
 
     @classmethod
     def read(cls, text: str, *, what: str) -> Secret:
@@ -74,6 +79,11 @@ class Secret:
 
     def __reduce__(self) -> tuple[object, ...]:
         raise CredentialError("a secret is not pickled")
+
+
+def texts_of_secrets() -> frozenset[str]:
+    """Return every secret of this process as text, for the one place that removes them from a crash report."""
+    return frozenset(_texts)
 
 
 def parse_reference(text: str) -> tuple[str, str] | None:

@@ -30,7 +30,10 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    status = main()
+    try:
+        status = main()
+    except KeyboardInterrupt:
+        status = 130
     sys.stderr.flush()
     from os import _exit
 

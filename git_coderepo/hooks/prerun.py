@@ -57,21 +57,23 @@ def pre_run(asked: Asked | None = None, *, whole: bool = True) -> int:
 
 
 def _failed(error: Exception, started: Surveying | None, *, whole: bool) -> int:
-    """The hook's exit status for an error, which is said; what nobody raised on purpose is raised again."""
+    """Print an error and return the hook's exit status; of a bug, a crash report is written."""
     from git_coderepo.errors import CodeRepoError, SourceNotAllowed
 
     try:
         _forget(started)
     except OSError as unremovable:
         error = unremovable
+    if not isinstance(error, (CodeRepoError, OSError)):
+        from git_coderepo.crash_report import report_crash
+
+        error = report_crash(error, ["hook", "pre-run"])
     if isinstance(error, CodeRepoError):
         if not whole and isinstance(error, SourceNotAllowed):
             return ONLY_THE_WHOLE_PROGRAM  # a submodule's own settings name a class
         _say("\n".join([f"fatal: {error.message}", *(f"hint: {text}" for text in error.hints)]))
-    elif isinstance(error, OSError):
-        _say(f"fatal: the run cannot be recorded: {error}")
     else:
-        raise error
+        _say(f"fatal: the run cannot be recorded: {error}")
     return 1
 
 

@@ -24,8 +24,8 @@ def redacted(command: Sequence[bytes]) -> tuple[bytes, ...]:
             hide_next = False
             continue
         name, equals, _ = word.partition(b"=")
-        hide_next = not equals and word.startswith(b"-") and _secret_by_name(word)
-        if equals and _secret_by_name(name):
+        hide_next = not equals and word.startswith(b"-") and is_secret_by_name(word)
+        if equals and is_secret_by_name(name):
             found.append(name + b"=" + REDACTED)
         elif find_token(word) is not None:
             found.append((name + b"=" if equals and find_token(name) is None else b"") + REDACTED)
@@ -34,7 +34,8 @@ def redacted(command: Sequence[bytes]) -> tuple[bytes, ...]:
     return tuple(found)
 
 
-def _secret_by_name(word: bytes) -> bool:
+def is_secret_by_name(word: bytes) -> bool:
+    """Return whether the name of an option or a variable says that its value is a secret."""
     folded = word.lower().replace(b"-", b"").replace(b"_", b"")
     return any(name in folded for name in _SECRET_WORDS)
 

@@ -39,23 +39,6 @@ def test_git_is_installed(checkout: Repo, program: Program, there: str, tmp_path
     program.run(*words, cwd=checkout.path)
 
 
-@cures("run the command again with --verbose, and report the traceback as a bug in git coderepo")
-def test_a_bug_is_shown_with_its_traceback(checkout: Repo, program: Program, tmp_path: Path) -> None:
-    """A broken module that shadows one of Python's is what nobody catches."""
-    (tmp_path / "pkgutil.py").write_text("1 / 0\n")
-    checkout.write("run.json", '{"manifestVersion": "1.0"}')
-    env = {"PYTHONPATH": str(tmp_path)}
-    words = ("validate", "run.json")
-    assert "Traceback" not in program.run(*words, cwd=checkout.path, env=env, check=False).errors
-    (hint,) = stopped(program, *words, cwd=checkout.path, says="unexpected ZeroDivisionError", env=env)
-    assert "--verbose" in hint
-    for again in (("--verbose", *words), (*words, "--verbose")):
-        shown = program.run(*again, cwd=checkout.path, env=env, check=False)
-        if "Traceback" in shown.errors:
-            break
-    assert "Traceback" in shown.errors and "pkgutil.py" in shown.errors, shown.errors
-
-
 @cures("to fetch it in a partial clone: git cat-file -e {id}")
 def test_an_object_that_a_partial_clone_lacks(checkout: Repo, program: Program, tmp_path: Path) -> None:
     remote = tmp_path / "remote.git"

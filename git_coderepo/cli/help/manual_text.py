@@ -307,6 +307,8 @@ FILES = (
     (".git/coderepo/written/", "A list of the manifests, overlays, receipts and fetched directories that were written "
      "into the checkout. While they are untracked and unchanged, they are not part of a snapshot, and `omitted` lists "
      "them as `own-output`."),
+    ("~/.local/state/git-coderepo/crashes/", "Reports of bugs in this program, to attach to an issue; the newest 20. "
+     "`XDG_STATE_HOME` stands for `~/.local/state`; on macOS it is `~/Library/Application Support`."),
     ("DIR/.coderepo-*, .DIR.coderepo-*", "The unfinished files of a fetch. The next fetch removes those of a fetch "
      "that was killed."),
 )  # fmt: skip
