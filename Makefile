@@ -3,11 +3,17 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-all coverage fidelity faults property snapshots hostile fuzz git-newest lint bench man runner clean
+.PHONY: demo test test-all coverage fidelity faults property snapshots hostile fuzz git-newest lint lock bench man runner clean
 
+# With LOCKED=1 the environment has exactly the releases of requirements-dev.lock, checked by their hashes.
 $(VENV)/installed: pyproject.toml man/git-coderepo.1
 	$(PYTHON) -m venv $(VENV)
+ifdef LOCKED
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+else
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+endif
 	touch $@
 
 # What running needs and nothing else, in an environment of its own.
@@ -74,6 +80,14 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.house
+
+# The newest releases that pyproject.toml allows, for every Python and system: requirements-dev.lock is written anew.
+lock: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --extra test --extra lint \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml --output-file build/requirements.txt
+	{ echo '# The development environment (the extras test and lint), for Python 3.10 and later on Linux and macOS; `make lock` writes it.'; \
+		cat build/requirements.txt; } > requirements-dev.lock
 
 bench: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench
