@@ -3,7 +3,8 @@
     from git_coderepo.compat import BaseCodeRepository, BaseCodeRepositoryConfig, LocalGitRepositoryContext, SecretField
 
 Three differences from ZenML are intended: a repository logs in before its first request and not when it is created,
-unknown options are errors (Z9), and remotes are compared after git has resolved them (Z8).
+unknown options are errors (Z9), and remotes are compared after git has resolved them (Z8 in
+docs/design/faults.md).
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ class PushRefused(PlatformError):
 
 
 class ProtocolNotAllowed(PlatformError):
-    """The protocol is not allowed on a runner (safety rule 3)."""
+    """The protocol is not allowed on a runner (rule 3 in docs/design/safety.md)."""
 
 
 class SourceNotAllowed(PlatformError):
@@ -244,7 +244,7 @@ class OverlayMissing(CodeRepoError):
 
 
 class UnsafeTree(CodeRepoError):
-    """An archive, repository or overlay has a path, mode or size that safety rule 3 forbids."""
+    """An archive, repository or overlay has a path, mode or size that rule 3 (docs/design/safety.md) forbids."""
 
 
 class LfsPointerUnusable(CodeRepoError):

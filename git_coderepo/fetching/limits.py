@@ -1,4 +1,4 @@
-"""How much a runner takes from anybody before it stops: safety rule 3."""
+"""Limits on what a runner accepts: rule 3 in docs/design/safety.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The directory that a runner fills: it appears whole and proved, or nothing of ours remains (safety rule 4)."""
+"""The directory that a runner fills: it appears whole and verified, or not at all (rule 4 in docs/design/safety.md)."""
 
 from __future__ import annotations
 

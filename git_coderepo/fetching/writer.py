@@ -61,8 +61,8 @@ class TreeWriter:
     the modes 666 or 777 less the umask and the time of writing; small ones are written many at a time (`write_out`),
     so that a disk that does not take one may say so later. Symbolic links are made last: nothing goes through one.
 
-    Every method raises UnsafeTree for what safety rule 3 refuses, DownloadDamaged for contents that are not as long
-    as they should be, TargetUnusable when the disk or its file system does not take the tree. After an error the
+    Every method raises UnsafeTree for what rule 3 (docs/design/safety.md) refuses, DownloadDamaged for contents of a
+    wrong length, TargetUnusable when the disk or its file system does not take the tree. After an error the
     directory holds a part of it; whoever made the directory removes it. Close it, or use it in a `with`.
     """
 

@@ -1,4 +1,4 @@
-"""Which paths a tree may have: safety rule 3, as git's own `verify_path` sees it on every system at once.
+"""Paths that a tree may have (rule 3 in docs/design/safety.md): those that git's `verify_path` takes on every system.
 
 Git's rules depend on `core.protectHFS` and `core.protectNTFS`; here both always hold, so a tree that one
 machine may take in is a tree that every machine may take in.

@@ -276,7 +276,7 @@ def read_blobs(git: Git, ids: Sequence[str]) -> Iterator[tuple[str, int, BinaryI
     """Each object's id, size in bytes, and a file from which exactly that many bytes are to be read.
 
     `git cat-file --batch`: https://git-scm.com/docs/git-cat-file#_batch_output. Raises ObjectMissing for
-    one that is missing: a hash is present only when git finds its object (P1).
+    one that is missing: an id is present only if git finds its object (P1 in docs/design/faults.md).
     """
     if not ids:
         return

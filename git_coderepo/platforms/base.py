@@ -159,7 +159,7 @@ class BaseCodeRepository(ABC):
     # differs from any other limit.
     limits_archives: ClassVar[bool] = False
     archive_wait: float | None = None
-    # The protocols that git may use: those of rule 3 on a runner, None for what the user's own git allows.
+    # The protocols that git may use, on a runner (rule 3 in docs/design/safety.md); None for those of the user's git.
     protocols: frozenset[str] | None = None
 
     def __init__(self, name: str, options: Mapping[str, str]) -> None:

@@ -1,7 +1,8 @@
 """The checkout as a platform's author sees it.
 
 Every question goes to git's plumbing and is answered in every state a checkout can be in: no commit yet, a detached
-HEAD, a remote that cannot be reached (Z4). Nothing is fetched, and names of files are never split (Z6).
+HEAD, a remote that cannot be reached (Z4 in docs/design/faults.md). Nothing is fetched, and names of files are never
+split at white space (Z6).
 """
 
 from __future__ import annotations

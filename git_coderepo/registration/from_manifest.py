@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 def from_manifest(
     repository: RecordedRepository, credentials: CredentialSource, settings: Settings
 ) -> BaseCodeRepository:
-    """The platform that a manifest names, for a runner that trusts nothing in it (safety rules 1 and 3).
+    """Return the platform that an untrusted manifest names (rules 1 and 3 in docs/design/safety.md).
 
     Options of the runner's own host rules stand above the manifest's. Raises InvalidManifest for a secret, a
     reference or an option that makes no sense, ProtocolNotAllowed, SourceNotAllowed, InvalidRemoteURL.

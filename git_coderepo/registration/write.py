@@ -124,7 +124,7 @@ def update(
 
 
 def remove(git: Git, name: str) -> Registration:
-    """Take a section out, whole; gives what it said. Old runs keep what they recorded (Z7)."""
+    """Take a section out, whole; gives what it said. Old runs keep what they recorded (Z7 in docs/design/faults.md)."""
     known = _registered(git, name)
     _edit(git, lambda copy: _remove_section(copy, name))
     return known

@@ -91,7 +91,7 @@ class Scratch:
         )
 
     def has(self, commit: ObjectId) -> bool:
-        """Whether the commit is really here: git echoes any 40 hex digits that it is asked to parse (P1)."""
+        """Return whether git has the commit; it echoes any 40 hex digits (P1 in docs/design/faults.md)."""
         return self.git.succeeds("cat-file", "-e", f"{commit}^{{commit}}")
 
     def fetch_commit(

@@ -178,7 +178,7 @@ def refused(
     watched: Path | None = None,
     **options: Any,
 ) -> Result:
-    """Runs what must be refused, as DESIGN has it: one `fatal:` line that holds `says`, a hint that holds `hint`
+    """Runs what must be refused, as every error reads: one `fatal:` line that holds `says`, a hint that holds `hint`
     (None: without one), this exit status, nothing on stdout, and no file more or less than before in its HOME.
     """
     before = everything(watched or machine.home)

@@ -70,9 +70,9 @@ class TarReader(Iterator[Entry]):
     in which `git archive` writes the commit's id, as soon as the first entry was read; None without one. Paths are
     raw bytes, checked by `check_path`; modes are 0o100755 for whatever its owner may execute, else 0o100644.
 
-    Raises UnsafeTree for what safety rule 3 refuses and for what exceeds `limits`, DownloadDamaged for bytes that
-    are no such archive, and whatever `stream` raises. When the last entry was given, the archive was whole: its end
-    blocks were there, the checksum of gzip was right, and nothing came after it.
+    Raises UnsafeTree for what rule 3 (docs/design/safety.md) refuses and for what exceeds `limits`,
+    DownloadDamaged for bytes that are not such an archive, and whatever `stream` raises. After the last entry the
+    archive is known to be whole: its end blocks were there, the checksum of gzip was right, and nothing followed.
     """
 
     def __init__(
