@@ -28,7 +28,7 @@ from git_coderepo.errors import CommitMissing, CredentialError, PlatformError
 from git_coderepo.git.objects import EXECUTABLE, FILE, SYMLINK, ObjectId, TreeEntry, blob_id, tree_id
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms.base import Archive, BaseCodeRepository, Option
-from git_coderepo.platforms.download_files import unpack
+from git_coderepo.platforms.hosted import unpack
 
 Files = Mapping[bytes, tuple[int, bytes]]
 

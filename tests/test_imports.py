@@ -79,7 +79,6 @@ LEAN = (
     "git_coderepo.platforms.lfs",
     "git_coderepo.transport.retry",
     "git_coderepo.transport.http",
-    "git_coderepo.platforms.download_files",
     "git_coderepo.transport.http_failures",
     "git_coderepo.transport.users_remote",
     "git_coderepo.transport.proxy",

@@ -10,12 +10,15 @@ from git_coderepo.errors import (
     CodeRepoError,
     CommitMissing,
     CredentialMissing,
+    DownloadDamaged,
+    MethodUnavailable,
     RegistrationError,
     RepositoryMissing,
     ScopeMissing,
     ServerFailed,
     TokenRefused,
     UnexpectedAnswer,
+    UnsafeTree,
 )
 from git_coderepo.git.objects import DIRECTORY, MODES, ObjectId
 from git_coderepo.git.url.parse import has_dot_segment
@@ -340,8 +343,6 @@ class HostedRepository(BaseCodeRepository):
         return object_id(response.json().get(key), response)
 
     def download_files(self, commit: str, directory: str, repo_sub_directory: str | None) -> None:
-        from git_coderepo.platforms.download_files import unpack
-
         path = os.fsencode(repo_sub_directory or "").strip(b"/")
         archive = self.open_archive(ObjectId(commit), path)
         if archive is None:
@@ -450,3 +451,35 @@ class HostedRepository(BaseCodeRepository):
     def token_page(self) -> str:
         """The page on which people make a token."""
         return self.site.url
+
+
+# --- The last resort: unpack an archive with the standard library ----------------------------------------------------
+
+
+def unpack(archive: Archive, directory: str, path: bytes = b"") -> None:
+    """Write an archive's files below `directory`; those of one directory of the repository, if `path` names one.
+
+    Raises UnsafeTree for a member that would leave `directory`, DownloadDamaged for one that is cut off.
+    """
+    import tarfile
+    import zlib
+
+    if not hasattr(tarfile, "data_filter"):
+        raise MethodUnavailable(
+            "this Python is too old to unpack an archive safely",
+            hints=["use git instead: git coderepo fetch --method git RUN DIR"],
+        )
+    wanted = os.fsdecode(path)
+    try:
+        with tarfile.open(fileobj=archive.stream, mode="r|gz", errors="surrogateescape") as tar:
+            for member in tar:
+                name = member.name.partition("/")[2] if archive.top_directory else member.name
+                if wanted:
+                    inside = name.startswith(f"{wanted}/")
+                    name = name.removeprefix(f"{wanted}/") if inside else ""
+                if name:
+                    tar.extract(member.replace(name=name, deep=False), directory, set_attrs=True, filter="data")
+    except tarfile.FilterError as error:
+        raise UnsafeTree(f"the archive has a member that is not safe: {error}") from None
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise DownloadDamaged(f"the archive is damaged: {error}", hints=["try again"]) from None
