@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
+import functools
 import json
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -71,15 +74,16 @@ class World:
         kind = "git" if platform == "file" else platform
         self.forge = Forge(root / "forge", platforms=() if kind == "git" else (kind,))
         self.scratch = Machine(root / "scratch home", {})
+        self.repository: Repository
         if source is None:
-            source = Repo.init(root / "first author", self.scratch.env, object_format=object_format)
-            for path, contents in files.items():
-                source.write(path, contents, mode=0o755 if os.fsencode(path).endswith(b".sh") else None)
-            source.commit("first")
-        self.repository: Repository = self.forge.add_repository(
-            name, platform=kind, private=private, source=source.path, object_format=object_format
-        )
-        self.repository.git("symbolic-ref", "HEAD", f"refs/heads/{source.line('branch', '--show-current') or 'main'}")
+            committed = _committed(files, object_format)
+            self.repository = self.forge.add_repository(name, platform=kind, private=private, copy_of=committed)
+        else:
+            self.repository = self.forge.add_repository(
+                name, platform=kind, private=private, source=source.path, object_format=object_format
+            )
+            branch = source.line("branch", "--show-current") or "main"
+            self.repository.git("symbolic-ref", "HEAD", f"refs/heads/{branch}")
         self.token = self.forge.add_token(kind)
         self.git_user = {"github": "x-access-token", "gitlab": "oauth2"}.get(platform, "ada")
         if platform == "file":
@@ -124,6 +128,31 @@ class World:
 
     def close(self) -> None:
         self.forge.close()
+
+
+@functools.cache
+def _templates() -> Path:
+    """A directory of this process, for what is made once and copied."""
+    made = tempfile.mkdtemp(prefix="coderepo-templates-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
+
+
+_made: dict[object, Path] = {}
+
+
+def _committed(files: Files, object_format: str) -> Path:
+    """A forge's repository with one commit of these files, for copies; made once in each process."""
+    key = (tuple(files.items()), object_format)
+    if key not in _made:
+        place = _templates() / str(len(_made))
+        source = Repo.init(place / "first author", Machine(place / "home", {}).env, object_format=object_format)
+        for path, contents in files.items():
+            source.write(path, contents, mode=0o755 if os.fsencode(path).endswith(b".sh") else None)
+        source.commit("first")
+        with Forge(place / "forge") as forge:
+            _made[key] = forge.add_repository("first", source=source.path, object_format=object_format).path
+    return _made[key]
 
 
 @contextmanager

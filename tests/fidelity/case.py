@@ -167,7 +167,7 @@ def _cell(wanted: Wanted) -> str:
     for file in sent.iterdir():
         file.rename(place.runner.home / file.name)
     # Nothing of what the snapshot was taken from is to be found any more.
-    for folder in ("user", "first author", "scratch home"):
+    for folder in ("user", "scratch home"):
         if (place.root / folder).exists():
             (place.root / folder).rename(place.root / f"{folder} out of reach")
     receipt = place.runner.run("fetch", "--json", *wanted.fetch, "run.json", "code", timeout=600).json()

@@ -26,6 +26,15 @@ from tests.support.environment import program_path
 
 PLATFORMS = ("github", "gitlab", "git")
 
+# As the platforms have it: any commit by its id, partial clones, and no housekeeping in the middle of a test.
+_SERVED = """\
+[uploadpack]
+\tallowAnySHA1InWant = true
+\tallowFilter = true
+[receive]
+\tautoGC = false
+"""
+
 
 @dataclass
 class _Planned:
@@ -175,21 +184,24 @@ class Forge:
         platform: str = "github",
         private: bool = True,
         source: Path | None = None,
+        copy_of: Path | None = None,
         object_format: str = "sha1",
         default_branch: str = "main",
     ) -> Repository:
-        """A new repository, empty or with all references of the one at `source`."""
+        """A new repository, empty, with all references of the one at `source`, or a copy of another forge's."""
         assert platform in PLATFORMS, platform
         assert self.repository(name) is None, f"'{name}' exists"
         path = self.root / "repositories" / f"{len(self.repositories) + 1}.git"
         repository = Repository(self, 1000 + len(self.repositories), name, platform, private, path, default_branch)
-        path.mkdir(parents=True)
-        repository.git(
-            "init", "--quiet", "--bare", f"--object-format={object_format}", f"--initial-branch={default_branch}"
-        )
-        # As the platforms have it: any commit by its id, partial clones, and no housekeeping in the middle of a test.
-        for setting in ("uploadpack.allowAnySHA1InWant=true", "uploadpack.allowFilter=true", "receive.autoGC=false"):
-            repository.git("config", *setting.split("="))
+        if copy_of is not None:
+            shutil.copytree(copy_of, path)
+        else:
+            path.mkdir(parents=True)
+            repository.git(
+                "init", "--quiet", "--bare", f"--object-format={object_format}", f"--initial-branch={default_branch}"
+            )
+            with open(path / "config", "a", encoding="utf-8") as config:
+                config.write(_SERVED)
         if source is not None:
             repository.git("fetch", "--quiet", str(source), "+refs/*:refs/*")
         self.repositories.append(repository)

@@ -111,6 +111,11 @@ class Repo:
         env = {**self.env, "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
         options = ["--allow-empty"] if allow_empty else []
         run_git("commit", "--quiet", *options, "-m", message, cwd=self.path, env=env)
+        git_dir = self.path / ".git"
+        if git_dir.is_dir():  # most are, and then git need not be asked
+            branch = git_dir / (git_dir / "HEAD").read_text(encoding="utf-8", errors="replace").strip()[len("ref: ") :]
+            if branch.is_file():
+                return branch.read_text(encoding="ascii").strip()
         return self.head()
 
     def push_to(self, path: Path) -> Repo:
