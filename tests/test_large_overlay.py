@@ -90,7 +90,9 @@ def in_pieces(contents: bytes) -> Iterator[bytes]:
         yield contents[at : at + MIB]
 
 
-@pytest.mark.parametrize("around", [b"\x00", b"\n", b" word\n"])
+@pytest.mark.parametrize(
+    "around", [b"\n", *(pytest.param(each, marks=pytest.mark.slow) for each in (b"\x00", b" word\n"))]
+)
 def test_a_token_is_found_wherever_it_stands(around: bytes) -> None:
     """Across the edges of pieces too, with the line on which it stands; and once."""
     size = 3 * MIB + 100_000

@@ -19,6 +19,7 @@ from tests.hints import cures
 from tests.hints.support import stopped, typed
 from tests.support.environment import clean_environment
 from tests.support.keyring_backend import file_keyring
+from tests.support.marks import first_quick
 from tests.support.program import Program
 from tests.support.repo import Repo
 
@@ -54,7 +55,7 @@ def test_without_a_keyring_login_is_not_the_answer(repo: Repo) -> None:
 
 
 @cures("export CODEREPO_TOKEN_ORIGIN={origin} CODEREPO_TOKEN_FILE=/path/to/token")
-@pytest.mark.parametrize("type", ["github", "gitlab", "git"])
+@pytest.mark.parametrize("type", first_quick("github", "gitlab", "git"))
 def test_what_a_runner_without_a_keyring_is_told_works_when_it_is_typed(
     type: str, forge: Forge, tmp_path: Path, repo: Repo
 ) -> None:
@@ -83,7 +84,7 @@ def test_what_a_runner_without_a_keyring_is_told_works_when_it_is_typed(
     "renew the token in the file that {source} names",
     "git coderepo login --host {str(origin).removeprefix('https://')}",
 )
-@pytest.mark.parametrize("way", ["renewed", "unset", "file", "login"])
+@pytest.mark.parametrize("way", first_quick("login", "renewed", "unset", "file"))
 def test_what_is_said_of_a_token_that_is_refused_or_missing(
     way: str, forge: Forge, tmp_path: Path, repo: Repo, program: Program
 ) -> None:

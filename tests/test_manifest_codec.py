@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from git_coderepo.manifest.codec import MANIFEST, MOST_REASONS, RECEIPT, compiled, place_text, schema, shape_reasons
 from tests.support.manifests import documents, example_document
+from tests.support.marks import first_quick
 from tests.test_manifest_contract import (
     ANYTHING,
     FULL,
@@ -119,9 +120,10 @@ def assert_alike(name: str, document: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "original"), [(MANIFEST, FULL), (RECEIPT, RECEIPT_OF_ALL)], ids=["manifest", "receipt"]
 )
-def test_every_field_with_a_few_values_in_it(name, original):
+@pytest.mark.parametrize("one_in", first_quick(200, 23))
+def test_every_field_with_a_few_values_in_it(name, original, one_in):
     for number, place in enumerate(places(original)):
-        for value in ANYTHING[number % 23 :: 23]:
+        for value in ANYTHING[number % one_in :: one_in]:
             assert_alike(name, replaced(original, place, value))
         if place:
             assert_alike(name, without(original, place))
@@ -130,22 +132,34 @@ def test_every_field_with_a_few_values_in_it(name, original):
             assert_alike(name, replaced(original, place, there | LATER_FIELDS[number % len(LATER_FIELDS)]))
 
 
-@settings(UNTIMED, max_examples=100)
-@given(damaged())
-def test_a_damaged_manifest(document):
-    assert_alike(MANIFEST, document)
+@pytest.mark.parametrize("examples", first_quick(10, 100))
+def test_a_damaged_manifest(examples):
+    @settings(UNTIMED, max_examples=examples)
+    @given(damaged())
+    def check(document):
+        assert_alike(MANIFEST, document)
+
+    check()
 
 
-@settings(UNTIMED, max_examples=100)
-@given(damaged(st.just(RECEIPT_OF_ALL)))
-def test_a_damaged_receipt(document):
-    assert_alike(RECEIPT, document)
+@pytest.mark.parametrize("examples", first_quick(10, 100))
+def test_a_damaged_receipt(examples):
+    @settings(UNTIMED, max_examples=examples)
+    @given(damaged(st.just(RECEIPT_OF_ALL)))
+    def check(document):
+        assert_alike(RECEIPT, document)
+
+    check()
 
 
-@settings(UNTIMED, max_examples=30)
-@given(documents())
-def test_what_a_writer_can_write_is_valid(document):
-    assert shape_reasons(MANIFEST, document) == []
+@pytest.mark.parametrize("examples", first_quick(5, 30))
+def test_what_a_writer_can_write_is_valid(examples):
+    @settings(UNTIMED, max_examples=examples)
+    @given(documents())
+    def check(document):
+        assert shape_reasons(MANIFEST, document) == []
+
+    check()
 
 
 # --- what it says ---

@@ -19,6 +19,9 @@ import git_coderepo
 from git_coderepo.cli.help import manual
 from git_coderepo.cli.help.help import plain
 
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(git_coderepo.__file__).parent.parent
 
 

@@ -194,6 +194,7 @@ def test_a_launcher(desk: Desk, venv: Path, launcher: str, how: str) -> None:
     assert desk.ask([venv / "bin" / "python", *start, "job.py"], desk.y.path) == (desk.y.tree(), ".", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["module", "script"])
 def test_pytest(desk: Desk, venv: Path, how: str) -> None:
     desk.y.write("test_it.py", JOB + "def test_it(capsys):\n  with capsys.disabled():\n" + _indented(RECORD))
@@ -211,6 +212,7 @@ def _indented(text: str) -> str:
     return "".join(f"    {line}\n" for line in text.splitlines())
 
 
+@pytest.mark.slow
 def test_uv_run(desk: Desk, venv: Path) -> None:
     """`uv run` starts what is in the project's own environment, which ignores itself."""
     own = Path(desk.y.path) / ".venv"
@@ -229,6 +231,7 @@ KERNEL = (
 )
 
 
+@pytest.mark.slow
 def test_a_notebook(desk: Desk) -> None:
     """A kernel's shell has a `kernel`; a library that imports ipykernel makes no notebook."""
     body = JOB + KERNEL.format(shell="types.SimpleNamespace(kernel=object())") + RECORD

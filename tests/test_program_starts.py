@@ -16,7 +16,7 @@ from tests.support.program import Program
 from tests.support.repo import Repo
 
 SURROUNDINGS = """
-pwd; umask; date +%Z; env -0 | grep -azv ^CODEREPO_ | sort -z; ls -l /proc/$$/fd | grep -c -- '->'; cat; echo told >&2
+pwd; umask; date +%Z; env -0 | grep -azv ^CODEREPO_ | sort -z; ls /proc/self/fd; cat; echo told >&2
 exit 3
 """
 # Everything that a module of the package holds and that is neither code nor another object's own state.

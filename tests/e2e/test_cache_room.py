@@ -91,6 +91,7 @@ def mounted(place: World, options: str, script: str) -> subprocess.CompletedProc
     return done
 
 
+@pytest.mark.slow
 def test_a_full_file_system_makes_room_by_itself(place: World) -> None:
     done = mounted(
         place,
@@ -108,6 +109,7 @@ def test_a_full_file_system_makes_room_by_itself(place: World) -> None:
     assert trees(place, 1)[0] not in {each["key"] for each in json.loads(done.stdout)}
 
 
+@pytest.mark.slow
 def test_without_an_inode_left_it_makes_room_as_well(place: World) -> None:
     done = mounted(
         place,
@@ -117,6 +119,7 @@ def test_without_an_inode_left_it_makes_room_as_well(place: World) -> None:
     assert (done.returncode, done.stdout) == (0, "recorded\n" * 4), done.stderr
 
 
+@pytest.mark.slow
 @cures(
     "git coderepo cache list shows what the cache takes, git coderepo cache prune removes it",
     "or set CODEREPO_CACHE_DIR to a directory on another file system",
@@ -146,6 +149,7 @@ def test_where_nothing_can_go_the_hint_names_what_helps(place: World) -> None:
     assert (elsewhere, last) == ("recorded", "recorded") and "modified" in listed, done.stdout
 
 
+@pytest.mark.slow
 @cures(
     "start its interpreter instead, for example: sh {shell_word(program)}",
     "or put the cache on another file system: export CODEREPO_CACHE_DIR=/path/to/directory",
@@ -171,6 +175,7 @@ def test_a_mount_without_programs_is_named(place: World) -> None:
     assert "error: command './train.py' is not executable" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_copy_for_root_makes_room_as_well(place: World) -> None:
     """Root without the capability to mount runs in a copy: each run takes the tree twice."""
     if shutil.which("setpriv") is None:

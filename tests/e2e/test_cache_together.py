@@ -69,6 +69,7 @@ def all_of_them(place: World, count: int) -> None:
     assert len(json.loads(place.runner.run("cache", "list", "--json").stdout)) == 1
 
 
+@pytest.mark.slow
 def test_eight_at_once_ask_for_one_archive(place: World) -> None:
     all_of_them(place, 8)
 
@@ -179,6 +180,7 @@ def test_a_user_without_a_token_gets_nothing_out_of_the_cache_of_one_with(people
     assert without.exec(CODEREPO_CACHE_TRUST="ask").returncode == 125
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trust", ["any", "ask"])
 def test_the_tree_of_another_user_is_neither_readable_nor_used(people: tuple[Person, Person], trust: str) -> None:
     """`coderepo.cacheTrust` is accepted for two minor versions, with a warning, and has no effect."""

@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.support import World, refused, world
 from tests.e2e.test_publish import AUTO, writable
 from tests.hints import cures
+from tests.support.marks import first_quick
 from tests.test_damaged_store import damage
 
 VERBS = {"diff": ["diff", "@{-1}", "."], "publish": ["publish"], "store": ["publish", "--store"], "show": ["show"]}
@@ -41,7 +42,7 @@ def record(place: World, env: dict[str, str] | None = None) -> str:
     return str(place.user.run("show", "--json", cwd=place.checkout.path).json()["run"]["id"])
 
 
-@pytest.mark.parametrize("how", ["empty", "half", "flipped"])
+@pytest.mark.parametrize("how", first_quick("flipped", "empty", "half"))
 @pytest.mark.parametrize("verb", VERBS)
 def test_what_is_damaged_is_named_and_created_again(place: World, verb: str, how: str) -> None:
     id = record(place)

@@ -197,6 +197,7 @@ def test_every_verb_is_looked_at_here() -> None:
     assert missing == set()
 
 
+@pytest.mark.slow
 def test_no_verb_that_looks_or_records_changes_anything(place: World) -> None:
     place.checkout.git("remote", "set-url", "origin", place.url)
     place.user.program.env["CODEREPO_CACHE_DIR"] = str(place.root / "cache")

@@ -20,6 +20,7 @@ from tests.e2e.support import World, load, refused, world
 from tests.forge.http import Request, Response
 from tests.forge.misbehaviour import Proceed
 from tests.forge.server import Forge
+from tests.support.marks import first_quick
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ class WithoutShallow:
         return proceed()
 
 
-@pytest.mark.parametrize("version", ["0", "2"])
+@pytest.mark.parametrize("version", first_quick("2", "0"))
 @pytest.mark.parametrize("words", [b"NAK\n", b"ERR upload-pack: shallow is not supported\n"])
 def test_a_server_that_knows_no_depth(place: World, words: bytes, version: str) -> None:
     place.register()
@@ -109,7 +110,7 @@ def test_a_server_that_knows_no_depth(place: World, words: bytes, version: str) 
     assert "reproducible  yes" in place.user.run("status", "--check", cwd=place.checkout.path).text
 
 
-@pytest.mark.parametrize("filter", ["tree", "blob:none"])
+@pytest.mark.parametrize("filter", first_quick("blob:none", "tree"))
 def test_a_server_that_refuses_a_filter(place: World, filter: str) -> None:
     """git-config(1), uploadpackfilter: a large host allows some filters only."""
     place.repository.git("config", f"uploadpackfilter.{filter}.allow", "false")

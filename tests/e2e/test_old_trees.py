@@ -12,6 +12,7 @@ from git_coderepo.errors import UnsafeTree
 from git_coderepo.fetching.listing import Listing
 from git_coderepo.git.objects import TreeEntry, parse_tree, tree_id
 from tests.e2e.support import World, load, on_platforms, problems, refused, world
+from tests.support.marks import first_quick
 from tests.support.old_trees import commit_old, group_writable, padded
 
 FILES = {
@@ -43,7 +44,7 @@ def make_old(place: World, shape: str) -> None:
     place.checkout.git("update-ref", "refs/remotes/origin/main", "HEAD")
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", first_quick(*SHAPES))
 def test_a_clean_old_tree_comes_back(place: World, shape: str) -> None:
     make_old(place, shape)
     manifest = place.manifest()
@@ -62,7 +63,7 @@ def test_a_clean_old_tree_comes_back(place: World, shape: str) -> None:
     assert answer.status == 1 and answer.json()["changed"] == ["lib/a.py"]
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", first_quick(*SHAPES))
 def test_an_edit_elsewhere_leaves_the_old_directory_as_it_is(place: World, shape: str) -> None:
     make_old(place, shape)
     place.checkout.write("other/d.py", b"edited\n")
@@ -77,7 +78,7 @@ def test_an_edit_elsewhere_leaves_the_old_directory_as_it_is(place: World, shape
     assert place.runner.run("verify", "--json", manifest, "code").json()["sameTree"] is True
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", first_quick(*SHAPES))
 def test_the_cache_proves_it_by_the_objects_that_it_keeps(place: World, shape: str) -> None:
     make_old(place, shape)
     manifest = place.manifest()

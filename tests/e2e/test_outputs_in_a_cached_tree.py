@@ -110,6 +110,7 @@ def test_the_tree_is_read_only_in_fact(job: Job) -> None:
     assert job.run("cache", "prune", "--max-size", "0").stdout.startswith(b"removed 1 tree")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", [CONTAINER], indirect=True, ids=["container"])
 def test_root_without_the_capability_runs_in_a_copy_that_stays_while_it_holds_outputs(job: Job) -> None:
     first = job.exec("sh", "-c", f"{WRITE}; pwd")

@@ -16,6 +16,8 @@ from tests.hints.support import stopped, tail, typed
 from tests.support.program import Program, Result
 from tests.support.repo import Repo
 
+pytestmark = pytest.mark.slow
+
 ODD = "a [b]*'s?.py"
 
 

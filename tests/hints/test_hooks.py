@@ -16,6 +16,8 @@ from tests.hooks.support import EVENTS, in_folder
 from tests.support.program import Program
 from tests.support.repo import Repo
 
+pytestmark = pytest.mark.slow
+
 NEWEST = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "git-coderepo" / "newest-git" / "bin"
 
 

@@ -12,6 +12,8 @@ from tests.hints.support import stopped, tail, typed
 from tests.support.program import Program
 from tests.support.repo import Repo
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def checkout(repo: Repo, program: Program) -> Repo:

@@ -20,6 +20,8 @@ from tests.hints import cures
 from tests.hints.desk import Desk, hint
 from tests.support.proxy import Proxy
 
+pytestmark = pytest.mark.slow
+
 NOBODY = {"CODEREPO_TOKEN": "", "CODEREPO_TOKEN_ORIGIN": ""}
 ARCHIVE = ("fetch", "--method", "archive", "run.json", "code")
 GIT = ("fetch", "--method", "git", "run.json", "code")

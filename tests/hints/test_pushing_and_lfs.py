@@ -24,6 +24,8 @@ from tests.forge.misbehaviour import Proceed
 from tests.hints import cures
 from tests.hints.desk import Desk, hint
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = b"weights " * 9000
 LFS = {".gitattributes": b"*.bin filter=lfs -text\n", "weights.bin": pointer(WEIGHTS), "train.py": b"lr = 0.1\n"}
 SCOPES = {"github": ("contents:read", "contents:write"), "git": ("read", "write")}

@@ -12,6 +12,8 @@ from tests.hints import cures
 from tests.hints.desk import Desk, hint, quoted
 from tests.support.repo import Repo
 
+pytestmark = pytest.mark.slow
+
 GITHUB = "https://github.com/acme/widgets.git"
 GITLAB = "https://gitlab.com/acme/widgets.git"
 # A section of the configuration, and where it stands: a rule for a host counts in the user's configuration only.

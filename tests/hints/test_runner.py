@@ -16,6 +16,8 @@ from tests.hints.support import stopped, tail, typed
 from tests.support.program import Program
 from tests.support.repo import Repo
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:

@@ -18,6 +18,8 @@ from tests.hints import cures
 from tests.hints.desk import Desk, hint, quoted
 from tests.support.repo import Repo
 
+pytestmark = pytest.mark.slow
+
 KEYRING = {"PYTHON_KEYRING_BACKEND": "tests.support.keyring_backend.FileKeyring", "PYTHONPATH": os.getcwd()}
 MINE = """
 {imports}
