@@ -23,15 +23,17 @@ from tests.support.repo import Repo
 
 
 @pytest.mark.parametrize(
-    ("kills", "every"), [(20, 0.05), pytest.param(30, 1.0, marks=pytest.mark.slow)], ids=["short", "long"]
+    ("count", "kills", "every"),
+    [(16, 10, 0.05), pytest.param(64, 30, 1.0, marks=pytest.mark.slow)],
+    ids=["short", "long"],
 )
-def test_64_writers_one_killed_now_and_then(repo: Repo, kills: int, every: float) -> None:
+def test_many_writers_one_killed_now_and_then(repo: Repo, count: int, kills: int, every: float) -> None:
     repo.write("train.py", "lr = 0.1\n")
     repo.commit()
     repo.git("config", "coderepo.inlineLimit", "0")  # the overlay lies beside the manifests, one for all of them
     repo.write("train.py", "lr = 0.2\n")
     started = subprocess.Popen(
-        [sys.executable, writers.__file__, str(repo.path), "64", str(kills), str(every)],
+        [sys.executable, writers.__file__, str(repo.path), str(count), str(kills), str(every)],
         env={**repo.env, "PYTHONPATH": str(Path(__file__).parents[1])},
     )
     git = Git(str(repo.path), environment=repo.env)
@@ -43,7 +45,7 @@ def test_64_writers_one_killed_now_and_then(repo: Repo, kills: int, every: float
     assert started.returncode == 0
 
     announced = (repo.git_dir() / "announced").read_bytes().splitlines()
-    assert len(announced) == len(set(announced)) > 64
+    assert len(announced) == len(set(announced)) > count
     recorded = list(newest(runs))
     assert {runs.path_of(id) for id in recorded} >= set(announced)
     for id in recorded:  # those of the killed that were not announced, too

@@ -15,6 +15,7 @@ import pytest
 from git_coderepo.manifest.model import Manifest
 from tests.e2e.support import can_mount
 from tests.hints import cures
+from tests.support.marks import first_quick
 from tests.support.program import Program, Result
 from tests.support.repo import PathLike, Repo
 
@@ -133,7 +134,7 @@ def place(request: pytest.FixtureRequest, checkout: Repo, tmp_path: Path) -> Pla
     return make(checkout, pushed(tmp_path / "elsewhere", checkout.env))
 
 
-@pytest.mark.parametrize("place", ELSEWHERE, indirect=True, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("place", first_quick(*ELSEWHERE), indirect=True, ids=lambda make: make.__name__)
 def test_a_place_outside_the_work_tree_is_refused_by_every_recorder(
     place: Place, program: Program, tmp_path: Path
 ) -> None:
@@ -159,7 +160,7 @@ def test_a_place_outside_the_work_tree_is_refused_by_every_recorder(
     assert str(place.here) in said and str(place.reported) in said, said
 
 
-@pytest.mark.parametrize("place", ELSEWHERE, indirect=True, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("place", first_quick(*ELSEWHERE), indirect=True, ids=lambda make: make.__name__)
 def test_the_hints_of_the_refusal_cure_it(place: Place, program: Program) -> None:
     errors = program.run("run", "true", cwd=place.here, env=place.env, check=False).errors
     hints = [line.removeprefix("hint: ") for line in errors.splitlines() if line.startswith("hint: ")]

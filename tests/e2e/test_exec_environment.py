@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.support import World, remove, world
+from tests.support.marks import first_quick
 
 FILES: dict[str | bytes, bytes] = {
     "train.py": b"import random, pathlib\nprint(pathlib.Path(random.__file__).parent.name)\n",
@@ -101,7 +102,7 @@ def paths(place: World, *options: str, env: dict[str, str] | None = None) -> tup
     return shown.text.split(":") if shown.text else [], shown.errors
 
 
-@pytest.mark.parametrize("name", ["a:b", ":", "x:/tmp:y"])
+@pytest.mark.parametrize("name", first_quick("x:/tmp:y", "a:b", ":"))
 def test_a_directory_with_a_colon_puts_no_other_directory_on_the_path(place: World, name: str) -> None:
     place.checkout.write(f"{name}/main.py", "print('main')\n")
     snapshot(place, folder=name)
@@ -122,7 +123,9 @@ def test_a_cache_or_a_copy_with_a_colon_is_not_split(place: World, tmp_path: Pat
 
 @pytest.mark.parametrize(
     "name",
-    ["encodings.py", "random.py", "site.py", "types/__init__.py", "sitecustomize.py", "_random.abi3.so", "io.pyc"],
+    first_quick(
+        "random.py", "encodings.py", "site.py", "types/__init__.py", "sitecustomize.py", "_random.abi3.so", "io.pyc"
+    ),
 )
 def test_a_module_with_the_name_of_one_of_pythons_own_does_not_break_python(place: World, name: str) -> None:
     place.checkout.write(name, "raise SystemExit('the wrong module')\n")
@@ -142,7 +145,9 @@ def test_a_module_with_the_name_of_one_of_pythons_own_does_not_break_python(plac
     assert place.runner.run(*below, "main.py").text == "main\n"
 
 
-@pytest.mark.parametrize("name", ["test/__init__.py", "random.txt", "types/data.csv", "randomly.py", "json/x/y.py"])
+@pytest.mark.parametrize(
+    "name", first_quick("randomly.py", "random.txt", "types/data.csv", "test/__init__.py", "json/x/y.py")
+)
 def test_other_names_do_no_harm(place: World, name: str) -> None:
     place.checkout.write(name, "raise SystemExit('the wrong module')\n")
     snapshot(place)

@@ -135,7 +135,12 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize(("hosted", "way"), WAYS, indirect=["hosted"], ids=named)
+@pytest.mark.parametrize(
+    ("hosted", "way"),
+    [WAYS[0], *(pytest.param(*way, marks=pytest.mark.slow) for way in WAYS[1:])],
+    indirect=["hosted"],
+    ids=named,
+)
 def test_no_token_in_any_file_output_or_argument(place: World, way: Callable[[World], Given], tmp_path: Path) -> None:
     options, env, standard_input, own = way(place)
     own = [*own, place.user.home / "keyring.json"]

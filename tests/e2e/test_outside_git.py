@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.marks import first_quick
 from tests.support.program import Program
 from tests.support.repo import Repo
 
@@ -271,7 +272,7 @@ def test_unlocked_annexed_files_also_when_just_modified(annex: Repo, program: Pr
 # --- filters and attributes of this machine ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("where", ["info", "user", "tree", "default"])
+@pytest.mark.parametrize("where", first_quick("user", "info", "tree", "default"))
 def test_a_filter_that_a_runner_cannot_know(checkout: Repo, program: Program, home: Path, where: str) -> None:
     checkout.git("config", "--global", "filter.upper.clean", "tr a-z A-Z")
     checkout.git("config", "--global", "filter.upper.smudge", "tr A-Z a-z")

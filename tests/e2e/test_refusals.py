@@ -30,6 +30,7 @@ from tests.forge import (
     closed_port,
 )
 from tests.hints import cures
+from tests.support.marks import first_quick
 from tests.support.repo import Repo
 
 WRONG = {"CODEREPO_TOKEN": "ghp_wrong0wrong0wrong0"}
@@ -74,13 +75,13 @@ def poor_token(place: World) -> dict[str, str]:
 # --- credentials and places -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["auto", "archive"])
+@pytest.mark.parametrize("method", first_quick("auto", "archive"))
 def test_a_wrong_token(place: World, method: str) -> None:
     asked = ("fetch", "--method", method, "run.json", "code")
     refused(place.runner, *asked, env=WRONG, status=4, says="refused the token from CODEREPO_TOKEN", hint="renew")
 
 
-@pytest.mark.parametrize("method", ["auto", "archive", "git"])
+@pytest.mark.parametrize("method", first_quick("auto", "archive", "git"))
 def test_a_token_without_the_scope(place: World, method: str) -> None:
     poor = poor_token(place)
     asked = ("fetch", "--method", method, "run.json", "code")
@@ -117,7 +118,7 @@ def test_a_registration_tells_a_wrong_token_a_scope_a_repository_and_a_host_apar
     asked(128, "certificate does not verify", "GIT_SSL_CAINFO", env={"GIT_SSL_CAINFO": ""})
 
 
-@pytest.mark.parametrize("method", ["auto", "archive"])
+@pytest.mark.parametrize("method", first_quick("auto", "archive"))
 def test_a_missing_repository(place: World, method: str) -> None:
     manifest = altered(place.runner.home / "run.json", "repository", "remote", "path", to="/acme/wodgets.git")
     options = {**load(manifest)["repository"]["options"]}
@@ -127,7 +128,7 @@ def test_a_missing_repository(place: World, method: str) -> None:
     refused(place.runner, *asked, status=128, says="no repository 'acme/wodgets", hint="check the spelling")
 
 
-@pytest.mark.parametrize("method", ["auto", "archive"])
+@pytest.mark.parametrize("method", first_quick("auto", "archive"))
 def test_a_host_that_cannot_be_reached(place: World, method: str) -> None:
     gone = closed_port()
     text = (place.runner.home / "run.json").read_text().replace(str(place.forge.port), str(gone))
