@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from git_coderepo.errors import InvalidManifest
 from git_coderepo.manifest.codec import MANIFEST, RECEIPT, schema, shape_reasons
-from git_coderepo.manifest.model import Manifest
-from git_coderepo.manifest.reader import read
+from git_coderepo.manifest.model import Manifest, read
 from git_coderepo.manifest.strict_json import document_of
 from git_coderepo.manifest.validate import problems
 from git_coderepo.manifest.writer import encode

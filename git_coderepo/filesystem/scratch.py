@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +29,8 @@ def scratch_directory(*, place: str | None = None) -> Iterator[str]:
 
     Gives its path. Raises OSError where none can be made.
     """
+    import tempfile  # loads `random`, and most starts of the program make no such directory
+
     place = place if place is not None else tempfile.gettempdir()
     _sweep(place)
     path = tempfile.mkdtemp(prefix=_prefix(), dir=place)

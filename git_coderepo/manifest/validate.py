@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from git_coderepo.errors import InvalidManifest
 from git_coderepo.manifest import invariants
 from git_coderepo.manifest.codec import MANIFEST, MOST_REASONS, RECEIPT, shape_reasons
-from git_coderepo.manifest.reader import read
+from git_coderepo.manifest.model import read
 from git_coderepo.manifest.strict_json import document_of
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ from git_coderepo.runs.history import RecordedRun, id_of_run
 from git_coderepo.runs.record_files import Runs
 from git_coderepo.runs.result import Result
 from git_coderepo.stores.published_commit import is_published
-from git_coderepo.stores.published_runs import find_published
 
 
 class NamedRun(NamedTuple):
@@ -103,6 +102,8 @@ def find_run(word: str, git: Git, code_repository: str | None = None) -> FoundRu
     try:
         source = source_here(git, code_repository)
         platform = source.platform()
+        from git_coderepo.stores.published_runs import find_published  # asks the platform: RUN is mostly here
+
         found = find_published(platform, git, word)
     except UnknownRun:
         raise

@@ -19,7 +19,6 @@ from git_coderepo.runs.manifest_files import refuse_tracked, say_left, write_man
 from git_coderepo.runs.monitor import Watch, refuse_changes
 from git_coderepo.runs.outputs import DeclaredOutputs, MadeOutputs, travelling_outputs, without_outputs
 from git_coderepo.runs.publish import recorded, withdraw
-from git_coderepo.runs.publish_to_store import share_snapshot
 from git_coderepo.runs.record_files import Runs
 from git_coderepo.runs.redact_command import redacted
 from git_coderepo.runs.result import Ending
@@ -147,6 +146,10 @@ class Recording:
         self.variables = run_variables(record, snapshot, path)
         _check(git, self.environment)
         if store is not None:
+            from git_coderepo.runs.publish_to_store import (
+                share_snapshot,  # what fetches: a run without a store needs none
+            )
+
             share_snapshot(snapshot, store, say)
         if not self._elsewhere:
             refuse_changes(self._watch.edited(), "after it was recorded, by the pre-run hook or another process")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import socket
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -82,9 +81,7 @@ class Result(NamedTuple):
             if self.signal is not None:
                 return self.signal
             return "ok" if self.status == 0 else f"exit {self.status}"
-        import socket
-
-        if self.host != socket.gethostname():
+        if self.host != os.uname().nodename:
             return "unfinished"
         return "running" if _is_alive(self.pid, self.started_on) else "killed"
 
@@ -178,7 +175,7 @@ class Ending:
             "produced": [],
             "outputs": [],
             "pid": os.getpid(),
-            "host": socket.gethostname(),
+            "host": os.uname().nodename,
         }
         self._pid = os.getpid()
         self._folder = self._reserve = -1

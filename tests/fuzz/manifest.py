@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from git_coderepo.errors import CodeRepoError, InvalidManifest
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.manifest.codec import MANIFEST, schema
-from git_coderepo.manifest.model import Manifest
-from git_coderepo.manifest.reader import read
+from git_coderepo.manifest.model import Manifest, read
 from git_coderepo.manifest.strict_json import document_of
 from git_coderepo.manifest.validate import problems
 from git_coderepo.manifest.writer import encode

@@ -11,7 +11,11 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.history.show import RUN_HELP
+from git_coderepo.fetching.sources.local import Here
 from git_coderepo.git.objects import ObjectId
+from git_coderepo.git.process import Git
+from git_coderepo.git.repository import read_layout, start_layout
+from git_coderepo.git.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,11 +51,6 @@ def diff(
     drivers. Arguments after -- are passed on to it:
     `git coderepo diff @{-2} @{-1} -- --stat -- src/`.
     """
-    from git_coderepo.fetching.sources.local import Here
-    from git_coderepo.git.process import Git
-    from git_coderepo.git.repository import read_layout, start_layout
-    from git_coderepo.git.store import Store
-
     git = Git()
     layout = read_layout(start_layout(git), git, bare_allowed=True)
     here = Here(git, layout, Store(layout))

@@ -12,9 +12,18 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
+from git_coderepo.cli.colour import Palette
 from git_coderepo.cli.options import CodeRepository, Json
 from git_coderepo.errors import CodeRepoError, UsageError
 from git_coderepo.filesystem.digest import sha256_of
+from git_coderepo.git.process import Git
+from git_coderepo.manifest.writer import path_value
+from git_coderepo.registration.resolve import source_here
+from git_coderepo.runs.find import runs_here
+from git_coderepo.runs.history import RecordedRun, abbreviated, committed_as, ids_since, load_run, select
+from git_coderepo.runs.result import seconds_of
+from git_coderepo.runs.search_index import Filter
+from git_coderepo.settings import Settings
 
 if TYPE_CHECKING:
     from git_coderepo.cli.colour import Palette
@@ -65,13 +74,6 @@ def log(
     name and its command. Notes in parentheses say, for example, that dirty code was committed later or that the run is
     published. `pager.coderepo` and `color.coderepo` set the pager and the colours, as for git's own commands.
     """
-    from git_coderepo.cli.colour import Palette
-    from git_coderepo.git.process import Git
-    from git_coderepo.runs.find import runs_here
-    from git_coderepo.runs.history import committed_as
-    from git_coderepo.runs.search_index import Filter
-    from git_coderepo.settings import Settings
-
     git = Git()
     wanted = Filter(
         commit=_id_of(git, commit, "commit"),
@@ -108,8 +110,6 @@ def log(
 
 def found_runs(runs: Runs, wanted: Filter, limit: int | None) -> Iterator[RecordedRun]:
     """Yield the matching runs of the record, newest first; warn of damaged manifests and skip them."""
-    from git_coderepo.runs.history import ids_since, load_run, select
-
     ids: Iterable[str] = select(runs, wanted, say=output.say) if wanted.needs_index else ids_since(runs, wanted.since)
     count = 0
     for id in ids:
@@ -125,8 +125,6 @@ def found_runs(runs: Runs, wanted: Filter, limit: int | None) -> Iterator[Record
 
 def published_runs(git: Git, code_repository: str | None, wanted: Filter, limit: int | None) -> Iterator[RecordedRun]:
     """Yield the matching published runs, newest first; warn of runs that cannot be used and skip them."""
-    from git_coderepo.registration.resolve import source_here
-    from git_coderepo.runs.history import RecordedRun
     from git_coderepo.stores.published_runs import list_published, read_published
 
     platform = source_here(git, code_repository).platform()
@@ -171,8 +169,6 @@ def grouped(found: Iterable[RecordedRun]) -> dict[object, list[RecordedRun]]:
 
 def document(each: RecordedRun) -> dict[str, object]:
     """Return a run as JSON values."""
-    from git_coderepo.manifest.writer import path_value
-
     run, code, result = each.manifest.run, each.manifest.code, each.result
     return {
         "id": run.id,
@@ -201,8 +197,6 @@ def group_document(group: list[RecordedRun]) -> dict[str, object]:
 
 def show(page: list[RecordedRun], commits: dict[str, str], palette: Palette) -> None:
     """Print a line for each run."""
-    from git_coderepo.runs.history import abbreviated
-
     short = abbreviated([each.id for each in page])
     width = max(map(len, short.values()))
     lines = []
@@ -251,8 +245,6 @@ def show_groups(groups: list[list[RecordedRun]], palette: Palette) -> None:
 
 def local_time(text: str) -> str:
     """Convert an ISO 8601 time to local time, as `YYYY-MM-DD HH:MM:SS`."""
-    from git_coderepo.runs.result import seconds_of
-
     seconds = seconds_of(text)
     return text if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
@@ -292,10 +284,10 @@ def _id_of(git: Git, word: str | None, kind: str) -> str | None:
 
 def _moment(git: Git, text: str | None) -> float | None:
     """Return an age such as `7d`, or a date that git reads, in seconds since the epoch."""
-    from git_coderepo.runs.prune import age_in_seconds
-
     if text is None:
         return None
+    from git_coderepo.runs.prune import age_in_seconds  # reads whole overlays: only --since needs it
+
     age = age_in_seconds(text)
     if age is not None:
         return time.time() - age

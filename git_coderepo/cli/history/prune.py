@@ -10,6 +10,11 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
+from git_coderepo.git.process import Git
+from git_coderepo.git.store import Store
+from git_coderepo.runs.find import runs_here
+from git_coderepo.runs.prune import PruneRequest, prune, required_age
+from git_coderepo.snapshots.checks import shown_size
 
 if TYPE_CHECKING:
     from git_coderepo.runs.prune import Pruned
@@ -30,11 +35,6 @@ def prune_(
     Runs are removed only with --older-than or --keep; with both, only runs that match both. Overlays and objects that
     no run needs are always removed. Runs that are still running, and data younger than an hour, are kept.
     """
-    from git_coderepo.git.process import Git
-    from git_coderepo.git.store import Store
-    from git_coderepo.runs.find import runs_here
-    from git_coderepo.runs.prune import PruneRequest, prune, required_age
-
     request = PruneRequest(None if older_than is None else required_age(older_than), keep, dry_run)
     git = Git()
     runs, layout = runs_here(git)
@@ -43,8 +43,6 @@ def prune_(
 
 def show(pruned: Pruned, *, dry_run: bool) -> None:
     """Print what was or would be removed."""
-    from git_coderepo.snapshots.checks import shown_size
-
     for path in pruned.unreadable:
         output.warn(f"cannot read '{os.fsdecode(path)}': overlays and objects were kept, since it may need them")
     if dry_run:

@@ -9,6 +9,13 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
+from git_coderepo.cli.history.log import local_time
+from git_coderepo.git.process import Git
+from git_coderepo.git.url.remote import RemoteURL
+from git_coderepo.runs.find import find_run, recorded_run
+from git_coderepo.runs.history import committed_as
+from git_coderepo.snapshots.checks import shown_size
+from git_coderepo.stores.published_commit import is_published, reference_of
 
 if TYPE_CHECKING:
     from git_coderepo.manifest.model import Code, Imported, Lfs, Manifest, Outside, Overlay, Repository
@@ -24,11 +31,6 @@ def show_(
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest, byte for byte.")] = False,
 ) -> None:
     """Show a run: its code, where the code is, and its result."""
-    from git_coderepo.git.process import Git
-    from git_coderepo.runs.find import find_run, recorded_run
-    from git_coderepo.runs.history import committed_as
-    from git_coderepo.stores.published_commit import is_published, reference_of
-
     git = Git()
     any_run = find_run(run, git)
     found = any_run.named
@@ -52,8 +54,6 @@ def show_(
 def manifest_rows(manifest: Manifest, committed: str | None) -> list[tuple[str, str]]:
     """Return the rows of a manifest; `committed` is a later commit with the tree of a dirty run."""
     import shlex
-
-    from git_coderepo.cli.history.log import local_time
 
     run, code = manifest.run, manifest.code
     rows = [("run", run.id)]
@@ -114,9 +114,6 @@ def _imported(found: Imported) -> str:
 
 def result_rows(state: str, result: Result | None) -> list[tuple[str, str]]:
     """Return the rows of a result."""
-    from git_coderepo.cli.history.log import local_time
-    from git_coderepo.snapshots.checks import shown_size
-
     if result is None:
         return [("state", "recorded; its result is unknown")]
     words = {
@@ -144,16 +141,12 @@ def result_rows(state: str, result: Result | None) -> list[tuple[str, str]]:
 
 
 def _travels(overlay: Overlay) -> str:
-    from git_coderepo.snapshots.checks import shown_size
-
     gone = f", {output.count(len(overlay.deleted), 'deletion')}" if overlay.deleted else ""
     inside = "in the manifest" if overlay.data is not None else f"{overlay.sha256}.tar.gz"
     return f"{output.count(overlay.files, 'file')}{gone}, {shown_size(overlay.size)}, {inside}"
 
 
 def _lfs_travels(lfs: Lfs) -> str:
-    from git_coderepo.snapshots.checks import shown_size
-
     inside = "in the manifest" if lfs.data is not None else f"{lfs.sha256}.tar.gz"
     return f"{output.count(len(lfs.objects), 'Git LFS object')}, {shown_size(lfs.size)}, {inside}"
 
@@ -177,8 +170,6 @@ def _submodule_rows(code: Code, prefix: bytes = b"") -> list[tuple[str, str]]:
 
 
 def _repository(repository: Repository | None) -> str:
-    from git_coderepo.git.url.remote import RemoteURL
-
     if repository is None:
         return "none"
     remote = repository.remote

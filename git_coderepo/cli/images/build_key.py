@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from git_coderepo.build_key.key import build_key as key_of
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import Json
 from git_coderepo.errors import NegativeAnswer
+from git_coderepo.git.process import Git, check_version
+from git_coderepo.snapshots.pipeline import take_snapshot
+from git_coderepo.snapshots.snapshot import Request
 
 if TYPE_CHECKING:
     from git_coderepo.build_key.key import BuildKey
@@ -41,11 +45,6 @@ def build_key(
     Dockerfile, Containerfile, requirements*.txt and the files they include, the dependency tables of pyproject.toml,
     uv.lock, poetry.lock, conda's files, .python-version, setup.cfg and setup.py, in this directory and its parents.
     """
-    from git_coderepo.build_key.key import build_key as key_of
-    from git_coderepo.git.process import Git, check_version
-    from git_coderepo.snapshots.pipeline import take_snapshot
-    from git_coderepo.snapshots.snapshot import Request
-
     git = Git()
     check_version(git)
     taken = take_snapshot(git, Request())

@@ -10,6 +10,11 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app, usage
 from git_coderepo.cli.options import Json
 from git_coderepo.errors import UsageError
+from git_coderepo.git.process import Git
+from git_coderepo.hooks.install import as_json as json_of
+from git_coderepo.hooks.install import install as install_hooks
+from git_coderepo.hooks.install import status as hooks_status
+from git_coderepo.hooks.install import uninstall as uninstall_hooks
 from git_coderepo.hooks.scripts import EVENTS
 
 if TYPE_CHECKING:
@@ -45,9 +50,6 @@ def install(local: Local = False, worktree: Worktree = False, global_: Global = 
     from the configuration. For older versions they are installed in the hooks directory; a shell script that is
     already there gets one marked block and is otherwise unchanged.
     """
-    from git_coderepo.git.process import Git
-    from git_coderepo.hooks.install import install as install_hooks
-
     done = install_hooks(Git(), event or (), _scope(local, worktree, global_))
     for each in done:
         if each.refused is None:
@@ -68,9 +70,6 @@ def uninstall(local: Local = False, worktree: Worktree = False, global_: Global 
 
     Hooks of other tools are left exactly as they were before `hooks install`.
     """
-    from git_coderepo.git.process import Git
-    from git_coderepo.hooks.install import uninstall as uninstall_hooks
-
     gone = uninstall_hooks(Git(), event or (), _scope(local, worktree, global_))
     for each in gone:
         output.line(f"{each.event}: removed from {each.place}")
@@ -84,10 +83,6 @@ def status(as_json: Json = False) -> None:
 
     This includes the lines to add to a Makefile, a Slurm script or a notebook so that it records its runs.
     """
-    from git_coderepo.git.process import Git
-    from git_coderepo.hooks.install import as_json as json_of
-    from git_coderepo.hooks.install import status as hooks_status
-
     found = hooks_status(Git())
     if as_json:
         output.json_data(json_of(found))

@@ -9,6 +9,8 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
+from git_coderepo.git.exclude import exclude
+from git_coderepo.git.process import Git
 
 
 @app.command(cls=Verb)
@@ -19,8 +21,5 @@ def ignore(
 
     The paths are added to `info/exclude` of the repository, which is not shared. For a shared rule, use `.gitignore`.
     """
-    from git_coderepo.git.exclude import exclude
-    from git_coderepo.git.process import Git
-
     for line in exclude(Git(), [os.fsencode(path) for path in paths]):
         output.line(f"ignored: {os.fsdecode(line)}")

@@ -13,6 +13,12 @@ from git_coderepo.cli.app import app
 from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository, Subdirectories
 from git_coderepo.cli.progress import stages_shown
 from git_coderepo.errors import UsageError
+from git_coderepo.git.process import Git
+from git_coderepo.launch.run import run_recorded
+from git_coderepo.runs.lifecycle import RunRequest
+from git_coderepo.snapshots.python.imported import interpreter_of
+from git_coderepo.snapshots.snapshot import Request
+from git_coderepo.snapshots.submodules import unreproducible
 
 if TYPE_CHECKING:
     from git_coderepo.runs.lifecycle import Finished, Recording
@@ -59,15 +65,13 @@ def run(
     The command receives every signal that can be caught, once. If a file changes before the command starts, the
     snapshot is taken again. After four attempts nothing is started.
     """
-    from git_coderepo.git.process import Git
-    from git_coderepo.launch.frozen import frozen_place
-    from git_coderepo.launch.run import run_recorded
-    from git_coderepo.runs.lifecycle import RunRequest
-    from git_coderepo.snapshots.python.imported import interpreter_of
-    from git_coderepo.snapshots.snapshot import Request
-
     if not command:
         raise UsageError("no command to run", hints=["git coderepo run -- python train.py"])
+    place = None
+    if frozen:
+        from git_coderepo.launch.frozen import frozen_place  # what fetches a tree: a plain run starts without it
+
+        place = partial(frozen_place, notify=output.say)
     words = tuple(os.fsencode(word) for word in command)
     finished = run_recorded(
         Git(),
@@ -92,7 +96,7 @@ def run(
         outputs=[os.fsencode(path) for path in outputs or ()],
         say=output.say,
         ask=output.ask if output.has_terminal() else None,
-        place=partial(frozen_place, notify=output.say) if frozen else None,
+        place=place,
         announce=(lambda _: None) if quiet else _announce,
     )
     output.say_not_run(command[0], finished.status)
@@ -120,8 +124,6 @@ def _say_outputs(finished: Finished) -> int:
 
 def _announce(running: Recording) -> None:
     """Print the run's id and how to fetch its code; a closed standard error does not stop the run."""
-    from git_coderepo.snapshots.submodules import unreproducible
-
     id = running.record.id[:_SHORT]
     if unreproducible(running.snapshot):
         output.say_if_possible(f"recorded as {id}; its code cannot be fetched")

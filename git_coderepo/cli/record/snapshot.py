@@ -8,10 +8,23 @@ from typing import Annotated
 
 import typer
 
+from git_coderepo.build_key.key import build_key
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository, Subdirectories
 from git_coderepo.cli.progress import stages_shown
+from git_coderepo.cli.runner.reporting import warn_unnoted
+from git_coderepo.git.process import Git, check_version
+from git_coderepo.manifest.output_file import OutputFile
+from git_coderepo.runs.manifest_files import keep_beside, refuse_tracked, say_left, write_manifest
+from git_coderepo.runs.publish_to_store import share_snapshot
+from git_coderepo.snapshots.manifest_document import prove_readable, write_record
+from git_coderepo.snapshots.pipeline import take_snapshot
+from git_coderepo.snapshots.python.imported import interpreter_of, look_for_imports
+from git_coderepo.snapshots.snapshot import Request
+from git_coderepo.snapshots.submodules import omission_lines, snapshots_in
+from git_coderepo.snapshots.warnings import remarks
+from git_coderepo.stores.shared_store import SharedStore
 
 
 @app.command(cls=Verb)
@@ -37,20 +50,6 @@ def snapshot(
     store if `coderepo.store` is set. FILE can be a FIFO, a device such as `/dev/stdout`, or a symbolic link, whose
     target is written.
     """
-    from git_coderepo.build_key.key import build_key
-    from git_coderepo.cli.runner.reporting import warn_unnoted
-    from git_coderepo.git.process import Git, check_version
-    from git_coderepo.manifest.output_file import OutputFile
-    from git_coderepo.runs.manifest_files import keep_beside, refuse_tracked, say_left, write_manifest
-    from git_coderepo.runs.publish_to_store import share_snapshot
-    from git_coderepo.snapshots.manifest_document import prove_readable, write_record
-    from git_coderepo.snapshots.pipeline import take_snapshot
-    from git_coderepo.snapshots.python.imported import interpreter_of, look_for_imports
-    from git_coderepo.snapshots.snapshot import Request
-    from git_coderepo.snapshots.submodules import omission_lines, snapshots_in
-    from git_coderepo.snapshots.warnings import remarks
-    from git_coderepo.stores.shared_store import SharedStore
-
     destination = OutputFile(os.fsencode(file)) if file is not None else None
     git = Git()
     if destination is not None:

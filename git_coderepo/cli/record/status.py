@@ -11,6 +11,13 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import Check, CodeRepository, Json, Subdirectories
 from git_coderepo.errors import UsageError
+from git_coderepo.git.process import Git
+from git_coderepo.snapshots.checks import shown_size
+from git_coderepo.snapshots.python.imported import interpreter_of
+from git_coderepo.snapshots.report import make_report
+from git_coderepo.snapshots.snapshot import Request
+from git_coderepo.snapshots.submodules import omitted
+from git_coderepo.snapshots.warnings import import_sentences, outside_of, outside_sentences
 
 if TYPE_CHECKING:
     from git_coderepo.launch.rehearsal import Rehearsal
@@ -44,11 +51,6 @@ def status(
     This includes the base and how it is known, what travels with the manifest, which files are left out, and why the
     code is not reproducible.
     """
-    from git_coderepo.git.process import Git
-    from git_coderepo.snapshots.python.imported import interpreter_of
-    from git_coderepo.snapshots.report import make_report
-    from git_coderepo.snapshots.snapshot import Request
-
     if not as_runner and (credentials is not None or no_git):
         raise UsageError("--credentials and --no-git require --as-runner")
     report = make_report(
@@ -97,8 +99,6 @@ def show(report: Report) -> None:
 
 def _reproducible(report: Report) -> str:
     """Say that a runner can fetch the snapshot, and under which condition."""
-    from git_coderepo.snapshots.warnings import outside_of
-
     taken = report.snapshot
     answer = "yes, on this machine only: the remote is a path" if report.this_machine_only else "yes"
     if taken is None:
@@ -109,10 +109,6 @@ def _reproducible(report: Report) -> str:
 
 
 def _facts(report: Report, taken: Snapshot) -> list[tuple[str, str]]:
-    from git_coderepo.snapshots.checks import shown_size
-    from git_coderepo.snapshots.submodules import omitted
-    from git_coderepo.snapshots.warnings import import_sentences, outside_sentences
-
     rows: list[tuple[str, str]] = []
     if taken.head is None:
         rows.append(("head", "no commit yet"))
@@ -173,8 +169,6 @@ def show_rehearsal(rehearsal: Rehearsal) -> None:
 
 def submodule_rows(taken: Snapshot, prefix: bytes = b"") -> list[tuple[str, str]]:
     """Return a row for each submodule, followed by the submodules in it."""
-    from git_coderepo.snapshots.checks import shown_size
-
     rows: list[tuple[str, str]] = []
     for each in taken.submodules:
         inner, name = each.snapshot, os.fsdecode(prefix + each.path)

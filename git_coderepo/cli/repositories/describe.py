@@ -9,6 +9,10 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import Json
+from git_coderepo.git.process import Git
+from git_coderepo.platforms.base import Option
+from git_coderepo.registration.describe import credential_source, described
+from git_coderepo.registration.resolve import source_here
 
 
 @app.command(cls=Verb)
@@ -45,11 +49,6 @@ def description(name: str | None) -> dict[str, object]:
 
     Raises RegistrationError.
     """
-    from git_coderepo.git.process import Git
-    from git_coderepo.platforms.base import Option
-    from git_coderepo.registration.describe import credential_source, described
-    from git_coderepo.registration.resolve import source_here
-
     source = source_here(Git(), name)
     row = described(source.registration, source.remote)
     platform = source.platform()

@@ -12,6 +12,15 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import Json
 from git_coderepo.errors import RegistrationError, UsageError
+from git_coderepo.git.process import Git
+from git_coderepo.git.pushed_commits import Walks
+from git_coderepo.git.repository import branch_of_head, read_layout, start_layout
+from git_coderepo.git.url.remote import followed_remote, remotes_of
+from git_coderepo.registration.config import inferred, registrations
+from git_coderepo.registration.describe import described
+from git_coderepo.registration.infer import likely_remote
+from git_coderepo.settings import Settings, team_settings
+from git_coderepo.trace import trace
 
 COLUMNS = ("name", "type", "remote", "url", "source", "description", "logoUrl", "registered")
 SHOWN = ("name", "type", "remote", "url", "description")
@@ -67,16 +76,6 @@ def list_(
 
 def rows_here() -> list[dict[str, object]]:
     """Return a row for each code repository; see `registration.describe.described`."""
-    from git_coderepo.git.process import Git
-    from git_coderepo.git.pushed_commits import Walks
-    from git_coderepo.git.repository import branch_of_head, read_layout, start_layout
-    from git_coderepo.git.url.remote import followed_remote, remotes_of
-    from git_coderepo.registration.config import inferred, registrations
-    from git_coderepo.registration.describe import described
-    from git_coderepo.registration.infer import likely_remote
-    from git_coderepo.settings import Settings, team_settings
-    from git_coderepo.trace import trace
-
     git = Git()
     layout = read_layout(start_layout(git), git, bare_allowed=True)
     settings = team_settings(git, layout, Settings.read(git), trace)

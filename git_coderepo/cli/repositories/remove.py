@@ -8,6 +8,8 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
+from git_coderepo.git.process import Git
+from git_coderepo.registration.write import remove as remove_registration
 
 
 @app.command(cls=Verb)
@@ -20,9 +22,6 @@ def remove(
     Recorded runs are not affected: their manifests do not refer to the configuration.
     """
     import sys
-
-    from git_coderepo.git.process import Git
-    from git_coderepo.registration.write import remove as remove_registration
 
     if not yes and sys.stdin.isatty() and not typer.confirm(f"remove '{name}'?", err=True):
         raise typer.Exit(1)

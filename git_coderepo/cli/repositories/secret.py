@@ -11,7 +11,11 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app, usage
 from git_coderepo.cli.options import Json
 from git_coderepo.cli.repositories.register import PLATFORM_OPTIONS, name_and_pairs
+from git_coderepo.credentials.named_secrets import list_secrets, remove_secret, secrets_in_file, set_secret
+from git_coderepo.credentials.secret import Secret
 from git_coderepo.errors import UsageError
+from git_coderepo.git.process import Git
+from git_coderepo.registration.options import is_on_command_line, read_value
 
 secret = typer.Typer(name="secret", rich_markup_mode=None)
 app.add_typer(secret)
@@ -32,11 +36,6 @@ def set_(
 
     A secret can have several keys. Use `{{NAME.KEY}}` as the value of any platform option that takes a secret.
     """
-    from git_coderepo.credentials.named_secrets import set_secret
-    from git_coderepo.credentials.secret import Secret
-    from git_coderepo.git.process import Git
-    from git_coderepo.registration.options import is_on_command_line, read_value
-
     given, pairs = name_and_pairs(name, context.args)
     if given is None:
         raise UsageError("missing argument 'NAME'", hints=["git coderepo secret set -h"])
@@ -58,9 +57,6 @@ def list_(as_json: Json = False) -> None:
 
     This includes the keyring and the credentials file.
     """
-    from git_coderepo.credentials.named_secrets import list_secrets, secrets_in_file
-    from git_coderepo.git.process import Git
-
     git = Git()
     found = list_secrets(git)
     for name, keys in secrets_in_file(git).items():
@@ -79,8 +75,5 @@ def remove(
     keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="Remove only these keys.")] = None,
 ) -> None:
     """Remove a secret from the keyring."""
-    from git_coderepo.credentials.named_secrets import remove_secret
-    from git_coderepo.git.process import Git
-
     for key in remove_secret(Git(), name, keys or ()):
         output.line(f"removed {{{{{name}.{key}}}}} from the keyring")

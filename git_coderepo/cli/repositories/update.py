@@ -23,6 +23,8 @@ from git_coderepo.cli.repositories.register import (
     warn_of_plain_secrets,
 )
 from git_coderepo.errors import UsageError
+from git_coderepo.git.process import Git
+from git_coderepo.registration.register import Updating, update_repository
 
 
 @app.command(cls=PlatformVerb, context_settings=PLATFORM_OPTIONS)
@@ -44,9 +46,6 @@ def update(
 
     Options that you do not pass keep their values.
     """
-    from git_coderepo.git.process import Git
-    from git_coderepo.registration.register import Updating, update_repository
-
     given, pairs = name_and_pairs(name, context.args)
     if given is None:
         raise UsageError("missing argument 'NAME'", hints=["git coderepo update -h"])
