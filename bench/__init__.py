@@ -1,1 +1,1 @@
-"""What it costs, beside the tools it stands next to, in one run: `make bench` writes `results.md`."""
+"""Benchmarks against git, curl and other tools; `make bench` writes `results.md`."""

@@ -1,4 +1,4 @@
-"""`python -m bench`: measure, print, and write `bench/results.md`, each part in the place of its last figures."""
+"""Run the benchmarks, print the tables, and replace the measured parts of `bench/results.md`."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tests.support.environment import clean_environment
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.md"
 PARTS = ("start", "commit", "pre-run", "status", "binaries", "fetch", "exec", "records")
-FEWEST = {"pre-run": 15, "fetch": 15, "exec": 15}  # rounds, where none are asked for; ROUNDS of the others
+FEWEST = {"pre-run": 15, "fetch": 15, "exec": 15}  # minimum numbers of rounds; the other parts use ROUNDS
 ROUNDS = 9
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """How much is measured: `rounds` of each command, `sizes` in files (None: as each part has it), `large` bytes."""
+    """The extent of the benchmarks: rounds per command, sizes in files (None: the default of a part), large bytes."""
 
     rounds: int | None
     sizes: Sequence[int] | None
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS, action="append", help="measure only this; may be given several times")
     arguments = parser.parse_args()
     wanted = Wanted(arguments.rounds, arguments.sizes, arguments.large)
-    # An installed program has its bytecode; a checkout may not.
+    # Compile the checkout, as an installed program would be.
     compileall.compile_dir(HERE.parent / "git_coderepo", quiet=1)
     scratch = Path(tempfile.mkdtemp(prefix="coderepo-bench-"))
     try:
@@ -70,7 +70,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def put(path: Path, part: str, lines: Sequence[str]) -> None:
-    """Put a part's tables into the file in the place of the ones that it has of it; nothing else there changes."""
+    """Replace the tables of a part in a file, and leave the other parts unchanged."""
     try:
         sections = split(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -88,7 +88,7 @@ Whole processes, start-up included, in turns; medians, and medians of the ratios
 
 
 def split(text: str) -> dict[str, str]:
-    """The parts of a file that `put` wrote, by their names."""
+    """Return the parts of a file that `put` wrote, by name."""
     found: dict[str, str] = {}
     for piece in text.split(_BEGIN.partition("{}")[0])[1:]:
         name, _, rest = piece.partition(_BEGIN.partition("{}")[2])
@@ -149,7 +149,7 @@ def _report(part: str, scratch: Path, environment: dict[str, str], wanted: Wante
 
 
 def _section(title: str, scratch: Path, rounds: int, words: str = "") -> Iterator[str]:
-    """A part's heading: what was measured, and on what."""
+    """Return the heading of a part: its title, the machine and the versions."""
     git = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     curl = subprocess.run(["curl", "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
     yield f"## {title}"

@@ -1,4 +1,4 @@
-"""`exec` where the code is in the cache already, beside a work tree that git makes of the same commit."""
+"""Compare `exec` with cached code and `git worktree add` of the same commit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXEC_SIZES = (20_000,)
 def exec_table(
     scratch: Path, environment: Mapping[str, str], rounds: int, sizes: Sequence[int] = EXEC_SIZES
 ) -> Iterator[str]:
-    """`exec RUN -- true`, read-only in the cache, and `git worktree add --detach`; start-up is the same of one file."""
+    """Return the contestants: `exec RUN -- true` in the cache, `git worktree add --detach`, and both with one file."""
     yield "| files | `git worktree add --detach DIR`, s | `exec`, s | × | start-up, s | without it, s | × |"
     yield "|---:|---:|---:|---:|---:|---:|---:|"
     told = {**environment, "CODEREPO_ALLOW_PROTOCOL": "file", "CODEREPO_CACHE_DIR": str(scratch / "cache")}
@@ -57,7 +57,7 @@ def _exec(manifest: Path, *options: str) -> list[str]:
 
 
 def _in_the_cache(path: Path, environment: Mapping[str, str]) -> Path:
-    """A manifest of the checkout at `path`, beside it, whose tree is in the cache."""
+    """Write a manifest beside the checkout at `path`, and put its tree into the cache."""
     manifest = path.with_suffix(".json")
     subprocess.run(["git-coderepo", "snapshot", "-o", manifest], cwd=path, env=environment, check=True)
     for hit in (False, True):

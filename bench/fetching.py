@@ -1,4 +1,4 @@
-"""Getting it back: a verified fetch beside `curl | tar xz`, which verifies nothing, and beside git's own ways."""
+"""Compare a verified fetch with `curl | tar xz`, which verifies nothing, and with git's own commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.repositories import make_large_repository, make_repository
 from tests.forge import Forge
 
 FETCH_SIZES = (2_000, 20_000, 100_000)
-LARGE = 2_000_000_000  # bytes of the one large file
+LARGE = 2_000_000_000  # bytes of the large file
 LARGE_ROUNDS = 3
 ROUND_TRIP = 0.030
 
@@ -34,7 +34,7 @@ def fetch_table(
     latency: float,
     sizes: Sequence[int] = FETCH_SIZES,
 ) -> Iterator[str]:
-    """Each way to get repositories of these sizes."""
+    """Measure each way to fetch repositories of these sizes."""
     yield from HEADING
     for size in sizes:
         checkout = scratch / f"fetch{size}"
@@ -43,7 +43,7 @@ def fetch_table(
 
 
 def large_table(scratch: Path, environment: Mapping[str, str], rounds: int, size: int) -> Iterator[str]:
-    """The same of a repository with one file of `size` bytes: what matters is the memory."""
+    """Measure a repository with one file of `size` bytes, mainly for the memory."""
     yield from HEADING
     checkout = scratch / "fetch-large"
     make_large_repository(checkout, size, environment)
@@ -103,7 +103,7 @@ class _FetchWorld:
         self.commit = ""
 
     def prepare(self) -> None:
-        """Register, write the manifest, and have the archive made once."""
+        """Register the checkout, write its manifest, and let the server create its archive."""
         shutil.rmtree(self.target, ignore_errors=True)
         self._run("git", "remote", "set-url", "origin", f"{self.forge.url}/acme/widgets.git")
         self._run("git-coderepo", "register", "--type", "github")
@@ -155,7 +155,7 @@ class _FetchWorld:
 
     def _clean(self) -> None:
         shutil.rmtree(self.target, ignore_errors=True)
-        os.sync()  # one that has its tree on the disk at the end must not wait for what others left to be written
+        os.sync()  # a fetch that syncs its tree must not wait for the writes of earlier commands
         self.forge.forget_requests()
         self.begun = time.time()
 
@@ -163,7 +163,7 @@ class _FetchWorld:
         return time.time()
 
     def _named(self, receipt: Path | None = None) -> float:
-        """When the target got its name: a directory's time of change, which nothing changes after it."""
+        """Return when the target was renamed into place: the directory's time of change."""
         if receipt is not None:
             self.seconds_inside.append(json.loads(receipt.read_text(encoding="utf-8"))["seconds"])
             receipt.unlink()

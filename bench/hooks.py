@@ -1,4 +1,4 @@
-"""What hooks cost: git's own at a commit, beside other tools'; pre-run, beside Python's start and git status."""
+"""Measure hooks: at a commit, compared with other tools; pre-run, compared with Python's start and git status."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNTRACKED, CHANGED, LARGE = 5_000, 4, 20_000_000  # 5,000 untracked files, and f
 
 
 def commit_table(scratch: Path, environment: Mapping[str, str], rounds: int) -> Iterator[str]:
-    """`git commit --allow-empty` with no hooks, one that does nothing, ours, and those of other tools."""
+    """Measure `git commit --allow-empty` without hooks, with an empty hook, with ours and with those of other tools."""
     ways: dict[str, Callable[[Path], bool]] = {
         "no hooks": lambda path: True,
         "a post-commit of `sh` that does nothing": _noop,
@@ -70,7 +70,7 @@ def _pre_commit(path: Path, environment: Mapping[str, str]) -> bool:
 
 
 def _installed(path: Path, environment: Mapping[str, str], *command: str) -> bool:
-    """Whether the tool is there; its hooks are then installed."""
+    """Install the hooks of a tool; return whether the tool is available."""
     if shutil.which(command[0], path=environment["PATH"]) is None:
         return False
     subprocess.run(command, cwd=path, env=dict(environment), check=True, capture_output=True)
@@ -78,7 +78,7 @@ def _installed(path: Path, environment: Mapping[str, str], *command: str) -> boo
 
 
 def pre_run_table(scratch: Path, environment: Mapping[str, str], rounds: int) -> Iterator[str]:
-    """`git hook run pre-run` to the synced manifest, beside `python -c pass` and `git status` in the same round."""
+    """Measure `git hook run pre-run`, compared with `python -c pass` and `git status` in the same round."""
     yield ("| files | state | `python -c pass`, ms | `git status`, ms | pre-run, ms | × (python + status) | × status |")
     yield "|---:|---|---:|---:|---:|---:|---:|"
     for size in SIZES:
@@ -122,7 +122,7 @@ def _rows(
 
 
 def _launch(environment: Mapping[str, str]) -> list[str]:
-    """The call that `hooks status` shows."""
+    """Return the command that `hooks status` shows."""
     from git_coderepo.git.process import Git, version
     from git_coderepo.hooks.install import launch
 
@@ -130,11 +130,11 @@ def _launch(environment: Mapping[str, str]) -> list[str]:
 
 
 def _keep(path: Path) -> None:
-    """What earlier runs left is there."""
+    """Do nothing: files of earlier runs are kept."""
 
 
 def _forget(path: Path) -> None:
-    """No run was ever recorded here."""
+    """Remove all recorded runs."""
     shutil.rmtree(path / ".git" / "coderepo", ignore_errors=True)
 
 
@@ -150,7 +150,7 @@ def _large(path: Path, environment: Mapping[str, str]) -> None:
         folder = path / "outputs" / f"step {number // 100}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"metric{number}.txt").write_text(f"loss {number}\n" * 20, encoding="utf-8")
-    # Files as young as the run are hashed again: a training's outputs are older.
+    # Recently changed files are hashed again; outputs of a training are older.
     for file in [*path.glob("*.bin"), *path.glob("outputs/*/*")]:
         os.utime(file, ns=(1_700_000_000_123_456_789,) * 2)
     subprocess.run(["git", "update-index", "-q", "--refresh"], cwd=path, env=dict(environment), check=False)

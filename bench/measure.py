@@ -1,4 +1,4 @@
-"""Commands timed as whole processes, in turns, so that a drift of the machine's speed hits all of them alike."""
+"""Time commands as whole processes, in turns, so that changes of the machine's speed affect all of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Contestant:
-    """A command by its `name` in the table; `before` prepares each run, untimed; `after` follows each counted one."""
+    """A command and its name in the table. `before` runs untimed before each run, `after` after each counted run."""
 
     name: str
     command: Sequence[str]
@@ -25,7 +25,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of wall time, a number for each round; `peak` is the largest process's memory in MiB, in one more run."""
+    """Wall times in seconds, one per round. `peak` is the memory of the largest process in MiB, from a separate run."""
 
     name: str
     seconds: list[float]
@@ -36,23 +36,23 @@ class Timing:
         return statistics.median(self.seconds)
 
     def ratio_to(self, *others: Timing) -> float:
-        """The median of the ratios, round by round, to the sum of the others."""
+        """Return the median over the rounds of the ratio to the sum of the others."""
         rounds = zip(self.seconds, *(other.seconds for other in others), strict=True)
         ratios: list[float] = [mine / sum(theirs) for mine, *theirs in rounds]
         return statistics.median(ratios)
 
     def over(self, other: Timing) -> float:
-        """The median of the differences in seconds, round by round."""
+        """Return the median over the rounds of the difference, in seconds."""
         return statistics.median(mine - theirs for mine, theirs in zip(self.seconds, other.seconds, strict=True))
 
 
 def in_turns(contestants: Sequence[Contestant], rounds: int) -> list[Timing]:
-    """Each contestant once a round, after one round that is not counted. A command that fails ends the benchmark."""
+    """Run each contestant once per round, after a round that is not counted. Raises if a command fails."""
     timings = []
     for contestant in contestants:
         contestant.before()
         timings.append(Timing(contestant.name, [], _peak(contestant)))
-    os.sync()  # whoever waits for the disk is not to wait for what made the repository
+    os.sync()  # commands that sync must not wait for the writes that created the repository
     for _ in range(rounds):
         for contestant, timing in zip(contestants, timings, strict=True):
             contestant.before()
@@ -61,7 +61,7 @@ def in_turns(contestants: Sequence[Contestant], rounds: int) -> list[Timing]:
     return timings
 
 
-# A process counts the memory of whoever forked it, so a small one starts the command and measures it.
+# The memory of a process includes that of its parent at the fork, so a small process starts the command.
 _MEASURE = """
 import os, sys
 pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
@@ -72,7 +72,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 
 def _peak(contestant: Contestant) -> float:
-    """MiB of the largest process of a command; Linux counts in KiB, macOS in bytes."""
+    """Return the memory of the largest process of a command in MiB. Linux counts in KiB, macOS in bytes."""
     _, output = _run([sys.executable, "-IS", "-c", _MEASURE, *contestant.command], contestant)
     number = int(output.split()[-1])
     return number / 1024 if os.uname().sysname == "Linux" else number / 1024**2

@@ -1,4 +1,4 @@
-"""The record of runs with 1,000 and with 1,000,000 runs: what looking back costs, as whole processes."""
+"""Measure `log` and `show` with 1,000 and with 1,000,000 recorded runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COMMITS = 5_000
 
 
 def records_table(scratch: Path, environment: Mapping[str, str], rounds: int) -> Iterator[str]:
-    """`log` and `show` on records of 24 months, beside each other."""
+    """Measure `log` and `show` on records of 24 months."""
     yield "| runs | making the index, s | its MB | command | ms | × the same with 1,000 |"
     yield "|---:|---:|---:|---|---:|---:|"
     first: dict[str, Timing] = {}
@@ -92,7 +92,7 @@ def _write_month(
     template: bytes,
     commits: Sequence[str],
 ) -> list[str]:
-    """The runs of one month, numbered from `first` on; their ids in order."""
+    """Write the runs of one month, numbered from `first`; return their ids in order."""
     chance = random.Random(first)
     parts = _parts(template)
     start = calendar.timegm((*month, 1, 0, 0, 0))
@@ -116,7 +116,7 @@ def _write_month(
 
 
 def _parts(template: bytes) -> str:
-    """The manifest as a format with six holes: id, time, name, commit, tree, and the tree again."""
+    """Return the manifest as a format string with six fields: id, time, name, commit, tree, and the tree again."""
     document = json.loads(template)
     document["run"].update(id="\0", createdOn="\0", name="\0")
     document["code"]["head"].update(commit="\0")

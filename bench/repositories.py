@@ -1,4 +1,4 @@
-"""Repositories of a given size, made of files that look like code."""
+"""Create repositories of a given size, with files that look like code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WORDS = (
 
 
 def make_repository(path: Path, files: int, environment: Mapping[str, str], *, size: int = 2_000) -> None:
-    """`files` files of about `size` bytes each, committed, with a bare clone beside it as the remote `origin`."""
+    """Commit `files` files of about `size` bytes each, and create a bare clone as the remote `origin`."""
     chance = random.Random(files)
     path.mkdir(parents=True)
     _git(path, environment, "init", "--quiet")
@@ -29,14 +29,14 @@ def make_repository(path: Path, files: int, environment: Mapping[str, str], *, s
     _git(path.parent, environment, "clone", "--quiet", "--bare", str(path), str(bare))
     _git(path, environment, "remote", "add", "origin", f"file://{bare}")
     _git(path, environment, "fetch", "--quiet", "origin")
-    # Files younger than the index are read again by every status: let them grow old once.
+    # `git status` reads files again that are as new as the index, so wait until they are older.
     for file in path.glob("package*/module*/*"):
         os.utime(file, (1_700_000_000, 1_700_000_000))
     _git(path, environment, "update-index", "--refresh")
 
 
 def make_large_repository(path: Path, size: int, environment: Mapping[str, str]) -> None:
-    """One file of `size` bytes: a random KiB again and again, of which gzip makes a hundredth and takes no minute."""
+    """Write a file of `size` bytes: a repeated random KiB, which gzip compresses quickly to a hundredth."""
     make_repository(path, 1, environment)
     block = random.Random(size).randbytes(1024) * 1024
     with open(path / "large.bin", "wb") as file:
@@ -48,7 +48,7 @@ def make_large_repository(path: Path, size: int, environment: Mapping[str, str])
 
 
 def make_dirty(path: Path) -> None:
-    """Ten small changes: five edits, three new files, a deletion, a mode."""
+    """Make ten small changes: five edits, three new files, a deletion and a mode."""
     files = sorted(path.glob("package*/module*/file*.py"))
     for file in files[:5]:
         file.write_text(file.read_text(encoding="utf-8") + "# edited\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The tables: what is compared with what."""
+"""The tables of the snapshot benchmarks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGE_BYTES, LARGE_COUNTS = 80_000_000, (4, 1)
 
 
 def large_binary_table(scratch: Path, environment: Mapping[str, str], rounds: int) -> Iterator[str]:
-    """A snapshot of 80 MB of random bytes with its overlay written out, beside `git add -A` into an own store."""
+    """Compare a snapshot of 80 MB of random bytes, including its overlay, with `git add -A` into a separate store."""
     yield "| changed files | way | s | × `git add -A` | peak, MiB |"
     yield "|---|---|---:|---:|---:|"
     for count in LARGE_COUNTS:
@@ -52,7 +52,7 @@ def large_binary_table(scratch: Path, environment: Mapping[str, str], rounds: in
 def status_table(
     scratch: Path, environment: Mapping[str, str], rounds: int, sizes: Sequence[int] = STATUS_SIZES
 ) -> Iterator[str]:
-    """`status`, `snapshot` and the pre-run hook's program beside `git status`, clean and dirty."""
+    """Compare `status`, `snapshot` and the program of the pre-run hook with `git status`, clean and dirty."""
     yield "| files | state | `git status`, ms | `status`, ms | × | `snapshot`, ms | × | `hook pre-run`, ms | × |"
     yield "|---:|---|---:|---:|---:|---:|---:|---:|---:|"
     for size in sizes:
@@ -84,7 +84,7 @@ def status_table(
 
 
 def start_table(scratch: Path, environment: Mapping[str, str], rounds: int) -> Iterator[str]:
-    """What starting costs before anything is done."""
+    """Measure the start of the program."""
     python = [sys.executable, "-c", "pass"]
     timings = in_turns(
         [
@@ -105,5 +105,5 @@ def _ms(timing: Timing) -> str:
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """Return the number of cores that this process can use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

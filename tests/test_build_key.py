@@ -347,7 +347,7 @@ def test_the_verb_prints_the_key_alone_and_explains_when_asked(checkout: Repo, p
 def test_the_verb_says_no_where_nothing_tells(repo: Repo, program: Program, tmp_path: Path) -> None:
     repo.write("train.py", "x\n")
     none = program.run("build-key", cwd=repo.path, check=False)
-    assert (none.status, none.stdout) == (1, b"") and "nothing here says what an image is built from" in none.errors
+    assert (none.status, none.stdout) == (1, b"") and "no inputs of a dependency image found" in none.errors
     assert program.run("build-key", "--platform", "x", cwd=repo.path, check=False).status == 129
     assert program.run("build-key", "x", cwd=repo.path, check=False).status == 129
     assert program.run("build-key", "--file", "x", cwd=repo.path, check=False).status == 128

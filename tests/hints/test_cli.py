@@ -101,7 +101,7 @@ def test_a_build_key_from_a_file_that_is_named(program: Program, checkout: Repo,
     checkout.push_to(checkout.path.parent / "remote.git")
     program.env["CODEREPO_ALLOW_PROTOCOL"] = "file"
     checkout.write("apt.list", "libgomp1\n")
-    hints = stopped(program, "build-key", cwd=checkout.path, says="what an image is built from")
+    hints = stopped(program, "build-key", cwd=checkout.path, says="no inputs of a dependency image")
     typed(hints[which].replace("PATH", "apt.list").replace("PATTERN", "'*.list'"), checkout.path, program.env)
     if which == 1:
         program.run("build-key", cwd=checkout.path)

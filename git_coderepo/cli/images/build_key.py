@@ -51,7 +51,7 @@ def build_key(
     key = key_of(taken, files=[os.fsencode(path) for path in files or ()], python=python, platform=platform)
     if key is None:
         raise NegativeAnswer(
-            "nothing here says what an image is built from",
+            "no inputs of a dependency image found",
             hints=["git coderepo build-key --file PATH", "git config coderepo.buildFile PATTERN"],
         )
     if as_json:
