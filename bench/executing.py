@@ -19,26 +19,26 @@ def exec_table(
     """Return the contestants: `exec RUN -- true` in the cache, `git worktree add --detach`, and both with one file."""
     yield "| files | `git worktree add --detach DIR`, s | `exec`, s | × | start-up, s | without it, s | × |"
     yield "|---:|---:|---:|---:|---:|---:|---:|"
-    told = {**environment, "CODEREPO_ALLOW_PROTOCOL": "file", "CODEREPO_CACHE_DIR": str(scratch / "cache")}
+    variables = {**environment, "CODEREPO_ALLOW_PROTOCOL": "file", "CODEREPO_CACHE_DIR": str(scratch / "cache")}
     one = scratch / "exec1"
-    make_repository(one, 1, told)
-    small = _in_the_cache(one, told)
+    make_repository(one, 1, variables)
+    small = _in_the_cache(one, variables)
     for size in sizes:
         path = scratch / f"exec-of-{size}"
-        make_repository(path, size, told)
-        manifest = _in_the_cache(path, told)
+        make_repository(path, size, variables)
+        manifest = _in_the_cache(path, variables)
         aside = scratch / "aside"
 
         def without_work_tree(path: Path = path, aside: Path = aside) -> None:
             shutil.rmtree(aside, ignore_errors=True)
-            subprocess.run(["git", "worktree", "prune"], cwd=path, env=told, check=True)
+            subprocess.run(["git", "worktree", "prune"], cwd=path, env=variables, check=True)
 
         add = ["git", "worktree", "add", "--quiet", "--detach", str(aside)]
         tree, hit, start = in_turns(
             [
-                Contestant("git worktree add", add, str(path), told, without_work_tree),
-                Contestant("exec", _exec(manifest), str(scratch), told),
-                Contestant("exec of one file", _exec(small), str(scratch), told),
+                Contestant("git worktree add", add, str(path), variables, without_work_tree),
+                Contestant("exec", _exec(manifest), str(scratch), variables),
+                Contestant("exec of one file", _exec(small), str(scratch), variables),
             ],
             rounds,
         )

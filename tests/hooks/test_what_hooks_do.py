@@ -56,7 +56,7 @@ def test_where_the_program_is_gone_pre_run_says_so_in_one_line_and_stops_the_run
     hooks.remember()
     status, said = hooks.call_pre_run(env)
     assert status == 1
-    assert said == "fatal: the run is not recorded: there is no git-coderepo where it was, nor on PATH\n"
+    assert said == "fatal: cannot record the run: git-coderepo not found\n"
     assert not hooks.current.exists()
 
 

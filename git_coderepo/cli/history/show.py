@@ -156,7 +156,7 @@ def _submodule_rows(code: Code, prefix: bytes = b"") -> list[tuple[str, str]]:
     for each in code.submodules:
         name = os.fsdecode(prefix + each.path)
         if each.code is None:
-            rows.append(("submodule", f"{name} at {each.commit}, absent"))
+            rows.append(("submodule", f"{name} at {each.commit}, not checked out"))
             continue
         rows.append(("submodule", f"{name} at {each.commit}"))
         rows.append(("", f"repository {_repository(each.repository)}"))

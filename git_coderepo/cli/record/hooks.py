@@ -24,7 +24,7 @@ hooks = typer.Typer(name="hooks", rich_markup_mode=None)
 app.add_typer(hooks)
 
 Local = Annotated[bool, typer.Option("--local", help="For this checkout and its worktrees (default).")]
-Worktree = Annotated[bool, typer.Option("--worktree", help="For this worktree only; requires git 2.54.")]
+Worktree = Annotated[bool, typer.Option("--worktree", help="For this worktree only; requires git 2.54 or later.")]
 Global = Annotated[
     bool, typer.Option("--global", help="For all your checkouts; before git 2.54 requires core.hooksPath.")
 ]

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from git_coderepo.registration.resolve import CodeSource
 
 Host = Annotated[
-    str | None, typer.Option("--host", metavar="HOST", help="A whole host: HOST, or https://HOST[:PORT][/PREFIX].")
+    str | None,
+    typer.Option("--host", metavar="HOST", help="A host instead of NAME: HOST or https://HOST[:PORT][/PREFIX]."),
 ]
 Name = Annotated[
     str | None, typer.Argument(metavar="[NAME]", help="A code repository (default: the one that a run would use).")

@@ -111,7 +111,7 @@ def exec_(
         recorded = manifest.run.directory if manifest is not None else b"."
         start = recorded if directory is None else os.fsencode(directory)
         here = working_directory(tree, start, make=copy is not None)
-        told = execution_environment(
+        environment = execution_environment(
             plan,
             tree,
             here,
@@ -121,10 +121,12 @@ def exec_(
             keep_credentials=keep_credentials,
         )
         if place is not None:
-            told["PYTHONDONTWRITEBYTECODE"] = "1"
+            environment["PYTHONDONTWRITEBYTECODE"] = "1"
         if place is not None and not quiet:
             output.say(place.describe(here, advice="use --copy DIR to run in a writable copy"))
-        status, _ = execute([os.fsencode(word) for word in command], told, directory=here, descriptors=descriptors)
+        status, _ = execute(
+            [os.fsencode(word) for word in command], environment, directory=here, descriptors=descriptors
+        )
         if place is not None:
             try:
                 with interruptible():
