@@ -257,7 +257,7 @@ def test_prune_by_size_takes_what_was_unused_longest(place: World) -> None:
     assert place.runner.run("cache", "prune", "--max-size", "200k", "--dry-run").text.count("tree ") >= 2
     place.runner.run("cache", "prune", "--max-size", "200k")
     assert [tree["key"] for tree in json.loads(place.runner.run("cache", "list", "--json").stdout)] == [trees[0]]
-    refused(place.runner, "cache", "prune", "--max-size", "much", status=129, says="no size")
+    refused(place.runner, "cache", "prune", "--max-size", "much", status=129, says="invalid size 'much'")
     place.checkout.remove("data/weights.bin")
 
 
