@@ -12,6 +12,7 @@ seen: processes that are started with `-S`, as the installed pre-run hook is, an
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -69,7 +70,9 @@ def main(arguments: list[str]) -> int:
     started.write_text("import measured_by_make_coverage\n", encoding="utf-8")
     try:
         tests = subprocess.run(
-            [sys.executable, "-m", "pytest", "-n", "auto", "-m", "not slow", *arguments], check=False
+            [sys.executable, "-m", "pytest", "-n", "auto", "-m", "not slow", *arguments],
+            check=False,
+            env={**os.environ, "TEST_STARTS": "real"},  # coverage begins with the interpreter
         )
     finally:
         started.unlink()
