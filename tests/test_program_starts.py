@@ -79,9 +79,12 @@ def test_a_signal_is_the_programs_end(program: Program, repo: Repo) -> None:
 
 def test_a_call_that_takes_too_long_is_ended(program: Program, repo: Repo) -> None:
     repo.commit()
-    words = ("run", "--", "sh", "-c", "echo $PPID $$ > pids; exec sleep 60")
-    with pytest.raises(subprocess.TimeoutExpired):
-        program.run(*words, cwd=repo.path, timeout=5)
+    words = ("run", "--", "sh", "-c", "echo $PPID $$ > pids; exec sleep 200")
+    for seconds in (5, 30, 100):  # until the command had time to begin
+        with pytest.raises(subprocess.TimeoutExpired):
+            program.run(*words, cwd=repo.path, timeout=seconds)
+        if os.path.exists(repo.file("pids")):
+            break
     pid, command = map(int, repo.read("pids").split())
     os.kill(command, signal.SIGKILL)
     with pytest.raises(ProcessLookupError):

@@ -487,6 +487,7 @@ def runners(bucket: Shared, count: int, at_once: int) -> None:
     assert bucket.place.forge.requests() == []
 
 
+@pytest.mark.slow
 def test_six_runners_ask_no_platform(bucket: Shared) -> None:
     runners(bucket, 6, 3)
 
