@@ -42,7 +42,7 @@ def test_our_own_token_goes_to_its_origin_and_nowhere_else() -> None:
 
 def test_a_token_without_an_origin_is_an_error_with_the_line_that_cures_it() -> None:
     for name in ("CODEREPO_TOKEN", "CODEREPO_TOKEN_FILE"):
-        with pytest.raises(CredentialError, match=f"'{name}' is set without 'CODEREPO_TOKEN_ORIGIN'") as failure:
+        with pytest.raises(CredentialError, match=f"'{name}' requires 'CODEREPO_TOKEN_ORIGIN'") as failure:
             find({name: "hunter2"}, "https://github.com")
         assert failure.value.hints == ("export CODEREPO_TOKEN_ORIGIN=https://github.com",)
         assert failure.value.exit_status == 4
@@ -61,13 +61,13 @@ def test_a_token_file_is_read_again_at_each_use(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({"CODEREPO_TOKEN": "t", "CODEREPO_TOKEN_FILE": "/x"}, "both set"),
-        ({"CODEREPO_TOKEN": "t", "CODEREPO_TOKEN_ORIGIN": "github.com"}, "no origin"),
+        ({"CODEREPO_TOKEN": "t", "CODEREPO_TOKEN_FILE": "/x"}, "mutually exclusive"),
+        ({"CODEREPO_TOKEN": "t", "CODEREPO_TOKEN_ORIGIN": "github.com"}, "invalid origin"),
         (
             {"CODEREPO_TOKEN": "hunter2\nx", "CODEREPO_TOKEN_ORIGIN": "https://github.com"},
             "invalid token in 'CODEREPO_TOKEN'",
         ),
-        ({"CODEREPO_TOKEN": "t", "CODEREPO_TOKEN_ORIGIN": "https://u:hunter2@github.com"}, "no origin"),
+        ({"CODEREPO_TOKEN": "t", "CODEREPO_TOKEN_ORIGIN": "https://u:hunter2@github.com"}, "invalid origin"),
         ({"GITHUB_TOKEN": "hunter2\rx"}, "invalid token in 'GITHUB_TOKEN'"),
     ],
 )

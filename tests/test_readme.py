@@ -147,7 +147,7 @@ def test_a_line_for_zenml_works_when_it_is_pasted(place: World) -> None:
     done = shell(f"git coderepo {pasted}", place.user, place.checkout.path)
     # There is no keyring on this machine: the word is what to use instead, and nothing was kept.
     assert done.returncode == 4
-    assert "no keyring here keeps a secret encrypted" in done.stdout
+    assert "no keyring on this machine encrypts secrets" in done.stdout
     done = shell(f"git coderepo {pasted.replace(' --token=@token.txt', '')}", place.user, place.checkout.path)
     assert done.returncode == 0, done.stdout
 

@@ -163,7 +163,7 @@ def test_what_a_custom_class_says_against_its_options_is_told_without_the_secret
     settings, git = settings_of(repo)
     given = Registration("mine", "custom", source=f"{module}.Mine", options={"mode": "broken"})
 
-    with pytest.raises(RegistrationError, match="does not take these options: ValueError: cannot use") as failure:
+    with pytest.raises(RegistrationError, match="does not accept these options: ValueError: cannot use") as failure:
         build(given, None, users_chain(settings, git), secrets={"api_token": Secret("hunter2")})
 
     assert "hunter2" not in str(failure.value) and failure.value.__context__ is None
@@ -286,7 +286,7 @@ def test_the_runners_own_rule_stands_above_the_manifests_options(repo: Repo) -> 
     ],
 )
 def test_a_reference_to_a_secret_is_refused(repo: Repo, recorded: Recorded) -> None:
-    with pytest.raises(InvalidManifest, match="refers to a secret"):
+    with pytest.raises(InvalidManifest, match="a reference to a secret"):
         run(repo, recorded)
 
 
@@ -365,7 +365,7 @@ def test_a_class_from_the_working_directory_or_pythonpath_is_not_imported(
     monkeypatch.syspath_prepend("")
 
     for name in ("evil", module):
-        with pytest.raises(SourceNotAllowed, match="no installed package"):
+        with pytest.raises(SourceNotAllowed, match="not an installed package"):
             run(repo, custom(f"{name}.Mine"), CODEREPO_ALLOW_SOURCE=f"{name}.Mine")
         assert name not in sys.modules
 
@@ -389,7 +389,7 @@ def test_the_allowance_may_stand_in_the_users_configuration_but_not_in_the_repos
         run(repo, custom(f"{module}.Mine"))
 
     repo.git("config", "--global", "coderepo.allowSource", f"{module}.Mine")
-    with pytest.raises(SourceNotAllowed, match="no installed package"):
+    with pytest.raises(SourceNotAllowed, match="not an installed package"):
         run(repo, custom(f"{module}.Mine"))
 
 

@@ -63,7 +63,7 @@ def test_what_was_written_is_read_again(repo: Repo) -> None:
 def test_what_cannot_be_a_name_is_refused(repo: Repo, name: str) -> None:
     before = config_of(repo)
 
-    with pytest.raises(RegistrationError, match="no name for a code repository"):
+    with pytest.raises(RegistrationError, match="invalid name"):
         write.add(git_in(repo), Registration(name, "git"))
 
     assert config_of(repo) == before
@@ -78,7 +78,7 @@ def test_a_name_that_is_taken_is_refused_with_the_next_command(repo: Repo) -> No
     assert failure.value.hints[0] == "git coderepo update widgets"
 
 
-@cures("give '{{NAME.{key}}}' in its place")
+@cures("give '{{NAME.{key}}}' instead of the secret")
 def test_a_secret_in_plain_text_is_never_written(repo: Repo) -> None:
     before = config_of(repo)
     bad = Registration("widgets", "github", options={"token": "ghp_plain"})

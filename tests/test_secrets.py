@@ -46,7 +46,7 @@ def test_a_secret_is_kept_listed_resolved_and_taken_away(repo: Repo, git: Git, k
     assert named_secrets.remove_secret(git, "github_secret") == ["pa_token"]
     assert named_secrets.list_secrets(git) == {}
     assert config_of(repo).replace("[coderepo]\n", "") == before
-    with pytest.raises(CredentialError, match=r"no secret 'github_secret\.pa_token'"):
+    with pytest.raises(CredentialError, match=r"secret 'github_secret\.pa_token' not found"):
         named_secrets.resolve("{{github_secret.pa_token}}")
 
 
@@ -62,7 +62,7 @@ def test_a_second_value_takes_the_place_of_the_first(git: Git, keyring: Path) ->
     ("name", "key"), [("a.b", "c"), ("a", "b.c"), ("", "b"), ("a", ""), ("a b", "c"), ("a\n", "b")]
 )
 def test_a_name_that_no_reference_could_hold_is_refused(git: Git, keyring: Path, name: str, key: str) -> None:
-    with pytest.raises(UsageError, match="not a valid secret name"):
+    with pytest.raises(UsageError, match="invalid secret name"):
         named_secrets.set_secret(git, name, {key: Secret("hunter2")})
 
     assert not keyring.exists()
@@ -73,15 +73,15 @@ def test_a_secret_that_is_not_there_says_what_to_type(git: Git, keyring: Path) -
         named_secrets.resolve("{{corp.token}}")
     assert failure.value.hints == ("git coderepo secret set corp --token=@FILE",)
 
-    with pytest.raises(CredentialError, match="no secret 'corp'"):
+    with pytest.raises(CredentialError, match="secret not found: 'corp'"):
         named_secrets.remove_secret(git, "corp")
     named_secrets.set_secret(git, "corp", {"token": Secret("t")})
-    with pytest.raises(CredentialError, match=r"no secret 'corp\.other'"):
+    with pytest.raises(CredentialError, match=r"secret not found: 'corp\.other'"):
         named_secrets.remove_secret(git, "corp", ["token", "other"])
     assert named_secrets.list_secrets(git) == {"corp": ["token"]}
-    with pytest.raises(UsageError, match="no value"):
+    with pytest.raises(UsageError, match="requires a value"):
         named_secrets.set_secret(git, "corp", {})
-    with pytest.raises(CredentialError, match="not a reference"):
+    with pytest.raises(CredentialError, match="invalid reference"):
         named_secrets.resolve("{{corp}}")
 
 

@@ -44,7 +44,7 @@ def test_final_line_breaks_and_a_bom_of_a_file_do_not_count(tmp_path: Path, star
 
 @pytest.mark.parametrize("text", ["two\nlines", "", "\n", "nul\0"])
 def test_what_is_no_token_is_refused_with_its_place_and_cause_and_without_itself(text: str) -> None:
-    with pytest.raises(CredentialError, match=r"invalid token in 'GITHUB_TOKEN': a") as failure:
+    with pytest.raises(CredentialError, match=r"invalid token in 'GITHUB_TOKEN': the secret") as failure:
         Secret.read(text, what="'GITHUB_TOKEN'")
 
     assert "lines" not in failure.value.message
@@ -62,26 +62,26 @@ def test_a_file_of_credentials_in_utf_16_is_named_as_such(tmp_path: Path, encodi
     file = tmp_path / "credentials"
     file.write_bytes("\ufeff".encode(encoding) + "https://u:hunter2@github.com\n".encode(encoding))
 
-    with pytest.raises(CredentialError, match="is UTF-16"):
+    with pytest.raises(CredentialError, match="UTF-16 is not supported"):
         parse_file(str(file))
 
 
 @pytest.mark.parametrize(
     ("line", "cause"),
     [
-        ("https://github.com", "a URL without user and password"),
-        ("https://u:@github.com", "an empty secret"),
-        ("github.com u hunter2", "no URL"),
-        ("https://github.com u hunter2", "not a URL, a user and a file"),
-        ("{{a.b}}", "not {{NAME.KEY}} and a value"),
-        ("{{a}} x", "not {{NAME.KEY}} and a value"),
+        ("https://github.com", "no user and password"),
+        ("https://u:@github.com", "empty"),
+        ("github.com u hunter2", "the URL is missing"),
+        ("https://github.com u hunter2", "expected a URL"),
+        ("{{a.b}}", "expected {{NAME.KEY}}"),
+        ("{{a}} x", "expected {{NAME.KEY}}"),
     ],
 )
 def test_a_line_that_is_refused_says_why(tmp_path: Path, line: str, cause: str) -> None:
     file = tmp_path / "credentials"
     file.write_text(f"# first\n{line}\n")
 
-    with pytest.raises(CredentialError, match=r"line 2 of .* is not a credential: ") as failure:
+    with pytest.raises(CredentialError, match=r"invalid credential in line 2 of .*: ") as failure:
         parse_file(str(file))
 
     assert cause in failure.value.message

@@ -158,7 +158,7 @@ def test_what_blurs_the_choice_is_said_and_the_hint_cures_it(place: Place) -> No
 
     done = place.register("origin")
 
-    assert done.warnings[0].startswith("runs cannot choose a code repository now: several code repositories match")
+    assert done.warnings[0].startswith("runs here cannot choose a code repository: several code repositories match")
     with pytest.raises(RegistrationError) as failure:
         place.snapshot()
     assert failure.value.hints[0] == "git config coderepo.default origin"

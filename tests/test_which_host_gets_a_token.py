@@ -321,7 +321,7 @@ def test_no_connection_is_made_to_the_other_platform(repo: Repo, program: Progra
 def test_of_two_unknown_hosts_with_the_same_path_none_is_chosen(repo: Repo) -> None:
     git = with_remotes(repo, {"a": "git@git.corp:acme/widgets", "b": "git@git.other:acme/widgets"})
 
-    with pytest.raises(RegistrationError, match="several git remotes could be meant: 'a', 'b'") as failure:
+    with pytest.raises(RegistrationError, match="several git remotes match: 'a', 'b'") as failure:
         registered(git, type="github", pairs=WIDGETS)
 
     assert failure.value.hints[0] == "git coderepo register --remote a"

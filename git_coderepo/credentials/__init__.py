@@ -1,1 +1,1 @@
-"""Which credential does a request get? Secrets, and the chain of sources."""
+"""Which credential does a request get? Secrets, and the chain of their sources."""

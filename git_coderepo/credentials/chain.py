@@ -1,4 +1,4 @@
-"""The chain: which source answers for an origin, and who hears how the origin took the answer."""
+"""The chain of credential sources: it asks them in order, and tells the right one whether its answer was accepted."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Chain:
-    """A CredentialSource made of others: the first link that has a credential for the origin gives it.
+    """A CredentialSource made of others, its links: the first that has a credential for an origin gives it.
 
-    Which origins share one credential is no matter of the chain: the platforms ask for the other one by name, from
-    constant tables of their own. `rules` name the user where a link knows only a token. Where `named` is given, links
-    that name no origin themselves, as git's helpers, are asked only about those for which it says yes.
+    Platforms whose origins share one credential look up the other origin themselves, by constant tables. `rules` give
+    the user name where a link has only a token. With `named`, links that may answer for any host, such as git's
+    helpers, are asked only about the origins for which `named` returns True.
     """
 
     __slots__ = ("_given", "links", "named", "rules")
@@ -38,23 +38,26 @@ class Chain:
         self._given: list[tuple[Credential, CredentialSource, Origin]] = []
 
     def preceded_by(self, link: CredentialSource) -> Chain:
-        """The same chain behind one more link."""
+        """Return this chain with one more link before the others."""
         return Chain((link, *self.links), rules=self.rules, named=self.named)
 
     def confined(self, named: Callable[[Origin], bool]) -> Chain:
-        """The same chain, in which links that name no origin themselves answer only where `named` says yes."""
+        """Return this chain, in which links that may answer for any host are asked only where `named` returns True."""
         return Chain(self.links, rules=self.rules, named=named)
 
     def without_git(self) -> Chain:
-        """Return the same chain without git's helpers."""
+        """Return this chain without git's helpers."""
         links = [link for link in self.links if not getattr(link, "names_no_origin", False)]
         return Chain(links, rules=self.rules, named=self.named)
 
     def find(self, origin: Origin, path: str) -> Credential | None:
-        """The credential for a request to `origin` for the repository at `path`; None: it is sent without one."""
+        """Return the credential for a request to `origin` for the repository at `path`; None to send it without one.
+
+        Raises CredentialError for a source that is set up wrongly.
+        """
         for link in self.links:
             if self.named is not None and getattr(link, "names_no_origin", False) and not self.named(origin):
-                trace(f"no helper of git's is asked for {origin}: only a manifest names it")
+                trace(f"git's credential helpers are not asked for {origin}: only a manifest names it")
                 continue
             credential = link.find(origin, path)
             if credential is None:
@@ -70,30 +73,30 @@ class Chain:
         return None
 
     def can_keep(self) -> bool:
-        """Return whether some link can keep a token that the user gives, as `login` does."""
+        """Return whether a link can store a token that the user gives, as `login` does."""
         links = [link for link in self.links if hasattr(link, "can_keep")]
         return not links or any(link.can_keep() for link in links)
 
     def find_option(self, origin: Origin, path: str, option: str) -> Credential | None:
-        """Return the credential that is kept for an option of a custom class by name; None: there is none."""
+        """Return the credential that is stored for an option of a custom class by name, or None."""
         for link in self.links:
-            by_name = getattr(link, "find_option", None)
-            credential: Credential | None = by_name(origin, path, option) if by_name is not None else None
+            find_option = getattr(link, "find_option", None)
+            credential: Credential | None = find_option(origin, path, option) if find_option is not None else None
             if credential is not None:
                 trace(f"credential for the option '{option}' at {origin} from {credential.source}")
                 return credential
         return None
 
     def refused(self, origin: Origin, path: str, credential: Credential) -> None:
-        """The origin answered 401: told to the link that gave the credential, if it was for this very origin."""
-        for given, link, asked in self._given:
-            if given is credential and asked == origin:
+        """Tell the link that gave a credential for this very origin that the origin answered 401."""
+        for each, link, requested in self._given:
+            if each is credential and requested == origin:
                 link.refused(origin, path, credential)
 
     def accepted(self, origin: Origin, path: str, credential: Credential) -> None:
-        """The origin took it: told as `refused` is."""
-        for given, link, asked in self._given:
-            if given is credential and asked == origin:
+        """Tell the link that gave a credential for this very origin that the origin accepted it."""
+        for each, link, requested in self._given:
+            if each is credential and requested == origin:
                 link.accepted(origin, path, credential)
 
     def _user(self, origin: Origin, path: str) -> str | None:

@@ -1,6 +1,6 @@
-"""Credentials from environment variables: our own, then the platforms', each only for the host it is bound to.
+"""Credentials from environment variables: our own, then the platforms', each for the one host that it is bound to.
 
-No variable's name is ever made from a host's.
+The name of a variable is never built from the name of a host, since a manifest can name any host.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _TOKEN_ORIGIN = "CODEREPO_TOKEN_ORIGIN"  # noqa: S105
 class EnvironmentCredentials:
     """CODEREPO_CREDENTIALS_FILE, CODEREPO_TOKEN or CODEREPO_TOKEN_FILE, then the `variables` of the platforms.
 
-    Files are read anew at each question, since a mounted secret rotates. Raises CredentialError for a variable
-    that cannot mean what its user hopes.
+    Files are read again for each request, since mounted secrets rotate. `find` raises CredentialError for a variable
+    that cannot be used as it is set.
     """
 
     __slots__ = ("settings", "variables")
@@ -41,7 +41,10 @@ class EnvironmentCredentials:
         return self._from_file(origin, path) or self._from_token(origin, path) or self._from_platforms(origin)
 
     def find_option(self, origin: Origin, path: str, option: str) -> Credential | None:
-        """Return what the file of credentials has under the name of a custom class's option, as its user."""
+        """Return the credential whose user in the file of credentials is the name of a custom class's option, or None.
+
+        Raises CredentialError.
+        """
         name = credentials_file(self.settings)
         entries = (
             [each for each in parse_file(name) if isinstance(each, FileEntry) and each.user == option] if name else []
@@ -70,26 +73,26 @@ class EnvironmentCredentials:
 
     def _from_token(self, origin: Origin, path: str) -> Credential | None:
         environment = self.settings.environment
-        given = [name for name in (_TOKEN, _TOKEN_FILE) if environment.get(name)]
-        if not given:
+        variables = [name for name in (_TOKEN, _TOKEN_FILE) if environment.get(name)]
+        if not variables:
             return None
-        if len(given) == 2:
-            raise CredentialError(f"'{_TOKEN}' and '{_TOKEN_FILE}' are both set", hints=[f"unset {_TOKEN}"])
+        if len(variables) == 2:
+            raise CredentialError(f"'{_TOKEN}' and '{_TOKEN_FILE}' are mutually exclusive", hints=[f"unset {_TOKEN}"])
         bound = environment.get(_TOKEN_ORIGIN)
         if not bound:
             raise CredentialError(
-                f"'{given[0]}' is set without '{_TOKEN_ORIGIN}': a token belongs to one origin",
+                f"'{variables[0]}' requires '{_TOKEN_ORIGIN}', since a token belongs to one origin",
                 hints=[f"export {_TOKEN_ORIGIN}={origin}"],
             )
         try:
             token_origin, prefix = place_of(bound)
         except CodeRepoError:
             raise CredentialError(
-                f"'{_TOKEN_ORIGIN}' is no origin", hints=[f"export {_TOKEN_ORIGIN}={origin}"]
+                f"invalid origin in '{_TOKEN_ORIGIN}'", hints=[f"export {_TOKEN_ORIGIN}={origin}"]
             ) from None
         if token_origin != origin or not below(prefix, path):
             return None
-        if given[0] == _TOKEN:
+        if variables[0] == _TOKEN:
             return Credential(_secret(environment, _TOKEN), source=_TOKEN, prefix=prefix)
         token = read_token(environment[_TOKEN_FILE], what=f"'{_TOKEN_FILE}'")
         return Credential(token, source=_TOKEN_FILE, prefix=prefix)
@@ -109,14 +112,14 @@ def credentials_file(settings: Settings) -> str | None:
 
 
 def bound_origin(variable: TokenVariable, environment: Mapping[str, str]) -> Origin | None:
-    """The one origin that a platform's variable is for; None: it may not be used."""
+    """Return the one origin that a platform's variable is for; None where the variable may not be used."""
     text = next((environment[name] for name in variable.host_variables if environment.get(name)), variable.default_host)
     if text is None:
         return None
     try:
         return Origin.parse(text if "://" in text else f"https://{text}")
     except CodeRepoError:
-        trace(f"'{variable.name}' is not used: the variable of its host holds no host")
+        trace(f"'{variable.name}' is ignored: the variable of its host has an invalid value")
         return None
 
 

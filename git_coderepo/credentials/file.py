@@ -1,9 +1,9 @@
-"""The file that CODEREPO_CREDENTIALS_FILE names.
+"""The file of credentials that CODEREPO_CREDENTIALS_FILE or `coderepo.credentialsFile` names.
 
 Each line is one of
 - `https://USER:TOKEN@HOST[:PORT][/PREFIX]`, percent-encoded as git-credential-store(1) writes it,
-- `https://HOST[:PORT][/PREFIX] USER @/path/to/token`, the token being that file's contents,
-- `{{NAME.KEY}} @/path/to/secret` or `{{NAME.KEY}} SECRET`, what that reference stands for where no keyring has it,
+- `https://HOST[:PORT][/PREFIX] USER @/path/to/token`, where the file contains the token,
+- `{{NAME.KEY}} @/path/to/secret` or `{{NAME.KEY}} SECRET`, the value of that reference; it precedes the keyring,
 - empty, or a comment that begins with `#`.
 """
 
@@ -49,17 +49,17 @@ class NamedEntry:
 
 
 def parse_file(name: str) -> list[FileEntry | NamedEntry]:
-    """The entries of a file, in its order. Raises CredentialError, which names the line and never shows it."""
+    """Return the entries of a file, in its order. Raises CredentialError, which never shows the contents of a line."""
     contents = _read(name, what="'CODEREPO_CREDENTIALS_FILE'")
     if contents.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise CredentialError(f"'{name}' is UTF-16", hints=["save it as UTF-8"])
+        raise CredentialError(f"cannot read '{name}': the encoding UTF-16 is not supported", hints=["save it as UTF-8"])
     entries = []
     for number, line in enumerate(contents.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         try:
             entry = parse_line(line)
         except CodeRepoError as error:
             raise CredentialError(
-                f"line {number} of '{name}' is not a credential: {error.message}",
+                f"invalid credential in line {number} of '{name}': {error.message}",
                 hints=[
                     "write each line as https://HOST[/PREFIX] USER @/path/to/token, or as git-credential-store does"
                 ],
@@ -70,7 +70,7 @@ def parse_file(name: str) -> list[FileEntry | NamedEntry]:
 
 
 def parse_line(line: bytes) -> FileEntry | NamedEntry | None:
-    """What one line says; None for an empty one, a comment, and a protocol of others (`smtp`).
+    """Return the entry in a line (UTF-8); None for an empty line, a comment, and a URL of another protocol (`smtp`).
 
     Raises CredentialError or InvalidRemoteURL.
     """
@@ -81,21 +81,21 @@ def parse_line(line: bytes) -> FileEntry | NamedEntry | None:
     if not text or text.startswith("#"):
         return None
     if "\0" in text or "\r" in text:
-        raise CredentialError("a line break or a NUL byte")
+        raise CredentialError("it contains a line break or a NUL byte")
     if text.startswith("{{"):
         return _named(text)
     scheme, separator, rest = text.partition("://")
     if not separator or not scheme.isascii() or not scheme.replace("+", "").isalnum():
-        raise CredentialError("no URL")
+        raise CredentialError("the URL is missing")
     if scheme not in _SCHEMES:
         return None
     words = text.split(None, 2)
     if len(words) == 1:
         return _stored(scheme, rest)
     if len(words) != 3 or not words[2].startswith("@/"):
-        raise CredentialError("not a URL, a user and a file")
+        raise CredentialError("expected a URL, a user and @/path")
     if "@" in words[0].partition("://")[2].partition("/")[0]:
-        raise CredentialError("a user beside the URL and within it")
+        raise CredentialError("the user is given twice")
     origin, prefix = place_of(words[0])
     return FileEntry(origin, _decoded(prefix), words[1], token_file=words[2][1:])
 
@@ -105,22 +105,22 @@ def _named(text: str) -> NamedEntry:
     parsed = parse_reference(reference + end)
     value = value.strip()
     if parsed is None or not value:
-        raise CredentialError("not {{NAME.KEY}} and a value or @/path")
+        raise CredentialError("expected {{NAME.KEY}} and a value or @/path")
     if value.startswith("@/"):
         return NamedEntry(*parsed, token_file=value[1:])
     return NamedEntry(*parsed, secret=Secret(value))
 
 
 def _stored(scheme: str, rest: str) -> FileEntry:
-    """As `credential_from_url` of git's credential.c takes a URL apart: the first `@`, before it the first `:`."""
+    """Return the entry in a URL, split at the first `@` and the first `:`, as `credential_from_url` in git does."""
     end = next((index for index, char in enumerate(rest) if char in "/?#"), len(rest))
     userinfo, at, host = rest[:end].partition("@")
     user, colon, password = userinfo.partition(":")
     if not at or not colon:
-        raise CredentialError("a URL without user and password")
+        raise CredentialError("the URL has no user and password")
     address = _decoded(host)
     if not address or any(char in address for char in "/?#@") or not address.isprintable():
-        raise CredentialError("no host")
+        raise CredentialError("the host is missing or invalid")
     prefix = "/" + _decoded(rest[end:]).strip("/")
     return FileEntry(Origin.parse(f"{scheme}://{address}"), prefix, _decoded(user), secret=Secret(_decoded(password)))
 
@@ -133,25 +133,25 @@ def _decoded(text: str) -> str:
     except UnicodeDecodeError:
         raise CredentialError("not UTF-8") from None
     if any(char in decoded for char in "\r\n\0"):
-        raise CredentialError("a line break or a NUL byte")
+        raise CredentialError("it contains a line break or a NUL byte")
     return decoded
 
 
 def matching(entries: Sequence[FileEntry | NamedEntry], origin: Origin, path: str) -> FileEntry | None:
-    """Return the entry for a request: of this very origin, with the longest prefix; of equal ones the last.
+    """Return the entry of this origin with the longest prefix above `path`, or None.
 
-    So a new token takes effect where it is appended to the file, whatever stands before it.
+    Of equal prefixes the last entry counts, so that a new token can be appended to the file.
     """
-    fitting = [
+    candidates = [
         entry
         for entry in reversed(entries)
         if isinstance(entry, FileEntry) and entry.origin == origin and below(entry.prefix, path)
     ]
-    return max(fitting, key=lambda entry: len(entry.prefix.strip("/")), default=None)
+    return max(candidates, key=lambda entry: len(entry.prefix.strip("/")), default=None)
 
 
 def named_secret(file: str, name: str, key: str) -> Secret | None:
-    """Return the secret that a reference stands for by a file of credentials; None: it has no line for it.
+    """Return the value of the reference `{{name.key}}` in a file of credentials; None where it has no such line.
 
     Raises CredentialError.
     """
@@ -162,12 +162,15 @@ def named_secret(file: str, name: str, key: str) -> Secret | None:
 
 
 def secret_of(entry: FileEntry | NamedEntry, *, what: str) -> Secret:
-    """Return the secret of a line, read from its file where it names one. Raises CredentialError."""
+    """Return the secret of an entry, from the file that the entry names if it names one. Raises CredentialError."""
     return entry.secret if entry.secret is not None else read_token(entry.token_file or "", what=what)
 
 
 def read_token(name: str, *, what: str) -> Secret:
-    """Return the token in a file, without final line breaks; `what` says who named the file. Raises CredentialError."""
+    """Return the token in a file (UTF-8), without final line breaks. Raises CredentialError.
+
+    `what` says in messages which setting named the file.
+    """
     try:
         text = _read(name, what=what).decode("utf-8")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What git's own credential helpers know: https://git-scm.com/docs/git-credential."""
+"""Credentials from git's own credential helpers, by https://git-scm.com/docs/git-credential."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 class GitCredentials:
-    """`git credential fill`, asked once for an origin and path.
+    """The answers of `git credential fill`, which runs once for each origin and path.
 
-    Where there is no git, this source has no credentials. Helpers hear `approve` and `reject` only about what they
-    gave in this process, `reject` only after that origin's own 401. Unless `interactive`, nothing asks on the terminal
-    or opens a window.
+    Without git on this machine there are no credentials. Helpers receive `approve` and `reject` only for a credential
+    that they gave in this process, and `reject` only after that origin answered 401. Unless `interactive`, nothing
+    prompts on the terminal or opens a window.
     """
 
     __slots__ = ("_filled", "_refused", "_settled", "git", "rules")
 
-    # A helper may answer for any host that it is asked about: see Chain.confined.
+    # A helper may answer for every host: see Chain.confined.
     names_no_origin = True
 
     def __init__(self, git: Git, rules: Sequence[HostRule] = (), *, interactive: bool = False) -> None:
-        # An empty GIT_ASKPASS also keeps git from core.askPass and SSH_ASKPASS; GCM_INTERACTIVE is the manager's own.
+        # An empty GIT_ASKPASS overrides core.askPass and SSH_ASKPASS, too. GCM_INTERACTIVE is Git Credential Manager's.
         silent = {} if interactive else {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "GCM_INTERACTIVE": "never"}
         self.git = git.with_environment(**silent)
         self.rules = tuple(rules)
@@ -47,12 +47,12 @@ class GitCredentials:
         return filled[0] if filled is not None else None
 
     def refused(self, origin: Origin, path: str, credential: Credential) -> None:
-        """The origin answered 401: the helpers forget it, and it is not given again."""
+        """Have the helpers forget a credential after a 401, and never give it again."""
         self._settle("reject", origin, path, credential)
         self._refused.add((origin, path))
 
     def accepted(self, origin: Origin, path: str, credential: Credential) -> None:
-        """The origin took it: the helpers may keep it."""
+        """Tell the helpers that they may store a credential which the origin accepted."""
         self._settle("approve", origin, path, credential)
 
     def _settle(self, verb: str, origin: Origin, path: str, credential: Credential) -> None:
@@ -70,20 +70,20 @@ class GitCredentials:
             request["username"] = user
         for value in request.values():
             if any(char in value for char in "\r\n\0"):
-                # A line break would let a URL choose the host that is asked about (CVE-2020-5260).
-                raise CredentialError(f"no credential is asked for a path of {origin} that holds a line break")
-        question = "".join(f"{key}={value}\n" for key, value in request.items() if value) + "\n"
+                # A line break would let a URL choose the host of the request (CVE-2020-5260).
+                raise CredentialError(f"cannot look up credentials for {origin}: the path contains a line break")
+        lines = "".join(f"{key}={value}\n" for key, value in request.items() if value) + "\n"
         try:
-            process = self.git.start("credential", "fill", stdin=question.encode("utf-8", "surrogateescape")).finish()
+            process = self.git.start("credential", "fill", stdin=lines.encode("utf-8", "surrogateescape")).finish()
         except GitNotFound:
-            trace(f"no git to ask for a credential for {origin}")
+            trace(f"no credential for {origin} from git: git is not installed")
             return None
         if process.status != 0:
             trace(f"git has no credential for {origin}")
             return None
         answer = _parse(process.stdout)
         if (answer.get("protocol"), answer.get("host", "").lower()) != (origin.scheme, host.lower()):
-            trace(f"a credential helper answered for another host than {origin}: passed over")
+            trace(f"the answer of a credential helper is ignored: it is for another host than {origin}")
             return None
         password = answer.get("password")
         if not password:
@@ -93,7 +93,7 @@ class GitCredentials:
 
 
 def _parse(output: bytes) -> dict[str, str]:
-    """The `key=value` lines of an answer; the first value of each key."""
+    """Return the `key=value` lines of an answer, with the first value of each key."""
     values: dict[str, str] = {}
     for line in output.decode("utf-8", "surrogateescape").split("\n"):
         key, equals, value = line.partition("=")

@@ -1,8 +1,8 @@
-"""The one door to the user's keyring, and the names of what lies in it.
+"""The user's keyring: the only module that reads and writes it, and the list of its entries.
 
-A keyring cannot list what it holds. So each entry is listed by name, never by value, in the user's git
-configuration: `coderepo.keyringEntry` (`ORIGIN[/PREFIX] [USER]`) and `coderepo.secret` (`NAME.KEY`).
-Backends that keep plain text are refused: https://pypi.org/project/keyrings.alt/ says which do.
+A keyring cannot list its entries. Therefore each entry is listed by name, never by value, in the user's git
+configuration: `coderepo.keyringEntry` (`ORIGIN[/PREFIX] [USER]`) and `coderepo.secret` (`NAME.KEY`). Backends that
+store plain text are refused: https://pypi.org/project/keyrings.alt/ describes them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from git_coderepo.git.url.remote import Origin
     from git_coderepo.settings import Settings
 
-# Module and class of backends that keep nothing, or keep it readable.
+# Module and class of the backends that store nothing, or store plain text.
 REFUSED_BACKENDS = (
     ("keyring.backends.fail", "Keyring"),
     ("keyring.backends.null", "Keyring"),
@@ -34,7 +34,7 @@ NO_KEYRING_HINTS = ("choose another keyring: PYTHON_KEYRING_BACKEND=MODULE.CLASS
 
 
 def backends() -> list[KeyringBackend]:
-    """The backends that keep secrets encrypted, the preferred one first. Raises KeyringUnavailable: there is none."""
+    """Return the backends that encrypt secrets, the preferred one first. Raises KeyringUnavailable without any."""
     try:
         import keyring
         from keyring.backends.chainer import ChainerBackend
@@ -44,16 +44,16 @@ def backends() -> list[KeyringBackend]:
     except ModuleNotFoundError:
         raise _unavailable("no keyring is installed on this machine") from None
     except Exception as error:
-        raise _unavailable(f"the keyring cannot be used: {type(error).__name__}") from None
+        raise _unavailable(f"cannot use the keyring: {type(error).__name__}") from None
     usable = [backend for backend in candidates if not _refused(type(backend))]
     if not usable:
         name = f"{type(candidates[0]).__module__}.{type(candidates[0]).__qualname__}" if candidates else "none"
-        raise _unavailable(f"no keyring here keeps a secret encrypted (found: '{name}')")
+        raise _unavailable(f"no keyring on this machine encrypts secrets (found: '{name}')")
     return usable
 
 
 def _refused(backend: type) -> bool:
-    # A class derived from a refused one keeps its secrets in the same way.
+    # A class that is derived from a refused one stores its secrets in the same way.
     bases = [(base.__module__, base.__qualname__) for base in backend.__mro__]
     return any(base in REFUSED_BACKENDS for base in bases)
 
@@ -63,7 +63,7 @@ def _unavailable(message: str) -> KeyringUnavailable:
 
 
 def read(service: str, user: str) -> Secret | None:
-    """What lies under (service, user), None: nothing. Raises KeyringUnavailable, also for a locked keyring."""
+    """Return the secret of (service, user), or None. Raises KeyringUnavailable, also for a locked keyring."""
     for backend in backends():
         try:
             text = backend.get_password(service, user)
@@ -75,17 +75,17 @@ def read(service: str, user: str) -> Secret | None:
 
 
 def store(service: str, user: str, secret: Secret) -> None:
-    """Keep a secret, in place of an older one. Raises KeyringUnavailable."""
+    """Store a secret, replacing an older one. Raises KeyringUnavailable."""
     try:
         backends()[0].set_password(service, user, secret.reveal())
     except KeyringUnavailable:
         raise
     except Exception as error:
-        raise _failed("written", error) from None
+        raise _failed("write to", error) from None
 
 
 def erase(service: str, user: str) -> bool:
-    """Take a secret away; False: there was none. Raises KeyringUnavailable."""
+    """Delete a secret; return whether there was one. Raises KeyringUnavailable."""
     erased = False
     for backend in backends():
         try:
@@ -93,36 +93,36 @@ def erase(service: str, user: str) -> bool:
                 backend.delete_password(service, user)
                 erased = True
         except Exception as error:
-            raise _failed("written", error) from None
+            raise _failed("write to", error) from None
     return erased
 
 
 def _failed(verb: str, error: Exception) -> KeyringUnavailable:
-    # Only the error's kind is told: what else it says is not known to be free of the secret.
+    # Only the type of the error is shown: its message may contain the secret.
     if type(error).__name__ == "KeyringLocked":
         return KeyringUnavailable("the keyring is locked", hints=["unlock the keyring"])
-    return _unavailable(f"the keyring cannot be {verb}: {type(error).__name__}")
+    return _unavailable(f"cannot {verb} the keyring: {type(error).__name__}")
 
 
 # --- the names, in the user's git configuration ---
 
 
 def list_names(git: Git, key: str) -> list[str]:
-    """The values of `coderepo.KEY` in the user's configuration, each once."""
+    """Return the values of `coderepo.KEY` in the user's configuration, each once."""
     output = git.start("config", "--global", "--null", "--get-all", f"coderepo.{key}").checked(1)
     return list(dict.fromkeys(output.decode("utf-8", "surrogateescape").split("\0")[:-1]))
 
 
 def add_name(git: Git, key: str, value: str) -> None:
-    """List an entry. Raises CredentialError for a name that cannot be listed, GitFailed where git cannot write."""
+    """Add an entry to a list. Raises CredentialError for an invalid name, GitFailed if git cannot write."""
     if any(char in value for char in "\r\n\0"):
-        raise CredentialError("a name in the keyring may hold no line break and no NUL byte")
+        raise CredentialError("invalid name for the keyring: it contains a line break or a NUL byte")
     if value not in list_names(git, key):
         git.run("config", "--global", "--add", f"coderepo.{key}", value)
 
 
 def remove_name(git: Git, key: str, value: str) -> None:
-    """Take an entry off the list, if it is there."""
+    """Remove an entry from a list, if it is in it."""
     if value in list_names(git, key):
         git.run("config", "--global", "--fixed-value", "--unset-all", f"coderepo.{key}", value)
 
@@ -134,12 +134,12 @@ OPTION_LIST = "keyringOption"
 
 
 def service(origin: Origin) -> str:
-    """The keyring's service for an origin."""
+    """Return the keyring's service name for an origin."""
     return f"git-coderepo:{origin}"
 
 
 class KeyringEntry:
-    """What is listed of a token: `origin`, `prefix`, and git's `user` name or None."""
+    """An entry of the list of tokens: `origin`, `prefix`, and git's `user` name or None."""
 
     __slots__ = ("origin", "prefix", "user")
 
@@ -150,7 +150,7 @@ class KeyringEntry:
 
     @classmethod
     def parse(cls, text: str) -> KeyringEntry:
-        """From `ORIGIN[/PREFIX] [USER]`. Raises InvalidRemoteURL."""
+        """Return the entry in `ORIGIN[/PREFIX] [USER]`. Raises InvalidRemoteURL."""
         place, _, user = text.partition(" ")
         origin, prefix = place_of(place)
         return cls(origin, prefix, user or None)
@@ -161,7 +161,7 @@ class KeyringEntry:
 
 
 class KeyringCredentials:
-    """The tokens of the keyring. One that cannot be opened is passed over: another source may have the credential."""
+    """The tokens in the keyring. A keyring that cannot be opened has none, and the next source is asked."""
 
     __slots__ = ("settings",)
 
@@ -169,19 +169,19 @@ class KeyringCredentials:
         self.settings = settings
 
     def find(self, origin: Origin, path: str) -> Credential | None:
-        fitting = [entry for entry in self._listed() if entry.origin == origin and below(entry.prefix, path)]
-        for entry in sorted(fitting, key=lambda entry: -len(entry.prefix)):
+        candidates = [entry for entry in self._listed() if entry.origin == origin and below(entry.prefix, path)]
+        for entry in sorted(candidates, key=lambda entry: -len(entry.prefix)):
             try:
                 secret = read(service(origin), entry.prefix)
             except KeyringUnavailable as error:
-                trace(f"keyring skipped: {error.message}")
+                trace(f"the keyring is ignored: {error.message}")
                 return None
             if secret is not None:
                 return Credential(secret, user=entry.user, source="the keyring", prefix=entry.prefix)
         return None
 
     def can_keep(self) -> bool:
-        """Return whether there is a keyring that keeps a secret encrypted."""
+        """Return whether there is a keyring that encrypts secrets."""
         try:
             backends()
         except KeyringUnavailable:
@@ -189,17 +189,17 @@ class KeyringCredentials:
         return True
 
     def find_option(self, origin: Origin, path: str, option: str) -> Credential | None:
-        """Return what is kept for an option of a custom class by name; None: nothing is, or no keyring opens."""
-        fitting = [
+        """Return the credential that is stored for an option of a custom class by name, or None."""
+        candidates = [
             entry
             for entry in self._listed(OPTION_LIST)
             if entry.origin == origin and entry.user == option and below(entry.prefix, path)
         ]
-        for entry in sorted(fitting, key=lambda entry: -len(entry.prefix)):
+        for entry in sorted(candidates, key=lambda entry: -len(entry.prefix)):
             try:
                 secret = read(service(origin), _option_key(entry.prefix, option))
             except KeyringUnavailable as error:
-                trace(f"keyring skipped: {error.message}")
+                trace(f"the keyring is ignored: {error.message}")
                 return None
             if secret is not None:
                 return Credential(secret, user=option, source="the keyring", prefix=entry.prefix)
@@ -217,32 +217,35 @@ class KeyringCredentials:
             try:
                 entries.append(KeyringEntry.parse(text))
             except CodeRepoError:
-                trace(f"skipped an entry of 'coderepo.{key}' without an origin")
+                trace(f"an entry of 'coderepo.{key}' is ignored: it has no origin")
         return entries
 
 
 def login(git: Git, origin: Origin, secret: Secret, *, prefix: str = "/", user: str | None = None) -> None:
-    """Keep a token for an origin, or for what lies below a path of it, in place of an older one.
+    """Store a token for an origin, or for the paths below a prefix of it, replacing an older one.
 
-    The caller has verified it. Raises KeyringUnavailable where it could only be kept readable, CredentialError for
-    a user or prefix that cannot be listed.
+    The caller has verified the token. Raises KeyringUnavailable if no keyring encrypts it, CredentialError for an
+    invalid user or prefix.
     """
     prefix = "/" + prefix.strip("/")
     if any(char.isspace() or not char.isprintable() for char in prefix + (user or "")):
-        raise CredentialError("a path prefix and a user name hold no spaces and no control characters")
+        raise CredentialError("a path prefix and a user name cannot contain spaces or control characters")
     backends()  # refuses before anything is written
     entry = KeyringEntry(origin, prefix, user)
-    older = [text for text in list_names(git, LIST) if _is_same_place(text, entry)]
+    replaced = [text for text in list_names(git, LIST) if _is_same_place(text, entry)]
     store(service(origin), prefix, secret)
-    # Written after the value, which a look-up without this line would not find, and found by `login` again.
+    # After the value: if the process is killed between the two, `login` can be repeated.
     add_name(git, LIST, str(entry))
-    for text in older:
+    for text in replaced:
         if text != str(entry):
             remove_name(git, LIST, text)
 
 
 def keep_option(git: Git, origin: Origin, option: str, secret: Secret, *, prefix: str = "/") -> None:
-    """Keep the secret of a custom class's option, below a path of an origin. Raises KeyringUnavailable."""
+    """Store the secret of a custom class's option, for the paths below a prefix of an origin.
+
+    Raises KeyringUnavailable, CredentialError.
+    """
     prefix = "/" + prefix.strip("/")
     if any(char.isspace() or not char.isprintable() for char in prefix):
         raise CredentialError("a path prefix cannot contain spaces or control characters")
@@ -256,7 +259,7 @@ def _option_key(prefix: str, option: str) -> str:
 
 
 def logout(git: Git, origin: Origin, *, prefix: str = "/") -> bool:
-    """Take the token of an origin or prefix out of the keyring; False: there was none. Raises KeyringUnavailable."""
+    """Delete the token of an origin or prefix; return whether there was one. Raises KeyringUnavailable."""
     entry = KeyringEntry(origin, "/" + prefix.strip("/"), None)
     listed = [text for text in list_names(git, LIST) if _is_same_place(text, entry)]
     erased = erase(service(origin), entry.prefix)
@@ -270,7 +273,7 @@ def logout(git: Git, origin: Origin, *, prefix: str = "/") -> bool:
 
 
 def logins(git: Git) -> list[KeyringEntry]:
-    """What `login` has put into the keyring, by name; no value is read."""
+    """Return the entries that `login` put into the keyring, without their values."""
     return [KeyringEntry.parse(text) for text in list_names(git, LIST)]
 
 

@@ -1,10 +1,10 @@
-"""A secret is a type that cannot be printed; a credential is a secret with its user and where it came from."""
+"""Secrets, which cannot be printed, and credentials: a secret with its user and its source."""
 
 from __future__ import annotations
 
 from git_coderepo.errors import CredentialError
 
-# The `source` of what git's own helpers gave.
+# The `source` of credentials from git's own helpers.
 GIT_SOURCE = "git credential"
 
 TYPE_CHECKING = False
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from git_coderepo.git.url.remote import Origin
 
     class CredentialSource(Protocol):
-        """Whoever can find the credential of an origin; `registrations` builds the chain, platforms only ask."""
+        """A source of credentials; `registration` builds the chain of them, and platforms only ask it."""
 
         def find(self, origin: Origin, path: str) -> Credential | None:
-            """The credential for a request to `origin` whose URL path is `path` (`/owner/repository…`), or None."""
+            """Return the credential for a request to `origin`, `path` in its URL (`/owner/repository…`), or None."""
 
         def refused(self, origin: Origin, path: str, credential: Credential) -> None:
-            """The origin answered 401 to this credential."""
+            """Take note that the origin answered 401 to this credential."""
 
         def accepted(self, origin: Origin, path: str, credential: Credential) -> None:
-            """The origin took this credential."""
+            """Take note that the origin accepted this credential."""
 
 
 # Every text that was made a secret in this process.
@@ -31,27 +31,27 @@ _texts: set[str] = set()
 
 
 class Secret:
-    """A text that shows as `****`; only `reveal()` gives it away.
+    """A text that is printed as `****`; only `reveal()` returns it.
 
-    Raises CredentialError for an empty text and for CR, LF or NUL, which would change the meaning of a
-    header or of the credential protocol (CVE-2020-5260, CVE-2024-52006).
+    Raises CredentialError for an empty text, and for CR, LF or NUL, which would change the meaning of a header or of
+    the credential protocol (CVE-2020-5260, CVE-2024-52006).
     """
 
     __slots__ = ("_text",)
 
     def __init__(self, text: str) -> None:
         if not text:
-            raise CredentialError("an empty secret")
+            raise CredentialError("the secret is empty")
         if "\r" in text or "\n" in text or "\0" in text:
-            raise CredentialError("a secret may hold no line break and no NUL byte")
+            raise CredentialError("the secret contains a line break or a NUL byte")
         self._text = text
         _texts.add(text)
 
     @classmethod
     def read(cls, text: str, *, what: str) -> Secret:
-        """Return the secret in a text as people and programs write it: without a BOM and without final line breaks.
+        """Return the secret in a text of a file or variable, without a byte order mark and final line breaks.
 
-        `what` says where it stands, for the CredentialError that an empty one or a break in the middle raises.
+        Raises CredentialError, with `what` as the place of the text, if it is empty or has a line break in the middle.
         """
         try:
             return cls(text.removeprefix("\ufeff").rstrip("\r\n"))
@@ -59,7 +59,7 @@ class Secret:
             raise CredentialError(f"invalid token in {what}: {error.message}") from None
 
     def reveal(self) -> str:
-        """The text itself, for the one place that sends it."""
+        """Return the text itself, for the request that sends it."""
         return self._text
 
     def __eq__(self, other: object) -> bool:
@@ -78,7 +78,7 @@ class Secret:
         return "****"
 
     def __reduce__(self) -> tuple[object, ...]:
-        raise CredentialError("a secret is not pickled")
+        raise CredentialError("secrets cannot be pickled")
 
 
 def texts_of_secrets() -> frozenset[str]:
@@ -87,7 +87,7 @@ def texts_of_secrets() -> frozenset[str]:
 
 
 def parse_reference(text: str) -> tuple[str, str] | None:
-    """(name, key) of `{{name.key}}`, spaces inside the braces allowed; None if the text is not a reference."""
+    """Return (name, key) of `{{name.key}}`, where spaces inside the braces are allowed; None for any other text."""
     stripped = text.strip()
     if not (stripped.startswith("{{") and stripped.endswith("}}")):
         return None
@@ -103,9 +103,9 @@ def is_word(text: str) -> bool:
 
 
 class Credential:
-    """`secret`, its `user` (None where the platform has a fixed one) and `source`, the link that gave it, in words.
+    """A `secret` with its `user` (None where the platform has a fixed one) and its `source`, in words for people.
 
-    `prefix` is the path of its origin below which alone it may be used; `/` for all of the origin.
+    It may be used for the paths of its origin below `prefix`, which is `/` for all of them.
     """
 
     __slots__ = ("prefix", "secret", "source", "user")
@@ -121,7 +121,7 @@ class Credential:
 
 
 class NoCredentials:
-    """The source that has none."""
+    """The source without credentials."""
 
     def find(self, origin: Origin, path: str) -> Credential | None:
         return None
@@ -134,10 +134,10 @@ class NoCredentials:
 
 
 def log_in_hint(credentials: object, origin: Origin, credential: Credential | None = None) -> str:
-    """Return what to do for a credential at `origin`, or for a better one than `credential`, which it refused.
+    """Return the hint for a missing credential at `origin`, or for `credential`, which the origin refused.
 
-    A token is replaced where it comes from: one that `login` keeps would be asked for later only. Where `credentials`
-    know that nothing can be kept on this machine, the environment is named.
+    A refused token has to be replaced in its source, since a token that `login` stores comes later in the chain. If
+    `credentials` cannot store one on this machine, the hint names environment variables.
     """
     source = credential.source if credential is not None else ""
     if source.endswith("_FILE"):
@@ -147,7 +147,7 @@ def log_in_hint(credentials: object, origin: Origin, credential: Credential | No
     if source.startswith("the secret {{"):
         name, _, key = source.partition("{{")[2].partition("}}")[0].strip().partition(".")
         return f"git coderepo secret set {name} --{key}=@FILE"
-    able = getattr(credentials, "can_keep", None)
-    if able is not None and not able():
+    can_keep = getattr(credentials, "can_keep", None)
+    if can_keep is not None and not can_keep():
         return f"export CODEREPO_TOKEN_ORIGIN={origin} CODEREPO_TOKEN_FILE=/path/to/token"
     return f"git coderepo login --host {str(origin).removeprefix('https://')}"

@@ -1,1 +1,1 @@
-"""Which code repository does the user mean?"""
+"""Which code repository does a checkout use?"""

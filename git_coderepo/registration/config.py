@@ -1,8 +1,8 @@
-"""Code repositories as git's configuration names them, and the choice of the one that is meant.
+"""The registrations in git's configuration, and the choice of the code repository that a checkout uses.
 
 A registration is a section `[coderepo "NAME"]` with `type`, `remote` (the name of a git remote), `source` (a custom
-class), `description`, `logoUrl`, and the platform's options by their camelCase key. A secret option is there as a
-reference `{{name.key}}` or not at all.
+class), `description`, `logoUrl`, and the platform's options by their camelCase key. The value of a secret option is a
+reference `{{name.key}}`.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ if TYPE_CHECKING:
     from git_coderepo.settings import Settings
 
 
-PLACES = ("url", "host", "api_url", "instance_url")  # the options that say where a platform is
+# The options that name the host of a platform.
+HOST_OPTIONS = ("url", "host", "api_url", "instance_url")
 
 
 class Registration:
-    """A code repository by its `name` and platform `type`, `registered` or inferred from a git remote.
+    """A code repository with its `name` and platform `type`, `registered` or inferred from a git remote.
 
-    `remote` is the name of that remote, None where the options alone say where the code is; `source` a custom class;
-    `options` by Python name as far as they were given, secrets only as `{{name.key}}`.
+    `remote` is the name of that remote, or None if only the options say where the code is. `source` is a custom class.
+    `options` holds the given options by Python name, and secrets only as `{{name.key}}`.
     """
 
     __slots__ = ("description", "logo_url", "name", "options", "registered", "remote", "source", "type")
@@ -67,7 +68,7 @@ class Registration:
     def replaced(
         self, *, name: str | None = None, remote: str | None = None, options: Mapping[str, str] | None = None
     ) -> Registration:
-        """The same with another name, remote or options."""
+        """Return this registration with another name, remote or options."""
         return Registration(
             self.name if name is None else name,
             self.type,
@@ -84,8 +85,8 @@ class Registration:
 
 
 def registrations(settings: Settings) -> list[Registration]:
-    """All that are registered, in git's order. Raises RegistrationError for one that makes no sense."""
-    found = []
+    """Return all registrations, in git's order. Raises RegistrationError for an invalid one."""
+    result = []
     for name in settings.subsections("coderepo"):
         if "://" in name:
             continue
@@ -98,21 +99,21 @@ def registrations(settings: Settings) -> list[Registration]:
         type = values.pop("type", None) or ("custom" if source is not None else None)
         if type is None:
             raise RegistrationError(
-                f"the code repository '{name}' has no type",
+                f"the code repository '{name}' requires a type",
                 hints=[f"git config {shell_word(f'coderepo.{name}.type')} github"],
             )
         remote, description, logo_url = (values.pop(key, None) for key in ("remote", "description", "logourl"))
         options = named_options(settings, name, type, source, values)
-        found.append(
+        result.append(
             Registration(
                 name, type, remote=remote, source=source, options=options, description=description, logo_url=logo_url
             )
         )
-    return found
+    return result
 
 
 def registration(settings: Settings, name: str) -> Registration:
-    """The registered one of that name; raises RegistrationError with the near miss as hint."""
+    """Return the registration of that name. Raises RegistrationError, with a similar name as hint."""
     return _named(registrations(settings), {}, settings, name)
 
 
@@ -124,17 +125,17 @@ def choose(
     upstream: str | None = None,
     unpushed: Callable[[str], int | None] = nothing_served,
 ) -> Registration | None:
-    """Return the code repository that is meant in a checkout with these git remotes, None where there is none at all.
+    """Return the code repository that a checkout with these git remotes uses; None without remotes and registrations.
 
-    It is the one of that `name`, else of `coderepo.default`, else the registered one whose remote is meant, else that
-    remote under its own name; see `likely_remote` for `upstream` and `unpushed`. The options of a host rule stand
-    beneath its own. Raises RegistrationError when several match or `name` is unknown.
+    It is the one named `name`, else the one that `coderepo.default` names, else the registration of the likely remote,
+    else that remote itself; see `likely_remote` for `upstream` and `unpushed`. Options of a host rule count where it
+    has none of its own. Raises RegistrationError if several match or `name` is unknown.
     """
     rules = host_rules(settings)
     known = registrations(settings)
-    wanted = name if name is not None else settings.text("default")
-    if wanted is not None:
-        chosen = _named(known, remotes, settings, wanted, rules)
+    name = name if name is not None else settings.text("default")
+    if name is not None:
+        chosen = _named(known, remotes, settings, name, rules)
         return _completed(chosen, _remote_of(chosen, remotes, rules, settings), remotes, rules)
     claims: dict[str, list[Registration]] = {}
     for each in known:
@@ -142,8 +143,8 @@ def choose(
         if remote is not None:
             claims.setdefault(remote, []).append(each)
     if not claims:
-        # One whose options and git remote say nothing (a custom class) can serve any checkout, if no other claims it.
-        anywhere = [each for each in known if each.remote is None and _says_nothing(each)]
+        # A registration without a remote and a host (of a custom class) can serve every checkout that no other matches.
+        anywhere = [each for each in known if each.remote is None and _names_no_place(each)]
         if anywhere:
             return _completed(_one_of(anywhere), None, remotes, rules)
     names = {remote: [each.name for each in group] for remote, group in claims.items()}
@@ -156,7 +157,7 @@ def choose(
 
 
 def _one_of(group: list[Registration]) -> Registration:
-    """Return the first of several registrations of one place. Raises RegistrationError where they differ."""
+    """Return the first of several registrations of one remote. Raises RegistrationError if they differ."""
     first = group[0]
     if any(_terms(each) != _terms(first) for each in group):
         raise several_match([each.name for each in group])
@@ -164,14 +165,14 @@ def _one_of(group: list[Registration]) -> Registration:
 
 
 def _terms(registration: Registration) -> tuple[str, str | None, dict[str, str]]:
-    """Return what tells apart two registrations that match the same remote: the type, the class and the host."""
+    """Return what distinguishes two registrations that match the same remote: the type, the class and the host."""
     options = registration.options
-    hosts: dict[str, str] = {name: options[name] for name in PLACES if name in options}
+    hosts: dict[str, str] = {name: options[name] for name in HOST_OPTIONS if name in options}
     return registration.type, registration.source, hosts if registration.source is None else options
 
 
 def inferred(name: str, remote: RemoteURL, settings: Settings, rules: list[HostRule] | None = None) -> Registration:
-    """What a remote is without a registration: named after it, of the platform that its host tells, else `git`."""
+    """Return the code repository of a remote without a registration: of the platform of its host, else `git`."""
     rule = rule_for(host_rules(settings) if rules is None else rules, remote)
     if rule is not None and rule.type is not None:
         options = rule.options
@@ -195,7 +196,7 @@ def _named(
 
     near = difflib.get_close_matches(name, [each.name for each in known] + list(remotes), n=1)
     hints = [f"did you mean '{near[0]}'?"] if near else ["git coderepo list"]
-    raise RegistrationError(f"no code repository '{name}'", hints=hints)
+    raise RegistrationError(f"code repository not found: '{name}'", hints=hints)
 
 
 def _completed(
@@ -209,14 +210,14 @@ def _completed(
 def _remote_of(
     chosen: Registration, remotes: Mapping[str, RemoteURL], rules: list[HostRule], settings: Settings
 ) -> str | None:
-    """The name of the git remote of a registration that was asked for by name."""
+    """Return the name of the git remote of a registration that was chosen by name."""
     return chosen.remote if chosen.remote is not None else matching_remote(chosen, remotes, rules, settings)
 
 
 def matching_remote(
     candidate: Registration, remotes: Mapping[str, RemoteURL], rules: list[HostRule], settings: Settings
 ) -> str | None:
-    """The name of the remote that lies where a registration says; None: none does."""
+    """Return the name of the remote that matches a registration, or None."""
     platform = platform_of(candidate.type, candidate.source)
     if candidate.remote is not None and candidate.remote not in remotes:
         return None
@@ -231,6 +232,6 @@ def matching_remote(
     return next((name for name in names if holds(remotes[name])), None)
 
 
-def _says_nothing(candidate: Registration) -> bool:
+def _names_no_place(candidate: Registration) -> bool:
     platform = platform_of(candidate.type, candidate.source)
     return platform is None or matcher(platform, candidate.options, None) is None

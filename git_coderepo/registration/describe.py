@@ -1,4 +1,4 @@
-"""A code repository as it is shown: its lines, and from where its credential would come; never the credential."""
+"""What `describe` and `list` show of a code repository: its options and the source of its credential."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def described(registration: Registration, remote: RemoteURL | None = None) -> dict[str, object]:
-    """A registration as data for JSON: name, type, registered, remote, url, source, description, logoUrl, options.
+    """Return a registration as JSON values: name, type, registered, remote, url, source, description, logoUrl, options.
 
-    Options stand by their key in the configuration; a secret one is its reference, or `****`.
+    Options have their keys in the configuration. The value of a secret option is its reference, or `****`.
     """
     platform = platform_of(registration.type, registration.source)
     options = {}
@@ -39,7 +39,7 @@ def described(registration: Registration, remote: RemoteURL | None = None) -> di
 
 
 def credential_source(repository: BaseCodeRepository) -> str | None:
-    """In words, which source has a credential for a code repository now; None: none has. Its sources are asked."""
+    """Return in words which source has a credential for a code repository, or None. Raises CredentialError."""
     if is_custom(repository):
         custom = CustomClass(type(repository), public_options(repository), repository.remote)
         credential = custom.credential(repository.credentials)

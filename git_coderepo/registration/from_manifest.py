@@ -1,6 +1,6 @@
-"""From what a manifest says of a code repository to the platform's object, for a runner that trusts nothing in it.
+"""The platform of the code repository in a manifest, built on a runner that does not trust the manifest.
 
-The protocol, a custom class, and the hosts that git's helpers are asked about are held to what the runner allows.
+The runner's own settings decide which protocols, custom classes and hosts a manifest may name.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from git_coderepo.settings import Settings
 
     class RecordedRemote(Protocol):
-        """The remote's parts as a manifest has them."""
+        """The parts of a remote in a manifest."""
 
         @property
         def transport(self) -> str: ...
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         def path(self) -> str: ...
 
     class RecordedRepository(Protocol):
-        """`repository` of a manifest."""
+        """The field `repository` of a manifest."""
 
         @property
         def name(self) -> str: ...
@@ -64,8 +64,8 @@ def from_manifest(
 ) -> BaseCodeRepository:
     """Return the platform that an untrusted manifest names (rules 1 and 3 in docs/design/safety.md).
 
-    Options of the runner's own host rules stand above the manifest's. Raises InvalidManifest for a secret, a
-    reference or an option that makes no sense, ProtocolNotAllowed, SourceNotAllowed, InvalidRemoteURL.
+    Options of the runner's own host rules take precedence over the manifest's. Raises InvalidManifest for a secret or
+    a reference to one, RegistrationError for invalid options, ProtocolNotAllowed, SourceNotAllowed, InvalidRemoteURL.
     """
     _refuse_references(repository)
     if repository.type == CUSTOM or repository.source is not None:
@@ -75,9 +75,9 @@ def from_manifest(
     for key, value in repository.options.items():
         name = python_name(platform, key)
         if name is None:
-            trace(f"the manifest has an option that '{repository.type}' does not know: passed over")
+            trace(f"an option of the manifest is ignored: '{repository.type}' does not know it")
         elif is_secret(platform, name):
-            raise InvalidManifest(f"the manifest holds the secret option '{key}'")
+            raise InvalidManifest(f"invalid manifest: it contains the secret option '{key}'")
         else:
             options[name] = value
     allowed = allowed_protocols(settings.environment)
@@ -96,7 +96,7 @@ def from_manifest(
     if url := options.get("url"):
         place = RemoteURL.parse(url)
         if place.has_secret:
-            raise InvalidManifest("the manifest holds a URL with a password, a token or a query")
+            raise InvalidManifest("invalid manifest: it contains a URL with a password, a token or a query")
         check_transport(place, allowed)
     registration = Registration(
         repository.name, repository.type, source=repository.source, options=options, registered=False
@@ -104,7 +104,7 @@ def from_manifest(
     home = remote.platform_host(platform.host_aliases) if remote is not None and remote.host is not None else None
 
     def is_named(origin: Origin) -> bool:
-        """Whether the remote or the runner's own rules lead to this origin, and not an option of the manifest alone."""
+        """Return whether the remote or the runner's own rules name this origin, not only an option of the manifest."""
         known = platform.credential_aliases.get(str(origin))
         named = [str(rule.origin) for rule in rules]
         if str(origin) in named or (known is not None and known in named):
@@ -126,35 +126,37 @@ def from_manifest(
             built.trusts_api = is_the_runners or built.has_usual_api()
         api = built.api_origin()
     except RegistrationError as error:
-        reason = f"the options that the manifest has for '{repository.type}' make no sense: {error.message}"
+        reason = f"invalid options for '{repository.type}' in the manifest: {error.message}"
         raise RegistrationError(reason, hints=error.hints) from None
     if api is not None:
         check_protocol(api, settings.environment)
     return built
 
 
-# Helpers that keep each credential under its host: asked for another one, they have nothing.
+# Helpers that store each credential under its host, and have none for any other host.
 _BY_HOST = frozenset(
     ("store", "cache", "manager", "manager-core", "osxkeychain", "libsecret", "gnome-keyring", "wincred", "oauth")
 )
 
 
 def helpers_know_hosts(settings: Settings) -> bool:
-    """Whether each of git's credential helpers that is set for all hosts keeps its credentials by host.
+    """Return whether each of git's credential helpers that is set for all hosts stores its credentials by host.
 
-    A program of somebody's own may answer whoever asks: for a host that only a manifest names it is not asked.
+    Any other program may give the same token for every host: it is not asked about a host that only a manifest names.
     """
     helpers = settings.values("credential", "helper")
     while "" in helpers:
-        helpers = helpers[helpers.index("") + 1 :]  # an empty one forgets those before it
+        helpers = helpers[helpers.index("") + 1 :]  # an empty value removes the helpers before it
     return all(text.split()[0].rpartition("/")[2].removeprefix("git-credential-") in _BY_HOST for text in helpers)
 
 
 def _refuse_references(repository: RecordedRepository) -> None:
-    """`{{…}}` would have the runner put a secret of its own where a manifest says."""
+    """Refuse `{{…}}`, by which a manifest could have the runner insert a secret of its own. Raises InvalidManifest."""
     remote = repository.remote
     texts = [repository.name, repository.type, repository.source, *repository.options, *repository.options.values()]
     if remote is not None:
         texts += [remote.transport, remote.host, remote.user, remote.path]
     if any("{{" in text or parse_reference(text) is not None for text in texts if text is not None):
-        raise InvalidManifest("the manifest refers to a secret: '{{…}}' is for registrations only")
+        raise InvalidManifest(
+            "invalid manifest: it contains '{{…}}', a reference to a secret, which only a registration may contain"
+        )

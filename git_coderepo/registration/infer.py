@@ -1,10 +1,10 @@
-"""What is known of a host without a registration: the user's host rules, the CI's variables, the platforms' own hosts.
+"""The platform of a host without a registration, from host rules, the CI's variables and the platforms' public hosts.
 
 A host rule is a section `[coderepo "https://git.corp/"]` with a platform's `type`, options by their camelCase key,
-and for the credential `user` and `token` (a reference `{{name.key}}`). It holds for the whole host, or below the
-path that follows it; of several the longest counts. Rules count only from the user's and the system's
-configuration and from `git -c`: a repository's own may have come with the repository. A team's file (`team`)
-may name the `type` of a host and no more.
+and for the credential `user` and `token` (a reference `{{name.key}}`). It applies to the whole host, or to the paths
+below its own; of several, the rule with the longest path counts. Rules count only in the user's and the system's
+configuration and with `git -c`, since a repository's own configuration may come from somebody else. A team's file
+may set the `type` of a host only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class HostRule:
-    """One rule: `origin`, `prefix` (`/` or `/group`), `type` or None, `source`, `options` by Python name, `user`.
+    """A host rule: `origin`, `prefix` (`/` or `/group`), `type` or None, `source`, `options` by Python name, `user`.
 
     `token` is the text of a reference, never a secret.
     """
@@ -56,7 +56,7 @@ class HostRule:
         self.token = token
 
     def covers(self, remote: RemoteURL) -> bool:
-        """Whether a remote lies on the rule's host (and port, where both speak of the same protocol) below its path."""
+        """Return whether a remote is on the rule's host below its path, and on its port if the protocol is the same."""
         if remote.host is None or remote.host.lower() != self.origin.host:
             return False
         if remote.transport == self.origin.scheme and remote.origin() != self.origin:
@@ -65,7 +65,7 @@ class HostRule:
 
 
 def host_rules(settings: Settings) -> list[HostRule]:
-    """All rules, the longest prefix first. Raises RegistrationError for one that makes no sense."""
+    """Return all host rules, the longest prefix first. Raises RegistrationError for an invalid one."""
     rules = []
     for subsection in settings.subsections("coderepo"):
         if "://" not in subsection:
@@ -77,7 +77,7 @@ def host_rules(settings: Settings) -> list[HostRule]:
             if entry.scope in TRUSTED_SCOPES or (entry.scope == TEAM and entry.name == "type"):
                 values[entry.name] = "true" if entry.value is None else entry.value
             else:
-                trace(f"rule for '{subsection}' passed over: a host rule counts in the user's or system's config only")
+                trace(f"the rule for '{subsection}' is ignored: only the user and the system may set host rules")
         if values:
             rules.append(_rule(settings, subsection, values))
     return sorted(rules, key=lambda rule: -len(rule.prefix))
@@ -87,8 +87,8 @@ def _rule(settings: Settings, subsection: str, values: dict[str, str]) -> HostRu
     try:
         origin, prefix = place_of(subsection)
     except CodeRepoError as error:
-        words = f"the configuration has a rule for an unusable host: {error.message}"
-        raise RegistrationError(words, hints=error.hints) from None
+        message = f"invalid host rule in the configuration: {error.message}"
+        raise RegistrationError(message, hints=error.hints) from None
     type, source = values.pop("type", None), values.pop("source", None)
     user, token = values.pop("user", None), values.pop("token", None)
     if token is not None and parse_reference(token) is None:
@@ -102,9 +102,9 @@ def _rule(settings: Settings, subsection: str, values: dict[str, str]) -> HostRu
 def named_options(
     settings: Settings, section: str, type: str, source: str | None, values: Mapping[str, str]
 ) -> dict[str, str]:
-    """Options by Python name from the keys of a section. Raises RegistrationError for one that does not exist.
+    """Return the options in a section, by Python name.
 
-    A secret option may be a reference only.
+    Raises RegistrationError for an unknown option, and for a secret option whose value is not a reference.
     """
     platform = platform_of(type, source)
     options = {}
@@ -112,7 +112,7 @@ def named_options(
         name = python_name(platform, key)
         if name is None:
             raise RegistrationError(
-                f"the platform '{type}' has no option for 'coderepo.{section}.{key}'",
+                f"unknown option 'coderepo.{section}.{key}' of the platform '{type}'",
                 hints=[
                     f"git config{_scope(settings, section, key)} --unset-all {shell_word(f'coderepo.{section}.{key}')}"
                 ],
@@ -124,7 +124,7 @@ def named_options(
 
 
 def literal_secret(section: str, key: str, settings: Settings | None = None) -> RegistrationError:
-    """Return the error for a secret in plain text, in the configuration that `settings` are, or about to be written."""
+    """Return the error for a secret in plain text: in the configuration of `settings`, else about to be written."""
     setting = shell_word(f"coderepo.{section}.{key}")
     hints = [f"git coderepo secret set NAME --{key}=@FILE"]
     if settings is not None:
@@ -133,29 +133,29 @@ def literal_secret(section: str, key: str, settings: Settings | None = None) -> 
             "revoke the old token where it was issued, since others may have read it",
         ]
     else:
-        hints.append(f"give '{{{{NAME.{key}}}}}' in its place")
-    return RegistrationError(f"'coderepo.{section}.{key}' holds a secret in plain text", hints=hints)
+        hints.append(f"give '{{{{NAME.{key}}}}}' instead of the secret")
+    return RegistrationError(f"'coderepo.{section}.{key}' contains a secret in plain text", hints=hints)
 
 
 def _scope(settings: Settings, section: str, key: str) -> str:
-    """Return the option, after a space, by which `git config` changes the file that a setting counts from."""
-    wanted = ("coderepo", section, key.lower())
-    scopes = [each.scope for each in settings.entries if (each.section, each.subsection, each.name) == wanted]
+    """Return the option of `git config`, after a space, for the file that contains a setting."""
+    setting = ("coderepo", section, key.lower())
+    scopes = [each.scope for each in settings.entries if (each.section, each.subsection, each.name) == setting]
     return f" --{scopes[-1]}" if scopes and scopes[-1] in ("system", "global", "worktree") else ""
 
 
 def rule_for(rules: Sequence[HostRule], remote: RemoteURL) -> HostRule | None:
-    """The rule of the longest prefix that covers a remote."""
+    """Return the rule with the longest prefix that covers a remote, or None."""
     return next((rule for rule in rules if rule.covers(remote)), None)
 
 
 def built_in() -> Iterator[type[BaseCodeRepository]]:
-    """The classes of the platforms that come with the program."""
+    """Return the classes of the built-in platforms."""
     return (platform_class(type) for type in platform_types() if type != CUSTOM)
 
 
 def type_of(remote: RemoteURL, environment: Mapping[str, str]) -> str:
-    """The platform behind a remote: of a known public host, of the CI's own server, else `git`."""
+    """Return the platform type of a remote: that of a public host, else that of the CI's own server, else `git`."""
     if remote.host is None:
         return "git"
     for platform in built_in():
@@ -172,11 +172,11 @@ def other_platform(
     rules: Sequence[HostRule],
     environment: Mapping[str, str],
 ) -> str | None:
-    """Return the type of the platform that a remote's host is known as, where that is not the platform in question.
+    """Return the type of another platform to which a remote's host is known to belong, or None.
 
-    `platform` is the class of the code repository and `type` its registered type. A host is known from the tables of
-    public hosts, which a rule in a team's file cannot overrule, then from host rules, then from the CI that runs. None
-    where the host is unknown, is served by plain `git`, or where the class does not derive its API from the host.
+    `platform` is the class of the code repository and `type` its registered type. A host is known by the platforms'
+    public hosts, which a team's file cannot overrule, then by host rules, then by the variables of the running CI. The
+    result is None for an unknown host, for plain `git`, and for a class that does not derive its API from the host.
     """
     if remote.host is None or not issubclass(platform, HostedRepository) or platform.is_own_host(_bare(remote.host)):
         return None
@@ -194,12 +194,12 @@ def _bare(host: str) -> str:
 
 
 def platform_title(type: str) -> str:
-    """Return the name of a platform for people: `GitLab` for `gitlab`."""
+    """Return the name of a platform for messages: `GitLab` for `gitlab`."""
     return platform_class(type).title.partition(" and ")[0] if type != CUSTOM else "a custom code repository"
 
 
 def ci_servers(environment: Mapping[str, str]) -> Iterator[tuple[str, Origin]]:
-    """(platform, its server's origin) for each CI whose variables are set, as its documentation describes them."""
+    """Yield (platform type, origin of its server) for each CI whose documented variables are set."""
     for platform in built_in():
         ci = platform.ci
         if ci is None or environment.get(ci.marker[0]) != ci.marker[1]:
@@ -207,11 +207,11 @@ def ci_servers(environment: Mapping[str, str]) -> Iterator[tuple[str, Origin]]:
         try:
             yield platform.type, Origin.parse(environment.get(ci.server, ""))
         except CodeRepoError:
-            trace(f"'{ci.server}' names no server: passed over")
+            trace(f"'{ci.server}' is ignored: it is not the URL of a server")
 
 
 def nothing_served(_: str) -> int | None:
-    """Count nothing as pushed: for a checkout without known remotes."""
+    """Return None, for a checkout in which no remote is known to have a commit."""
     return None
 
 
@@ -222,7 +222,7 @@ def likely_remote(
     claims: Mapping[str, Sequence[str]] | None = None,
     unpushed: Callable[[str], int | None] = nothing_served,
 ) -> str | None:
-    """Return the name of the remote that is meant in a checkout, None where there is no remote.
+    """Return the name of the remote that a checkout most likely uses, or None without remotes.
 
     It is the one that the branch follows (`upstream`), else one whose references hold HEAD, else one that has a base;
     among several of a kind one that is registered, then `origin`. One without a base never comes before one that has
@@ -266,7 +266,7 @@ def likely_remote(
 
 
 def several_match(names: Sequence[str]) -> RegistrationError:
-    """Return the error for several registrations that match; `names` are theirs, the likeliest first."""
+    """Return the error for several registrations that match; `names` has the likeliest first."""
     likely = "origin" if "origin" in names else names[0]
     return RegistrationError(
         f"several code repositories match this checkout: {some(names)}",
@@ -279,6 +279,6 @@ def several_match(names: Sequence[str]) -> RegistrationError:
 
 
 def some(names: Sequence[str]) -> str:
-    """Return the names for a message: three of them, and how many there are beside."""
+    """Return names for a message: at most three, and the number of the others."""
     shown = ", ".join(f"'{name}'" for name in names[:3])
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

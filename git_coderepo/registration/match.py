@@ -1,4 +1,4 @@
-"""Where the options of a registration say that a repository lies, compared with remotes part by part."""
+"""Match remotes with the place that the options of a registration name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 class Place:
-    """Where a registration's options say its code is: on a `site`, of an `owner`, under a `name`; None for any."""
+    """The place that the options of a registration name: a `site`, an `owner` and a `name`, where None is any."""
 
     __slots__ = ("aliases", "name", "owner", "site")
 
@@ -29,19 +29,19 @@ class Place:
         self.aliases = aliases
 
     def on_site(self, remote: RemoteURL) -> bool:
-        """Return whether a remote is on the site's host: ssh on any port, https on the site's own."""
+        """Return whether a remote is on the site's host: ssh on any port, https on the site's port."""
         if remote.host is None or remote.path is None or remote.platform_host(self.aliases) != self.site.host:
             return False
         default = _DEFAULT_PORTS.get(remote.transport)
         return default is None or (remote.port or default) == (self.site.port or default)
 
     def holds(self, remote: RemoteURL) -> bool:
-        """Return whether a remote is here: ssh on any port, https on the site's own; names compare without case."""
+        """Return whether a remote matches; names are compared without case."""
         if not self.on_site(remote) or remote.path is None:
             return False
         if self.owner is None and self.name is None:
             return remote.transport not in _DEFAULT_PORTS or below(self.site.root, remote.path)
-        # ssh knows nothing of the path below which a whole instance stands.
+        # Over ssh the path of a remote does not contain the path of the instance, as in https://git.corp/gitlab.
         actual = without_git_suffix(remote.path).lower()
         root = self.site.root.strip("/").lower()
         return self._names(actual) or (
@@ -56,9 +56,9 @@ class Place:
 def matcher(
     platform: type[BaseCodeRepository], options: Mapping[str, str], remote: RemoteURL | None
 ) -> Callable[[RemoteURL], bool] | None:
-    """What tells whether a git remote lies where options say, `remote` filling in the host; None: they say nothing.
+    """Return a function that tells whether a git remote matches the options; None if they name no place.
 
-    Raises RegistrationError or InvalidRemoteURL for an option that is no URL.
+    `remote` gives the host if the options do not. Raises RegistrationError or InvalidRemoteURL for an invalid URL.
     """
     if url := options.get("url"):
         return RemoteURL.parse(url).same_place
@@ -67,7 +67,7 @@ def matcher(
     place = place_of_options(platform, options, remote)
     if (place.owner is None or place.name is None) and not names_host(options):
         return None
-    # One name alone takes the other from the remote: nothing to compare.
+    # The remote completes an owner without a name, or a name without an owner: there is nothing to compare.
     whole = (
         place if place.owner is not None and place.name is not None else Place(place.site, None, None, place.aliases)
     )
@@ -80,9 +80,9 @@ def names_host(options: Mapping[str, str]) -> bool:
 
 
 def place_of_options(platform: type[HostedRepository], options: Mapping[str, str], remote: RemoteURL | None) -> Place:
-    """Return where the options say the code is; `remote` fills in the host where they do not.
+    """Return the place that the options name; `remote` gives the host if they do not.
 
-    Raises RegistrationError or InvalidRemoteURL for an option that is no URL.
+    Raises RegistrationError or InvalidRemoteURL for an invalid URL.
     """
     owner, name = (options.get(option.name) for option in platform.options[:2])
     described = platform("", options)

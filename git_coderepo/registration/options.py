@@ -1,6 +1,6 @@
-"""A platform's options as people write them: on the command line, in git's configuration, in a manifest.
+"""A platform's options in their three spellings: on the command line, in git's configuration and in a manifest.
 
-`_`, `-` and the camel case of the configuration are one: `api_url`, `--api-url` and `apiUrl` name the same option.
+`_`, `-` and camel case do not distinguish names: `api_url`, `--api-url` and `apiUrl` are the same option.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
     from git_coderepo.platforms.base import BaseCodeRepository, Option
 
-# An option that a custom class does not declare counts as secret when its name says so.
+# An option that a custom class does not declare is secret if its name contains one of these words.
 _SECRET_WORDS = ("token", "password", "passwd", "secret", "credential", "apikey", "privatekey")
 
 
 def declared(platform: type[BaseCodeRepository]) -> dict[str, Option]:
-    """The options of a platform by the spelling without `_`, `-` and case."""
+    """Return the options of a platform by their names in lower case without `_` and `-`."""
     return {_folded(option.name): option for option in platform.options}
 
 
 def option_word(flag: str) -> str:
-    """Return an option as `declared` has it, from how it was written: `--api-url` and `apiUrl` are `apiurl`."""
+    """Return the key of an option in `declared`: `apiurl` for `--api-url` and `apiUrl`."""
     return _folded(flag.lstrip("-"))
 
 
@@ -41,21 +41,24 @@ def _folded(name: str) -> str:
 
 
 def takes_any_option(platform: type[BaseCodeRepository]) -> bool:
-    """Whether a custom class declares nothing, so that each option reaches its constructor."""
+    """Return whether a custom class declares no options, so that its constructor receives any option."""
     return not platform.options and not platform.__module__.startswith("git_coderepo.platforms.")
 
 
 def is_secret(platform: type[BaseCodeRepository] | None, name: str) -> bool:
-    """Whether an option (by its Python name) may be written down only as a reference; None: a class not at hand."""
+    """Return whether an option (by its Python name) may be written as a reference only.
+
+    `platform` is None for a custom class that is not imported.
+    """
     if platform is not None and (option := declared(platform).get(_folded(name))) is not None:
         return option.secret
     return any(word in _folded(name) for word in _SECRET_WORDS)
 
 
 def is_hidden(platform: type[BaseCodeRepository] | None, name: str, value: str) -> bool:
-    """Return whether an option is never recorded: a secret, or a reference that only a class's own code resolves.
+    """Return whether an option is never recorded: a secret, or a reference in an undeclared option of a custom class.
 
-    `platform` is None for a custom class that is not at hand.
+    `platform` is None for a custom class that is not imported.
     """
     if is_secret(platform, name):
         return True
@@ -64,10 +67,10 @@ def is_hidden(platform: type[BaseCodeRepository] | None, name: str, value: str) 
 
 
 def config_key(platform: type[BaseCodeRepository] | None, name: str) -> str:
-    """The key of an option in git's configuration, which knows no `_` and forgets the case.
+    """Return the key of an option in git's configuration, where `_` is not allowed and case is lost.
 
-    camelCase for a declared option; `my-option` for one that only a custom class's constructor knows, since
-    `my_option` can be told from it again.
+    It is camelCase for a declared option. For an option that only the constructor of a custom class knows, it is
+    `my-option`, from which `my_option` can be restored.
     """
     if platform is not None and (option := declared(platform).get(_folded(name))) is not None:
         return option.key
@@ -75,7 +78,7 @@ def config_key(platform: type[BaseCodeRepository] | None, name: str) -> str:
 
 
 def python_name(platform: type[BaseCodeRepository] | None, key: str) -> str | None:
-    """The Python name of an option by its key in the configuration or a manifest; None: the platform has none such."""
+    """Return the Python name of an option by its key in the configuration or a manifest, or None."""
     if platform is None or takes_any_option(platform):
         return key.replace("-", "_")
     option = declared(platform).get(_folded(key))
@@ -83,7 +86,7 @@ def python_name(platform: type[BaseCodeRepository] | None, key: str) -> str | No
 
 
 def with_defaults(platform: type[BaseCodeRepository], options: Mapping[str, str]) -> dict[str, str]:
-    """The options with the platform's defaults beneath."""
+    """Return the options, with the platform's defaults for those that are not given."""
     defaults = {option.name: option.default for option in platform.options if option.default is not None}
     return {**defaults, **options}
 
@@ -95,12 +98,12 @@ def parse_options(
     standard_input: Callable[[], bytes],
     partial: bool = False,
 ) -> dict[str, str | Secret]:
-    """Options as given on the command line, (name, value), to values by Python name; of several the last one counts.
+    """Return the values of options, by Python name, from (name, value) on the command line; the last value counts.
 
-    `@FILE` and `-` read a value from a file or from `standard_input`, one final newline cut; `@@x` is `@x`. A
-    secret option becomes a Secret, unless its value is a reference `{{name.key}}`, which stays as it is. Unless
-    `partial` (an update), required options must be there. Raises UnknownOption with the near miss as hint,
-    UsageError, CredentialError.
+    `@FILE` and `-` read a value from a file or from `standard_input` (UTF-8, without one final newline); `@@x` is
+    `@x`. The value of a secret option is a Secret, or a reference `{{name.key}}` as it is. Required options may be
+    missing only if `partial` (an update). Raises UnknownOption with a similar name as hint, UsageError,
+    CredentialError.
     """
     known = declared(platform)
     anything = takes_any_option(platform)
@@ -114,7 +117,7 @@ def parse_options(
         name = option.name if option is not None else bare.replace("-", "_")
         if given == "-":
             if input_used:
-                raise UsageError("standard input can give the value of one option only")
+                raise UsageError("standard input can be used for one option only")
             input_used = True
         text = read_value(given, what=f"'--{bare}'", standard_input=standard_input)
         if is_secret(platform, name) and parse_reference(text) is None:
@@ -125,18 +128,18 @@ def parse_options(
                 hints=[f"give its value: --{bare}=VALUE"],
             )
         elif not text or any(char in text for char in "\r\n\0"):
-            raise UsageError(f"the value of '--{bare}' is empty, or holds a line break or a NUL byte")
+            raise UsageError(f"invalid value of '--{bare}': it is empty, or contains a line break or a NUL byte")
         elif not anything and _url_with_secret(text):
             raise CredentialError(
-                f"the URL of '--{bare}' holds a password, a token or a query, and would be kept in plain text",
-                hints=["write it without, and give the token by --token @FILE or git coderepo login"],
+                f"invalid URL of '--{bare}': it contains a password, a token or a query, which is stored as plain text",
+                hints=["remove it from the URL, and give the token with --token @FILE or git coderepo login"],
             )
         else:
             values[name] = text
-    # A required secret may come from the credentials; its class says so where none has it.
+    # A required secret may come from the credentials; if it does not, its class raises an error.
     missing = [each.flag for each in platform.options if each.required and not each.secret and each.name not in values]
     if missing and not partial:
-        raise UsageError(f"the platform '{platform.type}' needs {', '.join(missing)}")
+        raise UsageError(f"the platform '{platform.type}' requires {', '.join(missing)}")
     return values
 
 
@@ -150,7 +153,7 @@ def _url_with_secret(text: str) -> bool:
 
 
 def read_value(given: str, *, what: str, standard_input: Callable[[], bytes]) -> str:
-    """The value that `@FILE`, `@@text`, `-` or a plain text stands for; `what` names it in errors.
+    """Return the value that `@FILE`, `@@text`, `-` or a plain text gives; `what` names the option in errors.
 
     Raises UsageError for a file that cannot be read or is not UTF-8.
     """
@@ -170,21 +173,21 @@ def read_value(given: str, *, what: str, standard_input: Callable[[], bytes]) ->
 
 
 def without_newline(contents: bytes, *, what: str) -> str:
-    """The text of a file that holds one value: UTF-8, its one final newline (LF or CR LF) cut. Raises UsageError."""
+    """Return the text of a file (UTF-8) without one final newline (LF or CR LF). Raises UsageError."""
     try:
         text = contents.decode("utf-8")
     except UnicodeDecodeError:
-        raise UsageError(f"the value of {what} is not UTF-8") from None
+        raise UsageError(f"invalid value of {what}: it is not UTF-8") from None
     return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
 
 
 def is_on_command_line(given: str) -> bool:
-    """Whether a value stands in the process list for all to see, which a secret should not."""
+    """Return whether a value was given on the command line itself, where every user can see it in the process list."""
     return given != "-" and (not given.startswith("@") or given.startswith("@@")) and parse_reference(given) is None
 
 
 def unknown_option(platform: type[BaseCodeRepository], name: str) -> UnknownOption:
-    """The error for an option that the platform has not, with the one that was probably meant."""
+    """Return the error for an unknown option, with a similar one as hint."""
     import difflib
 
     flags = {_folded(option.name): option.flag for option in platform.options}
@@ -192,19 +195,19 @@ def unknown_option(platform: type[BaseCodeRepository], name: str) -> UnknownOpti
     if near:
         hints = [f"did you mean '{flags[near[0]]}'?"]
     elif flags:
-        hints = [f"the platform '{platform.type}' knows {', '.join(flags.values())}"]
+        hints = [f"options of the platform '{platform.type}': {', '.join(flags.values())}"]
     else:
         hints = ["use letters, digits, '_' and '-' in the name of an option"]
     return UnknownOption(f"unknown option '--{name.replace('_', '-')}'", hints=hints)
 
 
 def platform_of(type_: str, source: str | None) -> type[BaseCodeRepository] | None:
-    """The class behind a type; None for a custom one, which is not imported only to read the configuration.
+    """Return the class of a platform type; None for a custom class, which is not imported to read the configuration.
 
-    Raises RegistrationError for a type that does not exist.
+    Raises RegistrationError for an unknown type.
     """
     if source is not None:
         return None
     if type_ == "custom":
-        raise RegistrationError("a custom code repository needs '--source module.Class'")
+        raise RegistrationError("a custom code repository requires '--source module.Class'")
     return platform_class(type_)

@@ -1,4 +1,4 @@
-"""From a registration, which is the user's own word, to the platform's object; see `recorded` for a manifest's."""
+"""Build the platform of a registration; `from_manifest` builds that of a manifest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def class_of(type: str, source: str | None, directory: str | None = None) -> type[BaseCodeRepository]:
-    """The class of a platform; a custom one is imported, from `directory` too.
+    """Return the class of a platform; a custom class is imported, also from `directory` if it is given.
 
     Raises RegistrationError, SourceNotAllowed.
     """
@@ -42,20 +42,19 @@ def build(
     directory: str | None = None,
     recorded: Container[str] = (),
 ) -> BaseCodeRepository:
-    """The platform of a registration, with its remote, its credentials, and what `settings` say of waiting.
+    """Return the platform of a registration, with its remote, its credentials and `coderepo.maxWait`.
 
-    `secrets` are the values of secret options as they were just given, by Python name; those that the registration
-    names by reference are read when they are needed, and not at all with NoCredentials. A custom class gets all its
-    secrets at once, those that are neither given nor named from the credentials; see `custom_secrets`. `directory` is
-    where a custom class may lie that is not installed: the checkout, never on a runner. `recorded` are the options
-    whose value only a manifest gives. Raises RegistrationError,
-    SourceNotAllowed, and for a custom class with secret options CredentialError.
+    `secrets` holds values of secret options that were just given, by Python name. Secrets that the registration names
+    by reference are read when they are needed, and never with NoCredentials. A custom class receives all its secrets
+    at once; see `secret_options`. `directory` may contain a custom class that is not installed: it is the checkout,
+    and None on a runner. `recorded` are the names of options whose value only a manifest gives. Raises
+    RegistrationError, SourceNotAllowed, and for a custom class with secret options CredentialError.
     """
     platform = class_of(registration.type, registration.source, directory)
     rules, environment = (host_rules(settings), settings.environment) if settings is not None else ([], {})
     if remote is not None and (other := other_platform(platform, registration.type, remote, rules, environment)):
-        # Neither a request nor a token of this platform goes to the other one's host: the options alone say where the
-        # code is, on the platform's default host unless they name one.
+        # No request and no token of this platform goes to the host of another one. Without the remote, the options
+        # alone name the repository, on the platform's default host unless they name another.
         _require_path(registration, platform, remote, other)
         remote = None
     given: dict[str, Secret | str] = {**registration.options, **(secrets or {})}
@@ -91,21 +90,21 @@ def build(
 def _require_path(
     registration: Registration, platform: type[BaseCodeRepository], remote: RemoteURL, other: str
 ) -> None:
-    """Raise RegistrationError unless the options name the repository, whose remote is on the host of `other`."""
+    """Raise RegistrationError unless the options name the repository: the remote, on the host of `other`, does not."""
     if all(registration.options.get(option.name) for option in platform.options[:2]):
         return
     flags = " and ".join(option.flag for option in platform.options[:2])
     raise RegistrationError(
         f"the remote of '{registration.name}' is on '{remote.host}', which is {platform_title(other)} and not "
         f"{platform_title(registration.type)}",
-        hints=[f"give {flags} to git coderepo register or update, or name another remote: --remote REMOTE"],
+        hints=[f"give {flags} to git coderepo register or update, or choose another remote: --remote REMOTE"],
     )
 
 
 def _refuse_other_platforms(
     repository: HostedRepository, registration: Registration, rules: list[HostRule], environment: Mapping[str, str]
 ) -> None:
-    """Raise RegistrationError where the options name a host that is known as another platform."""
+    """Raise RegistrationError if the options name a host that is known as another platform."""
     for origin in dict.fromkeys((repository.web_origin(), repository.api_origin())):
         if origin is None:
             continue
@@ -134,8 +133,8 @@ def _made(
     except Exception as error:
         if registration.source is None:
             raise
-        words = str(error)
+        reason = str(error)
         for text in revealed.values():
-            words = words.replace(text, "****")
-        message = f"'{registration.source}' does not take these options: {type(error).__name__}: {words}"
+            reason = reason.replace(text, "****")
+        message = f"'{registration.source}' does not accept these options: {type(error).__name__}: {reason}"
     raise RegistrationError(message)

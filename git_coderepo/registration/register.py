@@ -1,4 +1,4 @@
-"""Registering: what the user means, whether it works, and what is written down."""
+"""Register and update code repositories: choose the remote, check the access, store secrets, write the section."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from git_coderepo.settings import Settings
 
 
 class Registering(NamedTuple):
-    """A request to register; `pairs` are the platform's options as written, `no_remote`: without a git remote."""
+    """A request to register; `pairs` are the platform's options as given, `no_remote` means without a git remote."""
 
     name: str | None = None
     type: str | None = None
@@ -51,11 +51,12 @@ class Registering(NamedTuple):
 
 
 class Registered(NamedTuple):
-    """A finished registration: the lines written, how it was checked (`api`, `git`, None: not), where secrets are.
+    """The result of registering or updating.
 
-    `lines` is empty where the registration was there already. `place` is where the code is, for people. `credential`
-    says in words which source's credential worked; `hints` are what a runner will need; `warnings` say what became of
-    the choice among the code repositories of this checkout.
+    `lines` are the (key, value) lines written, and empty if the registration existed already. `checked` is `api`,
+    `git`, `access` or None for no check. `place` is the location of the code, for people. `credential` names in words
+    the source of the credential that worked, `kept_at` the place in the keyring of new secrets. `hints` name what a
+    runner will need. `warnings` describe how the choice among the code repositories of this checkout changes.
     """
 
     registration: Registration
@@ -69,9 +70,9 @@ class Registered(NamedTuple):
 
 
 def register_repository(git: Git, wanted: Registering, *, standard_input: Callable[[], bytes]) -> Registered:
-    """Register a code repository in the checkout that `git` stands in.
+    """Register a code repository in the checkout of `git`'s directory.
 
-    Raises RegistrationError, UnknownOption, UsageError, CredentialError, PlatformError; then nothing was written.
+    Raises RegistrationError, UnknownOption, UsageError, CredentialError, PlatformError; then nothing is written.
     """
     if wanted.remote is not None and wanted.no_remote:
         raise UsageError("--remote and --no-remote are mutually exclusive")
@@ -91,9 +92,11 @@ def register_repository(git: Git, wanted: Registering, *, standard_input: Callab
         return _registered_already(git, here, wanted, existing)
     name = wanted.name if wanted.name is not None else choice.remote
     if name is None:
-        raise RegistrationError("a code repository without a remote needs a name", hints=["git coderepo register NAME"])
+        raise RegistrationError(
+            "a code repository without a remote requires a name", hints=["git coderepo register NAME"]
+        )
     write.check_name(name)
-    write.refuse_taken(git, name)
+    write.refuse_existing(git, name)
     values = choice.values
     secrets = {key: value for key, value in values.items() if isinstance(value, Secret)}
     registration = Registration(
@@ -120,7 +123,7 @@ def register_repository(git: Git, wanted: Registering, *, standard_input: Callab
 
 
 def _registered_already(git: Git, here: Surroundings, wanted: Registering, existing: Registration) -> Registered:
-    """Check the registration that the remote has. Raises RegistrationError where another one is asked for."""
+    """Check the registration that the remote has already. Raises RegistrationError if the request differs from it."""
     if wanted.pairs or wanted.description is not None or wanted.logo_url is not None:
         raise RegistrationError(
             f"the remote '{existing.remote}' is already registered as '{existing.name}'",
@@ -138,7 +141,7 @@ def _registered_already(git: Git, here: Surroundings, wanted: Registering, exist
 
 
 class Updating(NamedTuple):
-    """What is to change; None and empty leave things as they are."""
+    """A request to update; None and empty values change nothing."""
 
     new_name: str | None = None
     remote: str | None = None
@@ -152,14 +155,14 @@ class Updating(NamedTuple):
 
 
 def update_repository(git: Git, name: str, wanted: Updating, *, standard_input: Callable[[], bytes]) -> Registered:
-    """Change a registration; raises as `register_repository`, and then nothing was changed."""
+    """Change a registration. Raises what `register_repository` raises; then nothing is changed."""
     if wanted.remote is not None and wanted.no_remote:
         raise UsageError("--remote and --no-remote are mutually exclusive")
     here = Surroundings.read(git)
     known = registration_of(here.settings, name)
     if wanted.new_name is not None and wanted.new_name != name:
         write.check_name(wanted.new_name)
-        write.refuse_taken(git, wanted.new_name)
+        write.refuse_existing(git, wanted.new_name)
     unset = [*wanted.unset, *(["remote"] if wanted.no_remote and "remote" not in wanted.unset else [])]
     source = wanted.source or known.source
     directory = here.directory(source)
@@ -174,7 +177,7 @@ def update_repository(git: Git, name: str, wanted: Updating, *, standard_input: 
     elif "remote" in unset:
         remote_name = None
     elif moved and source is None:
-        # What the options name now may be another remote, or none.
+        # The changed options may name another remote, or none.
         remote_name = remote_of_options(here, platform, known.type, options, first=known.remote)
         if remote_name is None and known.remote is not None:
             unset.append("remote")
@@ -206,9 +209,9 @@ def update_repository(git: Git, name: str, wanted: Updating, *, standard_input: 
 
 
 def place_shown(repository: BaseCodeRepository, remote: RemoteURL | None) -> str | None:
-    """Return where the code is, for people: the page of a hosted repository, else the remote.
+    """Return the location of the code, for people: the page of a hosted repository, else the remote.
 
-    Raises RegistrationError and InvalidRemoteURL where the options of a built-in platform make no sense.
+    Raises RegistrationError or InvalidRemoteURL for invalid options of a built-in platform.
     """
     if isinstance(repository, HostedRepository) and (remote is None or not repository.serves(remote)):
         return f"{repository.site.url}/{repository.path}"
@@ -218,9 +221,9 @@ def place_shown(repository: BaseCodeRepository, remote: RemoteURL | None) -> str
 
 
 def check(repository: BaseCodeRepository) -> tuple[str, str | None, tuple[str, ...]]:
-    """(how it was asked: `api` or `git`, the credential's source, hints for a runner).
+    """Check the access to a code repository; return (`api`, `git` or `access`, credential source, hints for a runner).
 
-    Where the API does not answer, the user's own git is asked instead. Raises what the platform answers.
+    If the API does not answer, the user's own git is asked instead. Raises the platform's error.
     """
     asking = Asking(repository)
     try:
@@ -241,10 +244,10 @@ def check(repository: BaseCodeRepository) -> tuple[str, str | None, tuple[str, .
 def keep_secrets(
     git: Git, settings: Settings, repository: BaseCodeRepository, secrets: Mapping[str, Secret]
 ) -> str | None:
-    """Keep secrets in the keyring, under the origin they belong to; gives that, None where there were none.
+    """Store secrets in the keyring under their origin; return the origin and path, or None without secrets.
 
-    Raises KeyringUnavailable where no keyring keeps a secret encrypted, RegistrationError where nothing says which
-    origin a secret belongs to: it is kept under a name of its own then.
+    Raises KeyringUnavailable if no keyring encrypts them, RegistrationError for a secret without a known origin, which
+    has to be stored as a named secret instead.
     """
     if not secrets:
         return None
@@ -253,7 +256,7 @@ def keep_secrets(
     for name, secret in secrets.items():
         if home is None or (name != "token" and not custom):
             raise RegistrationError(
-                f"cannot tell which origin the secret option '{name}' belongs to",
+                f"cannot store the secret option '{name}': its origin is unknown",
                 hints=[
                     f"git coderepo secret set NAME --{name}=-",
                     f"give --{name}='{{{{NAME.{name}}}}}' instead of the secret itself",
@@ -269,7 +272,7 @@ def keep_secrets(
             user = name if custom else repository.git_credential_user() or "git"
             place = f"{origin}{prefix.rstrip('/')}"
             hints = [
-                f"omit --{name}, and keep its value in the file that CODEREPO_CREDENTIALS_FILE names:",
+                f"omit --{name}, and add its value to the file that CODEREPO_CREDENTIALS_FILE names:",
                 *credentials_file_hints(settings, f"{place} {user}"),
             ]
             raise KeyringUnavailable(error.message, hints=hints) from None

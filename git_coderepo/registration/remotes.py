@@ -1,7 +1,7 @@
-"""Choose the remote that the options of a registration mean, and tell how a new registration affects runs.
+"""Choose the remote of a new registration by its options, and describe how the registration affects runs.
 
-The options choose the remote among all remotes. A remote on the host of another platform is never the one: neither a
-request nor a token goes there. Where no remote is meant, the options stand alone, on the platform's default host.
+The options choose among all remotes. A remote on the host of another platform is never chosen: no request and no token
+goes there. If no remote matches, the options alone name the repository, on the platform's default host.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 
 class Surroundings(NamedTuple):
-    """A checkout as a registration finds it: its settings, host rules and remotes, and the remote its branch follows.
+    """A checkout in which a code repository is registered.
 
-    `told` are hosts and the types of the platforms that they said they are.
+    `upstream` is the remote that its branch follows. `recognised` maps hosts to the platform types that they answered.
     """
 
     git: Git
@@ -48,11 +48,11 @@ class Surroundings(NamedTuple):
     remotes: dict[str, RemoteURL]
     upstream: str | None
     walks: Walks
-    told: dict[str, str]
+    recognised: dict[str, str]
 
     @classmethod
     def read(cls, git: Git) -> Surroundings:
-        """Ask git for all of it. Raises NotACheckout, GitFailed, RegistrationError."""
+        """Read a checkout. Raises NotACheckout, GitFailed, RegistrationError."""
         layout = read_layout(start_layout(git), git, bare_allowed=True)
         settings = team_settings(git, layout, Settings.read(git), trace)
         upstream = followed_remote(settings, branch_of_head(git))
@@ -60,19 +60,19 @@ class Surroundings(NamedTuple):
         return cls(git, settings, host_rules(settings), remotes_of(git, settings), upstream, walks, {})
 
     def named(self, name: str) -> str:
-        """Return the name of a remote that was given. Raises RegistrationError where there is none of that name."""
+        """Return the name of a remote that the user gave. Raises RegistrationError for an unknown one."""
         if name not in self.remotes:
             if name in self.settings.subsections("remote"):
                 refuse_invalid_remotes(self.git, self.settings)
             known = ", ".join(list(self.remotes)[:3]) or "none"
-            raise RegistrationError(f"no git remote '{name}' (known: {known})", hints=["git remote -v"])
+            raise RegistrationError(f"git remote not found: '{name}' (known: {known})", hints=["git remote -v"])
         return name
 
     def remote(self, name: str | None) -> RemoteURL | None:
         return self.remotes.get(name) if name is not None else None
 
     def directory(self, source: str | None) -> str | None:
-        """Return where a custom class may lie that is not installed; None for a built-in platform."""
+        """Return the directory of a custom class that is not installed; None for a built-in platform."""
         return checkout_directory(self.git) if source is not None else None
 
     def in_order(self, first: str | None = None) -> list[str]:
@@ -81,29 +81,29 @@ class Surroundings(NamedTuple):
         return list(dict.fromkeys([*likely, *self.remotes]))
 
     def likely(self, names: Iterable[str]) -> str | None:
-        """Return the one remote of these that is meant without a word of the user; None where there is none.
+        """Return the remote of these that the checkout most likely uses, or None without any.
 
-        Raises RegistrationError where several could be.
+        Raises RegistrationError if several are equally likely.
         """
-        found = list(names)
+        candidates = list(names)
         for name in (self.upstream, "origin"):
-            if name is not None and name in found:
+            if name is not None and name in candidates:
                 return name
-        if len(found) > 1:
+        if len(candidates) > 1:
             raise RegistrationError(
-                f"several git remotes could be meant: {some(found)}",
-                hints=[f"git coderepo register --remote {shell_word(found[0])}", "git remote -v"],
+                f"several git remotes match: {some(candidates)}",
+                hints=[f"git coderepo register --remote {shell_word(candidates[0])}", "git remote -v"],
             )
-        return found[0] if found else None
+        return candidates[0] if candidates else None
 
     def other_platform(self, platform: type[BaseCodeRepository], type: str, remote: RemoteURL) -> str | None:
-        """Return the other platform that a remote's host is known as, or has said that it is."""
+        """Return the other platform to which a remote's host belongs, by the tables or by its own answer, or None."""
         known = other_platform(platform, type, remote, self.rules, self.settings.environment)
-        told = self.told.get(remote.host or "") if issubclass(platform, HostedRepository) else None
-        return known or (told if told not in (None, type) else None)
+        answer = self.recognised.get(remote.host or "") if issubclass(platform, HostedRepository) else None
+        return known or (answer if answer not in (None, type) else None)
 
     def registered_for(self, choice: Choice) -> Registration | None:
-        """Return the registration that serves the remote of a choice already, on the same platform."""
+        """Return the registration that the remote of a choice has already, on the same platform, or None."""
         if choice.remote is None:
             return None
         for each in registrations(self.settings):
@@ -113,7 +113,7 @@ class Surroundings(NamedTuple):
         return None
 
     def choice(self) -> Registration | CodeRepoError | None:
-        """Return the code repository that runs in this checkout use now, or why there is none."""
+        """Return the code repository that runs in this checkout use now, or the error that prevents the choice."""
         try:
             return choose(self.settings, self.remotes, upstream=self.upstream, unpushed=self.walks.unpushed)
         except CodeRepoError as error:
@@ -139,9 +139,9 @@ def chosen_remote(
     verify: bool,
     standard_input: Callable[[], bytes],
 ) -> Choice:
-    """Choose the platform and the remote of a new registration from what was given.
+    """Choose the platform and the remote of a new registration.
 
-    `remote` and `no_remote` were said by the user and are not questioned. With `verify` a host that nothing recognises
+    `remote` and `no_remote` come from the user and are not checked against the options. With `verify` an unknown host
     is asked which platform it is, without a credential. Raises RegistrationError, UnknownOption, UsageError,
     CredentialError.
     """
@@ -157,7 +157,7 @@ def chosen_remote(
         return Choice(type, None, values)
     if remote is None:
         remote = remote_of_options(here, platform, type, plain)
-        if verify and _says_otherwise(here, platform, type, plain, remote):
+        if verify and _is_another_platform(here, platform, type, plain, remote):
             remote = remote_of_options(here, platform, type, plain)
     return Choice(type, remote, values)
 
@@ -165,7 +165,7 @@ def chosen_remote(
 def _inferred_type(
     here: Surroundings, pairs: Sequence[tuple[str, str]], remote: str | None, no_remote: bool, verify: bool
 ) -> tuple[str, str | None]:
-    """Return the platform where none was named, and the remote that told it: by its host, else by its answer."""
+    """Return the platform type that the user did not give, and the remote from which it was inferred."""
     given = {option_word(name): value for name, value in pairs}
     for word in ("host", "instanceurl", "apiurl"):
         host = given.get(word, "").partition("://")[2] or given.get(word, "")
@@ -190,7 +190,7 @@ def _inferred_type(
 
 
 def _fits(here: Surroundings, name: str, given: Mapping[str, str]) -> bool:
-    """Return whether a remote's own platform has all these options, and they name that very remote."""
+    """Return whether a remote's own platform has all these options, and they match the remote."""
     url = here.remotes[name]
     found = inferred(name, url, here.settings, here.rules)
     platform = class_of(found.type, None) if found.source is None else None
@@ -209,10 +209,10 @@ def remote_of_options(
     *,
     first: str | None = None,
 ) -> str | None:
-    """Return the name of the remote that a platform's options mean; None where they stand alone.
+    """Return the name of the remote that matches a platform's options; None if the options alone name the repository.
 
-    `first` is looked at before the others. Raises RegistrationError where the options name another repository on the
-    host of a remote, or nothing says which repository is meant.
+    `first` is compared before the others. Raises RegistrationError if the options name another repository on the host
+    of a remote, or do not name a repository completely.
     """
     if not issubclass(platform, HostedRepository):
         return _remote_at(here, type, options, first)
@@ -230,8 +230,8 @@ def remote_of_options(
         elif _on_same_host(here, platform, type, options, url):
             contradicting.append(name)
     if fitting:
-        # The host that the options name comes first. A path alone may be that of a mirror elsewhere: then a host that
-        # is known as this platform comes first.
+        # The host that the options name takes precedence. Options with a path only may match a mirror on another host:
+        # then a host that is known as this platform takes precedence.
         place = place_of_options(platform, options, None)
         if names_host(options):
             near = [name for name in fitting if place.on_site(here.remotes[name])]
@@ -248,11 +248,11 @@ def remote_of_options(
 
 
 def _remote_at(here: Surroundings, type: str, options: Mapping[str, str], first: str | None) -> str | None:
-    """Return the name of the remote for a platform without a host of its own: git at a URL, or a custom class."""
+    """Return the name of the remote for plain git or a custom class, which may have a URL but no host."""
     try:
         url = RemoteURL.parse(options["url"]) if options.get("url") else None
     except CodeRepoError:
-        url = None  # of a custom class, whose own word it is; plain git says what is wrong with it
+        url = None  # A custom class may use the option for something else; for plain git the error comes later.
     if url is None:
         return first or here.likely(here.remotes)
     names = here.in_order(first)
@@ -260,7 +260,7 @@ def _remote_at(here: Surroundings, type: str, options: Mapping[str, str], first:
     if same is not None:
         return same
     if type != "git":
-        return first or here.likely(here.remotes)  # where a custom class gets the code from need be no remote
+        return first or here.likely(here.remotes)  # a custom class may get the code from elsewhere
     near = next((n for n in names if url.host is not None and here.remotes[n].host == url.host), None)
     if near is not None:
         raise _contradicts(f"'{url}'", near, here.remotes[near])
@@ -274,7 +274,7 @@ def _on_same_host(
     options: Mapping[str, str],
     url: RemoteURL,
 ) -> bool:
-    """Return whether a remote is on the host of the options: the named one, the default one, or a known one."""
+    """Return whether a remote is on the host that the options name, or on a known host of the platform."""
     if place_of_options(platform, options, None).on_site(url):
         return True
     return not names_host(options) and _is_known_as(here, type, url)
@@ -293,16 +293,18 @@ def _contradiction(
     url = here.remotes[remote]
     place = place_of_options(platform, options, url)
     owner, _, name = (url.path or "").strip("/").removesuffix(".git").rpartition("/")
-    return _contradicts(f"'{_asked(options, platform) or f'{place.owner or owner}/{place.name or name}'}'", remote, url)
+    return _contradicts(
+        f"'{_path_of(options, platform) or f'{place.owner or owner}/{place.name or name}'}'", remote, url
+    )
 
 
-def _asked(options: Mapping[str, str], platform: type[HostedRepository]) -> str:
+def _path_of(options: Mapping[str, str], platform: type[HostedRepository]) -> str:
     return "/".join(options[option.name].strip("/") for option in platform.options[:2] if options.get(option.name))
 
 
-def _contradicts(asked: str, remote: str, url: RemoteURL) -> RegistrationError:
+def _contradicts(subject: str, remote: str, url: RemoteURL) -> RegistrationError:
     return RegistrationError(
-        f"the options name {asked}, but the remote '{remote}' is '{url}'",
+        f"the options name {subject}, but the remote '{remote}' is '{url}'",
         hints=[
             "omit the options to register that remote",
             f"--remote={shell_word(remote)} uses that remote anyway",
@@ -331,14 +333,14 @@ def _no_remote_of(here: Surroundings, platform: type[HostedRepository], type: st
     return RegistrationError("this checkout has no git remote", hints=[f"give {flags}", "git remote add origin URL"])
 
 
-def _says_otherwise(
+def _is_another_platform(
     here: Surroundings,
     platform: type[BaseCodeRepository],
     type: str,
     options: Mapping[str, str],
     remote: str | None,
 ) -> bool:
-    """Return whether an unknown host that only the remote names answers as another platform."""
+    """Return whether an unknown host, which only the remote names, answers as another platform."""
     if remote is None or names_host(options) or not issubclass(platform, HostedRepository):
         return False
     url = here.remotes[remote]
@@ -347,7 +349,7 @@ def _says_otherwise(
     answered = recognise(_place_to_ask(url), first=type)
     if answered is None or answered.type == platform.type:
         return False
-    here.told[url.host] = answered.type
+    here.recognised[url.host] = answered.type
     return True
 
 
@@ -359,11 +361,11 @@ def _place_to_ask(url: RemoteURL) -> str:
 def changed_choice(
     before: Registration | CodeRepoError | None, here: Surroundings, registered: Registration
 ) -> tuple[str, ...]:
-    """Return what a user should know of the choice among the code repositories after one was registered or changed."""
+    """Return warnings about the choice among the code repositories after one was registered or changed."""
     after = here.choice()
     default = f"git config coderepo.default {shell_word(registered.name)}"
     if isinstance(after, CodeRepoError):
-        return (f"runs cannot choose a code repository now: {after.message}", *after.hints)
+        return (f"runs here cannot choose a code repository: {after.message}", *after.hints)
     if after is None or after.name != registered.name:
         used = f"runs here use '{after.name}'" if after is not None else "no run here uses this registration"
         return (f"{used}, not '{registered.name}'; to change that: {default}",)
@@ -375,13 +377,13 @@ def changed_choice(
     return ()
 
 
-# --- Find the remote of the user's own repository that leads to a code repository ------------------------------------
+# --- The remote of the user's own repository for a code repository ----------------------------------------------------
 
 
 def give_users_remote(repository: BaseCodeRepository, git: Git, name: str | None, remote: RemoteURL | None) -> None:
-    """Let a code repository be asked through the remote `name` of the repository that `git` stands in.
+    """Let a code repository be asked through the remote `name` of the repository of `git`'s directory.
 
-    `remote` is its URL with ssh's aliases resolved. Nothing is done where it leads to another place.
+    `remote` is the URL of that remote, with ssh's aliases resolved. Nothing happens if it is another repository.
     """
     if name is None or remote is None or not _serves(repository, remote):
         return
@@ -399,7 +401,7 @@ def _serves(repository: BaseCodeRepository, remote: RemoteURL) -> bool:
 
 
 def find_users_remote(repository: BaseCodeRepository, git: Git, settings: Settings) -> None:
-    """Let a code repository be asked through the first remote of `git`'s repository that leads to it."""
+    """Let a code repository be asked through the first remote of `git`'s repository that is the same repository."""
     for name in settings.subsections("remote"):
         try:
             remote = resolve_remote(git, settings, name)

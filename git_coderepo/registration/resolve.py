@@ -1,4 +1,4 @@
-"""Where a checkout's code is served from: the code repository that is meant, its remote, its platform."""
+"""Find the code repository of a checkout, with its remote and its platform."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 
 class CodeSource:
-    """A code repository in this checkout: its `registration` and `remote` (None where only the platform knows one).
+    """The code repository of a checkout: its `registration` and `remote` (None where only the options name it).
 
-    `walks` are those by which it was chosen, from the commit that is looked at.
+    `walks` are the walks from the commit in question by which it was chosen.
     """
 
     __slots__ = ("git", "registration", "remote", "settings", "walks")
@@ -53,20 +53,21 @@ class CodeSource:
 
     @property
     def remote_name(self) -> str | None:
-        """The git remote whose tracking references say what the platform has."""
+        """The git remote whose remote-tracking branches show what the platform has."""
         return self.registration.remote
 
     @property
     def platform_class(self) -> type[BaseCodeRepository]:
+        """The class of the platform. Raises RegistrationError, SourceNotAllowed."""
         return class_of(self.registration.type, self.registration.source, self._directory)
 
     @property
     def _directory(self) -> str | None:
-        """Where a custom class may lie that is not installed."""
+        """The directory of a custom class that is not installed; None for a built-in platform."""
         return checkout_directory(self.git) if self.registration.source is not None else None
 
     def platform(self) -> BaseCodeRepository:
-        """The platform itself, with the user's credentials at hand."""
+        """Return the platform with the user's credentials. Raises RegistrationError, CredentialError."""
         from git_coderepo.registration.remotes import give_users_remote
 
         platform = self._built(self._users_chain())
@@ -74,9 +75,9 @@ class CodeSource:
         return platform
 
     def described(self) -> BaseCodeRepository:
-        """Return the platform as far as it describes itself: no credential is looked for.
+        """Return the platform without credentials, to describe it.
 
-        But for a custom class whose constructor does without its secrets no better than its other methods.
+        Only a custom class that cannot be created without its secrets receives them.
         """
         try:
             return self._built(NoCredentials())
@@ -88,7 +89,7 @@ class CodeSource:
         return self.platform()
 
     def with_secrets(self, secrets: Mapping[str, Secret]) -> BaseCodeRepository:
-        """Return the platform with secrets that were just given, and the user's credentials beside them."""
+        """Return the platform with secrets that were just given, and with the user's credentials."""
         return self._built(self._users_chain(), secrets)
 
     def _users_chain(self) -> Chain:
@@ -108,16 +109,19 @@ class CodeSource:
         )
 
 
-def choose_source(found: Survey, name: str | None) -> CodeSource | None:
-    """The code repository that is meant in this checkout; None where there is none. Raises RegistrationError."""
-    walks = Walks(found.git, found.settings, found.layout.head, found.guessed_walk)
-    return _source(found.git, found.settings, found.layout, found.remotes(), name, found.status.branch, walks)
+def choose_source(survey: Survey, name: str | None) -> CodeSource | None:
+    """Return the code repository that a checkout uses, or the one named `name`; None without any.
+
+    Raises RegistrationError.
+    """
+    walks = Walks(survey.git, survey.settings, survey.layout.head, survey.guessed_walk)
+    return _source(survey.git, survey.settings, survey.layout, survey.remotes(), name, survey.status.branch, walks)
 
 
-def stand_in(found: Survey) -> CodeSource:
-    """The checkout's own objects in the place of a platform: over `file://`, on this machine only."""
-    remote = RemoteURL.from_parts("file", None, None, None, os.fsdecode(found.layout.common_dir))
-    return CodeSource(Registration("here", "git", registered=False), remote, found.settings, found.git)
+def stand_in(survey: Survey) -> CodeSource:
+    """Return the checkout's own repository in place of a platform: over `file://`, for this machine only."""
+    remote = RemoteURL.from_parts("file", None, None, None, os.fsdecode(survey.layout.common_dir))
+    return CodeSource(Registration("here", "git", registered=False), remote, survey.settings, survey.git)
 
 
 def choose_source_of(
@@ -129,22 +133,28 @@ def choose_source_of(
     branch: str | None = None,
     walks: Walks | None = None,
 ) -> CodeSource | None:
-    """Return the code repository without reading the work tree; `walks` start from the commit of `branch`."""
+    """Return the code repository of a checkout, or None, without reading the work tree.
+
+    `walks` start from the commit of `branch`. Raises RegistrationError.
+    """
     return _source(git, settings, layout, remotes_of(git, settings), name, branch, walks)
 
 
 def import_platform(git: Git, settings: Settings, layout: Layout) -> None:
-    """Import the platform that is probably meant, while git is at work; `choose_source` says which one is."""
+    """Import the likely platform while git is at work; `choose_source` chooses the platform later."""
     try:
         source = choose_source_of(git, settings, layout, None)
         if source is not None and source.registration.source is None:
             source.described()
     except CodeRepoError:
-        pass  # raised again where it counts
+        pass  # `choose_source` raises it again
 
 
 def source_here(git: Git, name: str | None) -> CodeSource:
-    """The code repository of that name, or the one that is meant where `git` stands. Raises RegistrationError."""
+    """Return the code repository named `name`, else the one of the checkout of `git`'s directory.
+
+    Raises RegistrationError.
+    """
     layout = read_layout(start_layout(git), git, bare_allowed=True)
     settings = team_settings(git, layout, Settings.read(git), trace)
     source = choose_source_of(
@@ -169,14 +179,14 @@ def _source(
     registration = choose(settings, remotes, name=name, upstream=followed_remote(settings, branch), unpushed=unpushed)
     if registration is None:
         for each in settings.subsections("remote"):
-            resolve_remote(git, settings, each)  # one that makes no sense was left out: here it says why
+            resolve_remote(git, settings, each)  # raises the error of a URL that `remotes_of` left out
         return None
     remote = remotes.get(registration.remote) if registration.remote is not None else None
     return CodeSource(registration, remote, settings, git, walks)
 
 
 def absolute(url: RemoteURL, layout: Layout) -> RemoteURL:
-    """A local path from the root of the file system; git reads a relative one from the work tree's root."""
+    """Return a remote whose local path is absolute; git reads a relative path from the root of the work tree."""
     if url.transport != "local" or url.path is None or url.path.startswith("/"):
         return url
     path = os.path.normpath(os.path.join(os.fsdecode(layout.toplevel), url.path))
@@ -184,7 +194,7 @@ def absolute(url: RemoteURL, layout: Layout) -> RemoteURL:
 
 
 def _refuse_references(source: CodeSource) -> None:
-    """Raise NotReproducible where what a manifest records of a code repository holds '{{', which no manifest may."""
+    """Raise NotReproducible if '{{', which a manifest must not contain, is in a value that would be recorded."""
     registration, remote = source.registration, source.remote
     if remote is not None and any("{{" in (text or "") for text in (remote.host, remote.user, remote.path)):
         raise NotReproducible(
@@ -208,20 +218,20 @@ def _refuse_references(source: CodeSource) -> None:
 
 
 def refuse_source(source: CodeSource) -> None:
-    """Stop where no runner could use the remote: it speaks what a runner may not, or cannot be written down."""
+    """Raise NotReproducible if no runner could use the remote, or it cannot be recorded."""
     _refuse_references(source)
     remote = source.remote
     if remote is None:
         return
     if source.registration.type != "git":
         return
-    transport, meant = remote.transport or "", remote.hint()
+    transport, hint = remote.transport or "", remote.hint()
     if remote.path is None or transport.startswith("helper:"):
         raise NotReproducible(
-            f"the remote '{source.remote_name}' needs the remote helper '{transport.removeprefix('helper:')}', "
-            "and a runner uses https and ssh alone",
-            hints=[meant]
-            if meant is not None
+            f"the remote '{source.remote_name}' requires the remote helper '{transport.removeprefix('helper:')}', "
+            "and runners use https and ssh only",
+            hints=[hint]
+            if hint is not None
             else [
                 "git coderepo register --remote REMOTE, with one that has an https or ssh URL",
                 "and have runs use it: git config coderepo.default REMOTE",
@@ -230,7 +240,7 @@ def refuse_source(source: CodeSource) -> None:
         )
     if transport == "http" and remote.host not in ("127.0.0.1", "localhost", "::1"):
         raise NotReproducible(
-            f"the remote '{source.remote_name}' is not encrypted, and a runner does not use it",
+            f"the remote '{source.remote_name}' is not encrypted, and runners do not use it",
             hints=[f"git remote set-url {source.remote_name} https://{remote.host}{remote.path}"],
             waived_as="remote",
         )

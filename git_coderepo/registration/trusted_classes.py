@@ -1,4 +1,4 @@
-"""Which classes of others a runner may import because a manifest names them."""
+"""The custom classes that a runner may import because a manifest names them."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ def allowed_sources(settings: Settings) -> list[str]:
 
 
 def check_source(source: str | None, settings: Settings) -> None:
-    """Raises SourceNotAllowed unless the runner allows this class and it comes from an installed package.
+    """Raise SourceNotAllowed unless the runner allows this class and it comes from an installed package.
 
-    Nothing is imported but the packages above a nested module.
+    Only the packages above a nested module are imported.
     """
     if source is None:
-        raise SourceNotAllowed("the manifest names a custom code repository without its class")
+        raise SourceNotAllowed("invalid manifest: a custom code repository requires its class")
     module, name = split_source(source)
     dotted = f"{module}.{name}"
     if dotted not in (allowed := allowed_sources(settings)) and module not in allowed:
         raise SourceNotAllowed(
-            f"the manifest wants to run the class '{dotted}', which is not allowed here",
+            f"the manifest names the class '{dotted}', which is not allowed here",
             hints=[f"if you trust it: export {variable_of('allowSource')}={dotted}"],
         )
     if not is_installed(module):
         raise SourceNotAllowed(
-            f"'{module}' is no installed package",
+            f"'{module}' is not an installed package",
             hints=["install it with pip, since a runner imports nothing from elsewhere"],
         )
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module would be imported from a directory that pip installs into, whatever the working directory is."""
+    """Return whether a module is in a directory into which pip installs, whatever the working directory is."""
     import site
     import sysconfig
     from importlib.util import find_spec
@@ -54,11 +54,11 @@ def is_installed(module: str) -> bool:
         directories.add(site.getusersitepackages())
     roots = [os.path.realpath(directory) + os.sep for directory in directories if directory]
 
-    def lies_there(path: str | None) -> bool:
+    def is_below_root(path: str | None) -> bool:
         return path is not None and any(os.path.realpath(path).startswith(root) for root in roots)
 
     names = module.split(".")
-    # From the outermost on: looking for `a.b` imports `a`, so `a` has to be trusted first.
+    # From the outermost package: to find `a.b` imports `a`, which therefore has to be checked first.
     for count in range(1, len(names) + 1):
         try:
             spec = find_spec(".".join(names[:count]))
@@ -67,6 +67,6 @@ def is_installed(module: str) -> bool:
         if spec is None:
             return False
         places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
-        if not places or not all(lies_there(place) for place in places):
+        if not places or not all(is_below_root(place) for place in places):
             return False
     return True

@@ -1,7 +1,7 @@
-"""Registrations written to the checkout's own `.git/config`, the common one of linked worktrees.
+"""Write registrations to the checkout's own `.git/config`, which linked worktrees share.
 
-git itself changes the lines, in a copy; the copy takes the file's place at once, under git's own lock
-(`config.lock`). So other lines, comments and their order stay byte for byte, and a killed process leaves the old file.
+git itself changes the lines in a copy. The copy is renamed over the file under git's own lock (`config.lock`), so that
+other lines, comments and their order stay as they are, and a killed process leaves the old file.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ _ATTEMPTS = 5
 
 
 def config_file(git: Git) -> str:
-    """The absolute path of the configuration that all worktrees of this checkout share."""
+    """Return the absolute path of the configuration that all worktrees of a checkout share."""
     return os.path.join(git.line("rev-parse", "--path-format=absolute", "--git-common-dir"), "config")
 
 
 def check_name(name: str) -> None:
-    """Raises RegistrationError for what cannot be the name of a code repository."""
-    unusable = "://" in name or "{{" in name or not all(char.isprintable() for char in name)
-    if not name or name.startswith("-") or unusable:
+    """Raise RegistrationError for an invalid name of a code repository."""
+    invalid = "://" in name or "{{" in name or not all(char.isprintable() for char in name)
+    if not name or name.startswith("-") or invalid:
         raise RegistrationError(
-            f"{name!r} is no name for a code repository",
+            f"invalid name {name!r} of a code repository",
             hints=["choose a name without '://', '{{' and control characters that does not begin with '-'"],
         )
 
 
 def lines_of(registration: Registration) -> list[tuple[str, str]]:
-    """The (key, value) lines of a registration's section, in the order in which they are written.
+    """Return the (key, value) lines of a registration's section, in the order in which they are written.
 
     Raises RegistrationError for a secret in plain text.
     """
@@ -65,9 +65,12 @@ def lines_of(registration: Registration) -> list[tuple[str, str]]:
 
 
 def add(git: Git, registration: Registration) -> list[tuple[str, str]]:
-    """Write a new section; gives its lines. Raises RegistrationError for a name that is taken or no name."""
+    """Write a new section and return its (key, value) lines.
+
+    Raises RegistrationError for an invalid or existing name, and for a secret in plain text.
+    """
     check_name(registration.name)
-    refuse_taken(git, registration.name)
+    refuse_existing(git, registration.name)
     lines = lines_of(registration)
     _check_lines(lines)
 
@@ -91,15 +94,15 @@ def update(
     description: str | None = None,
     logo_url: str | None = None,
 ) -> Registration:
-    """Change what is given and leave the rest: rename, merge `options`, take away those of `unset`.
+    """Change the given values of a registration, and return the new registration.
 
-    `unset` holds Python names, `remote`, `description` and `logo_url` among them. Gives the registration as it is now.
-    Raises RegistrationError for an unknown name, a new one that is taken, and a secret in plain text.
+    `options` are merged; `unset` names values to remove, by Python name, including `remote`, `description` and
+    `logo_url`. Raises RegistrationError for an unknown name, an existing new name, and a secret in plain text.
     """
     known = _registered(git, name)
     if new_name is not None and new_name != name:
         check_name(new_name)
-        refuse_taken(git, new_name)
+        refuse_existing(git, new_name)
     platform = platform_of(known.type, source or known.source)
     changes = [("source", source), ("remote", remote), ("description", description), ("logoUrl", logo_url)]
     lines = [(key, value) for key, value in changes if value is not None]
@@ -109,12 +112,12 @@ def update(
             raise literal_secret(name, key)
         lines.append((key, value))
     _check_lines(lines)
-    taken_away = [{"logo_url": "logoUrl"}.get(option) or config_key(platform, option) for option in unset]
+    removed_keys = [{"logo_url": "logoUrl"}.get(option) or config_key(platform, option) for option in unset]
 
     def write(copy: Git) -> None:
         for key, value in lines:
             _set(copy, name, key, value)
-        for key in taken_away:
+        for key in removed_keys:
             _unset(copy, name, key)
         if new_name is not None and new_name != name:
             copy.run("config", "--file", "config", "--rename-section", f"coderepo.{name}", f"coderepo.{new_name}")
@@ -124,19 +127,19 @@ def update(
 
 
 def remove(git: Git, name: str) -> Registration:
-    """Take a section out, whole; gives what it said. Old runs keep what they recorded (Z7 in docs/design/faults.md)."""
+    """Remove a section, and return its registration. Old runs keep their record (Z7 in docs/design/faults.md)."""
     known = _registered(git, name)
     _edit(git, lambda copy: _remove_section(copy, name))
     return known
 
 
 def _registered(git: Git, name: str) -> Registration:
-    """The registration of that name in the checkout's own configuration."""
+    """Return the registration of that name in the checkout's own configuration. Raises RegistrationError."""
     settings = Settings.read(git)
-    here = {entry.subsection for entry in settings.entries if entry.section == "coderepo" and entry.scope == "local"}
+    local = {entry.subsection for entry in settings.entries if entry.section == "coderepo" and entry.scope == "local"}
     for each in registrations(settings):
         if each.name == name:
-            if name not in here:
+            if name not in local:
                 raise RegistrationError(
                     f"'{name}' is registered outside of this checkout",
                     hints=[f"git config --show-origin --get-regexp {shell_word(_pattern(name))}"],
@@ -146,7 +149,7 @@ def _registered(git: Git, name: str) -> Registration:
 
     near = difflib.get_close_matches(name, [each.name for each in registrations(settings)], n=1)
     raise RegistrationError(
-        f"no code repository '{name}' is registered",
+        f"code repository not found: '{name}'",
         hints=[f"did you mean '{near[0]}'?"] if near else ["git coderepo list"],
     )
 
@@ -157,8 +160,8 @@ def _pattern(name: str) -> str:
     return f"^coderepo\\.{literal}\\."
 
 
-def refuse_taken(git: Git, name: str) -> None:
-    """Raises RegistrationError where a section of that name is there already."""
+def refuse_existing(git: Git, name: str) -> None:
+    """Raise RegistrationError if a section of that name exists."""
     if name in Settings.read(git).subsections("coderepo"):
         raise RegistrationError(
             f"a code repository '{name}' is already registered",
@@ -169,7 +172,7 @@ def refuse_taken(git: Git, name: str) -> None:
 def _check_lines(lines: Iterable[tuple[str, str]]) -> None:
     for key, value in lines:
         if any(char in value for char in "\r\n\0"):
-            raise RegistrationError(f"the value of '{key}' holds a line break or a NUL byte")
+            raise RegistrationError(f"invalid value of '{key}': it contains a line break or a NUL byte")
 
 
 def _set(copy: Git, name: str, key: str, value: str) -> None:
@@ -177,7 +180,7 @@ def _set(copy: Git, name: str, key: str, value: str) -> None:
 
 
 def _unset(copy: Git, name: str, key: str) -> None:
-    # 5: there was no such line.
+    # Status 5: there is no such line.
     copy.start("config", "--file", "config", "--unset-all", f"coderepo.{name}.{key}").checked(5)
 
 
@@ -190,10 +193,10 @@ def _edit(git: Git, change: Callable[[Git], None]) -> None:
 
 
 def edit_file(git: Git, path: str, change: Callable[[Git], None]) -> None:
-    """Let `change` work on a copy of a configuration file, `config` in its git's directory, and put that in its place.
+    """Replace a configuration file by a copy that `change` has edited: `config` in the directory of its Git.
 
-    The lock is held for one write only: a process that is killed leaves it behind hardly ever, as git's own would.
-    Raises RegistrationError where another process is changing it, OSError.
+    The lock is held only while the file is replaced, so that a killed process hardly ever leaves it behind. Raises
+    RegistrationError if another process keeps changing the file, OSError.
     """
     path = os.path.realpath(path)
     for _ in range(_ATTEMPTS):
@@ -206,11 +209,11 @@ def edit_file(git: Git, path: str, change: Callable[[Git], None]) -> None:
             after = _contents(copy)
         if _replaced(path, before, after):
             return
-    raise RegistrationError(f"'{path}' is being changed all the time", hints=["try again"])
+    raise RegistrationError(f"cannot write '{path}': other processes keep changing it", hints=["try again"])
 
 
 def _replaced(path: str, before: bytes, after: bytes) -> bool:
-    """Put `after` in the place of a file that holds `before`; False: somebody else was faster."""
+    """Replace the contents `before` of a file by `after`; return False if another process has changed the file."""
     lock = path + ".lock"
     try:
         descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)

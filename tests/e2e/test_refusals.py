@@ -489,10 +489,10 @@ def test_a_word_that_does_not_exist(local: World, words: list[str], says: str, h
 
 def test_a_repository_that_is_not_registered(local: World) -> None:
     asked = ("fetch", "orogin@" + "1" * 40, "code")
-    refused(local.runner, *asked, status=128, says="no code repository 'orogin'", hint="git coderepo list")
+    refused(local.runner, *asked, status=128, says="not found: 'orogin'", hint="git coderepo list")
     checkout: dict[str, Any] = {"cwd": local.checkout.path}
     asked_here = ("snapshot", "--code-repository", "orogin")
-    refused(local.user, *asked_here, **checkout, status=128, says="no code repository 'orogin'", hint="'origin'")
+    refused(local.user, *asked_here, **checkout, status=128, says="not found: 'orogin'", hint="'origin'")
 
 
 # --- the checkout --------------------------------------------------------------------------------------------

@@ -125,7 +125,7 @@ def test_it_is_a_plain_file_and_no_link(made: World, checkout: Repo) -> None:
     checkout.symlink(".coderepo", elsewhere)
     asked = ("snapshot",)
     where: dict[str, Any] = {"cwd": checkout.path, "status": 128, "hint": "git config --file .coderepo --list"}
-    refused(made.user, *asked, says="'.coderepo' cannot be read: it is a symbolic link", **where)
+    refused(made.user, *asked, says="'.coderepo': it is a symbolic link", **where)
     assert "symbolic link" in status(made, checkout)["problem"]["message"]
     checkout.remove(".coderepo")
     os.mkfifo(checkout.path / ".coderepo")
@@ -133,12 +133,12 @@ def test_it_is_a_plain_file_and_no_link(made: World, checkout: Repo) -> None:
     checkout.remove(".coderepo")
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(str(checkout.path / ".coderepo"))
-    refused(made.user, *asked, says="cannot be read", **where)
+    refused(made.user, *asked, says="cannot read the team's settings", **where)
     checkout.remove(".coderepo")
     checkout.write(".coderepo", "[coderepo]\n" + "# a long story\n" * 6000)
     refused(made.user, *asked, says="it is larger than 64 KiB", **where)
     checkout.write(".coderepo", '[coderepo]\nexclude = "outputs\n')
-    refused(made.user, *asked, says="cannot be read: bad config line 2", **where)
+    refused(made.user, *asked, says="bad config line 2", **where)
     checkout.remove(".coderepo")
     checkout.write(".coderepo/of another program", "x\n")
     made.user.run("snapshot", cwd=checkout.path)

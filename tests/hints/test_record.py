@@ -380,7 +380,7 @@ def test_a_remote_that_no_runner_can_use(place: World, repo: Repo, program: Prog
     repo.git("config", "--unset", "coderepo.default")
 
     repo.git("remote", "set-url", "origin", "hg::https://git.corp/x")
-    assert hint("needs the remote helper") == (
+    assert hint("requires the remote helper") == (
         "git coderepo register --remote REMOTE, with one that has an https or ssh URL"
     )
     repo.git("remote", "add", "encrypted", "https://git.corp/acme/widgets.git")

@@ -48,8 +48,8 @@ def registered(desk: Desk) -> list[str]:
 def test_a_name_that_is_not_registered(desk: Desk, verb: tuple[str, ...]) -> None:
     remote(desk, "origin", GITHUB)
     register(desk, "widgets")
-    (near,) = desk.refused(*verb, "wigdets", says="no code repository 'wigdets'")
-    (listing,) = desk.refused(*verb, "unlike", says="no code repository 'unlike'")
+    (near,) = desk.refused(*verb, "wigdets", says="not found: 'wigdets'")
+    (listing,) = desk.refused(*verb, "unlike", says="not found: 'unlike'")
     assert desk.types(listing).text.split()[-2:] != [] and "widgets" in desk.types(listing).text
     desk.run(*verb, quoted(near))
 
@@ -98,7 +98,7 @@ def test_several_registrations_match(desk: Desk, follow: str) -> None:
 def test_register_among_several_remotes(desk: Desk) -> None:
     for name in ("a#b", "other"):
         remote(desk, f"'{name}'", f"https://git.corp/{name.replace('#', '')}.git")
-    hints = desk.refused("register", "--no-verify", says="several git remotes could be meant")
+    hints = desk.refused("register", "--no-verify", says="several git remotes match")
     desk.types(f"{hint(hints, 'git coderepo register')} --no-verify")
     assert registered(desk) == ["a#b"]
 
@@ -114,7 +114,7 @@ def test_register_without_a_remote(desk: Desk, words: tuple[str, ...]) -> None:
 
 def test_register_with_a_remote_that_is_not_there(desk: Desk) -> None:
     remote(desk, "origin", GITHUB)
-    (typed,) = desk.refused("register", "--remote=orogin", says="no git remote 'orogin' (known: origin)")
+    (typed,) = desk.refused("register", "--remote=orogin", says="not found: 'orogin' (known: origin)")
     name = desk.types(typed).text.split()[0]
     register(desk, f"--remote={name}")
 
@@ -194,7 +194,7 @@ def test_a_remote_that_is_registered_under_another_name(desk: Desk) -> None:
     assert sorted(registered(desk)) == ["another", "it's"]
 
 
-@cures("give {flags} to git coderepo register or update, or name another remote: --remote REMOTE")
+@cures("give {flags} to git coderepo register or update, or choose another remote: --remote REMOTE")
 @pytest.mark.parametrize("follow", [("--owner=acme", "--repository=widgets"), ("--remote", "hub")])
 def test_a_registered_remote_that_was_moved_to_another_platform(desk: Desk, follow: tuple[str, ...]) -> None:
     remote(desk, "origin", GITHUB)
@@ -222,9 +222,9 @@ def test_a_host_that_is_another_platforms(desk: Desk) -> None:
 @pytest.mark.parametrize("name", ["", "a://b", "{{a}}", "a\tb"])
 def test_what_cannot_be_a_name(desk: Desk, name: str) -> None:
     remote(desk, "origin", GITHUB)
-    (given,) = desk.refused("register", "--no-verify", "--", name, says="is no name for a code repository")
+    (given,) = desk.refused("register", "--no-verify", "--", name, says="invalid name")
     register(desk, "--", "a: b-{")
-    assert desk.refused("update", "a: b-{", "--name=-a", says="is no name for a code repository") == [given]
+    assert desk.refused("update", "a: b-{", "--name=-a", says="invalid name") == [given]
     desk.run("update", "--no-verify", "a: b-{", "--name=b a-")
 
 
@@ -273,12 +273,12 @@ def test_a_reference_in_an_option_that_is_recorded(desk: Desk) -> None:
     register(desk, *words, given.partition(": ")[2].replace("VALUE", "acme"))
 
 
-@cures("write it without, and give the token by --token @FILE or git coderepo login")
+@cures("remove it from the URL, and give the token with --token @FILE or git coderepo login")
 def test_a_url_with_a_token_in_it(desk: Desk, tmp_path: Path) -> None:
     desk.env.update(PYTHON_KEYRING_BACKEND="tests.support.keyring_backend.FileKeyring", PYTHONPATH=os.getcwd())
     (tmp_path / "token").write_text("hunter2\n")
     words = ("x", "--no-remote", "--type=git")
-    desk.refused("register", *words, "--url=https://a:b@git.corp/x.git", says="would be kept in plain text")
+    desk.refused("register", *words, "--url=https://a:b@git.corp/x.git", says="invalid URL of '--url'")
     register(desk, *words, "--url=https://git.corp/x.git", "--token", f"@{tmp_path}/token")
     desk.run("remove", "x")
     register(desk, *words, "--url=https://git.corp/x.git")
@@ -307,7 +307,7 @@ def test_a_setting_that_the_platform_has_not(desk: Desk, section: str, scope: st
         desk.config(scope, f'--add "coderepo.{section}.{key}" {value}')
     if "://" not in section:
         desk.config(f'"coderepo.{section}.remote" origin')
-    (typed,) = desk.refused("snapshot", says="has no option for")
+    (typed,) = desk.refused("snapshot", says="unknown option")
     desk.types(typed)
     desk.run("snapshot")
 
@@ -327,7 +327,7 @@ def test_a_token_in_plain_text(desk: Desk, tmp_path: Path, section: str, scope: 
         desk.config(scope, f'"coderepo.{section}.{key}" {value}')
     if "://" not in section:
         desk.config(f'"coderepo.{section}.remote" origin')
-    keep, replace, revoke = desk.refused("snapshot", says="holds a secret in plain text")
+    keep, replace, revoke = desk.refused("snapshot", says="a secret in plain text")
     assert revoke.startswith("revoke the old token")
     desk.types(keep.replace("NAME", "corp").replace("FILE", str(tmp_path / "new")))
     desk.types(replace.replace("NAME", "corp"))
@@ -356,7 +356,7 @@ def test_a_configuration_that_is_being_changed_all_the_time(desk: Desk, tmp_path
     script.chmod(0o755)
     alone = desk.env["PATH"]
     desk.env["PATH"] = f"{script.parent}:{alone}"
-    hints = desk.refused("register", "--no-verify", "hub", says="is being changed all the time")
+    hints = desk.refused("register", "--no-verify", "hub", says="keep changing it")
     assert hints == ["try again"]
     desk.env["PATH"] = alone
     register(desk, "hub")

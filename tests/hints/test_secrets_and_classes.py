@@ -49,16 +49,14 @@ def desk(repo: Repo, tmp_path: Path) -> Desk:
 
 @cures("use letters, digits, '_' and '-' only")
 def test_what_is_no_name_of_a_secret(desk: Desk, tmp_path: Path) -> None:
-    (given,) = desk.refused(
-        "secret", "set", "a.b", f"--key=@{tmp_path}/token", says="'a.b.key' is not a valid secret name"
-    )
+    (given,) = desk.refused("secret", "set", "a.b", f"--key=@{tmp_path}/token", says="invalid secret name 'a.b.key'")
     assert given == "use letters, digits, '_' and '-' only"
     desk.run("secret", "set", "a_b-1", f"--key=@{tmp_path}/token")
 
 
 @cures("git coderepo secret set {name} --KEY=@FILE")
 def test_a_secret_without_a_value(desk: Desk, tmp_path: Path) -> None:
-    (typed,) = desk.refused("secret", "set", "corp", says="no value for the secret 'corp'")
+    (typed,) = desk.refused("secret", "set", "corp", says="the secret 'corp' requires a value")
     desk.types(typed.replace("--KEY", "--key").replace("FILE", f"{tmp_path}/token"))
     assert "{{corp.key}}" in desk.run("secret", "list").text
 
@@ -66,7 +64,7 @@ def test_a_secret_without_a_value(desk: Desk, tmp_path: Path) -> None:
 @cures("git coderepo secret list")
 def test_a_secret_to_remove_that_is_not_there(desk: Desk, tmp_path: Path) -> None:
     desk.run("secret", "set", "corp", f"--key=@{tmp_path}/token")
-    (typed,) = desk.refused("secret", "remove", "corpp", says="no secret 'corpp'")
+    (typed,) = desk.refused("secret", "remove", "corpp", says="secret not found: 'corpp'")
     assert "{{corp.key}}" in desk.types(typed).text
     desk.run("secret", "remove", "corp")
 
@@ -75,7 +73,7 @@ def test_a_secret_to_remove_that_is_not_there(desk: Desk, tmp_path: Path) -> Non
 def test_a_reference_to_a_secret_that_is_not_there(desk: Desk, tmp_path: Path) -> None:
     desk.types("git remote set-url origin https://github.com/acme/widgets.git")
     desk.run("register", "--no-verify", "--token={{corp.pat}}")
-    hints = desk.refused("register", "x", "--token={{corp.pat}}", says="the keyring has no secret 'corp.pat'")
+    hints = desk.refused("register", "x", "--token={{corp.pat}}", says="secret 'corp.pat' not found")
     typed = hint(hints, "git coderepo secret set")
     desk.types(typed.replace("FILE", str(tmp_path / "token")))
     assert "unknown host name" in desk.run("register", "x", "--token={{corp.pat}}", check=False).errors
@@ -85,12 +83,12 @@ def test_a_reference_to_a_secret_that_is_not_there(desk: Desk, tmp_path: Path) -
 def test_a_secret_without_a_keyring(desk: Desk, tmp_path: Path) -> None:
     del desk.env["PYTHON_KEYRING_BACKEND"]
     desk.env["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
-    hints = desk.refused("secret", "set", "corp", f"--pat=@{tmp_path}/token", says="no keyring here keeps a secret")
+    hints = desk.refused("secret", "set", "corp", f"--pat=@{tmp_path}/token", says="no keyring on this machine")
     assert len(hints) == 2
     for typed in hints:
         desk.types(typed)
     assert "corp" in desk.run("secret", "list").text
-    (again,) = desk.refused("secret", "set", "corp", f"--other=@{tmp_path}/other", says="no keyring here")
+    (again,) = desk.refused("secret", "set", "corp", f"--other=@{tmp_path}/other", says="no keyring on this machine")
     desk.types(again)
     assert "other" in desk.run("secret", "list").text
 
@@ -106,7 +104,7 @@ def test_a_keyring_that_is_not_there_or_locked(desk: Desk, tmp_path: Path) -> No
     assert desk.refused("secret", "remove", "corp", says="the keyring is locked") == ["unlock the keyring"]
     locked.unlink()
     desk.env["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
-    (given,) = desk.refused("secret", "remove", "corp", says="no keyring here")
+    (given,) = desk.refused("secret", "remove", "corp", says="no keyring on this machine")
     command = given.partition("(")[2].removesuffix(")")
     assert "backends" in desk.types(command.replace("python ", f"'{sys.executable}' ")).text
     variable = given.partition(": ")[2].partition("=")[0]
@@ -141,7 +139,7 @@ def test_a_token_without_its_origin_and_two_tokens(runner: Desk, place: World, o
     runner.env.update(CODEREPO_TOKEN=place.token, CODEREPO_TOKEN_ORIGIN=origin)
     export = hint(runner.refused(*FETCH, says="'CODEREPO_TOKEN"), "export")
     runner.env["CODEREPO_TOKEN_FILE"] = str(runner.here / "token")
-    unset = hint(runner.refused(*FETCH, says="are both set"), "unset")
+    unset = hint(runner.refused(*FETCH, says="are mutually exclusive"), "unset")
     runner.types(f"{unset}; {export}; git coderepo fetch run.json code")
 
 
@@ -158,7 +156,7 @@ def test_a_file_of_credentials(runner: Desk, place: World) -> None:
     line = given.removeprefix("write each line as ").partition(", or")[0].replace("[/PREFIX]", "/acme")
     line = line.replace("HOST", host).replace("USER", "ada").replace("/path/to", str(runner.here))
     file.write_text(f"{line}\n", encoding="utf-16")
-    assert runner.refused(*FETCH, says="is UTF-16") == ["save it as UTF-8"]
+    assert runner.refused(*FETCH, says="UTF-16 is not supported") == ["save it as UTF-8"]
     file.write_text(f"{line}\n")
     runner.run("fetch", "run.json", "one")
     file.unlink()
@@ -227,18 +225,18 @@ def test_a_secret_that_belongs_to_no_place(desk: Desk, tmp_path: Path) -> None:
     desk.types("git remote remove origin")
     write(desk, "mine", "from git_coderepo import BaseCodeRepository")
     words = ("register", "--no-verify", "x", "--source=mine.Mine")
-    says = "cannot tell which origin the secret option 'token' belongs to"
+    says = "cannot store the secret option 'token'"
     keep, give = desk.refused(*words, f"--token=@{tmp_path}/token", says=says)
     desk.types(f"{keep.replace('NAME', 'corp')} <'{tmp_path}/token'")
     desk.types(f"git coderepo {' '.join(words)} {give.split()[1].replace('NAME', 'corp')}")
     assert "{{corp.token}}" in (desk.here / ".git" / "config").read_text()
 
 
-@cures("omit --{name}, and keep its value in the file that CODEREPO_CREDENTIALS_FILE names:")
+@cures("omit --{name}, and add its value to the file that CODEREPO_CREDENTIALS_FILE names:")
 def test_a_token_to_register_with_where_there_is_no_keyring(desk: Desk, tmp_path: Path) -> None:
     desk.env["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
     words = ("register", "--no-verify", "--type=gitlab", "--token")
-    omit, *typed = desk.refused(*words, f"@{tmp_path}/token", says="no keyring here")
+    omit, *typed = desk.refused(*words, f"@{tmp_path}/token", says="no keyring on this machine")
     assert omit.startswith("omit --token")
     for each in typed:
         desk.types(each.replace("/path/to/secret", f"{tmp_path}/token"))
@@ -280,7 +278,7 @@ def test_a_class_that_a_manifest_names(place: World, runner: Desk, tmp_path: Pat
     export = hint(runner.refused(*words, says="which is not allowed here"), "if you trust it").partition(": ")[2]
     variable, _, value = export.partition(" ")[2].partition("=")
     runner.env[variable] = value
-    hint(runner.refused(*words, says=f"'{name}' is no installed package"), "install it with pip")
+    hint(runner.refused(*words, says=f"'{name}' is not an installed package"), "install it with pip")
     # Into an environment of this test's own: the tests that run meanwhile record what is installed in ours.
     python = own_environment(tmp_path / "installed")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]

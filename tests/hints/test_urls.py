@@ -114,8 +114,8 @@ def test_the_host_of_a_rule(place: World, repo: Repo, wrong: str) -> None:
 @pytest.mark.parametrize(
     ("name", "wrong", "hint"),
     [
-        ("dirty", "no", "one of: allow, refuse"),
-        ("untracked", "some", "one of: include, ignore, refuse"),
+        ("dirty", "no", "choose one of: allow, refuse"),
+        ("untracked", "some", "choose one of: include, ignore, refuse"),
         ("overlayLimit", "large", "write a number of bytes, or a number with k, m or g, such as 64k"),
         ("store", "/srv/runs", "one of: file:///DIRECTORY, s3://BUCKET[/PREFIX], gs://BUCKET[/PREFIX]"),
     ],
