@@ -258,7 +258,7 @@ def test_dependencies_that_setuptools_reads_from_a_file_count(repo: Repo) -> Non
     repo.write("d\u00e9/run.in".encode(), "numpy\n")
     key = key_in(repo, "")
     assert [each.path for each in key.inputs] == ["d\u00e9/run.in".encode(), b"pyproject.toml"]
-    assert [each.text for each in key.remarks] == ["'gone.in' is no file of the snapshot"]
+    assert [each.text for each in key.remarks] == ["'gone.in' is not a file of the snapshot"]
 
 
 def test_what_makes_an_image_depend_on_the_code_is_said(repo: Repo) -> None:
@@ -289,7 +289,7 @@ def test_what_makes_an_image_depend_on_the_code_is_said(repo: Repo) -> None:
     repo.write("environment.yml", "dependencies:\n  - pip:\n    - -e .\n")
     repo.write("pyproject.toml", '[tool.uv.sources]\nlib = {workspace = true}\ntorch = {index = "pytorch"}\n')
     found = [(each.path.decode(), each.line, each.text.split(";")[0]) for each in key_in(repo, "").remarks]
-    editable = "an editable install takes the code into the image"
+    editable = "an editable install puts the code into the image"
     taken = "copies files into the image that the build key does not cover"
     assert sorted(found, key=lambda each: (each[0], each[1] or 0)) == [
         ("Dockerfile", 3, "the base image 'python:${TAG}' is floating: the tag '3.12' may move"),
@@ -300,13 +300,13 @@ def test_what_makes_an_image_depend_on_the_code_is_said(repo: Repo) -> None:
         ("Dockerfile", 13, f"COPY src {taken}"),
         ("Dockerfile", 15, f"COPY *.txt {taken}"),
         ("Dockerfile", 20, editable),
-        ("Dockerfile", 21, "an install of the checkout takes the code into the image"),
+        ("Dockerfile", 21, "an install of the checkout puts the code into the image"),
         ("environment.yml", 3, editable),
         ("pyproject.toml", None, "'lib' is installed from a directory that the build key does not cover"),
         ("requirements.txt", 2, editable),
         ("requirements.txt", 3, "'./vendor/x.whl' is a directory or file that the build key does not cover"),
-        ("requirements.txt", 4, "'gone.txt' is no file of the snapshot"),
-        ("requirements.txt", 5, "'https://x.org/y.txt' is no file of the snapshot"),
+        ("requirements.txt", 4, "'gone.txt' is not a file of the snapshot"),
+        ("requirements.txt", 5, "'https://x.org/y.txt' is not a file of the snapshot"),
     ]
 
 

@@ -1,1 +1,1 @@
-"""What does a dependency image depend on? The key, and the files that it is made from."""
+"""What does a dependency image depend on? The build key, and the files from which it is computed."""

@@ -1,4 +1,4 @@
-"""As much of a Dockerfile as tells what an image is built on and what is put into it.
+"""Read the base images of a Dockerfile, and the files that it copies.
 
 Format: https://docs.docker.com/reference/dockerfile/
 """
@@ -18,7 +18,7 @@ _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})")
 
 
 class Instruction(NamedTuple):
-    """`line` counts from 1, `word` is in upper case, `rest` as written, lines that are carried on joined."""
+    """An instruction: its `line` from 1, its `word` in upper case, and the `rest` with continuation lines joined."""
 
     line: int
     word: str
@@ -26,7 +26,7 @@ class Instruction(NamedTuple):
 
 
 class Base(NamedTuple):
-    """A base image: `written` as it stands after FROM, `image` with the defaults of build arguments, None without."""
+    """A base image: `written` after FROM, and `image` with defaults of build arguments, None if one has no default."""
 
     line: int
     written: str
@@ -34,10 +34,10 @@ class Base(NamedTuple):
 
 
 def instructions(data: bytes) -> Iterator[Instruction]:
-    """The instructions in their order; those behind ONBUILD like the others."""
+    """Yield the instructions of a Dockerfile (UTF-8) in their order, those after ONBUILD like the others."""
     text = data.decode("utf-8", "replace")
     escape = "`" if re.match(r"\s*#\s*escape\s*=\s*`", text) else "\\"
-    start, carried, ends = 0, "", list[str]()
+    start, continued, ends = 0, "", list[str]()
     for number, line in enumerate(text.splitlines(), 1):
         if ends:
             if line.strip() == ends[0]:
@@ -48,25 +48,25 @@ def instructions(data: bytes) -> Iterator[Instruction]:
             continue
         start = start or number
         if bare.endswith(escape):
-            carried += bare[:-1] + " "
+            continued += bare[:-1] + " "
             continue
-        whole, at = carried + bare, start
-        carried, start = "", 0
+        whole, at = continued + bare, start
+        continued, start = "", 0
         word, _, rest = whole.partition(" ")
         if word.upper() == "ONBUILD":
             word, _, rest = rest.strip().partition(" ")
         if word.upper() in ("RUN", "COPY", "ADD"):
-            ends = [found[1] for found in _HEREDOC.findall(rest)]
+            ends = [delimiter for _, delimiter in _HEREDOC.findall(rest)]
         yield Instruction(at, word.upper(), rest.strip())
 
 
 def bases(data: bytes) -> list[Base]:
-    """What the stages are built on, stages that are built on one another apart."""
+    """Return the base images of the stages, without stages that are the base of another one."""
     arguments: dict[str, str] = {}
     stages: set[str] = set()
-    found: list[Base] = []
+    images: list[Base] = []
     for each in instructions(data):
-        if each.word == "ARG" and not found:
+        if each.word == "ARG" and not images:
             name, equals, value = each.rest.partition("=")
             if equals:
                 arguments[name] = value.strip("\"'")
@@ -76,14 +76,14 @@ def bases(data: bytes) -> list[Base]:
         if not words:
             continue
         if words[0].lower() not in stages:
-            found.append(Base(each.line, words[0], _filled_in(words[0], arguments)))
+            images.append(Base(each.line, words[0], _with_defaults(words[0], arguments)))
         if len(words) == 3 and words[1].upper() == "AS":
             stages.add(words[2].lower())
-    return found
+    return images
 
 
 def copied(instruction: Instruction) -> list[str]:
-    """What COPY and ADD take from the build context, as written: nothing of other stages, URLs and heredocs."""
+    """Return what COPY or ADD copies from the build context, as written, without other stages, URLs and heredocs."""
     if instruction.word not in ("COPY", "ADD"):
         return []
     rest, flags = instruction.rest, []
@@ -101,15 +101,15 @@ def copied(instruction: Instruction) -> list[str]:
     return [word for word in sources if not word.startswith("<<") and "://" not in word and not word.startswith("git@")]
 
 
-def _filled_in(image: str, arguments: dict[str, str]) -> str | None:
-    """The image with the defaults of its build arguments in their places; None where one has none."""
+def _with_defaults(image: str, arguments: dict[str, str]) -> str | None:
+    """Return an image with the defaults of its build arguments; None if an argument has no default."""
     missing = False
 
     def value(match: re.Match[str]) -> str:
         nonlocal missing
-        found = arguments.get(match[1] or match[2]) or match[3]
-        missing = missing or not found
-        return found or ""
+        default = arguments.get(match[1] or match[2]) or match[3]
+        missing = missing or not default
+        return default or ""
 
     filled = _VARIABLE.sub(value, image)
     return None if missing else filled

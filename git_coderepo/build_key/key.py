@@ -1,7 +1,7 @@
-"""The build key: a digest of what goes into an image, not of the code. Same key, same image.
+"""The build key: a digest of the dependencies in an image, without the code. Images with the same key are equal.
 
-It is made from the snapshot, so that it says what a runner would build, and from nothing of the machine that makes it:
-neither its interpreter, nor its platform, nor its locale.
+It is computed from the snapshot, which a runner would build, and does not depend on the machine: neither on its
+interpreter, nor on its platform, nor on its locale.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?")
 
 
 class Input(NamedTuple):
-    """A file that counts: raw path, hex sha256 of what counts of it, and whether that is its dependency tables only."""
+    """A file in the key: raw path, hex sha256 of the part that counts, and whether only its dependency tables count."""
 
     path: bytes
     sha256: str
@@ -47,10 +47,10 @@ class Input(NamedTuple):
 
 
 class BuildKey(NamedTuple):
-    """`digest` is the key, 64 hex digits; the rest is what it was made of, and `remarks` on what it cannot hold.
+    """A build key: `digest` is 64 hex digits; the other fields are its input, and `remarks` on what it cannot cover.
 
-    `python` is a version or a range as it is written in `python_from` (a raw path; None for the option); `base_images`
-    holds (raw path, line, image as written).
+    `python` is a version or a range as written in `python_from` (a raw path; None for the option). `base_images` holds
+    (raw path, line, image as written).
     """
 
     digest: str
@@ -62,7 +62,7 @@ class BuildKey(NamedTuple):
     remarks: tuple[Remark, ...]
 
     def document(self) -> dict[str, object]:
-        """All of it as plain values."""
+        """Return the build key as JSON values."""
         return {
             "buildKey": self.digest,
             "platform": self.platform,
@@ -84,21 +84,19 @@ class BuildKey(NamedTuple):
 def build_key(
     snapshot: Snapshot, *, files: Sequence[bytes] = (), python: str | None = None, platform: str | None = None
 ) -> BuildKey | None:
-    """The key of what a snapshot would be built from, None where nothing in it says what an image is made of, and
-    where what changed was not kept, since nobody could build from it.
+    """Return the build key of a snapshot; None if it has no files from which to build, or no stored contents.
 
-    `files` (raw, as seen from the run's directory) are taken instead of those that are found by name.
-    Raises NotReproducible for one of them that the snapshot does not have, UsageError for a platform or a version
-    that is none.
+    `files` (raw paths, relative to the run's directory) replace the files that are found by name. Raises
+    NotReproducible for a file that the snapshot does not have, UsageError for an invalid platform or Python version.
     """
     assert snapshot.tree is not None
     platform = PLATFORM if platform is None else platform
     if not _PLATFORM.fullmatch(platform):
         raise UsageError(
-            f"'{platform}' is not a platform", hints=["write OS/ARCHITECTURE, such as linux/amd64 or linux/arm64"]
+            f"invalid platform '{platform}'", hints=["write OS/ARCHITECTURE, such as linux/amd64 or linux/arm64"]
         )
     if python is not None and (not python.strip() or not python.isprintable()):
-        raise UsageError(f"'{python}' is no version of Python")
+        raise UsageError(f"invalid Python version '{python}'")
     if not snapshot.keeps_contents:
         return None
     directory = snapshot.checkout.prefix.rstrip(b"/")
@@ -131,12 +129,12 @@ def build_key(
 def _from_root(directory: bytes, path: bytes) -> bytes:
     below = os.path.normpath(os.path.join(directory, path))
     if path.startswith(b"/") or below == b".." or below.startswith(b"../"):
-        raise NotReproducible(f"'{os.fsdecode(path)}' is outside of the checkout")
+        raise NotReproducible(f"'{os.fsdecode(path)}' is outside the checkout")
     return below
 
 
 def _with_dynamic(found: list[BuildFile], tree: TreeFiles) -> tuple[list[BuildFile], list[Remark]]:
-    """The files, and those that a `pyproject.toml` among them has its dependencies in."""
+    """Return the files, and those from which a `pyproject.toml` among them reads its dependencies; and remarks."""
     by_path = {each.path: each for each in found}
     remarks: list[Remark] = []
     for each in found:
@@ -147,11 +145,11 @@ def _with_dynamic(found: list[BuildFile], tree: TreeFiles) -> tuple[list[BuildFi
             if path in by_path:
                 continue
             if tree.read(path) is None:
-                remarks.append(Remark(each.path, None, f"'{name}' is no file of the snapshot"))
+                remarks.append(Remark(each.path, None, f"'{name}' is not a file of the snapshot"))
                 continue
-            below, said = build_files(tree, b"", only=[path])
-            by_path.update((one.path, one) for one in below)
-            remarks += said
+            more, their_remarks = build_files(tree, b"", only=[path])
+            by_path.update((one.path, one) for one in more)
+            remarks += their_remarks
     return [by_path[path] for path in sorted(by_path)], remarks
 
 
@@ -162,7 +160,7 @@ def _input(file: BuildFile) -> Input:
 
 
 def _python(found: Sequence[BuildFile], directory: bytes) -> tuple[str | None, bytes | None]:
-    """The version that the nearest `.python-version`, else the nearest `requires-python`, asks for, and where."""
+    """Return the version in the nearest `.python-version`, else in the nearest `requires-python`, and its path."""
     by_path = {each.path: each for each in found}
     near = levels(directory)
     for level in near:
@@ -178,30 +176,30 @@ def _python(found: Sequence[BuildFile], directory: bytes) -> tuple[str | None, b
     return None, None
 
 
-# --- What makes an image depend on more than its key holds -----------------------------------------------------------
+# --- Dependencies that the key does not cover ------------------------------------------------------------------------
 
 _EDITABLE = re.compile(r"(?:^|\s)(?:-e|--editable)(?:[\s=]|$)")
 _LOCAL_INSTALL = re.compile(r"\b(?:pip3?|uv\s+pip)\s+install\b[^&|;]*\s(\.{1,2}(?:[/\[][^\s&|;]*)?)(?=[\s&|;]|$)")
 
 
 def remarks_on(build: Sequence[BuildFile], files: TreeFiles) -> list[Remark]:
-    """One remark for each thing that a change of the code would change in the image, or that changes by itself."""
+    """Return a remark for each part of the image that depends on the code, or can change by itself."""
     known = {each.path for each in build}
-    found: list[Remark] = []
+    result: list[Remark] = []
     for each in build:
         if each.is_image_file:
-            found += _on_image_file(each, known, files)
+            result += _on_image_file(each, known, files)
         elif each.name == b"pyproject.toml":
-            found += _on_pyproject(each)
+            result += _on_pyproject(each)
         elif each.name.endswith((b".txt", b".in")):
-            found += _on_requirements(each)
+            result += _on_requirements(each)
         elif each.name.endswith((b".yml", b".yaml")):
-            found += [
-                Remark(each.path, number, "an editable install takes the code into the image")
+            result += [
+                Remark(each.path, number, "an editable install puts the code into the image")
                 for number, line in enumerate(each.data.decode("utf-8", "replace").splitlines(), 1)
                 if re.match(r"\s*-\s+[\"']?(-e|--editable)[\s=]", line)
             ]
-    return found
+    return result
 
 
 def _on_image_file(file: BuildFile, known: set[bytes], files: TreeFiles) -> Iterator[Remark]:
@@ -219,13 +217,13 @@ def _on_image_file(file: BuildFile, known: set[bytes], files: TreeFiles) -> Iter
                 yield Remark(file.path, each.line, text)
         if each.word == "RUN" and "install" in each.rest:
             if _EDITABLE.search(each.rest):
-                yield Remark(file.path, each.line, "an editable install takes the code into the image")
+                yield Remark(file.path, each.line, "an editable install puts the code into the image")
             elif _LOCAL_INSTALL.search(each.rest):
-                yield Remark(file.path, each.line, "an install of the checkout takes the code into the image")
+                yield Remark(file.path, each.line, "an install of the checkout puts the code into the image")
 
 
 def _is_input(source: str, file: BuildFile, known: set[bytes], files: TreeFiles) -> bool:
-    """Whether all that a source means is an input, seen from the Dockerfile's directory or one above it."""
+    """Return whether all files of a COPY source are inputs, relative to the Dockerfile's directory or one above it."""
     name = posixpath.normpath(source.lstrip("/") or ".").encode("utf-8", "surrogateescape")
     for context in levels(os.path.dirname(file.path)):
         path = os.path.join(context, name)
@@ -247,7 +245,7 @@ def _on_requirements(file: BuildFile) -> Iterator[Remark]:
     for number, raw in requirement_lines(file.data):
         line = raw.decode("utf-8", "replace")
         if _EDITABLE.match(line):
-            yield Remark(file.path, number, "an editable install takes the code into the image")
+            yield Remark(file.path, number, "an editable install puts the code into the image")
         elif line.startswith((".", "/", "file:")) or " @ file:" in line:
             yield Remark(file.path, number, f"'{line}' is a directory or file that the build key does not cover")
 

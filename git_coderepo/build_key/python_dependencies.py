@@ -1,8 +1,8 @@
-"""What of a `pyproject.toml` goes into an image: its tables of dependencies, not its version, its tools, its comments.
+"""Read the dependencies in a `pyproject.toml`, without its version, its tools and its comments.
 
 Specifications: https://packaging.python.org/en/latest/specifications/pyproject-toml/ and
-https://packaging.python.org/en/latest/specifications/dependency-groups/; Poetry's, PDM's and uv's own tables as their
-documentation has them.
+https://packaging.python.org/en/latest/specifications/dependency-groups/; the tables of Poetry, PDM and uv are in
+their documentation.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# One path of keys each; what stands there is taken whole.
+# Each is a path of keys, whose whole value counts.
 _TABLES = (
     ("build-system",),
     ("project", "dependencies"),
@@ -37,7 +37,7 @@ _TABLES = (
 
 
 def parse_toml(data: bytes) -> dict[str, Any] | None:
-    """The document; None if it is not valid TOML 1.0."""
+    """Return the document in UTF-8 bytes; None if it is not valid TOML 1.0."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -49,15 +49,15 @@ def parse_toml(data: bytes) -> dict[str, Any] | None:
 
 
 def dependency_tables(document: dict[str, Any]) -> bytes:
-    """The tables that name dependencies, as JSON in one order: TOML's tables have none, nor have comments a meaning."""
+    """Return the tables that name dependencies as JSON in a fixed order, since TOML's tables have no order."""
     import json
 
-    found = {".".join(keys): value for keys in _TABLES if (value := _at(document, keys)) is not None}
-    return json.dumps(found, sort_keys=True, separators=(",", ":"), default=str).encode()
+    tables = {".".join(keys): value for keys in _TABLES if (value := _at(document, keys)) is not None}
+    return json.dumps(tables, sort_keys=True, separators=(",", ":"), default=str).encode()
 
 
 def required_python(document: dict[str, Any]) -> str | None:
-    """`requires-python`, or what Poetry has in its place."""
+    """Return `requires-python`, or the Python version in Poetry's dependencies; None without either."""
     for keys in (("project", "requires-python"), ("tool", "poetry", "dependencies", "python")):
         value = _at(document, keys)
         if isinstance(value, str) and value.strip():
@@ -66,7 +66,7 @@ def required_python(document: dict[str, Any]) -> str | None:
 
 
 def dependency_files(document: dict[str, Any]) -> Iterator[str]:
-    """Files that setuptools reads dependencies from (`dynamic`), as they are written."""
+    """Yield the files from which setuptools reads dependencies (`dynamic`), as written."""
     for keys in _TABLES[-2:]:
         table = _at(document, keys)
         for each in (table, *(table.values() if isinstance(table, dict) else ())):
@@ -75,7 +75,7 @@ def dependency_files(document: dict[str, Any]) -> Iterator[str]:
 
 
 def local_sources(document: dict[str, Any]) -> Iterator[str]:
-    """Dependencies that are folders of the checkout: `path` of Poetry, `path` and `workspace` of uv."""
+    """Yield the dependencies that are folders of the checkout: `path` of Poetry, `path` and `workspace` of uv."""
     tables = [_at(document, ("tool", "uv", "sources")), _at(document, ("tool", "poetry", "dependencies"))]
     groups = _at(document, ("tool", "poetry", "group"))
     if isinstance(groups, dict):

@@ -1,5 +1,5 @@
-"""Git's hooks: installing, taking out, saying how they stand. The scripts themselves stand in `/hooks`.
+"""Git's hooks: install, uninstall and show them. The scripts are in the folder `/hooks`.
 
-git ≥ 2.54 has hooks in its configuration (`configured.py`); for older ones a file, or a marked block in somebody
-else's script, goes into the hooks folder (`folder.py`). Either way taking them out leaves what was there before.
+git 2.54 and newer runs hooks from its configuration (`configured.py`). For older versions a file, or a marked block in
+the script of another tool, is added to the hooks folder (`folder.py`). Uninstalling restores the previous state.
 """

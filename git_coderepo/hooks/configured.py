@@ -1,7 +1,7 @@
 """Hooks in git's configuration, from git 2.54 on: https://git-scm.com/docs/git-hook#_description
 
-Each event has a section of its own, `hook.coderepo-EVENT`. All configured hooks run, in the configuration's order, and
-the one in the hooks folder last: nobody else's is touched.
+Each event has a section of its own, `hook.coderepo-EVENT`. git runs all configured hooks in the order of the
+configuration, and the hook in the hooks folder last, so that hooks of other tools need not be changed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PREFIX = "coderepo-"
 
 
 class Configured(NamedTuple):
-    """A section of ours: its block (None for a command that is not ours), its scope, whether it is switched on."""
+    """A section of ours: its block (None if another tool changed its command), its scope, and whether it is enabled."""
 
     event: str
     scope: str
@@ -32,33 +32,33 @@ class Configured(NamedTuple):
 
 
 def section(event: str) -> str:
-    """The section of an event. git does not tell a hook its event, so each has one."""
+    """Return the section of an event. git does not tell a hook its event, so each event has a section."""
     return f"hook.{_PREFIX}{event}"
 
 
 def file_of(git: Git, scope: str) -> str:
-    """The absolute path of the configuration file of a scope. Raises HookRefused where a checkout has none."""
+    """Return the absolute path of the configuration file of a scope. Raises HookRefused if the checkout has none."""
     if scope == LOCAL:
         return config_file(git)
     if scope == WORKTREE:
         if git.start("config", "--type=bool", "--get", "extensions.worktreeConfig").checked(1) != b"true\n":
             raise HookRefused(
-                "this checkout has no configuration for one worktree alone",
+                "this checkout has no configuration for a single worktree",
                 hints=["git config extensions.worktreeConfig true"],
             )
         return git.line("rev-parse", "--path-format=absolute", "--git-path", "config.worktree")
-    # git writes to the last one that exists; without any, to ~/.gitconfig, which is the last.
+    # git writes to the last file that exists, and without any to ~/.gitconfig, which is the last.
     candidates = git.line("var", "GIT_CONFIG_GLOBAL").split("\n")
     return next((each for each in reversed(candidates) if os.path.exists(each)), candidates[-1])
 
 
 def install(git: Git, scope: str, blocks: Sequence[scripts.Block]) -> str:
-    """Write a section for each block, or bring it up to date; gives the file. Raises HookRefused, OSError."""
+    """Write or update a section for each block; return the path of the file. Raises HookRefused, OSError."""
     path = file_of(git, scope)
 
     def write(copy: Git) -> None:
         for block in blocks:
-            # The command first: an event without one is fatal for the user's commit.
+            # First the command: with an event but no command, git would refuse to commit.
             copy.run("config", "--file", "config", "--replace-all", section(block.event) + ".command", block.text)
             copy.run("config", "--file", "config", "--replace-all", section(block.event) + ".event", block.event)
 
@@ -71,7 +71,7 @@ def install(git: Git, scope: str, blocks: Sequence[scripts.Block]) -> str:
 
 
 def uninstall(git: Git, scope: str, events: Sequence[str]) -> list[str]:
-    """Take the sections of these events out, whole; gives those that were there. Raises HookRefused, OSError."""
+    """Remove the sections of these events; return the events that had one. Raises OSError."""
     try:
         path = file_of(git, scope)
     except HookRefused:
@@ -80,21 +80,21 @@ def uninstall(git: Git, scope: str, events: Sequence[str]) -> list[str]:
         return []
     known = git.start("config", "--file", path, "--name-only", "--null", "--get-regexp", "^hook\\.coderepo-").checked(1)
     names = {os.fsdecode(name) for name in known.split(b"\0")}
-    there = [event for event in events if any(name.startswith(section(event) + ".") for name in names)]
+    removed = [event for event in events if any(name.startswith(section(event) + ".") for name in names)]
 
     def write(copy: Git) -> None:
-        for event in there:
+        for event in removed:
             copy.run("config", "--file", "config", "--remove-section", section(event))
 
-    if there:
+    if removed:
         _edit(git, path, write)
         if scope != LOCAL and os.path.getsize(path) == 0 and not os.path.islink(path):
-            os.unlink(path)  # an empty one would keep git from looking at the other place
-    return there
+            os.unlink(path)  # an empty file would hide the other one from git
+    return removed
 
 
 def configured(git: Git) -> list[Configured]:
-    """Our hooks as git sees them now, in any scope; of two for one event the last one counts."""
+    """Return our hooks in git's configuration, of any scope; of two for one event the last one counts."""
     output = git.start("config", "--null", "--show-scope", "--get-regexp", "^hook\\.coderepo-").checked(1)
     fields = output.split(b"\0")
     values: dict[str, dict[str, tuple[str, bytes]]] = {}
@@ -102,20 +102,20 @@ def configured(git: Git) -> list[Configured]:
         key, _, value = entry.partition(b"\n")
         name, _, variable = os.fsdecode(key).removeprefix("hook.").rpartition(".")
         values.setdefault(name, {})[variable] = (scope.decode(), value)
-    found = []
+    hooks = []
     for event in scripts.EVENTS:
         known = values.get(_PREFIX + event, {})
         if "command" not in known:
             continue
-        where, command = known["command"]
+        scope_of_command, command = known["command"]
         enabled = known.get("enabled", ("", b"true"))[1].lower() not in (b"false", b"no", b"off", b"0")
         fires = known.get("event", ("", b""))[1] == event.encode()
-        found.append(Configured(event, where, scripts.find(command, event), enabled and fires))
-    return found
+        hooks.append(Configured(event, scope_of_command, scripts.find(command, event), enabled and fires))
+    return hooks
 
 
 def _edit(git: Git, path: str, change: Callable[[Git], None]) -> None:
-    """As `edit_file`; a file that does not end with a newline does not end with one afterwards."""
+    """Edit a file as `edit_file` does, but keep the end of a file without a final newline."""
 
     def write(copy: Git) -> None:
         assert isinstance(copy.directory, str)

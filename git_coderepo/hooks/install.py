@@ -1,4 +1,4 @@
-"""`hooks install`, `uninstall` and `status`: which way this git takes hooks, and how they stand."""
+"""`hooks install`, `uninstall` and `status`, by git's configuration or by the hooks folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from git_coderepo.hooks import configured, folder, scripts
 from git_coderepo.hooks.configured import GLOBAL, LOCAL, WORKTREE
 from git_coderepo.settings import Settings
 
-# From this git on, hooks can stand in its configuration, and `git hook run` takes a name of ours with an option only.
+# From this version on git runs hooks from its configuration, and `git hook run` accepts our name only with an option.
 CONFIGURED_SINCE = (2, 54)
 HOOK_RUN_SINCE = (2, 36)
 
@@ -22,7 +22,7 @@ INSTALLED, OUTDATED, OFF, BY_HAND, FOREIGN, MISSING = "installed", "outdated", "
 
 
 class Done(NamedTuple):
-    """What became of one event: where its hook stands (a configuration file or a script), or why it was refused."""
+    """The result for one event: the place of its hook (a configuration file or a script), or why it was refused."""
 
     event: str
     place: str | None
@@ -30,18 +30,18 @@ class Done(NamedTuple):
 
 
 class Hook(NamedTuple):
-    """How one event's hook stands: `state` is one of the words above, `program` what it would start."""
+    """The hook of an event: `state` is one of the words above, `program` the program that it starts."""
 
     event: str
     state: str
     place: str | None = None
     scope: str | None = None
     program: str | None = None
-    program_is_there: bool = True
+    program_exists: bool = True
 
 
 class Status(NamedTuple):
-    """How the hooks of a checkout stand, and the line by which a launcher calls pre-run."""
+    """The hooks of a checkout, and the command by which a launcher runs pre-run."""
 
     git: str
     is_configured: bool
@@ -51,29 +51,29 @@ class Status(NamedTuple):
 
     @property
     def records(self) -> bool:
-        """Whether a launcher's call of pre-run records a run."""
+        """Whether pre-run records a run when a launcher runs it."""
         pre_run = next(hook for hook in self.hooks if hook.event == scripts.PRE_RUN)
         return pre_run.state in (INSTALLED, OUTDATED, BY_HAND)
 
 
-def wanted(events: Sequence[str]) -> tuple[str, ...]:
-    """The events that are meant, in our order: all of them where none is named. Raises UsageError."""
+def chosen_events(events: Sequence[str]) -> tuple[str, ...]:
+    """Return the named events in our order, or all events if none is named. Raises UsageError for an unknown one."""
     for event in events:
         if event not in scripts.EVENTS:
-            raise UsageError(f"'{event}' is no event of ours", hints=[f"choose one of: {', '.join(scripts.EVENTS)}"])
+            raise UsageError(f"unknown event '{event}'", hints=[f"choose one of: {', '.join(scripts.EVENTS)}"])
     return tuple(event for event in scripts.EVENTS if not events or event in events)
 
 
 def install(git: Git, events: Sequence[str], scope: str) -> list[Done]:
-    """Install the hooks of these events, or bring them up to date; gives what became of each.
+    """Install or update the hooks of these events; return the result for each.
 
-    Raises HookRefused where none of them can be installed here, NotACheckout, OSError.
+    Raises HookRefused if no hook can be installed in this checkout, NotACheckout, OSError.
     """
     check_version(git)
     layout = _layout(git) if scope != GLOBAL else None
-    renews = Settings.read(git).choice("onCommit") == "snapshot"
+    writes_again = Settings.read(git).choice("onCommit") == "snapshot"
     program = scripts.this_program()
-    blocks = [scripts.block(event, program, snapshot=renews) for event in wanted(events)]
+    blocks = [scripts.block(event, program, snapshot=writes_again) for event in chosen_events(events)]
     numbers, text = version(git)
     if numbers >= CONFIGURED_SINCE:
         path = configured.install(git, scope, blocks)
@@ -82,105 +82,109 @@ def install(git: Git, events: Sequence[str], scope: str) -> list[Done]:
         return [Done(block.event, path) for block in blocks]
     if scope == WORKTREE:
         raise HookRefused(
-            f"git {text} has one hooks folder for all worktrees of a checkout",
+            f"git {text} has only one hooks folder for all worktrees of a checkout",
             hints=[
                 "for all of them: git coderepo hooks install",
                 "or install git 2.54 or newer, which has hooks for one worktree",
             ],
         )
     if layout is None:
-        where = folder.folder_of_the_user(git)
+        hooks_folder = folder.folder_of_the_user(git)
     else:
-        where = folder.hooks_folder(git, layout)
+        hooks_folder = folder.hooks_folder(git, layout)
         configured.uninstall(git, LOCAL, [block.event for block in blocks])
-    return [_into_folder(where, block) for block in blocks]
+    return [_into_folder(hooks_folder, block) for block in blocks]
 
 
-def _into_folder(where: bytes, block: scripts.Block) -> Done:
+def _into_folder(hooks_folder: bytes, block: scripts.Block) -> Done:
     try:
-        by_hand = folder.is_by_hand(where, block.event)
-        path = by_hand if by_hand is not None else folder.install(where, block)
+        by_hand = folder.script_by_hand(hooks_folder, block.event)
+        path = by_hand if by_hand is not None else folder.install(hooks_folder, block)
     except HookRefused as refused:
         return Done(block.event, None, refused)
     return Done(block.event, os.fsdecode(path))
 
 
 def uninstall(git: Git, events: Sequence[str], scope: str) -> list[Done]:
-    """Take the hooks of these events out; gives those that were there. Raises NotACheckout, OSError."""
+    """Uninstall the hooks of these events; return those that were installed. Raises NotACheckout, OSError."""
     numbers, _ = version(git)
-    meant = wanted(events)
+    chosen = chosen_events(events)
     layout = _layout(git) if scope != GLOBAL else None
-    gone: list[Done] = []
+    removed: list[Done] = []
     if scope != GLOBAL or numbers >= CONFIGURED_SINCE:
         path = configured.file_of(git, scope)
-        gone += [Done(event, path) for event in configured.uninstall(git, scope, meant)]
+        removed += [Done(event, path) for event in configured.uninstall(git, scope, chosen)]
     if layout is not None and scope == LOCAL:
-        gone += _leave_folders(git, layout, meant)
+        removed += _leave_folders(git, layout, chosen)
     if layout is None and numbers < CONFIGURED_SINCE:
-        where = folder.folder_of_the_user(git)
-        gone += [Done(event, os.fsdecode(path)) for event in meant for path in folder.uninstall(where, event)]
-    return gone
+        users = folder.folder_of_the_user(git)
+        removed += [Done(event, os.fsdecode(path)) for event in chosen for path in folder.uninstall(users, event)]
+    return removed
 
 
 def _leave_folders(git: Git, layout: Layout, events: Sequence[str]) -> list[Done]:
-    """Take our blocks out of the checkout's own hooks folders: the one in use, and the one that git has by default."""
+    """Remove our blocks from the checkout's own hooks folders: the one in use, and git's default one."""
     own = layout.common_dir + b"/hooks"
-    places = {os.path.realpath(own): own}
+    folders = {os.path.realpath(own): own}
     in_use = folder.folder_in_use(git, layout)
     if is_within(os.path.realpath(in_use), os.path.realpath(layout.common_dir)):
-        places.setdefault(os.path.realpath(in_use), in_use)
+        folders.setdefault(os.path.realpath(in_use), in_use)
     return [
         Done(event, os.fsdecode(path))
-        for place in places.values()
+        for each in folders.values()
         for event in events
-        for path in folder.uninstall(place, event)
+        for path in folder.uninstall(each, event)
     ]
 
 
 def status(git: Git) -> Status:
-    """How the hooks of this checkout stand. Raises NotACheckout, GitFailed."""
+    """Return the state of the hooks of this checkout. Raises NotACheckout, GitFailed."""
     numbers, text = version(git)
     layout = _layout(git)
-    renews = Settings.read(git).choice("onCommit") == "snapshot"
+    writes_again = Settings.read(git).choice("onCommit") == "snapshot"
     in_use = folder.folder_in_use(git, layout)
     is_configured = numbers >= CONFIGURED_SINCE
     in_configuration = {each.event: each for each in configured.configured(git)} if is_configured else {}
     hooks = []
     for event in scripts.EVENTS:
         section = in_configuration.get(event)
-        hooks.append(_configured(section, renews) if section is not None else _in_folder(in_use, event, renews))
+        hooks.append(
+            _configured(section, writes_again) if section is not None else _in_folder(in_use, event, writes_again)
+        )
     return Status(text, is_configured, os.fsdecode(in_use), tuple(hooks), launch(numbers))
 
 
 def launch(numbers: tuple[int, int]) -> tuple[str, ...]:
-    """The words by which a launcher calls pre-run with a git of this version, for a shell where it takes one."""
+    """Return the command by which a launcher runs pre-run with this version of git."""
     if numbers < HOOK_RUN_SINCE:
         return ("sh", "-c", '"$(git rev-parse --git-path hooks)/pre-run"')
     return ("git", "hook", "run", *(["--allow-unknown-hook-name"] if numbers >= CONFIGURED_SINCE else []), "pre-run")
 
 
-def _configured(section: configured.Configured, renews: bool) -> Hook:
+def _configured(section: configured.Configured, writes_again: bool) -> Hook:
     place = f"{configured.section(section.event)}.command"
     if section.block is None:
         return Hook(section.event, FOREIGN, place, section.scope)
-    state = OFF if not section.enabled else _age(section.block, renews)
+    state = OFF if not section.enabled else _age(section.block, writes_again)
     return _hook(state, place, section.scope, section.block)
 
 
-def _in_folder(where: bytes, event: str, renews: bool) -> Hook:
-    found = folder.find(where, event)
-    if found is not None:
-        state = _age(found.block, renews) if os.access(found.path, os.X_OK) else OFF
-        return _hook(state, os.fsdecode(found.path), None, found.block)
-    by_hand = folder.is_by_hand(where, event)
+def _in_folder(hooks_folder: bytes, event: str, writes_again: bool) -> Hook:
+    ours = folder.find(hooks_folder, event)
+    if ours is not None:
+        state = _age(ours.block, writes_again) if os.access(ours.path, os.X_OK) else OFF
+        return _hook(state, os.fsdecode(ours.path), None, ours.block)
+    by_hand = folder.script_by_hand(hooks_folder, event)
     if by_hand is not None:
         return Hook(event, BY_HAND, os.fsdecode(by_hand))
     return Hook(event, MISSING)
 
 
-def _age(block: scripts.Block, renews: bool) -> str:
-    """Whether the text is the one that `hooks install` would write now."""
-    now = scripts.block(block.event, block.program or b"", snapshot=renews, launcher=block.launcher).of_kind(block.kind)
+def _age(block: scripts.Block, writes_again: bool) -> str:
+    """Return INSTALLED if the text is the one that `hooks install` would write now, else OUTDATED."""
+    now = scripts.block(block.event, block.program or b"", snapshot=writes_again, launcher=block.launcher).of_kind(
+        block.kind
+    )
     return INSTALLED if now.text == block.text else OUTDATED
 
 
@@ -196,7 +200,7 @@ def _layout(git: Git) -> Layout:
 
 
 def as_json(status: Status) -> Mapping[str, object]:
-    """The status for the next program; paths with surrogates for bytes that are not UTF-8."""
+    """Return the status as JSON values; paths have surrogates for bytes that are not UTF-8."""
     return {
         "git": status.git,
         "mechanism": "configuration" if status.is_configured else "folder",
@@ -208,7 +212,7 @@ def as_json(status: Status) -> Mapping[str, object]:
                 "place": hook.place,
                 "scope": hook.scope,
                 "program": hook.program,
-                "programIsThere": hook.program_is_there if hook.program is not None else None,
+                "programIsThere": hook.program_exists if hook.program is not None else None,
             }
             for hook in status.hooks
         ],

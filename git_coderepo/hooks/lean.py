@@ -1,7 +1,7 @@
-"""What the installed pre-run hook starts, as `python -IS lean.py`: the program without what a start usually costs.
+"""The entry point of the installed pre-run hook, `python -IS lean.py`, which starts faster than the program.
 
-Its status is the hook's, or 127 where the package is gone, or 126 where only the whole program will do: the hook
-starts that then.
+The exit status is the hook's, 127 if the package no longer exists, or 126 if only the whole program can record the run;
+then the hook starts the program.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import sys
 
 
 def main() -> int:
-    """The hook's exit status."""
-    folder = __file__  # as the hook's text has it, absolute
+    """Run the hook; return its exit status."""
+    folder = __file__  # absolute, as in the text of the hook
     for _ in range(3):
         folder = folder.rpartition("/")[0]
     sys.path.insert(0, folder)
@@ -22,7 +22,7 @@ def main() -> int:
         asked = ask_status()
         import gc
 
-        gc.disable()  # it ends before there is anything to collect
+        gc.disable()  # the process ends before a collection would pay off
         from git_coderepo.hooks.prerun import pre_run
     except ImportError:
         return 127
@@ -37,4 +37,4 @@ if __name__ == "__main__":
     sys.stderr.flush()
     from os import _exit
 
-    _exit(status)  # everything is on the disk: taking the interpreter apart would only cost time
+    _exit(status)  # everything is on the disk, and to finalize the interpreter only costs time

@@ -1,6 +1,6 @@
-"""The pre-run hook: record the run, strictly and quickly, with little of the standard library and nothing else.
+"""The pre-run hook: record the run strictly and quickly, with a small part of the standard library only.
 
-Git's answers take longer than anything else: it is asked before the rest of the program is even imported.
+git takes longest, so it is started before the rest of the program is imported.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from git_coderepo.snapshots.snapshot import Snapshot
 
 _CURRENT = b"/coderepo/current.json"
-ONLY_THE_WHOLE_PROGRAM = 126  # as sh(1) says of what cannot be executed: the hook goes on to the next one
+ONLY_THE_WHOLE_PROGRAM = 126  # the status of sh(1) for a file that cannot be executed: the hook tries the next program
 
 
 def pre_run(asked: Asked | None = None, *, whole: bool = True) -> int:
-    """What `git hook run pre-run` does; gives the hook's exit status: 0 recorded, 1 not.
+    """Run `git hook run pre-run`; return the hook's exit status: 0 if the run was recorded, 1 if not.
 
-    Nothing is done within a run that is recorded already: CODEREPO_RUN_ID is set there. The old `current.json` goes
-    before anything is waited for: a run that could not be recorded is not taken for the one before it. Without `whole`
-    the interpreter knows no installed packages; ONLY_THE_WHOLE_PROGRAM is then the answer where a class of somebody's
-    own is asked for, and nothing else was done. `asked` is git's status, under way already.
+    Within a recorded run, where CODEREPO_RUN_ID is set, nothing is done. The old `current.json` is removed first, so
+    that a run that cannot be recorded is never mistaken for the previous one. Without `whole` the interpreter has no
+    installed packages: if a custom class is needed, the result is ONLY_THE_WHOLE_PROGRAM, and nothing else was done.
+    `asked` is the running `git status`.
     """
     if os.environ.get("CODEREPO_RUN_ID"):
         return 0
@@ -49,7 +49,7 @@ def pre_run(asked: Asked | None = None, *, whole: bool = True) -> int:
         started = Surveying(git, status=status, began=began)
         if not _record(started, whole=whole):
             return ONLY_THE_WHOLE_PROGRAM
-    except Exception as error:  # what they are is imported where there is one
+    except Exception as error:  # the classes of errors are imported only if there is an error
         if status is not None:
             status.kill()
         return _failed(error, started, whole=whole)
@@ -57,7 +57,7 @@ def pre_run(asked: Asked | None = None, *, whole: bool = True) -> int:
 
 
 def _failed(error: Exception, started: Surveying | None, *, whole: bool) -> int:
-    """Print an error and return the hook's exit status; of a bug, a crash report is written."""
+    """Print an error and return the hook's exit status; for a bug, write a crash report."""
     from git_coderepo.errors import CodeRepoError, SourceNotAllowed
 
     try:
@@ -70,16 +70,16 @@ def _failed(error: Exception, started: Surveying | None, *, whole: bool) -> int:
         error = report_crash(error, ["hook", "pre-run"])
     if isinstance(error, CodeRepoError):
         if not whole and isinstance(error, SourceNotAllowed):
-            return ONLY_THE_WHOLE_PROGRAM  # a submodule's own settings name a class
+            return ONLY_THE_WHOLE_PROGRAM  # the settings of a submodule name a class
         _say("\n".join([f"fatal: {error.message}", *(f"hint: {text}" for text in error.hints)]))
     else:
-        _say(f"fatal: the run cannot be recorded: {error}")
+        _say(f"fatal: cannot record the run: {error}")
     return 1
 
 
 def _record(started: Surveying, *, whole: bool) -> bool:
-    """Whether it was done; False where a custom class is needed that this interpreter may not find."""
-    # What is needed whatever git answers.
+    """Record the run; return False if a custom class is needed, which this interpreter may not find."""
+    # Imported while git is at work.
     from git_coderepo.registration import platform_object  # noqa: F401
     from git_coderepo.registration.resolve import import_platform
     from git_coderepo.runs import record_files as runs  # noqa: F401
@@ -97,18 +97,19 @@ def _record(started: Surveying, *, whole: bool) -> bool:
 
         output = OutputFile(os.fsencode(out))
         refuse_tracked(started.git, output)
-    found = survey(started.git, _say, started=started, meanwhile=import_platform)
-    if not whole and any(entry.section == "coderepo" and entry.name == "source" for entry in found.settings.entries):
+    surveyed = survey(started.git, _say, started=started, meanwhile=import_platform)
+    entries = surveyed.settings.entries
+    if not whole and any(entry.section == "coderepo" and entry.name == "source" for entry in entries):
         started.end()
         return False
     request = Request(
         notify=_say,
         publishes=True,
         output=output.path if output is not None else None,
-        # git runs hooks at the work tree's root, and says in GIT_PREFIX where it was started itself.
+        # git runs hooks at the root of the work tree, and sets GIT_PREFIX to the directory in which it was started.
         prefix=os.fsencode(os.environ.get("GIT_PREFIX", "")),
     )
-    snapshot = take_snapshot(started.git, request, found=found)
+    snapshot = take_snapshot(started.git, request, found=surveyed)
     for text in remarks(snapshot, request):
         _say(f"warning: {manifest_document.one_line(text)}")
     record_run(snapshot, say=_say, output=output)
@@ -123,10 +124,10 @@ def record_run(
     command: Sequence[bytes] | None = None,
     build_key: str | None = None,
 ) -> str:
-    """Write down the start of a run of this snapshot, and in the file `output` if there is one; gives its id.
+    """Record the start of a run of this snapshot, also in the file `output` if it is given; return the run's id.
 
-    `say` hears why it is not published where the settings ask for that. Raises CodeRepoError, OSError: then
-    `current.json` is gone.
+    `say` receives the reason if the settings ask to publish the run and that fails. Raises CodeRepoError, OSError;
+    then `current.json` no longer exists.
     """
     from git_coderepo.runs.record_files import Runs
 
@@ -145,7 +146,7 @@ def record_run(
 def _recorded(
     snapshot: Snapshot, say: Callable[[str], None], command: Sequence[bytes] | None, build_key: str | None
 ) -> Record:
-    """The manifest; published first where the settings say `auto`: a launcher has no other moment for it."""
+    """Return the record of the run, published before if `coderepo.publish` says so: there is no later moment for it."""
     if snapshot.settings.choice("publish") == "never":
         from git_coderepo.snapshots.manifest_document import write_record
 
@@ -155,10 +156,10 @@ def _recorded(
 
     with Watch(snapshot) as watch:
         record = recorded(snapshot, now=time.time(), git_version=None, say=say, command=command, build_key=build_key)
-        found = watch.since_snapshot()
-        if found:
+        changes = watch.since_snapshot()
+        if changes:
             withdraw(snapshot, record, say)
-            refuse_changes(found, "while it was being published")
+            refuse_changes(changes, "while it was being published")
     return record
 
 
@@ -168,10 +169,10 @@ def _say(text: str) -> None:
 
 
 def _remove_current(git_dir: bytes) -> None:
-    """Before git is asked where it is: git runs hooks at the work tree's root, or says where its directory is.
+    """Remove the old `current.json` before git has answered: hooks run at the work tree's root, or GIT_DIR is set.
 
-    Where CODEREPO_RECORD_DIR names another place, git has to say first which one. `.git` may be a file that leads
-    there: https://git-scm.com/docs/gitrepository-layout. Raises OSError.
+    With CODEREPO_RECORD_DIR the directory of the record depends on git's answer, and the file is removed later. `.git`
+    may be a file with the path of the directory: https://git-scm.com/docs/gitrepository-layout. Raises OSError.
     """
     if os.environ.get(RECORD_DIRECTORY):
         return
@@ -185,11 +186,11 @@ def _remove_current(git_dir: bytes) -> None:
         with open(git_dir, "rb") as file:
             words, _, link = file.read().rstrip(b"\r\n").partition(b"gitdir: ")
         if words or not link or b"\0" in link:
-            return  # it is no such file, and git will say so
+            return  # git itself reports an invalid file
         try:
             os.unlink(os.path.join(os.path.dirname(git_dir), link) + _CURRENT)
         except (FileNotFoundError, NotADirectoryError):
-            pass  # it leads nowhere, and git will say so
+            pass  # git itself reports a path that leads nowhere
 
 
 def _forget(started: Surveying | None) -> None:

@@ -1,1 +1,1 @@
-"""Which other tools record runs by this program?"""
+"""Which other tools record their runs with this program?"""

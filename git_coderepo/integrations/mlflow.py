@@ -1,7 +1,7 @@
-"""Every MLflow run that is started in a registered checkout says which code it ran.
+"""Tags with the code of each MLflow run that starts in a registered checkout.
 
-MLflow finds this class by itself (the entry point `mlflow.run_context_provider`), asks it when a run starts, and puts
-what it gives on the run: https://mlflow.org/docs/latest/ml/plugins/. Nothing here imports MLflow.
+MLflow finds the class by the entry point `mlflow.run_context_provider`, and adds its tags to each run that starts:
+https://mlflow.org/docs/latest/ml/plugins/. This module does not import MLflow.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _VARIABLES = ("CODEREPO_RUN_ID", "CODEREPO_MANIFEST", "CODEREPO_MANIFEST_JSON")
 class CodeRepoRunContext:
     """The tags `coderepo.run`, `coderepo.commit`, `coderepo.tree` and `coderepo.dirty` (`true` or `false`).
 
-    Within a recorded run, and on a runner, they are those of that run. Elsewhere in a registered checkout, the one that
-    `coderepo.run()` would record, the run is recorded, as the pre-run hook does; MLflow asks also for datasets and
-    child runs, so one process records the same code only once. Whatever goes wrong is logged as a warning of the logger
-    `git_coderepo`: the training goes on.
+    Within a recorded run, and on a runner, they describe that run. Elsewhere in a registered checkout, which is the one
+    that `coderepo.run()` would record, the run is recorded as by the pre-run hook. MLflow also asks for the tags of
+    datasets and child runs, so a process records the same code only once. Every error is logged as a warning of the
+    logger `git_coderepo`, and the training continues.
     """
 
     def __init__(self) -> None:
         self._last: tuple[tuple[object, ...], bytes, dict[str, str]] | None = None
 
     def in_context(self) -> bool:
-        """Whether there is anything to say: the environment tells of a run, or the checkout is registered."""
+        """Return whether there are tags: the environment names a run, or the checkout is registered."""
         if _current_run() is not None or any(os.environ.get(name) for name in _VARIABLES):
             return True
         try:
@@ -51,11 +51,11 @@ class CodeRepoRunContext:
             return False
 
     def tags(self) -> dict[str, str]:
-        """The tags; none where they cannot be known."""
+        """Return the tags; none if the code is not known."""
         try:
             run = _current_run()
             if run is not None:
-                return _manifest_tags(run.manifest)  # the environment may tell of another thread's
+                return _manifest_tags(run.manifest)  # the environment may name the run of another thread
             if any(os.environ.get(name) for name in _VARIABLES):
                 return _inherited(os.environ)
             return self._recorded()
@@ -64,7 +64,7 @@ class CodeRepoRunContext:
             return {}
 
     def _recorded(self) -> dict[str, str]:
-        """Those of the checkout as it is now, which is recorded, unless this process did so already."""
+        """Record the checkout as it is now, unless this process has done so already; return its tags."""
         from git_coderepo.build_key.key import build_key
         from git_coderepo.hooks.prerun import record_run
         from git_coderepo.runs.record_files import Runs
@@ -101,23 +101,23 @@ class CodeRepoRunContext:
 
 
 def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
-    """Those of the run that the environment tells of, from its manifest, or from the variables alone."""
+    """Return the tags of the run that the environment names, from its manifest, else from the variables."""
     from git_coderepo.runs.this_process import inherited_manifest
 
     manifest = inherited_manifest(environment)
     if manifest is not None:
         return _manifest_tags(manifest)
-    _log.warning("CODEREPO_RUN_ID is set and no CODEREPO_MANIFEST: whether the code was dirty is not known")
-    found = {
+    _log.warning("CODEREPO_RUN_ID is set without CODEREPO_MANIFEST: whether the code was dirty is not known")
+    tags = {
         "coderepo.run": environment.get("CODEREPO_RUN_ID", ""),
         "coderepo.commit": environment.get("CODEREPO_COMMIT", ""),
         "coderepo.tree": environment.get("CODEREPO_TREE", ""),
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in tags.items() if value}
 
 
 def _current_run() -> ActiveRun | None:
-    """Return the run of this process around this code; None where the module that begins runs was not imported."""
+    """Return the current run of this process; None without one, or if the module for such runs was never imported."""
     inprocess = sys.modules.get("git_coderepo.launch.notebook")
     return None if inprocess is None else inprocess.current_run()
 
@@ -129,10 +129,10 @@ def _manifest_tags(manifest: Manifest) -> dict[str, str]:
 
 
 def _tags(run: str, commit: str | None, tree: str, dirty: bool) -> dict[str, str]:
-    found = {"coderepo.run": run, "coderepo.tree": tree, "coderepo.dirty": "true" if dirty else "false"}
+    tags = {"coderepo.run": run, "coderepo.tree": tree, "coderepo.dirty": "true" if dirty else "false"}
     if commit is not None:
-        found["coderepo.commit"] = commit
-    return found
+        tags["coderepo.commit"] = commit
+    return tags
 
 
 def _is_registered(git: Git) -> bool:

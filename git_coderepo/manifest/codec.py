@@ -1,7 +1,7 @@
-"""The shape of manifests and receipts, read from the shipped schemas: every reason against a document, with its place.
+"""Check manifests and receipts by the shipped schemas: list every error in a document, with its place.
 
-This interprets as much of JSON Schema (draft 2020-12) as `schema/` uses. A schema is compiled once, to nested functions
-from a value to what is wrong with it. A keyword that is not known here is refused then, never ignored.
+This interprets the part of JSON Schema (draft 2020-12) that `schema/` uses. A schema is compiled once to nested
+functions from a value to its errors. An unknown keyword is refused when a schema is compiled, and never ignored.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from typing import Any, NamedTuple
 MANIFEST = "run-manifest-1"
 RECEIPT = "receipt-1"
 
-# A hostile document can be wrong in a million places: no check returns many more reasons than this.
+# A hostile document can have a million errors: no check returns many more reasons than this.
 MOST_REASONS = 1000
 
 
 class Reason(NamedTuple):
-    """What is wrong (`missing`, `not a line of text`) with the value at a place below the one that was checked.
+    """An error (`missing`, `not a line of text`) of the value at a place below the checked value.
 
-    `other_type`: the value is not of the type that was expected, so another alternative of `anyOf` says more about it.
+    `other_type` means that the value has another type than expected, so that another alternative of `anyOf` describes
+    the error better.
     """
 
     place: tuple[str | int, ...]
@@ -59,9 +60,9 @@ def schema(name: str) -> dict[str, Any]:
 def shape_reasons(name: str, document: object) -> list[str]:
     """Return a line `PLACE: REASON` for each place where a document differs from the schema MANIFEST or RECEIPT.
 
-    The first is the first in the order of the schema; there are about MOST_REASONS at most.
+    The lines are in the order of the schema, and about MOST_REASONS at most.
     """
-    # One line for a place, however many keywords refuse the value: the last one is the most specific.
+    # One line for each place, even if several keywords refuse the value: the last keyword is the most specific.
     by_place = {place_text(reason.place): reason.what for reason in _shipped(name)(document)}
     return [f"{place}: {what}" if place else what for place, what in by_place.items()]
 
@@ -72,7 +73,7 @@ def _shipped(name: str) -> Check:
 
 
 def place_text(keys: Iterable[str | int]) -> str:
-    """Return a place as a person reads it: `code.overlay.deleted[3]`, `later."odd key"`."""
+    """Return a place for people: `code.overlay.deleted[3]`, `later."odd key"`."""
     place = ""
     for key in keys:
         if isinstance(key, int):
@@ -84,7 +85,7 @@ def place_text(keys: Iterable[str | int]) -> str:
 
 
 def compiled(root: Schema) -> Check:
-    """Return the check of a whole schema. Raises NotImplementedError for a keyword or form that is not known here."""
+    """Return the check of a whole schema. Raises NotImplementedError for an unknown keyword or form."""
     return _Compiler(root.get("$defs", {})).check({key: value for key, value in root.items() if key != "description"})
 
 
@@ -94,7 +95,7 @@ class _Compiler:
         self._compiled: dict[str, Check] = {}
 
     def check(self, schema: Schema) -> Check:
-        """Return the check of a schema, in the order of its keywords; one with a description explains itself by it."""
+        """Return the check of a schema, in the order of its keywords; its description becomes the text of the error."""
         if not isinstance(schema, Mapping):
             raise NotImplementedError(f"the schema {schema!r}")
         checks = [self._keyword(keyword, schema) for keyword in schema if keyword not in _ANNOTATIONS]
@@ -137,13 +138,13 @@ class _Compiler:
         return self._compiled[name]
 
     def _description(self, schema: Schema) -> str | None:
-        """Return what a value should be, in words: the schema's own description, or that of the one it refers to."""
+        """Return in words what a value should be: the description of the schema, or of the schema it refers to."""
         if "description" in schema:
             return str(schema["description"])
         return self._description(self._definitions[schema["$ref"].removeprefix(_LOCAL)]) if "$ref" in schema else None
 
     def _alternatives(self, schemas: Sequence[Schema]) -> str:
-        """Return what a value should be that is of no alternative's type; that it may be null is left out."""
+        """Return what a value should be if it has the type of no alternative; null is omitted."""
         words = (self._description(each) or _type_words(each.get("type", ())) for each in schemas)
         return " or ".join(dict.fromkeys(each for each in words if each != "null")) or "null"
 
@@ -156,7 +157,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-# --- Keywords that hold schemas ---
+# --- Keywords with schemas as arguments ---
 
 
 def _anything(value: Any) -> Sequence[Reason]:
@@ -171,16 +172,16 @@ def _all_of(checks: Sequence[Check], description: str | None) -> Check:
         return checks[0]
 
     def check(value: Any) -> Sequence[Reason]:
-        found: list[Reason] = []
+        result: list[Reason] = []
         for each in checks:
             if reasons := each(value):
-                found += reasons
-                if len(found) >= MOST_REASONS:
+                result += reasons
+                if len(result) >= MOST_REASONS:
                     break
-        if found and description is not None:
+        if result and description is not None:
             what = f"not {description}"
-            return [reason if reason.place else Reason((), what, reason.other_type) for reason in found]
-        return found
+            return [reason if reason.place else Reason((), what, reason.other_type) for reason in result]
+        return result
 
     return check
 
@@ -195,7 +196,7 @@ def _any_of(alternatives: Sequence[Check], words: str) -> Check:
             if not reasons:
                 return _VALID
             refusals.append(reasons)
-        # Of several possible forms, the first that the value looks like.
+        # Of several forms, the first one of the right type.
         for reasons in refusals:
             if not any(reason.other_type and not reason.place for reason in reasons):
                 return reasons
@@ -223,13 +224,13 @@ def _properties(members: Mapping[str, Check]) -> Check:
     def check(value: Any) -> Sequence[Reason]:
         if not isinstance(value, dict):
             return _VALID
-        found: list[Reason] = []
+        result: list[Reason] = []
         for name, inner in pairs:
             if name in value and (reasons := inner(value[name])):
-                found += _below(name, reasons)
-                if len(found) >= MOST_REASONS:
+                result += _below(name, reasons)
+                if len(result) >= MOST_REASONS:
                     break
-        return found
+        return result
 
     return check
 
@@ -238,13 +239,13 @@ def _additional(named: frozenset[str], inner: Check) -> Check:
     def check(value: Any) -> Sequence[Reason]:
         if not isinstance(value, dict):
             return _VALID
-        found: list[Reason] = []
+        result: list[Reason] = []
         for name, member in value.items():
             if name not in named and (reasons := inner(member)):
-                found += _below(name, reasons)
-                if len(found) >= MOST_REASONS:
+                result += _below(name, reasons)
+                if len(result) >= MOST_REASONS:
                     break
-        return found
+        return result
 
     return check
 
@@ -264,13 +265,13 @@ def _items(inner: Check) -> Check:
     def check(value: Any) -> Sequence[Reason]:
         if not isinstance(value, list):
             return _VALID
-        found: list[Reason] = []
+        result: list[Reason] = []
         for index, item in enumerate(value):
             if reasons := inner(item):
-                found += _below(index, reasons)
-                if len(found) >= MOST_REASONS:
+                result += _below(index, reasons)
+                if len(result) >= MOST_REASONS:
                     break
-        return found
+        return result
 
     return check
 
@@ -278,7 +279,7 @@ def _items(inner: Check) -> Check:
 _OF_ONE_SCHEMA: dict[str, Callable[[Check], Check]] = {"not": _not, "propertyNames": _names, "items": _items}
 
 
-# --- Keywords that look at the value itself ---
+# --- Keywords that check the value itself ---
 
 
 def _type(types: str | Sequence[str]) -> Check:
@@ -290,8 +291,8 @@ def _type(types: str | Sequence[str]) -> Check:
     return lambda value: _VALID if any(test(value) for test in tests) else refused
 
 
-def _constant(wanted: str | bool) -> Check:
-    return _one_of([wanted], other_type=True)
+def _constant(constant: str | bool) -> Check:
+    return _one_of([constant], other_type=True)
 
 
 def _one_of(words: Sequence[str | bool], *, other_type: bool = False) -> Check:
@@ -308,9 +309,9 @@ def _one_of(words: Sequence[str | bool], *, other_type: bool = False) -> Check:
 
 
 def _pattern(pattern: str, longest: int) -> Check:
-    """Search, as JSON Schema has it: the pattern's own anchors say that it covers the whole text.
+    """Search for the pattern, as JSON Schema defines it: only its own anchors make it match the whole text.
 
-    Texts that `maxLength` refuses anyway are not searched: a repeated group costs a hundred bytes for each step.
+    Texts that `maxLength` refuses anyway are not searched, since a repeated group takes a hundred bytes for each step.
     """
     refused = (Reason((), f"not a text that matches {pattern!a}"),)
     search = re.compile(pattern).search
@@ -318,10 +319,10 @@ def _pattern(pattern: str, longest: int) -> Check:
 
 
 def _required(names: Sequence[str]) -> Check:
-    wanted = frozenset(names)
+    required = frozenset(names)
 
     def check(value: Any) -> Sequence[Reason]:
-        if not isinstance(value, dict) or wanted <= value.keys():
+        if not isinstance(value, dict) or required <= value.keys():
             return _VALID
         return [Reason((name,), "missing") for name in names if name not in value]
 

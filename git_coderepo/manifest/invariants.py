@@ -1,4 +1,4 @@
-"""The meaning layer: what holds between the values of a manifest, and in its base64, where no schema looks."""
+"""The meaning layer: rules between the values of a manifest, and for its base64, which no schema can express."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _UNSAFE_PARTS = frozenset((b"", b".", b".."))
 
 
 def check(manifest: Manifest) -> None:
-    """Raise InvalidManifest, in one line that names the field, where values contradict each other."""
+    """Raise InvalidManifest, in one line that names the field, if values contradict each other."""
     for reason in reasons(manifest):
         raise InvalidManifest(reason)
 
 
 def reasons(manifest: Manifest) -> Iterator[str]:
-    """Yield a line `PLACE: REASON` wherever values contradict each other."""
+    """Yield a line `PLACE: REASON` for each contradiction between values."""
     run = manifest.run
     try:
         datetime.fromisoformat(run.created_on.removesuffix("Z"))
     except ValueError:
-        yield f"run.createdOn: there is no such time: {run.created_on}"
+        yield f"run.createdOn: invalid time {run.created_on}"
     yield from _path_reasons("run.directory", [run.directory], indexed=False, root_allowed=True)
     yield from _argument_reasons("run.command", run.command or ())
     yield from _repository_reasons("repository", manifest.repository)
@@ -39,23 +39,23 @@ def reasons(manifest: Manifest) -> Iterator[str]:
     for index, each in enumerate(manifest.environment.imported):
         place = f"environment.imported[{index}]"
         if b"\0" in each.path:
-            yield f"{place}.path: holds NUL"
+            yield f"{place}.path: contains NUL"
         if each.remote is not None and "\0" in each.remote.path:
-            yield f"{place}.remote.path: holds NUL"
+            yield f"{place}.remote.path: contains NUL"
 
 
 def _repository_reasons(place: str, repository: Repository | None) -> Iterator[str]:
     if repository is None or repository.remote is None:
         return
     if "\0" in repository.remote.path:
-        yield f"{place}.remote.path: holds NUL"
+        yield f"{place}.remote.path: contains NUL"
     if "{{" in repository.remote.path:
         yield f"{place}.remote.path: not free of '{{{{', which begins a reference to a secret"
 
 
 def _code_reasons(place: str, code: Code) -> Iterator[str]:
     if code.head is not None and code.head.branch is not None and "\0" in code.head.branch:
-        yield f"{place}.head.branch: holds NUL"
+        yield f"{place}.head.branch: contains NUL"
     if code.overlay is not None:
         yield from _overlay_reasons(f"{place}.overlay", code.overlay, has_base=code.base is not None)
     if code.lfs is not None:
@@ -94,13 +94,13 @@ def _path_reasons(
 def _argument_reasons(place: str, arguments: Iterable[bytes]) -> Iterator[str]:
     for index, argument in enumerate(arguments):
         if b"\0" in argument:
-            yield f"{place}[{index}]: holds NUL"
+            yield f"{place}[{index}]: contains NUL"
 
 
 def _overlay_reasons(place: str, overlay: Overlay, *, has_base: bool) -> Iterator[str]:
     yield from _path_reasons(f"{place}.deleted", overlay.deleted)
     if overlay.deleted and not has_base:
-        yield f"{place}.deleted: there is no base to delete from"
+        yield f"{place}.deleted: requires a base"
     yield from _data_reasons(place, overlay)
 
 
@@ -114,7 +114,7 @@ def _lfs_reasons(place: str, lfs: Lfs) -> Iterator[str]:
 
 
 def _data_reasons(place: str, packed: Overlay | Lfs) -> Iterator[str]:
-    """What stands in the manifest is what it says it is."""
+    """Yield reasons if the data in the manifest does not have the recorded size and sha256."""
     if packed.data is not None:
         if len(packed.data) != packed.size:
             yield f"{place}.data: {len(packed.data)} bytes, not the recorded {packed.size}"
@@ -123,7 +123,10 @@ def _data_reasons(place: str, packed: Overlay | Lfs) -> Iterator[str]:
 
 
 def _subdirectory_reasons(place: str, subdirectory: Subdirectory, code: Code) -> Iterator[str]:
-    """The proof's tree objects lead from the snapshot's tree to the subdirectory's, one for each part of its path."""
+    """Yield reasons if the tree objects of the proof do not lead from the snapshot's tree to the subdirectory's.
+
+    There is one tree object for each part of the path.
+    """
     yield from _path_reasons(f"{place}.path", [subdirectory.path], indexed=False, root_allowed=True)
     names = [] if subdirectory.path == b"." else subdirectory.path.split(b"/")
     if len(names) != len(subdirectory.proof):
@@ -146,7 +149,11 @@ def _subdirectory_reasons(place: str, subdirectory: Subdirectory, code: Code) ->
 
 
 def _directory_in(contents: bytes, name: bytes, id_length: int) -> ObjectId | None:
-    """The id of a directory in a tree object: rows of `mode SP name NUL id`, the mode of a directory is 40000."""
+    """Return the id of a directory in a tree object, or None.
+
+    A tree object has rows of `mode SP name NUL id`, and the mode of a directory is 40000:
+    https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
+    """
     start = 0
     while start < len(contents):
         end = contents.find(b"\0", start)

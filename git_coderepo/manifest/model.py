@@ -1,6 +1,6 @@
-"""The run manifest as values: what `code`, `repository` and `run` say, bytes where Git has bytes.
+"""The run manifest as typed values, with bytes where Git has bytes.
 
-Field by field this is `schema/run-manifest-1.json`; None stands where the document has null or leaves a field out.
+The fields are those of `schema/run-manifest-1.json`; None means null, or a field that the document omits.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# Contents may be megabytes: a `repr` shows that many bytes at the most.
+# Contents may be megabytes: a `repr` shows at most this many bytes.
 _SHOWN = 64
 _ID_PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
 
 
 def _short_repr(value: Any) -> str:
-    """Return the `repr` of a named tuple with its contents cut."""
+    """Return the `repr` of a named tuple with shortened contents."""
 
     def short(field: object) -> str:
         if isinstance(field, bytes) and len(field) > _SHOWN:
@@ -44,9 +44,9 @@ def _short_repr(value: Any) -> str:
 
 
 class Run(NamedTuple):
-    """`id` and `parent` are UUIDs of version 7, `created_on` is `YYYY-MM-DDTHH:MM:SSZ`.
+    """A run: `id` and `parent` are UUIDs of version 7, `created_on` is `YYYY-MM-DDTHH:MM:SSZ`.
 
-    `directory` is where the command ran: `b"."` for the checkout's root, else a path from there.
+    `directory` is the directory of the command: `b"."` for the checkout's root, else a path from there.
     """
 
     id: str
@@ -58,12 +58,12 @@ class Run(NamedTuple):
 
 
 def is_id_prefix(word: str) -> bool:
-    """Return whether a word can be the beginning of a run's id: four characters at least."""
+    """Return whether a word may be the beginning of a run's id, which takes at least four characters."""
     return _ID_PREFIX.fullmatch(word) is not None
 
 
 class Remote(NamedTuple):
-    """A remote by its parts; `user` for ssh only, `path` and `host` as `RemoteURL` has them."""
+    """The parts of a remote; `user` is for ssh only, `path` and `host` are those of `RemoteURL`."""
 
     transport: str
     host: str | None
@@ -73,7 +73,7 @@ class Remote(NamedTuple):
 
 
 class Repository(NamedTuple):
-    """What serves the code: a platform's `type`, a custom class's name as `source`, `options` by key (`apiUrl`)."""
+    """A code repository: a platform's `type`, the name of a custom class as `source`, `options` by key (`apiUrl`)."""
 
     name: str
     type: str
@@ -83,7 +83,7 @@ class Repository(NamedTuple):
 
 
 class Head(NamedTuple):
-    """HEAD at that time; `branch` is None when it was detached (text as `os.fsdecode` gives it)."""
+    """HEAD when the run was recorded; `branch` is text as of `os.fsdecode`, and None if HEAD was detached."""
 
     commit: ObjectId
     tree: ObjectId
@@ -92,7 +92,7 @@ class Head(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """How many paths were staged, changed and untracked, and how many commits the base lacks (None without a base)."""
+    """The numbers of staged, changed and untracked paths, and of commits that the base lacks (None without a base)."""
 
     staged: int
     unstaged: int
@@ -101,7 +101,7 @@ class Changes(NamedTuple):
 
 
 class Base(NamedTuple):
-    """The commit that the platform serves; `archive` is `exact`, or `altered` where attributes change an archive."""
+    """The commit that the platform serves; `archive` is `exact`, or `altered` if attributes change an archive."""
 
     commit: ObjectId
     tree: ObjectId
@@ -110,9 +110,9 @@ class Base(NamedTuple):
 
 
 class Overlay(NamedTuple):
-    """What the base lacks: a gzip tar of `size` bytes with `files` entries, and the paths to delete.
+    """The overlay: a gzip tar of `size` bytes with `files` entries that the base lacks, and the paths to delete.
 
-    `data` is the gzip itself, None where it is kept beside the manifest as `<sha256>.tar.gz`.
+    `data` is the gzip file, or None if it is a file `<sha256>.tar.gz` next to the manifest.
     """
 
     tar_sha256: str
@@ -134,9 +134,9 @@ class LfsObject(NamedTuple):
 
 
 class Lfs(NamedTuple):
-    """The objects of Git LFS that the server is not known to have: a gzip tar of `size` bytes with them by oid.
+    """The objects of Git LFS that the server may not have: a gzip tar of `size` bytes, with oids as names.
 
-    `data` is the gzip itself, None where it is kept beside the manifest as `<sha256>.tar.gz`.
+    `data` is the gzip file, or None if it is a file `<sha256>.tar.gz` next to the manifest.
     """
 
     tar_sha256: str
@@ -150,7 +150,7 @@ class Lfs(NamedTuple):
 
 
 class Special(NamedTuple):
-    """A path that is no plain file: `mode` as an integer, `target` the bytes of a symbolic link, else None."""
+    """A path that is not a regular file: its `mode`, and for a symbolic link its `target` in bytes."""
 
     path: bytes
     mode: int
@@ -158,7 +158,7 @@ class Special(NamedTuple):
 
 
 class Subdirectory(NamedTuple):
-    """The part that the run uses: `b"."` or a path, its tree, and the contents of the tree objects on the way."""
+    """The part of the snapshot that the run uses: `b"."` or a path, its tree, and the tree objects that lead to it."""
 
     path: bytes
     tree: ObjectId
@@ -169,7 +169,7 @@ class Subdirectory(NamedTuple):
 
 
 class Submodule(NamedTuple):
-    """`commit` is the gitlink's; `state` is `fetched`, or `absent`, and then there is neither repository nor code."""
+    """A submodule: the `commit` of its gitlink; `state` is `fetched`, or `absent` without repository and code."""
 
     path: bytes
     commit: ObjectId
@@ -179,16 +179,16 @@ class Submodule(NamedTuple):
 
 
 class Omitted(NamedTuple):
-    """An untracked path that was left out, and why, in a word such as `secret-name`."""
+    """An untracked path that was left out, with a reason such as `secret-name`."""
 
     path: bytes
     reason: str
 
 
 class Outside(NamedTuple):
-    """A path with contents that Git does not store: why, in a word such as `git-annex`, and the target, key or filter.
+    """A path with contents that Git does not store: a reason such as `git-annex`, and the target, key or filter.
 
-    With `files` above 1 it is a directory (`b"."` for the root) that holds so many of them.
+    With `files` above 1 it is a directory (`b"."` for the root) with that many such files.
     """
 
     path: bytes
@@ -198,17 +198,17 @@ class Outside(NamedTuple):
 
 
 class Obstacle(NamedTuple):
-    """Why no runner can get the code back: a word such as `too-large`, and the same in a line for people."""
+    """A reason why no runner can fetch the code: a word such as `too-large`, and a line for people."""
 
     reason: str
     message: str
 
 
 class Code(NamedTuple):
-    """The snapshot and all that a runner needs to get it back; all ids are of `object_format`.
+    """The snapshot, and everything that a runner needs to fetch it; all ids are of `object_format`.
 
-    `snapshot_ref` and `snapshot_commit` are those of a run that was published before its manifest was written.
-    `unreproducible` is empty but where the run was recorded although nobody can get its code back.
+    `snapshot_ref` and `snapshot_commit` are set if the run was published before its manifest was written.
+    `unreproducible` is not empty if the run was recorded although no runner can fetch its code.
     """
 
     object_format: str
@@ -231,12 +231,12 @@ class Code(NamedTuple):
 
     @property
     def obstacles(self) -> tuple[Obstacle, ...]:
-        """Why no runner can get it back, its submodules included."""
+        """The reasons why no runner can fetch the code, including submodules."""
         inner = (each.code.obstacles for each in self.submodules if each.code is not None)
-        return (*self.unreproducible, *(obstacle for found in inner for obstacle in found))
+        return (*self.unreproducible, *(obstacle for obstacles in inner for obstacle in obstacles))
 
     def codes(self) -> Iterator[tuple[bytes, Code]]:
-        """(raw path with a final slash, code) of it, under an empty path, and of every submodule that is recorded."""
+        """Yield (raw path with a final slash, code): this code with an empty path, and every recorded submodule."""
         yield b"", self
         for each in self.submodules:
             if each.code is not None:
@@ -245,19 +245,19 @@ class Code(NamedTuple):
 
     @property
     def trees(self) -> tuple[tuple[bytes, str], ...]:
-        """(path, tree in hex) of `codes`: two runs for which they are equal had the same files."""
+        """The (path, tree in hex) pairs of `codes`, which are equal for two runs with the same files."""
         return tuple((path, code.snapshot_tree.hex) for path, code in self.codes())
 
     @property
     def dirty_submodule(self) -> bool:
-        """Whether a submodule is dirty: then no commit of the superproject has this code."""
+        """Whether a submodule is dirty, so that no commit of the superproject has this code."""
         return any(each.code is not None and each.code.dirty for each in self.submodules)
 
 
 class Imported(NamedTuple):
     """Code outside the snapshot that the program imports: `path` is relative to the checkout, `via` a line for people.
 
-    Of another checkout `commit`, `tree` and `dirty` are known, and its `remote` where it has one.
+    If it is another checkout, `commit`, `tree` and `dirty` are known, and its `remote` if it has one.
     """
 
     path: bytes
@@ -269,7 +269,7 @@ class Imported(NamedTuple):
 
 
 class Environment(NamedTuple):
-    """The image's build key and name, where they are known, and what is imported from elsewhere."""
+    """The image's build key and name, if they are known, and the code that is imported from elsewhere."""
 
     build_key: str | None
     image: str | None
@@ -277,7 +277,7 @@ class Environment(NamedTuple):
 
 
 class Producer(NamedTuple):
-    """The program that wrote the manifest, and the git that it used: None where a hook had no time to ask."""
+    """The program that wrote the manifest, and its git; None if a hook did not ask git for its version."""
 
     name: str
     version: str
@@ -285,7 +285,7 @@ class Producer(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """A run manifest; `data` is the text that it was read from, byte for byte."""
+    """A run manifest; `data` is the text from which it was read, byte for byte."""
 
     run: Run
     repository: Repository | None
@@ -299,19 +299,19 @@ class Manifest(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """The sha256 of the manifest's bytes, in hex: its name in receipts."""
+        """The sha256 of the manifest's bytes in hex, by which receipts name it."""
         return sha256(self.data).hexdigest()
 
     @classmethod
     def parse(cls, data: bytes) -> Manifest:
-        """The manifest in these bytes. Raises InvalidManifest, one line that names the field, for whatever is wrong."""
+        """Return the manifest in these bytes. Raises InvalidManifest, in one line that names the field."""
         manifest = read(document_of(data), data)
         check(manifest)
         return manifest
 
     @classmethod
     def load(cls, path: str) -> Manifest:
-        """The manifest in a file, or on standard input for `-`. Raises InvalidManifest, with the file's name."""
+        """Return the manifest in a file, or on standard input for `-`. Raises InvalidManifest, with the file's name."""
         try:
             if path == "-":
                 data = sys.stdin.buffer.read(MANIFEST_LIMIT + 1)
@@ -328,11 +328,11 @@ class Manifest(NamedTuple):
             raise InvalidManifest(f"{shown} is no valid manifest: {error.message}", hints=error.hints) from error
 
 
-# --- What was recorded as not reproducible is refused to whoever asks for it -----------------------------------------
+# --- Runs that were recorded as not reproducible ---------------------------------------------------------------------
 
 
 def refuse_unreproducible(code: Code, run: str) -> None:
-    """Raises NotReproducible, with the reasons of the record, for a `code` nobody can get back; `run` is its id."""
+    """Raise NotReproducible, with the recorded reasons, if no runner can fetch a code; `run` is the run's id."""
     obstacles = code.obstacles
     if obstacles:
         reasons = "; ".join(each.message for each in obstacles)
@@ -342,17 +342,17 @@ def refuse_unreproducible(code: Code, run: str) -> None:
 # --- From a document to these values: its shape is checked by the schema, and bytes are bytes where Git has bytes -----
 
 T = TypeVar("T")
-# A value of a document that has the shape of a manifest: every field that is read below is there, and of its type.
+# A value of a document that fits the schema, so that every field that is read below exists and has its type.
 Value = Any
 
 _VERSION = re.compile(r"[0-9]{1,8}[.][0-9]{1,8}")
 
 
 def read(document: object, data: bytes) -> Manifest:
-    """Return the manifest that a document has the shape of; `data` is the text it came from.
+    """Return the manifest in a document; `data` is the text from which the document was read.
 
-    Raises InvalidManifest, with the first reason, where the schema refuses the document. What the values mean is
-    checked by `invariants`.
+    Raises InvalidManifest, with the first reason, if the document does not fit the schema. `invariants` checks the
+    meaning of the values.
     """
     _check_version(document)
     for reason in shape_reasons(MANIFEST, document):
@@ -369,7 +369,10 @@ def read(document: object, data: bytes) -> Manifest:
 
 
 def _check_version(document: object) -> None:
-    """Check the version before the schema: a manifest of another major version need not look like one of ours."""
+    """Check the version before the schema, since a manifest of another major version may have another shape.
+
+    Raises InvalidManifest.
+    """
     if not isinstance(document, dict) or "manifestVersion" not in document:
         raise InvalidManifest("not a run manifest: it has no 'manifestVersion'")
     version = document["manifestVersion"]
@@ -392,12 +395,12 @@ def _tuple(convert: Callable[[Value], T], values: Value) -> tuple[T, ...]:
 
 
 def _raw(value: Value) -> bytes:
-    """Return a path or an argument: a string, or `{"base64": …}` of whatever bytes."""
+    """Return a path or an argument in bytes, from a string or from `{"base64": …}`."""
     return value.encode() if isinstance(value, str) else _base64(value["base64"])
 
 
 def _system_text(value: Value) -> str:
-    """Return a name that the file system or Git gave, as `os.fsdecode` shows it (UTF-8, surrogateescape)."""
+    """Return a name of the file system or of Git as text, like `os.fsdecode` (UTF-8, surrogateescape)."""
     return _raw(value).decode("utf-8", "surrogateescape")
 
 
@@ -405,7 +408,7 @@ def _base64(value: Value) -> bytes:
     return binascii.a2b_base64(value)
 
 
-# An integer may be spelt 1.0 in JSON: `int` makes one of it.
+# JSON may spell an integer as 1.0, which `int` converts.
 
 
 def _run(run: Value) -> Run:

@@ -1,8 +1,8 @@
-"""A FILE that the user named for output: examined before any work starts, written once at the end.
+"""A FILE that the user named for output: checked before any work starts, written once at the end.
 
-A regular file, or a name that is free, is replaced as a whole. Of a symbolic link the file it leads to is replaced, and
-the link stays. A FIFO, a character device and an open descriptor (`/dev/stdout`, `/dev/fd/N`, the shell's `>(…)`) are
-written to. Anything else is refused.
+A regular file is replaced as a whole, and created if it does not exist. For a symbolic link the file to which it leads
+is replaced, and the link stays. A FIFO, a character device and an open descriptor (`/dev/stdout`, `/dev/fd/N`, the
+shell's `>(…)`) are opened and written. Everything else is refused.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.git.repository import Layout
 
-# Linux follows as many symbolic links in one path (path_resolution(7)).
+# Linux follows at most 40 symbolic links in one path (path_resolution(7)).
 _MOST_LINKS = 40
-# Python makes no number of thousands of digits; the number of no descriptor has so many.
+# Python refuses to convert thousands of digits; no descriptor has a number of this length.
 _LONGEST_NUMBER = 20
 
 
 class OutputFile:
-    """A FILE for output; `name` is the user's word for it, in bytes.
+    """A FILE for output; `name` is the argument of the user, in bytes.
 
-    What is written to is opened at once, so that its reader sees an end even where nothing is written in the end: call
-    `close` then. `made` is a directory that the command is going to make: FILE may lie in it. `is_noted` is False where
-    the file was written into a checkout that cannot take a note of it (see `own_files`). Every method raises
+    A FIFO, device or descriptor is opened at once, so that its reader sees the end of file even if nothing is written:
+    call `close` then. `made` is a directory that the command will create, in which FILE may be. `is_noted` is False if
+    FILE was written into a checkout that could not make a note of it (see `own_files`). Every method raises
     OutputUnusable.
     """
 
@@ -39,7 +39,7 @@ class OutputFile:
 
     def __init__(self, name: bytes, *, made: bytes | None = None) -> None:
         self.name = name
-        # The file that is replaced, links followed; None for what is written to.
+        # The file to replace, with links resolved; None for a FIFO, device or descriptor.
         self.path: bytes | None = None
         self._descriptor = -1
         self._number = -1
@@ -51,20 +51,20 @@ class OutputFile:
         except OSError as error:
             raise self._unusable(error.strerror or str(error)) from None
 
-    def beside(self, name: bytes) -> bytes | None:
-        """Return the path of a file beside it; None where no file can stand there."""
+    def sibling(self, name: bytes) -> bytes | None:
+        """Return the path of a file in the same directory; None if no file can be created there."""
         if self.path is None or not self._folder_is_writable:
             return None
         return os.path.join(os.path.dirname(self.path), name)
 
     def write(self, contents: bytes, layout: Layout | None = None) -> None:
-        """Write all of it, once; `layout` is a checkout that is known already.
+        """Write the contents, once; `layout` is the checkout of the command, if it is known already.
 
-        Raises BrokenPipeError where the reader of standard output has gone.
+        Raises BrokenPipeError if the reader of standard output has closed it.
         """
         try:
             if self._made is not None:
-                self._refuse_led_out(self._made)
+                self._refuse_planted_link(self._made)
                 self._examine(None)
             if self._descriptor >= 0:
                 _write_all(self._descriptor, contents)
@@ -79,7 +79,7 @@ class OutputFile:
             self.close()
 
     def close(self) -> None:
-        """Close what was opened; nothing is written any more."""
+        """Close a FIFO, device or descriptor; nothing can be written afterwards."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -88,7 +88,7 @@ class OutputFile:
         if not self.name or b"\0" in self.name:
             raise OutputUnusable(f"invalid output file '{os.fsdecode(self.name)}': the name is empty or contains NUL")
         try:
-            found = _resolve(self.name)
+            target = _resolve(self.name)
         except FileNotFoundError:
             if made is not None and _is_inside(self.name, made):
                 self._made = made
@@ -97,24 +97,24 @@ class OutputFile:
             raise self._unusable(
                 f"the directory '{folder}' does not exist", hint=f"mkdir -p -- {shell_word(folder)}"
             ) from None
-        if isinstance(found, int):
-            self._number = found
-            self._descriptor = _open_for_writing(found)
+        if isinstance(target, int):
+            self._number = target
+            self._descriptor = _open_for_writing(target)
             if self._descriptor < 0:
-                raise self._unusable(f"descriptor {found} is not open for writing")
+                raise self._unusable(f"descriptor {target} is not open for writing")
             return
-        self._settle(found)
+        self._prepare(target)
 
-    def _refuse_led_out(self, made: bytes) -> None:
-        """Refuse what the directory that was made has in the place of FILE, or on the way to it, if that is a link.
+    def _refuse_planted_link(self, made: bytes) -> None:
+        """Refuse a symbolic link at or above FILE in the created directory.
 
-        What is in it came from elsewhere, and must not say which file is replaced.
+        Its contents were fetched, and must not choose which file is replaced.
         """
         if os.path.islink(self.name) or not _is_inside(self.name, made):
             raise self._unusable(f"a symbolic link in '{os.fsdecode(made)}' leads elsewhere")
 
-    def _settle(self, path: bytes) -> None:
-        """Decide what becomes of a path without links."""
+    def _prepare(self, path: bytes) -> None:
+        """Check a path without links, and open it unless it is a file to replace."""
         folder = os.path.dirname(path)
         self._folder_is_writable = _may(folder, os.W_OK | os.X_OK)
         try:
@@ -135,7 +135,7 @@ class OutputFile:
             opened = os.fstat(self._descriptor).st_mode
             if not (stat.S_ISFIFO(opened) or stat.S_ISCHR(opened)):
                 self.close()
-                raise self._unusable("it was replaced meanwhile")
+                raise self._unusable("it was replaced in the meantime")
         else:
             kind = next((word for test, word in _KINDS if test(mode)), "not a file")
             raise self._unusable(f"it is {kind}")
@@ -146,13 +146,13 @@ class OutputFile:
                 write_whole(path, contents)
                 return
             except OSError as error:
-                # A file that is itself a mount point, such as a container's termination log, can only be written to.
+                # A file that is a mount point, such as the termination log of a container, can only be overwritten.
                 if error.errno != errno.EBUSY or not os.path.isfile(path):
                     raise
         descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise self._unusable("it was replaced meanwhile")
+                raise self._unusable("it was replaced in the meantime")
             os.ftruncate(descriptor, 0)
             _write_all(descriptor, contents)
             os.fsync(descriptor)
@@ -173,9 +173,9 @@ _KINDS = (
 
 
 def _resolve(path: bytes) -> bytes | int:
-    """Follow a path to its end: an absolute path without links, or the number of a descriptor of this process.
+    """Return an absolute path without links, or the number of a descriptor of this process.
 
-    Raises FileNotFoundError where its directory is absent, OSError for links that lead nowhere or in a circle.
+    Raises FileNotFoundError if the directory does not exist, OSError for links that lead nowhere or in a circle.
     """
     for _ in range(_MOST_LINKS):
         folder, name = os.path.split(path)
@@ -200,29 +200,29 @@ def _resolve(path: bytes) -> bytes | int:
         _refuse_planted(path)
         target = os.path.join(folder, os.readlink(path))
         if folder.startswith(b"/proc/") and not os.path.lexists(target):
-            # The kernel's own links (proc(5)) may lead to what has no name.
+            # The kernel's own links (proc(5)) may lead to a file without a name.
             raise OSError(errno.ENXIO, "it belongs to another process")
         path = target
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
 def _refuse_planted(path: bytes) -> None:
-    """Refuse a link or FIFO of another user in a directory that everybody may write to, such as /tmp.
+    """Raise OSError for a link or FIFO of another user in a directory that everybody may write to, such as /tmp.
 
-    The rule is that of Linux's protected_symlinks (proc_sys_fs(5)). Raises OSError.
+    The rule is that of Linux's protected_symlinks (proc_sys_fs(5)).
     """
     facts, folder = os.lstat(path), os.stat(os.path.dirname(path))
     shared = folder.st_mode & stat.S_ISVTX and folder.st_mode & stat.S_IWOTH
     if shared and facts.st_uid not in (os.geteuid(), folder.st_uid):
-        raise PermissionError(errno.EACCES, "another user put it into a directory that everybody can write to")
+        raise PermissionError(errno.EACCES, "another user created it in a directory to which everybody can write")
 
 
 def _open_for_writing(number: int) -> int:
-    """Return a copy of a descriptor that this process was started with; -1 where there is none to write to."""
+    """Return a copy of a descriptor with which this process was started; -1 if it is not open for writing."""
     import fcntl
 
     try:
-        # What is not inheritable was opened by this process itself.
+        # A descriptor that is not inheritable was opened by this process itself.
         if number > 2 and not os.get_inheritable(number):
             return -1
         if fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:

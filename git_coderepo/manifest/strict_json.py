@@ -1,16 +1,17 @@
-"""The text layer: bytes to plain values, refusing what two readers could understand differently (RFC 7493)."""
+"""The text layer: read JSON strictly, and refuse what two readers could read differently (RFC 7493)."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from itertools import accumulate
 from typing import NoReturn
 
 from git_coderepo.errors import InvalidManifest
 from git_coderepo.manifest.writer import MANIFEST_LIMIT
 
-# Some twenty submodules in each other; it keeps every recursion over a document far from Python's own limit.
+# Enough for twenty nested submodules, and far below the recursion limit of Python.
 DEPTH_LIMIT = 64
 _NUMBER_LENGTH = 40
 
@@ -19,10 +20,10 @@ _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 def document_of(data: bytes) -> object:
-    """The JSON value in at most 4 MiB of UTF-8, made of dict, list, str, int, float, bool and None.
+    """Return the JSON value in at most 4 MiB of UTF-8: dict, list, str, int, float, bool or None.
 
-    Raises InvalidManifest, in one line, for text that is no such JSON or has a key twice, a number that is not finite
-    or has more than 40 digits, a lone surrogate, or more than 64 levels.
+    Raises InvalidManifest, in one line, for any other text, and for a repeated key, a number that is not finite or has
+    more than 40 digits, a lone surrogate, or more than 64 levels.
     """
     if len(data) > MANIFEST_LIMIT:
         raise InvalidManifest(f"larger than {MANIFEST_LIMIT >> 20} MiB")
@@ -41,16 +42,18 @@ def document_of(data: bytes) -> object:
     except json.JSONDecodeError as error:
         reason = error.msg[:1].lower() + error.msg[1:]
         raise InvalidManifest(f"not JSON at line {error.lineno}, column {error.colno}: {reason}") from None
-    if "\\u" in text:  # only an escape can spell half a character
+    if "\\u" in text:  # only an escape can give half a character
         try:
             json.dumps(document, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
-            raise InvalidManifest(f"a text holds the lone surrogate U+{ord(error.object[error.start]):04X}") from None
+            raise InvalidManifest(
+                f"a text contains the lone surrogate U+{ord(error.object[error.start]):04X}"
+            ) from None
     return document
 
 
 def _depth(data: bytes) -> int:
-    """How deep brackets nest outside strings; right for as much of the text as is JSON: no more is read."""
+    """Return how deep brackets outside of strings nest, for valid JSON; the parser refuses any other text."""
     outside = b"".join(data.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
     return max(accumulate(map(_STEP.__getitem__, outside.translate(None, _NOT_BRACKETS))), default=0)
 
@@ -58,9 +61,8 @@ def _depth(data: bytes) -> int:
 def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise InvalidManifest(f"the key {twice[:80]!a} stands twice in one object")
+        repeated, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise InvalidManifest(f"the key {repeated[:80]!a} is repeated in one object")
     return members
 
 

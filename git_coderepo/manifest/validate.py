@@ -1,4 +1,4 @@
-"""Everything that is wrong with a run manifest or a receipt: what `validate` shows."""
+"""List all errors of a run manifest or a receipt, for `validate`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _MOST_LINES = 100
 
 
 def problems(data: bytes) -> list[str]:
-    """Return lines `PLACE: REASON` about a manifest, or about a receipt where `$schema` says so; none if it is valid.
+    """Return lines `PLACE: REASON` about a manifest, or about a receipt by its `$schema`; none if it is valid.
 
-    Text first, then shape, each in the whole document; then, for a manifest, what its values mean.
+    Errors of the text come first, then of the shape, then of the meaning of a manifest; only the first kind is listed.
     """
     try:
         document = document_of(data)
@@ -36,7 +36,7 @@ def problems(data: bytes) -> list[str]:
 
 
 def receipt_problems(data: bytes) -> list[str]:
-    """Return lines about a receipt, as `problems` does, whatever its `$schema`."""
+    """Return lines about a receipt, like `problems`, but without regard to its `$schema`."""
     try:
         return _shortened(shape_reasons(RECEIPT, document_of(data)))
     except InvalidManifest as error:

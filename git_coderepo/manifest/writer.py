@@ -1,4 +1,4 @@
-"""From plain values to the bytes of a manifest or a receipt; on the hook's path, so without `json` and its imports."""
+"""Encode manifests and receipts as JSON; on the hook's path, and therefore without importing `json`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 MANIFEST_LIMIT = 4 << 20
 
-# RFC 8259, section 7: what must be escaped in a string, and nothing else.
+# RFC 8259, section 7: the characters that must be escaped in a string.
 _ESCAPES = {code: f"\\u{code:04x}" for code in range(0x20)} | {
     ord('"'): '\\"',
     ord("\\"): "\\\\",
@@ -25,10 +25,10 @@ _ESCAPES = {code: f"\\u{code:04x}" for code in range(0x20)} | {
 
 
 def encode(document: Mapping[str, object]) -> bytes:
-    """The document as UTF-8 JSON, indented by two, keys in their given order, with a final newline.
+    """Return a document as UTF-8 JSON, indented by two, with keys in their given order and a final newline.
 
-    Takes what JSON has: dict, list, tuple, str, int, float, bool, None. Raises InvalidManifest where it is larger than
-    4 MiB, holds a text that is not Unicode (`path_value` is for those) or a number that JSON does not have.
+    The values are dict, list, tuple, str, int, float, bool and None. Raises InvalidManifest for more than 4 MiB, for a
+    text that is not Unicode (use `path_value`), and for a number that is not finite.
     """
     pieces: list[str] = []
     _write(document, "\n", pieces.append)
@@ -37,13 +37,13 @@ def encode(document: Mapping[str, object]) -> bytes:
         data = "".join(pieces).encode()
     except UnicodeEncodeError as error:
         around = error.object[max(error.start - 20, 0) : error.end + 20]
-        raise InvalidManifest(f"a text to be recorded is not UTF-8: {around!a}") from None
+        raise InvalidManifest(f"cannot record a text that is not UTF-8: {around!a}") from None
     if len(data) > MANIFEST_LIMIT:
         raise InvalidManifest(
             f"the manifest would be {len(data) / (1 << 20):.1f} MiB, more than {MANIFEST_LIMIT >> 20} MiB",
             hints=[
-                "git config coderepo.inlineLimit 64k   # a larger overlay is then kept in a file beside the manifest",
-                "git push   # what the platform has need not be listed",
+                "git config coderepo.inlineLimit 64k   # a larger overlay then goes into a file next to the manifest",
+                "git push   # files that the platform has are not listed",
             ],
         )
     return data
@@ -55,9 +55,9 @@ def time_text(seconds: float) -> str:
 
 
 def path_value(path: bytes | str) -> str | dict[str, str]:
-    """A path, an argument or a name of the file system as it is recorded: a string, or base64 if it is not UTF-8.
+    """Return a path, an argument or a file name for JSON: a string, or base64 if it is not UTF-8.
 
-    `path` is raw bytes, or text as `os.fsdecode` gives it (UTF-8, surrogateescape).
+    `path` is raw bytes, or text as of `os.fsdecode` (UTF-8, surrogateescape).
     """
     raw = path if isinstance(path, bytes) else path.encode("utf-8", "surrogateescape")
     try:
@@ -79,7 +79,7 @@ def _write(value: object, newline: str, write: Callable[[str], None]) -> None:
         write(str(value))
     elif isinstance(value, float):
         if value - value != 0:  # only NaN and the infinities
-            raise InvalidManifest(f"a number to be recorded is {value}")
+            raise InvalidManifest(f"cannot record the number {value}")
         write(repr(value))
     elif isinstance(value, dict):
         inner = newline + "  "
@@ -104,7 +104,7 @@ def _write(value: object, newline: str, write: Callable[[str], None]) -> None:
 
 
 def _quoted(text: str) -> str:
-    # What is printable needs no escape but for these two; to ask is ten times faster than to translate.
+    # Printable text needs no escape but for these two characters; the test is ten times faster than to translate.
     if text.isprintable() and '"' not in text and "\\" not in text:
         return f'"{text}"'
     return f'"{text.translate(_ESCAPES)}"'

@@ -45,7 +45,7 @@ def write_manifest(record: Record, output: OutputFile, layout: Layout | None = N
     """
     written = WrittenFiles([], [])
     for sha256, data in record.beside.items():
-        path = output.beside(overlay_name(sha256))
+        path = output.sibling(overlay_name(sha256))
         if path is None:
             written.left.append(sha256)
         else:

@@ -47,7 +47,7 @@ def with_newest_git(program: Program) -> dict[str, str]:
 @pytest.mark.parametrize("scope", ["--local", "--global", "newest"])
 def test_hooks_that_are_switched_off(program: Program, checkout: Repo, scope: str) -> None:
     checkout.git("config", "--local" if scope == "newest" else scope, "core.hooksPath", "/dev/null")
-    hint, _ = stopped(program, "hooks", "install", cwd=checkout.path, says="hooks are switched off here")
+    hint, _ = stopped(program, "hooks", "install", cwd=checkout.path, says="hooks are disabled")
     if scope == "newest":
         program.env = with_newest_git(program)
     else:
@@ -57,11 +57,11 @@ def test_hooks_that_are_switched_off(program: Program, checkout: Repo, scope: st
 
 
 @in_folder
-@cures("add to '{named}/{event}': {texts.line_to_add(event)}")
+@cures("add to '{name}/{event}': {texts.line_to_add(event)}")
 def test_hooks_in_the_work_tree(program: Program, checkout: Repo) -> None:
     (checkout.path / "team's hooks").mkdir()
     checkout.git("config", "core.hooksPath", "team's hooks")
-    hints = stopped(program, "hooks", "install", cwd=checkout.path, says="stand in its work tree")
+    hints = stopped(program, "hooks", "install", cwd=checkout.path, says="in its work tree")
     for hint in hints[: len(EVENTS)]:
         place, _, line = hint.removeprefix("add to '").partition("': ")
         checkout.write(place, f"#!/bin/sh\n{line}\n", mode=0o755)
@@ -95,10 +95,10 @@ def test_hooks_for_all_checkouts_where_git_has_none(program: Program, checkout: 
 @pytest.mark.parametrize("newest", [False, True])
 def test_hooks_for_one_worktree(program: Program, checkout: Repo, newest: bool) -> None:
     words = ("hooks", "install", "--worktree")
-    hint, _ = stopped(program, *words, cwd=checkout.path, says="one hooks folder for all worktrees")
+    hint, _ = stopped(program, *words, cwd=checkout.path, says="hooks folder for all worktrees")
     if newest:
         program.env = with_newest_git(program)
-        (hint,) = stopped(program, *words, cwd=checkout.path, says="no configuration for one worktree alone")
+        (hint,) = stopped(program, *words, cwd=checkout.path, says="no configuration for a single worktree")
         typed(hint, checkout.path, program.env)
         program.run(*words, cwd=checkout.path)
     else:
@@ -152,7 +152,7 @@ def test_a_program_that_is_not_installed(program: Program, checkout: Repo) -> No
     env = {**program.env, "PATH": bare, "PYTHONPATH": os.pathsep.join([str(PROJECT), *map(str, sys.path[1:])])}
     command = f"{shlex.quote(base)} -m git_coderepo hooks install"
     refused = typed(command, checkout.path, env, check=False)
-    assert "there is no 'git-coderepo' that a hook could start" in refused.errors
+    assert "'git-coderepo' not found" in refused.errors
     assert lines(refused, "hint") == ["pip install git-coderepo"]
     installed = {**env, "PATH": os.pathsep.join([bare, os.path.dirname(os.fsdecode(program.executable()))])}
     typed(command, checkout.path, installed)

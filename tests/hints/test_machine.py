@@ -56,8 +56,8 @@ def test_an_object_that_a_partial_clone_lacks(checkout: Repo, program: Program, 
 
 
 @cures(
-    "git config coderepo.inlineLimit 64k   # a larger overlay is then kept in a file beside the manifest",
-    "git push   # what the platform has need not be listed",
+    "git config coderepo.inlineLimit 64k   # a larger overlay then goes into a file next to the manifest",
+    "git push   # files that the platform has are not listed",
 )
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_manifest_that_would_be_too_large(checkout: Repo, program: Program, which: int) -> None:

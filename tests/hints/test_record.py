@@ -183,7 +183,7 @@ def test_a_build_file_that_git_ignores(place: World, repo: Repo, program: Progra
     repo.write(".gitignore", "image/\n")
     repo.write("image/it's a Dockerfile", "FROM scratch\n")
     words = ("build-key", "--file", "it's a Dockerfile")
-    (_, hint) = stopped(program, *words, cwd=repo.path / "image", says="the snapshot has no file")
+    (_, hint) = stopped(program, *words, cwd=repo.path / "image", says="file not found in the snapshot")
     typed(tail(hint.replace(":(top", "\0")).replace("\0", ":(top"), repo.path / "image", repo.env)
     place.user.run(*words, cwd=repo.path / "image")
 

@@ -94,7 +94,7 @@ def test_several_registrations_match(desk: Desk, follow: str) -> None:
         desk.types(f"git coderepo snapshot {typed}")
 
 
-@cures("git coderepo register --remote {shell_word(found[0])}")
+@cures("git coderepo register --remote {shell_word(candidates[0])}")
 def test_register_among_several_remotes(desk: Desk) -> None:
     for name in ("a#b", "other"):
         remote(desk, f"'{name}'", f"https://git.corp/{name.replace('#', '')}.git")
@@ -255,14 +255,14 @@ def test_one_that_is_registered_outside_of_the_checkout(desk: Desk, name: str) -
 
 @cures(
     "did you mean '{flags[near[0]]}'?",
-    "the platform '{platform.type}' knows {', '.join(flags.values())}",
+    "options of the platform '{platform.type}': {', '.join(flags.values())}",
 )
 def test_an_option_that_the_platform_has_not(desk: Desk) -> None:
     remote(desk, "origin", GITHUB)
     words = ("hub", "--type=github", "--repository=widgets")
     (near,) = desk.refused("register", "--no-verify", *words, "--ownr=acme", says="unknown option '--ownr'")
     (all,) = desk.refused("register", "--no-verify", *words, "--zzz=acme", says="unknown option '--zzz'")
-    assert all.split("knows ")[1].split(", ")[0] == quoted(near) == "--owner"
+    assert all.split("': ")[1].split(", ")[0] == quoted(near) == "--owner"
     register(desk, *words, f"{quoted(near)}=acme")
 
 

@@ -112,7 +112,7 @@ def test_a_hook_in_another_language_is_left_alone_and_the_line_to_add_is_told(ho
     done = program.run("hooks", "install", cwd=hooks.repo.path, check=False)
     assert done.status == 1
     assert [line.split(":")[0] for line in done.text.splitlines()] == ["post-checkout", "post-merge", "post-rewrite"]
-    assert f"error: '{path}' is no script of sh or bash" in done.errors
+    assert f"error: '{path}' is not a script for sh or bash" in done.errors
     assert 'hint: add to it: rm -f "$(git rev-parse --git-path coderepo/current.json)"' in done.errors
     assert "hint: add to it: git coderepo hook pre-run || exit 1" in done.errors
     assert path.read_bytes() == theirs
@@ -151,7 +151,7 @@ def test_a_link_is_left_alone_dead_or_not(hooks: Hooks, target: str) -> None:
     (hooks.folder / "post-commit").symlink_to(target)
     before = picture(hooks.repo.path)
     (refused,) = [each.refused for each in hooks.try_install() if each.refused is not None]
-    assert "is a link" in refused.message
+    assert "is a symbolic link" in refused.message
     hooks.uninstall()
     assert picture(hooks.repo.path) == before
 
@@ -164,7 +164,7 @@ def test_hooks_that_stand_in_the_work_tree_are_left_alone_and_all_lines_are_told
     before = picture(hooks.repo.path)
     for place in (hooks.repo.path, below):
         hooks.git = hooks.git.at(str(place))
-        with pytest.raises(HookRefused, match=r"stand in its work tree: 'core\.hooksPath' is '\.husky/_'") as told:
+        with pytest.raises(HookRefused, match=r"are in its work tree: 'core\.hooksPath' is '\.husky/_'") as told:
             hooks.install()
         assert "add to '.husky/pre-run': git coderepo hook pre-run || exit 1" in told.value.hints
         assert any(hint.startswith("add to '.husky/post-merge': rm -f ") for hint in told.value.hints)
@@ -213,7 +213,7 @@ def test_without_such_a_folder_there_is_none_for_all_checkouts(hooks: Hooks, hom
 
 def test_hooks_that_are_switched_off_are_told_to_be(hooks: Hooks) -> None:
     hooks.repo.git("config", "core.hooksPath", "/dev/null")
-    with pytest.raises(HookRefused, match="switched off"):
+    with pytest.raises(HookRefused, match="hooks are disabled"):
         hooks.install()
     assert set(hooks.states().values()) == {"missing"}
 
@@ -261,4 +261,4 @@ def test_a_folder_that_cannot_be_written_is_an_error(hooks: Hooks, program: Prog
     hooks.folder.with_name("hooks").write_bytes(b"no folder")
     done = program.run("hooks", "install", cwd=hooks.repo.path, check=False)
     assert done.status == 128
-    assert done.errors.startswith("fatal: hooks are switched off here")
+    assert done.errors.startswith("fatal: hooks are disabled")

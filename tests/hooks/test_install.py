@@ -186,7 +186,7 @@ def test_outside_of_a_checkout_there_is_nothing_to_install(home: Path, env: dict
 
 def test_an_event_that_is_not_ours_is_named_with_those_that_are(hooks: Hooks) -> None:
     before = picture(hooks.repo.path)
-    with pytest.raises(UsageError, match="'pre-commit' is no event of ours") as told:
+    with pytest.raises(UsageError, match="unknown event 'pre-commit'") as told:
         hooks.install("post-merge", "pre-commit")
     assert told.value.hints == ("choose one of: pre-run, post-commit, post-checkout, post-merge, post-rewrite",)
     assert picture(hooks.repo.path) == before
@@ -353,6 +353,6 @@ def test_status_tells_when_the_recorded_program_is_gone(hooks: Hooks, tmp_path: 
     forget_the_program(hooks, tmp_path)
     hook = next(hook for hook in status(hooks.git).hooks if hook.event == "pre-run")
     assert hook.program == str(tmp_path / "it's gone" / "git-coderepo")
-    assert not hook.program_is_there
+    assert not hook.program_exists
     hooks.install()
-    assert hooks["pre-run"].program_is_there
+    assert hooks["pre-run"].program_exists

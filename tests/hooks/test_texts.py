@@ -65,7 +65,7 @@ def test_what_is_put_in_comes_out_again_byte_for_byte(script: bytes, event: str)
     found = texts.find(there, event)
     assert found is not None and found.text == block.text
     assert texts.put(there, block) == there, "twice is once"
-    assert texts.take_out(there, found) == script
+    assert texts.remove(there, found) == script
 
 
 @given(scripts)
@@ -76,7 +76,7 @@ def test_blocks_of_several_events_in_one_script_do_not_get_in_each_others_way(sc
     for event in ("post-merge", "post-commit"):
         found = texts.find(there, event)
         assert found is not None
-        there = texts.take_out(there, found)
+        there = texts.remove(there, found)
     assert there == script
 
 

@@ -92,7 +92,7 @@ def test_an_old_record_that_cannot_be_taken_away_stops_the_run(hooks: Hooks) -> 
     hooks.current.mkdir(parents=True)
     status, said = hooks.call_pre_run()
     assert status == 1
-    assert said.startswith("fatal: the run cannot be recorded: ")
+    assert said.startswith("fatal: cannot record the run: ")
     assert hooks.runs() == []
 
 

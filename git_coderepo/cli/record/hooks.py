@@ -126,7 +126,7 @@ def _words(hook: Hook) -> str:
         FOREIGN: f"hook of another tool: {where}",
         MISSING: "not installed",
     }[hook.state]
-    if not hook.program_is_there:
+    if not hook.program_exists:
         words += f"; '{hook.program}' not found; to repair it: git coderepo hooks install"
     return words
 
