@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.support import remove_templates
 from tests.forge import Forge
 from tests.support.environment import clean_environment
 from tests.support.program import Program
@@ -18,6 +19,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Whoever was started in a shell's background ignores ^C, and so would every program that the tests start."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure() -> None:
+    remove_templates()
 
 
 @pytest.fixture

@@ -132,9 +132,16 @@ class World:
 @functools.cache
 def _templates() -> Path:
     """A directory of this process, for what is made once and copied."""
-    made = tempfile.mkdtemp(prefix="coderepo-templates-")
-    atexit.register(shutil.rmtree, made, ignore_errors=True)
-    return Path(made)
+    atexit.register(remove_templates)
+    return Path(tempfile.mkdtemp(prefix="coderepo-templates-"))
+
+
+def remove_templates() -> None:
+    """Remove what was made for copies; a worker of pytest-xdist ends without the functions of `atexit`."""
+    if _templates.cache_info().currsize:
+        shutil.rmtree(_templates(), ignore_errors=True)
+        _templates.cache_clear()
+        _made.clear()
 
 
 _made: dict[object, Path] = {}
