@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from git_coderepo.build_key.key import build_key
 from git_coderepo.fetching.fetch import FetchOptions
 from git_coderepo.fetching.fetch import fetch as fetch_tree
-from git_coderepo.fetching.plan import FetchPlan, directory_named, plan_manifest
+from git_coderepo.fetching.plan import FetchPlan, Runner, directory_named, plan_manifest
 from git_coderepo.fetching.receipt import Receipt
 from git_coderepo.fetching.verify import Verification, verify_directory
 from git_coderepo.git.process import Git, check_version
@@ -17,7 +17,7 @@ from git_coderepo.launch.notebook import ActiveRun
 from git_coderepo.manifest.model import Manifest
 from git_coderepo.runs.lifecycle import RunRequest
 from git_coderepo.runs.manifest_files import keep_beside
-from git_coderepo.runs.plan_fetch import plan_fetch
+from git_coderepo.runs.plan_fetch import FetchRequest, plan_fetch
 from git_coderepo.runs.this_process import interpreter_command
 from git_coderepo.settings import runner_settings
 from git_coderepo.snapshots.manifest_document import write_record
@@ -131,7 +131,7 @@ def fetch(
     """Fetch a run's code into `directory`, verify it and return a receipt.
 
     `run` is a manifest, the path of one, or `NAME@REVISION[:PATH]`. `method` is one of
-    `fetching.sources.plan.METHODS`. `overlay` names one or more overlay files that are neither in the manifest nor
+    `fetching.sources.order.METHODS`. `overlay` names one or more overlay files that are neither in the manifest nor
     beside it. `subdirectory` keeps only this directory of the code. `lfs` False leaves Git LFS pointers as they are.
     `environment` replaces os.environ.
 
@@ -166,15 +166,9 @@ def _plan(
     subdirectory: str | None,
     environment: Mapping[str, str] | None,
 ) -> FetchPlan:
-    if isinstance(run, str):
-        return plan_fetch(
-            run,
-            overlay=overlay,
-            code_repository=code_repository,
-            subdirectory=subdirectory,
-            environment=environment,
-        )
     git = Git(environment=environment)
+    runner = Runner(git, runner_settings(git))
+    if isinstance(run, str):
+        return plan_fetch(FetchRequest(run, overlay, code_repository, subdirectory), runner)
     keep = directory_named(subdirectory)
-    settings = runner_settings(git)
-    return plan_manifest(run, git, settings, overlay=overlay, code_repository=code_repository, keep=keep)
+    return plan_manifest(run, runner, overlay=overlay, code_repository=code_repository, keep=keep)

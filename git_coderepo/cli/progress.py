@@ -14,7 +14,7 @@ from git_coderepo.cli import output
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from git_coderepo.fetching.progress import Counts, Progress
+    from git_coderepo.fetching.writer import Counts, Progress
 
 _DELAY = 0.5
 _INTERVAL = 0.1

@@ -23,8 +23,8 @@ from git_coderepo.errors import (
 )
 from git_coderepo.fetching.limits import ATTRIBUTES_BYTES
 from git_coderepo.fetching.listing import Listing
-from git_coderepo.fetching.progress import Progress
 from git_coderepo.fetching.sources.overlay_tar import read_overlay
+from git_coderepo.fetching.writer import Progress
 from git_coderepo.filesystem.digest import sha256_of
 from git_coderepo.filesystem.directories import Directories, Root, joined, unusable
 from git_coderepo.filesystem.paths import quoted

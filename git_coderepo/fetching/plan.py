@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from git_coderepo.errors import (
     CodeRepoError,
@@ -28,16 +28,48 @@ from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.platforms.registry import CUSTOM
 from git_coderepo.registration.config import Registration, inferred, registrations
 from git_coderepo.registration.from_manifest import from_manifest
-from git_coderepo.registration.platform_object import build
-from git_coderepo.registration.remotes import find_users_remote
+from git_coderepo.registration.platform_object import Access, build
+from git_coderepo.registration.remotes import located_remotes
 from git_coderepo.registration.resolve import CodeSource
 from git_coderepo.registration.users_credentials import users_chain
 from git_coderepo.settings import Settings
 from git_coderepo.stores.published_commit import reference_of
 from git_coderepo.stores.shared_store import SharedStore
+from git_coderepo.trace import silent
 from git_coderepo.transport.scratch_repository import is_revision
 
+if TYPE_CHECKING:
+    from git_coderepo.credentials.secret import CredentialSource
+
 _HEX = frozenset("0123456789abcdef")
+
+
+class Runner(NamedTuple):
+    """The machine that fetches: `git` stands in the current directory, `settings` are those that `git` reads there.
+
+    `notify` receives what people should know while platforms are asked.
+    """
+
+    git: Git
+    settings: Settings
+    notify: Callable[[str], None] = silent
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment variables of the program."""
+        return self.git.environment
+
+    def credentials(self) -> CredentialSource:
+        """Return the user's credentials."""
+        return users_chain(self.settings, self.git)
+
+    def access(self, git: Git | None, settings: Settings | None = None) -> Access:
+        """Return access to a code repository, also through the remotes of the repository in which `git` stands.
+
+        `settings` are that repository's; `git` is None outside of any.
+        """
+        remotes = located_remotes(git, settings) if git is not None and settings is not None else ()
+        return Access(notify=self.notify, users_git=git, users_remotes=remotes)
 
 
 class FetchPlan(NamedTuple):
@@ -114,9 +146,7 @@ def named_revision(word: str, settings: Settings) -> NamedRevision | None:
     return NamedRevision(*parts) if parts is not None else None
 
 
-def plan_revision(
-    named: NamedRevision, git: Git, settings: Settings, *, keep: bytes = b"", submodules: bool = True
-) -> FetchPlan:
+def plan_revision(named: NamedRevision, runner: Runner, *, keep: bytes = b"", submodules: bool = True) -> FetchPlan:
     """The plan for a revision, or for its directory `named.path` or `keep` alone.
 
     Without `submodules` those of the revision stay empty. Raises UsageError for two directories, RegistrationError, and
@@ -125,18 +155,18 @@ def plan_revision(
     name, revision, path = named
     if path and keep:
         raise UsageError("a path is named twice", hints=["either NAME@COMMIT:PATH or --subdirectory PATH"])
-    platform = _platform_named(name, git, settings)
+    platform = _platform_named(name, runner)
     is_id = len(revision) in (40, 64) and _HEX.issuperset(revision)
-    commit = ObjectId(revision) if is_id else resolve_revision(platform, revision, git.environment)
+    commit = ObjectId(revision) if is_id else resolve_revision(platform, revision, runner.environment)
 
     def open_submodule(outer: BaseCodeRepository, url: str) -> BaseCodeRepository:
-        return _submodule_platform(outer, url, git, settings)
+        return _submodule_platform(outer, url, runner)
 
     planned = plan_commit(
         platform,
         commit,
         os.fsencode(path) or keep,
-        environment=git.environment,
+        environment=runner.environment,
         open_submodule=open_submodule if submodules else None,
     )
     return FetchPlan(planned, resolved=None if is_id else (revision, commit))
@@ -153,8 +183,7 @@ def directory_named(text: str | None) -> bytes:
 class _Shared(NamedTuple):
     """What is the same for a manifest's code and all submodules in it; `store` may have the trees of all of them."""
 
-    git: Git
-    settings: Settings
+    runner: Runner
     store: SharedStore | None
     beside: _Beside
 
@@ -169,14 +198,14 @@ class _Shared(NamedTuple):
 
 
 def plan_published(
-    manifest: Manifest, platform: BaseCodeRepository, commit: ObjectId, git: Git, settings: Settings, keep: bytes
+    manifest: Manifest, platform: BaseCodeRepository, commit: ObjectId, runner: Runner, keep: bytes
 ) -> FetchPlan:
     """The plan for a run that is not in the record here, but was found published on `platform`, as this commit."""
     # From where it was found, whatever its manifest says of a repository.
-    shared = _Shared(git, settings, SharedStore.of(settings), _Beside(manifest, (), None, git))
+    shared = _Shared(runner, SharedStore.of(runner.settings), _Beside(manifest, (), None, runner.git))
     locations = CodeLocations(
         platform,
-        git.environment,
+        runner.environment,
         lfs=shared.beside.lfs_of(manifest.code),
         reference=reference_of(manifest.run.id),
         commit=commit,
@@ -188,8 +217,7 @@ def plan_published(
 
 def plan_manifest(
     manifest: Manifest,
-    git: Git,
-    settings: Settings,
+    runner: Runner,
     *,
     folder: bytes | None = None,
     overlay: str | Sequence[str] | None = None,
@@ -202,10 +230,10 @@ def plan_manifest(
     NotReproducible for a run that was recorded as such.
     """
     refuse_unreproducible(manifest.code, manifest.run.id)
-    beside = _Beside(manifest, [overlay] if isinstance(overlay, str) else overlay or (), folder, git)
-    chosen = _platform_named(code_repository, git, settings) if code_repository is not None else None
-    here = Here.of(git) if chosen is None else None
-    shared = _Shared(git, settings, SharedStore.of(settings) if chosen is None else None, beside)
+    beside = _Beside(manifest, [overlay] if isinstance(overlay, str) else overlay or (), folder, runner.git)
+    chosen = _platform_named(code_repository, runner) if code_repository is not None else None
+    here = Here.of(runner.git) if chosen is None else None
+    shared = _Shared(runner, SharedStore.of(runner.settings) if chosen is None else None, beside)
     locations = _locations(manifest.code, manifest.repository, here, shared, chosen)
     locations = locations._replace(reference=reference_of(manifest.run.id))
     inner = _submodules(manifest.code, here, shared)
@@ -219,14 +247,14 @@ def _locations(
 
     `chosen` replaces the recorded platform; local objects are then not looked for.
     """
-    git, settings = shared.git, shared.settings
+    runner = shared.runner
     data = shared.beside.overlay_of(code)
     locations = CodeLocations(
         chosen,
-        git.environment,
+        runner.environment,
         overlay=data,
         lfs=shared.beside.lfs_of(code),
-        lfs_folders=_lfs_folders(here, settings),
+        lfs_folders=_lfs_folders(here, runner.settings),
         store=shared.store,
     )
     if chosen is not None:
@@ -236,9 +264,8 @@ def _locations(
         return locations
     platform = None
     try:
-        platform = from_manifest(repository, users_chain(settings, git), settings)
-        if here is not None:
-            find_users_remote(platform, here.git, Settings.read(here.git))
+        access = runner.access(here.git, Settings.read(here.git)) if here is not None else runner.access(None)
+        platform = from_manifest(repository, runner.credentials(), runner.settings, access=access)
     except CodeRepoError as error:
         if locations.local is None and shared.store is None:
             raise
@@ -321,15 +348,16 @@ class _Beside:
         return found[0]
 
 
-def _platform_named(name: str, git: Git, settings: Settings) -> BaseCodeRepository:
-    """The platform of a registration, of a git remote, or of a URL."""
+def _platform_named(name: str, runner: Runner) -> BaseCodeRepository:
+    """Return the platform of a registration, of a git remote, or of a URL. Raises RegistrationError."""
+    git, settings, notify = runner
     for registration in registrations(settings):
         if registration.name == name:
-            return _source(registration, git, settings).platform()
+            return _source(registration, git, settings).platform(notify=notify)
     if name in set(settings.subsections("remote")):
         url = resolve_remote(git, settings, name)
         if url is not None:
-            return _source(inferred(name, url, settings), git, settings).platform()
+            return _source(inferred(name, url, settings), git, settings).platform(notify=notify)
     try:
         url = RemoteURL.parse(name)
     except InvalidRemoteURL as error:
@@ -341,12 +369,11 @@ def _platform_named(name: str, git: Git, settings: Settings) -> BaseCodeReposito
         if not os.path.exists(name):
             raise RegistrationError(f"no code repository '{name}', and no URL", hints=["git coderepo list"])
         url = RemoteURL.from_parts("local", None, None, None, os.path.abspath(name))  # git is started elsewhere
-    built = build(inferred(name, url, settings), url, users_chain(settings, git), settings=settings)
-    find_users_remote(built, git, settings)
-    return built
+    access = runner.access(git, settings)
+    return build(inferred(name, url, settings), url, runner.credentials(), settings=settings, access=access)
 
 
-def _submodule_platform(outer: BaseCodeRepository, text: str, git: Git, settings: Settings) -> BaseCodeRepository:
+def _submodule_platform(outer: BaseCodeRepository, text: str, runner: Runner) -> BaseCodeRepository:
     """Return the platform of a submodule at a URL from a commit's `.gitmodules`, trusted no more than a manifest.
 
     On the superproject's host it is of the superproject's kind. Its credential is one that the user has for its own
@@ -360,18 +387,16 @@ def _submodule_platform(outer: BaseCodeRepository, text: str, git: Git, settings
         raise InvalidRemoteURL("a URL with a password, a token or a query")
     beside = home is not None and url.host is not None and _is_beside(outer, RemoteURL.parse(home), url)
     recorded = Remote(url.transport, url.host, url.port, url.user if url.transport == "ssh" else None, url.path)
-    type_ = outer.type if beside else inferred("", url, settings).type
+    type_ = outer.type if beside else inferred("", url, runner.settings).type
     options: dict[str, str] = {}
     if beside and isinstance(outer, HostedRepository):
         known = outer.recorded_options()
         options = {each.key: known[each.name] for each in outer.options if each.name in _SITE and known.get(each.name)}
     name = url.repository or "submodule"
     repository = Repository(name, "git" if type_ == CUSTOM else type_, None, recorded, options)
-    found = from_manifest(repository, users_chain(settings, git), settings)
-    if options and isinstance(found, HostedRepository) and isinstance(outer, HostedRepository):
-        found.trusts_api = outer.trusts_api
-    found.max_wait = outer.max_wait
-    return found
+    trusts_api = outer.trusts_api if options and isinstance(outer, HostedRepository) else None
+    access = runner.access(None)
+    return from_manifest(repository, runner.credentials(), runner.settings, access=access, trusts_api=trusts_api)
 
 
 # The options that say where an instance is, and not which repository of it.

@@ -43,6 +43,7 @@ class BaseRequest(NamedTuple):
     part: bytes = b""
     scope: tuple[bytes, ...] = ()
     asked: bytes = b""
+    waits: bool = True
     special: Mapping[bytes, tuple[int, bytes | None]] = MappingProxyType({})
     limits: Limits = Limits()
     environment: Mapping[str, str] = os.environ

@@ -139,6 +139,12 @@ class Receipt(NamedTuple):
             overlay_deleted=identity.overlay_deleted,
         )
 
+    def after_command(self, *, changed: bool) -> Receipt:
+        """Return the receipt with the answer whether a command changed the tree; without a proof, as it is."""
+        if self.proof is None:
+            return self
+        return self._replace(proof=self.proof._replace(after_command="changed" if changed else "unchanged"))
+
     def document(self) -> dict[str, object]:
         """The receipt as plain values, in the shape of its schema."""
         return {

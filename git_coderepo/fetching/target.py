@@ -72,6 +72,11 @@ class Target:
             raise unusable(error, self._directory) from None
         return self._prepared
 
+    @property
+    def prepared(self) -> str:
+        """The path that `fresh` returned last."""
+        return self._prepared
+
     def publish(self) -> None:
         """Have everything on the disk and visible in `directory`; once."""
         assert self._place is not None, "only inside `with`"

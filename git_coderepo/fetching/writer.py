@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
@@ -22,6 +22,11 @@ from git_coderepo.git.objects import DIRECTORY, EXECUTABLE, FILE, GITLINK, SYMLI
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.platforms.base import BaseCodeRepository
+
+# Returns the numbers of files and of bytes so far.
+Counts = Callable[[], tuple[int, int]]
+# Takes a function that returns the counts; the progress line calls that function whenever it is redrawn.
+Progress = Callable[[Counts], None]
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # Files wait until there are so many of them, or so many bytes, and are written one right after the other: a processor

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from git_coderepo.errors import TargetUnusable
 from git_coderepo.fetching.cache.cached_fetch import cached_tree, open_cache
 from git_coderepo.fetching.fetch import FetchOptions
-from git_coderepo.fetching.plan import plan_manifest
+from git_coderepo.fetching.plan import Runner, plan_manifest
 from git_coderepo.launch.command_environment import python_path, working_directory
 from git_coderepo.launch.run_directory import RunDirectory
 from git_coderepo.manifest.model import Manifest
@@ -25,7 +25,7 @@ def frozen_place(running: Recording, *, notify: Callable[[str], None]) -> Iterat
     """
     settings = runner_settings(running.git)
     manifest = Manifest.parse(running.record.data)
-    plan = plan_manifest(manifest, running.git, settings)
+    plan = plan_manifest(manifest, Runner(running.git, settings, notify))
     cache = open_cache(settings, notify=notify)
     cached = cached_tree(plan.root, cache, FetchOptions())
     with RunDirectory(plan.root, cache, cached, notify=notify) as place:

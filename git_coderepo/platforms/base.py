@@ -14,7 +14,7 @@ from git_coderepo.trace import silent
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any, BinaryIO, ClassVar
+    from typing import Any, BinaryIO, ClassVar, TypeVar
 
     from git_coderepo.credentials.secret import CredentialSource
     from git_coderepo.git.objects import ObjectId
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from git_coderepo.platforms.context import LocalRepositoryContext
     from git_coderepo.transport.http import Http
     from git_coderepo.transport.users_remote import UsersRemote
+
+    Platform = TypeVar("Platform", bound="BaseCodeRepository")
 
 
 class Option:
@@ -125,8 +127,9 @@ class CommitTree:
 class BaseCodeRepository(ABC):
     """A code repository on a platform. Three methods must be there; each better one has a default of "I can't".
 
-    `name` is its registered name, `options` its options by Python name, defaults filled in. `remote` and
-    `credentials` are set by whoever builds it, before any method is called.
+    `name` is its registered name, `options` its options by Python name, defaults filled in. The attributes by which it
+    is reached (`remote`, `credentials` and those below them) are set while it is built (`registration.platform_object`)
+    and stay as they are.
     """
 
     type: ClassVar[str] = "custom"
@@ -152,7 +155,7 @@ class BaseCodeRepository(ABC):
     users_remote: UsersRemote | None = None
     # Whether the user gave a token for this code repository alone: then that token has to work, whatever else does.
     has_own_token: bool = False
-    # Who hears what a person should know while it works, and how long a rate limit is waited for, in seconds.
+    # Receives messages for people while it works; and how long a rate limit is waited for, in seconds.
     notify: Callable[[str], None] = staticmethod(silent)
     max_wait: float = 60
     # Whether archives have a limit of their own, which git does not share; and for how long it is waited for where that
@@ -273,3 +276,10 @@ class BaseCodeRepository(ABC):
 
     def close(self) -> None:  # noqa: B027
         """Let go of connections that are kept open; the repository can be used again."""
+
+
+def located(platform: type[Platform], name: str, options: Mapping[str, str], remote: RemoteURL | None) -> Platform:
+    """Create a code repository of a class from its options (by Python name) and its remote."""
+    repository = platform(name, options)
+    repository.remote = remote
+    return repository

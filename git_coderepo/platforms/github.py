@@ -131,12 +131,19 @@ class GitHub(HostedRepository):
             raise self.refusal(response)
         response.close()
 
-    def get(self, url: str, *, expects_archive: bool = False, authorize: Authorize | None = None) -> Response:
-        response = super().get(url, expects_archive=expects_archive, authorize=authorize)
+    def get(
+        self,
+        url: str,
+        *,
+        expects_archive: bool = False,
+        authorize: Authorize | None = None,
+        max_wait: float | None = None,
+    ) -> Response:
+        response = super().get(url, expects_archive=expects_archive, authorize=authorize, max_wait=max_wait)
         if expects_archive and response.status == 401 and response.credential is not None:
             # Some fine-grained tokens were answered 401 here as Bearer and 302 as `token`: one retry.
             response.close()
-            response = super().get(url, expects_archive=True, authorize=_token_scheme)
+            response = super().get(url, expects_archive=True, authorize=_token_scheme, max_wait=max_wait)
         return response
 
     def commit_tree(self, commit: ObjectId) -> ObjectId | None:

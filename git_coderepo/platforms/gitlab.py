@@ -123,10 +123,10 @@ class GitLab(HostedRepository):
             return
         super().login()
 
-    def open_archive(self, commit: ObjectId, path: bytes) -> Archive | None:
+    def open_archive(self, commit: ObjectId, path: bytes, *, max_wait: float | None = None) -> Archive | None:
         if self.only_git_may():
             return None
-        return super().open_archive(commit, path)
+        return super().open_archive(commit, path, max_wait=max_wait)
 
     def has_commit(self, commit: ObjectId) -> bool | None:
         if self.only_git_may():

@@ -280,10 +280,11 @@ class HostedRepository(BaseCodeRepository):
             raise self.refusal(response)
         response.json()
 
-    def open_archive(self, commit: ObjectId, path: bytes) -> Archive | None:
+    def open_archive(self, commit: ObjectId, path: bytes, *, max_wait: float | None = None) -> Archive | None:
+        """Return an archive as `BaseCodeRepository` does; `max_wait` is in seconds, None for the usual wait."""
         from typing import cast
 
-        response = self.get(self.archive_url(commit, path), expects_archive=True)
+        response = self.get(self.archive_url(commit, path), expects_archive=True, max_wait=max_wait)
         if response.status == 200:
             return Archive(cast("BinaryIO", response.archive()), top_directory=True, path=self.archive_covers(path))
         if response.status in self.commit_missing:
@@ -352,8 +353,15 @@ class HostedRepository(BaseCodeRepository):
         with archive:
             unpack(archive, directory, path)
 
-    def get(self, url: str, *, expects_archive: bool = False, authorize: Authorize | None = None) -> Response:
-        """One question to the platform; see Http.get."""
+    def get(
+        self,
+        url: str,
+        *,
+        expects_archive: bool = False,
+        authorize: Authorize | None = None,
+        max_wait: float | None = None,
+    ) -> Response:
+        """Return the platform's answer to a GET, see Http.get; `max_wait` None: `archive_wait` for an archive."""
         from git_coderepo.transport.http import Http
 
         if self._http is None:
@@ -368,7 +376,8 @@ class HostedRepository(BaseCodeRepository):
         headers = dict(self.headers)
         if expects_archive:
             headers["Accept-Encoding"] = "identity"
-        max_wait = self.archive_wait if expects_archive else None
+        if expects_archive and max_wait is None:
+            max_wait = self.archive_wait
         return self._http.get(url, headers, authorize=authorize, max_wait=max_wait)
 
     def _repository_path(self, origin: Origin, url_path: str) -> str | None:

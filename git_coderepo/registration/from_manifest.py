@@ -9,12 +9,11 @@ from git_coderepo.credentials.chain import Chain
 from git_coderepo.credentials.secret import parse_reference
 from git_coderepo.errors import InvalidManifest, RegistrationError
 from git_coderepo.git.url.remote import RemoteURL
-from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.platforms.registry import CUSTOM
 from git_coderepo.registration.config import Registration
 from git_coderepo.registration.infer import host_rules, rule_for
 from git_coderepo.registration.options import is_secret, python_name
-from git_coderepo.registration.platform_object import build, class_of
+from git_coderepo.registration.platform_object import Access, build, class_of
 from git_coderepo.registration.trusted_classes import check_source
 from git_coderepo.trace import trace
 from git_coderepo.transport.git_remote import allowed_protocols, check_transport
@@ -60,9 +59,17 @@ if TYPE_CHECKING:
 
 
 def from_manifest(
-    repository: RecordedRepository, credentials: CredentialSource, settings: Settings
+    repository: RecordedRepository,
+    credentials: CredentialSource,
+    settings: Settings,
+    *,
+    access: Access | None = None,
+    trusts_api: bool | None = None,
 ) -> BaseCodeRepository:
     """Return the platform that an untrusted manifest names (rules 1 and 3 in docs/design/safety.md).
+
+    `access` has the recipient of messages and the user's own remotes; `trusts_api` is that of a superproject on the
+    same instance.
 
     Options of the runner's own host rules take precedence over the manifest's. Raises InvalidManifest for a secret or
     a reference to one, RegistrationError for invalid options, ProtocolNotAllowed, SourceNotAllowed, InvalidRemoteURL.
@@ -113,17 +120,22 @@ def from_manifest(
             home is not None and origin.host == home and (origin.host in platform.hosts or helpers_know_hosts(settings))
         )
 
+    is_the_runners = (
+        rule is not None
+        and rule.type in (None, repository.type)
+        and any(rule.options.get(name) for name in ("api_url", "instance_url"))
+    )
+    access = access or Access()
+    allowed_access = Access(
+        notify=access.notify,
+        users_git=access.users_git,
+        users_remotes=access.users_remotes,
+        protocols=allowed,
+        trusts_api=is_the_runners or trusts_api,
+    )
     confined = credentials.confined(is_named) if isinstance(credentials, Chain) else credentials
     try:
-        built = build(registration, remote, confined, settings=settings, recorded=recorded)
-        built.protocols = allowed
-        if isinstance(built, HostedRepository):
-            is_the_runners = (
-                rule is not None
-                and rule.type in (None, repository.type)
-                and any(rule.options.get(name) for name in ("api_url", "instance_url"))
-            )
-            built.trusts_api = is_the_runners or built.has_usual_api()
+        built = build(registration, remote, confined, settings=settings, recorded=recorded, access=allowed_access)
         api = built.api_origin()
     except RegistrationError as error:
         reason = f"invalid options for '{repository.type}' in the manifest: {error.message}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from git_coderepo.git.url.remote import RemoteURL, below, without_git_suffix
+from git_coderepo.platforms.base import located
 from git_coderepo.platforms.hosted import HostedRepository
 
 TYPE_CHECKING = False
@@ -85,8 +86,7 @@ def place_of_options(platform: type[HostedRepository], options: Mapping[str, str
     Raises RegistrationError or InvalidRemoteURL for an invalid URL.
     """
     owner, name = (options.get(option.name) for option in platform.options[:2])
-    described = platform("", options)
-    described.remote = remote
+    described = located(platform, "", options, remote)
     return Place(
         described.site,
         owner.strip("/").lower() if owner else None,

@@ -23,12 +23,11 @@ from git_coderepo.registration.config import Registration
 from git_coderepo.registration.config import registration as registration_of
 from git_coderepo.registration.describe import credential_source
 from git_coderepo.registration.options import parse_options
-from git_coderepo.registration.platform_object import build, class_of
+from git_coderepo.registration.platform_object import build, class_of, users_access
 from git_coderepo.registration.remotes import (
     Surroundings,
     changed_choice,
     chosen_remote,
-    give_users_remote,
     remote_of_options,
 )
 from git_coderepo.registration.secret_options import credential_home, is_custom
@@ -112,8 +111,10 @@ def register_repository(git: Git, wanted: Registering, *, standard_input: Callab
     chain = users_chain(here.settings, git, interactive=False)
     remote = here.remote(choice.remote)
     directory = here.directory(wanted.source)
-    repository = build(registration, remote, chain, secrets=secrets, settings=here.settings, directory=directory)
-    give_users_remote(repository, git, choice.remote, remote)
+    access = users_access(git, choice.remote, remote)
+    repository = build(
+        registration, remote, chain, secrets=secrets, settings=here.settings, directory=directory, access=access
+    )
     checked, credential, hints = check(repository) if wanted.verify else (None, None, ())
     place = place_shown(repository, remote)
     kept_at = keep_secrets(git, here.settings, repository, secrets)
@@ -134,8 +135,9 @@ def _registered_already(git: Git, here: Surroundings, wanted: Registering, exist
         )
     chain = users_chain(here.settings, git, interactive=False)
     remote = here.remote(existing.remote)
-    repository = build(existing, remote, chain, settings=here.settings, directory=here.directory(existing.source))
-    give_users_remote(repository, git, existing.remote, remote)
+    access = users_access(git, existing.remote, remote)
+    directory = here.directory(existing.source)
+    repository = build(existing, remote, chain, settings=here.settings, directory=directory, access=access)
     checked, credential, hints = check(repository) if wanted.verify else (None, None, ())
     return Registered(existing, place_shown(repository, remote), [], checked, credential, None, hints)
 
@@ -187,8 +189,10 @@ def update_repository(git: Git, name: str, wanted: Updating, *, standard_input: 
     before = here.choice()
     chain = users_chain(here.settings, git, interactive=False)
     remote = here.remote(remote_name)
-    repository = build(after, remote, chain, secrets=secrets, settings=here.settings, directory=directory)
-    give_users_remote(repository, git, remote_name, remote)
+    access = users_access(git, remote_name, remote)
+    repository = build(
+        after, remote, chain, secrets=secrets, settings=here.settings, directory=directory, access=access
+    )
     checked, credential, hints = check(repository) if wanted.verify else (None, None, ())
     place = place_shown(repository, remote)
     kept_at = keep_secrets(git, here.settings, repository, secrets)

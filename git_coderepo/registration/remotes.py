@@ -6,10 +6,9 @@ goes there. If no remote matches, the options alone name the repository, on the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from git_coderepo.credentials.chain import Chain
 from git_coderepo.credentials.secret import Secret
 from git_coderepo.errors import CodeRepoError, InvalidRemoteURL, RegistrationError
 from git_coderepo.git.process import Git, shell_word
@@ -17,7 +16,6 @@ from git_coderepo.git.pushed_commits import Walks
 from git_coderepo.git.repository import branch_of_head, checkout_directory, read_layout, start_layout
 from git_coderepo.git.url.remote import RemoteURL, followed_remote, refuse_invalid_remotes, remotes_of, resolve_remote
 from git_coderepo.platforms.base import BaseCodeRepository
-from git_coderepo.platforms.git import GitRemote
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.platforms.registry import class_for_host, recognise
 from git_coderepo.registration.config import Registration, choose, inferred, matching_remote, registrations
@@ -27,7 +25,6 @@ from git_coderepo.registration.options import declared, is_secret, option_word, 
 from git_coderepo.registration.platform_object import class_of
 from git_coderepo.settings import Settings, team_settings
 from git_coderepo.trace import trace
-from git_coderepo.transport.users_remote import users_remote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -377,36 +374,15 @@ def changed_choice(
     return ()
 
 
-# --- The remote of the user's own repository for a code repository ----------------------------------------------------
+# --- Find the remotes of the user's own repository -------------------------------------------------------------------
 
 
-def give_users_remote(repository: BaseCodeRepository, git: Git, name: str | None, remote: RemoteURL | None) -> None:
-    """Let a code repository be asked through the remote `name` of the repository of `git`'s directory.
-
-    `remote` is the URL of that remote, with ssh's aliases resolved. Nothing happens if it is another repository.
-    """
-    if name is None or remote is None or not _serves(repository, remote):
-        return
-    known = repository.credentials
-    others = known.without_git() if isinstance(known, Chain) else known
-    repository.users_remote = users_remote(git, name, others, lambda url: _serves(repository, url))
-
-
-def _serves(repository: BaseCodeRepository, remote: RemoteURL) -> bool:
-    """Return whether a remote, with ssh's aliases resolved, is this code repository."""
-    if isinstance(repository, HostedRepository | GitRemote):
-        return repository.serves(remote)
-    url = repository.git_url()
-    return url is not None and RemoteURL.parse(url).same_place(remote, fold_path=True)
-
-
-def find_users_remote(repository: BaseCodeRepository, git: Git, settings: Settings) -> None:
-    """Let a code repository be asked through the first remote of `git`'s repository that is the same repository."""
+def located_remotes(git: Git, settings: Settings) -> Iterator[tuple[str, RemoteURL]]:
+    """Yield (name, URL with ssh's aliases resolved) of the remotes of `git`'s repository, without invalid ones."""
     for name in settings.subsections("remote"):
         try:
             remote = resolve_remote(git, settings, name)
         except InvalidRemoteURL:
             continue
-        give_users_remote(repository, git, name, remote)
-        if repository.users_remote is not None:
-            return
+        if remote is not None:
+            yield name, remote

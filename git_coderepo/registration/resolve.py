@@ -13,13 +13,13 @@ from git_coderepo.git.url.remote import RemoteURL, followed_remote, remotes_of, 
 from git_coderepo.registration.config import Registration, choose
 from git_coderepo.registration.infer import nothing_served
 from git_coderepo.registration.options import config_key, declared, is_hidden
-from git_coderepo.registration.platform_object import build, class_of
+from git_coderepo.registration.platform_object import Access, build, class_of, users_access
 from git_coderepo.settings import Settings, team_settings
-from git_coderepo.trace import trace
+from git_coderepo.trace import silent, trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from git_coderepo.credentials.chain import Chain
     from git_coderepo.credentials.secret import CredentialSource, Secret
@@ -66,13 +66,13 @@ class CodeSource:
         """The directory of a custom class that is not installed; None for a built-in platform."""
         return checkout_directory(self.git) if self.registration.source is not None else None
 
-    def platform(self) -> BaseCodeRepository:
-        """Return the platform with the user's credentials. Raises RegistrationError, CredentialError."""
-        from git_coderepo.registration.remotes import give_users_remote
+    def platform(self, *, notify: Callable[[str], None] = silent) -> BaseCodeRepository:
+        """Return the platform with the user's credentials; `notify` receives its messages for people.
 
-        platform = self._built(self._users_chain())
-        give_users_remote(platform, self.git, self.remote_name, self.remote)
-        return platform
+        Raises RegistrationError, CredentialError.
+        """
+        access = users_access(self.git, self.remote_name, self.remote, notify=notify)
+        return self._built(self._users_chain(), access=access)
 
     def described(self) -> BaseCodeRepository:
         """Return the platform without credentials, to describe it.
@@ -88,6 +88,10 @@ class CodeSource:
                 raise
         return self.platform()
 
+    def with_credentials(self, credentials: CredentialSource) -> BaseCodeRepository:
+        """Return the platform with these credentials and no others."""
+        return self._built(credentials, access=Access(only_credentials=True))
+
     def with_secrets(self, secrets: Mapping[str, Secret]) -> BaseCodeRepository:
         """Return the platform with secrets that were just given, and with the user's credentials."""
         return self._built(self._users_chain(), secrets)
@@ -98,7 +102,13 @@ class CodeSource:
 
         return users_chain(self.settings, self.git)
 
-    def _built(self, credentials: CredentialSource, secrets: Mapping[str, Secret] | None = None) -> BaseCodeRepository:
+    def _built(
+        self,
+        credentials: CredentialSource,
+        secrets: Mapping[str, Secret] | None = None,
+        *,
+        access: Access | None = None,
+    ) -> BaseCodeRepository:
         return build(
             self.registration,
             self.remote,
@@ -106,6 +116,7 @@ class CodeSource:
             secrets=secrets,
             settings=self.settings,
             directory=self._directory,
+            access=access,
         )
 
 

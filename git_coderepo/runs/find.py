@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from git_coderepo.errors import CodeRepoError, GitNotFound, NotACheckout, UnknownRun
@@ -18,6 +18,7 @@ from git_coderepo.runs.history import RecordedRun, id_of_run
 from git_coderepo.runs.record_files import Runs
 from git_coderepo.runs.result import Result
 from git_coderepo.stores.published_commit import is_published
+from git_coderepo.trace import silent
 
 
 class NamedRun(NamedTuple):
@@ -88,10 +89,13 @@ class FoundRun(NamedTuple):
     commit: ObjectId | None = None
 
 
-def find_run(word: str, git: Git, code_repository: str | None = None) -> FoundRun:
+def find_run(
+    word: str, git: Git, code_repository: str | None = None, *, notify: Callable[[str], None] = silent
+) -> FoundRun:
     """Return the run that RUN names: one recorded here, else one published on this checkout's code repository.
 
-    `code_repository` names another place to look for published ones. Raises InvalidManifest, UnknownRun.
+    `code_repository` names another place to look for published ones; `notify` receives what the
+    platform has to say to people. Raises InvalidManifest, UnknownRun.
     """
     try:
         return FoundRun(named_run(word, git))
@@ -101,7 +105,7 @@ def find_run(word: str, git: Git, code_repository: str | None = None) -> FoundRu
         unknown = error
     try:
         source = source_here(git, code_repository)
-        platform = source.platform()
+        platform = source.platform(notify=notify)
         from git_coderepo.stores.published_runs import find_published  # asks the platform: RUN is mostly here
 
         found = find_published(platform, git, word)

@@ -1,50 +1,53 @@
-"""RUN, as the verbs of a runner take it: a run or a revision, and what a fetch needs to know of it."""
+"""Plan the fetch of RUN, as the verbs of a runner take it: a run or a revision."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from git_coderepo.errors import InvalidManifest
 from git_coderepo.fetching.plan import (
     FetchPlan,
+    Runner,
     directory_named,
     named_revision,
     plan_manifest,
     plan_published,
     plan_revision,
 )
-from git_coderepo.git.process import Git
 from git_coderepo.runs.find import find_run
-from git_coderepo.settings import Settings, runner_settings
 
 
-def plan_fetch(
-    run: str,
-    *,
-    overlay: str | Sequence[str] | None = None,
-    code_repository: str | None = None,
-    subdirectory: str | None = None,
-    environment: Mapping[str, str] | None = None,
-    settings: Settings | None = None,
-    submodules: bool = True,
-) -> FetchPlan:
-    """Read RUN: a manifest's path, `-` for standard input, a run of the record, or `NAME@REVISION[:PATH]`.
+class FetchRequest(NamedTuple):
+    """What the user asks a fetch for.
 
-    `subdirectory` is the directory that is planned of it, from the root; `settings` are `runner_settings`, where they
-    were read already. `submodules` False leaves those of a revision empty; a manifest says itself which there are.
-
-    Raises InvalidManifest, UnknownRun, UsageError, RegistrationError, and what asking a platform for a commit's tree
-    raises.
+    `run` is a manifest's path, `-` for standard input, a recorded run, or `NAME@REVISION[:PATH]`. `overlay` names files
+    with overlays, `code_repository` the registration, remote or URL to ask instead of the recorded one, and
+    `subdirectory` the one directory to keep, from the root. With `submodules` False, the submodules of a revision stay
+    empty; a manifest lists its own.
     """
-    git = Git(environment=environment)
-    settings = runner_settings(git) if settings is None else settings
-    keep = directory_named(subdirectory)
-    named = named_revision(run, settings)
+
+    run: str
+    overlay: str | Sequence[str] | None = None
+    code_repository: str | None = None
+    subdirectory: str | None = None
+    submodules: bool = True
+
+
+def plan_fetch(request: FetchRequest, runner: Runner) -> FetchPlan:
+    """Return the plan for a request.
+
+    Raises InvalidManifest, UnknownRun, UsageError, RegistrationError, and what a platform raises that is asked for a
+    commit or its tree.
+    """
+    run, code_repository = request.run, request.code_repository
+    keep = directory_named(request.subdirectory)
+    named = named_revision(run, runner.settings)
     if named is not None:
-        return plan_revision(named, git, settings, keep=keep, submodules=submodules)
+        return plan_revision(named, runner, keep=keep, submodules=request.submodules)
     try:
-        found = find_run(run, git, code_repository)
+        found = find_run(run, runner.git, code_repository, notify=runner.notify)
     except InvalidManifest as error:
         if os.path.exists(run):
             hint = f"git coderepo validate {run} lists all that is wrong"
@@ -52,13 +55,12 @@ def plan_fetch(
         raise
     manifest = found.named.manifest
     if found.platform is not None and found.commit is not None:
-        return plan_published(manifest, found.platform, found.commit, git, settings, keep)
+        return plan_published(manifest, found.platform, found.commit, runner, keep)
     plan = plan_manifest(
         manifest,
-        git,
-        settings,
+        runner,
         folder=found.named.folder,
-        overlay=overlay,
+        overlay=request.overlay,
         code_repository=code_repository,
         keep=keep,
     )

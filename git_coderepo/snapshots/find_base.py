@@ -36,14 +36,13 @@ def find_served_base(snapshot: Snapshot, source: CodeSource, head: Head, request
         ci_commit=_ci_commit(source, snapshot.git.environment),
     )
     if request.check:
-        _ask_platform(snapshot, head, source.platform(), request)
+        _ask_platform(snapshot, head, source.platform(notify=request.notify), request)
 
 
 def _ask_platform(snapshot: Snapshot, head: Head, platform: BaseCodeRepository, request: Request) -> None:
     """Let the platform say whether it serves HEAD, else the base that is known here."""
     from git_coderepo.platforms.ask_api_or_git import Asking
 
-    platform.notify = request.notify
     asking = Asking(platform)
     asking.login()
     known = snapshot.base

@@ -117,8 +117,7 @@ def _asked(
     from git_coderepo.git.lfs_pointer import object_path
     from git_coderepo.platforms.lfs import BATCH, LfsServer
 
-    platform = source.platform()
-    platform.notify = notify
+    platform = source.platform(notify=notify)
     try:
         server = LfsServer(platform, lfsconfig=lfsconfig, branch=branch, environment=source.git.environment)
     except LfsObjectMissing as error:

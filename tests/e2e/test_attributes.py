@@ -157,7 +157,7 @@ def test_what_an_archive_loses_for_good_is_said(tmp_path: Path, asked: bytes, na
             "run.json",
             "code",
             status=128,
-            says="nothing was kept",
+            says="nothing was written",
             hint=name,
         )
         assert place.runner.run("fetch", "--json", "run.json", "code").json()["method"] == "git"

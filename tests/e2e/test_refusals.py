@@ -154,8 +154,8 @@ WRONG_ARCHIVES: dict[str, tuple[Misbehaviour, str]] = {
     "cut off, nothing announced": (Cut(after=100, framing="close"), ""),
     "a gzip that ends early": (BrokenGzip(), ""),
     "a gzip with a wrong bit": (BrokenGzip(truncated=False), ""),
-    "a wrong byte": (WrongByte("train.py"), "what came is the tree"),
-    "a missing file": (MissingEntry("run.sh"), "what came is the tree"),
+    "a wrong byte": (WrongByte("train.py"), "fetched tree"),
+    "a missing file": (MissingEntry("run.sh"), "fetched tree"),
     "a page with status 200": (Html(), "answered 200 with 'text/html'"),
     "a circle of redirects": (Redirect("loop"), "redirects in a circle"),
     "a redirect to plain http": (Redirect("http"), "which is not https"),
@@ -211,7 +211,7 @@ def test_the_archive_of_another_commit(place: World) -> None:
     other.git("push", "--quiet", "origin", "HEAD:refs/heads/other")
     place.forge.misbehave("archive", OtherCommit(commit))
     asked = ("fetch", "--method", "archive", "run.json", "code")
-    refused(place.runner, *asked, status=128, says="what came is the tree", hint="bytes that differ")
+    refused(place.runner, *asked, status=128, says="fetched tree", hint="bytes that differ")
 
 
 @pytest.mark.parametrize(
@@ -307,9 +307,7 @@ def test_a_manifest_with_another_digest(local: World, field: str) -> None:
         document["code"]["subdirectory"]["tree"] = other
         document["code"]["snapshot"]["tree"] = other
         spoilt = altered(manifest, "code", to=document["code"])
-        refused(
-            local.runner, "fetch", spoilt, "code", status=128, says="what came is the tree", hint="bytes that differ"
-        )
+        refused(local.runner, "fetch", spoilt, "code", status=128, says="fetched tree", hint="bytes that differ")
 
 
 def test_a_manifest_that_is_not_there(local: World) -> None:

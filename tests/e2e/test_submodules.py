@@ -15,7 +15,10 @@ import pytest
 from git_coderepo.errors import UnsafeTree
 from git_coderepo.fetching.fetch import FetchOptions, fetch
 from git_coderepo.fetching.limits import Limits
-from git_coderepo.runs.plan_fetch import plan_fetch
+from git_coderepo.fetching.plan import Runner
+from git_coderepo.git.process import Git
+from git_coderepo.runs.plan_fetch import FetchRequest, plan_fetch
+from git_coderepo.settings import runner_settings
 from tests.e2e.support import World, holding, lines, load, on_platforms, problems, refused, world
 from tests.forge import Forge, Stall
 from tests.forge.lfs import pointer, put
@@ -499,13 +502,14 @@ def test_a_dirty_flag_does_not_pass_another_tree(place: World, lib: Repo) -> Non
 
     refused(
         place.runner, "fetch", forged(place, change), "code", status=128,
-        says="the submodule 'lib': what came is the tree", hint=None,
+        says="the submodule 'lib': fetched tree", hint=None,
     )  # fmt: skip
 
 
 def test_the_limits_are_for_all_together(place: World, lib: Repo) -> None:
     """Neither tree is too large, both are: nothing is left behind."""
-    plan = plan_fetch(str(place.manifest()), environment=place.runner.env)
+    git = Git(environment=place.runner.env)
+    plan = plan_fetch(FetchRequest(str(place.manifest())), Runner(git, runner_settings(git)))
     target = place.runner.home / "code"
     with pytest.raises(UnsafeTree, match="the submodule 'lib': the tree has more than"):
         fetch(plan.root, str(target), FetchOptions(limits=Limits(entries=11)))

@@ -190,7 +190,7 @@ def test_a_platform_without_archives(place: World, runner: Program) -> None:
     place.runner.run("fetch", "--method", "git", "run.json", "code")
 
 
-@cures("its archive is another tree ({', '.join(elsewise)}): use --method git")
+@cures("attributes alter the archive ({', '.join(altering)}): use --method git")
 def test_an_archive_that_is_not_the_tree(hosted: World) -> None:
     hosted.checkout.write(".gitattributes", "docs export-ignore\n")
     hosted.checkout.commit("with an attribute")

@@ -178,11 +178,11 @@ def _demo_here(scratch: str) -> None:
 def _planned_here(code: Code, taken: Snapshot, record: Record, environment: Mapping[str, str]) -> PlannedTree:
     """Return the fetch plan of a manifest, with the checkout and its submodules as platforms."""
     from git_coderepo.fetching.planned_tree import CodeLocations, PlannedSubmodule, plan_code
+    from git_coderepo.platforms.base import located
     from git_coderepo.platforms.git import GitRemote
 
     assert taken.source is not None
-    platform = GitRemote("here", {})
-    platform.remote = taken.source.remote
+    platform = located(GitRemote, "here", {}, taken.source.remote)
     inner = {each.path: each.snapshot for each in taken.submodules}
     submodules = []
     for each in code.submodules:

@@ -124,9 +124,7 @@ def _with_token(source: CodeSource, origin: Origin, secret: Secret) -> BaseCodeR
     if source.registration.source is not None:
         names = CustomClass(source.platform_class, {}, None).secret_names
         return source.with_secrets(dict.fromkeys(names[:1], secret))
-    repository = source.described()
-    repository.credentials = OptionCredentials(origin, secret, source="the token just given")
-    return repository
+    return source.with_credentials(OptionCredentials(origin, secret, source="the token just given"))
 
 
 def _secret(token: str | None, origin: Origin) -> Secret:

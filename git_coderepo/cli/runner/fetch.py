@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,20 +11,23 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import CodeRepository, Json, Subdirectory, Submodules
 from git_coderepo.cli.progress import progress_shown
+from git_coderepo.cli.runner.planning import plan_request
 from git_coderepo.cli.runner.reporting import (
     ended_by_signals,
     receipt_file,
-    refuse_input,
     show_fallbacks,
-    show_resolved,
     warn_unnotable,
     warn_unnoted,
 )
 from git_coderepo.errors import UsageError
-from git_coderepo.fetching.sources.order import METHODS
-
-if TYPE_CHECKING:
-    from git_coderepo.fetching.receipt import Receipt
+from git_coderepo.fetching.cache.cached_fetch import fetch_with_cache
+from git_coderepo.fetching.convert_files import why_left
+from git_coderepo.fetching.fetch import FetchOptions
+from git_coderepo.fetching.fetch import fetch as fetch_tree
+from git_coderepo.fetching.receipt import Receipt
+from git_coderepo.fetching.sources.order import AUTO, METHODS
+from git_coderepo.runs.plan_fetch import FetchRequest
+from git_coderepo.snapshots.checks import shown_size
 
 _SHOWN = 5
 
@@ -60,47 +63,22 @@ def fetch(
 
     The directory appears only if its tree id is the recorded one. Otherwise nothing is left behind.
     """
-    if method not in METHODS:
+    if cache:
+        _check_cache_options(method, subdirectory, lfs=lfs)
+    elif method not in METHODS:
         raise UsageError(f"invalid method '{method}': choose {', '.join(METHODS)}")
-    if cache and method != "auto":
-        raise UsageError("--cache and --method are mutually exclusive")
-    if cache and subdirectory is not None:
-        raise UsageError("--cache and --subdirectory are mutually exclusive: the cache holds whole trees")
-    if cache and not lfs:
-        raise UsageError("--cache and --no-lfs are mutually exclusive: the cache holds complete files")
-    from git_coderepo.git.process import Git
-    from git_coderepo.settings import start_runner_settings
-
     written_to = receipt_file(receipt, made=directory)
-    asked = start_runner_settings(Git())  # git answers while the rest is imported
-    from git_coderepo.fetching.fetch import FetchOptions
-    from git_coderepo.fetching.fetch import fetch as fetch_tree
-    from git_coderepo.runs.plan_fetch import plan_fetch
-
-    settings = asked()
-    plan = plan_fetch(
-        run,
-        overlay=overlay,
-        code_repository=code_repository,
-        subdirectory=subdirectory,
-        settings=settings,
-        submodules=submodules,
-    )
-    show_resolved(plan, quiet=quiet)
-    refuse_input(written_to, plan)
-    for path in plan.overlay_paths if not quiet else ():
-        output.say(f"using the overlay '{os.fsdecode(path)}'")
-    for path in plan.lfs_paths if lfs and not quiet else ():
-        output.say(f"using the Git LFS files in '{os.fsdecode(path)}'")
-    for platform in plan.root.platforms() if not quiet else ():
-        platform.notify = output.say
+    request = FetchRequest(run, overlay, code_repository, subdirectory, submodules)
+    runner, plan = plan_request(request, receipt=written_to, quiet=quiet)
+    for path in plan.overlay_paths:
+        runner.notify(f"using the overlay '{os.fsdecode(path)}'")
+    for path in plan.lfs_paths if lfs else ():
+        runner.notify(f"using the Git LFS files in '{os.fsdecode(path)}'")
     warn_unnotable(directory)
     with ended_by_signals(), progress_shown(quiet) as progress:
         options = FetchOptions(method, progress=progress, lfs=lfs)
-        if method == "auto":
-            from git_coderepo.fetching.cache.cached_fetch import fetch_with_cache
-
-            made = fetch_with_cache(plan.root, directory, settings, options, fill=cache, notify=output.say)
+        if method == AUTO:
+            made = fetch_with_cache(plan.root, directory, runner.settings, options, fill=cache, notify=output.say)
         else:
             made = fetch_tree(plan.root, directory, options)
     if written_to is not None:
@@ -112,11 +90,18 @@ def fetch(
         show(made, directory, submodules=submodules)
 
 
-def show(receipt: Receipt, directory: str, *, submodules: bool = True) -> None:
-    """Print what was fetched and verified."""
-    from git_coderepo.fetching.convert_files import why_left
-    from git_coderepo.snapshots.checks import shown_size
+def _check_cache_options(method: str, subdirectory: str | None, *, lfs: bool) -> None:
+    """Raise UsageError for an option that --cache excludes: the cache has whole trees, with their Git LFS files."""
+    if method != AUTO:
+        raise UsageError("--cache and --method are mutually exclusive")
+    if subdirectory is not None:
+        raise UsageError("--cache and --subdirectory are mutually exclusive: the cache holds whole trees")
+    if not lfs:
+        raise UsageError("--cache and --no-lfs are mutually exclusive: the cache holds complete files")
 
+
+def show(receipt: Receipt, directory: str, *, submodules: bool = True) -> None:
+    """Print for people what was fetched and verified, and warnings about it."""
     show_fallbacks(receipt)
     for path in receipt.outside_links:
         output.warn(f"symbolic link '{os.fsdecode(path)}' points outside the tree")
@@ -128,7 +113,7 @@ def show(receipt: Receipt, directory: str, *, submodules: bool = True) -> None:
     empty = [each for each in receipt.submodules if each.tree is None]
     if receipt.tree_by != "manifest" and empty and submodules:
         names = ", ".join(f"'{os.fsdecode(each.path)}'" for each in empty[:_SHOWN])
-        output.warn(f"'.gitmodules' has no URL for these submodules; their directories are empty: {names}")
+        output.warn(f"these submodules have no URL in '.gitmodules', so their directories are empty: {names}")
     travelled = "" if receipt.overlay_files is None else f", {receipt.overlay_files} from the overlay"
     came = f", {shown_size(receipt.received)} received" if receipt.received else ""
     if receipt.lfs is not None and receipt.lfs.state == "pointers":

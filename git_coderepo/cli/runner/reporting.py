@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,7 +15,6 @@ from git_coderepo.git.process import ignore_command
 from git_coderepo.manifest.output_file import OutputFile
 
 if TYPE_CHECKING:
-    from git_coderepo.fetching.plan import FetchPlan
     from git_coderepo.fetching.receipt import Receipt
     from git_coderepo.git.own_files import Notes
 
@@ -48,23 +48,6 @@ def _warn_code(name: str, notes: Notes | None) -> None:
         output.hint(ignore_command(path, notes.root))
 
 
-def refuse_input(receipt: OutputFile | None, plan: FetchPlan) -> None:
-    """Raise UsageError if the receipt would replace the manifest or an overlay."""
-    if receipt is None or receipt.path is None:
-        return
-    for path in (plan.manifest_path, *plan.overlay_paths, *plan.lfs_paths):
-        if path is not None and os.path.realpath(path) == receipt.path:
-            name = os.fsdecode(receipt.name)
-            raise UsageError(f"cannot write the receipt to '{name}': it is the manifest or an overlay")
-
-
-def show_resolved(plan: FetchPlan, *, quiet: bool = False) -> None:
-    """Print the full id of the commit that a branch, tag or short id named."""
-    if plan.resolved is not None and not quiet:
-        revision, commit = plan.resolved
-        output.say(f"'{revision}' is commit {commit}")
-
-
 def show_fallbacks(receipt: Receipt) -> None:
     """Warn of each source that failed."""
     for each in receipt.fallbacks:
@@ -77,7 +60,6 @@ def show_fallbacks(receipt: Receipt) -> None:
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into SystemExit, so that an incomplete target is removed."""
-    import signal
 
     def leave(number: int, _: object) -> None:
         raise SystemExit(128 + number)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated
+import stat
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import Json, Subdirectory, Submodules
-from git_coderepo.cli.runner.reporting import show_resolved
+from git_coderepo.cli.runner.planning import plan_request
 from git_coderepo.errors import NegativeAnswer
+from git_coderepo.fetching.plan import FetchPlan
+from git_coderepo.fetching.verify import Verification, matching, verify_directory
 from git_coderepo.filesystem.digest import sha256_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from git_coderepo.fetching.plan import FetchPlan
-    from git_coderepo.fetching.verify import Verification
+from git_coderepo.runs.plan_fetch import FetchRequest
+from git_coderepo.runs.result import Result
 
 _SHOWN = 20
 
@@ -53,14 +53,9 @@ def verify(
     The directory is hashed again, and changed, missing and added files are listed. Each of them is a failure, because
     an added file can also change what runs. Recorded outputs of the run are accepted.
     """
-    from git_coderepo.fetching.verify import matching, verify_directory
-    from git_coderepo.git.process import Git
-    from git_coderepo.runs.plan_fetch import plan_fetch
-
     by_pattern = matching([os.fsencode(pattern) for pattern in allow_added or ()])
-    plan = plan_fetch(run, overlay=overlay, subdirectory=subdirectory, submodules=submodules)
-    show_resolved(plan)
-    found = verify_directory(plan.root, directory, git=Git())
+    runner, plan = plan_request(FetchRequest(run, overlay, subdirectory=subdirectory, submodules=submodules))
+    found = verify_directory(plan.root, directory, git=runner.git)
     is_output = _recorded_outputs(plan, directory)
 
     def allowed(path: bytes) -> bool:
@@ -85,8 +80,6 @@ def _recorded_outputs(plan: FetchPlan, directory: str) -> Callable[[bytes], bool
     """Return a function that tells whether a path is an output of the run with the recorded contents."""
     if plan.manifest is None or plan.manifest_path is None:
         return lambda path: False
-    from git_coderepo.runs.result import Result
-
     result = Result.load(plan.manifest_path.removesuffix(b".json") + b".result.json")
     started_in = plan.manifest.run.directory
     outputs = result.outputs if result is not None else ()
@@ -96,8 +89,6 @@ def _recorded_outputs(plan: FetchPlan, directory: str) -> Callable[[bytes], bool
 
 def _sha256(path: bytes) -> str | None:
     """Return the hex sha256 of a regular file, or None if it cannot be read or is not a regular file."""
-    import stat
-
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             return sha256_of(file) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None

@@ -16,6 +16,7 @@ from git_coderepo.fetching.sources.read_ahead import Ahead
 from git_coderepo.fetching.sources.source import Failure, Result, Source, base_request
 from git_coderepo.fetching.sources.tar_reader import TarReader
 from git_coderepo.git.subtree import inside
+from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.transport.retry import TRIES, pause
 
 
@@ -31,21 +32,21 @@ class PlatformArchive(Source):
     def stream(self, planned: PlannedTree, limits: Limits) -> AbstractContextManager[EntryStream]:
         return archive_method(base_request(planned, limits))
 
-    def attempted(self, planned: PlannedTree, coming: list[Source], attempt: Callable[[], Result]) -> Result:
+    def attempted(self, planned: PlannedTree, coming: list[Source], attempt: Callable[[PlannedTree], Result]) -> Result:
         """One that is cut off is begun anew.
 
         Where a platform limits archives and not git, git does not wait for the limit to end: it comes first, and the
         archive, waited for, once more after it.
         """
         if planned.base is None:
-            return attempt()
+            return attempt(planned)
         platform = planned.base.platform
         hurried = platform.limits_archives and any(each.name == "git" for each in coming)
-        platform.archive_wait = 0 if hurried else None
+        asked = planned._replace(base=planned.base._replace(waits=False)) if hurried else planned
         failures = 0
         while True:
             try:
-                return attempt()
+                return attempt(asked)
             except RateLimited as error:
                 if hurried:
                     platform.notify(f"warning: {error.message}; git is asked meanwhile")
@@ -69,7 +70,11 @@ SOURCE = PlatformArchive()
 @contextmanager
 def archive_method(request: BaseRequest) -> Iterator[EntryStream]:
     """One archive in one request, read as it streams in."""
-    archive = request.platform.open_archive(request.commit, request.part or request.asked)
+    platform, path = request.platform, request.part or request.asked
+    if isinstance(platform, HostedRepository) and not request.waits:
+        archive = platform.open_archive(request.commit, path, max_wait=0)
+    else:
+        archive = platform.open_archive(request.commit, path)
     if archive is None:
         raise MethodUnavailable(f"the platform '{request.platform.type}' gives no archive here")
     with archive, _reading_ahead(archive.stream) as ahead:

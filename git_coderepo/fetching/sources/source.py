@@ -52,9 +52,9 @@ class Source(ABC):
         """Whether it is asked after the sources before it failed with these errors."""
         return True
 
-    def attempted(self, planned: PlannedTree, coming: list[Source], attempt: Callable[[], Result]) -> Result:
+    def attempted(self, planned: PlannedTree, coming: list[Source], attempt: Callable[[PlannedTree], Result]) -> Result:
         """Return what `attempt` gives, before the sources in `coming` are asked. Raises what that raises."""
-        return attempt()
+        return attempt(planned)
 
     def explained(self, failure: Failure) -> CodeRepoError:
         """Return the error that the user is to read."""
