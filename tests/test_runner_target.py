@@ -159,14 +159,14 @@ def test_somebody_fills_the_directory_meanwhile(place: Path):
         name = place / f"code{exists}"
         if exists:
             name.mkdir()
-        with pytest.raises(TargetUnusable, match="something else has filled"), Target(str(name)) as target:
+        with pytest.raises(TargetUnusable, match="was filled by another process"), Target(str(name)) as target:
             fill(target.fresh())
             name.mkdir(exist_ok=True)
             (name / "theirs").touch()
             target.publish()
         assert os.listdir(name) == ["theirs"]
     (place / "file").unlink(missing_ok=True)
-    with pytest.raises(TargetUnusable, match="something else has filled"), Target(str(place / "file")) as target:
+    with pytest.raises(TargetUnusable, match="was filled by another process"), Target(str(place / "file")) as target:
         fill(target.fresh())
         (place / "file").symlink_to("neighbour")
         target.publish()
@@ -209,7 +209,7 @@ def test_of_two_fetches_at_once_one_wins_and_the_other_leaves_nothing(place: Pat
 
     other = start_waiting(place / "again")
     fetch(place / "again")
-    assert b"something else has filled" in other.communicate(b"")[1]
+    assert b"was filled by another process" in other.communicate(b"")[1]
     assert_filled(place / "again")
     assert sorted(os.listdir(place)) == ["again", "code", "neighbour"]
 
@@ -330,11 +330,11 @@ def test_a_mount_point_is_as_it_was_after_a_failure(mounted: Path):
             fill(target.fresh())
             raise error
         assert os.listdir(mounted) == ["lost+found"]
-    with pytest.raises(TargetUnusable, match="something else has filled"), Target(str(mounted)) as target:
+    with pytest.raises(TargetUnusable, match="was filled by another process"), Target(str(mounted)) as target:
         (Path(target.fresh()) / "lost+found").touch()
         target.publish()
     assert os.listdir(mounted) == ["lost+found"]
-    with pytest.raises(TargetUnusable, match="something else has filled"), Target(str(mounted)) as target:
+    with pytest.raises(TargetUnusable, match="was filled by another process"), Target(str(mounted)) as target:
         fill(target.fresh())
         (mounted / "theirs").touch()
         target.publish()
@@ -359,7 +359,7 @@ def test_of_two_fetches_into_one_mount_point_one_wins(mounted: Path):
 
     other = start_waiting(mounted)
     fetch(mounted)
-    assert b"something else has filled" in other.communicate(b"")[1]
+    assert b"was filled by another process" in other.communicate(b"")[1]
     assert_filled(mounted)
 
 

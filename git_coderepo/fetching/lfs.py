@@ -1,4 +1,4 @@
-"""Git LFS on a runner: once the tree is proved, the pointers that its own attributes give to LFS become files.
+"""Git LFS on a runner: once the tree is verified, the pointers that its own attributes put in LFS become files.
 
 Contents come, in this order, from the tar that travelled with the run, from the current repository, and from the LFS
 server. Each is checked against the pointer's sha256 and size before the target becomes visible.
@@ -44,10 +44,10 @@ _PLAIN = (b"%06o" % FILE, b"%06o" % EXECUTABLE)
 
 
 class LfsSources(NamedTuple):
-    """Where contents may come from: the tar that travels with the run, local folders, the platform's LFS server.
+    """Where LFS objects can come from: the tar that travels with the run, local folders, the platform's LFS server.
 
-    `folders` are raw paths of `lfs/objects`. `platform` None: there is nobody to ask. A `sha256` without `data`: the
-    tar is not here.
+    `data` is the gzip of the tar, None if it is missing or there is none; `sha256` and `tar_sha256` are its recorded
+    digests in hex. `folders` are raw paths of `lfs/objects`. `platform` is None if there is no server.
     """
 
     data: bytes | None = None
@@ -60,10 +60,10 @@ class LfsSources(NamedTuple):
 
 
 class LfsReport(NamedTuple):
-    """What became of the tree's LFS paths: `state` is `fetched`, or `pointers` where they were left as they are.
+    """The result for the tree's LFS paths: `state` is `fetched`, or `pointers` if they were left as they are.
 
-    `files` of them hold their contents (or are pointers), `objects` are different ones; `travelled` of these came with
-    the run, `received` bytes from the server, `written` bytes of files.
+    `files` is the number of paths with their contents (or pointers), and `objects` that of different contents, of which
+    `travelled` came with the run. `received` are bytes from the server, `written` bytes of files.
     """
 
     state: str
@@ -74,7 +74,7 @@ class LfsReport(NamedTuple):
     written: int = 0
 
     def document(self) -> dict[str, object]:
-        """As plain values."""
+        """Return the report as plain values, in the form of the receipt's schema."""
         return {
             "state": self.state,
             "files": self.files,
@@ -85,7 +85,7 @@ class LfsReport(NamedTuple):
 
 
 def summed(reports: Iterable[LfsReport]) -> LfsReport | None:
-    """One report of several trees that were treated alike; None of none."""
+    """Return one report for several trees with the same state; None without any."""
     found = list(reports)
     if not found:
         return None
@@ -93,24 +93,24 @@ def summed(reports: Iterable[LfsReport]) -> LfsReport | None:
     return LfsReport(found[0].state, *map(sum, zip(*counts, strict=True)))
 
 
-# --- which paths ----------------------------------------------------------------------------------
+# --- Find the paths in Git LFS ---------------------------------------------------------------------------------------
 
 
 class LfsPaths(NamedTuple):
-    """What of a tree its own attributes give to LFS: raw `paths` of files, and the contents of the `.lfsconfig`."""
+    """The raw `paths` of files that a tree's own attributes put in LFS, and the contents of its `.lfsconfig`."""
 
     paths: tuple[bytes, ...] = ()
     lfsconfig: bytes | None = None
 
     def below(self, directory: bytes) -> LfsPaths:
-        """The same for a directory that is kept alone: its paths are named from there."""
+        """Return the paths below a directory, starting at that directory."""
         prefix = directory + b"/"
         below = tuple(path[len(prefix) :] for path in self.paths if path.startswith(prefix))
         return LfsPaths(below, self.lfsconfig)
 
 
 def lfs_paths(directory: Root, listing: Listing) -> LfsPaths:
-    """Which files of the tree in `directory`, which `listing` lists, are in LFS. Raises TargetUnusable, UnsafeTree."""
+    """Return which files of the tree in `directory` with this listing are in LFS. Raises TargetUnusable, UnsafeTree."""
     try:
         with Directories(directory) as root:
             attributes = _attributes(root, listing)
@@ -143,7 +143,7 @@ def _attributes(root: Directories, listing: Listing) -> Attributes | None:
 
 
 def pointers_of(root: Directories, paths: Iterable[bytes]) -> dict[bytes, Pointer]:
-    """Those of the files that are pointers. Raises LfsPointerUnusable, OSError."""
+    """Return the pointers among the files, by raw path. Raises LfsPointerUnusable, OSError."""
     found = {}
     for path in paths:
         if (contents := _small(root, path)) and (pointer := read_pointer(contents, path)) is not None:
@@ -152,9 +152,9 @@ def pointers_of(root: Directories, paths: Iterable[bytes]) -> dict[bytes, Pointe
 
 
 def by_pointers(directory: Root, paths: Iterable[bytes], object_format: str) -> dict[bytes, bytes]:
-    """For each of the files that holds contents, and no pointer: path to the raw id of the pointer to them.
+    """Return the raw id of the pointer for each file with contents instead of a pointer, by raw path.
 
-    What is in the tree itself, in spite of its attributes, is among them. Raises TargetUnusable.
+    Files that the tree itself contains in spite of its attributes are included. Raises TargetUnusable.
     """
     found = {}
     try:
@@ -174,7 +174,7 @@ def pointer_id(root: Directories, path: bytes, object_format: str) -> bytes:
 
 
 def holds_pointer(root: Directories, path: bytes) -> bool:
-    """Return whether the file is a pointer and not what Git LFS keeps. Raises OSError."""
+    """Return whether the file is a pointer instead of its contents. Raises OSError."""
     contents = _small(root, path)
     return bool(contents) and _is_pointer(contents or b"", path)
 
@@ -187,7 +187,7 @@ def _is_pointer(contents: bytes, path: bytes) -> bool:
 
 
 def _small(root: Directories, path: bytes) -> bytes | None:
-    """The contents of a file that may be a pointer, None of a larger one."""
+    """Return the contents of a file that may be a pointer; None for a larger file."""
     directory, _, name = path.rpartition(b"/")
     with os.fdopen(os.open(name, _READ, dir_fd=root.open(directory)), "rb") as file:
         contents = file.read(POINTER_BYTES)
@@ -199,7 +199,9 @@ def _contents(root: Directories, path: bytes, most: int) -> bytes:
     with os.fdopen(os.open(name, _READ, dir_fd=root.open(directory)), "rb") as file:
         contents = file.read(most + 1)
     if len(contents) > most:
-        raise UnsafeTree(f"{quoted(path)} makes more than {ATTRIBUTES_BYTES >> 20} MiB of attributes or settings")
+        raise UnsafeTree(
+            f"{quoted(path)} exceeds the limit of {ATTRIBUTES_BYTES >> 20} MiB for attributes and settings"
+        )
     return contents
 
 
@@ -209,7 +211,7 @@ def _pointer_to(root: Directories, path: bytes) -> Pointer:
         return Pointer(sha256_of(file), file.tell())
 
 
-# --- from pointers to files -----------------------------------------------------------------------
+# --- Replace pointers by files ---------------------------------------------------------------------------------------
 
 
 def fill(
@@ -223,9 +225,10 @@ def fill(
     room: int,
     progress: Progress | None = None,
 ) -> LfsReport | None:
-    """Turn the pointers below `directory`, whose proved tree is `listing`, into files; None where it has none.
+    """Replace the pointers in `directory`, whose verified tree is `listing`, by files; None if there are none.
 
-    `keep` leaves them as they are; `already` is how many came as files; `room` bytes may be written. Raises
+    With `keep` they stay pointers. `already` files were in the archive instead of their pointers; at most `room` bytes
+    are written. Raises
     LfsPointerUnusable, LfsObjectMissing, UnsafeTree, TargetUnusable, DownloadDamaged and what asking the server raises.
     """
     try:
@@ -238,7 +241,7 @@ def fill(
                 return LfsReport("fetched", already, already) if already else None
             size = sum(pointer.size for pointer in pointers.values())
             if size > room:
-                raise UnsafeTree("what Git LFS keeps of the tree is larger than what a tree may be")
+                raise UnsafeTree("the Git LFS files of the tree are larger than the limit for a tree")
 
             filler = Filler(root, listing, pointers, lfs.lfsconfig)
             travelled = filler.from_tar(sources)
@@ -261,7 +264,7 @@ _NAMED = 5
 
 
 class Filler:
-    """Puts contents in the place of pointers; `waiting` are the objects that are still to come, with their paths."""
+    """Replace pointers by files; `waiting` are the missing objects (hex sha256, size) with their raw paths."""
 
     def __init__(
         self, root: Directories, listing: Listing, pointers: Mapping[bytes, Pointer], lfsconfig: bytes | None
@@ -276,31 +279,31 @@ class Filler:
         self.objects = len(self.waiting)
 
     def from_tar(self, sources: LfsSources) -> int:
-        """Objects that travelled with the run."""
+        """Write the objects that travelled with the run, and return their number."""
         if sources.data is None:
             return 0
         count = 0
         for entry in read_overlay(sources.data, tar_sha256=sources.tar_sha256, sha256=sources.sha256):
             key = (entry.path.decode("ascii", "replace"), entry.size)
             if key in self.waiting:
-                self._put(key, entry.chunks(), "what travelled with the run")
+                self._put(key, entry.chunks(), "the object that travels with the run")
                 count += 1
         return count
 
     def from_folders(self, folders: Iterable[bytes]) -> None:
-        """Objects that lie here; one that is not what it should be is passed over."""
+        """Write the objects that are in local folders (raw paths of `lfs/objects`); a damaged one is skipped."""
         for folder in folders:
             for key in list(self.waiting):
                 oid, size = key
                 try:
                     with open(object_path(folder, oid), "rb") as file:
                         if os.fstat(file.fileno()).st_size == size:
-                            self._put(key, iter(partial(file.read, _PIECE), b""), "the object here")
+                            self._put(key, iter(partial(file.read, _PIECE), b""), "the local object")
                 except (FileNotFoundError, NotADirectoryError, PermissionError, DownloadDamaged):
                     continue
 
     def from_server(self, sources: LfsSources, progress: Progress | None) -> int:
-        """All that is left; the bytes that came."""
+        """Download the objects that are still missing, and return the bytes received. Raises as `fill` does."""
         if not self.waiting:
             return 0
         if sources.platform is None:
@@ -315,7 +318,7 @@ class Filler:
             if server.folder is not None:
                 self.from_folders([server.folder])
                 if self.waiting:
-                    raise self._not_given({key[0]: "it is not there" for key in self.waiting}, server.place, sources)
+                    raise self._not_given({key[0]: "not found" for key in self.waiting}, server.place, sources)
                 return 0
             return self._download(server, sources, progress)
         finally:
@@ -377,19 +380,19 @@ class Filler:
         return received
 
     def _not_given(self, reasons: Mapping[str, str], place: str, sources: LfsSources) -> LfsObjectMissing:
-        """The error where objects are not given, naming what they stand for."""
+        """Return the error for objects that were not found, with their paths and the reasons by hex sha256."""
         paths = sorted((paths[0], reasons[key[0]]) for key, paths in self.waiting.items() if key[0] in reasons)
         named = ", ".join(f"{quoted(path)} ({why})" for path, why in paths[:_NAMED])
         more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
-        hints = ["git lfs push --all REMOTE, where the files are", "fetch the pointers as they are: --no-lfs"]
+        hints = ["git lfs push --all REMOTE, in a clone that has the files", "fetch the pointers as they are: --no-lfs"]
         if sources.sha256 and sources.data is None:
             hints.insert(0, f"'{sources.sha256}.tar.gz' travels with the run: copy it into the manifest's folder")
-        return LfsObjectMissing(f"'{place}' does not give what Git LFS keeps: {named}{more}", hints=hints)
+        return LfsObjectMissing(f"Git LFS objects not found on '{place}': {named}{more}", hints=hints)
 
     # --- files ---
 
     def _put(self, key: tuple[str, int], pieces: Iterable[bytes], what: str) -> None:
-        """Write an object to all its paths. Raises DownloadDamaged; then the first of them is not there any more."""
+        """Write an object to all its paths. Raises DownloadDamaged; then the first of the paths is gone or damaged."""
         first, *others = self.waiting[key]
         file = self._create(first)
         try:
@@ -419,7 +422,7 @@ class Filler:
                 os.close(file)
 
     def _create(self, path: bytes) -> int:
-        """A new file in the place of a pointer, with the mode that the writer gives."""
+        """Create a file in the place of a pointer, with the mode that the writer uses. Raises TargetUnusable."""
         directory, _, name = path.rpartition(b"/")
         mode = 0o777 if self._listing[path][0] == EXECUTABLE else 0o666
         try:
@@ -428,7 +431,7 @@ class Filler:
                 try:
                     os.unlink(name, dir_fd=parent)
                 except FileNotFoundError:
-                    pass  # an attempt before this one came as far
+                    pass  # an earlier attempt removed it
                 return os.open(name, _CREATE, mode, dir_fd=parent)
         except OSError as error:
             raise unusable(error, path) from None
@@ -436,7 +439,7 @@ class Filler:
 
 # --- One object of Git LFS from its server into a file ---------------------------------------------------------------
 
-# So often in a row without a new byte, and so often at all.
+# The most attempts in a row without a new byte, and the most attempts.
 MOST_IDLE = 4
 MOST_ATTEMPTS = 40
 _RECEIVED_AT_ONCE = 1 << 18
@@ -444,11 +447,11 @@ _FIRST_PAUSE = 0.1  # seconds
 
 
 class Stopped(Exception):
-    """Another object failed: this one is not wanted any more."""
+    """The download of another object failed, so this one stops."""
 
 
 class Download:
-    """An object on its way; `path` is what it is shown as. `stop` ends it, with Stopped. `received` counts bytes."""
+    """The download of one object; `path` is for messages. Setting `stop` ends it with Stopped. `received` are bytes."""
 
     def __init__(self, server: LfsServer, pointer: Pointer, path: bytes, stop: threading.Event) -> None:
         self._server = server
@@ -460,7 +463,7 @@ class Download:
         self.received = 0
 
     def into(self, file: int, action: Action) -> int:
-        """Write the object to the open, empty `file`; the bytes that came for it.
+        """Write the object to the open, empty `file`, and return the bytes received.
 
         Raises DownloadDamaged, LfsObjectMissing, HostUnreachable, and what the server's answers mean.
         """
@@ -472,7 +475,7 @@ class Download:
             try:
                 response = self._server.get(action, self._size)
                 if response.status in (401, 403, 404, 410) and not asked_again:
-                    # An `href` is good for a while only; whether the object is there, the batch API says.
+                    # An `href` expires; the batch API says whether the object exists.
                     response.close()
                     asked_again = True
                     action = self._action()
@@ -482,7 +485,9 @@ class Download:
                     if (self._digest.hexdigest(), self._size) == (self._pointer.oid, self._pointer.size):
                         return self.received
                     if wrong:
-                        raise _Wrong(f"what came for {quoted(self._path)} is not what its Git LFS pointer names")
+                        raise _Wrong(
+                            f"the downloaded object of {quoted(self._path)} does not match its Git LFS pointer"
+                        )
                     wrong = True
                     self._restart(file)
                     continue
@@ -500,18 +505,20 @@ class Download:
                 raise Stopped
         why = f": {problem.message}" if problem is not None else ""
         raise DownloadDamaged(
-            f"{quoted(self._path)} did not come whole from the Git LFS server, however often it was asked for{why}",
+            f"cannot download {quoted(self._path)} from the Git LFS server completely{why}",
             hints=["try again"],
         )
 
     def _action(self) -> Action:
         answer = self._server.actions([self._pointer])[self._pointer.oid]
         if isinstance(answer, str):
-            raise LfsObjectMissing(f"'{self._server.place}' does not give {quoted(self._path)}: {answer}")
+            raise LfsObjectMissing(
+                f"Git LFS object of {quoted(self._path)} not found on '{self._server.place}': {answer}"
+            )
         return answer
 
     def _accept(self, response: Response, file: int) -> bool:
-        """Whether the answer has contents, and the file stands where they begin. Raises LfsObjectMissing."""
+        """Return whether the answer has contents for the current offset of the file. Raises LfsObjectMissing."""
         status = response.status
         if status == 206 and response.headers.get("content-range", "").startswith(f"bytes {self._size}-"):
             return True
@@ -526,7 +533,7 @@ class Download:
         if status >= 500:
             return False
         raise LfsObjectMissing(
-            f"'{response.origin}' answered {status} where {quoted(self._path)} should be",
+            f"'{response.origin}' answered {status} to the request for {quoted(self._path)}",
             hints=["fetch the pointers as they are: --no-lfs"],
         )
 
@@ -550,11 +557,11 @@ class Download:
 
 
 class _Wrong(DownloadDamaged):
-    """Whole, and twice not what it should be."""
+    """An object that was complete, and wrong, twice."""
 
 
 def write_piece(file: int, contents: bytes, path: bytes) -> None:
-    """Write it all where the file stands. Raises TargetUnusable."""
+    """Write all bytes at the current offset of the file; `path` is for messages. Raises TargetUnusable."""
     view = memoryview(contents)
     try:
         while view:

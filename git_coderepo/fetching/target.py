@@ -31,18 +31,17 @@ _NO_WORK_BESIDE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class Target:
-    """A context in which a tree is prepared for `directory`: write into what `fresh()` gives, then `publish()`.
+    """A context manager that prepares a tree for `directory`: write into the path from `fresh()`, then `publish()`.
 
-    Where `directory` is absent or empty, the tree is prepared in `.NAME.coderepo-PID-RANDOM` beside it and renamed over
-    it. Where it is a mount point (empty but for `lost+found`), the current directory, or where nothing can be written
-    beside it, the tree is prepared in `DIRECTORY/.coderepo-PID-RANDOM/tree` and its entries are moved out; the hidden
-    directory goes last, and while it is there `directory` is not complete.
+    If `directory` is absent or empty, the tree is prepared in `.NAME.coderepo-PID-RANDOM` beside it, which is then
+    renamed to it. If `directory` is a mount point (empty except for `lost+found`) or the current directory, or nothing
+    can be written beside it, the tree is prepared in `DIRECTORY/.coderepo-PID-RANDOM/tree` and its entries are moved
+    up. The hidden directory is removed last; while it exists, `directory` is incomplete.
 
-    What is no `is_output` is a directory of our own, such as the cache: no checkout is asked to leave it out.
+    With `is_output` False, `directory` belongs to the program, such as the cache, and is not noted in a checkout.
 
-    Leaving the context without `publish()`, by whatever exception, leaves `directory` as it was. What killed processes
-    left of their attempts on the same directory is undone on entering; what belongs to living ones stays.
-    Every method raises TargetUnusable.
+    Leaving the context without `publish()` leaves `directory` as it was. Entering it removes what killed processes left
+    of their attempts on the same directory. Every method raises TargetUnusable.
     """
 
     def __init__(self, directory: str, *, is_output: bool = True) -> None:
@@ -64,7 +63,7 @@ class Target:
             self._place = None
 
     def fresh(self) -> str:
-        """The path of an empty directory for the tree; what an earlier call gave is removed with all in it."""
+        """Return the path of an empty directory for the tree; that of an earlier call is removed with its contents."""
         assert self._place is not None, "only inside `with`"
         try:
             self._prepared = self._place.fresh()
@@ -78,19 +77,19 @@ class Target:
         return self._prepared
 
     def publish(self) -> None:
-        """Have everything on the disk and visible in `directory`; once."""
+        """Sync the tree to the disk and make it visible in `directory`; call it once."""
         assert self._place is not None, "only inside `with`"
         try:
             if self._is_output:
-                # In a checkout it is no code, unless somebody edits it.
+                # In a checkout, snapshots leave it out unless it is edited.
                 note_directory(os.path.realpath(os.fsencode(self._directory)), os.fsencode(self._prepared))
             self._place.publish()
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                raise TargetUnusable(f"something else has filled {self._name()} meanwhile") from None
+                raise TargetUnusable(f"{self._name()} was filled by another process in the meantime") from None
             if error.errno in (errno.EBUSY, errno.EXDEV):
                 hint = "name a directory inside it, or one that does not exist yet"
-                raise TargetUnusable(f"the system does not let {self._name()} be replaced", hints=[hint]) from None
+                raise TargetUnusable(f"cannot replace {self._name()}: the system refuses it", hints=[hint]) from None
             raise unusable(error, self._directory) from None
 
     def _name(self) -> str:
@@ -100,9 +99,9 @@ class Target:
 def _place(directory: str) -> _Beside | _Inside:
     shown = quoted(os.fsencode(directory))
     if not directory or "\0" in directory:
-        raise TargetUnusable(f"{shown} is no name of a directory")
+        raise TargetUnusable(f"invalid directory {shown}")
     path = directory.rstrip("/") or "/"
-    # `.`, `..` and `/` have no name beside which another could stand.
+    # `.`, `..` and `/` have no name from which a sibling's name could be made.
     path = os.path.realpath(path) if os.path.basename(path) in ("", ".", "..") else os.path.join(os.getcwd(), path)
     try:
         found = os.lstat(path)
@@ -143,7 +142,7 @@ def _place(directory: str) -> _Beside | _Inside:
 
 
 class _Beside:
-    """A directory that is absent (`found` None) or empty and can be replaced."""
+    """A directory that can be replaced: absent (`found` None) or empty."""
 
     def __init__(self, path: str, found: os.stat_result | None) -> None:
         parent, self._name = os.path.split(path)
@@ -152,7 +151,7 @@ class _Beside:
         self._parent = -1
         self._work: Held | None = None
         self._path = parent
-        # Cut, so that a name of 250 bytes leaves room for what is put around it.
+        # Cut, so that a name of 250 bytes leaves room for the prefix and suffix.
         start = os.fsdecode(os.fsencode(self._name)[:180])
         self._prefix = f".{start}.coderepo-"
         try:
@@ -177,7 +176,7 @@ class _Beside:
         assert self._work is not None
         work = self._work.descriptor
         if self._found is not None:
-            # The directory that is replaced keeps its rights, as if it had been filled.
+            # The new directory gets the owner and mode of the replaced one, as if that had been filled.
             if (self._found.st_uid, self._found.st_gid) != (os.geteuid(), os.getegid()):
                 try:
                     os.fchown(work, self._found.st_uid, self._found.st_gid)
@@ -210,7 +209,7 @@ class _Beside:
 
 
 class _Inside:
-    """A directory that cannot be replaced, but filled."""
+    """A directory that cannot be replaced, only filled."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -219,7 +218,7 @@ class _Inside:
         self._root = os.open(path, OPEN_DIRECTORY)
 
     def look(self) -> tuple[set[str], frozenset[str]]:
-        """The names in it, and beside them the work directories of fetches under way; leftovers are undone first."""
+        """Return (names in the directory, work directories of running fetches), after removing leftovers."""
         living = sweep(self._root, _INSIDE, self._undo)
         return set(os.listdir(self._root)) - living, living
 
@@ -239,8 +238,8 @@ class _Inside:
         assert self._work is not None
         work = self._work.descriptor
         sync_file_system(work)
-        # Of two that are ready at once, one gets the lock; the other finds it taken, or the directory filled.
-        # Without locks, what follows still finds a directory that was filled before.
+        # Of two simultaneous fetches, one gets the lock; the other finds it taken, or the directory filled.
+        # On a file system without locks, the check below still finds a directory that was filled before.
         if try_lock(self._root) is False:
             raise TargetUnusable(f"another fetch is filling {quoted(os.fsencode(self._path))}")
         names, _ = self.look()
@@ -257,7 +256,8 @@ class _Inside:
             os.close(tree)
         _sync_directory(self._root)
         self._moved = []
-        # Killed before the journal goes, a later call undoes all; after that, an empty directory is all it finds.
+        # If the process is killed before the journal is removed, a later call undoes everything; after that, the call
+        # finds only an empty work directory.
         os.rmdir(_TREE, dir_fd=work)
         os.unlink(_JOURNAL, dir_fd=work)
         os.rmdir(self._work.name, dir_fd=self._root)
@@ -292,7 +292,7 @@ class _Inside:
         self._moved = []
 
     def _undo(self, work: int) -> bool:
-        """Take back what a killed process had moved out of its work directory; whether that directory may go, too."""
+        """Remove what a killed process had moved up, and return whether its work directory may be removed, too."""
         names = set(os.listdir(work))
         if not names:
             return True
@@ -300,7 +300,7 @@ class _Inside:
             return False
         moved = _read_journal(work, self._root) if _JOURNAL in names else None
         if moved is None:
-            # Nothing was moved yet. In a directory with other names it may be no leftover at all, but part of a tree.
+            # Nothing was moved yet. In a directory with other names it may not be a leftover but part of a tree.
             others = (name for name in os.listdir(self._root) if not name.startswith(_INSIDE))
             return not set(others) - {_LOST_AND_FOUND}
         for name, inode in moved.items():
@@ -318,7 +318,7 @@ class _Inside:
 
 
 def _write_journal(work: int, tree: int, names: list[str]) -> None:
-    """The names that are about to be moved, each with its inode; the first line has the work directory's own inode."""
+    """Write the names that will be moved, each with its inode, after a line with the inode of the work directory."""
     inodes = [os.stat(name, dir_fd=tree, follow_symlinks=False).st_ino for name in names]
     lines = [b"%d %b" % (inode, os.fsencode(name)) for inode, name in zip(inodes, names, strict=True)]
     lines.insert(0, b"%d" % os.fstat(work).st_ino)
@@ -332,9 +332,9 @@ def _write_journal(work: int, tree: int, names: list[str]) -> None:
 
 
 def _read_journal(work: int, root: int) -> dict[str, int] | None:
-    """Name to inode of what was about to be moved; None where it is not this directory's own journal.
+    """Read a journal: inode by name; None if it belongs to another directory.
 
-    Nor where somebody else wrote it into a `root` in which others can rename: it says what is to be removed there.
+    Also None if another user wrote it into a `root` in which others can rename, since it says what to remove there.
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with os.fdopen(os.open(_JOURNAL, flags, dir_fd=work), "rb") as journal:
@@ -353,7 +353,7 @@ def _read_journal(work: int, root: int) -> dict[str, int] | None:
 
 
 def _make_parents(directory: str) -> list[str]:
-    """Make the directory and those above it that are missing; the ones made."""
+    """Create the directory with its missing parents, and return those created."""
     missing = []
     while not os.path.isdir(directory):
         missing.append(directory)
@@ -374,14 +374,14 @@ def _sync_directory(descriptor: int) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot do it for directories
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems cannot sync directories
             raise
 
 
 def _is_mount_point(path: str) -> bool:
     if os.path.ismount(path):
         return True
-    # A directory that was bound from the same file system: only the kernel's list tells (proc(5), field 5).
+    # A bind mount from the same file system is only in the kernel's list (proc(5), field 5).
     mounted = os.fsencode(os.path.realpath(path))
     for byte, octal in ((b"\\", b"\\134"), (b" ", b"\\040"), (b"\t", b"\\011"), (b"\n", b"\\012")):
         mounted = mounted.replace(byte, octal)
@@ -392,7 +392,7 @@ def _is_mount_point(path: str) -> bool:
 
 
 def _is_current(found: os.stat_result) -> bool:
-    """Whether somebody stands in it: a shell in a directory that was replaced would see nothing."""
+    """Return whether it is the current directory: a shell in a replaced directory would see an empty one."""
     try:
         return os.path.samestat(os.stat("."), found)
     except OSError:
@@ -403,10 +403,10 @@ def _is_current(found: os.stat_result) -> bool:
 
 
 class SubmodulePlace:
-    """The directory at the raw `path` below `outer`, in which the superproject's tree is proved and complete.
+    """A context manager for the directory of a submodule, at the raw `path` below the superproject's verified tree.
 
-    A context manager. Nothing is reached through a link: the tree has a gitlink at that path, so that the writer made
-    every directory on the way itself, and each is opened below the one before it.
+    It is never reached through a link: the tree has a gitlink at that path, so the writer created every directory above
+    it, and each is opened relative to its parent.
     """
 
     def __init__(self, outer: Root, path: bytes) -> None:
@@ -423,7 +423,7 @@ class SubmodulePlace:
             self._opened = -1
 
     def fresh(self) -> int:
-        """A descriptor of the directory, which is empty; good until the next call. Raises TargetUnusable."""
+        """Return a descriptor of the empty directory, valid until the next call. Raises TargetUnusable."""
         folder, _, name = self._path.rpartition(b"/")
         try:
             with Directories(self._outer) as directories:
@@ -440,21 +440,21 @@ class SubmodulePlace:
 
 
 def check_submodule(submodule: Submodule, outer: Code) -> Code:
-    """The code of a submodule that was recorded with a work tree, held to what is said of it beside.
+    """Return the recorded code of a submodule after checking it against its superproject `outer`.
 
-    Its HEAD is the gitlink, which the superproject's tree id proves, and a clean one is its HEAD's tree. Raises
-    InvalidManifest.
+    Its HEAD must be the gitlink, which the superproject's tree id verifies, and without changes its tree must be that
+    of HEAD. Raises InvalidManifest.
     """
     code, name = submodule.code, quoted(submodule.path)
     if code is None or code.head is None or code.head.commit != submodule.commit:
-        raise InvalidManifest(f"the submodule {name} is at {submodule.commit}, but its code is another commit's")
+        raise InvalidManifest(f"the submodule {name} is at {submodule.commit}, but its code is that of another commit")
     if code.object_format != outer.object_format:
-        raise InvalidManifest(f"the submodule {name} has other ids than its superproject")
+        raise InvalidManifest(f"the submodule {name} uses another object format than its superproject")
     if not code.dirty and code.scope is None and code.snapshot_tree != code.head.tree:
-        raise InvalidManifest(f"the submodule {name} is clean, but its tree is not its commit's")
+        raise InvalidManifest(f"the submodule {name} is recorded as clean, but its tree is not that of its commit")
     return code
 
 
 def said_of(error: CodeRepoError, path: bytes) -> CodeRepoError:
-    """The same error, said of the submodule at that raw path."""
+    """Return the error with the raw path of the submodule before its message."""
     return error.replace(message=f"the submodule {quoted(path)}: {error.message}")

@@ -1,6 +1,6 @@
-"""Is it still the same? A directory hashed again, and, where it differs, which paths do.
+"""Verify a directory: hash it again, and list the paths that differ from the recorded tree.
 
-The tree id alone says yes or no. The paths behind it come from objects that are at hand, else from the platform.
+The tree id alone says whether it is the same. The recorded paths come from local objects, else from the platform.
 """
 
 from __future__ import annotations
@@ -43,14 +43,15 @@ from git_coderepo.git.objects import (
     empty_tree_id,
 )
 from git_coderepo.git.process import Git
+from git_coderepo.manifest.writer import path_value
 from git_coderepo.transport.scratch_repository import Scratch
 
 
 class Verification(NamedTuple):
-    """`found` is the tree of the directory now, `expected` the recorded one; paths are raw, from the root, and sorted.
+    """The result: `found` is the current tree of the directory, `expected` the recorded one.
 
-    `unlisted` says why the paths could not be told apart, None where they were. What became of a submodule stands in
-    `submodules` and, path by path, in all of the others as well.
+    Paths are raw, from the root, and sorted; those in submodules are included. `unlisted` is the reason why the paths
+    could not be compared, None if they were. `submodules` has the tree ids of each submodule.
     """
 
     expected: ObjectId
@@ -63,7 +64,7 @@ class Verification(NamedTuple):
 
     @property
     def same_tree(self) -> bool:
-        """Whether the directory is the recorded tree and nothing else, and so is each submodule."""
+        """Whether the directory and each submodule is exactly the recorded tree."""
         return self.found == self.expected and all(each.found == each.expected for each in self.submodules)
 
     def unexpected(self, allowed: Callable[[bytes], bool]) -> tuple[bytes, ...]:
@@ -81,9 +82,7 @@ class Verification(NamedTuple):
         return not self.changed and not self.missing and not self.unexpected(allowed)
 
     def document(self) -> dict[str, object]:
-        """The answer as plain values."""
-        from git_coderepo.manifest.writer import path_value
-
+        """Return the result as plain values."""
         return {
             "expected": self.expected.hex,
             "found": self.found.hex,
@@ -105,11 +104,11 @@ class Verification(NamedTuple):
 
 
 def matching(patterns: Sequence[bytes]) -> Callable[[bytes], bool]:
-    """Return a test whether one of `patterns` accepts a raw path from the root, or a directory above it.
+    """Return a function that tells whether one of `patterns` accepts a raw path from the root, or a directory above it.
 
-    A pattern reads as a line of a `.gitignore` at the root does: without a slash it fits a name at any depth, with one
-    a path, and with one at its end directories only. Raises UsageError for a pattern that accepts everything by
-    accident (an empty one) or nothing (a negative one). https://git-scm.com/docs/gitignore#_pattern_format
+    A pattern is read like a line of a `.gitignore` at the root: without a slash it matches a name at any depth, with a
+    slash a path, and with a slash at its end only directories. Raises UsageError for a pattern that would accept
+    everything (an empty one) or nothing (a negative one). https://git-scm.com/docs/gitignore#_pattern_format
     """
     for pattern in patterns:
         if not pattern.strip(b"/") or pattern.startswith((b"!", b"#")):
@@ -129,7 +128,7 @@ def matching(patterns: Sequence[bytes]) -> Callable[[bytes], bool]:
 
 
 class VerifiedSubmodule(NamedTuple):
-    """`expected` is None where its directory has to be empty, `found` where there is nothing in it; `path` is raw."""
+    """A submodule at a raw path: `expected` is None if its directory must be empty, `found` is None if it is empty."""
 
     path: bytes
     expected: ObjectId | None
@@ -137,20 +136,20 @@ class VerifiedSubmodule(NamedTuple):
 
 
 def verify_directory(planned: PlannedTree, directory: str, *, git: Git) -> Verification:
-    """Hash `directory` and compare it with what is planned; `git` stands where objects may be at hand.
+    """Hash `directory` and compare it with a planned tree; `git` stands in a repository that may have its objects.
 
-    A path is the same where its bytes have the recorded id, or where the blob has it that git would check in, by the
-    tree's own attributes and no configuration: CRLF as LF where `text` or `eol` say so, a `working-tree-encoding` as
-    UTF-8, `$Id: …$` as `$Id$`. So what `fetch` converted is found to be the recorded tree. Raises TargetUnusable where
-    there is no such directory or it cannot be read.
+    A file is unchanged if its bytes have the recorded id, or if the blob that git would check in has it, by the tree's
+    own attributes and no configuration: CRLF as LF for `text` or `eol`, a `working-tree-encoding` as UTF-8, `$Id: …$`
+    as `$Id$`. So the files that `fetch` converted count as unchanged. Raises TargetUnusable if the directory is missing
+    or cannot be read.
     """
     if not os.path.isdir(directory):
-        raise TargetUnusable(f"'{directory}' is no directory")
+        raise TargetUnusable(f"'{directory}' is not a directory")
     return _verified(planned, directory, Here.of(git))
 
 
 def _verified(planned: PlannedTree, directory: Root, here: Here | None) -> Verification:
-    """`directory` with all in it; `here` is where objects may be at hand."""
+    """Verify a directory with its submodules; `here` is a repository that may have the objects."""
     object_format = planned.tree.object_format
     prefix = planned.keep + b"/" if planned.keep else b""
     gitlinks = {path[len(prefix) :]: id for path, id in (planned.gitlinks or {}).items() if path.startswith(prefix)}
@@ -166,7 +165,7 @@ def _verified(planned: PlannedTree, directory: Root, here: Here | None) -> Verif
     differences, unlisted = Differences((), (), ()), None
     blobs: dict[bytes, bytes] = {}
     if tree != wanted_tree:
-        # What Git LFS keeps counts by its pointer, which tells its contents.
+        # A Git LFS file is compared by its pointer, which has the sha256 of its contents.
         pointers = by_pointers(directory, lfs_paths(directory, found).paths, object_format)
         blobs = {**stored(directory, found, object_format), **pointers}
     own = {path: found[path][1] for path in blobs}
@@ -184,14 +183,14 @@ def _verified(planned: PlannedTree, directory: Root, here: Here | None) -> Verif
             unlisted = error.message
         else:
             if planned.gitlinks is None:
-                # A commit by its name: only now it is known which empty directories stand for submodules.
+                # For NAME@REVISION, only the listing says which empty directories are submodules.
                 gitlinks = {path: id for path, (mode, id) in expected.items() if mode == GITLINK}
                 found = rehash(directory, object_format, gitlinks) if gitlinks else found
-            # Attributes that somebody has added say nothing of the recorded tree.
+            # Attributes that were added to the directory do not apply to the recorded tree.
             if blobs:
                 _put_recorded(found, stored(directory, found, object_format, among=expected), expected)
-            # A pointer needs none: where it is what was recorded, it says which contents belong there (the attributes
-            # of a part may stand above it).
+            # A recorded pointer says which contents belong there, even without attributes, which may be above a kept
+            # directory.
             changed = [path for path in compare(expected, found).changed if found[path][0] in (FILE, EXECUTABLE)]
             _put_recorded(found, by_pointers(directory, changed, object_format), expected)
             found.stored = expected.stored
@@ -215,14 +214,14 @@ def _verified(planned: PlannedTree, directory: Root, here: Here | None) -> Verif
 
 
 def _put_recorded(found: Listing, ids: Mapping[bytes, bytes], expected: Mapping[bytes, tuple[int, bytes]]) -> None:
-    """Put those of the ids (by path) into the listing that were recorded."""
+    """Put the ids (by path) that were recorded into the listing."""
     found.put_ids({path: id for path, id in ids.items() if expected.get(path, (0, b""))[1] == id})
 
 
 def _with_submodule(
     outer: Verification, path: bytes, planned: PlannedTree | None, directory: Root, here: Here | None
 ) -> Verification:
-    """The verification, with that of a submodule's directory in it; None is planned where that has to be empty."""
+    """Return the verification with that of a submodule; `planned` is None if its directory must be empty."""
     try:
         with Directories(directory) as directories:
             place = directories.open(path)
@@ -258,9 +257,9 @@ def _with_submodule(
 
 
 def listing_of(planned: PlannedTree, here: Here | None) -> Listing:
-    """Every path of the planned tree: from objects at hand, else from the platform's trees and the overlay.
+    """Return every path of the planned tree: from local objects, else from the platform's trees and the overlay.
 
-    Raises what asking the platform raises, and TreeDiffers where that is not the planned tree.
+    Raises what asking the platform raises, and TreeDiffers if its answer is not the planned tree.
     """
     object_format = planned.tree.object_format
     for each in (here.git, here.at_hand) if here is not None else ():
@@ -306,13 +305,13 @@ def _listing(entries: Mapping[bytes, tuple[int, bytes]]) -> Listing:
 
 
 def _part_of(listing: Listing, path: bytes) -> Listing:
-    """Return what stands below a directory, named from there. Raises CodeRepoError where there is no such directory."""
+    """Return the listing of a directory, paths from there. Raises CodeRepoError if it is missing."""
     below(listing, path)
     return listing.part(path)
 
 
 def _listing_by_git(request: BaseRequest) -> tuple[dict[bytes, tuple[int, bytes]], Mapping[bytes, bytes]]:
-    """Return the trees of the base, and no contents; and those of them that git would write otherwise today."""
+    """Return (paths of the base, stored tree objects by directory), without fetching file contents."""
     with Scratch(request.object_format, request.environment) as scratch:
         scratch.fetch_commit(request.platform, request.commit, branch=request.branch, only="blob:none")
         name = f"{request.commit}:{os.fsdecode(request.part)}/" if request.part else request.commit.hex
@@ -324,9 +323,9 @@ def _listing_by_git(request: BaseRequest) -> tuple[dict[bytes, tuple[int, bytes]
 
 
 def _listing_by_archive(request: BaseRequest) -> dict[bytes, tuple[int, bytes]]:
-    """The same where no git can be asked: the base's archive, hashed as it comes in; it knows of no submodule."""
-    with archive_method(request) as delivery:
-        files = (entry for entry in delivery.entries if entry.mode in (FILE, EXECUTABLE, SYMLINK))
+    """Return the paths of the base without git, from its archive, which has no submodules."""
+    with archive_method(request) as stream:
+        files = (entry for entry in stream.entries if entry.mode in (FILE, EXECUTABLE, SYMLINK))
         return {entry.path: (entry.mode, _blob(entry, request.object_format)) for entry in files}
 
 
@@ -345,9 +344,9 @@ def _blob(entry: Entry, object_format: str) -> bytes:
     return digest.digest()
 
 
-# --- What stands in a directory --------------------------------------------------------------------------------------
+# --- Hash a directory ------------------------------------------------------------------------------------------------
 
-# What is neither a file nor a link nor a directory: a pipe, a socket, a device. Never opened.
+# The mode of a pipe, a socket or a device, which are never opened.
 SPECIAL = 0
 
 _IN_ONE_PIECE = 1 << 20
@@ -355,7 +354,7 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Differences(NamedTuple):
-    """Paths, sorted: with other contents or mode, not there, there but not expected."""
+    """Sorted raw paths: with other contents or another mode, missing, and added."""
 
     changed: tuple[bytes, ...]
     missing: tuple[bytes, ...]
@@ -366,11 +365,11 @@ class Differences(NamedTuple):
 
 
 def rehash(directory: Root, object_format: str, gitlinks: Mapping[bytes, bytes] | None = None) -> Listing:
-    """Path to (mode, raw id) of everything below `directory`, read from the disk; no link is followed.
+    """Hash everything below `directory`: (mode, raw id) by raw path; links are not followed.
 
-    `gitlinks` (path to raw id) are the submodules that belong there: a directory in the place of one counts as it, and
-    is not looked into. Directories as such do not count, as in Git. A special file has the mode SPECIAL and no id.
-    The listing's `tree()` is the tree's id. Raises TargetUnusable for what cannot be read.
+    `gitlinks` are the recorded submodules (raw commit id by path): a directory at such a path counts as the gitlink and
+    is not read. As in Git, directories themselves do not count. A special file has the mode SPECIAL and no id. Raises
+    TargetUnusable if a path cannot be read.
     """
     gitlinks = gitlinks or {}
     listing = Listing()
@@ -399,7 +398,7 @@ def rehash(directory: Root, object_format: str, gitlinks: Mapping[bytes, bytes] 
 
 
 def _hashed(parent: int, object_format: str) -> tuple[dict[bytes, bytes], list[bytes]]:
-    """What an open directory holds: files and links, packed as the listing wants them, and the names of directories."""
+    """Return (files and links, packed as in a Listing, names of directories) of an open directory."""
     entries = {}
     below = []
     with os.scandir(parent) as items:
@@ -416,14 +415,14 @@ def _hashed(parent: int, object_format: str) -> tuple[dict[bytes, bytes], list[b
                 else:
                     entries[name] = b"%06o" % SPECIAL
             except FileNotFoundError:
-                continue  # gone while we looked: it is missing
+                continue  # removed at this moment: it counts as missing
     return entries, below
 
 
 def hashed_file(name: bytes, parent: int, object_format: str, *, most: int | None = None) -> tuple[bytes, int]:
-    """Return a file's mode and id, packed as a listing has them, and its size.
+    """Return a file's mode and id, packed as in a Listing, and its size in bytes.
 
-    Of a special file, and of one that is larger than `most` bytes, it is SPECIAL and no id. Raises OSError.
+    A special file, or one that is larger than `most` bytes, has the mode SPECIAL and no id. Raises OSError.
     """
     file = os.open(name, _OPEN, dir_fd=parent)
     try:
@@ -433,7 +432,7 @@ def hashed_file(name: bytes, parent: int, object_format: str, *, most: int | Non
         mode = EXECUTABLE if facts.st_mode & 0o100 else FILE
         if facts.st_size < _IN_ONE_PIECE:
             return b"%06o%b" % (mode, blob_id(os.read(file, facts.st_size + 1), object_format)), facts.st_size
-        # A file that grows or shrinks meanwhile gets an id that no file has: it has changed.
+        # A file that grows or shrinks while it is read gets an id of no blob, so it counts as changed.
         digest = blob_hasher(facts.st_size, object_format)
         while piece := os.read(file, _IN_ONE_PIECE):
             digest.update(piece)
@@ -443,7 +442,7 @@ def hashed_file(name: bytes, parent: int, object_format: str, *, most: int | Non
 
 
 def compare(expected: Mapping[bytes, tuple[int, bytes]], found: Mapping[bytes, tuple[int, bytes]]) -> Differences:
-    """How what `rehash` found differs from the expected paths, each with (mode, raw id)."""
+    """Compare the paths that `rehash` returned with the expected ones, both (mode, raw id) by path."""
     both = expected.keys() & found.keys()
     return Differences(
         changed=tuple(sorted(path for path in both if expected[path] != found[path])),

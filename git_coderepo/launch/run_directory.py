@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from git_coderepo.errors import TargetUnusable, TreeDiffers
 from git_coderepo.fetching.cache.cached_fetch import InCache, cache_key
-from git_coderepo.fetching.cache.rehash import TreeAltered, rehash
+from git_coderepo.fetching.cache.rehash import TreeAltered, rehash_cached
 from git_coderepo.fetching.cache.tree_cache import Cache, Entry
 from git_coderepo.fetching.planned_tree import PlannedTree
 from git_coderepo.filesystem.fingerprint import stamp
@@ -43,7 +43,7 @@ class RunDirectory:
                 self._copy = self._cache.copy(self._key, self._entry)
                 with self._copy.opened() as tree:
                     self._stamp = stamp(tree)
-                    rehash(self._planned, tree, self._listing)
+                    rehash_cached(self._planned, tree, self._listing)
         except TreeAltered as error:
             self.__exit__()
             raise TreeDiffers(f"the copy of the cached tree differs from the recorded tree: {error.message}") from None
@@ -93,7 +93,7 @@ class RunDirectory:
             with (self._copy or self._entry).opened() as tree:
                 now = stamp(tree)
                 if now != self._stamp:
-                    rehash(self._planned, tree, self._listing)
+                    rehash_cached(self._planned, tree, self._listing)
                     self._stamp = now
         except TreeAltered as error:
             return error

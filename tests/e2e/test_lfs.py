@@ -191,13 +191,13 @@ def test_wrong_bytes_are_asked_for_once_more(gitlab: World) -> None:
 def test_wrong_bytes_that_stay_wrong_are_refused_by_name(gitlab: World) -> None:
     manifest = gitlab.manifest()
     gitlab.forge.misbehave("lfs/object", Garbled(), times=None)
-    not_fetched(gitlab, manifest, "is not what its Git LFS pointer names", hint=None)
+    not_fetched(gitlab, manifest, "does not match its Git LFS pointer", hint=None)
 
 
 def test_a_download_that_never_comes_is_given_up(gitlab: World) -> None:
     manifest = gitlab.manifest()
     gitlab.forge.misbehave("lfs/object", Cut(after=0), times=None)
-    not_fetched(gitlab, manifest, "did not come whole from the Git LFS server", hint="try again")
+    not_fetched(gitlab, manifest, "from the Git LFS server completely", hint="try again")
 
 
 @cures("fetch the pointers as they are: --no-lfs")
@@ -208,7 +208,7 @@ def test_what_the_server_lacks_or_keeps_locked_is_named(each: World) -> None:
     weights = object_path(each.repository, pointer(WEIGHTS).split(b"sha256:")[1][:64].decode())
     weights.rename(weights.with_suffix(".away"))
     try:
-        said = not_fetched(each, manifest, "does not give what Git LFS keeps", hint="--no-lfs")
+        said = not_fetched(each, manifest, "Git LFS objects not found on", hint="--no-lfs")
         each.runner.run("fetch", "--no-lfs", manifest, "pointers")
         assert (each.runner.path("pointers") / "data/the same.bin").read_bytes().startswith(b"version https://git-lfs")
         remove(each.runner.path("pointers"))
@@ -390,7 +390,7 @@ def test_a_tar_that_was_left_behind_is_named(local: World) -> None:
     local.checkout.git("config", "--unset-all", "coderepo.inlineLimit")
     name = load(manifest)["code"]["lfs"]["sha256"] + ".tar.gz"
     (local.runner.home / name).unlink()
-    not_fetched(local, manifest, "'data/new.bin' (it is not there)", hint=f"'{name}' travels with the run")
+    not_fetched(local, manifest, "'data/new.bin' (not found)", hint=f"'{name}' travels with the run")
 
 
 def test_a_damaged_object_is_refused_wherever_it_comes_from(local: World) -> None:

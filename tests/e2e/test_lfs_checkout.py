@@ -234,7 +234,7 @@ def test_a_pointer_with_extensions_is_fetched_as_it_is(place: World) -> None:
 @needs_git_lfs
 @cures(
     "'{sources.sha256}.tar.gz' travels with the run: copy it into the manifest's folder",
-    "git lfs push --all REMOTE, where the files are",
+    "git lfs push --all REMOTE, in a clone that has the files",
 )
 def test_contents_that_are_missing_on_a_runner(place: World) -> None:
     repo = place.checkout

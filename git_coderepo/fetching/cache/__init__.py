@@ -1,1 +1,1 @@
-"""Which trees are kept on this machine? The cache: where it lies, what it holds, how a tree in it is proved."""
+"""Which trees are kept on this machine? The location of the cache, its trees, and how a cached tree is verified."""

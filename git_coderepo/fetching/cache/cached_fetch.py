@@ -1,4 +1,4 @@
-"""Through the cache: a tree that is on this machine already is not asked for again, and one that comes is kept."""
+"""Fetch through the cache: copy or use a tree that it has, and add one that it lacks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from git_coderepo.errors import CodeRepoError, TreeDiffers
 from git_coderepo.fetching.cache.copying import NoClones, can_share_blocks, copy_listed, copy_tree
 from git_coderepo.fetching.cache.location import cache_place, known_cache_place
-from git_coderepo.fetching.cache.rehash import Proof, TreeAltered, flat, read_listing, rehash
+from git_coderepo.fetching.cache.rehash import Proof, TreeAltered, flat, read_listing, rehash_cached
 from git_coderepo.fetching.cache.tree_cache import Cache, Entry
 from git_coderepo.fetching.fetch import FetchOptions, fetch
 from git_coderepo.fetching.lfs import summed
@@ -26,20 +26,20 @@ from git_coderepo.settings import Settings
 
 
 def open_cache(settings: Settings, *, notify: Callable[[str], None]) -> Cache:
-    """Return this user's cache, made where there is none. Raises TargetUnusable where there is no place for one."""
+    """Return this user's cache; it is created if it is missing. Raises TargetUnusable if there is no place for it."""
     _check_trust(settings, notify)
     return Cache(cache_place(settings, notify=notify), notify=notify, limit=cache_limit(settings))
 
 
 def known_cache(settings: Settings, *, notify: Callable[[str], None]) -> Cache | None:
-    """Return this user's cache if there is one; nothing is made."""
+    """Return this user's cache if it exists, else None; nothing is created."""
     _check_trust(settings, notify)
     place = known_cache_place(settings)
     return None if place is None else Cache(place, notify=notify, limit=cache_limit(settings))
 
 
 def cache_limit(settings: Settings) -> int | None:
-    """Return `coderepo.cacheLimit` in bytes; None where there is none."""
+    """Return `coderepo.cacheLimit` in bytes; None if it is not set."""
     return settings.size("cacheLimit") or None
 
 
@@ -52,9 +52,10 @@ def _check_trust(settings: Settings, notify: Callable[[str], None]) -> None:
 
 
 class InCache(NamedTuple):
-    """A proved tree in the cache, held for use.
+    """A verified tree in the cache, locked for use.
 
-    `stamp` was taken before it was hashed: while it stays, nothing has changed since.
+    `stamp` is its `filesystem.fingerprint.stamp` from before it was hashed: the same stamp later means that nothing has
+    changed since.
     """
 
     entry: Entry
@@ -71,11 +72,11 @@ def fetch_with_cache(
     fill: bool = False,
     notify: Callable[[str], None],
 ) -> Receipt:
-    """Fetch as `fetch` does, but copy what the cache has, and verify the copy.
+    """Fetch as `fetch` does, but copy a tree that is in the cache, and verify the copy.
 
-    What it lacks goes straight into `directory`, and into the cache with `fill`, with `coderepo.cache`, or where the
-    file system can share the blocks of both. The cache has whole trees, and what Git LFS keeps of them: a part of one,
-    and one with the pointers, is fetched.
+    A tree that the cache lacks is written to `directory`, and also to the cache with `fill`, with `coderepo.cache`, or
+    if the file system can share the blocks of both. The cache has whole trees with their Git LFS files, so a single
+    directory and a tree with pointers are always fetched. Raises what `fetch` raises.
     """
     if planned.keep or not options.lfs:
         return fetch(planned, directory, options)
@@ -99,7 +100,7 @@ def fetch_with_cache(
     if known is None:
         return fetch(planned, directory, options)
     with ExitStack() as stack:
-        # The target is only looked at where there is something to copy: `fetch` looks at it itself.
+        # The target is opened only if there is a tree to copy: `fetch` opens it itself.
         place: list[Target] = []
 
         def copied(entry: Entry) -> Proof:
@@ -116,15 +117,15 @@ def fetch_with_cache(
 
 
 def cached_tree(planned: PlannedTree, cache: Cache, options: FetchOptions) -> InCache:
-    """Return the tree in the cache, proved and held for use; it is fetched where it is not there.
+    """Return the tree from the cache, verified and locked for use; it is fetched first if the cache lacks it.
 
-    Raises what `fetch` raises; then the cache is as it was.
+    Raises what `fetch` raises; then the cache is unchanged.
     """
     started = time.time()
 
     def check(entry: Entry) -> tuple[str, Proof]:
         with entry.opened() as tree:
-            return stamp(tree), rehash(planned, tree, entry.listing())
+            return stamp(tree), rehash_cached(planned, tree, entry.listing())
 
     filling = _Filling(planned, options)
     entry, found = cache.fill(cache_key(planned), check, filling.make)
@@ -136,7 +137,7 @@ def cached_tree(planned: PlannedTree, cache: Cache, options: FetchOptions) -> In
 
 
 def cache_key(planned: PlannedTree) -> str:
-    """Under what a tree is kept: its id, and where there are submodules in it, a digest over theirs."""
+    """Return the key of a tree in the cache: its hex id and, with submodules, a digest of their paths and keys."""
     if not planned.submodules:
         return planned.tree.hex
     inside = sorted((each.path, cache_key(each.planned).encode()) for each in planned.submodules)
@@ -145,7 +146,7 @@ def cache_key(planned: PlannedTree) -> str:
 
 
 class _Filling:
-    """Fetches a tree into the cache; `made` is the receipt, None where that was not necessary."""
+    """Fetch a tree into the cache; `made` is the receipt, None if the tree was not fetched."""
 
     def __init__(self, planned: PlannedTree, options: FetchOptions) -> None:
         self._planned = planned
@@ -173,13 +174,13 @@ def _copied(planned: PlannedTree, target: Target, entry: Entry) -> Proof:
         copy_listed(tree, made, paths)
     copy = os.open(made, OPEN_DIRECTORY)
     try:
-        return rehash(planned, copy, listing)
+        return rehash_cached(planned, copy, listing)
     finally:
         os.close(copy)
 
 
 def _offer(cache: Cache, planned: PlannedTree, directory: str, listing: bytes) -> None:
-    """Keep what was just proved in `directory`, if that costs no space: where blocks can be shared."""
+    """Add the tree that was just verified in `directory`, if blocks can be shared, so that it takes no space."""
     if not can_share_blocks(directory, cache.place.path):
         return
 
@@ -196,7 +197,7 @@ def _offer(cache: Cache, planned: PlannedTree, directory: str, listing: bytes) -
 
 
 def _hit(planned: PlannedTree, proof: Proof, what: str, started: float) -> Receipt:
-    """Return the receipt of a tree that was in the cache; `what` was hashed, see `Hashed`."""
+    """Return the receipt of a tree from the cache; `what` says what was hashed, see `Hashed`."""
     nodes = list(proof.nodes())
     receipt = Receipt(
         tree=planned.tree,

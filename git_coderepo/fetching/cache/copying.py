@@ -1,4 +1,4 @@
-"""A tree copied from one directory to another, without a byte being copied where the file system can share them."""
+"""Copy a tree between directories, sharing disk blocks if the file system can."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from git_coderepo.git.objects import GITLINK
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _GITLINK = b"%06o" % GITLINK
-# ioctl_ficlone(2): a new file that shares the blocks of another until one of them is written to.
+# ioctl_ficlone(2): the new file shares the blocks of the other one until one of the two is written to.
 _FICLONE = 0x40049409
 _PIECE = 1 << 20
 
 
 class NoClones(CodeRepoError):
-    """The two directories are on no file system that can share blocks."""
+    """The two directories are not on one file system that can share blocks."""
 
 
 def copy_tree(source: str | int, target: str, *, clones_only: bool = False) -> None:
-    """Copy what is below `source` into `target`, which is empty: directories, files with their exec bit, links.
+    """Copy everything below `source` into the empty directory `target`: directories, files with their exec bit, links.
 
-    Files get the modes 666 or 777 less the umask and the present time, and are never hard links: who writes into the
-    copy writes into nothing else. With `clones_only` blocks are shared or NoClones is raised. Raises TargetUnusable.
+    Files get the modes 666 or 777 less the umask and the current time, and are never hard links: writing to the copy
+    changes nothing else. With `clones_only`, blocks are shared or NoClones is raised. Raises TargetUnusable.
     """
     clone = True
     with Directories(source) as sources, Directories(target) as targets:
@@ -52,10 +52,10 @@ def copy_tree(source: str | int, target: str, *, clones_only: bool = False) -> N
 
 
 def copy_listed(source: int, target: str, listing: Listing) -> None:
-    """Copy those paths below the open directory `source` that `listing` has into `target`, as `copy_tree` does.
+    """Copy the paths of `listing` below the open directory `source` into `target`, as `copy_tree` does.
 
-    Nothing else is read, however large it is, and what is no longer a file or a link is left out: whoever asked hashes
-    the copy. Raises TargetUnusable.
+    Other paths are not read, and a path that is no longer a file or a link is left out: the caller hashes the copy.
+    Raises TargetUnusable.
     """
     clone = True
     left = Limits().bytes  # a sparse file may claim to be of any size
@@ -66,7 +66,7 @@ def copy_listed(source: int, target: str, listing: Listing) -> None:
                 try:
                     reading = sources.open(here)
                 except OSError:
-                    continue  # not there, or no directory any more
+                    continue  # missing, or no longer a directory
                 for name, packed in listing.directories[here].items():
                     if packed[:6] == _GITLINK:
                         targets.make(joined(here, name))
@@ -91,7 +91,7 @@ def _may_read(name: bytes, parent: int) -> bool:
 
 
 def can_share_blocks(one: str, other: str) -> bool:
-    """Whether files in the directory `one` can be cloned into `other`: on one file system that does such things."""
+    """Return whether files in the directory `one` can share blocks with files in `other`."""
     if os.stat(one).st_dev != os.stat(other).st_dev:
         return False
     import tempfile
@@ -107,7 +107,7 @@ def can_share_blocks(one: str, other: str) -> bool:
 
 
 def _copy_file(name: bytes, reading: int, writing: int, *, clone: bool, clones_only: bool) -> bool:
-    """Copy one file; whether the next one is worth a try to share its blocks."""
+    """Copy one file, and return whether sharing blocks is worth a try for the next one."""
     source = os.open(name, _READ, dir_fd=reading)
     try:
         facts = os.fstat(source)
@@ -146,7 +146,7 @@ def _copy_bytes(source: int, target: int) -> None:
 
 
 def make_read_only(directory: str) -> None:
-    """Take the right to write away from all that is below `directory`, and from itself. Raises TargetUnusable."""
+    """Remove write permission from `directory` and everything below it. Raises TargetUnusable."""
     with Directories(directory) as directories:
         pending = [b""]
         while pending:

@@ -1,4 +1,4 @@
-"""Where the cache lies: the first directory that can be used, and this user's own part of it."""
+"""The location of the cache: the first usable directory, and this user's own part in it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from git_coderepo.filesystem.private import check_own, open_private, open_unexch
 from git_coderepo.filesystem.scratch import temporary_place
 from git_coderepo.settings import Settings
 
-# The number changes with the form of what is below.
+# The number changes with the format of the files below.
 _PART = "trees-2-"
 _OLD_PARTS = ("trees-1-",)
 
 
 class CachePlace(NamedTuple):
-    """This user's part of the cache: `path` for people and for commands, `descriptor` for everything else.
+    """This user's part of the cache: `path` for messages and commands, `descriptor` for everything else.
 
-    The directory is this user's alone (0700), and no other user can exchange it or a directory above it, so that
-    `path` goes on naming what `descriptor` has open, which it has until the process ends.
+    Only this user can enter the directory (0700), and no other user can replace it or a directory above it. So `path`
+    keeps naming the directory that `descriptor` has open, which stays open until the process ends.
     """
 
     path: str
@@ -33,8 +33,9 @@ class CachePlace(NamedTuple):
 def cache_place(settings: Settings, *, notify: Callable[[str], None]) -> CachePlace:
     """Return this user's part of the cache, which exists and is writable.
 
-    Tried in this order: `coderepo.cacheDir` (`CODEREPO_CACHE_DIR`), the user's cache directory, the one for temporary
-    files. `notify` hears of one that was named and cannot be used. Raises TargetUnusable where none can.
+    Tried in this order: `coderepo.cacheDir` (`CODEREPO_CACHE_DIR`), the user's cache directory, the directory for
+    temporary files. `notify` receives a warning about a configured directory that cannot be used. Raises TargetUnusable
+    if none can be used, CodeRepoError for a relative `coderepo.cacheDir`.
     """
     reasons = []
     for directory, named, alone in _candidates(settings):
@@ -52,7 +53,7 @@ def cache_place(settings: Settings, *, notify: Callable[[str], None]) -> CachePl
 
 
 def known_cache_place(settings: Settings) -> CachePlace | None:
-    """Return the same where there is such a part already, else None: nothing is made."""
+    """Return this user's part of the cache if it exists, else None; nothing is created."""
     for directory, _, alone in _candidates(settings):
         try:
             return _own_part(directory, make=False, alone=alone)
@@ -62,9 +63,9 @@ def known_cache_place(settings: Settings) -> CachePlace | None:
 
 
 class OldPart(NamedTuple):
-    """A user's part of the cache in the form of an older release, which nothing uses any more.
+    """A user's part of the cache in the format of an older release, which is no longer used.
 
-    `size` is in bytes on the disk, `used` when anything was added to it last, in seconds since 1970.
+    `size` is in bytes on the disk; `used` is the time of the last addition, in seconds since the epoch.
     """
 
     parent: str
@@ -74,10 +75,11 @@ class OldPart(NamedTuple):
 
     @property
     def directory(self) -> str:
+        """The path of the part."""
         return os.path.join(self.parent, self.name)
 
     def remove(self) -> bool:
-        """Remove it with all in it; whether it is gone."""
+        """Remove the part with everything in it, and return whether it is gone."""
         try:
             around = open_unexchangeable(self.parent, make=False)
         except OSError:
@@ -94,7 +96,7 @@ class OldPart(NamedTuple):
 
 
 def old_parts(settings: Settings) -> list[OldPart]:
-    """Return this user's parts of older forms in every directory where a cache may be; raises nothing for the rest."""
+    """Return this user's parts in older formats, from every directory that may hold a cache and can be read."""
     found = []
     for directory, _, _ in _candidates(settings):
         for name in _OLD_PARTS:
@@ -116,11 +118,11 @@ def old_parts(settings: Settings) -> list[OldPart]:
 
 def _reason(error: OSError) -> str:
     reason = error.strerror or str(error)
-    return reason if error.errno == errno.EPERM else reason.lower()  # EPERM is ours, and names a directory
+    return reason if error.errno == errno.EPERM else reason.lower()  # an EPERM of `private` names a directory
 
 
 def _candidates(settings: Settings) -> Iterator[tuple[str, bool, bool]]:
-    """Yield (directory, whether the user named it, whether it has to be this user's own)."""
+    """Yield (directory, whether the user configured it, whether it must belong to this user)."""
     named = settings.text("cacheDir")
     if named:
         expanded = os.path.expanduser(named)
@@ -132,8 +134,8 @@ def _candidates(settings: Settings) -> Iterator[tuple[str, bool, bool]]:
     try:
         users = str(user_cache_path("git-coderepo"))
     except RuntimeError:
-        users = ""  # neither a HOME nor an entry in passwd(5), say newer releases of platformdirs
-    if os.path.isabs(users) and users.count("/") > 1:  # and older ones `~/…`; with `/` as HOME it is `/.cache/…`
+        users = ""  # newer releases of platformdirs: neither HOME nor an entry in passwd(5)
+    if os.path.isabs(users) and users.count("/") > 1:  # older releases return `~/…`; with HOME=/ it is `/.cache/…`
         yield users, False, False
     temporary = temporary_place()
     if temporary is not None:
@@ -141,9 +143,10 @@ def _candidates(settings: Settings) -> Iterator[tuple[str, bool, bool]]:
 
 
 def _own_part(directory: str, *, make: bool, alone: bool) -> CachePlace:
-    """Return this user's part; `make` creates it if absent; `alone`: `directory` itself has to be this user's, too.
+    """Return this user's part of the cache in `directory`; `make` creates it if it is absent.
 
-    Raises OSError, PermissionError where others could put something else in its place.
+    With `alone`, `directory` itself must belong to this user. Raises OSError, and PermissionError if another user could
+    replace the directory.
     """
     name = f"{_PART}{os.geteuid()}"
     around = open_unexchangeable(directory, make=make)
@@ -158,7 +161,7 @@ def _own_part(directory: str, *, make: bool, alone: bool) -> CachePlace:
         os.mkdir(probe, 0o700, dir_fd=own)
         os.rmdir(probe, dir_fd=own)
     except OSError as error:
-        # On a full file system the trees that lie here already can be used, and can make room.
+        # On a full file system, the cached trees can still be used, and removed to make room.
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             os.close(own)
             raise

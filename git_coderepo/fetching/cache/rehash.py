@@ -1,8 +1,8 @@
-"""Prove a cached tree: hash it and compare it with the tree id that was asked for.
+"""Rehash a cached tree and compare it with the requested tree id.
 
-Nothing that lies beside the tree is believed. Its listing, the paths with the ids of their blobs, has itself to give
-the tree id; then every file is hashed and held to its id. What `fetch` converted and what Git LFS keeps has other
-bytes than the blob, and is held to exactly those bytes that `fetch` would write today.
+No file beside the tree is trusted. The listing (paths and blob ids) must itself produce the tree id; then each file is
+hashed and compared with its id. A converted file or a Git LFS file differs from its blob, and must have exactly the
+bytes that `fetch` would write now.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NAMED = 3
 
 
 class TreeAltered(CodeRepoError):
-    """The tree differs from the requested one; `paths` are some raw paths that differ."""
+    """The tree differs from the requested one; `paths` are some of the raw paths that differ."""
 
     def __init__(self, paths: Iterable[bytes] = (), *, reason: str | None = None) -> None:
         self.paths = tuple(sorted(paths))
@@ -44,7 +44,8 @@ class TreeAltered(CodeRepoError):
 class Proof(NamedTuple):
     """A tree and those of its submodules, each verified against its requested id.
 
-    `files` were hashed of the tree itself, `size` bytes of them; `gitlinks` maps paths to raw commits.
+    `files` is the number of hashed files of the tree itself, and `size` their bytes; `gitlinks` maps paths to raw
+    commit ids.
     """
 
     tree: ObjectId
@@ -57,13 +58,13 @@ class Proof(NamedTuple):
     submodules: tuple[tuple[PlannedSubmodule, Proof], ...] = ()
 
     def nodes(self, prefix: bytes = b"") -> Iterator[tuple[bytes, Proof]]:
-        """Yield the tree and its submodules, those inside others too: (what stands before their paths, proof)."""
+        """Yield (prefix of its paths, proof) of the tree and of all submodules in it."""
         yield prefix, self
         for each, inner in self.submodules:
             yield from inner.nodes(prefix + each.path + b"/")
 
     def receipts(self, method: str, prefix: bytes = b"") -> Iterator[SubmoduleReceipt]:
-        """Yield what the receipt says of each gitlink, of those in submodules too."""
+        """Yield the receipt of each gitlink, those in submodules included."""
         filled = {each.path: (each.planned, inner) for each, inner in self.submodules}
         for path, commit in sorted(self.gitlinks.items()):
             id = ObjectId.from_raw(commit)
@@ -83,11 +84,11 @@ class Proof(NamedTuple):
             yield from inner.receipts(method, prefix + path + b"/")
 
 
-def rehash(planned: PlannedTree, directory: int, listing: bytes) -> Proof:
-    """Hash the tree in the open `directory`, with its submodules, and hold it to the ids that `planned` has.
+def rehash_cached(planned: PlannedTree, directory: int, listing: bytes) -> Proof:
+    """Hash the tree in the open `directory`, with its submodules, and compare it with the ids in `planned`.
 
-    `listing` is what `encode_listing` gave, and is not believed. Raises TreeAltered where something differs, is
-    missing, was added or cannot be read.
+    `listing` comes from `encode_listing` and is not trusted. Raises TreeAltered if a path differs, is missing, was
+    added or cannot be read.
     """
     listings = read_listing(planned, listing)
     try:
@@ -96,13 +97,13 @@ def rehash(planned: PlannedTree, directory: int, listing: bytes) -> Proof:
         raise TreeAltered(reason=error.message) from None
 
 
-# --- listings -------------------------------------------------------------------------------------
+# --- Encode listings -------------------------------------------------------------------------------------------------
 
 
 def encode_listing(nodes: Iterable[tuple[bytes, Listing]]) -> bytes:
-    """Encode the recorded listings of a tree and its submodules: (what stands before their paths, listing).
+    """Encode the listings of a tree and its submodules, given as (prefix of its paths, listing).
 
-    The form is that of `git ls-tree -r -z`; a stored tree object (see `stored_trees`) has its contents in hex.
+    The format is that of `git ls-tree -r -z`; a stored tree object (see `stored_trees`) has its contents in hex.
     """
     rows = []
     for prefix, listing in nodes:
@@ -115,9 +116,9 @@ def encode_listing(nodes: Iterable[tuple[bytes, Listing]]) -> bytes:
 
 
 def read_listing(planned: PlannedTree, data: bytes) -> dict[bytes, Listing]:
-    """Read an encoded listing: for a tree and each of its submodules, by its path from the root, what it holds.
+    """Decode the listings of a tree and its submodules: listing by path of the submodule from the root, b"" for none.
 
-    Raises TreeAltered where one of them does not give the tree id that is planned.
+    Raises TreeAltered if one of them does not produce the planned tree id.
     """
     trees = dict(_trees(planned))
     found = {path: Listing() for path in trees}
@@ -149,7 +150,7 @@ def read_listing(planned: PlannedTree, data: bytes) -> dict[bytes, Listing]:
 
 
 def flat(listings: Mapping[bytes, Listing]) -> Listing:
-    """Return all paths of a tree and its submodules in one listing; the submodules themselves are its gitlinks."""
+    """Return all paths of a tree and its submodules in one listing, in which submodules are gitlinks."""
     found = Listing()
     for prefix, listing in listings.items():
         for path, packed in _packed(listing):
@@ -171,7 +172,7 @@ def _trees(planned: PlannedTree, path: bytes = b"") -> Iterator[tuple[bytes, Obj
 
 
 def _owner(path: bytes, nodes: Mapping[bytes, Listing]) -> bytes:
-    """Return the submodule that contains a path, b"" for none; a submodule's own path is in the one around it."""
+    """Return the innermost submodule that contains a path, b"" for none; a submodule does not contain its own path."""
     if len(nodes) > 1:
         while path := path.rpartition(b"/")[0]:
             if path in nodes:
@@ -179,11 +180,11 @@ def _owner(path: bytes, nodes: Mapping[bytes, Listing]) -> bytes:
     return b""
 
 
-# --- the look at what is there --------------------------------------------------------------------
+# --- Compare a directory with a listing ------------------------------------------------------------------------------
 
 
 class _Budget:
-    """The number of bytes that may still be hashed: a sparse file may claim any size."""
+    """The number of bytes that may still be hashed: a sparse file can have any size."""
 
     def __init__(self, size: int) -> None:
         self.left = size
@@ -192,7 +193,7 @@ class _Budget:
 def _rehash(
     planned: PlannedTree, directory: int, listings: Mapping[bytes, Listing], prefix: bytes, budget: _Budget
 ) -> Proof:
-    """Prove one tree and the submodules in it; `prefix` goes before its paths, b"" or one that ends in a slash."""
+    """Rehash one tree and the submodules in it; `prefix` of its paths is b"" or ends in a slash."""
     expected = listings[prefix[:-1]]
     object_format = planned.tree.object_format
     gitlinks = expected.gitlinks()
@@ -229,11 +230,11 @@ def _rehash(
 
 
 class _Look:
-    """Every path below a directory, held to the listing of what belongs there.
+    """The comparison of every path below a directory with its listing.
 
-    `altered` are paths that are missing, of another kind or too many; `differing` those files whose own bytes have
-    another id, which a conversion or Git LFS may explain. What does not belong there is not read, however large it is,
-    and once something is altered nothing else is.
+    `altered` are paths that are missing, added or of another type; `differing` are files whose bytes have another id,
+    which a conversion or Git LFS may explain. Added files are not read, whatever their size, and after the first
+    altered path no file is read.
     """
 
     def __init__(
@@ -261,7 +262,7 @@ class _Look:
             except OSError as error:
                 if error.errno != errno.ELOOP:
                     raise
-                self.altered.add(here)  # a link in the place of a directory
+                self.altered.add(here)  # a symbolic link instead of a directory
                 continue
             seen = set()
             strange = []
@@ -276,9 +277,9 @@ class _Look:
                         elif not item.is_dir(follow_symlinks=False):
                             self.altered.add(prefix + name)
                         elif prefix + name not in submodules:
-                            strange.append(prefix + name)  # one that was not fetched has to be empty
+                            strange.append(prefix + name)  # it was not fetched, so it must be empty
                     elif name in below.get(here, ()):
-                        pass  # looked at on its own
+                        pass  # `expected.directories` has it
                     elif item.is_dir(follow_symlinks=False):
                         strange.append(prefix + name)
                     else:
@@ -307,7 +308,7 @@ class _Look:
 
 
 def _first_file(directories: Directories, top: bytes) -> bytes | None:
-    """Return some file below a directory; None where there are only directories, which Git does not see."""
+    """Return the path of any file below a directory; None if there are only directories, which Git ignores."""
     pending = [top]
     while pending:
         here = pending.pop()
@@ -323,9 +324,9 @@ def _first_file(directories: Directories, top: bytes) -> bytes | None:
 def _of_lfs(
     directories: Directories, directory: int, expected: Listing, differing: Container[bytes], object_format: str
 ) -> tuple[LfsReport | None, frozenset[bytes], set[bytes]]:
-    """Return what Git LFS keeps of a tree: the report, the files that have their pointer's contents, and those altered.
+    """Compare the Git LFS files of a tree: (report, paths with their pointer's contents, altered paths).
 
-    A pointer that was left in the place of its file is altered as well: the cache has whole files.
+    A pointer instead of its file counts as altered: the cache has whole files.
     """
     good: dict[bytes, bytes] = {}
     altered = set()

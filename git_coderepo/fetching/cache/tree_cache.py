@@ -1,17 +1,17 @@
-"""The cache: trees on this machine, each under its tree id, read-only, complete, and verified at every use.
+"""The cache of trees on this machine: each under its tree id, read-only, complete, and verified at every use.
 
-    PLACE/KEY/lock                    held (flock) by the process that fills the entry; others wait, or take over
-    PLACE/KEY/GENERATION/use          held shared by whoever uses the tree; nothing is removed meanwhile
+    PLACE/KEY/lock                    locked (flock) by the process that fills the key; others wait, or take over
+    PLACE/KEY/GENERATION/use          locked (shared) by each process that uses the tree; it is not removed meanwhile
     PLACE/KEY/GENERATION/tree         the tree
-    PLACE/KEY/GENERATION/listing      the recorded paths and ids, see `proof`, which believes none of it
-    PLACE/KEY/GENERATION/size         the bytes it takes, for `coderepo.cacheLimit`
-    PLACE/KEY/GENERATION/altered      only where something wrote into it while it was in use: it is not served any more
-    PLACE/KEY/modified-GENERATION     one that something wrote into: it is kept for its owner, and never served
+    PLACE/KEY/GENERATION/listing      the recorded paths and ids, which `rehash` checks before it uses them
+    PLACE/KEY/GENERATION/size         the size on the disk in bytes, for `coderepo.cacheLimit`
+    PLACE/KEY/GENERATION/altered      exists only if the tree was modified while it was in use: it is not served again
+    PLACE/KEY/modified-GENERATION     a modified tree: it is kept for its owner, and never served
     PLACE/KEY/copy-NUMBER             a tree that one command may write to, with `use` and `tree`
-    PLACE/KEY/.filling-…              a tree on its way, renamed to a generation once it is proved and on the disk
+    PLACE/KEY/.filling-…              an incomplete tree, renamed to a generation once it is verified and synced
 
-Everything is this user's alone: directories have mode 0700, files 0600. All of it is reached from the descriptor of the
-place, which no other user can exchange (see `private`).
+Directories have mode 0700, files 0600. Everything is opened relative to the descriptor of PLACE, which no other user
+can replace (see `filesystem.private`).
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ MODIFIED, COPY = "modified-", "copy-"
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LOCK = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-# The listing of a million long paths stays below it.
+# More than the listing of a million long paths.
 _LISTING_BYTES = 1 << 30
-# How long a tree that something was written into is kept, unless `cache prune` comes first.
+# How long a modified tree is kept, unless `cache prune` removes it earlier.
 KEPT_SECONDS = 30 * 24 * 3600
 _LEAST_FREED = 64 << 20
 
 
 class Entry:
-    """A tree that is held for use; at the end of its context it may be removed again.
+    """A cached tree that is locked for use; a context manager that unlocks it.
 
-    `descriptor` holds it: a process that inherits it goes on holding it.
+    `descriptor` has the lock: a process that inherits it keeps the tree locked.
     """
 
     def __init__(self, directory: str, folder: int, descriptor: int) -> None:
@@ -66,7 +66,7 @@ class Entry:
 
     @contextmanager
     def opened(self) -> Iterator[int]:
-        """Yield a descriptor of the tree. Raises TreeAltered where there is no such directory."""
+        """Yield a descriptor of the tree. Raises TreeAltered if the directory is missing."""
         try:
             tree = os.open("tree", OPEN_DIRECTORY, dir_fd=self._folder)
         except OSError as error:
@@ -77,14 +77,14 @@ class Entry:
             os.close(tree)
 
     def listing(self) -> bytes:
-        """Return the recorded listing. Raises TreeAltered where there is none."""
+        """Return the recorded listing, as `rehash.encode_listing` wrote it. Raises TreeAltered if it is missing."""
         data = _contents(self._folder, "listing", _LISTING_BYTES)
         if data is None:
             raise TreeAltered(reason="its listing is missing")
         return data
 
     def close(self) -> None:
-        """Let go of it."""
+        """Unlock the tree."""
         os.close(self._folder)
         os.close(self.descriptor)
 
@@ -96,10 +96,10 @@ class Entry:
 
 
 class Kept(NamedTuple):
-    """A kept tree or copy: its `name` below `key`, its size on disk in bytes, and when it was last `used`.
+    """A tree or copy in the cache: its `name` below `key`, its size on the disk in bytes, and the time of its last use.
 
-    `kind`: `tree` may be served; `modified` is one that something wrote into, and `used` is when that was found;
-    `copy` was made for one command, which could write to it. `used` is in seconds since the epoch.
+    `kind`: `tree` may be served; `modified` was written to, and `used` is when that was noticed; `copy` was made for
+    one command, which could write to it. `used` is in seconds since the epoch.
     """
 
     key: str
@@ -113,7 +113,7 @@ class Kept(NamedTuple):
 class Cache:
     """The trees in a `place`; `notify` receives messages about waiting and about modified trees.
 
-    With a `limit` (bytes) trees that were not used for longest make room whenever one comes.
+    With a `limit` (in bytes), adding a tree removes the least recently used ones.
     """
 
     def __init__(self, place: CachePlace, *, notify: Callable[[str], None], limit: int | None = None) -> None:
@@ -124,9 +124,9 @@ class Cache:
     # --- use ---
 
     def find(self, key: str, check: Callable[[Entry], T]) -> tuple[Entry, T] | None:
-        """Return an entry of `key` and what `check` made of it, None where there is none.
+        """Return an entry of `key` and what `check` returned for it; None if there is none.
 
-        `check` proves it, or raises TreeAltered; then the tree is set aside, and never served again.
+        `check` verifies the tree, or raises TreeAltered: then the tree is set aside and never served again.
         """
         for name in self._names(key, served=True):
             entry = self._hold(key, name)
@@ -146,18 +146,18 @@ class Cache:
                 entry.close()
                 raise
             try:
-                os.utime(entry.descriptor)  # when it was used last
+                os.utime(entry.descriptor)  # the time of the last use
             except OSError:
-                pass  # a time that is not updated costs the tree its place in line, nothing else
+                pass  # with the old time the tree may only be removed earlier
             return entry, found
         return None
 
     def fill(self, key: str, check: Callable[[Entry], T], make: Callable[[str], bytes]) -> tuple[Entry, T | None]:
-        """Return the entry of `key`, and what `check` made of it; None for one that was made now.
+        """Return the entry of `key`, and what `check` returned for it; None instead for a new entry.
 
-        `make(DIRECTORY)` makes the tree where there is none, in a directory that is absent, proves it and returns its
-        listing; where it raises, nothing is left. Of several callers at once one makes it. Where the file system is
-        full, trees that were not used for longest make room.
+        If there is no entry, `make(DIRECTORY)` creates the tree at an absent path, verifies it and returns its encoded
+        listing; if it raises, nothing is left. One of several simultaneous callers creates it. If the file system is
+        full, the least recently used trees are removed. Raises TargetUnusable, and what `make` raises.
         """
         found = self.find(key, check)
         while found is None:
@@ -185,7 +185,7 @@ class Cache:
     def copy(self, key: str, entry: Entry) -> Entry:
         """Return a writable copy of an entry's tree, for one command; see `discard`.
 
-        Where the file system is full, trees that were not used for longest make room. Raises TargetUnusable.
+        If the file system is full, the least recently used trees are removed. Raises TargetUnusable.
         """
         while True:
             free = _free(self.place.descriptor)
@@ -200,7 +200,7 @@ class Cache:
         copied = None
         with self._opened_key(key) as folder:
             try:
-                # It is visible once it is held: before that, another process would take it for a leftover.
+                # It gets its name once it is locked: otherwise another process would remove it as a leftover.
                 os.mkdir(hidden, 0o700, dir_fd=folder)
                 copied = self._new_entry(key, hidden, folder, name)
                 os.rename(hidden, name, src_dir_fd=folder, dst_dir_fd=folder)
@@ -218,29 +218,29 @@ class Cache:
         return copied
 
     def discard(self, key: str, copied: Entry) -> bool:
-        """Let go of a copy and remove it, unless something else still uses it; whether it is gone."""
+        """Unlock a copy and remove it, unless another process still uses it; return whether it is gone."""
         copied.close()
         return self.evict(key, os.path.basename(copied.directory))
 
-    # --- what is there ---
+    # --- list and remove ---
 
     def all_keys(self) -> list[str]:
-        """The keys of which there is anything, in order."""
+        """Return the keys in order."""
         return sorted(name for name in os.listdir(self.place.descriptor) if not name.startswith("."))
 
     def kept(self, *, measure: bool = True) -> list[Kept]:
-        """Return everything that is kept, most recently used first; without `measure` with the sizes noted before."""
+        """Return all trees and copies, the most recently used first; without `measure` with their recorded sizes."""
         found = [self._look(key, name, measure=measure) for key in self.all_keys() for name in self._names(key)]
         return sorted(found, key=lambda kept: -kept.used)
 
     def evict(self, key: str, name: str) -> bool:
-        """Remove a generation, unless something uses it; whether it is gone."""
+        """Remove a generation, unless a process uses it; return whether it is gone."""
         try:
             with self._opened_key(key) as folder:
                 try:
                     held = _held(folder, name)
                 except FileNotFoundError:
-                    held = None  # killed in the middle of this very removal
+                    held = None  # an earlier removal was killed
                 except OSError:
                     return False
                 if held is not None and held[1] is not True:
@@ -255,7 +255,7 @@ class Cache:
             return True  # the whole key is gone
 
     def sweep(self) -> None:
-        """Remove what was written into and kept for long enough."""
+        """Remove modified trees and copies that were kept for KEPT_SECONDS."""
         oldest = time.time() - KEPT_SECONDS
         for key in self.all_keys():
             for name in self._names(key):
@@ -282,7 +282,7 @@ class Cache:
         return freed
 
     def clear(self, key: str) -> None:
-        """Remove what killed processes left of a key, and the key where nothing else is left of it."""
+        """Remove what killed processes left of a key, and the key itself if it is then empty."""
         with self._filling(key, wait=False) as folder:
             if folder is None:
                 return
@@ -292,7 +292,7 @@ class Cache:
                 try:
                     os.rmdir(key, dir_fd=self.place.descriptor)
                 except OSError:
-                    pass  # another process begins to fill it
+                    pass  # another process starts to fill it
 
     # --- inside ---
 
@@ -308,7 +308,7 @@ class Cache:
             os.close(folder)
 
     def _names(self, key: str, *, served: bool = False) -> list[str]:
-        """Return the names of what is kept of a key; `served`: only what may be served."""
+        """Return the names of the generations of a key; `served`: only those that may be served."""
         try:
             with self._opened_key(key) as folder:
                 names = sorted(name for name in os.listdir(folder) if name != "lock" and not name.startswith("."))
@@ -319,7 +319,7 @@ class Cache:
         return names
 
     def _is_touched(self, key: str, name: str) -> bool:
-        """Return whether something may have written into a tree since it was made, by the times of its paths."""
+        """Return whether a tree may have been written to since it was created, by the times of its paths."""
         try:
             with self._opened_key(key) as folder:
                 made = os.stat(f"{name}/size", dir_fd=folder, follow_symlinks=False).st_mtime_ns
@@ -333,10 +333,10 @@ class Cache:
                 finally:
                     os.close(tree)
         except (OSError, TargetUnusable):
-            return False  # being removed, or there is nothing to lose
+            return False  # it is being removed, or has nothing worth keeping
 
     def _hold(self, key: str, name: str) -> Entry | None:
-        """Hold a generation for use; None where it is being removed."""
+        """Lock a generation for use; None if it is being removed."""
         try:
             folder = os.open(key, OPEN_DIRECTORY, dir_fd=self.place.descriptor)
         except OSError:
@@ -360,14 +360,14 @@ class Cache:
         return None
 
     def _new_entry(self, key: str, name: str, folder: int, final: str) -> Entry:
-        """Hold the new directory `name` in the key's `folder`, which will be called `final`."""
+        """Lock the new directory `name` in the key's `folder`, which will be renamed to `final`."""
         generation = os.open(name, OPEN_DIRECTORY, dir_fd=folder)
         descriptor = os.open("use", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=generation)
         wait_for_lock(descriptor, shared=True)
         return Entry(os.path.join(self.place.path, key, final), generation, descriptor)
 
     def _set_aside(self, key: str, name: str) -> str:
-        """Have an altered generation never served again; where it is then."""
+        """Mark a modified generation so that it is never served again, and return the path of its tree."""
         aside = name
         with self._opened_key(key) as folder:
             try:
@@ -375,14 +375,14 @@ class Cache:
             except OSError as error:
                 if error.errno not in (errno.ENOENT, errno.ESTALE):
                     raise unusable(error, os.path.join(self.place.path, key, name)) from None
-                return os.path.join(self.place.path, key, MODIFIED + name, "tree")  # another process was first
+                return os.path.join(self.place.path, key, MODIFIED + name, "tree")  # another process did it already
             try:
                 if locked is True:
                     aside = MODIFIED + name
-                    os.utime(descriptor)  # from now on its days are counted
+                    os.utime(descriptor)  # KEPT_SECONDS start now
                     os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=folder)
                 else:
-                    # A command runs in it, and finds its modules by this path.
+                    # A command runs in it and imports its modules by this path.
                     generation = os.open(name, OPEN_DIRECTORY, dir_fd=folder)
                     try:
                         os.close(os.open("altered", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=generation))
@@ -443,20 +443,20 @@ class Cache:
             os.close(folder)
 
     def _tidy(self, key: str) -> None:
-        """As `clear`, after an error that says more than what may fail here."""
+        """Clear a key after an error, which hides any error of the clearing."""
         try:
             self.clear(key)
         except (OSError, TargetUnusable):
-            pass  # the next process that fills or prunes the key does it
+            pass  # the next process that fills or prunes the key will clear it
 
     def _remove_leftovers(self, folder: int) -> None:
-        """With the lock in hand, no living process is filling anything here."""
+        """Remove what killed processes left. The caller has the lock, so no living process fills the key."""
         for name in os.listdir(folder):
             if name.startswith(_FILLING) or (name.startswith(_COPYING) and _is_abandoned(folder, name)):
                 _remove(folder, name)
 
     def _make_room(self, free: int, error: NoSpace) -> None:
-        """Remove trees before another attempt; `free` bytes were too few. Raises `error` where none can go."""
+        """Remove trees before another attempt: `free` bytes were not enough. Raises `error` if none can be removed."""
         taken = sum(each.size for each in self.kept(measure=False))
         # Each attempt has at least twice as much room as the one before.
         if not self.shrink(max(taken - max(free, _LEAST_FREED), 0)):
@@ -470,7 +470,7 @@ class Cache:
         self.notify("the file system is full: the least recently used trees were removed from the cache")
 
     def _made(self, key: str, folder: int, make: Callable[[str], bytes]) -> Entry:
-        """A new generation; what a killed process left of its own goes first."""
+        """Create a generation, after removing what killed processes left."""
         self._remove_leftovers(folder)
         number = os.urandom(6).hex()
         filling = _FILLING + number
@@ -511,7 +511,7 @@ class Cache:
                 finally:
                     os.close(generation)
         except (OSError, TargetUnusable):
-            pass  # removed while we look
+            pass  # removed at this moment
         return Kept(key, name, os.path.join(self.place.path, key, name), size, self._used(key, name), kind)
 
     def _used(self, key: str, name: str) -> float:
@@ -522,11 +522,11 @@ class Cache:
                 return os.stat(each, dir_fd=self.place.descriptor, follow_symlinks=False).st_mtime
             except OSError:
                 continue
-        return time.time()  # removed while we look
+        return time.time()  # removed at this moment
 
 
 def _kind(name: str) -> str:
-    """Return the kind that a name stands for, see `Kept`."""
+    """Return the kind of a generation by its name, see `Kept`."""
     return "modified" if name.startswith(MODIFIED) else "copy" if name.startswith(COPY) else "tree"
 
 
@@ -551,7 +551,7 @@ def _exists(folder: int, path: str) -> bool:
 
 
 def _held(folder: int, name: str, *, shared: bool = False) -> tuple[int, bool | None]:
-    """Return the open `use` of a generation, and whether its lock is ours, as `try_lock` says. Raises OSError."""
+    """Open the file `use` of a generation and try to lock it: (descriptor, answer of `try_lock`). Raises OSError."""
     descriptor = os.open(f"{name}/use", _LOCK, dir_fd=folder)
     try:
         return descriptor, try_lock(descriptor, shared=shared)
@@ -561,7 +561,7 @@ def _held(folder: int, name: str, *, shared: bool = False) -> tuple[int, bool | 
 
 
 def _contents(folder: int, name: str, most: int) -> bytes | None:
-    """Return the contents of a regular file; None where there is none, or one larger than `most`."""
+    """Return the contents of a regular file; None if it is missing or larger than `most` bytes."""
     try:
         file = os.open(name, _OPEN, dir_fd=folder)
     except OSError:
@@ -582,7 +582,7 @@ def _free(descriptor: int) -> int:
 
 
 def _remove(folder: int, name: str) -> bool:
-    """Remove a directory of ours with all in it, as far as it goes: what is left is found by a later call."""
+    """Remove a directory of the cache, and return whether it is gone; a later call removes the rest."""
     try:
         remove_tree(name, parent=folder)
     except FileNotFoundError:
@@ -596,17 +596,18 @@ def _remove(folder: int, name: str) -> bool:
 
 
 class Evicted(NamedTuple):
-    """What went, or would go, and what would have gone but is in use."""
+    """The trees that were removed, or would be, and those that stay because they are in use."""
 
     gone: tuple[Kept, ...]
     in_use: tuple[Kept, ...]
 
 
 def prune_cache(cache: Cache, *, max_size: int | None, older_than: float | None, dry_run: bool, now: float) -> Evicted:
-    """Remove trees that were not used for `older_than` seconds, then those unused longest above `max_size` bytes.
+    """Remove trees unused for `older_than` seconds, then the least recently used ones above `max_size` bytes.
 
-    What something wrote into goes as well, with `older_than` only what is as old; so does what killed processes left.
-    What is in use never does. `max_size` None: the cache's own limit, if it has one.
+    Modified trees and copies are removed as well, with `older_than` only those as old, and so is what killed processes
+    left. Trees in use stay. `max_size` None stands for the cache's own limit, if it has one and there is no
+    `older_than`. `now` is in seconds since the epoch.
     """
     if max_size is None and older_than is None:
         max_size = cache.limit
