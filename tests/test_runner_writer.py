@@ -470,7 +470,7 @@ def test_names_that_collide_are_told_when_they_are_written_as_late_as_that(targe
         writer.add(entry(second, b"2"))
         writer.add(entry(b"z", b"3"))
         (target / os.fsdecode(second.split(b"/")[0])).touch()
-        with pytest.raises(TargetUnusable, match="are one name on the file system of the target"):
+        with pytest.raises(TargetUnusable, match="have the same name on the file system of the target"):
             writer.finish()
     assert not (target / "z").exists()
 
@@ -511,7 +511,7 @@ def test_lost_exec_bits_links_and_names_are_found_out(target: Path):
     assert "'d/run' cannot be made executable" in spoiled("one", ("d/run", 0o644))
     assert "makes every file executable: 'plain'" in spoiled("two", ("plain", 0o755))
     assert "'d/gone' is gone" in spoiled("three", ("d/gone", None))
-    assert "'d/stranger' is not of this tree" in spoiled("four", ("d/stranger", "new"))
+    assert "'d/stranger' is not in this tree" in spoiled("four", ("d/stranger", "new"))
 
 
 def test_an_umask_that_takes_the_exec_bit_is_found_out(target: Path):

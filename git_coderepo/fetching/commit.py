@@ -35,9 +35,9 @@ Opener = Callable[[BaseCodeRepository, str], BaseCodeRepository]
 
 
 class _Facts(NamedTuple):
-    """A commit's tree (of the planned part), how it is known (`commit` or `platform`), and its submodules.
+    """The tree of a commit or of a directory in it, how it is known (`commit` or `platform`), and its submodules.
 
-    `gitlinks` is None where the fetch itself tells them; `urls` has the submodules' URLs by their paths from the root.
+    `gitlinks` is None if the fetch itself lists them; `urls` has the URLs of submodules by path from the root.
     """
 
     tree: ObjectId
@@ -47,7 +47,7 @@ class _Facts(NamedTuple):
 
 
 class _Following:
-    """How submodules are followed: by what their platforms are found (None: they are not), and how many may be."""
+    """How submodules are followed: by which function (None: not at all), and how many are still allowed."""
 
     def __init__(self, environment: Mapping[str, str], open_submodule: Opener | None) -> None:
         self.environment = environment
@@ -55,6 +55,7 @@ class _Following:
         self.left = _MOST_SUBMODULES
 
     def spend(self) -> None:
+        """Count one submodule. Raises UnsafeTree above the limit."""
         self.left -= 1
         if self.left < 0:
             raise UnsafeTree(f"the commit has more than {_MOST_SUBMODULES} submodules")
@@ -63,7 +64,7 @@ class _Following:
 def resolve_revision(platform: BaseCodeRepository, revision: str, environment: Mapping[str, str]) -> ObjectId:
     """Return the commit that a branch, a tag or the beginning of an id names on the platform.
 
-    Asked are its API, else git. Raises CommitMissing, PlatformErrors.
+    The API is asked first, then git. Raises CommitMissing, PlatformErrors.
     """
     try:
         found = platform.resolve(revision)
@@ -74,7 +75,7 @@ def resolve_revision(platform: BaseCodeRepository, revision: str, environment: M
         try:
             found = _by_ls_remote(platform, revision, environment)
         except (GitNotFound, MethodUnavailable):
-            pass  # the API has answered, or has failed
+            pass  # the answer or the error of the API counts
         except CodeRepoError as failed:
             error = error or failed
     if found is None:
@@ -88,7 +89,7 @@ def resolve_revision(platform: BaseCodeRepository, revision: str, environment: M
 def _by_ls_remote(platform: BaseCodeRepository, revision: str, environment: Mapping[str, str]) -> ObjectId | None:
     from git_coderepo.transport.git_remote import ask
 
-    # As git itself reads a name: a tag before a branch; what an annotated tag stands for has `^{}` behind its name.
+    # In git's order, a tag precedes a branch; the commit of an annotated tag has `^{}` after the name.
     names = [f"refs/tags/{revision}^{{}}", f"refs/tags/{revision}", f"refs/heads/{revision}"]
     names += [revision] if revision == "HEAD" or revision.startswith("refs/") else []
     output = ask(platform, Git(environment=environment), "ls-remote", "--quiet", "--", "{url}", *names)
@@ -105,11 +106,11 @@ def plan_commit(
     environment: Mapping[str, str],
     open_submodule: Opener | None,
 ) -> PlannedTree:
-    """Return what a commit, or its directory `part`, is: the tree is read from the commit itself, by git.
+    """Plan the tree of a commit, or of its directory `part`: git reads the tree id from the commit itself.
 
-    Without git it is what the platform says of the commit. `open_submodule` gives the platform of a submodule from its
-    superproject's and its URL; None leaves submodules empty. Raises CommitMissing, MethodUnavailable, UnsafeTree,
-    PlatformErrors.
+    Without git, the platform's API says the tree id. `open_submodule` returns the platform of a submodule, from its
+    superproject's platform and its URL; None leaves submodules empty. Raises CommitMissing, MethodUnavailable,
+    UnsafeTree, PlatformErrors.
     """
     return _planned(platform, commit, part, _Following(environment, open_submodule), 0)
 
@@ -125,7 +126,7 @@ def _planned(
         found = _by_platform(platform, commit, part, follow=follow)
         if found is None:
             raise MethodUnavailable(
-                f"cannot find the tree of the commit {commit}: git is not installed, and the platform does not say",
+                f"cannot find the tree of the commit {commit}: git is not installed, and the platform has no API",
                 hints=["install git, or fetch by a run manifest, which records the tree"],
             ) from None
         facts = found
@@ -133,7 +134,7 @@ def _planned(
     for path, id in sorted((facts.gitlinks or {}).items()):
         url = facts.urls.get(part + b"/" + path if part else path)
         if url is None or open_submodule is None:
-            continue  # nothing says where it is: its directory stays empty
+            continue  # without a URL, its directory stays empty
         following.spend()
         if level == _MOST_LEVELS:
             raise UnsafeTree(f"submodules are nested more than {_MOST_LEVELS} levels deep: {quoted(path)}")
@@ -168,7 +169,7 @@ def _planned(
 def _by_git(
     platform: BaseCodeRepository, commit: ObjectId, part: bytes, environment: Mapping[str, str], *, follow: bool
 ) -> _Facts:
-    """Read the commit itself: first with its root's tree, which tells whether there are submodules, then all trees."""
+    """Read the commit with git: first its root tree, which shows whether there are submodules, then all trees."""
     with ExitStack() as stack:
         scratch = stack.enter_context(Scratch(commit.object_format, environment))
         scratch.fetch_commit(platform, commit, only="blob:none" if part else "tree:1" if follow else "tree:0")
@@ -185,7 +186,7 @@ def _by_git(
         try:
             scratch.fetch_blobs(platform, [blob])
         except (CommitMissing, GitFailed):
-            # A server that gives no object by its own id: all of the commit, then.
+            # The server does not serve single objects: fetch the whole commit.
             scratch = stack.enter_context(Scratch(commit.object_format, environment))
             scratch.fetch_commit(platform, commit)
         try:
@@ -196,14 +197,14 @@ def _by_git(
 
 
 def _gitmodules_of(scratch: Scratch, commit: ObjectId) -> str | None:
-    """Return the id of the `.gitmodules` in the root of a commit."""
+    """Return the hex blob id of `.gitmodules` in the root of a commit; None without one."""
     row = scratch.git.run("ls-tree", "-z", "--full-tree", commit.hex, "--", ".gitmodules").partition(b"\0")[0]
     facts = row.partition(b"\t")[0].split(b" ")
     return facts[2].decode() if len(facts) == 3 and int(facts[0], 8) in (FILE, EXECUTABLE) else None
 
 
 def _by_platform(platform: BaseCodeRepository, commit: ObjectId, part: bytes, *, follow: bool) -> _Facts | None:
-    """Return the facts that the platform's API gives; None where it has none."""
+    """Return the facts from the platform's API; None if it has none."""
     described = platform.describe_tree(commit, part)
     if described is None:
         tree = None if part else platform.commit_tree(commit)
@@ -229,11 +230,11 @@ def too_large() -> UnsafeTree:
 
 
 def submodule_urls(contents: bytes) -> dict[bytes, str]:
-    """Return the URL of each submodule by its raw path from the root, as `.gitmodules` has them.
+    """Return the URL of each submodule in `.gitmodules`, by its raw path from the root.
 
-    Sections that git would not use are left out: without a path or URL, with `..` in their name, with a URL that looks
-    like an option. Of several values the last one counts; nothing is included from elsewhere. Raises UnsafeTree for
-    contents of more than `MOST_BYTES`.
+    Sections that git would not use are left out: without a path or URL, with `..` in their name, or with a URL that
+    looks like an option. The last of several values counts; includes are ignored. Raises UnsafeTree for contents of
+    more than `MOST_BYTES`.
     """
     values: dict[bytes, dict[bytes, bytes]] = {}
     if len(contents) > MOST_BYTES:
@@ -288,7 +289,7 @@ def _value(text: bytes) -> bytes:
     """Return a value without its quotes, escapes and comment."""
     kept = bytearray()
     quoted = False
-    end = 0  # blanks at the end that no quotes hold are no part of it
+    end = 0  # trailing blanks outside quotes are not part of the value
     at = 0
     while at < len(text):
         byte = text[at]
@@ -312,10 +313,10 @@ def _value(text: bytes) -> bytes:
 def absolute_url(url: str, remote: str) -> str:
     """Return a submodule's URL, with `./…` and `../…` resolved as `relative_url` in git's remote.c does.
 
-    Raises InvalidRemoteURL for one that leads above the host of a URL, and for one without measure.
+    Raises InvalidRemoteURL for a URL that leads above the host, and for one that is too long.
     """
     if len(url) > _LONGEST_URL:
-        raise InvalidRemoteURL(f"a URL of more than {_LONGEST_URL} characters")
+        raise InvalidRemoteURL(f"the URL has more than {_LONGEST_URL} characters")
     if not url.startswith(("./", "../")):
         return url
     above = remote.rstrip("/")
@@ -327,7 +328,7 @@ def absolute_url(url: str, remote: str) -> str:
             if at < 0:
                 at, separator = above.rfind(":"), ":"
             if at < 0 or above[:at].endswith((":", ":/")) or not above[:at]:
-                raise InvalidRemoteURL("a URL that leads above its superproject's host")
+                raise InvalidRemoteURL("the relative URL leads above the host of its superproject")
             above = above[:at]
         elif url.startswith("./"):
             url = url[2:]

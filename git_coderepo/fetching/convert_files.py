@@ -1,7 +1,7 @@
-"""From blobs to files and back: what a proved tree's own `.gitattributes` ask for, done to the files of a directory.
+"""Convert the files of a directory as the verified tree's own `.gitattributes` ask, and back.
 
-Nothing of the machine's configuration takes part, and no filter is ever run. What is done can be undone: a file is only
-changed where checking it in again gives its blob, so that `verify` finds the recorded tree in it.
+The machine's configuration is not used, and no filter is run. A file is converted only if checking it in again produces
+its blob, so that `verify` can undo every conversion.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from git_coderepo.git.attributes.conversion import CHANGING, CLEANING, Conversio
 from git_coderepo.git.attributes.rules import Attributes
 from git_coderepo.git.objects import EXECUTABLE, FILE, blob_id
 
-# A larger file is left as it is, and named: it would be held in memory several times.
+# A larger file is not converted but reported: it would be in memory several times.
 LARGEST = 32 << 20
 _ATTRIBUTES = b".gitattributes"
 _FILES = frozenset((b"%06o" % FILE, b"%06o" % EXECUTABLE))
@@ -27,19 +27,19 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _REWRITE = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 NEVER_RUN = "filters are never run on a runner"
-_UNKNOWN = "this encoding is not known here"
-_IMPOSSIBLE = "the contents cannot be put into this encoding"
-_NO_WAY_BACK = "checking it in again would give another blob"
+_UNKNOWN = "unknown encoding"
+_IMPOSSIBLE = "the contents cannot be encoded"
+_NO_WAY_BACK = "checking it in again would produce another blob"
 _TOO_LARGE = f"larger than {LARGEST >> 20} MiB"
-_ATTRIBUTES_STAY = "git could not read it in another encoding"
+_ATTRIBUTES_STAY = "git cannot read it in another encoding"
 
 
 @dataclass
 class Converted:
-    """What became of the files for which one attribute asked: `kind` is its name, `value` what it was set to.
+    """The result for the files with one attribute: `kind` is its name, `value` its value.
 
-    `files` counts those that were converted; `left` are the paths of those that have the bytes that Git stores, and
-    `reason` says why, None where there are none.
+    `files` is the number of converted files; `left` are the raw paths of files that were not converted, and `reason`
+    says why, None if there are none.
     """
 
     kind: str
@@ -49,16 +49,16 @@ class Converted:
     left: list[bytes] = field(default_factory=list)
 
     def below(self, prefix: bytes) -> Converted:
-        """Return the same conversions for paths below `prefix`."""
+        """Return the conversions with `prefix` before each path."""
         return replace(self, left=[prefix + path for path in self.left])
 
 
 def convert(directory: Root, tree: Listing) -> tuple[Converted, ...]:
-    """Turn the proved blobs in `directory`, which `tree` lists, into what `git checkout` without configuration makes.
+    """Convert the verified files of `directory`, which `tree` lists, as `git checkout` without configuration does.
 
-    Links, modes and names stay. What Git LFS keeps (`filter=lfs`) is not touched here. A file whose encoding is not
-    known here, that is larger than LARGEST or that could not be checked in again keeps its bytes, and is named in what
-    is returned. Raises TargetUnusable, UnsafeTree.
+    Links, modes and names stay, and so do Git LFS files (`filter=lfs`). A file with an unknown encoding, one larger
+    than LARGEST, and one that could not be checked in again is not converted but reported. Raises TargetUnusable,
+    UnsafeTree.
     """
     notes = _Notes()
     with Directories(directory) as directories:
@@ -75,10 +75,10 @@ def convert(directory: Root, tree: Listing) -> tuple[Converted, ...]:
 def converted(
     directory: Root, tree: Listing, differing: Container[bytes], object_format: str
 ) -> tuple[tuple[Converted, ...], frozenset[bytes], frozenset[bytes]]:
-    """Return what `convert` returned, the files that are what it makes of their blobs, and those that are not.
+    """Return (the result of `convert`, files that it would produce from their blobs, other files).
 
-    `tree` has the recorded ids; `differing` are the paths whose own bytes have another id. To check a file in again is
-    not enough: anything between the dollars of `$Id: …$` gives the same blob. Raises TargetUnusable, UnsafeTree.
+    `tree` has the recorded ids; `differing` are the paths whose bytes have another id. Checking a file in again is not
+    enough, since any text between the dollars of `$Id: …$` produces the same blob. Raises TargetUnusable, UnsafeTree.
     """
     notes = _Notes()
     exact: set[bytes] = set()
@@ -119,7 +119,7 @@ class _Notes:
 
 
 def _left_alone(conversion: Conversion, path: bytes, notes: _Notes) -> bool:
-    """Return whether nothing is done to a file; a filter that is never run is noted."""
+    """Return whether a file is not converted; note a filter that is not run."""
     if conversion.driver == b"lfs":
         return True
     if conversion.driver is not None:
@@ -130,7 +130,7 @@ def _left_alone(conversion: Conversion, path: bytes, notes: _Notes) -> bool:
 def _noted(
     conversion: Conversion, name: bytes, path: bytes, blob: bytes | None, id: str, notes: _Notes
 ) -> bytes | None:
-    """Return what a blob becomes, noted; None of one that is too large (and given as None)."""
+    """Convert a blob and note the result; None for a blob that is too large, which is passed as None."""
     changed: list[str] = []
     reason: str | None = _TOO_LARGE
     contents = blob
@@ -143,9 +143,9 @@ def _noted(
 
 
 def restore(directory: Root, tree: Listing, object_format: str, *, proved: Container[bytes] = ()) -> int:
-    """Turn files that came as a checkout has them back into blobs, as git checks them in; how many were changed.
+    """Convert files back into blobs, as git checks them in, and return how many were changed.
 
-    An archive is made so. `tree` gets the new ids; paths among `proved` stay as they are. Raises TargetUnusable,
+    Archives have converted files. `tree` gets the new ids; paths in `proved` stay as they are. Raises TargetUnusable,
     UnsafeTree.
     """
     changed = 0
@@ -165,10 +165,10 @@ def restore(directory: Root, tree: Listing, object_format: str, *, proved: Conta
 def stored(
     directory: Root, tree: Listing, object_format: str, *, among: Container[bytes] | None = None
 ) -> dict[bytes, bytes]:
-    """The raw ids of the blobs that git would check in, by path, where they are not those of the files' own bytes.
+    """Return the raw ids of the blobs that git would check in, by path, if they are not those of the files' bytes.
 
-    A file with anything but its blob's id between the dollars of `$Id: …$` is left out: git would check in the same
-    blob, whatever stands there, and a program that was changed in this place would pass.
+    A file with another text than its blob's id between the dollars of `$Id: …$` is left out: git would check in the
+    same blob for any text there, so that a change in this place would go unnoticed.
 
     Nothing is written. `among` are the paths whose `.gitattributes` count, None for all. Raises TargetUnusable,
     UnsafeTree.
@@ -188,7 +188,10 @@ def stored(
 
 
 def archive_attributes(directory: Root, tree: Listing) -> tuple[str, ...]:
-    """Which of `export-ignore` and `export-subst` a tree gives to some path: what they do to an archive stays done."""
+    """Return which of `export-ignore` and `export-subst` the tree uses: their effect on an archive cannot be undone.
+
+    Raises TargetUnusable, UnsafeTree.
+    """
     with Directories(directory) as directories:
         names = _attributes(directories, tree, None).names()
     return tuple(name for name in ("export-ignore", "export-subst") if name.encode() in names)
@@ -197,7 +200,7 @@ def archive_attributes(directory: Root, tree: Listing) -> tuple[str, ...]:
 def _asked(
     directories: Directories, tree: Listing, names: frozenset[bytes], among: Container[bytes] | None = None
 ) -> Iterator[tuple[bytes, bytes, dict[bytes, bytes], Conversion]]:
-    """(path, last part, listing of its directory, what is asked) of each file that has one of the attributes."""
+    """Yield (path, name, listing of its directory, conversion) of each file with one of the attributes `names`."""
     attributes = _attributes(directories, tree, among)
     if not attributes.names() & names:
         return
@@ -228,7 +231,7 @@ def _attributes(directories: Directories, tree: Listing, among: Container[bytes]
 def _checked_out(
     conversion: Conversion, name: bytes, blob: bytes, id: str, changed: list[str]
 ) -> tuple[str | None, bytes]:
-    """Why a file stays as it is, and its blob; or None and its contents."""
+    """Return (None, converted contents) of a blob, or (reason why it cannot be converted, the blob)."""
     encoding = conversion.encoding
     if encoding is not None and name == _ATTRIBUTES:
         return _ATTRIBUTES_STAY, blob
@@ -244,7 +247,7 @@ def _checked_out(
 
 
 def _checked_in(conversion: Conversion, name: bytes, contents: bytes) -> bytes | None:
-    """The blob of a file, None where git would refuse the file."""
+    """Return the blob of a file; None if git would refuse to check it in."""
     if conversion.driver == b"lfs" or (conversion.encoding is not None and name == _ATTRIBUTES):
         return None
     try:
@@ -254,7 +257,7 @@ def _checked_in(conversion: Conversion, name: bytes, contents: bytes) -> bytes |
 
 
 def _kinds(conversion: Conversion) -> Iterator[tuple[str, str]]:
-    """The attributes that ask for a change, and their values."""
+    """Yield (attribute, value) for each conversion."""
     if conversion.lines == b"crlf":
         yield "eol", "crlf"
     if conversion.ident:
@@ -264,7 +267,7 @@ def _kinds(conversion: Conversion) -> Iterator[tuple[str, str]]:
 
 
 def _read(directories: Directories, path: bytes, most: int = LARGEST) -> bytes | None:
-    """The contents of a file, None where they are larger than `most`."""
+    """Return the contents of a file; None if they are larger than `most` bytes. Raises TargetUnusable."""
     directory, _, name = path.rpartition(b"/")
     try:
         file = os.open(name, _READ, dir_fd=directories.open(directory))
@@ -289,8 +292,8 @@ def _rewrite(directories: Directories, path: bytes, contents: bytes) -> None:
 
 
 def why_left(each: Converted) -> str:
-    """One line for people about the files that were left as they are."""
+    """Return one line for people about files that were not converted."""
     one = quoted(each.left[0])
     files = one if len(each.left) == 1 else f"{one} and {len(each.left) - 1} more"
     asked = each.kind if each.kind == "ident" else f"{each.kind}={each.value}"
-    return f"{files}: the bytes that Git stores, not {asked}: {each.reason}"
+    return f"{files} not converted to {asked}: {each.reason}"

@@ -1,4 +1,4 @@
-"""What every method yields into the one writer."""
+"""The entries that every source yields to the writer."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 class Entry:
     """One path of a tree with its contents.
 
-    `path`: raw bytes from the root, parted by `/`, without one at the end. `mode`: one of `objects.MODES`, or
-    DIRECTORY for a directory that an archive lists (the writer makes none of these: Git knows none, but for
-    submodules). `size`: bytes of the contents; a link's contents are its target. `contents`: the bytes themselves,
-    or, for large ones, a function that gives them in pieces, to be read before the next entry is asked for.
+    `path` is raw, from the root, without a slash at its end. `mode` is one of `objects.MODES`, or DIRECTORY for a
+    directory that an archive lists, which the writer ignores. `size` is the length of the contents in bytes; the
+    contents of a link are its target. `contents` are the bytes or, if they are large, a function that returns them in
+    pieces, to be read before the next entry is requested.
     """
 
     __slots__ = ("contents", "mode", "path", "size")
@@ -23,11 +23,11 @@ class Entry:
         self.contents = contents
 
     def chunks(self) -> Iterator[bytes]:
-        """The contents in pieces; once."""
+        """Return the contents in pieces; call it once."""
         return iter((self.contents,)) if isinstance(self.contents, bytes) else self.contents()
 
     def read(self) -> bytes:
-        """The contents in one piece; once."""
+        """Return the contents in one piece; call it once."""
         return self.contents if isinstance(self.contents, bytes) else b"".join(self.contents())
 
     def __repr__(self) -> str:

@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 
 class Limits(NamedTuple):
-    """`entries`: paths of a tree, directories included; `bytes`: what an archive may inflate to, or files sum up to."""
+    """The most `entries` (paths of a tree, directories included) and `bytes` (of an unpacked archive, or all files)."""
 
     entries: int = 1_000_000
     bytes: int = 20 << 30
 
 
-# What no setting raises: each bounds the memory that a hostile archive can make us hold.
+# No setting raises these: each bounds the memory that a hostile archive can take.
 EXTENDED_HEADER_BYTES = 1 << 20
 LINK_TARGET_BYTES = 32 << 20
 NAME_BYTES = 96 << 20
-# What a tree's files of attributes, or its `.lfsconfig`, may hold.
+# The most bytes in all `.gitattributes` of a tree, and in its `.lfsconfig`.
 ATTRIBUTES_BYTES = 16 << 20

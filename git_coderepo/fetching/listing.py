@@ -1,4 +1,4 @@
-"""What a tree holds, packed small: path to mode and id."""
+"""A compact listing of a tree: mode and id by path."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ _PACKED_GITLINK = b"%06o" % GITLINK
 
 
 class Listing(Mapping[bytes, "tuple[int, bytes]"]):
-    """A mapping of paths (raw bytes from the root) to (mode, raw id); 100,000 paths take some 15 MB.
+    """A mapping of raw paths from the root to (mode, raw id); 100,000 paths take about 15 MB.
 
-    `directories` holds it as `objects.directory_trees` takes it: for each directory its entries that are none by
-    name, six octal digits of the mode and the raw id in one. The writer puts its entries there itself. `stored` has, by
-    directory, the contents of tree objects that git would write otherwise today; see `stored_trees`.
+    `directories` has the form that `objects.directory_trees` takes: for each directory, its entries by name, without
+    subdirectories, each packed as six octal digits of the mode and the raw id. The writer adds its entries there
+    directly. `stored` has, by directory, the contents of tree objects that git would write differently today; see
+    `stored_trees`.
     """
 
     __slots__ = ("directories", "stored")
@@ -48,20 +49,20 @@ class Listing(Mapping[bytes, "tuple[int, bytes]"]):
         entries[name] = packed
 
     def put_ids(self, ids: Mapping[bytes, bytes]) -> None:
-        """Give paths that are there other raw ids."""
+        """Replace the raw ids of listed paths. Raises KeyError for another path."""
         for path, id in ids.items():
             directory, _, name = path.rpartition(b"/")
             entries = self.directories[directory]
             entries[name] = entries[name][:6] + id
 
     def discard(self, path: bytes) -> None:
-        """Forget the path, if it is there."""
+        """Remove the path, if it is listed."""
         directory, _, name = path.rpartition(b"/")
         if directory in self.directories:
             self.directories[directory].pop(name, None)
 
     def part(self, path: bytes) -> Listing:
-        """What stands below a directory, named from there."""
+        """Return the listing of a directory, with paths from there."""
         found = Listing()
         prefix = path + b"/"
         found.directories.update(
@@ -77,7 +78,7 @@ class Listing(Mapping[bytes, "tuple[int, bytes]"]):
         return found
 
     def prune(self) -> None:
-        """Forget the directories with nothing in them or below them: Git knows none such."""
+        """Remove empty directories, which Git does not store."""
         alive = {b""}
         for directory, entries in self.directories.items():
             if entries:
@@ -88,7 +89,7 @@ class Listing(Mapping[bytes, "tuple[int, bytes]"]):
             self.directories = {path: entries for path, entries in self.directories.items() if path in alive}
 
     def gitlinks(self) -> dict[bytes, bytes]:
-        """The raw commit of each submodule by its path."""
+        """Return the raw commit id of each submodule by its path."""
         return {
             directory + b"/" + name if directory else name: packed[6:]
             for directory, entries in self.directories.items()
@@ -97,7 +98,7 @@ class Listing(Mapping[bytes, "tuple[int, bytes]"]):
         }
 
     def subdirectories(self) -> dict[bytes, set[bytes]]:
-        """The names of the directories in each directory that has any."""
+        """Return the names of the subdirectories of each directory that has any."""
         names: dict[bytes, set[bytes]] = {}
         for directory in self.directories:
             if directory:
@@ -106,13 +107,13 @@ class Listing(Mapping[bytes, "tuple[int, bytes]"]):
         return names
 
     def tree(self, object_format: str) -> ObjectId:
-        """The id of the tree; raises UnsafeTree where a path is a file and a directory."""
+        """Return the id of the tree. Raises UnsafeTree if a path is both a file and a directory."""
         # The root comes last.
         *_, (_, root, _) = directory_trees(self.directories, object_format, self.stored or None)
         return ObjectId.from_raw(root)
 
     def stored_directories(self, object_format: str) -> tuple[bytes, ...]:
-        """Return the directories whose tree object is the stored one, and not what git would write today."""
+        """Return the directories, sorted, whose stored tree object differs from the one that git would write today."""
         if not self.stored:
             return ()
         trees = directory_trees(self.directories, object_format, self.stored)

@@ -89,7 +89,7 @@ class FetchPlan(NamedTuple):
 
 
 def split_commit(word: str) -> tuple[str, str, str] | None:
-    """(name, commit, path) of `NAME@COMMIT[:PATH]`: the last `@` before 40 or 64 hex digits splits it; else None."""
+    """Split `NAME@COMMIT[:PATH]` at the last `@` before 40 or 64 hex digits: (name, commit, path); else None."""
     at = len(word)
     while (at := word.rfind("@", 0, at)) >= 0:
         rest = word[at + 1 :]
@@ -100,7 +100,7 @@ def split_commit(word: str) -> tuple[str, str, str] | None:
 
 
 def split_revision(word: str, settings: Settings) -> tuple[str, str, str] | None:
-    """Return (name, revision, path) of `NAME@REVISION[:PATH]` with a branch, tag or short id; None for another word.
+    """Split `NAME@REVISION[:PATH]` with a branch, tag or short id: (name, revision, path); None for another word.
 
     NAME is a registered code repository, a git remote or a URL. Raises UsageError for a path that leaves the tree.
     """
@@ -137,9 +137,9 @@ class NamedRevision(NamedTuple):
 
 
 def named_revision(word: str, settings: Settings) -> NamedRevision | None:
-    """Return what `NAME@REVISION[:PATH]` says; None for another word, and for a file's name.
+    """Parse `NAME@REVISION[:PATH]`; None for another word, and for the name of an existing file.
 
-    NAME is a registered code repository, a git remote or a URL; before a full id it may be any text. Raises UsageError
+    NAME is a registered code repository, a git remote or a URL; before a full id it can be any text. Raises UsageError
     for a path that leaves the tree.
     """
     parts = None if os.path.exists(word) else split_commit(word) or split_revision(word, settings)
@@ -147,14 +147,14 @@ def named_revision(word: str, settings: Settings) -> NamedRevision | None:
 
 
 def plan_revision(named: NamedRevision, runner: Runner, *, keep: bytes = b"", submodules: bool = True) -> FetchPlan:
-    """The plan for a revision, or for its directory `named.path` or `keep` alone.
+    """Plan the fetch of a revision, or of its directory `named.path` or `keep` (raw).
 
-    Without `submodules` those of the revision stay empty. Raises UsageError for two directories, RegistrationError, and
-    what asking a platform for a commit's tree raises.
+    Without `submodules`, those of the revision stay empty. Raises UsageError for two directories, RegistrationError,
+    and what asking a platform for a commit's tree raises.
     """
     name, revision, path = named
     if path and keep:
-        raise UsageError("a path is named twice", hints=["either NAME@COMMIT:PATH or --subdirectory PATH"])
+        raise UsageError("the directory is given twice", hints=["use either NAME@COMMIT:PATH or --subdirectory PATH"])
     platform = _platform_named(name, runner)
     is_id = len(revision) in (40, 64) and _HEX.issuperset(revision)
     commit = ObjectId(revision) if is_id else resolve_revision(platform, revision, runner.environment)
@@ -173,7 +173,7 @@ def plan_revision(named: NamedRevision, runner: Runner, *, keep: bytes = b"", su
 
 
 def directory_named(text: str | None) -> bytes:
-    """A directory from the root of a tree, as `--subdirectory` names it; b"" for the root. Raises UsageError."""
+    """Return the raw path from the root that `--subdirectory` names, b"" for the root. Raises UsageError."""
     path = os.path.normpath(os.fsencode(text or "."))
     if path.startswith((b"/", b"../")) or path == b"..":
         raise UsageError(f"'{text}' is not a path from the root of the repository")
@@ -181,14 +181,14 @@ def directory_named(text: str | None) -> bytes:
 
 
 class _Shared(NamedTuple):
-    """What is the same for a manifest's code and all submodules in it; `store` may have the trees of all of them."""
+    """What a manifest's code and all its submodules have in common; `store` may have all their trees."""
 
     runner: Runner
     store: SharedStore | None
     beside: _Beside
 
     def plan(self, planned: PlannedTree, manifest: Manifest) -> FetchPlan:
-        """Return the plan, with the files that were found beside the manifest."""
+        """Return the plan with the files that were found beside the manifest."""
         return FetchPlan(
             planned.of_run(manifest),
             manifest,
@@ -200,8 +200,8 @@ class _Shared(NamedTuple):
 def plan_published(
     manifest: Manifest, platform: BaseCodeRepository, commit: ObjectId, runner: Runner, keep: bytes
 ) -> FetchPlan:
-    """The plan for a run that is not in the record here, but was found published on `platform`, as this commit."""
-    # From where it was found, whatever its manifest says of a repository.
+    """Plan the fetch of a run that was found published on `platform` as `commit`, or of its directory `keep`."""
+    # It is fetched from the platform on which it was found, even if its manifest records another repository.
     shared = _Shared(runner, SharedStore.of(runner.settings), _Beside(manifest, (), None, runner.git))
     locations = CodeLocations(
         platform,
@@ -224,10 +224,11 @@ def plan_manifest(
     code_repository: str | None = None,
     keep: bytes = b"",
 ) -> FetchPlan:
-    """The plan for a manifest that was read from `folder` (None: from nowhere), or for its directory `keep` alone.
+    """Plan the fetch of a manifest that was read from `folder` (None: not from a file), or of its directory `keep`.
 
-    What is at hand where `git` stands comes first, then the shared store, unless a code repository is named. Raises
-    NotReproducible for a run that was recorded as such.
+    `overlay` names files with overlays. Local objects come first, then the shared store, unless `code_repository` names
+    a registration, remote or URL to ask. Raises NotReproducible for a run that was recorded as such, InvalidManifest,
+    OverlayMissing, RegistrationError.
     """
     refuse_unreproducible(manifest.code, manifest.run.id)
     beside = _Beside(manifest, [overlay] if isinstance(overlay, str) else overlay or (), folder, runner.git)
@@ -274,7 +275,7 @@ def _locations(
 
 
 def _submodules(code: Code, here: Here | None, shared: _Shared) -> tuple[PlannedSubmodule, ...]:
-    """What those submodules ask for that were recorded with a work tree; none of them was published by itself."""
+    """Plan the submodules that were recorded with a work tree; a submodule is never published by itself."""
     found = []
     for each in code.submodules:
         if each.state != "fetched":
@@ -291,7 +292,7 @@ def _submodules(code: Code, here: Here | None, shared: _Shared) -> tuple[Planned
 
 
 def _lfs_folders(here: Here | None, settings: Settings) -> tuple[bytes, ...]:
-    """Where Git LFS objects lie in the repository that is at hand; nowhere without one."""
+    """Return the folders of Git LFS objects of the current repository; none outside of any."""
     if here is None:
         return ()
     # `lfs.storage` may be a submodule's own.
@@ -302,7 +303,7 @@ def _lfs_folders(here: Here | None, settings: Settings) -> tuple[bytes, ...]:
 class _Beside:
     """The overlays of a manifest, and its tars of Git LFS objects.
 
-    They are inside, in the files that the user names, beside the manifest or such a file, or in the record.
+    They are in the manifest, in files that the user names, beside the manifest or such a file, or in the record.
     """
 
     def __init__(self, manifest: Manifest, named: Sequence[str], folder: bytes | None, git: Git) -> None:
@@ -316,20 +317,20 @@ class _Beside:
                 data = file.read()
             self._named[sha256(data).hexdigest()] = (data, os.fsencode(name))
         if folder is None and named:
-            # A manifest in a variable has no folder; an overlay that is named has.
+            # A manifest from a variable has no folder, but a named overlay has one.
             self._folder = os.path.dirname(os.path.abspath(os.fsencode(named[0])))
-        # One that is none of them is taken for the checkout's own, and is then refused by its digest.
+        # An unknown named file is taken as the overlay of the root, and then refused by its digest.
         tars = [tar for _, code in manifest.code.codes() for tar in (code.overlay, code.lfs)]
         known = {tar.sha256 for tar in tars if tar is not None}
         self._stranger = next((named for digest, named in self._named.items() if digest not in known), None)
         self._root = manifest.code
 
     def overlay_of(self, code: Code) -> bytes | None:
-        """The gzip of a code's overlay, None where there is none or it is not to be found."""
+        """Return the gzip of a code's overlay; None if there is none or it was not found."""
         return self._data(code.overlay, self.paths, self._stranger if code is self._root else None)
 
     def lfs_of(self, code: Code) -> bytes | None:
-        """The same of the Git LFS objects that travel."""
+        """Return the gzip of a code's Git LFS objects; None if there is none or it was not found."""
         return self._data(code.lfs, self.lfs_paths, None)
 
     def _data(
@@ -364,27 +365,27 @@ def _platform_named(name: str, runner: Runner) -> BaseCodeRepository:
         if "://" in name:
             raise
         hints = error.hints or ("git coderepo list",)
-        raise RegistrationError(f"no code repository '{name}', and no URL", hints=hints) from None
+        raise RegistrationError(f"no code repository '{name}', and it is not a URL", hints=hints) from None
     if url.transport == "local":
         if not os.path.exists(name):
-            raise RegistrationError(f"no code repository '{name}', and no URL", hints=["git coderepo list"])
-        url = RemoteURL.from_parts("local", None, None, None, os.path.abspath(name))  # git is started elsewhere
+            raise RegistrationError(f"no code repository '{name}', and it is not a URL", hints=["git coderepo list"])
+        url = RemoteURL.from_parts("local", None, None, None, os.path.abspath(name))  # git runs in another directory
     access = runner.access(git, settings)
     return build(inferred(name, url, settings), url, runner.credentials(), settings=settings, access=access)
 
 
 def _submodule_platform(outer: BaseCodeRepository, text: str, runner: Runner) -> BaseCodeRepository:
-    """Return the platform of a submodule at a URL from a commit's `.gitmodules`, trusted no more than a manifest.
+    """Return the platform of a submodule at a URL from a commit's `.gitmodules`, which is untrusted like a manifest.
 
-    On the superproject's host it is of the superproject's kind. Its credential is one that the user has for its own
+    On the superproject's host it has the superproject's type. Its credential is one that the user has for its own
     origin and path. Raises InvalidRemoteURL, ProtocolNotAllowed.
     """
     home = outer.git_url()
     if home is None and text.startswith("."):
-        raise InvalidRemoteURL("a URL relative to a superproject that has none")
+        raise InvalidRemoteURL("the relative URL requires a superproject with a URL")
     url = RemoteURL.parse(absolute_url(text, home or ""))
     if url.has_secret or url.path is None:
-        raise InvalidRemoteURL("a URL with a password, a token or a query")
+        raise InvalidRemoteURL("the URL has a password, a token or a query")
     beside = home is not None and url.host is not None and _is_beside(outer, RemoteURL.parse(home), url)
     recorded = Remote(url.transport, url.host, url.port, url.user if url.transport == "ssh" else None, url.path)
     type_ = outer.type if beside else inferred("", url, runner.settings).type
@@ -399,12 +400,12 @@ def _submodule_platform(outer: BaseCodeRepository, text: str, runner: Runner) ->
     return from_manifest(repository, runner.credentials(), runner.settings, access=access, trusts_api=trusts_api)
 
 
-# The options that say where an instance is, and not which repository of it.
+# The options that locate an instance, not a repository on it.
 _SITE = ("api_url", "instance_url", "host")
 
 
 def _is_beside(outer: BaseCodeRepository, home: RemoteURL, url: RemoteURL) -> bool:
-    """Return whether a URL is on a code repository's host and, for the same protocol, on its port."""
+    """Return whether a URL is on the host of a code repository and, for the same protocol, on its port."""
     if home.platform_host(outer.host_aliases) != url.platform_host(outer.host_aliases):
         return False
     return home.transport != url.transport or home.port == url.port

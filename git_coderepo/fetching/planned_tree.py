@@ -26,12 +26,12 @@ from git_coderepo.stores.shared_store import SharedStore
 
 
 class BaseRequest(NamedTuple):
-    """Which files are wanted: a commit of a platform, or the directory `part` of it (b"" for all), given from there.
+    """A request to a platform for the files of a commit, or of its directory `part` (raw, b"" for the root).
 
-    `tree` is the id of the wanted part, None where a commit's own id proves it; `special` maps a path from the root to
-    its mode and, for a link, its target, for a platform whose own download loses them. `reference` is what leads to a
-    published commit. `scope` are the paths that are wanted, each in its place (none: all), `asked` a directory that
-    holds them all.
+    `tree` is the expected tree id of that directory, None if only the commit id is known. `special` maps a path from
+    the root to its mode and, for a link, its target, for a platform whose download loses them. `reference` is the ref
+    of a published commit. `scope` are the requested paths (empty: all), and `asked` a directory that contains them.
+    With `waits` False, a rate limit is an error at once.
     """
 
     platform: BaseCodeRepository
@@ -50,7 +50,7 @@ class BaseRequest(NamedTuple):
 
 
 class PublishedRequest(NamedTuple):
-    """Where a run may have been published: the reference of its id on the platform that serves its base."""
+    """A request for a run that may have been published, by its ref on the platform that serves its base."""
 
     platform: BaseCodeRepository
     reference: str
@@ -59,7 +59,7 @@ class PublishedRequest(NamedTuple):
 
 
 class LocalTree(NamedTuple):
-    """A tree of which every object is at hand for `git`; `whole` if it is the snapshot's, false if it is the base's."""
+    """A tree whose objects `git` has: that of the snapshot if `whole`, else that of the base."""
 
     git: Git
     tree: ObjectId
@@ -67,7 +67,7 @@ class LocalTree(NamedTuple):
 
 
 class CarriedOverlay(NamedTuple):
-    """An overlay that travelled: its gzip `data`, the digests and the count that the manifest has of it.
+    """An overlay: its gzip `data`, and the recorded digests (hex sha256 of the tar and of the gzip) and file count.
 
     `deleted` are the raw paths of the base that the snapshot does not have.
     """
@@ -79,9 +79,9 @@ class CarriedOverlay(NamedTuple):
     deleted: tuple[bytes, ...] = ()
 
     def opened(self, limits: Limits | None = None) -> OverlayReader:
-        """Return its entries, its digests already checked.
+        """Return its entries after checking its digests.
 
-        Raises InvalidManifest where they are not as many as is recorded, and what `read_overlay` raises.
+        Raises InvalidManifest if their number is not the recorded one, and what `read_overlay` raises.
         """
         found = read_overlay(self.data, tar_sha256=self.tar_sha256, sha256=self.sha256, limits=limits)
         if self.files not in (None, len(found.paths)):
@@ -124,11 +124,11 @@ class PlannedTree(NamedTuple):
     lfs: LfsSources = LfsSources()
 
     def of_run(self, manifest: Manifest) -> PlannedTree:
-        """Return the same as the run that the manifest describes."""
+        """Return the tree as that of a run, with the run's id and the manifest's digest."""
         return self._replace(identity=self.identity._replace(manifest_digest=manifest.digest, run_id=manifest.run.id))
 
     def platforms(self) -> Iterator[BaseCodeRepository]:
-        """Those that may be asked, for the submodules too."""
+        """Yield the platforms that may be asked, those for submodules included."""
         for each in (self.base, self.published):
             if each is not None:
                 yield each.platform
@@ -137,7 +137,7 @@ class PlannedTree(NamedTuple):
 
 
 class PlannedSubmodule(NamedTuple):
-    """A submodule with all in it: its raw `path` from its superproject's root, and the commit that is the gitlink."""
+    """A submodule to fetch: its raw `path` from its superproject's root, and the commit of the gitlink."""
 
     path: bytes
     commit: ObjectId
@@ -145,12 +145,13 @@ class PlannedSubmodule(NamedTuple):
 
 
 class CodeLocations(NamedTuple):
-    """By what a `code` may be had, as far as that is known.
+    """Where the parts of a recorded `Code` can come from, as far as this is known.
 
-    `overlay` is its gzip where that is not inside, `lfs` that of its Git LFS objects, `lfs_folders` where others lie
-    here (raw paths), `local` what this machine already has of it, and `problem` why there is no platform, where `local`
-    or `store` may do without one. `reference` is where it may have been published, `commit` the published one, which
-    has all of it, where that is known from elsewhere than the manifest; `store` is asked before any platform.
+    `overlay` and `lfs` are the gzips of its overlay and its Git LFS objects if they are not in the manifest;
+    `lfs_folders` are local folders of Git LFS objects (raw paths). `local` is the tree whose objects are on this
+    machine. `problem` is the reason why there is no platform, if `local` or `store` may do without one. `reference` is
+    the ref under which the run may have been published, and `commit` the published commit, if it is known from another
+    place than the manifest. `store` is asked before any platform.
     """
 
     platform: BaseCodeRepository | None
@@ -168,9 +169,9 @@ class CodeLocations(NamedTuple):
 def plan_code(
     code: Code, locations: CodeLocations, *, submodules: tuple[PlannedSubmodule, ...] = (), keep: bytes = b""
 ) -> PlannedTree:
-    """What the `code` of a manifest, or of a submodule in one, asks for.
+    """Plan the tree of a recorded `code`, that of a manifest or of a submodule in it.
 
-    `submodules` is what its own submodules ask for, `keep` the directory that is planned of it, b"" for all. Raises
+    `submodules` are its planned submodules, and `keep` the directory to keep, raw, b"" for the whole tree. Raises
     OverlayMissing, NotReproducible.
     """
     if code.overlay is None and locations.commit is None:
@@ -183,7 +184,7 @@ def plan_code(
     problem = locations.problem
     if recorded is not None and overlay is None:
         problem = OverlayMissing(
-            f"the overlay '{recorded.sha256}.tar.gz' is not in the manifest and not beside it",
+            f"the overlay '{recorded.sha256}.tar.gz' is neither in the manifest nor beside it",
             hints=["copy it into the manifest's folder, or name it: --overlay FILE"],
         )
         if locations.local is None and published is None and locations.store is None:
@@ -214,7 +215,7 @@ def plan_code(
 
 
 def _base(code: Code, locations: CodeLocations) -> BaseRequest | None:
-    """What the platform is asked for: the published commit, else the base; None where there is neither, or no platform.
+    """Return the request for the published commit, else for the base; None without either, or without a platform.
 
     Raises NotReproducible.
     """
@@ -223,7 +224,7 @@ def _base(code: Code, locations: CodeLocations) -> BaseRequest | None:
     special = {each.path: (each.mode, each.target) for each in code.special or ()}
     if locations.commit is not None:
         if locations.platform is None:
-            raise NotReproducible("the manifest names a published commit, but no repository that has it")
+            raise NotReproducible("the manifest names a published commit, but no repository")
         return BaseRequest(
             platform=locations.platform,
             commit=locations.commit,
@@ -236,7 +237,7 @@ def _base(code: Code, locations: CodeLocations) -> BaseRequest | None:
     if code.base is None:
         return None
     if locations.platform is None:
-        raise NotReproducible("the manifest has a base, but no repository that serves it")
+        raise NotReproducible("the manifest has a base, but no repository")
     return BaseRequest(
         platform=locations.platform,
         commit=code.base.commit,
@@ -251,14 +252,14 @@ def _base(code: Code, locations: CodeLocations) -> BaseRequest | None:
 
 
 def _published(code: Code, locations: CodeLocations) -> PublishedRequest | None:
-    """Where its run may have been published, where there is a platform to ask."""
+    """Return the request for the published run; None without a platform or a ref."""
     if locations.platform is None or locations.problem is not None or locations.reference is None:
         return None
     return PublishedRequest(locations.platform, locations.reference, code.object_format, locations.environment)
 
 
 def _overlay(recorded: Overlay | None, locations: CodeLocations) -> CarriedOverlay | None:
-    """The overlay that a manifest records, None where it is not to be found."""
+    """Return the recorded overlay; None if there is none or it was not found."""
     if recorded is None:
         return None
     data = recorded.data if locations.overlay is None else locations.overlay
@@ -268,7 +269,7 @@ def _overlay(recorded: Overlay | None, locations: CodeLocations) -> CarriedOverl
 
 
 def _lfs(code: Code, locations: CodeLocations) -> LfsSources:
-    """Where the contents behind its pointers of Git LFS may come from."""
+    """Return where Git LFS objects can come from."""
     found = LfsSources(
         folders=locations.lfs_folders,
         platform=locations.platform,

@@ -1,4 +1,4 @@
-"""The receipt: what a runner proved, and how. Its schema is `manifest/schema/receipt-1.json`."""
+"""The receipt of a fetch: what was verified, and how. Its schema is `manifest/schema/receipt-1.json`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from git_coderepo import __version__
 from git_coderepo.fetching.convert_files import Converted
 from git_coderepo.fetching.lfs import LfsReport
 from git_coderepo.git.objects import ObjectId
+from git_coderepo.manifest.output_file import OutputFile
 from git_coderepo.manifest.writer import path_value, time_text
 
 RECEIPT_ID = "urn:git-coderepo:receipt:1"
@@ -18,17 +19,16 @@ RECEIPT_VERSION = "1.1"
 
 
 class Fallback(NamedTuple):
-    """A method that was tried and did not do, and why, in one line."""
+    """A method that failed, and the reason in one line."""
 
     method: str
     reason: str
 
 
 class Identity(NamedTuple):
-    """Which run, commit and directory a tree was recorded as, and what of it travelled with the manifest.
+    """The facts about a tree that are known before it is fetched: its run, commit and directory, and its overlay.
 
-    It is known before anything is fetched. `subdirectory` is the raw path from the root, b"." for all of it;
-    `overlay_files` is None where nothing travels.
+    `subdirectory` is the raw path from the root, b"." for the whole tree; `overlay_files` is None without an overlay.
     """
 
     manifest_digest: str | None = None
@@ -39,16 +39,16 @@ class Identity(NamedTuple):
     overlay_deleted: int = 0
 
     def without_overlay(self) -> Identity:
-        """Return what a receipt says where the whole tree came in one."""
+        """Return the identity for a receipt of a source that needed no overlay."""
         return self._replace(overlay_files=None, overlay_deleted=0)
 
 
 class Hashed(NamedTuple):
-    """What this call hashed to prove the tree, its submodules included.
+    """What was hashed to verify the tree, its submodules included.
 
-    `what`: `download` (everything, as it was written), `cache` (the tree in the cache) or `copy` (a copy of that).
-    `size` is in bytes, None where it was not counted. `after_command`: `unchanged` or `changed`, as the tree was found
-    when the command had ended; None where it was not looked at.
+    `what` is `download` (the files as they were written), `cache` (the tree in the cache) or `copy` (a copy of that
+    tree). `size` is in bytes, None if it was not counted. `after_command` is the state of the tree after the command,
+    `unchanged` or `changed`, None if it was not checked.
     """
 
     what: str
@@ -63,9 +63,9 @@ class Hashed(NamedTuple):
 
 
 class SubmoduleReceipt(NamedTuple):
-    """A gitlink of what was materialised, its raw `path` from the root; `tree` is None where its directory is empty.
+    """A gitlink of the fetched tree, with its raw `path` from the root; `tree` is None if its directory is empty.
 
-    Else `tree` was recomputed and is what the manifest says of the submodule, and the rest is as in Receipt.
+    Otherwise `tree` was verified, and the other fields are as in Receipt.
     """
 
     path: bytes
@@ -79,7 +79,7 @@ class SubmoduleReceipt(NamedTuple):
     overlay_deleted: int = 0
 
     def document(self) -> dict[str, object]:
-        """It as plain values."""
+        """Return the submodule as plain values."""
         return {
             "path": path_value(self.path),
             "commit": self.commit.hex,
@@ -94,15 +94,13 @@ class SubmoduleReceipt(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """`tree` was recomputed from what was written and equals what `tree_by` (manifest, commit, platform) promised.
+    """A receipt: `tree` was computed from the written files, and equals the id from `tree_by` (see PlannedTree).
 
-    What is said of files, bytes and the overlay is without the submodules, each of which has its own; `outside_links`
-    has all of them. `received` are bytes that came over the wire; times are seconds since the epoch. `conversions` say
-    what was done to files afterwards, in submodules too, because the tree's own attributes ask for it, and to which it
-    could not be done.
-    `stored_trees` are the directories (b"" for the root) whose tree object is not what git would write of their entries
-    today: each was hashed as it is stored and compared entry by entry. `lfs` is of all files that Git LFS keeps, in
-    submodules too; None where there are none.
+    Files, bytes and overlay are those of the tree without its submodules, each of which has its own numbers;
+    `outside_links` (raw paths) and `conversions` include submodules. `received` are bytes from the network; times are
+    in seconds since the epoch. `stored_trees` are the directories (b"" for the root) whose tree object differs from the
+    one that git would write today: each was hashed as it is stored and compared entry by entry. `lfs` is the report on
+    all Git LFS files, in submodules too; None without any.
     """
 
     tree: ObjectId
@@ -129,7 +127,7 @@ class Receipt(NamedTuple):
     proof: Hashed | None = None
 
     def of(self, identity: Identity) -> Receipt:
-        """Return the same with what was known of the tree before it was fetched."""
+        """Return the receipt with the facts that were known before the fetch."""
         return self._replace(
             manifest_digest=identity.manifest_digest,
             run_id=identity.run_id,
@@ -146,7 +144,7 @@ class Receipt(NamedTuple):
         return self._replace(proof=self.proof._replace(after_command="changed" if changed else "unchanged"))
 
     def document(self) -> dict[str, object]:
-        """The receipt as plain values, in the shape of its schema."""
+        """Return the receipt as plain values, in the form of its schema."""
         return {
             "$schema": RECEIPT_ID,
             "receiptVersion": RECEIPT_VERSION,
@@ -190,13 +188,11 @@ class Receipt(NamedTuple):
         }
 
     def encode(self) -> bytes:
-        """The receipt as JSON, UTF-8, with a final newline."""
+        """Return the receipt as JSON in UTF-8, with a final newline."""
         return (json.dumps(self.document(), indent=2, ensure_ascii=False) + "\n").encode()
 
     def write(self, path: str) -> None:
-        """Write it, whole or not at all. Raises OutputUnusable."""
-        from git_coderepo.manifest.output_file import OutputFile
-
+        """Write the receipt to a file, atomically. Raises OutputUnusable."""
         OutputFile(os.fsencode(path)).write(self.encode())
 
 
@@ -209,5 +205,5 @@ def _overlay(files: int | None, deleted: int) -> dict[str, object] | None:
 
 
 def _line(text: str) -> str:
-    """The text as one line that the schema takes."""
+    """Return the text as one line that the schema accepts."""
     return "".join(char if char.isprintable() else " " for char in text)[:1024]

@@ -1,4 +1,4 @@
-"""One directory of a tree that was proved whole: what of it stays, and where it then stands."""
+"""Keep one directory of a verified tree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from git_coderepo.git.objects import SYMLINK, ObjectId
 
 
 class KeptPart(NamedTuple):
-    """What stays: the `tree` id of the directory, its number of `files`, and the links that lead out of it."""
+    """The kept directory: its `tree` id, its number of `files`, and the links that point outside it."""
 
     tree: ObjectId
     files: int
@@ -22,9 +22,9 @@ class KeptPart(NamedTuple):
 
 
 def below(entries: Mapping[bytes, tuple[int, bytes]], path: bytes) -> dict[bytes, tuple[int, bytes]]:
-    """The entries (mode and raw id by path) below a directory, named from there.
+    """Return the entries (mode and raw id by path) of a directory, with paths from there.
 
-    Raises CodeRepoError where there is no such directory.
+    Raises CodeRepoError if the directory does not exist.
     """
     prefix = path + b"/"
     found = {name[len(prefix) :]: entry for name, entry in entries.items() if name.startswith(prefix)}
@@ -36,9 +36,9 @@ def below(entries: Mapping[bytes, tuple[int, bytes]], path: bytes) -> dict[bytes
 
 
 def keep_part(directory: str, path: bytes, entries: Listing, object_format: str) -> KeptPart:
-    """Leave of the tree in `directory`, whose `entries` these are, what is below `path`, and put it in its place.
+    """Replace the tree in `directory`, which has these `entries`, by its subdirectory at the raw `path`.
 
-    Nobody else uses `directory` yet. Raises CodeRepoError where there is no such path, TargetUnusable.
+    No other process may use `directory`. Raises CodeRepoError if the path does not exist, TargetUnusable.
     """
     kept = below(entries, path)
     try:
@@ -57,7 +57,7 @@ def _move_up(directory: str, path: bytes) -> None:
     above, _, name = path.rpartition(b"/")
     with Directories(directory) as directories:
         root = directories.root
-        # No name of the tree: 128 bits are not met by chance.
+        # 128 random bits: no name in the tree is equal by chance.
         hidden = b".coderepo-part-" + os.urandom(16).hex().encode()
         os.rename(name, hidden, src_dir_fd=directories.open(above), dst_dir_fd=root)
         for other in os.listdir(root):

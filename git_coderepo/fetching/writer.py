@@ -1,4 +1,4 @@
-"""The one writer: every method feeds it, it writes below directory descriptors and names what it wrote as Git does."""
+"""Write the entries of any source below directory descriptors, and compute their tree id as Git does."""
 
 from __future__ import annotations
 
@@ -39,13 +39,12 @@ _PACKED_GITLINK = b"%06o" % GITLINK
 
 
 class WrittenTree(NamedTuple):
-    """What stands on the disk now.
+    """A tree on the disk.
 
-    `entries`: path to (mode, raw id), gitlinks included. `tree`: the id of the tree they make in Git. `files` and
-    `bytes`: what was written, links included. `outside_links`: the links that lead out of the tree; they stand
-    there as Git has them, and nothing of ours follows them. `left`: what of the limits is left for others.
-    `gitlinks`: the raw commit of each submodule by its path. `lfs_contents`: how many of the files hold what Git LFS
-    keeps, where `entries` and `tree` have the pointers.
+    `entries` has (mode, raw id) by raw path, gitlinks included, and `tree` is their tree id. `files` and `bytes` were
+    written, links included. `outside_links` point outside the tree; they are written as Git stores them, and never
+    followed. `left` is the unused part of the limits. `gitlinks` has the raw commit id of each submodule by path.
+    `lfs_contents` is the number of Git LFS files for which `entries` and `tree` have the pointers.
     """
 
     entries: Listing
@@ -59,16 +58,16 @@ class WrittenTree(NamedTuple):
 
 
 class TreeWriter:
-    """Writes a tree below `directory` (a path or a descriptor), which is empty and nobody else's meanwhile.
+    """Write a tree below `directory` (a path or a descriptor), which is empty and used by no other process.
 
-    First the base's entries (`add`, in any order), then `base_tree`, `apply_overlay`, `finish`, each where it is
-    wanted. `replaced` names the paths that the overlay replaces or deletes: they are hashed, never written. Files get
-    the modes 666 or 777 less the umask and the time of writing; small ones are written many at a time (`write_out`),
-    so that a disk that does not take one may say so later. Symbolic links are made last: nothing goes through one.
+    Call `add` for each entry of the base, in any order, then as needed `base_tree`, `apply_overlay` and `finish`.
+    `replaced` are the paths that the overlay replaces or deletes: they are hashed but not written. Files get the modes
+    666 or 777 less the umask and the current time; small files are written in groups (`write_out`), so that an error of
+    the disk can come later than the entry. Symbolic links are created last, so no path is written through one.
 
-    Every method raises UnsafeTree for what rule 3 (docs/design/safety.md) refuses, DownloadDamaged for contents of a
-    wrong length, TargetUnusable when the disk or its file system does not take the tree. After an error the
-    directory holds a part of it; whoever made the directory removes it. Close it, or use it in a `with`.
+    Every method raises UnsafeTree for what rule 3 (docs/design/safety.md) refuses, DownloadDamaged for contents of
+    another length than announced, and TargetUnusable if the disk or its file system cannot store the tree. After an error the caller
+    removes the directory, which has a part of the tree. Close the writer, or use it in a `with` statement.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class TreeWriter:
         self._links: dict[bytes, bytes] = {}
         self._entries_seen = 0
         self.files_seen = 0
-        self.bytes_taken = 0  # also of the file that is being written
+        self.bytes_taken = 0  # including the file that is being written
         self._name_bytes = 0
         self._link_bytes = 0
         self._bytes_seen = 0
@@ -102,27 +101,27 @@ class TreeWriter:
     # --- entries ---------------------------------------------------------------------------------
 
     def add(self, entry: Entry) -> None:
-        """Write one entry of the base, or only hash it when the overlay replaces it.
+        """Write one entry of the base, or only hash it if the overlay replaces it.
 
-        A DIRECTORY entry makes nothing. Whatever reading the entry's contents raises comes through.
+        A DIRECTORY entry creates nothing. Raises also what reading the entry's contents raises.
         """
         self._take(entry, write=entry.path not in self._replaced)
 
     def base_tree(self, gitlinks: Mapping[bytes, bytes] | None = None) -> ObjectId:
-        """The id of the tree that was added so far, with `gitlinks` (path to the raw id of a submodule's commit)."""
+        """Return the id of the tree that was added, with `gitlinks` (raw commit id by path)."""
         self._listing.prune()
         self._put_gitlinks(gitlinks or {})
         self._base_tree = self._listing.tree(self._format)
         return self._base_tree
 
     def old_directory(self, platform: BaseCodeRepository, root: ObjectId) -> bytes | None:
-        """Return `stored_trees.old_directory` of the base as it was added."""
+        """Return `stored_trees.old_directory` for the base that was added. Raises PlatformErrors."""
         return old_directory(platform, self._listing, root)
 
     def add_stored(self, trees: Mapping[bytes, bytes]) -> ObjectId:
-        """Take tree objects, by directory, that stand for their directories as long as the entries are the same.
+        """Use stored tree objects, by directory, while the entries of these directories do not change.
 
-        Return the id of the base's tree with them.
+        Return the tree id of the base with them.
         """
         self._listing.stored = trees
         self._base_tree = self._listing.tree(self._format)
@@ -134,17 +133,17 @@ class TreeWriter:
         deleted: Iterable[bytes] = (),
         gitlinks: Mapping[bytes, bytes] | None = None,
     ) -> None:
-        """Turn the base into the snapshot: `deleted` paths go, `entries` come or replace.
+        """Turn the base into the snapshot: remove the `deleted` paths, add or replace the `entries`.
 
-        `gitlinks`: all of the snapshot's, when they are not the base's. Every path of it that the base has must be
-        among `replaced`. Raises InvalidManifest where it deletes what the base does not have.
+        `gitlinks` are all gitlinks of the snapshot, None for those of the base. Each changed path that the base has
+        must be in `replaced`. Raises InvalidManifest if a deleted path is not in the base.
         """
         listing = self._listing
         for path in deleted:
             if path not in listing:
                 raise InvalidManifest(f"the overlay deletes {quoted(path)}, which its base does not have")
             if path not in self._replaced and listing[path][0] != GITLINK:
-                raise ValueError(f"{path!r} is deleted, but was not named as replaced")
+                raise ValueError(f"{path!r} is deleted, but is not among the replaced paths")
         gone = self._replaced.union(deleted)
         for path in gone:
             listing.discard(path)
@@ -204,7 +203,7 @@ class TreeWriter:
                     os.close(file)
             return
         if len(contents) != size:
-            raise DownloadDamaged(f"the contents of {quoted(path)} are not as long as was said")
+            raise DownloadDamaged(f"the contents of {quoted(path)} do not have the announced length")
         siblings[name] = packed + blob_id(contents, self._format)
         self.bytes_taken += size
         if write:
@@ -214,7 +213,7 @@ class TreeWriter:
                 self.write_out()
 
     def write_out(self) -> None:
-        """Write the files that were added so far and still wait for it; `finish` does so as well."""
+        """Write the files that were added but not written yet; `finish` does so as well."""
         waiting, self._waiting, self._bytes_waiting = self._waiting, [], 0
         for directory, name, mode, contents in waiting:
             file = self._create(directory, name, mode)
@@ -225,7 +224,7 @@ class TreeWriter:
                 os.close(file)
 
     def _create(self, directory: bytes, name: bytes, mode: int) -> int:
-        """A descriptor of a new file."""
+        """Create a file and return its descriptor."""
         try:
             return os.open(name, _CREATE, mode, dir_fd=self._directories.make(directory))
         except FileExistsError:
@@ -254,19 +253,19 @@ class TreeWriter:
             if file >= 0:
                 self._write(file, chunk, directory, name)
         if left:
-            raise DownloadDamaged(f"the contents of {quoted(entry.path)} are not as long as was said")
+            raise DownloadDamaged(f"the contents of {quoted(entry.path)} do not have the announced length")
         return digest.digest()
 
     def _keep_link(self, path: bytes, target: bytes) -> None:
         self._link_bytes += len(target)
         if self._link_bytes > LINK_TARGET_BYTES:
-            raise UnsafeTree("the tree has symbolic links without measure")
+            raise UnsafeTree("the targets of the symbolic links in the tree are too long")
         if not target or b"\0" in target:
-            raise UnsafeTree(f"the symbolic link {quoted(path)} has no target that a file system takes")
+            raise UnsafeTree(f"the symbolic link {quoted(path)} has an invalid target")
         self._links[path] = target
 
     def _siblings(self, directory: bytes) -> dict[bytes, bytes]:
-        """The listing of a directory, made with those above it where it is new."""
+        """Return the listing of a directory; it is created with its parents if it is new."""
         directories = self._listing.directories
         missing = []
         here = directory
@@ -287,7 +286,7 @@ class TreeWriter:
         if self._entries_seen > self._limits.entries:
             raise UnsafeTree(f"the tree has more than {self._limits.entries} entries")
         if self._name_bytes > NAME_BYTES:
-            raise UnsafeTree("the tree has names without measure")
+            raise UnsafeTree("the names in the tree are too long")
 
     def _put_gitlinks(self, gitlinks: Mapping[bytes, bytes]) -> None:
         for path, commit in gitlinks.items():
@@ -299,12 +298,12 @@ class TreeWriter:
             self._count(len(name))
             siblings[name] = _PACKED_GITLINK + commit
 
-    # --- the end ---------------------------------------------------------------------------------
+    # --- Finish the tree --------------------------------------------------------------------------
 
     def finish(self) -> WrittenTree:
-        """Make the links and the submodules' empty directories, look at every name and mode, give the tree's id.
+        """Create the links and the submodules' empty directories, read back every name and mode, and return the tree.
 
-        Raises TargetUnusable, naming the paths, when the file system folds case, changes Unicode, has no exec bit or no
+        Raises TargetUnusable with the paths if the file system folds case, changes Unicode, or has no exec bit or no
         symbolic links.
         """
         self.write_out()
@@ -338,7 +337,7 @@ class TreeWriter:
         )
 
     def sync(self) -> None:
-        """Wait until all that was written is on the disk; raises TargetUnusable."""
+        """Sync the written files to the disk. Raises TargetUnusable."""
         try:
             sync_file_system(self._directories.root)
         except OSError as error:
@@ -354,10 +353,10 @@ class TreeWriter:
         self.close()
 
 
-# --- What the file system made of the names and modes it was given ---------------------------------------------------
+# --- Read back names and modes ---------------------------------------------------------------------------------------
 
 _PACKED_EXECUTABLE = b"%06o" % EXECUTABLE
-# What is looked at of a mode, and which of it is right: kind and exec bit, of links and directories the kind alone.
+# The compared bits of a mode and their right values: type and exec bit; for links and directories the type alone.
 _LOOKED_AT = 0o170100
 _RIGHT = {
     b"%06o" % FILE: (stat.S_IFREG,),
@@ -368,7 +367,7 @@ _RIGHT = {
 
 
 def read_back(directories: Directories, listing: Listing) -> None:
-    """Hold every name and mode below `directories` to the listing; raises TargetUnusable with the paths that differ."""
+    """Compare every name and mode below `directories` with the listing. Raises TargetUnusable with a wrong path."""
     subdirectories = listing.subdirectories()
     encoding, errors = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
     for directory in sorted(listing.directories):
@@ -382,7 +381,7 @@ def read_back(directories: Directories, listing: Listing) -> None:
                     found.add(name)
                     packed = entries.get(name)
                     if packed is None:
-                        continue  # a directory, or a stranger that the count below finds
+                        continue  # a directory, or an unknown name that the count below finds
                     mode = item.stat(follow_symlinks=False).st_mode
                     if mode & _LOOKED_AT not in _RIGHT[packed[:6]]:
                         raise _wrong_mode(joined(directory, name), packed[:6], mode)
@@ -393,7 +392,7 @@ def read_back(directories: Directories, listing: Listing) -> None:
 
 
 def collision(listing: Listing, path: bytes) -> TargetUnusable:
-    """Why `path`, which the listing does not have yet, is there already: another path that is the same name here."""
+    """Return the error for a new `path` that exists already: another path has the same name on this file system."""
     subdirectories = listing.subdirectories()
     parts = path.split(b"/")
     for depth in range(len(parts)):
@@ -402,18 +401,18 @@ def collision(listing: Listing, path: bytes) -> TargetUnusable:
         twin = _twin(name, siblings)
         if twin is not None:
             return _folded(joined(directory, twin), joined(directory, name))
-    return TargetUnusable(f"cannot write {quoted(path)}: something else has put it there")
+    return TargetUnusable(f"cannot write {quoted(path)}: another process has created it")
 
 
 def _wrong_mode(path: bytes, wanted: bytes, mode: int) -> TargetUnusable:
     if wanted == _PACKED_LINK:
-        return TargetUnusable(f"the file system of the target has no symbolic links: {quoted(path)} is none")
+        return TargetUnusable(f"the file system of the target does not support symbolic links: {quoted(path)}")
     if not stat.S_ISREG(mode):
-        return TargetUnusable(f"something else has replaced {quoted(path)} in the target")
+        return TargetUnusable(f"another process has replaced {quoted(path)} in the target")
     if wanted == _PACKED_EXECUTABLE:
         return TargetUnusable(
             f"{quoted(path)} cannot be made executable in the target",
-            hints=["look at the umask, and at the options with which the target's file system is mounted"],
+            hints=["check the umask and the mount options of the target's file system"],
         )
     return TargetUnusable(f"the file system of the target makes every file executable: {quoted(path)}")
 
@@ -430,15 +429,15 @@ def _wrong_names(directory: bytes, wanted: AbstractSet[bytes], found: AbstractSe
                 f"the file system of the target changes names: {quoted(joined(directory, name))} became "
                 f"{_distinct(joined(directory, twin))}"
             )
-        return TargetUnusable(f"{quoted(joined(directory, name))} is gone from the target again")
+        return TargetUnusable(f"another process has removed {quoted(joined(directory, name))} from the target")
     stranger = joined(directory, min(strangers))
-    return TargetUnusable(f"something else writes into the target: {quoted(stranger)} is not of this tree")
+    return TargetUnusable(f"another process writes into the target: {quoted(stranger)} is not in this tree")
 
 
 def _folded(one: bytes, other: bytes) -> TargetUnusable:
     return TargetUnusable(
-        f"{quoted(one)} and {_distinct(other)} are one name on the file system of the target",
-        hints=["name a directory on a file system that tells upper from lower case and leaves Unicode as it is"],
+        f"{quoted(one)} and {_distinct(other)} have the same name on the file system of the target",
+        hints=["choose a directory on a file system that is case-sensitive and does not normalize Unicode"],
     )
 
 
@@ -448,10 +447,10 @@ def _twin(name: bytes, others: Iterable[bytes]) -> bytes | None:
 
 
 def _fold(name: bytes) -> str:
-    """What file systems that fold make equal: case (all of them), Unicode's forms (HFS+, APFS, some of ext4)."""
+    """Return a name as file systems compare it: without case, and without Unicode's forms (HFS+, APFS, some ext4)."""
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", os.fsdecode(name)).casefold())
 
 
 def _distinct(path: bytes) -> str:
-    """As `quoted`, but with code points where two paths may look alike."""
+    """Return the path as `quoted` does, with code points for characters that may look alike."""
     return quoted(path) if path.isascii() else ascii(path.decode("utf-8", "backslashreplace"))

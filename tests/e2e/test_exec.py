@@ -271,7 +271,7 @@ def test_a_place_that_cannot_be_used_is_named_and_another_taken(place: World) ->
     assert "the cache cannot be in" in result.errors
     assert "a file/cache" in result.errors
     refused(
-        place.runner, "exec", "run.json", "--", "true", status=125, says="no absolute path",
+        place.runner, "exec", "run.json", "--", "true", status=125, says="use an absolute path",
         hint=None, env={"CODEREPO_CACHE_DIR": "relative"},
     )  # fmt: skip
 

@@ -148,7 +148,9 @@ def test_any_directory_can_be_kept_after_the_whole_is_proved(hosted: World, tmp_
     above = ("fetch", "--subdirectory", "../x", part, "code")
     refused(place.runner, *above, status=129, says="'../x' is not a path from the root", hint=None)
     word = f"{place.url}@{checkout.head()}:libs"
-    refused(place.runner, "fetch", "--subdirectory", "libs", word, "code", status=129, says="a path is named twice")
+    refused(
+        place.runner, "fetch", "--subdirectory", "libs", word, "code", status=129, says="the directory is given twice"
+    )
 
 
 def test_a_proof_that_leads_elsewhere_is_no_manifest(made: World) -> None:

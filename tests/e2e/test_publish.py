@@ -256,7 +256,7 @@ def test_a_lost_overlay_is_replaced_by_the_published_run(place: World) -> None:
     here(place, "run", "--manifest", "../run.json", "--", "true")
     (place.runner.home / "run.json").write_bytes(place.user.path("run.json").read_bytes())
     missing = place.runner.run("fetch", "run.json", "code", check=False)
-    assert missing.status == 128 and "is not in the manifest and not beside it" in missing.errors
+    assert missing.status == 128 and "is neither in the manifest nor beside it" in missing.errors
     here(place, "publish")
     assert ", by published" in place.runner.run("fetch", "run.json", "code").text
     assert place.runner.tree("code") == tree

@@ -36,7 +36,7 @@ def test_a_limit_on_archives_leads_to_git_at_once_and_says_so(place: World) -> N
     said = place.runner.run("fetch", "--receipt", "receipt.json", "run.json", "code")
     receipt = load(place.runner.home / "receipt.json")
     assert (receipt["method"], receipt["fallbacks"][0]["method"]) == ("git", "archive")
-    assert "asks to come back in 50 seconds; git is asked meanwhile" in lines(said, "warning")[0]
+    assert "asks to come back in 50 seconds; trying git first" in lines(said, "warning")[0]
     assert len(place.forge.requests("archive")) == 1
     assert place.runner.tree("code") == place.checkout.tree()
 

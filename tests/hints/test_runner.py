@@ -122,15 +122,13 @@ def test_a_directory_that_is_not_in_the_code(place: World, runner: Program) -> N
     assert done.text.strip().endswith("copy/out")
 
 
-@cures("look at the umask, and at the options with which the target's file system is mounted")
+@cures("check the umask and the mount options of the target's file system")
 def test_an_umask_that_takes_the_executable_bit(place: World, runner: Program) -> None:
     here = place.runner.home
     wrong = typed("umask 0177; git-coderepo fetch run.json code", here, runner.env, check=False)
     if os.geteuid() != 0:
         pytest.skip("only root gets so far with this umask")
-    assert lines(wrong, "hint") == [
-        "look at the umask, and at the options with which the target's file system is mounted"
-    ]
+    assert lines(wrong, "hint") == ["check the umask and the mount options of the target's file system"]
     typed("umask 022; git-coderepo fetch run.json code", here, runner.env)
 
 
@@ -204,11 +202,11 @@ def test_an_archive_that_is_not_the_tree(hosted: World) -> None:
     remove(hosted.runner.path("code"))
 
 
-@cures("either NAME@COMMIT:PATH or --subdirectory PATH")
+@cures("use either NAME@COMMIT:PATH or --subdirectory PATH")
 def test_a_path_that_is_named_twice(place: World, runner: Program) -> None:
     word = f"{place.url}@{place.base}"
-    hints = fails(place, "fetch", "--subdirectory", "docs", f"{word}:docs", "code", says="named twice")
-    assert hints == ["either NAME@COMMIT:PATH or --subdirectory PATH"]
+    hints = fails(place, "fetch", "--subdirectory", "docs", f"{word}:docs", "code", says="given twice")
+    assert hints == ["use either NAME@COMMIT:PATH or --subdirectory PATH"]
     place.runner.run("fetch", f"{word}:docs", "one")
     place.runner.run("fetch", "--subdirectory", "docs", word, "other")
     assert place.runner.tree("one") == place.runner.tree("other")

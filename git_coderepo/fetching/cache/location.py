@@ -127,7 +127,7 @@ def _candidates(settings: Settings) -> Iterator[tuple[str, bool, bool]]:
     if named:
         expanded = os.path.expanduser(named)
         if not os.path.isabs(expanded):
-            raise CodeRepoError(f"'coderepo.cacheDir' is no absolute path: '{named}'")
+            raise CodeRepoError(f"invalid coderepo.cacheDir '{named}': use an absolute path")
         yield expanded, True, False
     from platformdirs import user_cache_path
 

@@ -1,1 +1,1 @@
-"""Where can a tree come from? Archive, git, local objects, shared store, published runs."""
+"""Where can a tree come from? Local objects, shared store, archive, git, custom classes, published runs."""

@@ -1,4 +1,4 @@
-"""A platform's archive of a commit: one request, read as it streams in."""
+"""The source `archive`: a platform's archive of a commit, read while it is downloaded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from git_coderepo.transport.retry import TRIES, pause
 
 
 class PlatformArchive(Source):
-    """The platform's archive of the base."""
+    """Get the base from the platform's archive."""
 
     name: ClassVar = "archive"
     gives_base: ClassVar = True
@@ -33,10 +33,9 @@ class PlatformArchive(Source):
         return archive_method(base_request(planned, limits))
 
     def attempted(self, planned: PlannedTree, coming: list[Source], attempt: Callable[[PlannedTree], Result]) -> Result:
-        """One that is cut off is begun anew.
+        """Download again after an interrupted download.
 
-        Where a platform limits archives and not git, git does not wait for the limit to end: it comes first, and the
-        archive, waited for, once more after it.
+        If the platform limits archives but not git, git is tried at once, and the archive again after it, with a wait.
         """
         if planned.base is None:
             return attempt(planned)
@@ -49,14 +48,14 @@ class PlatformArchive(Source):
                 return attempt(asked)
             except RateLimited as error:
                 if hurried:
-                    platform.notify(f"warning: {error.message}; git is asked meanwhile")
+                    platform.notify(f"warning: {error.message}; trying git first")
                     coming.append(self)
                 raise
             except DownloadDamaged as error:
                 failures += 1
                 if failures == TRIES:
                     raise
-                platform.notify(f"warning: {error.message}; beginning anew")
+                platform.notify(f"warning: {error.message}; downloading it again")
             time.sleep(pause(failures))
 
     def explained(self, failure: Failure) -> CodeRepoError:
@@ -69,14 +68,14 @@ SOURCE = PlatformArchive()
 
 @contextmanager
 def archive_method(request: BaseRequest) -> Iterator[EntryStream]:
-    """One archive in one request, read as it streams in."""
+    """Yield the entries of an archive while it is downloaded. Raises MethodUnavailable, PlatformErrors."""
     platform, path = request.platform, request.part or request.asked
     if isinstance(platform, HostedRepository) and not request.waits:
         archive = platform.open_archive(request.commit, path, max_wait=0)
     else:
         archive = platform.open_archive(request.commit, path)
     if archive is None:
-        raise MethodUnavailable(f"the platform '{request.platform.type}' gives no archive here")
+        raise MethodUnavailable(f"the platform '{request.platform.type}' has no archives here")
     with archive, _reading_ahead(archive.stream) as ahead:
         counted = CountedStream(archive.stream)
         reader = TarReader(counted, top_directory=archive.top_directory, limits=request.limits, ahead=ahead)
@@ -93,7 +92,7 @@ def archive_method(request: BaseRequest) -> Iterator[EntryStream]:
 
 @contextmanager
 def _reading_ahead(stream: BinaryIO) -> Iterator[Callable[[Iterator[bytes]], Iterator[bytes]]]:
-    """In another thread where that can be told to stop: a custom class's stream may know no such thing."""
+    """Read in another thread, if the stream can be told to stop; that of a custom class may not."""
     abandon = getattr(stream, "abandon", None)
     if abandon is None:
         yield iter
@@ -103,7 +102,7 @@ def _reading_ahead(stream: BinaryIO) -> Iterator[Callable[[Iterator[bytes]], Ite
 
 
 def _below(entries: Iterator[Entry], part: bytes) -> Iterator[Entry]:
-    """The entries below a directory, named from there."""
+    """Yield the entries below a directory, with paths from there."""
     prefix = part + b"/"
     for entry in entries:
         if entry.path.startswith(prefix):
@@ -111,7 +110,7 @@ def _below(entries: Iterator[Entry], part: bytes) -> Iterator[Entry]:
 
 
 def _with_or_without_prefix(entries: Iterator[Entry], part: bytes) -> Iterator[Entry]:
-    """Entries of an archive of one directory, whichever way the platform names them: from the root or from there."""
+    """Yield the entries of an archive of one directory, whether its paths start at the root or at that directory."""
     prefix = part + b"/"
     for entry in entries:
         path = entry.path[len(prefix) :] if entry.path.startswith(prefix) else entry.path

@@ -14,9 +14,10 @@ from git_coderepo.git.process import Git
 
 
 class EntryStream(NamedTuple):
-    """Entries as they arrive and, once all have arrived, the bytes received and the submodules' commits.
+    """The entries of a source, in the order in which they arrive.
 
-    `trees` has the tree objects behind them while the method's context lasts, None where they are not to be had.
+    After the last entry, `received` returns the bytes received, and `gitlinks` has the raw commit id of each submodule
+    by path. `tree_objects` can be used inside the source's context; None if the source has none.
     """
 
     entries: Iterator[Entry]
@@ -26,26 +27,30 @@ class EntryStream(NamedTuple):
 
 
 class TreeObjects(NamedTuple):
-    """The tree objects of the delivered commit or tree `name`, which `git` has."""
+    """The tree objects of the commit or tree `name`, which `git` has."""
 
     git: Git
     name: str
 
     def stored(self, made: ObjectId) -> Mapping[bytes, bytes]:
-        """Return what git would write otherwise among them (see `stored_trees`), if they are not the tree `made`."""
+        """Return the contents of those that git would write differently (see `stored_trees`); none if that is `made`.
+
+        Raises UnsafeTree, GitFailed.
+        """
         if tree_named(self.git, self.name) == made:
             return {}
         return stored_trees(self.git, self.name, made.object_format)
 
 
 class CountedStream:
-    """A stream that knows how many bytes were read from it."""
+    """A stream that counts the bytes read from it, in `received`."""
 
     def __init__(self, stream: Readable) -> None:
         self._read = stream.read
         self.received = 0
 
     def read(self, size: int = -1) -> bytes:
+        """Return up to `size` of the next bytes."""
         piece = self._read(size)
         self.received += len(piece)
         return piece

@@ -1,4 +1,4 @@
-"""The files that a custom class downloads, completed with the modes and links that its download loses."""
+"""The source `files`: the download of a custom class, completed with the modes and links that it loses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WHOLE = 1 << 20
 
 
 class CustomFiles(Source):
-    """The base, by a custom class that has nothing better than `download_files`."""
+    """Get the base from a custom class that has only `download_files`."""
 
     name: ClassVar = "files"
     gives_base: ClassVar = True
@@ -41,7 +41,7 @@ SOURCE = CustomFiles()
 
 @contextmanager
 def files_method(request: BaseRequest) -> Iterator[EntryStream]:
-    """A custom class's `download_files` into a scratch directory, completed with the modes and links it loses."""
+    """Yield the entries that a custom class downloads to a scratch directory. Raises MethodUnavailable."""
     with scratch_directory() as directory:
         part = os.fsdecode(request.part) or None
         try:
@@ -59,14 +59,14 @@ def files_method(request: BaseRequest) -> Iterator[EntryStream]:
 
 
 def _disk_entries(root: bytes, request: BaseRequest) -> Iterator[Entry]:
-    """What a custom class wrote, with what the manifest knows better."""
+    """Yield what a custom class wrote, with the modes and links that the manifest records."""
     prefix = request.part + b"/" if request.part else b""
     special = {path[len(prefix) :]: facts for path, facts in request.special.items() if path.startswith(prefix)}
     for path, (mode, target) in special.items():
         if mode == SYMLINK and target is not None:
             yield Entry(path, SYMLINK, len(target), target)
     for folder, folders, names in os.walk(root):
-        # A link to a directory is listed among the directories, and not gone into.
+        # os.walk lists a link to a directory among the directories and does not follow it.
         for name in sorted([*names, *folders]):
             absolute = os.path.join(folder, name)
             path = os.path.relpath(absolute, root)

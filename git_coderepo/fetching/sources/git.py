@@ -1,4 +1,4 @@
-"""A fetch by git of the commit, into a bare scratch repository: nothing is ever checked out."""
+"""The source `git`: fetch the commit into a bare scratch repository, without a checkout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _INSTALL = "install git 2.34 or newer, or add it to PATH"
 
 
 class ByGit(Source):
-    """The base's commit, by git."""
+    """Get the base by fetching its commit."""
 
     name: ClassVar = "git"
     gives_base: ClassVar = True
@@ -31,12 +31,14 @@ class ByGit(Source):
         return git_method(base_request(planned, limits))
 
     def explained(self, failure: Failure) -> CodeRepoError:
-        """Where there is no git, in words that say for what it is needed here."""
+        """Say why git is needed here if it is not installed."""
         error, planned = failure.error, failure.planned
         if not isinstance(error, GitNotFound):
             return error
         if failure.insisted:
-            return GitNotFound("git was asked for, and there is no 'git' on PATH", hints=["--method auto", _INSTALL])
+            return GitNotFound(
+                "--method git requires git, and there is no 'git' on PATH", hints=["--method auto", _INSTALL]
+            )
         platform = planned.base.platform if planned.base is not None else None
         kind = platform.type if platform is not None else "git"
         if not planned.archive_exact:
@@ -55,7 +57,7 @@ class ByGit(Source):
         if any(not isinstance(each, MethodUnavailable) for each in failure.before):
             return GitNotFound("no 'git' on PATH", hints=[_INSTALL])
         return GitNotFound(
-            f"git is required: the platform '{kind}' gives no archives, and there is no 'git' on PATH",
+            f"git is required: the platform '{kind}' has no archives, and there is no 'git' on PATH",
             hints=[
                 _INSTALL,
                 "or register the checkout as github or gitlab, whose archives need no git, and record the run again",
@@ -68,13 +70,13 @@ SOURCE = ByGit()
 
 @contextmanager
 def git_method(request: BaseRequest) -> Iterator[EntryStream]:
-    """A fetch of the commit into a bare scratch repository, read object by object: nothing is ever checked out."""
+    """Yield the entries of a commit that is fetched into a bare scratch repository. Raises CommitMissing, GitFailed."""
     with ExitStack() as stack:
         if request.part or request.scope:
             try:
                 scratch, wanted, gitlinks = _fetched(request, stack, part_only=True)
             except (CommitMissing, GitFailed):
-                # A server that gives no object by its own id: all of the commit, then.
+                # The server does not serve single objects: fetch the whole commit.
                 scratch, wanted, gitlinks = _fetched(request, stack, part_only=False)
         else:
             scratch, wanted, gitlinks = _fetched(request, stack, part_only=False)
@@ -86,7 +88,7 @@ def git_method(request: BaseRequest) -> Iterator[EntryStream]:
 def _fetched(
     request: BaseRequest, stack: ExitStack, *, part_only: bool
 ) -> tuple[Scratch, list[tuple[bytes, int, str]], dict[bytes, bytes]]:
-    """A scratch repository that has what is wanted, and what that is; with `part_only` no other contents come."""
+    """Fetch the requested files: (scratch repository, files, gitlinks); with `part_only` no other contents."""
     scratch = stack.enter_context(Scratch(request.object_format, request.environment))
     only = "blob:none" if part_only else None
     scratch.fetch_commit(

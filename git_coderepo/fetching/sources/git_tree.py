@@ -1,4 +1,4 @@
-"""A tree that git has: its rows, and its files read object by object."""
+"""Read a tree from git: its listing, and its files object by object."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from git_coderepo.git.objects import GITLINK, canonical_mode
 from git_coderepo.git.process import Git, read_blobs
 from git_coderepo.git.subtree import pathspecs
 
-# Blobs above this size are handed on in pieces.
+# Larger blobs are passed in pieces.
 _WHOLE = 1 << 20
 
 
 def tree_rows(git: Git, name: str, limits: Limits | None = None, scope: Sequence[bytes] = ()) -> list[bytes]:
-    """The rows `MODE TYPE ID TAB PATH` (`git help ls-tree`) of every path below a tree or commit that is no directory.
+    """Return the rows `MODE TYPE ID TAB PATH` (see git-ls-tree(1)) of a tree or commit, without directories.
 
-    Only of those inside of `scope`, where there is one.
-    A few small objects can name one another into more paths than there is memory for, and into directories that hold
-    nothing: they are counted as they come. Raises UnsafeTree, GitFailed.
+    With a `scope`, only paths inside of it are listed. A few small objects can produce more paths than there is memory
+    for, so rows are counted while they are read. Raises UnsafeTree, GitFailed.
     """
     most = (limits or Limits()).entries
     pieces: list[bytes] = []
@@ -35,17 +34,16 @@ def tree_rows(git: Git, name: str, limits: Limits | None = None, scope: Sequence
             if rows > most:
                 raise UnsafeTree(f"the tree has more than {most} entries")
             if size > 2 * NAME_BYTES:
-                raise UnsafeTree("the tree has names without measure")
+                raise UnsafeTree("the names in the tree are too long")
     return [row for row in b"".join(pieces).split(b"\0") if row and not row.startswith(b"040000 ")]
 
 
 def listed_tree(
     git: Git, name: str, limits: Limits | None = None, scope: tuple[bytes, ...] = ()
 ) -> tuple[list[tuple[bytes, int, str]], dict[bytes, bytes]]:
-    """(path, mode and id of each file and link, the raw commit of each submodule by its path) of a tree or commit.
+    """List a tree or commit: ((path, mode, hex id) of each file and link, raw commit id of each submodule by path).
 
-    Only of what is inside of `scope`, where there is one.
-    Raises UnsafeTree for one with more entries than `limits` allow.
+    With a `scope`, only paths inside of it are listed. Raises GitFailed, and UnsafeTree for more entries than `limits`.
     """
     parted = (row.partition(b"\t") for row in tree_rows(git, name, limits, scope))
     rows = [(facts.split(b" "), path) for facts, _, path in parted]
@@ -57,7 +55,7 @@ def listed_tree(
 
 
 def blob_entries(git: Git, rows: list[tuple[bytes, int, str]]) -> Iterator[Entry]:
-    """The files and links of a listing, read object by object."""
+    """Yield the files and links of a listing, read object by object. Raises GitFailed."""
     for (path, mode, _), (_, size, source) in zip(rows, read_blobs(git, [id for _, _, id in rows]), strict=True):
         if size <= _WHOLE:
             yield Entry(path, mode, size, source.read(size))
@@ -67,7 +65,7 @@ def blob_entries(git: Git, rows: list[tuple[bytes, int, str]]) -> Iterator[Entry
 
 
 def _pieces(source: BinaryIO, size: int) -> Iterator[bytes]:
-    """The next `size` bytes of a file, a piece at a time."""
+    """Yield the next `size` bytes of a file in pieces."""
     while size > 0 and (piece := source.read(min(size, _WHOLE))):
         size -= len(piece)
         yield piece

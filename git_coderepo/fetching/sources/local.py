@@ -1,4 +1,4 @@
-"""The way that needs no platform: the objects of the checkout one stands in, and those of our own store beside it."""
+"""The source `local`: the objects of the current repository, and those in the program's own store beside them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from git_coderepo.manifest.model import Code, Repository, refuse_unreproducible
 
 
 class Here(NamedTuple):
-    """A repository that is at hand, or one of the submodules with a work tree in it; `store` finds our objects, too."""
+    """The current repository, or a submodule with a work tree in it; `store` has the program's own objects."""
 
     git: Git
     layout: Layout
@@ -33,7 +33,7 @@ class Here(NamedTuple):
 
     @classmethod
     def of(cls, git: Git) -> Here | None:
-        """The repository that `git` stands in, None where it stands in none."""
+        """Return the repository that `git` stands in; None outside of any."""
         try:
             layout = read_layout(start_layout(git), git, bare_allowed=True)
         except CodeRepoError:
@@ -41,7 +41,7 @@ class Here(NamedTuple):
         return cls(git, layout, Store(layout))
 
     def submodule(self, path: bytes) -> Here | None:
-        """The submodule at a raw path, which may come from a manifest: only what the index here says to be one."""
+        """Return the submodule at a raw path, which is not trusted; None unless the index here has a gitlink there."""
         listed = self.git.at(self.layout.toplevel).start("--literal-pathspecs", "ls-files", "-s", "-z", "--", path)
         rows = listed.finish().stdout.split(b"\0") if self.layout.toplevel != self.layout.git_dir else []
         if not any(row.startswith(b"160000 ") and row.endswith(b"\t" + path) for row in rows):
@@ -60,14 +60,14 @@ class Here(NamedTuple):
 
     @property
     def at_hand(self) -> Git:
-        """git that finds the user's objects and ours as they are, and asks no remote for others."""
+        """A git that finds the user's and the program's objects as they are, without asking a remote."""
         return self.store.git(self.git).with_environment(GIT_NO_REPLACE_OBJECTS="1").offline()
 
 
 def find_local(code: Code, here: Here | None, *, overlay_at_hand: bool) -> LocalTree | None:
-    """Where the code of a run can be had without its platform: its base's tree, else the whole snapshot's.
+    """Return the tree of a run's code that is complete here: that of its base, else that of the whole snapshot.
 
-    None where neither is complete here, or where this is no repository.
+    None if neither is complete, or outside of a repository.
     """
     if here is None or here.layout.object_format != code.object_format:
         return None
@@ -86,13 +86,13 @@ def find_local(code: Code, here: Here | None, *, overlay_at_hand: bool) -> Local
 
 
 def is_complete(git: Git, tree: ObjectId) -> bool:
-    """Whether a tree is here with all that is below it; what a partial clone was only promised is not."""
+    """Return whether a tree is here with all its objects; promised objects of a partial clone are not."""
     listed = git.start("rev-list", "--objects", "--no-object-names", "--missing=print", tree.hex).finish()
     return listed.status == 0 and not any(line.startswith(b"?") for line in listed.stdout.splitlines())
 
 
 class InLocalObjects(Source):
-    """The base, or the whole snapshot, where every object of it is here."""
+    """Get the base, or the whole snapshot, from objects that are all here."""
 
     name: ClassVar = "local"
 
@@ -102,7 +102,7 @@ class InLocalObjects(Source):
     def stream(self, planned: PlannedTree, limits: Limits) -> AbstractContextManager[EntryStream]:
         if planned.local is None:
             raise MethodUnavailable(
-                "the code of the run is not all here", hints=["--method auto fetches it from the platform"]
+                "the objects of the run's code are not all here", hints=["--method auto fetches it from the platform"]
             )
         return local_method(planned.local, () if planned.local.whole else planned.scope)
 
@@ -115,7 +115,7 @@ SOURCE = InLocalObjects()
 
 @contextmanager
 def local_method(local: LocalTree, scope: tuple[bytes, ...] = ()) -> Iterator[EntryStream]:
-    """The tree's entries inside of `scope` (none: all), read object by object."""
+    """Yield the entries of a tree inside of `scope` (empty: all), read object by object. Raises GitFailed."""
     wanted, gitlinks = listed_tree(local.git, local.tree.hex, None, scope)
     trees = TreeObjects(local.git, local.tree.hex) if not scope else None
     yield EntryStream(blob_entries(local.git, wanted), int, gitlinks, trees)
@@ -131,10 +131,10 @@ def restore_tree(
     run: str,
     notify: Callable[[str], None],
 ) -> None:
-    """See to it that the snapshot's tree is an object that `store.git(git)` finds: made from base and overlay.
+    """Create the snapshot's tree from base and overlay as objects that `store.git(git)` finds, if it is missing.
 
-    Only our own store is written to, and damaged objects in it are moved aside; `run` is the run's id. Raises
-    NotReproducible, OverlayMissing, TreeDiffers, CodeRepoError where the base is not here.
+    Only the program's own store is written to, and damaged objects in it are moved aside; `run` is the run's id. Raises
+    NotReproducible, OverlayMissing, TreeDiffers, and CodeRepoError if the base is not here.
     """
     damaged = set_damaged_of_tree_aside(git, store, code.snapshot_tree.hex)
     try:
@@ -164,7 +164,7 @@ def _restore(code: Code, repository: Repository | None, overlay: bytes | None, g
         raise OverlayMissing(f"the overlay '{code.overlay.sha256}.tar.gz' of the run {run} is not here")
     if code.overlay is None and code.snapshot_commit is not None:
         raise CodeRepoError(
-            f"the code of the run {run} is not all here: it was published, and has no overlay",
+            f"the code of the run {run} is not complete here: it was published, and has no overlay",
             hints=[f"git coderepo fetch {run} DIR brings it from the platform"],
         )
     made = _build(code, overlay, git)
@@ -185,7 +185,7 @@ def _where_to_fetch(code: Code, repository: Repository | None) -> list[str]:
 
 
 def _build(code: Code, overlay: bytes | None, git: Git) -> ObjectId:
-    """Write base and overlay as a tree, through an index and files that are gone afterwards."""
+    """Write base and overlay as a tree, through a temporary index and temporary files; return its id."""
     with scratch_directory() as scratch:
         index = git.with_environment(GIT_INDEX_FILE=os.path.join(scratch, "index"))
         base = code.base.tree.hex if code.base is not None else "--empty"
@@ -199,7 +199,7 @@ def _build(code: Code, overlay: bytes | None, git: Git) -> ObjectId:
         if code.overlay is not None and overlay is not None:
             entries = read_overlay(overlay, tar_sha256=code.overlay.tar_sha256, sha256=code.overlay.sha256)
             for number, entry in enumerate(entries):
-                # Each under a number: no path out of a manifest is ever used here.
+                # The files are numbered, so that no path from a manifest is used here.
                 names.append(os.fsencode(os.path.join(scratch, f"{number}")))
                 with open(names[-1], "wb") as file:
                     file.writelines(entry.chunks())

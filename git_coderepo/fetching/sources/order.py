@@ -1,6 +1,6 @@
-"""Which sources there are, in the order in which they are tried: command line, engine, manual and receipt ask here.
+"""The sources in the order in which they are tried; command line, engine, manual and receipt use this table.
 
-To add one, write its module, which has a `SOURCE`, and name both here.
+To add one, write its module with a `SOURCE`, and name both here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from git_coderepo.fetching.planned_tree import PlannedTree
     from git_coderepo.fetching.sources.source import Source
 
-# By the word that `--method` takes and the receipt names; each is imported when it is asked for.
+# The module by the word that `--method` takes and the receipt records; a module is imported when it is needed.
 SOURCES = {
     "local": "git_coderepo.fetching.sources.local",
     "store": "git_coderepo.fetching.sources.shared_store",
@@ -23,20 +23,20 @@ SOURCES = {
 }
 AUTO = "auto"
 METHODS = (AUTO, *SOURCES)
-# What a receipt may also name: a tree that travelled whole with its manifest, and one that was in the cache.
+# A receipt may also name a tree that is entirely in its overlay, and one from the cache.
 RECORDED = (*SOURCES, "overlay", "cache")
 
 
 def source(name: str) -> Source:
-    """Return the source of that name."""
+    """Return the source of that name. Raises KeyError for another one."""
     found: Source = importlib.import_module(SOURCES[name]).SOURCE
     return found
 
 
 def sources_to_try(planned: PlannedTree, method: str) -> list[Source]:
-    """Return the sources to ask for a tree, in their order; the one that `method` names alone, unless that is `auto`.
+    """Return the sources to try for a tree, in order; only the one that `method` names, unless that is `auto`.
 
-    Where attributes alter the archives of a tree, git precedes them.
+    If attributes alter the archives of a tree, git comes before the archive.
     """
     if method != AUTO:
         return [source(method)]
@@ -46,6 +46,6 @@ def sources_to_try(planned: PlannedTree, method: str) -> list[Source]:
         found.remove(archive)
         found.insert(found.index(source("git")) + 1, archive)
     of_base = [each for each in found if each.gives_base]
-    if planned.problem is not None:  # it is the same, whatever is tried
+    if planned.problem is not None:  # each of them would fail with it
         found = [each for each in found if each not in of_base[1:]]
     return found

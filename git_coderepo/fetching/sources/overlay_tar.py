@@ -1,7 +1,7 @@
-"""The overlay: what of a snapshot its base does not have, as a gzip'd tar that travels with the run.
+"""Read an overlay: the files of a snapshot that its base lacks, as a gzip'd tar that travels with the run.
 
 The tar is pax, made from blobs by id: files of mode 0644 or 0755 and symbolic links by their raw paths from the root,
-sorted; no directories, no submodules. Its two digests stand in the manifest.
+sorted; no directories, no submodules. The manifest has the digests of tar and gzip.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from git_coderepo.fetching.sources.tar_reader import TarReader
 from git_coderepo.filesystem.paths import check_path, quoted
 from git_coderepo.git.objects import DIRECTORY, GITLINK, SYMLINK, ObjectId, TreeEntry, blob_hasher, tree_id
 
-# However small an overlay is, it may have so many directories; and so many more for each byte of its gzip. Real trees,
-# of empty files too, take more than ten bytes for a directory.
+# The directories that any overlay may have, and how many more for each byte of its gzip. Real trees, even of empty
+# files, take more than ten bytes for a directory.
 _FREE_DIRECTORIES = 10_000
 _DIRECTORIES_PER_BYTE = 1
 
 
 class OverlayReader:
-    """An overlay whose digests were right: its `paths`; each iteration inflates and gives its entries anew."""
+    """An overlay with the right digests: its `paths`, and on each iteration its entries."""
 
     def __init__(self, data: bytes, paths: tuple[bytes, ...], limits: Limits | None) -> None:
         self.paths = paths
@@ -35,9 +35,9 @@ class OverlayReader:
         return TarReader(io.BytesIO(self._data), top_directory=False, limits=self._limits)
 
     def tree(self, gitlinks: Mapping[bytes, bytes], object_format: str) -> ObjectId:
-        """Return the id of the tree that the overlay makes without a base, with submodules (raw commits by path).
+        """Return the tree id of the overlay without a base, with submodules (raw commit id by path).
 
-        Nothing goes to the disk. Raises UnsafeTree, DownloadDamaged.
+        Nothing is written to the disk. Raises UnsafeTree, DownloadDamaged.
         """
         rows = [TreeEntry(path, GITLINK, commit) for path, commit in gitlinks.items()]
         for entry in self:
@@ -50,7 +50,7 @@ class OverlayReader:
 
 
 class _Directories:
-    """Counts the directories of paths, in memory that their number bounds and not their depth."""
+    """Count the directories of paths, in memory that depends on their number and not on their depth."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -66,13 +66,13 @@ class _Directories:
 
 
 def read_overlay(data: bytes, *, tar_sha256: str, sha256: str, limits: Limits | None = None) -> OverlayReader:
-    """Check an overlay's gzip `data` against the hex digests of itself and of the tar inside; nothing goes to the disk.
+    """Check an overlay's gzip `data` against the hex sha256 of itself and of the tar inside, in memory.
 
-    Raises DownloadDamaged where a digest is another or the archive is damaged, UnsafeTree as TarReader does, and where
-    it has more directories than an overlay of its size can need: a few kilobytes could ask for a million of them.
+    Raises DownloadDamaged if a digest differs or the archive is damaged, UnsafeTree as TarReader does, and for more
+    directories than an overlay of its size can need: a few kilobytes could contain a million of them.
     """
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise DownloadDamaged("the overlay is not the one that the manifest names: its sha256 differs")
+        raise DownloadDamaged("the overlay is not the recorded one: its sha256 differs")
     digest = hashlib.sha256()
     paths = []
     directories = _Directories(_FREE_DIRECTORIES + _DIRECTORIES_PER_BYTE * len(data))
@@ -82,5 +82,5 @@ def read_overlay(data: bytes, *, tar_sha256: str, sha256: str, limits: Limits | 
         directories.count(entry.path)
         paths.append(entry.path)
     if digest.hexdigest() != tar_sha256:
-        raise DownloadDamaged("the overlay is not the one that the manifest names: the sha256 of its tar differs")
+        raise DownloadDamaged("the overlay is not the recorded one: the sha256 of its tar differs")
     return OverlayReader(data, tuple(paths), limits)

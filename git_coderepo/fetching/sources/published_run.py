@@ -1,4 +1,4 @@
-"""A run that was published on its platform: git fetches the reference of its id."""
+"""The source `published`: a run that was published on its platform, fetched by the ref of its id."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from git_coderepo.transport.scratch_repository import Scratch
 
 
 class ByPublishedRun(Source):
-    """The whole snapshot, where its run was published; asked by itself only where the base, or the overlay, is gone."""
+    """Get the whole snapshot of a published run; it is tried only if the base or the overlay is missing."""
 
     name: ClassVar = "published"
 
@@ -32,7 +32,7 @@ class ByPublishedRun(Source):
 
     def stream(self, planned: PlannedTree, limits: Limits) -> AbstractContextManager[EntryStream]:
         if planned.published is None:
-            raise MethodUnavailable("nothing says where the run may have been published")
+            raise MethodUnavailable("no platform is known on which the run may have been published")
         return published_method(planned.published)
 
     def is_due(self, before: Sequence[CodeRepoError]) -> bool:
@@ -40,7 +40,7 @@ class ByPublishedRun(Source):
 
     def in_addition(self, error: CodeRepoError) -> str:
         if isinstance(error, GitNotFound | GitUnusable):
-            return "whether it was published only git could tell, which cannot be asked here"
+            return "only git could say whether it was published, and git cannot be used here"
         return f"nor was it published: {error.message}"
 
 
@@ -49,12 +49,15 @@ SOURCE = ByPublishedRun()
 
 @contextmanager
 def published_method(request: PublishedRequest) -> Iterator[EntryStream]:
-    """The whole snapshot, by the reference of its run: what it leads to is known to be right once it is hashed."""
+    """Yield the entries of the commit to which the ref of a run points; they are verified when they are hashed.
+
+    Raises MethodUnavailable, PlatformErrors, GitFailed.
+    """
     with Scratch(request.object_format, request.environment) as scratch:
         try:
             commit = scratch.fetch_reference(request.platform, request.reference)
         except CommitMissing:
-            raise MethodUnavailable(f"'{request.platform.name}' has no reference '{request.reference}'") from None
+            raise MethodUnavailable(f"'{request.platform.name}' has no ref '{request.reference}'") from None
         wanted, gitlinks = listed_tree(scratch.git, commit.hex)
         trees = TreeObjects(scratch.git, commit.hex)
         yield EntryStream(blob_entries(scratch.git, wanted), scratch.size, gitlinks, trees)

@@ -1,4 +1,4 @@
-"""Reading ahead: a thread takes what comes while what came is being used."""
+"""Read a stream ahead in a thread, while the data before it is used."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from collections.abc import Callable, Iterator
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 
-# Blocks of up to 1 MiB that wait at most.
+# The most blocks, of up to 1 MiB each, that wait in memory.
 _MOST = 3
-_PATIENCE = 0.05  # seconds between two looks at whether anybody still wants what is read
-_LOOK = 1.0  # seconds until one who waits for data looks whether it is still being read
+_PATIENCE = 0.05  # seconds after which a full queue is checked for the end
+_LOOK = 1.0  # seconds after which an empty queue is checked for a dead thread
 
 
 class Ahead:
-    """Takes blocks in a thread of its own, a few ahead of whoever asks for them; a context manager.
+    """Read blocks in a thread, a few ahead of the consumer; a context manager that ends the thread.
 
-    `abandon` is called at the end where the thread may still be waiting for data: it makes that wait end, from another
-    thread.
+    `abandon` is called at the end if the thread may still wait for data: it ends this wait from another thread.
     """
 
     def __init__(self, abandon: Callable[[], None]) -> None:
@@ -26,9 +25,9 @@ class Ahead:
         self._thread: Thread | None = None
 
     def blocks(self, source: Iterator[bytes]) -> Iterator[bytes]:
-        """The blocks of `source`, in their order; raises what `source` raises, in its place. To be called once.
+        """Return the blocks of `source` in order; an error of `source` is raised in its place. Call it once.
 
-        Where no thread can be had (a container that may have no more of them) they are read when they are asked for.
+        If no thread can be started (as in a container with a limit), blocks are read when they are requested.
         """
         thread = self._thread = Thread(target=self._take, args=(source,), name="git-coderepo-ahead", daemon=True)
         try:
@@ -42,9 +41,9 @@ class Ahead:
             try:
                 block = self._queue.get(timeout=_LOOK)
             except Empty:
-                # One that died for want of memory may have had none to say so.
+                # A thread that ran out of memory may have had none to report it.
                 if not thread.is_alive() and self._queue.empty():
-                    raise MemoryError("the thread that reads ahead is gone") from None
+                    raise MemoryError("the thread that reads ahead has ended") from None
                 continue
             if block is None:
                 return
@@ -60,7 +59,7 @@ class Ahead:
                     return
             self._put(None)
         except BaseException as error:
-            self._put(error)  # told where the block would have come
+            self._put(error)  # raised where the block would have been
 
     def _put(self, block: bytes | BaseException | None) -> None:
         while not self._unwanted.is_set():

@@ -1,4 +1,4 @@
-"""The shared store: the whole snapshot in one archive, by its tree's id."""
+"""The source `store`: the whole snapshot as one archive in the shared store, by its tree id."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from git_coderepo.stores.shared_store import SharedStore
 
 
 class InSharedStore(Source):
-    """The whole snapshot, where it was put into the shared store."""
+    """Get the whole snapshot from the shared store."""
 
     name: ClassVar = "store"
 
@@ -39,7 +39,7 @@ class InSharedStore(Source):
         return store_method(planned.store, planned.tree, limits)
 
     def explained(self, failure: Failure) -> CodeRepoError:
-        """Where what the store gave is not the tree, it is the store that is damaged."""
+        """Blame the store if its archive is not the requested tree."""
         error, planned = failure.error, failure.planned
         if planned.store is None or not isinstance(error, TreeDiffers | DownloadDamaged | UnsafeTree):
             return error
@@ -54,7 +54,7 @@ SOURCE = InSharedStore()
 
 @contextmanager
 def store_method(store: SharedStore, tree: ObjectId, limits: Limits) -> Iterator[EntryStream]:
-    """The whole snapshot, by its tree's id in the shared store: one archive, read as it streams in."""
+    """Yield the entries of a tree's archive in the shared store. Raises StoreUnavailable, StoreRefused."""
     with store.open(tree) as stream:
         counted = CountedStream(stream)
         yield EntryStream(TarReader(counted, top_directory=False, limits=limits), lambda: counted.received)

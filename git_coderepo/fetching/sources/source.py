@@ -1,4 +1,4 @@
-"""What a source is: one way to get a tree, asked by the engine through this and nothing else."""
+"""The interface of a source, one way to get a tree."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 class Failure(NamedTuple):
     """An attempt that failed with `error`, after the sources before it failed with those in `before`.
 
-    `insisted`: the user named the source, and no other is to be tried.
+    With `insisted`, the user named the source, and no other is tried.
     """
 
     planned: PlannedTree
@@ -28,9 +28,9 @@ class Failure(NamedTuple):
 
 
 class Source(ABC):
-    """One way to get a tree; `name` is what `--method` takes and the receipt has.
+    """One way to get a tree; `name` is the word for `--method` and in the receipt.
 
-    `gives_base`: it asks the platform for the base, on which the overlay goes.
+    A source with `gives_base` asks the platform for the base, to which the overlay is added.
     """
 
     name: ClassVar[str]
@@ -38,37 +38,37 @@ class Source(ABC):
 
     @abstractmethod
     def applies_to(self, planned: PlannedTree) -> bool:
-        """Whether it is asked where the user names no source."""
+        """Return whether it is tried if the user names no source."""
 
     @abstractmethod
     def stream(self, planned: PlannedTree, limits: Limits) -> AbstractContextManager[EntryStream]:
-        """Return what gives the entries; it does not judge them. Raises MethodUnavailable where it has none to give."""
+        """Return a context manager with the unverified entries. Raises MethodUnavailable if it cannot have the tree."""
 
     def gives_all(self, planned: PlannedTree) -> bool:
-        """Whether the whole snapshot comes, on which no overlay goes."""
+        """Return whether it returns the whole snapshot, so that no overlay is needed."""
         return not self.gives_base
 
     def is_due(self, before: Sequence[CodeRepoError]) -> bool:
-        """Whether it is asked after the sources before it failed with these errors."""
+        """Return whether it is tried after the sources before it failed with these errors."""
         return True
 
     def attempted(self, planned: PlannedTree, coming: list[Source], attempt: Callable[[PlannedTree], Result]) -> Result:
-        """Return what `attempt` gives, before the sources in `coming` are asked. Raises what that raises."""
+        """Run `attempt`, perhaps several times; `coming` are the sources that are tried next. Raises what it raises."""
         return attempt(planned)
 
     def explained(self, failure: Failure) -> CodeRepoError:
-        """Return the error that the user is to read."""
+        """Return the error to show to the user."""
         return failure.error
 
     def in_addition(self, error: CodeRepoError) -> str | None:
-        """Return its failure as something to add to the error before; None where it counts as an error of its own."""
+        """Return the failure as a hint for the error before it; None if it is an error of its own."""
         return None
 
 
 def base_request(planned: PlannedTree, limits: Limits) -> BaseRequest:
-    """Return what the platform is asked for. Raises why it cannot be."""
+    """Return the request to the platform. Raises the planned problem, and MethodUnavailable without a base."""
     if planned.problem is not None:
         raise planned.problem
     if planned.base is None:
-        raise MethodUnavailable("there is no base: all of the code travelled with the manifest")
+        raise MethodUnavailable("there is no base: the overlay is the whole tree")
     return planned.base._replace(limits=limits)

@@ -1,7 +1,7 @@
 """Tree objects of old histories that git would write differently today: zero-padded modes, modes like 100664.
 
-Git checks such trees out as any other, so every blob, mode and name matches while the tree's id does not follow from
-them. Then the tree objects themselves are looked at: each is hashed as it is stored and compared entry by entry.
+Git checks such trees out like any other, so every blob, mode and name matches, but the tree id does not follow from
+them. In this case each tree object is hashed as it is stored and compared entry by entry.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def old_directory(platform: BaseCodeRepository, listing: Listing, root: ObjectId) -> bytes | None:
-    """Return the directory whose tree object git would write otherwise today, by what the platform says of its trees.
+    """Return the directory whose tree object git would write differently today, by the platform's tree listings.
 
-    `listing` is what its tree `root` should hold; b"" is the root. None where the entries differ, or the platform does
-    not say. Raises PlatformErrors.
+    `listing` should be the contents of the tree `root`; b"" is the root. None if the entries differ, or the platform
+    does not list trees. Raises PlatformErrors.
     """
     trees = {path: id for path, id, _ in directory_trees(listing.directories, root.object_format)}
     below = listing.subdirectories()
@@ -45,10 +45,9 @@ def old_directory(platform: BaseCodeRepository, listing: Listing, root: ObjectId
 
 
 def stored_trees(git: Git, name: str, object_format: str) -> Mapping[bytes, bytes]:
-    """Return the contents of such tree objects by directory, among those of a tree or commit that `git` has.
+    """Return the contents of the old tree objects in a tree or commit that `git` has, by directory.
 
-    Nothing is believed of what git lists: each object is hashed here. Raises UnsafeTree for one that is not what its
-    name says, GitFailed.
+    git's listing is not trusted: each object is hashed here. Raises UnsafeTree for a damaged object, GitFailed.
     """
     rows = git.run("ls-tree", "-r", "-t", "-z", "--full-tree", name).split(b"\0")
     ids: dict[bytes, str] = {b"": tree_named(git, name).hex}
@@ -90,7 +89,7 @@ def _id(contents: bytes, object_format: str) -> str:
 
 
 def tree_named(git: Git, name: str) -> ObjectId:
-    """Return the id of the tree `name`, or of the tree that the commit `name` has; or of `COMMIT:PATH/`.
+    """Return the id of the tree `name`, of the tree of the commit `name`, or of `COMMIT:PATH/`.
 
     Raises GitFailed.
     """

@@ -1,8 +1,8 @@
 """A strict streaming reader of tar archives, gzip'd or plain, as `git archive` and the platforms make them.
 
 Format: POSIX.1-2017 `pax` (the ustar header, the extended headers `x` and `g`), the GNU long names `L` and `K` and
-base-256 sizes (`Basic Tar Format` in the GNU tar manual); gzip: RFC 1952. It takes files, directories and symbolic
-links and refuses all else: hard links, devices, sparse files, archives without their end.
+base-256 sizes (`Basic Tar Format` in the GNU tar manual); gzip: RFC 1952. It accepts files, directories and
+symbolic links and refuses everything else: hard links, devices, sparse files, archives without their end.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from git_coderepo.git.objects import DIRECTORY, EXECUTABLE, FILE, SYMLINK
 
 _BLOCK = 512
 _ZEROS = bytes(_BLOCK)
-# What nearly every entry needs of its header: path, mode, size, checksum, type, magic.
+# The fields that nearly every entry needs: path, mode, size, checksum, type, magic.
 _HEADER = Struct("100s 8s 16x 12s 12x 8s c 100x 6s 249x")
 _POSIX, _GNU = b"ustar\0", b"ustar "
-# What is asked of the stream at once, little at first, so that there is soon something to write, then more: two
-# threads that hand over to each other often wait more than they work. And the most that one step inflates.
+# The bytes read at once: few at first, so that writing starts early, then more, since two threads that hand over often
+# wait more than they work. And the most bytes that one step inflates.
 _READ_FIRST = 1 << 15
 _READ = 1 << 18
 _INFLATE = 1 << 20
-# Contents up to this size are handed over in one piece.
+# Contents up to this size are passed in one piece.
 _IN_ONE_PIECE = 1 << 20
-# No archiver makes as many gzip members or extended headers in a row; each costs time without giving a file.
+# No archiver writes as many gzip members or extended headers in a row; each takes time without adding a file.
 _MOST_MEMBERS = 4096
 _MOST_EXTENDED = 8
 
@@ -47,28 +47,28 @@ _REFUSED = {
 
 
 class Readable(Protocol):
-    """What is asked of a stream: up to `size` of its next bytes, none at its end."""
+    """A stream whose `read` returns up to `size` of the next bytes, and none at its end."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class Digest(Protocol):
-    """A hash object that is told every byte of the tar."""
+    """A hash object that receives every byte of the tar."""
 
     def update(self, data: bytes, /) -> object: ...
 
 
 def entries(stream: Readable, *, top_directory: bool, limits: Limits | None = None) -> TarReader:
-    """The entries of the archive that `stream` gives, in its order; see TarReader."""
+    """Return the entries of an archive in its order; see TarReader."""
     return TarReader(stream, top_directory=top_directory, limits=limits)
 
 
 class TarReader(Iterator[Entry]):
-    """Reads an archive from `stream` (only `read(n)` is called) once, in bounded memory; `ahead` may do so in a thread.
+    """Read an archive from `stream` (only `read(n)` is called) once, in bounded memory; `ahead` may do so in a thread.
 
-    `top_directory`: all paths stand below one directory, which is taken off. `comment` holds the global pax comment,
-    in which `git archive` writes the commit's id, as soon as the first entry was read; None without one. Paths are
-    raw bytes, checked by `check_path`; modes are 0o100755 for whatever its owner may execute, else 0o100644.
+    With `top_directory`, all paths are below one directory, which is removed from them. `comment` is the global pax
+    comment, in which `git archive` writes the commit id; it is set once the first entry was read, None without one.
+    Paths are raw and checked by `check_path`; modes are 0o100755 for files that the owner may execute, else 0o100644.
 
     Raises UnsafeTree for what rule 3 (docs/design/safety.md) refuses and for what exceeds `limits`,
     DownloadDamaged for bytes that are not such an archive, and whatever `stream` raises. After the last entry the
@@ -92,7 +92,7 @@ class TarReader(Iterator[Entry]):
         self._blocks = ahead(_inflated(stream, self._limits.bytes, digest))
         self._buffer = b""
         self._position = 0
-        # Contents and padding of the entry given last that were not read yet.
+        # Contents and padding of the current entry that were not read yet.
         self._contents_left = 0
         self._padding_left = 0
 
@@ -105,7 +105,7 @@ class TarReader(Iterator[Entry]):
                 return entry
 
     def _next(self) -> Entry | None:
-        """The next entry, None for the top directory; raises StopIteration."""
+        """Return the next entry, None for the top directory. Raises StopIteration."""
         attributes: dict[bytes, bytes] | None = None
         extended = 0
         while True:
@@ -120,7 +120,7 @@ class TarReader(Iterator[Entry]):
                 return self._entry(header, path, mode, kind, size, attributes)
             extended += 1
             if extended > _MOST_EXTENDED or size > EXTENDED_HEADER_BYTES:
-                raise UnsafeTree("the archive has extended headers without measure")
+                raise UnsafeTree("the archive has too many or too large extended headers")
             data = self._take(size)
             self._take(-size % _BLOCK)
             if kind == b"g":
@@ -137,7 +137,7 @@ class TarReader(Iterator[Entry]):
         self, header: bytes, path: bytes, mode: bytes, kind: bytes, size: int, attributes: dict[bytes, bytes] | None
     ) -> Entry | None:
         target = None
-        # GNU's older format keeps other things where POSIX keeps the beginning of a long path.
+        # GNU's older format has other fields where POSIX has the beginning of a long path.
         if header[345] and header[257:263] == _POSIX:
             path = header[345:500].rstrip(b"\0") + b"/" + path
         if attributes is not None:
@@ -159,7 +159,7 @@ class TarReader(Iterator[Entry]):
             what = _REFUSED.get(kind) or f"an entry of the unknown type {quoted(kind)}"
             raise UnsafeTree(f"{quoted(path)} is {what} in the archive")
         if size:
-            raise DownloadDamaged(f"{quoted(path)} in the archive is no file, but has contents")
+            raise DownloadDamaged(f"{quoted(path)} in the archive is not a file but has contents")
         if kind == b"5":
             path = self._below_top(path[:-1] if path.endswith(b"/") else path, is_directory=True)
             if not path:  # the top directory itself
@@ -198,7 +198,7 @@ class TarReader(Iterator[Entry]):
     # --- bytes -----------------------------------------------------------------------------------
 
     def _take(self, size: int) -> bytes:
-        """The next `size` bytes, in one piece."""
+        """Return the next `size` bytes in one piece."""
         buffer, start = self._buffer, self._position
         end = start + size
         if end <= len(buffer):
@@ -263,16 +263,16 @@ class TarReader(Iterator[Entry]):
 
     def _finish(self) -> None:
         if self._take(_BLOCK) != _ZEROS:
-            raise DownloadDamaged("the archive goes on after its end")
+            raise DownloadDamaged("the archive has data after its end")
         rest = self._buffer[self._position :]
         self._buffer, self._position = b"", 0
         for block in chain((rest,), self._blocks):
             if block.count(0) != len(block):
-                raise DownloadDamaged("the archive goes on after its end")
+                raise DownloadDamaged("the archive has data after its end")
 
 
 def _inflated(stream: Readable, most: int, digest: Digest | None) -> Iterator[bytes]:
-    """What `stream` holds, inflated if it is gzip'd, in small pieces, all of it told to `digest`."""
+    """Yield the contents of `stream` in small pieces, inflated if it is gzip'd; `digest` receives all of them."""
     total = 0
     for block in _pieces(stream):
         total += len(block)
@@ -313,7 +313,7 @@ def _pieces(stream: Readable) -> Iterator[bytes]:
                 return
             members += 1
             if members > _MOST_MEMBERS:
-                raise UnsafeTree("the archive has gzip members without measure")
+                raise UnsafeTree("the archive has too many gzip members")
             inflater = zlib.decompressobj(wbits=31)
             continue
         data = inflater.unconsumed_tail
@@ -325,15 +325,15 @@ def _pieces(stream: Readable) -> Iterator[bytes]:
 
 
 def _checked(header: bytes) -> tuple[bytes, bytes, bytes, int]:
-    """Path, mode, type and size that a header block states, when it is one and its checksum is right."""
+    """Return (path, mode, type, size) of a header block after checking its magic and checksum."""
     path, mode, length, checksum, kind, magic = _HEADER.unpack(header)
     if magic not in (_POSIX, _GNU):
-        raise DownloadDamaged("what arrived is not a tar archive")
+        raise DownloadDamaged("malformed archive: not a tar archive")
     # The sum of the bytes, the checksum's own field counted as spaces. adler32 gives a sum at C's speed,
     # modulo 65521, which 512 bytes of ASCII do not reach.
     total = (zlib.adler32(header) & 0xFFFF) - 1 if header.isascii() else sum(header)
     if _octal(checksum) != total - sum(checksum) + 256:
-        raise DownloadDamaged("a header of the archive has a wrong checksum")
+        raise DownloadDamaged("malformed archive: wrong checksum in a tar header")
     size = int.from_bytes(length[1:], "big") if length[0] == 0x80 else _octal(length)
     return path.rstrip(b"\0"), mode, kind, size
 
@@ -341,34 +341,34 @@ def _checked(header: bytes) -> tuple[bytes, bytes, bytes, int]:
 def _octal(field: bytes) -> int:
     digits = field.strip(b" \0")
     if not digits.isdigit():
-        raise DownloadDamaged("a header of the archive has a number that is none")
+        raise DownloadDamaged("malformed archive: invalid number in a tar header")
     try:
         return int(digits, 8)
     except ValueError:
-        raise DownloadDamaged("a header of the archive has a number that is none") from None
+        raise DownloadDamaged("malformed archive: invalid number in a tar header") from None
 
 
-_mode = lru_cache(maxsize=64)(_octal)  # an archive has two or three of them
+_mode = lru_cache(maxsize=64)(_octal)  # an archive has two or three modes
 
 
 def _decimal(digits: bytes) -> int:
     if not digits.isdigit() or len(digits) > 20:
-        raise DownloadDamaged("an extended header of the archive has a number that is none")
+        raise DownloadDamaged("malformed archive: invalid number in an extended header")
     return int(digits)
 
 
 def _records(data: bytes) -> dict[bytes, bytes]:
-    """The records `LENGTH KEY=VALUE` of a pax extended header."""
+    """Return the records `LENGTH KEY=VALUE` of a pax extended header, value by key."""
     records = {}
     position = 0
     while position < len(data):
         space = data.find(b" ", position, position + 21)
         end = position + _decimal(data[position:space]) if space > position else position
         if not position < space < end <= len(data) or data[end - 1] != 0x0A:
-            raise DownloadDamaged("an extended header of the archive has a record of a wrong length")
+            raise DownloadDamaged("malformed archive: wrong length of a record in an extended header")
         key, equals, value = data[space + 1 : end - 1].partition(b"=")
         if not equals or not key:
-            raise DownloadDamaged("an extended header of the archive has a record without a key")
+            raise DownloadDamaged("malformed archive: a record without a key in an extended header")
         records[key] = value
         position = end
     return records
