@@ -56,7 +56,7 @@ def test_an_overlay_with_other_bytes_is_refused():
     right = hashlib.sha256(data).hexdigest()
     tar_right = hashlib.sha256(tar).hexdigest()
     for digests in (("0" * 64, right), (tar_right, "0" * 64), (right, tar_right), ("", ""), (tar_right.upper(), right)):
-        with pytest.raises(DownloadDamaged, match="not the one that the manifest names"):
+        with pytest.raises(DownloadDamaged, match="not the recorded one"):
             read_overlay(data, tar_sha256=digests[0], sha256=digests[1])
     for position in range(len(data)):
         flipped = data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]

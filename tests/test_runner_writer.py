@@ -459,7 +459,7 @@ def test_a_file_system_that_folds_case_is_found_out_when_names_collide(target: P
                 writer.add(entry(second, b"2", mode))
                 writer.finish()
         one, other = (first, second) if b"Src" not in first else (b"Src", b"src")
-        assert refused.value.message.startswith(f"'{one.decode()}' and '{other.decode()}' are one name")
+        assert refused.value.message.startswith(f"'{one.decode()}' and '{other.decode()}' have the same name")
 
 
 @pytest.mark.parametrize(("first", "second"), [(b"Makefile", b"makefile"), (b"Src/a", b"src/b")])
@@ -510,7 +510,7 @@ def test_lost_exec_bits_links_and_names_are_found_out(target: Path):
 
     assert "'d/run' cannot be made executable" in spoiled("one", ("d/run", 0o644))
     assert "makes every file executable: 'plain'" in spoiled("two", ("plain", 0o755))
-    assert "'d/gone' is gone" in spoiled("three", ("d/gone", None))
+    assert "removed 'd/gone'" in spoiled("three", ("d/gone", None))
     assert "'d/stranger' is not in this tree" in spoiled("four", ("d/stranger", "new"))
 
 

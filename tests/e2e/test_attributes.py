@@ -207,7 +207,7 @@ def test_what_cannot_be_converted_keeps_its_bytes_and_is_named(tmp_path: Path) -
         }
         for name, contents in blobs.items():
             assert files_of(place.runner.home / "code")[name.encode()][1] == contents
-            assert f"'{name}': the bytes that Git stores" in done.errors
+            assert f"'{name}' not converted to" in done.errors
         assert "unchanged" in place.runner.run("verify", f"{place.url}@{commit}", "code").text
 
 

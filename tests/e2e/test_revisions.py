@@ -205,7 +205,7 @@ def test_a_cut_that_cannot_be_seen_is_found_by_the_tree(place: Place, without_gi
     done = place.fetch(f"{place.world.url}@{place.commit}", env=without_git, check=False)
     assert done.status == 128
     assert "archive differs from the recorded tree" in lines(done, "fatal")[0]
-    assert "gives no archives" not in done.errors
+    assert "has no archives" not in done.errors
 
 
 # --- what a `.gitmodules` may not do ---

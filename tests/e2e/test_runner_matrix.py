@@ -151,5 +151,5 @@ def test_a_git_that_cannot_be_started_counts_as_none(
     remove(place.runner.path("code"))
     refused(
         place.runner, "fetch", "--method", "git", "run.json", "code", env={**NO_TOKEN, "PATH": path}, status=128,
-        says="git was asked for, and ", hint="--method auto",
+        says="--method git requires git", hint="--method auto",
     )  # fmt: skip
