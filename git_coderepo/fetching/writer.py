@@ -66,8 +66,8 @@ class TreeWriter:
     the disk can come later than the entry. Symbolic links are created last, so no path is written through one.
 
     Every method raises UnsafeTree for what rule 3 (docs/design/safety.md) refuses, DownloadDamaged for contents of
-    another length than announced, and TargetUnusable if the disk or its file system cannot store the tree. After an error the caller
-    removes the directory, which has a part of the tree. Close the writer, or use it in a `with` statement.
+    another length than announced, and TargetUnusable if the disk or its file system cannot store the tree. After an
+    error the caller removes the directory, which has a part of the tree. Close the writer, or use it in a `with`.
     """
 
     def __init__(

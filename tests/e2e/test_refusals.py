@@ -298,7 +298,7 @@ def test_a_manifest_with_another_digest(local: World, field: str) -> None:
     other = "0" * 40
     if field == "overlay":
         spoilt = altered(manifest, "code", "overlay", "tarSha256", to="0" * 64)
-        refused(local.runner, "fetch", spoilt, "code", status=128, says="the overlay is not the recorded one", hint=None)
+        refused(local.runner, "fetch", spoilt, "code", status=128, says="is not the recorded one", hint=None)
     elif field == "base":
         spoilt = altered(manifest, "code", "base", "commit", to=other)
         refused(local.runner, "fetch", spoilt, "code", status=128, says="no such commit", hint="push it again")
