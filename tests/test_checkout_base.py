@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from git_coderepo.git.process import Git
-from git_coderepo.git.pushed_commits import GUESS, Walk, find_base, start_walk
+from git_coderepo.git.process import Git, Process
+from git_coderepo.git.pushed_commits import GUESS, KnownCommits, Walk, find_base, start_walk
 from git_coderepo.snapshots.inspect_checkout import survey
 from tests.support.repo import Repo
 
@@ -18,6 +18,11 @@ SETTINGS = {
     "format.pretty": "oneline", "log.abbrevCommit": "true", "color.ui": "always", "notes.displayRef": "*",
     "log.decorate": "full", "log.showRoot": "false", "gpg.program": "false",
 }  # fmt: skip
+
+
+def tracked(walk: Process | Walk | None) -> KnownCommits:
+    """What is known from the tracking references alone."""
+    return KnownCommits(references=GUESS, walk=walk, is_shallow_origin=False, fetched_from=None, ci_commit=None)
 
 
 @pytest.mark.parametrize("place", ["tip", "another tip", "behind", "ahead", "aside"])
@@ -40,8 +45,7 @@ def test_a_commit_is_served_where_a_tracking_reference_is_or_comes_by(repo: Repo
     head = found.layout.head
     assert head is not None
     told, walked = (
-        find_base(git, found.layout, head, walk, GUESS, shallow=False, fetched_from=None, ci_commit=None)
-        for walk in (found.guessed_walk, start_walk(git, GUESS))
+        find_base(git, found.layout, head, tracked(walk)) for walk in (found.guessed_walk, start_walk(git, GUESS))
     )
     assert told is not None and walked is not None
     assert (told.commit, told.known_by, told.unpushed) == (walked.commit, walked.known_by, walked.unpushed)
@@ -66,10 +70,7 @@ def test_the_base_is_found_whatever_logs_are_written_like(repo: Repo, tmp_path: 
     git = Git(str(mine.path), environment=mine.env)
     found = survey(git)
     assert found.layout.head is not None
-    known = find_base(
-        git, found.layout, found.layout.head, found.guessed_walk, GUESS,
-        shallow=False, fetched_from=None, ci_commit=None,
-    )  # fmt: skip
+    known = find_base(git, found.layout, found.layout.head, tracked(found.guessed_walk))
     assert known is not None and (known.commit.hex, known.unpushed) == (base, unpushed)
     assert known.tree is None if unpushed == 0 else (known.tree is not None and known.tree.hex == tree)
 

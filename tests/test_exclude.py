@@ -39,7 +39,7 @@ def test_a_tracked_path_and_one_outside_are_refused(repo: Repo, program: Program
     tracked = program.run("ignore", "a", cwd=repo.path, check=False)
     assert tracked.status == 129 and tracked.errors == "fatal: git tracks 'a'\nhint: git rm -r --cached -- a\n"
     outside = program.run("ignore", "../x", cwd=repo.path, check=False)
-    assert outside.status == 129 and "no path inside the checkout" in outside.errors
+    assert outside.status == 129 and "is not inside the checkout" in outside.errors
 
 
 @cures("{git_there} rm -r --cached -- {word}")

@@ -165,7 +165,7 @@ def test_an_edit_meanwhile_is_marked_and_outputs_are_kept(checkout: Repo, script
     ((_, result),) = recorded(checkout)
     assert result is not None and result.edited == (b"train.py",) and result.produced == (b"out/-m \xff\n",)
     assert done.stdout == f"{result.edited} {result.produced}\n"
-    assert "'train.py' was edited while the run" in done.stderr
+    assert "'train.py' was edited during the run" in done.stderr
     assert [(each.path, each.sha256) for each in result.outputs] == [
         (b"out/-m \xff\n", hashlib.sha256(b"m").hexdigest()),
         (os.fsencode(elsewhere / "log"), hashlib.sha256(b"l").hexdigest()),
@@ -275,7 +275,9 @@ def test_what_cannot_be_recorded_does_not_begin(checkout: Repo, script: Script) 
     hook.parent.mkdir(exist_ok=True)
     hook.write_text('#!/bin/sh\ntest -f "$CODEREPO_MANIFEST" && exit 3\n')
     hook.chmod(0o755)
-    assert re.match("the pre-run hook ended with status .*: nothing was run\n$", script.run(body, checkout.path).stdout)
+    assert re.match(
+        "the pre-run hook failed with status .*: nothing was run\n$", script.run(body, checkout.path).stdout
+    )
     assert left_behind(checkout) == []
     checkout.git("config", "coderepo.dirty", "refuse")
     assert script.run(body, checkout.path).stdout == "the checkout is dirty, and 'coderepo.dirty' is 'refuse'\n"
@@ -303,7 +305,7 @@ def test_one_block_is_one_run(checkout: Repo, script: Script) -> None:
         "except coderepo.CodeRepoError as error: print(error.message)\n",
         checkout.path,
     )
-    assert done.stdout == "the run has not begun\na run begins only once\n" and len(recorded(checkout)) == 1
+    assert done.stdout == "the run has not started\na run can start only once\n" and len(recorded(checkout)) == 1
 
 
 REPORT = (
@@ -345,7 +347,7 @@ def test_where_there_is_neither_checkout_nor_manifest_it_says_so(script: Script,
     home = script.env["HOME"]
     assert f"NotACheckout: neither the program '{script.file}' nor" in script.run(REPORT, home, status=1).stderr
     damaged = script.run(REPORT, home, status=1, env={"CODEREPO_MANIFEST_JSON": "{}"})
-    assert "CODEREPO_MANIFEST_JSON is no valid manifest" in damaged.stderr
+    assert "invalid manifest in CODEREPO_MANIFEST_JSON" in damaged.stderr
     missing = script.run(REPORT, home, status=1, env={"CODEREPO_MANIFEST": "gone.json"})
     assert "cannot read the manifest 'gone.json'" in missing.stderr
 
@@ -356,7 +358,10 @@ def test_a_manifest_of_another_run_is_not_taken_for_this_one(
     manifest = on_a_runner(checkout, program, tmp_path / "code")
     other = "0" + manifest.run.id[1:-1] + ("0" if manifest.run.id[-1] != "0" else "1")
     variables = {"CODEREPO_MANIFEST_JSON": manifest.data.decode(), "CODEREPO_RUN_ID": other}
-    assert "the manifest beside it is of" in script.run(REPORT, tmp_path / "code", status=1, env=variables).stderr
+    assert (
+        "the manifest in the environment is that of"
+        in script.run(REPORT, tmp_path / "code", status=1, env=variables).stderr
+    )
 
 
 def test_a_checkout_that_git_refuses_is_not_taken_for_a_runner(

@@ -181,7 +181,7 @@ def test_what_goes_wrong_is_said_and_the_training_goes_on(checkout: Repo, traini
     said = "this MLflow run does not say which code it ran: "
     assert f"{said}the checkout is dirty, and 'coderepo.dirty' is 'refuse'; git commit" in training.errors
     assert training.errors.count(said) == 3 and "nonsense" in training.errors
-    assert f"{said}CODEREPO_MANIFEST_JSON is no valid manifest" in training.errors
+    assert f"{said}invalid manifest in CODEREPO_MANIFEST_JSON" in training.errors
     assert "whether the code was dirty is not known" in training.errors
 
 

@@ -133,7 +133,7 @@ def test_the_users_own_check_stops_it(checkout: Repo, program: Program) -> None:
     hook.write_text('#!/bin/sh\ntest -n "$CODEREPO_TREE" && test -f "$CODEREPO_MANIFEST" && exit 3\n')
     hook.chmod(0o755)
     done = program.run("run", "--", "touch", "started", cwd=checkout.path, check=False)
-    assert done.status == 125 and "the pre-run hook ended with status" in done.errors
+    assert done.status == 125 and "the pre-run hook failed with status" in done.errors
     assert not (checkout.path / "started").exists()
     hook.write_text("#!/bin/sh\necho '# formatted' >> train.py\n")
     done = program.run("run", "--", "touch", "started", cwd=checkout.path, check=False)

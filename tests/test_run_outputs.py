@@ -101,7 +101,7 @@ def test_an_output_of_the_last_run_is_not_edited_code(checkout: Repo, program: P
     done = program.run("run", "--output", "out", "--", "sh", "-c", script, cwd=checkout.path)
     assert last_result(checkout)["edited"] == ["train.py"] and credited(checkout) == ["out/model"]
     assert "'out/model' was edited" not in done.errors and "'train.py' was edited" in done.errors
-    assert "'out/model', declared as output, is untracked and travels with this run as code" in done.errors
+    assert "'out/model', declared as an output, is untracked and travels with this run as code" in done.errors
     (hint,) = [line for line in done.errors.splitlines() if line.startswith("hint: git coderepo ignore ")]
     program.run(*hint.removeprefix("hint: git coderepo ").split(" "), cwd=checkout.path)
     checkout.git("checkout", "--quiet", "train.py")

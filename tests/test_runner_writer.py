@@ -535,7 +535,7 @@ def test_names_that_differ_by_case_alone_are_fine_where_the_file_system_tells_th
 
 
 def test_the_system_s_refusals_are_said_in_words(target: Path):
-    with pytest.raises(TargetUnusable, match=r"cannot write 'x+': the file system takes no name as long as this"):
+    with pytest.raises(TargetUnusable, match=r"cannot write 'x+': the name is too long for the file system"):
         write(target, entry(b"x" * 256))
     with pytest.raises(TargetUnusable, match=r"cannot write '.*nowhere': no such file or directory"):
         TreeWriter(str(target / "nowhere"))
@@ -545,7 +545,7 @@ def test_the_system_s_refusals_are_said_in_words(target: Path):
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts a small file system")
-@pytest.mark.parametrize(("options", "reason"), [("size=1m", "no space left"), ("nr_inodes=40", "no inode left")])
+@pytest.mark.parametrize(("options", "reason"), [("size=1m", "no space left"), ("nr_inodes=40", "no inodes left")])
 def test_a_full_disk_is_said_in_words(tmp_path: Path, options: str, reason: str):
     disk = tmp_path / "disk"
     disk.mkdir()

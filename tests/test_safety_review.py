@@ -128,7 +128,7 @@ def test_what_git_could_not_look_at_is_not_passed_over(
     before = os.environ["PATH"]
     os.environ["PATH"] = unlucky["PATH"]
     try:
-        with pytest.raises(NotReproducible, match="cannot look at 'data/"):
+        with pytest.raises(NotReproducible, match="cannot read 'data/"):
             read_status(start_status(Git(str(repo.path), environment=unlucky)))
     finally:
         os.environ["PATH"] = before
@@ -144,7 +144,7 @@ def test_a_directory_that_cannot_be_listed_is_refused(repo: Repo, program: Progr
     finally:
         os.chmod(repo.file("private"), 0o755)
     assert done.status == 128
-    assert "cannot look at 'private/'" in done.errors
+    assert "cannot read 'private/'" in done.errors
 
 
 @pytest.mark.parametrize("target", ["../elsewhere", "folder", "other", "/etc"])

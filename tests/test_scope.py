@@ -176,7 +176,7 @@ def test_paths_are_seen_from_where_one_stands_and_settings_from_the_root(repo: R
     assert scope("services") == (b"libs", b"services/train")
     assert scope("services", "other") == (b"services/other",), "the option stands in the setting's place"
     assert scope("", CODEREPO_SCOPE="services\nlibs") == (b"libs", b"services")
-    with pytest.raises(UsageError, match="is no path inside the checkout"):
+    with pytest.raises(UsageError, match="is not inside the checkout"):
         scope("services", "../../elsewhere")
     with pytest.raises(NotReproducible, match="'services/trian' is to be looked at, and there is no such path"):
         scope("services", "trian")

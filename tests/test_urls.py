@@ -160,7 +160,7 @@ def test_owner_and_repository_are_what_people_call_them(text, names):
 
 
 def test_a_url_that_was_probably_meant_otherwise_comes_with_a_hint():
-    assert RemoteURL.parse("HTTPS://github.com/o/r").hint() == "git minds the case of a protocol: write 'https://'"
+    assert RemoteURL.parse("HTTPS://github.com/o/r").hint() == "git reads protocols in lower case: write 'https://'"
     assert "ssh://HOST:9999/PATH" in (RemoteURL.parse("git@host.org:9999/Org/Repo.git").hint() or "")
     assert RemoteURL.parse("git@github.com:007/bond").hint() is None
     assert RemoteURL.parse("https://github.com/o/r").hint() is None

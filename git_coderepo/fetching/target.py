@@ -19,7 +19,7 @@ from git_coderepo.filesystem.directories import (
 from git_coderepo.filesystem.leftovers import Held, hold, sweep
 from git_coderepo.filesystem.locks import try_lock
 from git_coderepo.filesystem.paths import quoted
-from git_coderepo.filesystem.private import can_be_exchanged_in
+from git_coderepo.filesystem.private import is_exchangeable
 from git_coderepo.git.own_files import note_directory
 from git_coderepo.manifest.model import Code, Submodule
 
@@ -338,7 +338,7 @@ def _read_journal(work: int, root: int) -> dict[str, int] | None:
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with os.fdopen(os.open(_JOURNAL, flags, dir_fd=work), "rb") as journal:
-        if os.fstat(journal.fileno()).st_uid != os.geteuid() and can_be_exchanged_in(os.fstat(root)):
+        if os.fstat(journal.fileno()).st_uid != os.geteuid() and is_exchangeable(os.fstat(root)):
             return None
         inode, *lines = journal.read().split(b"\0")
     if inode != b"%d" % os.fstat(work).st_ino:

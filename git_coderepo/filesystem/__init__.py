@@ -1,1 +1,1 @@
-"""How is the disk touched safely? Locks, private directories, temporary files, paths."""
+"""How are files written safely? Locks, private directories, temporary files, paths."""

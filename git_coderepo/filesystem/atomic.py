@@ -1,4 +1,4 @@
-"""Write a file so that it is there whole or not at all, and remove what a killed writer left beside it."""
+"""Write files atomically, and remove the temporary files of killed writers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from git_coderepo.errors import CodeRepoError
 
 _PIECE = 1 << 20
-_MADV_DONTNEED = 4  # Linux and macOS; `mmap` is not imported for it
-# No file of ours is being written for as long as that (seconds).
+_MADV_DONTNEED = 4  # on Linux and macOS; importing `mmap` would cost more
+# No write of ours takes as long as this (seconds).
 _ABANDONED = 60.0
 
 
 def pieces_of(contents: bytes | memoryview) -> Iterator[memoryview]:
-    """Yield the contents piece by piece; of a mapped file no more than one of them stays in memory."""
+    """Yield the contents piece by piece; no more than one piece of a mapped file stays in memory."""
     view = memoryview(contents)
     forget = getattr(view.obj, "madvise", None)
     for at in range(0, len(view), _PIECE):
@@ -38,12 +38,12 @@ def names_in(folder: bytes) -> list[bytes]:
 
 
 def temporary_name(path: bytes) -> bytes:
-    """Return a name of which the file at `path` can be made: `NAME.PID.RANDOM.tmp` in the same folder."""
+    """Return a temporary name for the file at `path`: `NAME.PID.RANDOM.tmp` in the same folder."""
     return b"%b.%d.%b.tmp" % (path, os.getpid(), os.urandom(4).hex().encode())
 
 
 def final_name(path: bytes) -> bytes | None:
-    """Return the path that `temporary_name` was given; None for any other name."""
+    """Return the path for which `temporary_name` made this name; None for any other name."""
     pieces = path.rsplit(b".", 3)
     if len(pieces) < 4 or pieces[3] != b"tmp" or not pieces[1].isdigit() or len(pieces[2]) != 8:
         return None
@@ -52,9 +52,9 @@ def final_name(path: bytes) -> bytes | None:
 
 
 def write_whole(path: bytes, contents: bytes, *, mode: int = 0o666, exact: bool = False) -> None:
-    """Write a file so that it is there whole or not at all: a temporary name, fsync, rename. Raises OSError.
+    """Write a file atomically: to a temporary name, then fsync and rename. Raises OSError.
 
-    The umask takes from `mode`, unless it is `exact`.
+    The umask applies to `mode` unless `exact`.
     """
     temporary = temporary_name(path)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
@@ -78,8 +78,7 @@ def write_whole(path: bytes, contents: bytes, *, mode: int = 0o666, exact: bool 
 def sweep(folder: bytes, name: bytes) -> None:
     """Remove the temporary files that killed writers of the file `name` (raw, without a slash) left in `folder`.
 
-    Only this user's files count, and none that may still be written. What cannot be removed stays for the next call.
-    Raises OSError where the folder cannot be read.
+    Removes only this user's files that are no longer being written. Raises OSError if the folder cannot be read.
     """
     import time
 
@@ -97,7 +96,7 @@ def sweep(folder: bytes, name: bytes) -> None:
 
 
 def unwritable(directory: bytes, error: OSError) -> CodeRepoError:
-    """Return the error for a directory of ours that cannot be written, with the way to name another one."""
+    """Return the error for a directory of the record that cannot be written; the hint names another directory."""
     refused = error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
     return Error(
         f"cannot write to '{os.fsdecode(directory)}': {(error.strerror or 'unknown error').lower()}",

@@ -1,4 +1,4 @@
-"""Directories below a root, reached by descriptors and never through a link, however deep they are."""
+"""Open, make and remove directories below a root by descriptors, never through a link, at any depth."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ Root = str | bytes | os.PathLike[str] | int
 
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-# Far below the 256 that macOS lets a process open.
+# Far below the limit of 256 open files on macOS.
 _MOST_OPEN = 64
-# A million directories in any sensible order cost a few million; deep ones in no order could cost billions.
+# A million directories in a sensible order take a few million; deep ones in random order could take billions.
 _MOST_OPENED = 10_000_000
 
-_WORDS = {
+_REASONS = {
     errno.ENOSPC: "there is no space left on the device",
     errno.EDQUOT: "the disk quota is used up",
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "permission denied",
     errno.EPERM: "the file system does not permit it",
-    errno.ENAMETOOLONG: "the file system takes no name as long as this",
-    errno.EILSEQ: "the file system takes no such name",
-    errno.EINVAL: "the file system takes no such name",
-    errno.EFBIG: "the file system takes no file as large as this",
+    errno.ENAMETOOLONG: "the name is too long for the file system",
+    errno.EILSEQ: "the file system does not allow this name",
+    errno.EINVAL: "the file system does not allow this name",
+    errno.EFBIG: "the file is too large for the file system",
     errno.EMFILE: "too many files are open in this process",
     errno.ENFILE: "too many files are open on this machine",
 }
@@ -44,37 +44,37 @@ _HINTS = {
 def unusable(
     error: OSError, path: str | bytes | os.PathLike[str], verb: str = "write", *, where: int | None = None
 ) -> TargetUnusable:
-    """What the operating system's refusal to `verb` `path` means, in a user's words.
+    """Return the error for an OSError of an attempt to `verb` (such as "write") the file at `path`.
 
-    `where` is a descriptor on the file system where that was; without it `path` leads there from the working directory.
+    `where` is a descriptor on the same file system; without it `path` is looked up from the current directory.
     """
-    reason = _WORDS.get(error.errno or 0) or (error.strerror or str(error)).lower()
+    reason = _REASONS.get(error.errno or 0) or (error.strerror or str(error)).lower()
     hints = _HINTS.get(error.errno or 0, [])
     if error.errno == errno.ENOSPC and _has_no_inode(path if where is None else where):
-        reason = "the file system has no inode left for another file"
-        hints = ["remove some files (df -i shows how many there may be), or name a directory on another file system"]
+        reason = "the file system has no inodes left"
+        hints = ["remove some files (df -i shows the limit), or name a directory on another file system"]
     kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else TargetUnusable
     return kind(f"cannot {verb} {quoted(os.fsencode(path))}: {reason}", hints=hints)
 
 
 def _has_no_inode(place: Root) -> bool:
-    """Whether the file system that holds `place`, or would, counts inodes and has none left."""
+    """Return whether the file system of `place`, which need not exist, has no inodes left."""
     if not isinstance(place, int):
         place = os.fsencode(place)
         while place and not os.path.isdir(place):
             place = os.path.dirname(place)
     try:
-        found = os.statvfs(place or b".") if not isinstance(place, int) else os.statvfs(place)
+        facts = os.statvfs(place or b".") if not isinstance(place, int) else os.statvfs(place)
     except OSError:
         return False
-    return found.f_files > 0 and found.f_favail == 0 and found.f_bavail > 0
+    return facts.f_files > 0 and facts.f_favail == 0 and facts.f_bavail > 0
 
 
 class Directories:
-    """Descriptors of the directories below `root` (a path, or a descriptor that is duplicated), a bounded number open.
+    """Descriptors of the directories below `root`, a path or a descriptor; a bounded number of them is open.
 
-    Paths are raw bytes from the root, `b""` the root itself. Every part is opened below its parent's descriptor
-    with O_NOFOLLOW: a link in the place of a directory raises OSError (ENOTDIR or ELOOP), and no path is too long.
+    Paths are raw, from the root, which is `b""`. Each part is opened below its parent's descriptor with O_NOFOLLOW: a
+    link instead of a directory raises OSError (ENOTDIR or ELOOP), and no path is too long.
     """
 
     def __init__(self, root: Root) -> None:
@@ -89,12 +89,15 @@ class Directories:
         return self._root
 
     def open(self, path: bytes) -> int:
-        """A descriptor of the directory, good until the next call; raises OSError."""
+        """Return a descriptor of the directory, valid until the next call. Raises OSError."""
         descriptor = self._open.get(path)
         return self._descend(path, make=False) if descriptor is None else descriptor
 
     def make(self, path: bytes) -> int:
-        """As `open`, but makes what this object has not made before; raises FileExistsError where something stands."""
+        """Return a descriptor as `open` does, and create the directory unless this object has done so.
+
+        Raises FileExistsError if it exists already.
+        """
         descriptor = self._open.get(path)
         return self._descend(path, make=True) if descriptor is None else descriptor
 
@@ -111,7 +114,7 @@ class Directories:
                 self._made.add(path)
             self._opened += 1
             if self._opened > _MOST_OPENED:
-                raise UnsafeTree("the tree's directories are nested without measure")
+                raise UnsafeTree("the tree's directories are nested too deeply")
             descriptor = os.open(name, OPEN_DIRECTORY, dir_fd=descriptor)
             if len(self._open) >= _MOST_OPEN:
                 oldest = next(islice(self._open, 1, None))  # the first is the root
@@ -120,7 +123,7 @@ class Directories:
         return descriptor
 
     def close(self) -> None:
-        """Close every descriptor; the object is of no use afterwards."""
+        """Close every descriptor; the object cannot be used afterwards."""
         while self._open:
             os.close(self._open.popitem()[1])
 
@@ -137,13 +140,13 @@ def joined(directory: bytes, name: bytes) -> bytes:
 
 
 def remove_tree(name: str | bytes, *, parent: int) -> None:
-    """Remove the directory `name` below the descriptor `parent` with all in it: read-only ones, too, and any depth.
+    """Remove the directory `name` below the descriptor `parent` with its contents, read-only or not, at any depth.
 
-    Follows no link. Raises OSError; FileNotFoundError when there is none.
+    Links are not followed. Raises OSError; FileNotFoundError if it does not exist.
     """
     top = _opened(name, parent)
     try:
-        # A directory inside is moved up to the top before it is emptied, so that no path grows long.
+        # Nested directories are moved up to the top before they are emptied, so that no path gets long.
         moved = 0
         while children := _listed(top):
             for child, is_directory in children:
@@ -167,7 +170,7 @@ def remove_tree(name: str | bytes, *, parent: int) -> None:
 
 
 def _opened(name: str | bytes, parent: int) -> int:
-    """A descriptor of a directory in which we may do what we like."""
+    """Return a descriptor of a directory, after making the directory writable for its owner."""
     try:
         descriptor = os.open(name, OPEN_DIRECTORY, dir_fd=parent)
     except PermissionError:
@@ -176,17 +179,17 @@ def _opened(name: str | bytes, parent: int) -> int:
     try:
         os.fchmod(descriptor, 0o700)
     except PermissionError:
-        pass  # somebody else's: what follows says whether it matters
+        pass  # another user's directory: the caller fails if it cannot write there
     return descriptor
 
 
 def _listed(descriptor: int) -> list[tuple[str, bool]]:
-    with os.scandir(descriptor) as found:
-        return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
+    with os.scandir(descriptor) as entries:
+        return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
 
 
 def _moved_up(name: str, parent: int, top: int, number: int) -> int:
-    """Move a directory to `top` under a name that is a number above `number`; that number."""
+    """Move a directory to `top`, to a name with a number above `number`; return that number."""
     while True:
         number += 1
         try:
@@ -199,9 +202,9 @@ def _moved_up(name: str, parent: int, top: int, number: int) -> int:
 
 
 def sync_file_system(descriptor: int) -> None:
-    """Have all that was written to the descriptor's file system on its disk: one `syncfs(2)`, elsewhere `sync(2)`.
+    """Flush the descriptor's file system to disk with `syncfs(2)`, or on other systems than Linux with `sync(2)`.
 
-    Raises OSError when the device reports an error.
+    Raises OSError if the device reports an error.
     """
     import ctypes
 
@@ -216,12 +219,12 @@ def sync_file_system(descriptor: int) -> None:
 
 
 def size_on_disk(directory: int) -> int:
-    """Return the bytes that a directory takes on the disk."""
+    """Return the disk space that a directory uses, in bytes."""
     size = 0
     for _, _, names, here in os.fwalk(".", dir_fd=directory, onerror=None):
         for name in names:
             try:
                 size += os.stat(name, dir_fd=here, follow_symlinks=False).st_blocks * 512
             except OSError:
-                continue  # removed while we look
+                continue  # removed meanwhile
     return size

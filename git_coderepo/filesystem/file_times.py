@@ -1,9 +1,10 @@
 """Detect whether lstat(2) shows every later write to a file.
 
-Alone it proves little: a shared mapping changes a file without a sign while its page is dirty, and a clock that ticks
-in whole seconds hides a second write. A file is *settled* if it is a regular file on a file system listed below, its
-mtime and ctime are older than the clock's resolution, and no process has it open for writing (the kernel grants a read
-lease, `F_SETLEASE` in fcntl(2)). A later writer must open it first, and the write changes its ctime.
+By itself lstat(2) is not enough: a shared mapping changes a file without changing its times while the page is dirty,
+and a clock with a resolution of a second hides a second write. A file is *settled* if it is a regular file on a file
+system listed below, its mtime and ctime are older than the clock's resolution, and no process has it open for writing
+(the kernel grants a read lease, `F_SETLEASE` in fcntl(2)). A later writer has to open it first, and the write changes
+its ctime.
 """
 
 from __future__ import annotations
@@ -11,20 +12,20 @@ from __future__ import annotations
 import os
 import stat
 
-# Local, and every write through a new mapping changes the ctime: not so on tmpfs (its shared pages are mapped writable
-# without a fault), nor on overlayfs (a mapping holds the file of the layer below) and network file systems.
+# On these local file systems every write through a new mapping changes the ctime. It does not on tmpfs (shared pages
+# are mapped writable without a fault), overlayfs (a mapping is of the lower layer's file) and network file systems.
 _FILE_SYSTEMS = frozenset((b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"f2fs"))
 # The kernel's clock for files may lag by one tick: 10 ms at 100 Hz.
 TICK = 20_000_000
-# Of a file system whose ctimes are multiples of a millisecond the resolution is unknown; FAT has the coarsest, 2 s.
+# If ctimes are multiples of a millisecond, the resolution is unknown; the coarsest is that of FAT, 2 s.
 _COARSE = 2_000_000_000 + TICK
 _MILLISECOND = 1_000_000
-# Default action: ignore. A lease that is broken would send SIGIO, which ends the process.
+# A broken lease sends SIGIO, which would end the process; SIGURG is ignored by default.
 _SIGURG = 23
 
 
 def facts_of(facts: os.stat_result | None) -> bytes:
-    """Return everything that lstat(2) returns for a file, except its access time; b"" for a missing file."""
+    """Return what lstat(2) says about a file, without the access time, as bytes; b"" for a missing file."""
     if facts is None:
         return b""
     return b"%o %d %d %d %d %d %d %d %d" % (
@@ -34,7 +35,7 @@ def facts_of(facts: os.stat_result | None) -> bytes:
 
 
 def is_older(facts: os.stat_result, moment: int) -> bool:
-    """Return whether a write at `moment` (nanoseconds since 1970) or later is sure to change the file's times."""
+    """Return whether a write at `moment` (nanoseconds since 1970) or later is certain to change the file's times."""
     resolution = TICK if facts.st_ctime_ns % _MILLISECOND else _COARSE
     return max(facts.st_mtime_ns, facts.st_ctime_ns) < moment - resolution
 
@@ -47,8 +48,8 @@ def is_settled(path: bytes, facts: os.stat_result, moment: int, known: dict[int,
 def is_free(path: bytes, facts: os.stat_result, known: dict[int, bool]) -> tuple[bool | None, bool]:
     """Return whether no process has a file open for writing (None: unknown), and whether its times are reliable.
 
-    `known` has the answer to the second question by device. The lease is held for the time between two system calls;
-    a writer that opens the file just then waits for that long, and the signal that it causes is ignored.
+    `known` caches the second result by device. The lease is held only between two system calls; a writer that opens
+    the file just then waits that long, and the signal that it causes is ignored.
     """
     import fcntl
 
@@ -61,24 +62,24 @@ def is_free(path: bytes, facts: os.stat_result, known: dict[int, bool]) -> tuple
     try:
         if facts_of(os.fstat(descriptor)) != facts_of(facts):
             return False, False
-        is_telling = known.get(facts.st_dev)
-        if is_telling is None:
-            is_telling = known[facts.st_dev] = _file_system(descriptor) in _FILE_SYSTEMS
+        is_reliable = known.get(facts.st_dev)
+        if is_reliable is None:
+            is_reliable = known[facts.st_dev] = _file_system(descriptor) in _FILE_SYSTEMS
         try:
             fcntl.fcntl(descriptor, fcntl.F_SETSIG, _SIGURG)
             fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
             fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         except BlockingIOError:
-            return False, is_telling
+            return False, is_reliable
         except OSError:
-            return None, is_telling  # another user's file, or a file system without leases
-        return True, is_telling
+            return None, is_reliable  # another user's file, or a file system without leases
+        return True, is_reliable
     finally:
         os.close(descriptor)
 
 
 def _file_system(descriptor: int) -> bytes:
-    """Return the kind of file system that an open file lies on, b"" where it cannot be told: proc(5), `mountinfo`."""
+    """Return the type of an open file's file system, b"" if unknown; see `mountinfo` in proc(5)."""
     try:
         with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:
             mount = file.read().partition(b"mnt_id:")[2].split(None, 1)[0]

@@ -10,11 +10,10 @@ from git_coderepo.filesystem.directories import Directories, Root, unusable
 
 
 def stamp(directory: Root) -> str:
-    """A digest (sha256, hex) over every path below `directory`: its name, mode, size, times and inode.
+    """Return a digest (sha256, hex) of the name, mode, size, mtime, ctime and inode of every path below `directory`.
 
-    It is kept in memory only: one that lies on the disk can be written anew by whoever changed the directory. The
-    times are those of its contents and of anything at all (mtime, ctime), in nanoseconds. Of a directory, whose own
-    times a rename changes, its mode and the names in it count. Raises TargetUnusable for what cannot be looked at.
+    For directories, whose times change with a rename, only modes and names are included. Do not store the digest on
+    disk, where whoever changes the directory could replace it. Raises TargetUnusable if a path cannot be read.
     """
     digest = sha256()
     with Directories(directory) as directories:
@@ -22,7 +21,7 @@ def stamp(directory: Root) -> str:
         while pending:
             here = pending.pop()
             try:
-                rows, below = _looked_at(directories.open(here))
+                rows, below = _facts_in(directories.open(here))
             except OSError as error:
                 raise unusable(error, here or "the tree", "read") from None
             digest.update(b"%d\0%b\0" % (len(rows), here))
@@ -31,7 +30,7 @@ def stamp(directory: Root) -> str:
     return digest.hexdigest()
 
 
-def _looked_at(directory: int) -> tuple[list[bytes], list[bytes]]:
+def _facts_in(directory: int) -> tuple[list[bytes], list[bytes]]:
     rows, below = [], []
     with os.scandir(directory) as items:
         for item in items:

@@ -1,6 +1,6 @@
-"""Locks that end with their process, whatever killed it: flock(2) on an open file or directory.
+"""Lock files and directories with flock(2): the lock ends with its process, however that ends.
 
-So what is locked is in use, and what nobody has locked was left behind.
+What is locked is in use; what is not locked was left behind.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import errno
 import fcntl
 import os
 
-# How file systems without locks, or without locks on directories or across the network, say so.
+# The errors of file systems without locks, or without locks on directories or over the network.
 _NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EBADF, errno.EINVAL, errno.ENOSYS)
 
 
 def try_lock(descriptor: int, *, shared: bool = False) -> bool | None:
-    """Return whether the lock is ours now: False while another process has it, None where there are no locks.
+    """Try to acquire the lock; return False if another process has it, None without support for locks.
 
     Raises OSError.
     """
@@ -22,14 +22,14 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool | None:
 
 
 def wait_for_lock(descriptor: int, *, shared: bool = False) -> None:
-    """Return as soon as the lock is ours, or at once where there are no locks. Raises OSError."""
+    """Wait until the lock is acquired; without support for locks return at once. Raises OSError."""
     _lock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
 
 
 def is_named(name: str, parent: int, descriptor: int) -> bool:
-    """Return whether an open file is still the one of that name in the directory `parent`. Raises OSError.
+    """Return whether `name` in the directory `parent` is still the open file `descriptor`. Raises OSError.
 
-    Between opening and locking it, another process may have removed it.
+    Another process may remove a file between the calls that open and lock it.
     """
     try:
         return os.path.samestat(os.stat(name, dir_fd=parent, follow_symlinks=False), os.fstat(descriptor))

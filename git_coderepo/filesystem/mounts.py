@@ -1,7 +1,7 @@
-"""A read-only mount of a directory that only this process and the commands that it starts can see.
+"""Mount a directory read-only for this process and the commands that it starts.
 
-A namespace of its own (mount_namespaces(7)) is made only by a process that has the capability already. A user namespace
-would give it to any user, but would also change user ids, and break sudo and FUSE for the command.
+Only a process that already has the capability makes a mount namespace (mount_namespaces(7)). A user namespace would
+give the capability to any user, but it would also change user ids, and break sudo and FUSE for the command.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
 _MS_REMOUNT, _MS_NOATIME, _MS_NODIRATIME, _MS_BIND, _MS_REC = 32, 1024, 2048, 4096, 16384
 _MS_SLAVE, _MS_RELATIME = 1 << 19, 1 << 21
 _MNT_DETACH = 2
-# What statvfs(3) says of a mount, and mount(2) has to be told again: flags may be locked in a container.
-_KEPT = ((1, _MS_RDONLY), (2, _MS_NOSUID), (4, _MS_NODEV), (8, _MS_NOEXEC), (1024, _MS_NOATIME),
+# The flags of statvfs(3), and those of mount(2) that keep them: in a container they may be locked.
+_FLAGS = ((1, _MS_RDONLY), (2, _MS_NOSUID), (4, _MS_NODEV), (8, _MS_NOEXEC), (1024, _MS_NOATIME),
          (2048, _MS_NODIRATIME), (4096, _MS_RELATIME))  # fmt: skip
 
 
 def mount_read_only(directory: str) -> bool:
-    """Make `directory` (absolute) read-only for this process and its children; return whether it is.
+    """Make `directory` (absolute) read-only for this process and its children; return whether that was possible.
 
-    Mounts of the machine that come later still appear; those that the command makes are its own.
+    Later mounts of the machine remain visible; mounts that the command makes do not appear on the machine.
     """
     if not _has_capability():
         return False
@@ -38,9 +38,9 @@ def mount_read_only(directory: str) -> bool:
     if libc.mount(path, path, None, ctypes.c_ulong(_MS_BIND), None) != 0:
         return False
     flags = os.statvfs(directory).f_flag
-    kept = sum(mount for shown, mount in _KEPT if flags & shown)
-    again = _MS_REMOUNT | _MS_BIND | _MS_RDONLY | kept
-    if libc.mount(path, path, None, ctypes.c_ulong(again), None) != 0 or not os.statvfs(directory).f_flag & 1:
+    own_flags = sum(mount for shown, mount in _FLAGS if flags & shown)
+    remount = _MS_REMOUNT | _MS_BIND | _MS_RDONLY | own_flags
+    if libc.mount(path, path, None, ctypes.c_ulong(remount), None) != 0 or not os.statvfs(directory).f_flag & 1:
         libc.umount2(path, _MNT_DETACH)
         return False
     return True
@@ -51,5 +51,5 @@ def _has_capability() -> bool:
         with open("/proc/self/status", encoding="ascii", errors="replace") as file:
             capabilities = next(line.split()[1] for line in file if line.startswith("CapEff:"))
     except (OSError, StopIteration):
-        return False  # no Linux, or no /proc
+        return False  # not Linux, or without /proc
     return bool(int(capabilities, 16) >> _CAP_SYS_ADMIN & 1)

@@ -1,7 +1,7 @@
-"""Open directories that no other user can replace: every parent is opened below the one before, and checked.
+"""Open directories that no other user can replace: each parent is opened below the one before, and checked.
 
-OpenSSH (`StrictModes`) and sudo check their files in the same way. A check by path says nothing about the next use of
-that path: a user who may rename a directory on the way can put another one there in between.
+OpenSSH (`StrictModes`) and sudo check their files in the same way. A check by path is not enough: between the check and
+the use, a user who can rename one of the parents could replace it.
 """
 
 from __future__ import annotations
@@ -14,21 +14,20 @@ from functools import cache
 from git_coderepo.filesystem.directories import OPEN_DIRECTORY
 from git_coderepo.filesystem.paths import quoted
 
-# A directory on the way may be searched and not read (/home with 0711): O_PATH needs no right to read it.
-_ON_THE_WAY = getattr(os, "O_PATH", 0) | OPEN_DIRECTORY
-_MOST_LINKS = 40  # as many as Linux follows
+# A parent may be searchable but not readable (/home with 0711): O_PATH needs no permission to read.
+_PARENT = getattr(os, "O_PATH", 0) | OPEN_DIRECTORY
+_MOST_LINKS = 40  # the limit of Linux
 
 
 def open_unexchangeable(path: str, *, make: bool) -> int:
-    """Return a descriptor of the directory at the absolute `path`, of which no other user can exchange any part.
+    """Return a descriptor of the directory at the absolute `path`, after checking that no other user can replace it.
 
-    The descriptor serves as `dir_fd` and for fstat(2) only.
-
-    Each directory from the root on belongs to root or to this user, and others may only write to it if it has the
-    sticky bit; a symbolic link on the way belongs to one of the two as well. With `make`, missing directories are made
-    with mode 0700. Raises PermissionError, with a text that names the directory, and OSError.
+    The descriptor can be used as `dir_fd` and for fstat(2) only. Each directory from the root on, and each symbolic
+    link, has to belong to root or to this user, and a directory that others can write to needs the sticky bit. With
+    `make`, missing directories are created with mode 0700. Raises PermissionError, which names the directory, and
+    OSError.
     """
-    descriptor, shown = os.open("/", _ON_THE_WAY), "/"
+    descriptor, shown = os.open("/", _PARENT), "/"
     try:
         _check(os.fstat(descriptor), shown)
         parts = _parts(path)
@@ -46,8 +45,8 @@ def open_unexchangeable(path: str, *, make: bool) -> int:
                 parts += _parts(target)
                 if not target.startswith("/"):
                     continue
-                below, name = "/", "/"  # an absolute name is opened as such, whatever `dir_fd` is
-            opened = os.open(name, _ON_THE_WAY, dir_fd=descriptor)
+                below, name = "/", "/"  # open(2) ignores `dir_fd` for an absolute name
+            opened = os.open(name, _PARENT, dir_fd=descriptor)
             os.close(descriptor)
             descriptor, shown = opened, below
             _check(os.fstat(descriptor), shown)
@@ -58,9 +57,9 @@ def open_unexchangeable(path: str, *, make: bool) -> int:
 
 
 def open_private(name: str, parent: int, *, make: bool) -> int:
-    """Return a descriptor of the directory `name` below `parent`, which is this user's alone: it gets mode 0700.
+    """Return a descriptor of the directory `name` below `parent`, which is private to this user (mode 0700).
 
-    Raises PermissionError where it belongs to somebody else, or where others may have written to it; OSError.
+    Raises PermissionError if it belongs to another user or others can write to it, and OSError.
     """
     if make:
         try:
@@ -78,11 +77,11 @@ def open_private(name: str, parent: int, *, make: bool) -> int:
 
 
 def check_own(facts: os.stat_result, shown: str) -> None:
-    """Raise PermissionError unless a directory belongs to this user and nobody else may write to it."""
+    """Raise PermissionError unless a directory belongs to this user and no other user can write to it."""
     if facts.st_uid != os.geteuid():
         raise PermissionError(errno.EPERM, f"{quoted(os.fsencode(shown))} belongs to user {facts.st_uid}")
     if is_writable_by_others(facts):
-        raise PermissionError(errno.EPERM, f"other users may write to {quoted(os.fsencode(shown))}")
+        raise PermissionError(errno.EPERM, f"other users can write to {quoted(os.fsencode(shown))}")
 
 
 def _parts(path: str) -> list[str]:
@@ -99,13 +98,13 @@ def _facts(name: str, parent: int, *, make: bool) -> os.stat_result:
     try:
         os.mkdir(name, 0o700, dir_fd=parent)
     except FileExistsError:
-        pass  # another process made it at the same moment
+        pass  # another process created it meanwhile
     return os.stat(name, dir_fd=parent, follow_symlinks=False)
 
 
 def _check(facts: os.stat_result, shown: str) -> None:
     _check_owner(facts, shown)
-    if can_be_exchanged_in(facts):
+    if is_exchangeable(facts):
         raise PermissionError(errno.EPERM, f"other users can replace what is in {quoted(os.fsencode(shown))}")
 
 
@@ -125,22 +124,23 @@ def is_trusted_owner(facts: os.stat_result) -> bool:
 
 
 def is_writable_by_others(facts: os.stat_result) -> bool:
-    """Return whether anybody but the owner of a directory may write to it."""
+    """Return whether another user than its owner can write to a directory."""
     return bool(facts.st_mode & _WRITABLE_BY_OTHERS) and not _only_own_group(facts)
 
 
-def can_be_exchanged_in(facts: os.stat_result) -> bool:
+def is_exchangeable(facts: os.stat_result) -> bool:
     """Return whether another user than root can rename what is in a directory, regardless of its owner.
 
-    So a name in it says nothing of what has it: somebody may have given the name of one of our temporary directories to
-    another one of this user's, which they could not remove themselves.
+    Names in such a directory cannot be trusted: another user may have renamed a directory of this user, which they
+    cannot remove, to the name of one of our temporary directories.
     """
     return not is_trusted_owner(facts) or (is_writable_by_others(facts) and not facts.st_mode & stat.S_ISVTX)
 
 
 def _only_own_group(facts: os.stat_result) -> bool:
-    """Return whether only this user may write: with umask 002 every user's own group may write, and has one
-    member. As for pam_umask(8), that is a group with the user's own name.
+    """Return whether a group-writable directory is writable by this user alone: the group has no other member.
+
+    With umask 002 directories are writable by the user's own group, which has the user's name (see pam_umask(8)).
     """
     if facts.st_mode & stat.S_IWOTH or facts.st_uid != os.geteuid():
         return False
@@ -156,9 +156,9 @@ def _only_own_group(facts: os.stat_result) -> bool:
 
 @cache
 def _unmapped_root() -> int:
-    """Return the user id that root's files have in a user namespace without a root (Apptainer, bubblewrap).
+    """Return the user id of root's files: not 0 in a user namespace without root (Apptainer, bubblewrap).
 
-    Elsewhere 0. See user_namespaces(7).
+    See user_namespaces(7).
     """
     try:
         with open("/proc/self/uid_map", "rb") as file:
@@ -166,5 +166,5 @@ def _unmapped_root() -> int:
         with open("/proc/sys/kernel/overflowuid", "rb") as file:
             overflow = int(file.read())
     except (OSError, ValueError, IndexError):
-        return 0  # no Linux, or no /proc
+        return 0  # not Linux, or without /proc
     return 0 if 0 in starts else overflow

@@ -1,7 +1,7 @@
-"""Directories for temporary files that are removed afterwards, even if their process was killed.
+"""Create directories for temporary files, and remove them afterwards, even if their process is killed.
 
-Each is held by a lock (flock(2)), which ends with its process: what nobody holds was left by a process that was killed
-or ran out of disk space, and the next one removes it.
+Each is locked (flock(2)) until its process ends. A directory without a lock was left by a process that was killed or
+ran out of disk space, and the next process removes it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from contextlib import contextmanager
 
 from git_coderepo.errors import TargetUnusable
 from git_coderepo.filesystem.locks import try_lock
-from git_coderepo.filesystem.private import can_be_exchanged_in
+from git_coderepo.filesystem.private import is_exchangeable
 
-# Between making a directory and locking it a moment passes in which nobody may take it for abandoned.
+# A directory that is younger (seconds) may not be locked yet.
 _YOUNG = 60.0
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
 def scratch_directory(*, place: str | None = None) -> Iterator[str]:
-    """Make a private directory in `place` (by default where TMPDIR says) and remove it with all in it at the end.
+    """Create a private directory in `place` (by default that of TMPDIR), yield its path, and remove it at the end.
 
-    Gives its path. Raises OSError where none can be made.
+    Raises OSError.
     """
     import tempfile  # loads `random`, and most starts of the program make no such directory
 
@@ -39,7 +39,7 @@ def scratch_directory(*, place: str | None = None) -> Iterator[str]:
         try_lock(descriptor)
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)  # what is left is swept by the next one
+        shutil.rmtree(path, ignore_errors=True)  # the next process removes what is left
         os.close(descriptor)
 
 
@@ -48,15 +48,15 @@ def _prefix() -> str:
 
 
 def _sweep(place: str) -> None:
-    """Remove this user's directories of that kind that no process holds; none where others can exchange them."""
+    """Remove this user's scratch directories without a lock, unless other users could have exchanged them."""
     pattern = re.compile(re.escape(_prefix()) + r"[a-z0-9_]{8}")
     before = time.time() - _YOUNG
     try:
-        if can_be_exchanged_in(os.stat(place)):
+        if is_exchangeable(os.stat(place)):
             return
         names = os.listdir(place)
     except OSError:
-        return  # it may be written to, but not read: what is left there stays
+        return  # writable, but not readable: leftovers stay
     for name in filter(pattern.fullmatch, names):
         path = os.path.join(place, name)
         try:
@@ -67,22 +67,23 @@ def _sweep(place: str) -> None:
         except OSError:
             continue
         try:
-            # Without locks nobody can tell whether it is in use.
+            # Without support for locks it may be in use, and stays.
             if os.path.samestat(facts, os.fstat(descriptor)) and try_lock(descriptor):
                 shutil.rmtree(path, ignore_errors=True)
         finally:
             os.close(descriptor)
 
 
-# --- Where temporary files can lie: a pod may have no such place at all ----------------------------------------------
+# --- The directory for temporary files, which a pod may lack ---------------------------------------------------------
 
 _USUAL = ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108
 
 
 def temporary_place() -> str | None:
-    """The directory for temporary files, None where there is none that can be written to.
+    """Return the directory for temporary files; None if none is writable.
 
-    Python falls back to the current directory; ours may be the target, and is not taken unless TMPDIR names it.
+    Python falls back to the current directory, which may be the target of a fetch, so that is used only if TMPDIR names
+    it.
     """
     import tempfile
 
@@ -95,11 +96,11 @@ def temporary_place() -> str | None:
 
 
 def temporary_directory() -> str:
-    """The same; raises TargetUnusable where there is none."""
+    """Return the directory for temporary files; raises TargetUnusable if none is writable."""
     place = temporary_place()
     if place is None:
         raise TargetUnusable(
-            "there is no directory for temporary files that can be written to",
+            "no writable directory for temporary files",
             hints=["name one: TMPDIR=/path/to/a/directory"],
         )
     return place

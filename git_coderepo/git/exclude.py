@@ -1,4 +1,4 @@
-"""Paths that git is told to ignore in this repository alone: lines of `info/exclude`.
+"""Make git ignore paths in this repository alone: lines of `info/exclude`.
 
 Format: https://git-scm.com/docs/gitignore#_pattern_format
 """
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:
-    """Add a line for each path (raw, as seen from where `git` stands) that has none yet; gives the lines added.
+    """Add a line for each path that has none; return the lines added. Paths are raw, from where `git` starts.
 
-    Raises UsageError for a path that is outside, or that git tracks: ignoring does nothing for it.
+    Raises UsageError for a path outside the checkout, and for one that git tracks, which cannot be ignored.
     """
     layout = read_layout(start_layout(git), git)
     lines = []
@@ -32,19 +32,19 @@ def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:
         below = os.path.relpath(absolute, layout.toplevel)
         shown = os.fsdecode(path)
         if below in (b".", b"..") or below.startswith(b"../"):
-            raise UsageError(f"'{shown}' is no path inside the checkout")
+            raise UsageError(f"'{shown}' is not inside the checkout")
         if b"\n" in below or b"\r" in below:
             raise UsageError(
-                f"a line of 'info/exclude' cannot name '{shown}'",
+                f"cannot name '{shown}' in 'info/exclude': the path has a line break",
                 hints=["rename it", f"or: {exclude_command(below)}"],
             )
         if git.at(layout.toplevel).run("ls-files", "-z", "--", b":(top,literal)" + below):
-            git_there, word = git_word(layout.toplevel), path_word(below, layout.toplevel)
-            raise UsageError(f"git tracks '{shown}'", hints=[f"{git_there} rm -r --cached -- {word}"])
+            command, word = git_word(layout.toplevel), path_word(below, layout.toplevel)
+            raise UsageError(f"git tracks '{shown}'", hints=[f"{command} rm -r --cached -- {word}"])
         folder = os.path.isdir(absolute) and not os.path.islink(absolute)
         lines.append(b"/" + _escaped(below) + (b"/" if folder else b""))
     file = git.run("rev-parse", "--path-format=absolute", "--git-path", "info/exclude").removesuffix(b"\n")
-    # A link, as tools for dotfiles leave one, stays a link.
+    # If it is a link, as tools for dotfiles create them, it remains one.
     file = os.path.realpath(file)
     folder_of_file = os.path.dirname(file)
     os.makedirs(folder_of_file, exist_ok=True)
@@ -64,9 +64,9 @@ def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:
 
 
 class _Locked:
-    """Hold a folder's lock (flock(2)), so that of several processes one after the other changes a file in it.
+    """Hold a folder's lock (flock(2)), so that processes change a file in it one after the other.
 
-    The lock ends with the process, however it dies. Where the file system has no locks nothing is held.
+    The lock ends with the process. On a file system without locks nothing is held.
     """
 
     __slots__ = ("_descriptor", "_folder")
@@ -87,7 +87,7 @@ class _Locked:
 
 
 def _escaped(path: bytes) -> bytes:
-    """The path as a pattern that means only itself."""
+    """Return a path as a pattern that matches only itself."""
     escaped = b"".join(b"\\" + bytes((byte,)) if byte in b"\\*?[" else bytes((byte,)) for byte in path)
     bare = escaped.rstrip(b" ")
     return bare + b"\\ " * (len(escaped) - len(bare))

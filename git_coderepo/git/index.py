@@ -1,4 +1,4 @@
-"""Git's index as a file: what can be told of the user's without asking git, and a small one of our own.
+"""Read the user's index without starting git, and write a small one of our own.
 
 Format: https://git-scm.com/docs/gitformat-index.
 """
@@ -17,18 +17,18 @@ _ASSUME_VALID = 0x80  # in the first byte of an entry's flags
 _EXTENDED = 0x40
 _STAGE = 0x30
 _SKIP_WORKTREE = 0x40  # in the first byte of its extended flags
-_STAT = 40  # bytes of what lstat(2) told, and the mode, before an entry's id
+_STAT = 40  # bytes of an entry before its id: the file's lstat(2) and the mode
 _MODE = slice(24, 28)
 _HEADER = 12
-# How the names of files end that say what becomes of others: attributes, and what DVC keeps outside Git.
-_TELLING_NAMES = (b".gitattributes\0", b".dvc\0", b"dvc.lock\0")
-# More of them are better listed by git.
+# Endings of the names of files that are read themselves: attributes, and the files of DVC.
+_READ_NAMES = (b".gitattributes\0", b".dvc\0", b"dvc.lock\0")
+# If there are more, git lists them faster.
 _FEW = 64
 _FEW_LINKS = 512
 
 
 class IndexFile:
-    """What the bytes of the user's index tell; `has_marks` as `may_have_marks` says."""
+    """The bytes of the user's index; for `has_marks` see `may_have_marks`."""
 
     __slots__ = ("_data", "_end", "_id_length", "has_marks")
 
@@ -41,8 +41,8 @@ class IndexFile:
     def rows_of(self, tree: bytes) -> bytes | None:
         """Return the rows of `ls-tree -r -z` for attributes files, symbolic links and DVC files in a tree (raw id).
 
-        A few other rows may be among them. None where only git can tell: the index does not hold this tree, or it has
-        a submodule, or there are many of them.
+        A few other rows may be among them. Returns None if git is needed: the index is not that of this tree, has a
+        submodule, or has many such files.
         """
         data, end = self._data, self._end
         if end is None or data[7] == 4 or self._tree(end) != tree:
@@ -50,8 +50,8 @@ class IndexFile:
         if _may_have_gitlinks(data, end):
             return None
         rows: dict[bytes, bytes] = {}
-        for name in _TELLING_NAMES:
-            for at in _found(data, name, end):
+        for name in _READ_NAMES:
+            for at in _offsets(data, name, end):
                 row = self._row_that_ends(at + len(name) - 1)
                 if row is None or len(rows) == _FEW:
                     return None
@@ -64,7 +64,7 @@ class IndexFile:
         return b"".join([rows[path] for path in sorted(rows)])
 
     def _tree(self, at: int) -> bytes | None:
-        """The raw id of the tree that the entries make, as the extension `TREE` says where nothing is staged."""
+        """Return the raw id of the entries' tree, from the extension `TREE` at `at`; None if it is not valid."""
         data = self._data
         while at + 8 <= len(data) - self._id_length:
             name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "big")
@@ -78,21 +78,21 @@ class IndexFile:
         return None
 
     def _row_that_ends(self, end: int) -> bytes | None:
-        """The row of the entry whose name ends at `end`: the one place before it that fits; None where several do."""
+        """Return the row of the entry whose name ends at `end`; None if its beginning is ambiguous."""
         data, to_name = self._data, _STAT + self._id_length + 2
-        fitting = []
+        candidates = []
         for start in range(data.rfind(b"\0", 0, end) + 1, end):
             entry = start - to_name
             length = (data[start - 2] & 0x0F) << 8 | data[start - 1]
             if length == end - start and entry >= _HEADER and (entry - _HEADER) % 8 == 0:
-                fitting.append((entry, start))
-        if len(fitting) != 1:
+                candidates.append((entry, start))
+        if len(candidates) != 1:
             return None
-        ((entry, start),) = fitting
+        ((entry, start),) = candidates
         return self._row(entry, start, end)
 
     def _row_of(self, entry: int) -> bytes | None:
-        """Return the row of the entry at this offset; None where no entry can begin there."""
+        """Return the row of the entry at this offset; None if no entry can begin there."""
         data, start = self._data, entry + _STAT + self._id_length + 2
         end = data.find(b"\0", start)
         length = (data[start - 2] & 0x0F) << 8 | data[start - 1]
@@ -110,15 +110,15 @@ def _path_of(row: bytes) -> bytes:
 
 
 def may_have_marks(data: bytes, id_length: int) -> bool:
-    """Whether an entry of the index `data` is marked as one that git is not to look at.
+    """Return whether the index has entries with assume-unchanged or skip-worktree.
 
-    True, too, for what only git can tell (a split index).
+    Also returns True if git is needed to find out (a split index).
     """
     return _end_of_entries(data, id_length) is None
 
 
 def small_index(entries: Mapping[bytes, bytes], object_format: str) -> bytes:
-    """The bytes of an index that holds these: by raw path, see `entry_of` and `entries_of`."""
+    """Return the bytes of an index with these entries, by raw path; see `entry_of` and `entries_of`."""
     pieces = [b"DIRC\0\0\0\2%b" % len(entries).to_bytes(4, "big")]
     for path in sorted(entries):
         flags = min(len(path), 0xFFF).to_bytes(2, "big")
@@ -131,17 +131,17 @@ def small_index(entries: Mapping[bytes, bytes], object_format: str) -> bytes:
 
 
 def entry_of(mode: int, id: bytes) -> bytes:
-    """An entry of `small_index`, of a file that git has not looked at yet: it will."""
+    """Return an entry of `small_index` without lstat data, so that git reads the file; `id` is raw."""
     return bytes(24) + mode.to_bytes(4, "big") + bytes(_STAT - 28) + id
 
 
 def row_of(entry: bytes) -> Row:
-    """The mode and the raw id of an entry."""
+    """Return the mode and the raw id of an entry."""
     return int.from_bytes(entry[_MODE], "big"), entry[_STAT:]
 
 
 def entries_of(data: bytes, id_length: int) -> dict[bytes, bytes] | None:
-    """The entries of an index that was small, by their raw paths; None for one in another format, or with conflicts."""
+    """Return the entries of an index by raw path; None if it has another format, extended flags or conflicts."""
     count, at, to_flags = int.from_bytes(data[8:12], "big"), _HEADER, _STAT + id_length
     if data[:8] != b"DIRC\0\0\0\2":
         return None
@@ -157,35 +157,35 @@ def entries_of(data: bytes, id_length: int) -> dict[bytes, bytes] | None:
 
 
 def _may_have_gitlinks(data: bytes, end: int) -> bool:
-    """Return whether the mode of a submodule stands where that of an entry may."""
+    """Return whether there is the mode of a submodule at an offset where an entry may have its mode."""
     return next(_with_mode(data, GITLINK, end), None) is not None
 
 
 def _with_mode(data: bytes, mode: int, end: int) -> Iterator[int]:
-    """Yield where a mode stands that has one byte other than NUL, at offsets where an entry may have its mode.
+    """Yield the offsets of a mode with a single non-zero byte, where an entry may have its mode.
 
-    That byte is found twice as fast as all four, where names do not consist of such bytes.
+    Searching for that byte is twice as fast as for all four, unless names contain many of them.
     """
-    wanted, offset = mode.to_bytes(4, "big"), _HEADER + _MODE.start
-    at, number = data.find(wanted[2:3], _HEADER, end), 0
+    pattern, offset = mode.to_bytes(4, "big"), _HEADER + _MODE.start
+    at, number = data.find(pattern[2:3], _HEADER, end), 0
     while at >= 0:
-        if (at - 2 - offset) % 8 == 0 and data[at - 2 : at + 2] == wanted:
+        if (at - 2 - offset) % 8 == 0 and data[at - 2 : at + 2] == pattern:
             yield at - 2
         if number > end >> 7:
-            yield from (at for at in _found(data, wanted, end, at - 1) if (at - offset) % 8 == 0)
+            yield from (at for at in _offsets(data, pattern, end, at - 1) if (at - offset) % 8 == 0)
             return
-        at, number = data.find(wanted[2:3], at + 1, end), number + 1
+        at, number = data.find(pattern[2:3], at + 1, end), number + 1
 
 
-def _found(data: bytes, wanted: bytes, end: int, begin: int = _HEADER) -> Iterator[int]:
-    at = data.find(wanted, begin, end)
+def _offsets(data: bytes, pattern: bytes, end: int, begin: int = _HEADER) -> Iterator[int]:
+    at = data.find(pattern, begin, end)
     while at >= 0:
         yield at
-        at = data.find(wanted, at + 1, end)
+        at = data.find(pattern, at + 1, end)
 
 
 def _end_of_entries(data: bytes, id_length: int) -> int | None:
-    """Where the entries of an index end; None where one of them has a mark, and for what only git can read."""
+    """Return the offset after the entries of an index; None if an entry has a mark, or git is needed to read it."""
     version, count = int.from_bytes(data[4:8], "big"), int.from_bytes(data[8:12], "big")
     if data[:4] != b"DIRC" or version not in (2, 3, 4):
         return None
@@ -200,10 +200,10 @@ def _end_of_entries(data: bytes, id_length: int) -> int | None:
 
 
 def _end_of_plain(data: bytes, count: int, to_flags: int) -> int | None:
-    """Where the entries of an index of version 2 or 3 end; None at a mark.
+    """Return the offset after the entries of an index of version 2 or 3; None at a mark.
 
-    An entry is as long as its flags say, and begins at an even offset: one look-up of its two bytes of flags tells how
-    far the next one is, which is ten times faster than to take them apart each time.
+    The length of an entry depends on its two bytes of flags. Looking it up in a table of flags is ten times faster than
+    computing it each time.
     """
     flags = memoryview(data)[: len(data) & ~1].cast("H")
     steps: dict[int, int] = {}
@@ -219,13 +219,13 @@ def _end_of_plain(data: bytes, count: int, to_flags: int) -> int | None:
             if length is None:
                 return None
             if not data[at * 2] & _EXTENDED and (data[at * 2] & 0x0F, data[at * 2 + 1]) != (0x0F, 0xFF):
-                steps[flags[at]] = length // 2  # its flags alone say how long it is
+                steps[flags[at]] = length // 2  # the length depends on the flags alone
             at += length // 2
     return at * 2 - to_flags
 
 
 def _plain_length(data: bytes, flags: int, to_flags: int) -> int | None:
-    """The length of the entry whose flags stand at `flags`; None for one with a mark."""
+    """Return the length of the entry with its flags at `flags`; None if it has a mark."""
     first = data[flags]
     name = flags + 2
     if first & _ASSUME_VALID:
@@ -240,7 +240,7 @@ def _plain_length(data: bytes, flags: int, to_flags: int) -> int | None:
 
 
 def _end_of_compressed(data: bytes, count: int, to_flags: int) -> int | None:
-    """Where the entries of an index of version 4 end, whose names share their beginnings; None at a mark."""
+    """Return the offset after the entries of an index of version 4 (compressed names); None at a mark."""
     at = 12
     for _ in range(count):
         first = data[at + to_flags]

@@ -1,7 +1,7 @@
-"""Git LFS in a checkout: pointers, where their objects lie here, and those that the server may not have.
+"""Read Git LFS pointers, and find the objects of a checkout that the LFS server may not have.
 
-The tree holds pointers, and the snapshot with it. An object that the base's tree names is taken to be on the server;
-one that only the snapshot names is not known to be there. Pointers:
+A tree has pointers in the place of large files. An object that the base's tree names is assumed to be on the server;
+one that only the snapshot's tree names may be here alone. Format of a pointer:
 https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 """
 
@@ -14,6 +14,7 @@ from git_coderepo.filesystem.digest import sha256_of
 from git_coderepo.git.objects import EXECUTABLE, FILE
 from git_coderepo.git.process import git_word, path_word, read_blobs, shell_word
 from git_coderepo.git.tree_diff import blob_sizes, travelling
+from git_coderepo.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,17 +27,17 @@ if TYPE_CHECKING:
     from git_coderepo.git.tree_diff import Difference
     from git_coderepo.settings import Settings
 
-# A pointer is shorter than this.
+# A pointer is shorter than this (docs/spec.md).
 POINTER_BYTES = 1024
 _BEGIN = b"version https://git-lfs.github.com/spec/"
 _OLD_BEGINNINGS = (b"version https://hawser.github.com/spec/", b"version http://git-media.io/v/")
 _HEX = frozenset(b"0123456789abcdef")
-_LARGEST = (1 << 53) - 1  # bytes; what every JSON reader has exactly (RFC 7493, section 2.2)
+_LARGEST = (1 << 53) - 1  # bytes: the largest integer that all JSON readers agree on (RFC 7493, section 2.2)
 _EMPTY_OID = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
 class Pointer:
-    """What a pointer says of its object: the `oid` is the sha256 of the contents in hex, `size` their bytes."""
+    """A pointer: `oid` is the sha256 (hex) of the contents, `size` their length in bytes."""
 
     __slots__ = ("oid", "size")
 
@@ -45,18 +46,18 @@ class Pointer:
         self.size = size
 
     def encode(self) -> bytes:
-        """The pointer as git-lfs writes it; an empty file is its own pointer."""
+        """Return the pointer as git-lfs writes it; an empty file is its own pointer."""
         if self.size == 0 and self.oid == _EMPTY_OID:
             return b""
         return b"%b\noid sha256:%b\nsize %d\n" % (_BEGIN + b"v1", self.oid.encode(), self.size)
 
 
 def read_pointer(contents: bytes, path: bytes, toplevel: bytes | None = None) -> Pointer | None:
-    """The pointer that a blob is, None for one that is no pointer (an empty file is none, it stays as it is).
+    """Parse a blob as a pointer; return None if it is not a pointer (an empty file is not).
 
-    Raises LfsPointerUnusable, naming `path`, for a pointer with extensions, of another version or hash, or one that
-    git-lfs would write otherwise: what it stands for could not be proved. `toplevel` is the checkout's root, if this is
-    where the pointer can be written again.
+    Raises LfsPointerUnusable, which names `path` (raw, from the root), for a pointer with extensions, of another
+    version or hash, or not written as git-lfs would: the file could not be verified. `toplevel` is the root of the
+    checkout in which the user can rewrite the pointer, None on a runner.
     """
     if len(contents) >= POINTER_BYTES or not contents.startswith((_BEGIN, *_OLD_BEGINNINGS)):
         return None
@@ -70,7 +71,7 @@ def read_pointer(contents: bytes, path: bytes, toplevel: bytes | None = None) ->
     name = os.fsdecode(path)
     if any(line.startswith(b"ext-") for line in lines):
         raise LfsPointerUnusable(
-            f"'{name}' is a Git LFS pointer with extensions, and only the programs behind them could make the file",
+            f"'{name}' is a Git LFS pointer with extensions: only the programs that wrote them can restore the file",
             hints=["fetch the pointers as they are: --no-lfs"],
         )
     raise LfsPointerUnusable(
@@ -80,16 +81,13 @@ def read_pointer(contents: bytes, path: bytes, toplevel: bytes | None = None) ->
 
 
 def _rewriting_hint(path: bytes, toplevel: bytes | None) -> str:
-    """Return the command by which git-lfs writes a pointer again; without a checkout here it is typed at the root."""
+    """Return the command with which git-lfs rewrites a pointer; without `toplevel` it is for the checkout's root."""
     git, word = ("git", shell_word(path)) if toplevel is None else (git_word(toplevel), path_word(path, toplevel))
     return f"{git} lfs checkout {word} && {git} add --renormalize -- {word}"
 
 
 class Unpushed:
-    """An object that is not known to be on the server: the `path` that names it, and the file that holds it here.
-
-    The path is from the root of the checkout, at `toplevel`.
-    """
+    """An object that the server may not have: the `path` of its pointer (raw, from `toplevel`), and its `file` here."""
 
     __slots__ = ("file", "path", "pointer", "toplevel")
 
@@ -101,18 +99,16 @@ class Unpushed:
 
 
 def has_lfs(attributes: Attributes, path: bytes) -> bool:
-    """Whether the tree's own attributes give a path to Git LFS."""
+    """Return whether the tree's own attributes put a path into Git LFS."""
     return attributes.of(path).get(b"filter") == b"lfs"
 
 
 def read_pointers(
     git: Git, rows: Sequence[Difference], toplevel: bytes | None
 ) -> tuple[list[tuple[Difference, Pointer]], list[Difference]]:
-    """(those rows whose blobs are pointers, with these; those with other contents); an empty blob is neither.
+    """Return (rows whose blobs are pointers, each with its pointer; rows with other contents); empty blobs are neither.
 
-    The rows are of the checkout with its root at `toplevel`.
-
-    Raises NotReproducible for a pointer that cannot be used, ObjectMissing.
+    `toplevel` is the root of the rows' checkout. Raises ObjectMissing, and NotReproducible for an invalid pointer.
     """
     sizes = blob_sizes(git, [row.id for row in rows])
     small = [row for row, size in zip(rows, sizes, strict=True) if size < POINTER_BYTES]
@@ -134,78 +130,96 @@ def read_pointers(
 def find_here(
     layout: Layout, store: Store, settings: Settings, refused: Mapping[str, tuple[bytes, Pointer, str]]
 ) -> list[Unpushed]:
-    """The objects that the server was asked for and does not give, where they lie here.
+    """Return the local copies of the objects that the server refused.
 
-    `refused` has, by oid, the raw path, the pointer and the server's reason. Raises NotReproducible for one that is
-    not here either.
+    `refused` has, by oid, the raw path, the pointer and the server's reason. Raises NotReproducible for an object that
+    is not here.
     """
-    places = object_folders(layout, store, settings)
-    found = []
+    folders = object_folders(layout, store, settings)
+    unpushed = []
     for path, pointer, why in refused.values():
-        file = _object_file(places, pointer, layout.toplevel + b"/" + path)
+        file = _object_file(folders, pointer, layout.toplevel + b"/" + path)
         if file is None:
             raise NotReproducible(
-                f"'{os.fsdecode(path)}' is kept in Git LFS, the platform does not give it ({why}), and its contents "
-                "are not here",
+                f"'{os.fsdecode(path)}' is kept in Git LFS, but the platform does not serve it ({why}), and its "
+                "contents are not here",
                 hints=["in a clone that has them: git lfs push --all REMOTE"],
                 waived_as="lfs",
             )
-        found.append(Unpushed(path, pointer, file, layout.toplevel))
-    return found
+        unpushed.append(Unpushed(path, pointer, file, layout.toplevel))
+    return unpushed
+
+
+class LfsCheckout(Value):
+    """A checkout with Git LFS.
+
+    `edited` are the raw paths that differ from HEAD. `base_listing` returns `ls-tree -r -z` of the base's tree, b""
+    without a base.
+    """
+
+    git: Git
+    layout: Layout
+    store: Store
+    settings: Settings
+    attributes: Attributes
+    edited: frozenset[bytes]
+    base_listing: Callable[[], bytes]
 
 
 def find_unpushed(
-    git: Git,
-    layout: Layout,
-    store: Store,
-    settings: Settings,
-    found: Sequence[Difference],
-    attributes: Attributes,
-    *,
-    edited: frozenset[bytes],
-    base_listing: Callable[[], bytes],
-    notify: Callable[[str], None],
+    checkout: LfsCheckout, differences: Sequence[Difference], notify: Callable[[str], None]
 ) -> list[Unpushed]:
-    """The objects that what travels (`found`) names and the base does not, each once; sorted by oid.
+    """Return the objects that the overlay names and the base does not, each once, sorted by oid.
 
-    `edited` are the paths that are not as HEAD has them; `base_listing` gives `ls-tree -r -z` of the base's tree, b""
-    without one. `notify` hears of edited files that git-lfs would have made pointers of, were it here: without it git
-    takes their contents into the tree, and so does the snapshot. Raises NotReproducible for an object that is not here
-    either.
+    `differences` are those between base and snapshot. `notify` receives a warning about edited files that are not
+    pointers because git-lfs is not set up: the tree then has their contents, as after `git add`. Raises NotReproducible
+    for an object that is not here, and for an invalid pointer.
     """
-    rows = [row for row in travelling(found) if row.mode in (FILE, EXECUTABLE) and has_lfs(attributes, row.path)]
+    layout = checkout.layout
+    in_overlay = travelling(differences)
+    rows = [row for row in in_overlay if row.mode in (FILE, EXECUTABLE) and has_lfs(checkout.attributes, row.path)]
     if not rows:
         return []
-    pointers, plain = read_pointers(git, rows, layout.toplevel)
-    if not any(settings.value("filter", name, "lfs") for name in ("clean", "process")):
-        raw = sorted(row.path for row in plain if row.path in edited)
-        if raw:
-            inside = b"" if settings.outer is None else settings.path + b"/"
-            more = f" and {len(raw) - 1} more" if len(raw) > 1 else ""
-            notify(
-                f"warning: '{os.fsdecode(inside + raw[0])}'{more} would be in Git LFS, and git-lfs is not set up here: "
-                "as with git itself, what the tree holds are the contents, and they travel with the run"
-            )
-    known = base_listing() if pointers else b""
-    places = object_folders(layout, store, settings)
-    missing: dict[str, Unpushed] = {}
+    pointers, plain = read_pointers(checkout.git, rows, layout.toplevel)
+    _warn_of_contents(checkout, plain, notify)
+    known = checkout.base_listing() if pointers else b""
+    folders = object_folders(layout, checkout.store, checkout.settings)
+    unpushed: dict[str, Unpushed] = {}
     for row, pointer in pointers:
-        if pointer.oid in missing or pointer.size == 0 or b" blob %b\t" % row.id.encode() in known:
+        if pointer.oid in unpushed or pointer.size == 0 or b" blob %b\t" % row.id.encode() in known:
             continue
-        file = _object_file(places, pointer, layout.toplevel + b"/" + row.path)
+        file = _object_file(folders, pointer, layout.toplevel + b"/" + row.path)
         if file is None:
             raise NotReproducible(
-                f"'{os.fsdecode(row.path)}' is kept in Git LFS, and its contents are neither here nor known to be on "
-                "the platform",
+                f"'{os.fsdecode(row.path)}' is kept in Git LFS, but its contents are not here, and may not be on the "
+                "platform",
                 hints=["git lfs pull", "or, if it was pushed meanwhile: git fetch"],
                 waived_as="lfs",
             )
-        missing[pointer.oid] = Unpushed(row.path, pointer, file, layout.toplevel)
-    return [missing[oid] for oid in sorted(missing)]
+        unpushed[pointer.oid] = Unpushed(row.path, pointer, file, layout.toplevel)
+    return [unpushed[oid] for oid in sorted(unpushed)]
+
+
+def _warn_of_contents(checkout: LfsCheckout, plain: Sequence[Difference], notify: Callable[[str], None]) -> None:
+    """Warn of edited files that git-lfs would have replaced by pointers."""
+    settings = checkout.settings
+    if any(settings.value("filter", name, "lfs") for name in ("clean", "process")):
+        return
+    paths = sorted(row.path for row in plain if row.path in checkout.edited)
+    if paths:
+        inside = b"" if settings.outer is None else settings.path + b"/"
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        notify(
+            f"warning: '{os.fsdecode(inside + paths[0])}'{more} would be in Git LFS, and git-lfs is not set up here: "
+            "the snapshot has the contents, and they travel with the run"
+        )
 
 
 def object_folders(layout: Layout, store: Store, settings: Settings) -> list[bytes]:
-    """Where LFS objects may lie here, raw absolute paths: ours, the user's (`lfs.storage`), those of alternates."""
+    """Return the folders (raw absolute paths) that may have LFS objects.
+
+    These are our own, the user's (`lfs.storage`) and those of the repository's alternates.
+    """
     configured = settings.value("lfs", "storage")
     own = os.path.join(layout.common_dir, os.fsencode(configured)) if configured else layout.common_dir + b"/lfs"
     folders = [store.directory + b"/lfs", own]
@@ -220,13 +234,13 @@ def object_folders(layout: Layout, store: Store, settings: Settings) -> list[byt
 
 
 def object_path(folder: bytes, oid: str) -> bytes:
-    """Where a folder of objects keeps one: `aa/bb/aabb…`."""
+    """Return the path of an object in a folder of objects: `aa/bb/aabb…`."""
     name = oid.encode()
     return b"/".join((folder, name[:2], name[2:4], name))
 
 
 def _object_file(folders: Sequence[bytes], pointer: Pointer, work_tree_file: bytes) -> bytes | None:
-    """The file with an object's contents; last of all the one of the work tree, if it is that."""
+    """Return the file with an object's contents: in a folder of objects, or else in the work tree; None for neither."""
     for folder in folders:
         path = object_path(folder, pointer.oid)
         if _size(path) == pointer.size:

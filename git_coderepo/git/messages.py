@@ -1,4 +1,4 @@
-"""What a git command that failed means, in words for people."""
+"""Turn the messages of a git command that failed into an error for people."""
 
 from __future__ import annotations
 
@@ -13,40 +13,52 @@ if TYPE_CHECKING:
 
 
 def failure(argv: Sequence[str | bytes], status: int, stderr: bytes) -> CodeRepoError:
-    """The error for a git command that failed: its last words, or a known reason in words of our own."""
+    """Return the error for a git command that failed: a known reason in our own words, else git's last message.
+
+    `argv` is the command, `stderr` its messages in the C locale; secrets in them are redacted.
+    """
     words = redact(stderr.decode("utf-8", "replace").strip())
     lines = [line for line in words.splitlines() if line.strip()]
     fatal = next((line for line in lines if line.startswith(("fatal: ", "error: "))), lines[-1] if lines else "")
-    if "not a git repository" in fatal or "must be run in a work tree" in fatal:
-        return NotACheckout(_whole(lines, fatal))
-    if "detected dubious ownership" in fatal:
-        command = next((line.strip() for line in lines if "safe.directory" in line and "git config" in line), None)
-        return NotACheckout(fatal.removeprefix("fatal: "), hints=[command] if command else [])
-    if fatal.startswith("fatal: cannot chdir to '"):
-        # Relative to the git directory of a worktree, the `core.worktree` of a submodule leads nowhere.
-        place = fatal.partition("'")[2].rpartition("'")[0]
-        return NotACheckout(
-            f"the work tree that core.worktree names for this checkout does not exist: '{place}'",
-            hints=['in the root of the checkout: git --work-tree="$PWD" coderepo run …'],
-        )
-    if filtered := _failed_filter(lines):
-        return filtered
-    promised = next((line for line in lines if line.endswith(" from promisor remote")), None)
-    if promised is not None:
-        return ObjectMissing(promised.removesuffix(" from promisor remote").rpartition(" ")[2], stderr=stderr)
+    known = _no_checkout(lines, fatal) or _failed_filter(lines) or _missing_object(lines, stderr)
+    if known is not None:
+        return known
     name = next((os.fsdecode(word) for word in argv[1:] if _is_subcommand(argv, word)), "")
     reason = _whole(lines, fatal) or f"exit status {status}"
     hints = [line.removeprefix("hint: ") for line in lines if line.startswith("hint: ")]
     return GitFailed(f"'git {name}' failed: {reason}", status=status, stderr=stderr, hints=hints)
 
 
-# How git begins a line that says something else than the one before it.
+def _no_checkout(lines: Sequence[str], fatal: str) -> CodeRepoError | None:
+    if "not a git repository" in fatal or "must be run in a work tree" in fatal:
+        return NotACheckout(_whole(lines, fatal))
+    if "detected dubious ownership" in fatal:
+        command = next((line.strip() for line in lines if "safe.directory" in line and "git config" in line), None)
+        return NotACheckout(fatal.removeprefix("fatal: "), hints=[command] if command else [])
+    if fatal.startswith("fatal: cannot chdir to '"):
+        # The `core.worktree` of a submodule is relative to the git directory, and wrong in a linked worktree of it.
+        place = fatal.partition("'")[2].rpartition("'")[0]
+        return NotACheckout(
+            f"the work tree that core.worktree names for this checkout does not exist: '{place}'",
+            hints=['in the root of the checkout: git --work-tree="$PWD" coderepo run …'],
+        )
+    return None
+
+
+def _missing_object(lines: Sequence[str], stderr: bytes) -> CodeRepoError | None:
+    """Return the error for an object that a partial clone lacks and git could not fetch."""
+    ending = " from promisor remote"
+    promised = next((line for line in lines if line.endswith(ending)), None)
+    return None if promised is None else ObjectMissing(promised.removesuffix(ending).rpartition(" ")[2], stderr=stderr)
+
+
+# The beginnings of a new message; other lines continue the message before.
 _BEGINNINGS = ("fatal: ", "error: ", "warning: ", "hint: ", "usage: ", "remote: ", "trace: ")
 _LONGEST = 1000
 
 
 def _whole(lines: Sequence[str], first: str) -> str:
-    """Return a message of git with the lines that belong to it, as one line."""
+    """Return a message of git as one line, with the lines that continue it."""
     words = [first.removeprefix("fatal: ").removeprefix("error: ")]
     for line in lines[lines.index(first) + 1 :] if first in lines else ():
         if line.startswith(_BEGINNINGS):
@@ -56,7 +68,7 @@ def _whole(lines: Sequence[str], first: str) -> str:
 
 
 def _failed_filter(lines: Sequence[str]) -> CodeRepoError | None:
-    """git's "fatal: PATH: clean filter 'NAME' failed", which ends it where `filter.NAME.required` is set."""
+    """Return the error for "fatal: PATH: clean filter 'NAME' failed", which needs `filter.NAME.required`."""
     begin = 0
     for number, line in enumerate(lines):
         begin = number if line.startswith("fatal: ") else begin

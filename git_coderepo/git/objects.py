@@ -1,4 +1,4 @@
-"""Object ids, and the ids of blobs and trees as Git computes them.
+"""Compute the ids of blobs and trees as Git does, and read tree objects.
 
 Format of a tree object: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects and `gitformat-pack(5)`;
 sha256 repositories: `hash-function-transition` in Git's technical documentation.
@@ -40,7 +40,7 @@ class ObjectId:
 
     @classmethod
     def from_raw(cls, raw: bytes) -> ObjectId:
-        """The id of 20 or 32 raw bytes."""
+        """Return the id with these 20 or 32 raw bytes."""
         return cls(raw.hex())
 
     @property
@@ -67,7 +67,7 @@ class ObjectId:
 
 
 class TreeEntry:
-    """One path of a tree, from the root: `path` raw bytes parted by `/`, `mode` one of MODES, `id` raw."""
+    """A path of a tree: `path` raw, from the root, separated by `/`; `mode` one of MODES; `id` raw."""
 
     __slots__ = ("id", "mode", "path")
 
@@ -90,25 +90,25 @@ _new_hashers: dict[str, _Hash] = {}
 
 
 def hasher(object_format: str) -> _Hash:
-    """A new hash object for `sha1` or `sha256`; here it names things, Git's own choice decides which."""
+    """Return a new hash object for `sha1` or `sha256`, the object format of the repository."""
     new = _new_hashers.get(object_format)
     if new is None:
         import hashlib
 
         new = hashlib.sha1(usedforsecurity=False) if object_format == "sha1" else hashlib.sha256()
         _new_hashers[object_format] = new
-    return new.copy()  # takes a third of the time that another new one does
+    return new.copy()  # a third of the time of creating one
 
 
 def blob_hasher(size: int, object_format: str) -> _Hash:
-    """A hash object that has read the header of a blob of `size` bytes and wants its contents."""
+    """Return a hash object for a blob of `size` bytes, with the header hashed; update it with the contents."""
     digest = hasher(object_format)
     digest.update(b"blob %d\0" % size)
     return digest
 
 
 def blob_id(contents: bytes, object_format: str) -> bytes:
-    """The raw id of a blob."""
+    """Return the raw id of a blob."""
     digest = hasher(object_format)
     digest.update(b"blob %d\0" % len(contents))
     digest.update(contents)
@@ -116,16 +116,16 @@ def blob_id(contents: bytes, object_format: str) -> bytes:
 
 
 def empty_tree_id(object_format: str) -> ObjectId:
-    """The id of the tree without entries."""
+    """Return the id of the empty tree."""
     digest = hasher(object_format)
     digest.update(b"tree 0\0")
     return ObjectId(digest.hexdigest())
 
 
 def tree_objects(entries: Iterable[TreeEntry], object_format: str) -> Mapping[bytes, tuple[bytes, bytes]]:
-    """Every tree object that holds these paths: directory (`b""` is the root) to (raw id, contents without header).
+    """Return the tree objects for these paths: directory (`b""` is the root) to (raw id, contents without header).
 
-    Raises UnsafeTree where one path is named twice, or is a file and a directory at once.
+    Raises UnsafeTree if a path is named twice, or is a file and a directory.
     """
     children: dict[bytes, dict[bytes, bytes]] = {b"": {}}
     for entry in entries:
@@ -142,7 +142,7 @@ def tree_objects(entries: Iterable[TreeEntry], object_format: str) -> Mapping[by
 
 
 def canonical_mode(mode: int) -> int:
-    """Return what git makes of a mode of an old history, such as 100664 (`canon_mode` in git's cache.h)."""
+    """Return the mode that Git uses for one from an old history, such as 100664 (`canon_mode` in Git's cache.h)."""
     kind = mode & 0o170000
     if kind == 0o100000:
         return EXECUTABLE if mode & 0o100 else FILE
@@ -152,10 +152,10 @@ def canonical_mode(mode: int) -> int:
 def parse_tree(contents: bytes, object_format: str) -> dict[bytes, tuple[int, bytes]]:
     """Return (canonical mode, raw id) by the names in a tree object, given without its header.
 
-    Modes may have leading zeros, as in many old histories. Raises UnsafeTree for contents that are no tree.
+    Modes may have leading zeros, as in many old histories. Raises UnsafeTree if the contents are not a tree.
     """
     length = 20 if object_format == "sha1" else 32
-    found: dict[bytes, tuple[int, bytes]] = {}
+    rows: dict[bytes, tuple[int, bytes]] = {}
     position = 0
     try:
         while position < len(contents):
@@ -163,25 +163,24 @@ def parse_tree(contents: bytes, object_format: str) -> dict[bytes, tuple[int, by
             end = contents.index(b"\0", space)
             name, id = contents[space + 1 : end], contents[end + 1 : end + 1 + length]
             mode = contents[position:space]
-            if len(id) != length or not name or name in found or not mode.isdigit() or len(mode) > 7:
+            if len(id) != length or not name or name in rows or not mode.isdigit() or len(mode) > 7:
                 raise ValueError
-            found[name] = (canonical_mode(int(mode, 8)), id)
+            rows[name] = (canonical_mode(int(mode, 8)), id)
             position = end + 1 + length
     except ValueError:
-        raise UnsafeTree("a tree object that is damaged") from None
-    return found
+        raise UnsafeTree("malformed tree object") from None
+    return rows
 
 
 def directory_trees(
     children: Mapping[bytes, Mapping[bytes, bytes]], object_format: str, stored: Mapping[bytes, bytes] | None = None
 ) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """The tree objects of nested directories, the deepest first: (directory, raw id, contents without header).
+    """Yield the tree objects of nested directories, the deepest first: (directory, raw id, contents without header).
 
-    `children` has each directory down from the root (`b""`) and in it, by name, what is no directory: six octal
-    digits of the mode and the raw id in one. A directory with nothing in it or below it gives no tree, but the root.
-    `stored` has tree objects that git would write otherwise today, by directory: each stands for its directory where it
-    has the same entries.
-    Raises UnsafeTree where a path is a file and a directory at once.
+    `children` has every directory from the root (`b""`) on, with its files by name: six octal digits of the mode,
+    followed by the raw id. Empty directories other than the root give no tree. `stored` has tree objects of an old
+    history, which git would write differently today, by directory: each is used if it has the same entries. Raises
+    UnsafeTree if a path is a file and a directory.
     """
     subtrees: dict[bytes, list[tuple[bytes, bytes]]] = {}
     for directory in sorted(children, key=lambda path: -(path.count(b"/") + bool(path))):
@@ -222,5 +221,5 @@ def one_tree_id(rows: Iterable[tuple[bytes, int, bytes]], object_format: str) ->
 
 
 def tree_id(entries: Iterable[TreeEntry], object_format: str) -> ObjectId:
-    """The id that `git write-tree` gives for these paths; raises as `tree_objects`."""
+    """Return the id of the tree with these paths, as `git write-tree` does. Raises as `tree_objects`."""
     return ObjectId.from_raw(tree_objects(entries, object_format)[b""][0])

@@ -1,13 +1,12 @@
-"""Files that this program wrote into a checkout: manifests, overlays, receipts and fetched directories.
+"""Recognize files that this program wrote into a checkout: manifests, overlays, receipts, fetched directories.
 
-Each output has a note, a file of its own in `written` beside the record of runs (`Layout.own`), so that writers need no
-lock. A note says where the output lies and, for each of its files, the size, the sha256 and what lstat(2) said. An
-untracked path is an output only where a note and its contents agree: an edited copy is code, and so is a fetched
-directory in which anything was changed, added or removed. A file that was moved is known by its contents, a directory
-by its inode as well: its files alone, moved among others, are code.
+Each output has a note, a file in `written` in the record of runs (`Layout.own`), so that writers need no lock. A note
+has the path of the output and, for each of its files, the size, the sha256 and the times. An untracked path is an
+output only if it matches a note: an edited copy is code, and so is a fetched directory with any change. A moved file is
+recognized by its contents, a moved directory by its inode as well.
 
-The name of a note is `SIZE-SHA256-PLACE`: of the largest file, and of the path by its CRC-32. So a snapshot reads one
-directory, and of the notes only those whose place or size occurs among the untracked paths.
+The name of a note is `SIZE-SHA256-PLACE`: size and sha256 of the largest file, and the CRC-32 of the path. A snapshot
+reads one directory, and only those notes whose place or size occurs among the untracked paths.
 """
 
 from __future__ import annotations
@@ -31,18 +30,18 @@ if TYPE_CHECKING:
     from git_coderepo.git.repository import Layout
 
 _VERSION = b"2"
-# Notes of outputs that are gone are looked for where there are so many.
+# From this many notes on, those of removed outputs are searched for.
 _MANY = 256
-# What was noted so shortly ago (ns) is not looked for yet.
+# A younger note (ns) may be written before its output.
 _YOUNG = 60_000_000_000
 
 
 class Row:
-    """A file of an output: its `path` below the output's own (empty for a lone file), and what it was when noted.
+    """A file of an output: its `path` below that of the output (b"" if the output is a file), and its noted state.
 
-    `kind` is `l` for a symbolic link, `x` for an executable file, `f` for another one. `facts` are mtime and ctime in
-    nanoseconds and the inode's number: zeros unless the file was settled (see `filesystem.file_times`) when it was
-    hashed, since a later write shows in the times of no other one.
+    `kind` is `l` for a symbolic link, `x` for an executable file, `f` for another file. `facts` are mtime and ctime
+    (ns) and the inode number. They are zeros unless the file was settled when it was hashed (see
+    `filesystem.file_times`): otherwise its times need not show a later write.
     """
 
     __slots__ = ("digest", "facts", "kind", "path", "size")
@@ -56,10 +55,10 @@ class Row:
 
 
 class Note:
-    """An output: its `path` below `root`, a checkout's work tree, and the `rows` of its files, the largest one first.
+    """An output: its `path` below `root`, a work tree, and the `rows` of its files, the largest first.
 
-    `written` is when the note was written, in nanoseconds since 1970; `inode` is the number of a directory's inode, 0
-    for a lone file.
+    `written` is when the note was written, in nanoseconds since 1970; `inode` is the inode number of a directory, 0 for
+    a file.
     """
 
     __slots__ = ("inode", "path", "root", "rows", "written")
@@ -82,7 +81,7 @@ class Note:
 
     @classmethod
     def parse(cls, data: bytes) -> Note | None:
-        """Read a note from the bytes of its file; None where it is damaged or of another version."""
+        """Parse a note; return None if it is damaged or of another version."""
         parts = data.split(b"\0")
         if len(parts) < 6 or parts[0] != _VERSION:
             return None
@@ -97,7 +96,7 @@ class Note:
 
 
 class Notes:
-    """The notes of a repository, whose record lies in `own`; `root` is the work tree that is looked at."""
+    """The notes of a repository with its record in `own`; `root` is the work tree."""
 
     __slots__ = ("_folder", "root")
 
@@ -121,7 +120,7 @@ class Notes:
             return []
 
     def load(self, name: bytes) -> Note | None:
-        """Return a note; None where it is gone, damaged, or not a regular file."""
+        """Read a note; return None if it is missing, damaged, or not a regular file."""
         try:
             file = os.open(self._folder + b"/" + name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -135,7 +134,7 @@ class Notes:
             return Note.parse(opened.read())
 
     def write(self, note: Note) -> None:
-        """Write a note down, before its output can be seen. Raises OSError."""
+        """Write a note, before its output is visible. Raises OSError."""
         os.makedirs(self._folder, exist_ok=True)
         write_whole(self._folder + b"/" + note.name, note.encode())
 
@@ -148,10 +147,10 @@ class Notes:
                 pass
 
     def add(self, path: bytes, rows: list[Row], inode: int = 0) -> None:
-        """Note an output at an absolute path in the work tree. Raises OSError."""
+        """Write the note of an output at an absolute path in the work tree. Raises OSError."""
         rows.sort(key=lambda row: -row.size)
         note = Note(self.root, path[len(self.root.rstrip(b"/")) + 1 :], inode, rows, time.time_ns())
-        # Now and then, so that the price is the same however many outputs are there to stay.
+        # In one of 32 calls, so that the average cost stays small with many outputs.
         if int(note.rows[0].digest[:2], 16) % 32 == 0:
             names = self.names()
             if len(names) > _MANY:
@@ -159,7 +158,7 @@ class Notes:
         self.write(note)
 
     def sweep(self, names: Sequence[bytes], before: int) -> None:
-        """Forget the outputs that are gone or replaced and were noted `before` that time (nanoseconds since 1970)."""
+        """Remove the notes from before a time (ns since 1970) whose output was removed or replaced."""
         for name in names:
             note = self.load(name)
             if note is None:
@@ -178,42 +177,45 @@ class Notes:
 
 
 def notes_for(path: bytes, layout: Layout | None = None) -> Notes | None:
-    """Return the notes of the checkout in which an absolute path without links lies; None where it lies in none.
+    """Return the notes of the checkout that contains an absolute path without links; None if there is none.
 
-    `layout` is a checkout that is known already; of any other one git is asked.
+    `layout` is that of a known checkout; other checkouts are found with git.
     """
     folder = os.path.dirname(path)
     while True:
         if layout is not None and folder == layout.toplevel:
             return Notes(layout.toplevel, layout.own)
         if os.path.lexists(os.path.join(folder, b".git")):
-            return _asked(folder, path)
+            return _notes_by_git(folder, path)
         above = os.path.dirname(folder)
         if above == folder:
             return None
         folder = above
 
 
-def _asked(folder: bytes, path: bytes) -> Notes | None:
-    """Return the notes of the checkout that git finds in a folder; None where git finds, or trusts, none there."""
+def _notes_by_git(folder: bytes, path: bytes) -> Notes | None:
+    """Return the notes of the checkout in a folder; None if git finds none, or does not trust it."""
     git = Git().foreign(folder)
     try:
-        asked = [
+        processes = [
             git.start("rev-parse", "--path-format=absolute", word).finish()
             for word in ("--show-toplevel", "--git-common-dir")
         ]
     except GitNotFound:
-        return None  # snapshots cannot be taken without git
-    if any(each.status != 0 for each in asked):
+        return None  # without git no snapshot can be taken
+    if any(each.status != 0 for each in processes):
         return None
-    root, common_dir = (each.stdout.removesuffix(b"\n") for each in asked)
+    root, common_dir = (each.stdout.removesuffix(b"\n") for each in processes)
     elsewhere = git.environment.get(RECORD_DIRECTORY)
     own = own_elsewhere(os.fsencode(elsewhere), common_dir) if elsewhere else common_dir + b"/coderepo"
     return Notes(root, own) if path.startswith(root.rstrip(b"/") + b"/") else None
 
 
 def note_file(path: bytes, contents: bytes, layout: Layout | None = None) -> bool:
-    """Note a file that is about to be written at a path without links; whether that was possible. Raises OSError."""
+    """Write the note of a file before the file is written at a path without links; return whether that was possible.
+
+    Raises OSError.
+    """
     notes = notes_for(path, layout)
     if notes is None:
         return True
@@ -227,7 +229,7 @@ def note_file(path: bytes, contents: bytes, layout: Layout | None = None) -> boo
 
 
 def note_directory(path: bytes, prepared: bytes) -> bool:
-    """Note a directory that is about to appear at `path`, its files as they are in `prepared`; as `note_file`."""
+    """Write the note of a directory before `prepared` is renamed to `path`; return as `note_file`. Raises OSError."""
     notes = notes_for(path)
     if notes is None:
         return True
@@ -248,9 +250,9 @@ def note_directory(path: bytes, prepared: bytes) -> bool:
 
 
 class OwnFiles:
-    """Untracked paths that are our own outputs: `outputs` are their places, `paths` the paths that belong to them.
+    """Untracked paths that are our own outputs: `outputs` are files or directories, `paths` all paths in them.
 
-    `edited` are the places of outputs that are not any more what was written there. All are raw, from the root.
+    `edited` are outputs that have been changed since. All are raw, from the root.
     """
 
     __slots__ = ("edited", "outputs", "paths")
@@ -262,27 +264,26 @@ class OwnFiles:
 
 
 def own_files(layout: Layout, untracked: Iterable[bytes], *, keep: bool = True) -> OwnFiles:
-    """Tell our outputs among untracked paths (raw, from the root), and what is unfinished or was left of them.
+    """Find our outputs among untracked paths (raw, from the root), and unfinished ones.
 
-    With `keep` an output that was edited is forgotten, so that it is named once, and what had to be hashed is noted
-    again.
+    With `keep` the note of an edited output is removed, so that it is reported once, and the times of hashed files are
+    noted again.
     """
     paths = {path for path in untracked if not path.endswith(b"/")}
     unfinished = {path: place for path in paths if (place := unfinished_part(path)) is not None}
     paths.difference_update(unfinished)
     notes = Notes(layout.toplevel, layout.own)
     names = notes.names() if paths else []
-    found = _Search(notes, names, paths).result(keep=keep) if names else OwnFiles()
-    found.paths.update(unfinished)
-    found.outputs += sorted(set(unfinished.values()))
-    return found
+    own = _Search(notes, names, paths).result(keep=keep) if names else OwnFiles()
+    own.paths.update(unfinished)
+    own.outputs += sorted(set(unfinished.values()))
+    return own
 
 
 def unfinished_part(path: bytes) -> bytes | None:
-    """Return the part of a path that only an unfinished directory has, which may be under way or be left by a kill.
+    """Return the part of a path up to an unfinished directory of a fetch, in progress or killed; None without one.
 
-    These are the directories that a fetch fills (`fetching.target`), `.NAME.coderepo-PID-RANDOM` and
-    `.coderepo-PID-RANDOM`.
+    `fetching.target` calls them `.NAME.coderepo-PID-RANDOM` and `.coderepo-PID-RANDOM`.
     """
     if b".coderepo-" in path:
         parts = path.split(b"/")
@@ -312,37 +313,37 @@ class _Search:
         self._loaded: dict[bytes, Note | None] = {}
         self._hashed: dict[bytes, Note] = {}
         self._changed: dict[bytes, list[bytes]] = {}
-        self._found = OwnFiles()
+        self._own = OwnFiles()
 
     def result(self, *, keep: bool) -> OwnFiles:
-        found = self._found
+        own = self._own
         self._look_at_unfinished()
         self._look_at_places()
         self._look_at_sizes()
         for place, names in self._changed.items():
-            if self._inside(place) - found.paths:
-                found.edited.append(place)
+            if self._inside(place) - own.paths:
+                own.edited.append(place)
                 if keep:
                     try:
                         self._notes.forget(names)
                     except OSError:
-                        pass  # on a read-only disk it is named again
+                        pass  # on a read-only disk it is reported again
         if keep:
             self._refresh()
-        return found
+        return own
 
     def _look_at_unfinished(self) -> None:
-        """Files that were on their way to the place of an output; others may give their files such names, too."""
+        """Find temporary files of outputs: only for a noted output, because other programs may use such names."""
         from binascii import crc32
 
         for path in self._untracked:
             place = final_name(path)
             if place and any(self._at(name, place) is not None for name in self._by_place.get(crc32(place), ())):
-                self._found.paths.add(path)
-                self._found.outputs.append(path)
+                self._own.paths.add(path)
+                self._own.outputs.append(path)
 
     def _look_at_places(self) -> None:
-        """Find outputs that are still where they were written."""
+        """Find outputs in their noted places."""
         from binascii import crc32
 
         by_place = self._by_place
@@ -356,16 +357,16 @@ class _Search:
                     place = place.rpartition(b"/")[0]
                     continue
                 here = [(name, note) for name in names if (note := self._at(name, place)) is not None]
-                # The last one that was written is the likeliest.
+                # The last one written is the most likely.
                 here.sort(key=lambda pair: -pair[1].written)
                 if here and not any(self._take(name, note, place) for name, note in here):
                     self._changed[place] = [name for name, _ in here]
                 place = place.rpartition(b"/")[0]
 
     def _look_at_sizes(self) -> None:
-        """Find outputs that were moved, or whose checkout was moved."""
-        for path in sorted(self._untracked - self._found.paths):
-            if path in self._found.paths:
+        """Find outputs that were moved, or in a checkout that was moved."""
+        for path in sorted(self._untracked - self._own.paths):
+            if path in self._own.paths:
                 continue
             try:
                 facts = os.lstat(self._top + path)
@@ -398,13 +399,13 @@ class _Search:
         return self._loaded[name]
 
     def _inside(self, place: bytes) -> set[bytes]:
-        """Return the untracked paths that belong to an output at that place."""
+        """Return the untracked paths of an output at this place."""
         if place in self._untracked:
             return {place}
         return {path for path in self._untracked if path.startswith(place + b"/")}
 
     def _take(self, name: bytes, note: Note, place: bytes) -> bool:
-        """Return whether the files at a place are still those of a note, and so our own."""
+        """Return whether the files at a place match a note; if so, they are our own."""
         inside = self._inside(place)
         if not inside <= {place + b"/" + row.path if row.path else place for row in note.rows}:
             return False
@@ -427,24 +428,24 @@ class _Search:
             rows.append(Row(row.path, row.kind, row.size, row.digest, times))
         if hashed or (note.root, note.path) != (self._notes.root, place):
             self._hashed[name] = Note(self._notes.root, place, note.inode, rows, time.time_ns())
-        self._found.paths |= inside
-        self._found.outputs.append(place)
+        self._own.paths |= inside
+        self._own.outputs.append(place)
         return True
 
     def _refresh(self) -> None:
-        """Note facts of unchanged files, so that the next snapshot need not hash them."""
+        """Note the times of unchanged files, so that the next snapshot need not hash them."""
         for name, note in self._hashed.items():
             before = self._loaded[name]
             try:
                 self._notes.write(note)
-                if note.name != name and before is not None and before.path not in self._found.outputs:
-                    self._notes.forget([name])  # it was moved, and not copied
+                if note.name != name and before is not None and before.path not in self._own.outputs:
+                    self._notes.forget([name])  # moved, not copied
             except OSError:
-                return  # a full or read-only disk: it is hashed again
+                return  # on a full or read-only disk they are hashed again
 
 
 def _is_name(name: bytes) -> bool:
-    """Return whether a file is a note, and not one that is half-written."""
+    """Return whether a name is that of a complete note."""
     parts = name.split(b"-")
     if len(parts) != 3 or not parts[0].isdigit():
         return False
@@ -466,12 +467,12 @@ def _kind(facts: os.stat_result) -> bytes:
 def _is_of_kind(facts: os.stat_result, row: Row) -> bool:
     if stat.S_ISLNK(facts.st_mode):
         return row.kind == b"l"
-    # A lone file keeps whatever mode it had.
+    # An output that is a file keeps its previous mode.
     return stat.S_ISREG(facts.st_mode) and (not row.path or _kind(facts) == row.kind)
 
 
 def _settled(path: bytes, facts: os.stat_result, known: dict[int, bool]) -> tuple[int, int, int]:
-    """Return the `Row.facts` of a file that is about to be hashed."""
+    """Return `Row.facts` for a file that is hashed next."""
     return _times(facts) if is_settled(path, facts, time.time_ns(), known) else (0, 0, 0)
 
 
@@ -480,7 +481,7 @@ def _times(facts: os.stat_result) -> tuple[int, int, int]:
 
 
 def _digest(path: bytes, facts: os.stat_result) -> bytes:
-    """Return the sha256 in hex of a file's contents, or of where a link leads. Raises OSError."""
+    """Return the sha256 (hex) of a file's contents, or of a link's target. Raises OSError."""
     if stat.S_ISLNK(facts.st_mode):
         from hashlib import sha256
 

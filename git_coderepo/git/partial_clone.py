@@ -1,4 +1,4 @@
-"""A partial clone: what of a tree is not here, found without git fetching it.
+"""Find the objects that a partial clone lacks, without fetching them.
 
 https://git-scm.com/docs/partial-clone
 """
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 
 def is_partial(settings: Settings) -> bool:
-    """Whether a remote promised objects that are not here."""
+    """Return whether the repository is a partial clone."""
     return settings.value("extensions", "partialClone") is not None or any(
         entry.section == "remote" and entry.name == "promisor" for entry in settings.entries
     )
 
 
 def missing_objects(git: Git, tree: str) -> frozenset[str]:
-    """The ids of the trees and blobs of `tree` (its id in hex) that are not here. Raises GitFailed."""
+    """Return the ids (hex) of the trees and blobs of `tree` (hex) that are not here. Raises GitFailed."""
     output = git.run("rev-list", "--objects", "--no-object-names", "--missing=print", tree)
     return frozenset(line[1:].decode() for line in output.split(b"\n") if line.startswith(b"?"))
 
 
 def rows_here(git: Git, settings: Settings, tree: str, listing: bytes) -> bytes:
-    """The rows of `ls-tree -r -z` of `tree` whose objects are here: all of them but in a partial clone."""
+    """Return the rows of `listing`, from `ls-tree -r -z` of `tree`, whose objects are here. Raises GitFailed."""
     missing = missing_objects(git, tree) if is_partial(settings) else frozenset[str]()
     if not missing:
         return listing

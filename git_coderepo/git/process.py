@@ -1,7 +1,7 @@
-"""The one door to the git executable: environment, processes, quoting of what is shown, versions.
+"""Run git: the only module that starts the executable. Environment, processes, quoting for a shell, versions.
 
-Every call names its arguments as git's manual does; outputs are bytes. A process writes into an anonymous
-file, so any number of them can run side by side without anybody draining pipes.
+Arguments are those of git's manual; outputs are bytes. A process writes to an anonymous file, so that several can run
+at once and no pipe has to be read meanwhile.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 
 from git_coderepo.errors import CodeRepoError, GitNotFound, ObjectMissing
 from git_coderepo.git.messages import failure
-from git_coderepo.git.spawn import ENVIRONMENT, above_standard, anonymous_file, spawn
+from git_coderepo.git.spawn import ENVIRONMENT, StartedProcess, above_standard, anonymous_file, spawn
 from git_coderepo.trace import is_on, redact, trace
 
 TYPE_CHECKING = False
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from git_coderepo.errors import CodeRepoError
-    from git_coderepo.git.spawn import Asked
 
     Argument = str | bytes
 
@@ -33,103 +32,117 @@ LOCAL_ENVIRONMENT = (
     "GIT_WORK_TREE",
 )  # fmt: skip
 
-# Of these the ones that are paths, and may be relative.
+# Those that are paths, and may be relative.
 _PLACES = ("GIT_COMMON_DIR", "GIT_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_WORK_TREE")
 
-# What a partial clone lacks is not fetched; git before 2.45 does not know the first, and has no transport left.
+# Do not fetch what a partial clone lacks. git before 2.45 ignores the first variable; the second leaves no transport.
 _OFFLINE = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": ""}
 
 
 class Process:
-    """A started git command; `finish()` waits for it, `stdout` and `stderr` hold what it wrote.
+    """A started command: `finish()` waits for it, and sets `status`, `stdout` and `stderr`.
 
-    `before` are words of a program that makes itself that command; `asked` was started as it already.
+    `status` is None until then, and negative for a command that a signal ended.
     """
 
     __slots__ = ("_err", "_out", "_pid", "argv", "status", "stderr", "stdout")
 
-    def __init__(
-        self,
-        argv: list[Argument],
-        environment: Mapping[str, str],
-        *,
-        stdin: bytes | None,
-        pipe: bool,
-        before: Sequence[Argument] = (),
-        asked: Asked | None = None,
-    ) -> None:
+    def __init__(self, argv: list[Argument], started: StartedProcess) -> None:
         self.argv = argv
         self.status: int | None = None
         self.stdout = b""
         self.stderr = b""
-        if is_on():
-            trace("run " + shown(argv))
-        if asked is not None:
-            self._pid, self._out, self._err = asked.pid, asked.out, asked.err
-            return
+        self._pid, self._out, self._err = started.pid, started.out, started.err
+
+    @classmethod
+    def start(
+        cls,
+        argv: list[Argument],
+        environment: Mapping[str, str],
+        *,
+        stdin: bytes | None = None,
+        is_piped: bool = False,
+        before: Sequence[Argument] = (),
+    ) -> Process:
+        """Start a command with `stdin` as its input. Raises GitNotFound, OSError.
+
+        With `is_piped` its output is a pipe (see `detach_stdout`), else a file. `before` are the words of a program
+        that is started instead, and replaces itself by the command.
+        """
+        _trace_command(argv)
         child_out: int | None = None
-        if pipe:
-            self._out, child_out = map(above_standard, os.pipe())
+        if is_piped:
+            out, child_out = map(above_standard, os.pipe())
         else:
-            self._out = anonymous_file()
-        self._err = anonymous_file()
-        opened = _file_of(stdin) if stdin is not None else None
-        out = self._out if child_out is None else child_out
+            out = anonymous_file()
+        err = anonymous_file()
+        child_in = _file_of(stdin) if stdin is not None else None
+        words = [*before, *argv]
         try:
-            words = [*before, *argv]
-            self._pid = spawn(_program(words[0], environment), words, environment, opened, out, self._err)
+            program = _program(words[0], environment)
+            pid = spawn(program, words, environment, (child_in, out if child_out is None else child_out, err))
         except OSError as error:
-            os.close(self._out)
-            os.close(self._err)
+            os.close(out)
+            os.close(err)
             raise _not_started(error) from None
         finally:
-            for descriptor in (opened, child_out):
+            for descriptor in (child_in, child_out):
                 if descriptor is not None:
                     os.close(descriptor)
+        return cls(argv, StartedProcess(pid, out, err))
 
     def finish(self) -> Process:
-        """Wait, and keep the exit status (negative: killed by that signal) and the output."""
-        if self.status is None:
-            try:
-                _, code = os.waitpid(self._pid, 0)
-            except BaseException:
-                self.kill()  # we are told to stop: what we started stops as well
-                raise
-            self.status = os.waitstatus_to_exitcode(code)
-            if self._out >= 0:
-                self.stdout = _whole(self._out)
-            self.stderr = _whole(self._err)
+        """Wait until the command ends, and read its output."""
+        self._wait()
         return self
 
     def checked(self, *allowed: int) -> bytes:
-        """The output of a command that ended with 0 or one of `allowed`; raises GitFailed otherwise."""
-        self.finish()
-        if self.status != 0 and self.status not in allowed:
+        """Return the output of a command that ends with 0 or a status in `allowed`; raises GitFailed otherwise."""
+        status = self._wait()
+        if status != 0 and status not in allowed:
             raise self.failure()
         return self.stdout
 
     def failure(self) -> CodeRepoError:
-        """The error that this finished command is."""
-        assert self.status is not None
-        return failure(self.argv, self.status, self.stderr)
+        """Return the error that describes why this command failed."""
+        return failure(self.argv, self._wait(), self.stderr)
 
     def detach_stdout(self) -> int:
-        """The descriptor of the output pipe, now the caller's."""
+        """Return the descriptor of the output pipe, which the caller then closes."""
         descriptor, self._out = self._out, -1
         return descriptor
 
     def kill(self) -> None:
-        """End it, if it still runs."""
+        """End the command if it is still running."""
         if self.status is None:
             os.kill(self._pid, 15)
             self.finish()
 
+    def _wait(self) -> int:
+        if self.status is not None:
+            return self.status
+        try:
+            _, code = os.waitpid(self._pid, 0)
+        except BaseException:
+            self.kill()  # Ctrl-C, for example: the command must not outlive this process
+            raise
+        status = self.status = os.waitstatus_to_exitcode(code)
+        if self._out >= 0:
+            self.stdout = _whole(self._out)
+        self.stderr = _whole(self._err)
+        return status
+
+
+def _trace_command(argv: Sequence[Argument]) -> None:
+    if is_on():
+        trace("run " + shown(argv))
+
 
 class Git:
-    """git in one place: a directory, an environment, settings for each call.
+    """How git is run: in a directory, with an environment and settings.
 
-    `directory` is where git starts (`-C`), None for the current one; `environment` replaces os.environ;
-    `settings` are given as `-c name=value` and must hold no secret; see `offline` for `is_offline`.
+    `directory` is where git starts (`-C`), None for the current one; `environment` replaces os.environ; `settings`
+    become `-c name=value` and must not contain a secret; with `is_offline` git does not use the network.
     """
 
     __slots__ = ("directory", "environment", "is_offline", "settings")
@@ -150,27 +163,27 @@ class Git:
         self.settings = tuple(settings)
 
     def foreign(self, directory: Argument) -> Git:
-        """git for another repository: nothing of the environment that ties it to the user's own."""
-        kept = {
+        """Return git for another repository, without the environment variables that tie it to the user's own."""
+        environment = {
             name: value
             for name, value in self.environment.items()
             if name not in LOCAL_ENVIRONMENT and not name.startswith(("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"))
         }
-        return Git(directory, environment=kept, settings=self.settings)
+        return Git(directory, environment=environment, settings=self.settings)
 
     def submodule(self, directory: Argument) -> Git:
-        """git for the work tree of a submodule; as git itself does, what `-c` set goes along."""
-        kept = {
+        """Return git for the work tree of a submodule. As in git itself, settings from `-c` still apply."""
+        environment = {
             name: value
             for name, value in self.environment.items()
             if name not in LOCAL_ENVIRONMENT or name in ("GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS")
         }
-        return Git(directory, environment=kept, settings=self.settings)
+        return Git(directory, environment=environment, settings=self.settings)
 
     def at(self, directory: Argument) -> Git:
-        """The same git, started in another directory of the same checkout.
+        """Return the same git, started in another directory of the same checkout.
 
-        What the environment says of places from here (`git --git-dir=x`: a relative GIT_DIR) is said from the root.
+        Relative paths in the environment (GIT_DIR, from `git --git-dir=x`) become absolute.
         """
         relative = [
             name for name in _PLACES if self.environment.get(name) and not self.environment[name].startswith("/")
@@ -182,19 +195,19 @@ class Git:
         return self._with(directory=directory, environment={**self.environment, **places})
 
     def with_environment(self, **names: str) -> Git:
-        """The same git with these variables set."""
+        """Return the same git with these variables set."""
         return self._with(environment={**self.environment, **names})
 
     def with_settings(self, *settings: tuple[str, str]) -> Git:
-        """The same git with these settings added."""
+        """Return the same git with these settings added."""
         return self._with(settings=self.settings + settings)
 
     def offline(self) -> Git:
-        """The same git, which asks no network: not even for an object that a partial clone lacks."""
+        """Return the same git without network access, not even for an object that a partial clone lacks."""
         return self._with(is_offline=True)
 
     def online(self) -> Git:
-        """The same git, which may use the network."""
+        """Return the same git with network access."""
         return self._with(is_offline=False)
 
     def _with(
@@ -217,7 +230,7 @@ class Git:
         return {**self.environment, **_OFFLINE} if self.is_offline else self.environment
 
     def command(self, *arguments: Argument) -> list[Argument]:
-        """The argument vector of a call."""
+        """Return the argument vector of a call."""
         argv: list[Argument] = ["git"]
         if self.directory is not None:
             argv += ["-C", self.directory]
@@ -227,33 +240,37 @@ class Git:
         return argv
 
     def start(self, *arguments: Argument, stdin: bytes | None = None, before: Sequence[Argument] = ()) -> Process:
-        """Start a command and go on; see Process."""
-        argv = self.command(*arguments)
-        return Process(argv, self._whole_environment, stdin=stdin, pipe=False, before=before)
+        """Start a command without waiting for it. Raises GitNotFound; see `Process.start` for `before`."""
+        return Process.start(self.command(*arguments), self._whole_environment, stdin=stdin, before=before)
 
-    def adopt(self, asked: Asked, *arguments: Argument) -> Process:
-        """The same of a command that was started already, with these arguments."""
-        return Process(self.command(*arguments), self._whole_environment, stdin=None, pipe=False, asked=asked)
+    def adopt(self, started: StartedProcess, *arguments: Argument) -> Process:
+        """Return the process of a command that was started earlier, with these arguments."""
+        argv = self.command(*arguments)
+        _trace_command(argv)
+        return Process(argv, started)
 
     def run(self, *arguments: Argument, stdin: bytes | None = None) -> bytes:
-        """What a command printed; raises GitFailed unless it ended with 0."""
+        """Return the output of a command; raises GitFailed unless it ends with 0."""
         return self.start(*arguments, stdin=stdin).checked()
 
     def line(self, *arguments: Argument) -> str:
-        """The one line that a command printed, without its newline; not UTF-8 bytes as surrogates."""
+        """Return the single line that a command prints, without its line break; raises as `run`.
+
+        Bytes that are not UTF-8 become surrogates.
+        """
         return os.fsdecode(self.run(*arguments).removesuffix(b"\n"))
 
     def succeeds(self, *arguments: Argument) -> bool:
-        """Whether a command that answers by its status ended with 0."""
+        """Return whether a command ends with 0."""
         return self.start(*arguments).finish().status == 0
 
     def stream(self, *arguments: Argument, stdin: bytes | None = None) -> Stream:
-        """A command whose output is read while it runs; a context manager."""
-        return Stream(Process(self.command(*arguments), self._whole_environment, stdin=stdin, pipe=True))
+        """Start a command whose output is read while it runs; a context manager."""
+        return Stream(Process.start(self.command(*arguments), self._whole_environment, stdin=stdin, is_piped=True))
 
 
 class Stream:
-    """The output of a running command; leaving the block early ends it, leaving it normally checks its status."""
+    """The output of a running command. An exception in the block ends the command; otherwise its status is checked."""
 
     __slots__ = ("process", "stdout")
 
@@ -273,10 +290,10 @@ class Stream:
 
 
 def read_blobs(git: Git, ids: Sequence[str]) -> Iterator[tuple[str, int, BinaryIO]]:
-    """Each object's id, size in bytes, and a file from which exactly that many bytes are to be read.
+    """Yield each object's id, its size in bytes, and a file from which the caller reads exactly that many bytes.
 
-    `git cat-file --batch`: https://git-scm.com/docs/git-cat-file#_batch_output. Raises ObjectMissing for
-    one that is missing: an id is present only if git finds its object (P1 in docs/design/faults.md).
+    `ids` are hex. Raises GitFailed, and ObjectMissing for a missing object: an id is present only if git finds its
+    object (P1 in docs/design/faults.md). Format: https://git-scm.com/docs/git-cat-file#_batch_output.
     """
     if not ids:
         return
@@ -285,7 +302,7 @@ def read_blobs(git: Git, ids: Sequence[str]) -> Iterator[tuple[str, int, BinaryI
         for id in ids:
             header = output.readline().split()
             if not header:
-                stream.process.checked()  # it ended early: in a partial clone, at an object that it lacks
+                stream.process.checked()  # in a partial clone git stops at a missing object
             if len(header) != 3:
                 raise ObjectMissing(id, stderr=b" ".join(header))
             yield id, int(header[2]), output
@@ -293,14 +310,14 @@ def read_blobs(git: Git, ids: Sequence[str]) -> Iterator[tuple[str, int, BinaryI
 
 
 def version(git: Git) -> tuple[tuple[int, int], str]:
-    """((major, minor), the text), for example ((2, 39), "2.39.5")."""
+    """Return git's version as numbers and text, for example ((2, 39), "2.39.5"). Raises GitNotFound, GitFailed."""
     text = git.line("version").removeprefix("git version ").split()[0]
     numbers = text.split(".")
     return (int(numbers[0]), int(numbers[1])), text
 
 
 def check_version(git: Git) -> str:
-    """The version's text; raises CodeRepoError for a git older than 2.34."""
+    """Return git's version, for example "2.39.5"; raises CodeRepoError if it is older than 2.34, and GitNotFound."""
     numbers, text = version(git)
     if numbers < OLDEST_GIT:
         raise CodeRepoError(f"git {text} is too old", hints=["install git 2.34 or newer, or add it to PATH"])
@@ -308,14 +325,14 @@ def check_version(git: Git) -> str:
 
 
 def shown(argv: Sequence[Argument]) -> str:
-    """Return a command as a shell takes it, with secrets redacted."""
+    """Return a command for a message: quoted for a shell, with secrets redacted."""
     return redact(" ".join(shell_word(word) for word in argv))
 
 
 def shell_word(word: Argument) -> str:
-    """Return a text as a shell takes it for one word.
+    """Return a text quoted as one word of a shell command.
 
-    What a terminal cannot show becomes an escape, in the quotes that bash, zsh and ksh read as such: `$'a\\012b'`.
+    Characters that a terminal cannot show become escapes in the quotes of bash, zsh and ksh: `$'a\\012b'`.
     """
     text = os.fsdecode(word)
     if text and all(char.isalnum() or char in "@%+=:,./-_^" for char in text):
@@ -326,9 +343,9 @@ def shell_word(word: Argument) -> str:
 
 
 def git_word(toplevel: bytes) -> str:
-    """Return what a command on a checkout begins with where the user stands: `git`, outside of it `git -C DIRECTORY`.
+    """Return the first words of a git command to type: `git`, or outside the checkout `git -C DIRECTORY`.
 
-    The paths in it are `path_word`s of the same checkout, which has its root at `toplevel`.
+    `toplevel` is the root of the checkout. The paths in the command have to be `path_word`s of the same checkout.
     """
     here = _place_of_user()
     if here is not None and _stands_in(here, toplevel):
@@ -338,36 +355,36 @@ def git_word(toplevel: bytes) -> str:
 
 
 def path_word(path: bytes, toplevel: bytes) -> str:
-    """Return a path from the root of a checkout (raw) as a shell takes it, in a command that `git_word` begins.
+    """Return a path (raw, from the root `toplevel`) as a shell word in a command that begins with `git_word`.
 
-    git and this program count a path from the working directory: it is the path from there.
+    git and this program read a path from the current directory, so the result is relative to that.
     """
     here = _place_of_user()
     shown = path.rstrip(b"/")
     if here is not None and _stands_in(here, toplevel):
         shown = os.path.relpath(os.path.join(toplevel, shown), here)
     if shown.startswith(b":"):
-        shown = b"./" + shown  # git takes it for the magic of a pathspec
+        shown = b"./" + shown  # otherwise it would be pathspec magic
     return shell_word(shown + path[len(path.rstrip(b"/")) :])
 
 
 def ignore_command(path: bytes, toplevel: bytes) -> str:
-    """Return the command that leaves an untracked path, from the root, out of snapshots, as a shell takes it."""
+    """Return the command to type that leaves an untracked path (raw, from the root) out of snapshots."""
     word = path_word(path, toplevel)
     begins_with_dash = word.lstrip("$'").startswith("-")
     return f"{git_word(toplevel)} coderepo ignore {'-- ' if begins_with_dash else ''}{word}"
 
 
 def exclude_command(path: bytes) -> str:
-    """Return the command after which `coderepo.exclude` names this path (from the root) and no other."""
+    """Return the command to type that adds this path (raw, from the root), and no other, to `coderepo.exclude`."""
     pattern = "".join(f"[{char}]" if char in "*?[" else char for char in os.fsdecode(path))
     return f"git config --add coderepo.exclude {shell_word(f'/{pattern}')}"
 
 
 def _place_of_user() -> bytes | None:
-    """Return the directory in which the user types; None where it is not known, as with `git -C DIRECTORY`.
+    """Return the directory of the user's shell; None if it is unknown, as with `git -C DIRECTORY`.
 
-    git starts hooks and aliases at the root, and says in GIT_PREFIX where it was started itself.
+    git starts hooks and aliases in the root, and passes the directory in which it was started as GIT_PREFIX.
     """
     try:
         here = os.getcwdb()
@@ -383,7 +400,7 @@ def _place_of_user() -> bytes | None:
 
 
 def _stands_in(place: bytes, toplevel: bytes) -> bool:
-    """Return whether the checkout that git finds from a place is the one with this root."""
+    """Return whether git, started in a directory, would find the checkout with this root."""
     while place != toplevel:
         if os.path.lexists(os.path.join(place, b".git")) or place in (b"/", b""):
             return False
@@ -398,7 +415,7 @@ def _escaped(char: str) -> str:
 
 
 def _program(name: Argument, environment: Mapping[str, str]) -> Argument:
-    """The program of that name on the environment's own PATH; `posix_spawnp` looks on the one of this process."""
+    """Return a program from the environment's own PATH; `posix_spawnp` uses that of this process."""
     path = environment.get("PATH", os.defpath)
     if path == os.environ.get("PATH"):
         return name
@@ -412,7 +429,7 @@ def _program(name: Argument, environment: Mapping[str, str]) -> Argument:
 
 
 def _not_started(error: OSError) -> Exception:
-    """Return GitNotFound where this machine has no git that it can start, else the error itself."""
+    """Return GitNotFound if there is no git that this machine can start, else the error itself."""
     import errno
 
     hints = ["install git 2.34 or newer, or add it to PATH"]
@@ -425,7 +442,7 @@ def _not_started(error: OSError) -> Exception:
 
 
 def _file_of(contents: bytes) -> int:
-    """The descriptor of a file without a name that holds this, at its start."""
+    """Return the descriptor of an anonymous file with these contents, at its start."""
     descriptor = anonymous_file()
     view = memoryview(contents)
     while view:
@@ -435,7 +452,7 @@ def _file_of(contents: bytes) -> int:
 
 
 def _whole(descriptor: int) -> bytes:
-    """All of a file, which is closed."""
+    """Return the contents of a file, and close it."""
     try:
         return _read_all(descriptor)
     finally:

@@ -1,7 +1,8 @@
-"""The base: the commit from which the platform serves what does not travel.
+"""Find which commits a remote is known to have, without asking it, and the base of a snapshot among them.
 
-It is the first commit on HEAD's first-parent chain, else any ancestor, that is reachable from a tracking reference
-of the remote, is a shallow boundary or FETCH_HEAD of it, or is the commit that the CI checked out.
+The base is the nearest such commit on HEAD's first-parent chain, or else any ancestor of HEAD. A remote is known to
+have what its remote-tracking branches reach, the boundary of a shallow clone, what FETCH_HEAD names, and the commit
+that CI checked out.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from git_coderepo.errors import InvalidObjectId, InvalidRemoteURL
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.url.remote import RemoteURL, push_differs
+from git_coderepo.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,9 +22,10 @@ if TYPE_CHECKING:
 
 
 class BaseCommit:
-    """`commit`, and `known_by`, the fact that says the platform has it; `unpushed` counts HEAD's commits after it.
+    """The base of a snapshot: its `commit`, and the number of commits in HEAD that the platform lacks (`unpushed`).
 
-    `tree` is the commit's, None where it was not asked for yet.
+    `known_by` says how that is known: a value of `knownBy` in the manifest. `tree` is the commit's tree, None if it
+    has not been read.
     """
 
     __slots__ = ("commit", "known_by", "tree", "unpushed")
@@ -34,15 +37,18 @@ class BaseCommit:
         self.unpushed = unpushed
 
 
-# The tracking references of a remote that was never configured otherwise.
+# The rev-list arguments for `origin` as `git clone` configures it. The walk starts before the settings are read.
 GUESS = ("--remotes=origin",)
 
 
 def start_walk(
     git: Git, served: Sequence[str], *, start: str = "HEAD", commits: Iterable[ObjectId] = (), first_parent: bool = True
 ) -> Process:
-    """List the commits of `start` that neither `served` (arguments of rev-list) nor `commits` reach, and their end."""
-    # A log may be written in UTF-16, and all that has a format with it.
+    """Start listing the commits of `start` that neither `served` (rev-list arguments) nor `commits` reach.
+
+    The boundary commits are listed too. Read the output with `_read_walk`.
+    """
+    # `i18n.logOutputEncoding` applies to `--format`, and may be UTF-16.
     arguments = ["--boundary", "--ignore-missing", "--stdin", "--format=%T", "--encoding=UTF-8"]
     if first_parent:
         arguments.append("--first-parent")
@@ -52,9 +58,9 @@ def start_walk(
 
 
 def guessed_walk(git: Git, layout: Layout) -> Process | Walk | None:
-    """The walk from HEAD to what is known of GUESS, whose ids are the layout's `others`; None on an unborn branch.
+    """Start the walk from HEAD to GUESS; return its result if HEAD is one of those references (`layout.others`).
 
-    Where HEAD is one of them there is nothing to walk.
+    Returns None on an unborn branch.
     """
     if layout.head is None:
         return None
@@ -64,9 +70,9 @@ def guessed_walk(git: Git, layout: Layout) -> Process | Walk | None:
 
 
 def tracking_arguments(settings: Settings, remote: str) -> tuple[str, ...]:
-    """The rev-list arguments that name a remote's tracking references, from its fetch refspecs.
+    """Return the rev-list arguments that select a remote's tracking references, from its fetch refspecs.
 
-    A refspec that writes local branches (a mirror) tracks nothing: what is committed here would look served.
+    A refspec that writes local branches (a mirror) is left out: a local commit would look as if it had been pushed.
     """
     arguments = []
     for refspec in settings.values("remote", "fetch", remote):
@@ -80,14 +86,15 @@ def tracking_arguments(settings: Settings, remote: str) -> tuple[str, ...]:
         elif "*" in target:
             arguments.append(f"--glob={target}")
         else:
-            arguments.append(f"--glob={target[:-1]}[{target[-1]}]")  # without a wildcard it would mean a folder
+            # rev-list appends `/*` to a glob without a wildcard.
+            arguments.append(f"--glob={target[:-1]}[{target[-1]}]")
     return tuple(arguments)
 
 
 class Walks:
-    """The walks from one commit, `head`, to what each remote is known to serve; each is asked for once.
+    """The walks from the commit `head` to what each remote is known to have; each is run once.
 
-    `guessed` is the walk of a survey from that commit to GUESS, where there was one.
+    `guessed` is a walk from `head` to GUESS that has already been started.
     """
 
     __slots__ = ("_guessed", "_settings", "_walks", "git", "head")
@@ -102,7 +109,10 @@ class Walks:
         self._walks: dict[str, tuple[tuple[str, ...], Process | Walk | None]] = {}
 
     def walk(self, remote: str) -> tuple[tuple[str, ...], Process | Walk | None]:
-        """Return the rev-list arguments of what a remote serves, and the walk to it; (), None for nothing."""
+        """Return the rev-list arguments for a remote's tracking references, and the walk to them.
+
+        Returns ((), None) if none of them can be trusted: fetch and push use different URLs.
+        """
         if remote not in self._walks:
             served = () if push_differs(self._settings, remote) else tracking_arguments(self._settings, remote)
             walk = self._guessed if served == GUESS else None
@@ -112,60 +122,78 @@ class Walks:
         return self._walks[remote]
 
     def unpushed(self, remote: str) -> int | None:
-        """Count the commits of `head` that a remote's references lack; None where they have no base of it."""
+        """Count the commits of `head` that a remote's references lack; None if they contain no ancestor of it."""
         served, walk = self.walk(remote)
-        found = _read_walk(walk, served) if self.head is not None else None
-        self._walks[remote] = served, found if found is not None else walk
-        if found is None or (found.first is None and found.before > 0):
+        result = _read_walk(walk, served) if self.head is not None else None
+        self._walks[remote] = served, result if result is not None else walk
+        if result is None or (result.first is None and result.before > 0):
             return None
-        return found.before
+        return result.before
 
 
-def find_base(
-    git: Git,
-    layout: Layout,
-    head: ObjectId,
-    walk: Process | Walk | None,
-    served: Sequence[str],
-    *,
-    shallow: bool,
-    fetched_from: RemoteURL | None,
-    ci_commit: ObjectId | None,
-) -> BaseCommit | None:
-    """The base of `head`, or None where the platform is not known to have it or any ancestor.
+class KnownCommits(Value):
+    """What a remote is known to have.
 
-    `walk` is `start_walk(git, served)` from `head`, or what it comes to, None where nothing is served; `shallow` says
-    whether the shallow boundary is the remote's, `fetched_from` is the remote whose FETCH_HEAD counts.
+    `references` are the rev-list arguments for its tracking references, and `walk` the walk from HEAD to them (see
+    `Walks.walk`). `is_shallow_origin` is true if a shallow clone came from this remote. The FETCH_HEAD of
+    `fetched_from` counts, and so does `ci_commit`, the commit that CI checked out.
     """
-    tracked = _read_walk(walk, served)
+
+    references: Sequence[str]
+    walk: Process | Walk | None
+    is_shallow_origin: bool
+    fetched_from: RemoteURL | None
+    ci_commit: ObjectId | None
+
+
+def find_base(git: Git, layout: Layout, head: ObjectId, known: KnownCommits) -> BaseCommit | None:
+    """Return the base of `head`; None if the remote is known to have neither `head` nor an ancestor of it.
+
+    Raises GitFailed.
+    """
+    tracked = _read_walk(known.walk, known.references)
     if tracked is not None and tracked.before == 0:
         return BaseCommit(head, "remote-tracking", 0)
-    more: dict[ObjectId, str] = {}
-    if ci_commit is not None:
-        more[ci_commit] = "ci"
-    if fetched_from is not None:
-        more.update(dict.fromkeys(fetch_heads(layout, fetched_from), "fetch-head"))
-    if shallow and layout.shallow:
-        more.update(dict.fromkeys(_shallow_boundary(layout), "shallow"))
+    more = _commits_by_other_facts(layout, known)
     if head in more:
         return BaseCommit(head, more[head], 0)
     if more:
-        nearer = _read_walk(start_walk(git, served, start=head.hex, commits=more), [*served, "more"])
+        nearer = _read_walk(start_walk(git, known.references, start=head.hex, commits=more), [*known.references, *more])
         if nearer is not None and nearer.before == 0:
             return BaseCommit(head, "fetch-head", 0)
-        if nearer is not None and nearer.first is not None and (tracked is None or nearer.first != tracked.first):
-            return nearer.base(more, "fetch-head")
-    if tracked is not None and tracked.first is not None:
-        return tracked.base({}, "remote-tracking")
-    everywhere = start_walk(git, served, start=head.hex, commits=more, first_parent=False)
-    elsewhere = _read_walk(everywhere, [*served, *map(str, more)])
-    if elsewhere is not None and elsewhere.first is not None:
-        return elsewhere.base(more, "remote-tracking")
-    return None
+        base = nearer.base(more, "fetch-head") if nearer is not None else None
+        if base is not None and (tracked is None or base.commit != tracked.first):
+            return base
+    base = tracked.base({}, "remote-tracking") if tracked is not None else None
+    return base if base is not None else _base_off_first_parent(git, head, known, more)
+
+
+def _commits_by_other_facts(layout: Layout, known: KnownCommits) -> dict[ObjectId, str]:
+    """Return the commits that the remote has by other facts than its tracking references, with the fact."""
+    more: dict[ObjectId, str] = {}
+    if known.ci_commit is not None:
+        more[known.ci_commit] = "ci"
+    if known.fetched_from is not None:
+        more.update(dict.fromkeys(fetch_heads(layout, known.fetched_from), "fetch-head"))
+    if known.is_shallow_origin and layout.shallow:
+        more.update(dict.fromkeys(_shallow_boundary(layout), "shallow"))
+    return more
+
+
+def _base_off_first_parent(
+    git: Git, head: ObjectId, known: KnownCommits, more: Mapping[ObjectId, str]
+) -> BaseCommit | None:
+    """Return the nearest base that only a merged branch reaches."""
+    walk = start_walk(git, known.references, start=head.hex, commits=more, first_parent=False)
+    result = _read_walk(walk, [*known.references, *more])
+    return result.base(more, "remote-tracking") if result is not None else None
 
 
 class Walk:
-    """What a walk came to: the `first` commit that is served, its `tree`, and the number of commits `before` it."""
+    """The result of a walk: the `first` commit that is served, its `tree`, and the number of commits `before` it.
+
+    `first` and `tree` are None if no commit is served.
+    """
 
     __slots__ = ("before", "first", "tree")
 
@@ -174,13 +202,18 @@ class Walk:
         self.tree = tree
         self.before = before
 
-    def base(self, known_by: Mapping[ObjectId, str], otherwise: str) -> BaseCommit:
-        assert self.first is not None
+    def base(self, known_by: Mapping[ObjectId, str], otherwise: str) -> BaseCommit | None:
+        """Return the first served commit as a base, known by the fact in `known_by`, or else by `otherwise`."""
+        if self.first is None:
+            return None
         return BaseCommit(self.first, known_by.get(self.first, otherwise), self.before, self.tree)
 
 
 def _read_walk(walk: Process | Walk | None, served: Sequence[object]) -> Walk | None:
-    """The answer; None where nothing is known to be served. Lines in turn: `commit ID` or `commit -ID`, its tree."""
+    """Return the result of a walk; None if nothing is known to be served.
+
+    Output of `rev-list --boundary --format=%T`: pairs of lines, `commit ID` (a boundary: `commit -ID`) and the tree.
+    """
     if walk is None or not served:
         return None
     if isinstance(walk, Walk):
@@ -195,7 +228,7 @@ def _read_walk(walk: Process | Walk | None, served: Sequence[object]) -> Walk | 
 
 
 def _shallow_boundary(layout: Layout) -> list[ObjectId]:
-    """The commits that git knows without their parents: `shallow` in the common directory, one id a line."""
+    """Return the commits whose parents a shallow clone lacks: `shallow` in the common directory, one id per line."""
     try:
         with open(layout.common_dir + b"/shallow", "rb") as file:
             return [ObjectId(line.decode()) for line in file.read().split()]
@@ -204,13 +237,17 @@ def _shallow_boundary(layout: Layout) -> list[ObjectId]:
 
 
 def fetch_heads(layout: Layout, remote: RemoteURL) -> list[ObjectId]:
-    """What the last `git fetch` from this remote brought: `ID TAB [not-for-merge] TAB [branch 'x' of ]URL` a line."""
+    """Return the commits that the last `git fetch` brought from this remote.
+
+    Lines of FETCH_HEAD: `ID TAB [not-for-merge] TAB [branch 'x' of ]URL`; see `store_updated_refs` in Git's
+    builtin/fetch.c.
+    """
     try:
         with open(layout.git_dir + b"/FETCH_HEAD", "rb") as file:
             lines = file.read().splitlines()
     except FileNotFoundError:
         return []
-    found = []
+    commits = []
     for line in lines:
         id, _, rest = line.partition(b"\t")
         note = rest.partition(b"\t")[2].decode("utf-8", "surrogateescape")
@@ -218,7 +255,7 @@ def fetch_heads(layout: Layout, remote: RemoteURL) -> list[ObjectId]:
         url = note.rpartition(" of ")[2] if named else note
         try:
             if RemoteURL.parse(url).same_place(remote):
-                found.append(ObjectId(id.decode()))
+                commits.append(ObjectId(id.decode()))
         except (InvalidRemoteURL, InvalidObjectId, UnicodeDecodeError):
             continue
-    return found
+    return commits

@@ -1,4 +1,7 @@
-"""Where a checkout's parts lie, asked of git once; no path is ever joined to `.git` by guess."""
+"""Find the directories of a checkout: one `git rev-parse` reports them all.
+
+Nothing is joined to `.git` by guess: in a linked worktree or a submodule it is a file.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
+    from git_coderepo.errors import CodeRepoError
     from git_coderepo.git.process import Git, Process
 
 _FACTS = ("--is-bare-repository", "--is-inside-work-tree", "--is-shallow-repository", "--show-object-format")
@@ -22,28 +26,28 @@ _PATHS = (
     ("--show-toplevel",),
 )  # fmt: skip
 _ABSOLUTE = "--path-format=absolute"
-# Where the paths end: one of them may hold a newline.
+# A value that is known already, printed again after the paths: if it is not in its place, a path has a line break.
 _END = "--show-object-format"
 _HEAD = ("HEAD", "HEAD^{tree}")
-# git stops at `--show-toplevel` in a bare repository and at `HEAD` on an unborn branch, with all before it printed.
+# git stops at `--show-toplevel` in a bare repository and at `HEAD` on an unborn branch, after printing the rest.
 _ARGUMENTS = ("rev-parse", *_FACTS, _ABSOLUTE, *(word for words in _PATHS for word in words), _END, *_HEAD)
 
-
-# Where runs, overlays and objects are kept in the place of `.git/coderepo`.
+# The environment variable with another directory for what is otherwise in `.git/coderepo`.
 RECORD_DIRECTORY = "CODEREPO_RECORD_DIR"
 
 
 class Layout(Value):
-    """A checkout's directories (absolute, raw bytes) and the facts that never change while a command runs.
+    """A checkout's directories (absolute raw paths) and the facts that do not change while a command runs.
 
-    `prefix` is where git was started below `toplevel`, b"" or ending in `/`. `head` and `head_tree` are None on an
-    unborn branch. `others` are the ids, in hex, of the references that were asked for beside it, as far as known.
-    What this program keeps lies in `own`, a worktree's last run in `own_here`; the environment may name another place.
-    `is_inside` is whether git sees the directory it was started in inside the work tree; see `stand_inside`.
+    `prefix` is the directory in which git was started, from `toplevel`: b"" or ending in `/`. `is_inside` says whether
+    git considers that directory part of the work tree; see `stand_inside`. `head` and `head_tree` are None on an unborn
+    branch. `others` are the ids (hex) of the references that `start_layout` was given. `own` is the directory of this
+    program's record and objects, `own_here` that of the worktree's last run.
     """
 
     toplevel: bytes
     prefix: bytes
+    is_inside: bool
     git_dir: bytes
     common_dir: bytes
     index: bytes
@@ -53,72 +57,69 @@ class Layout(Value):
     head: ObjectId | None
     head_tree: ObjectId | None
     others: frozenset[bytes]
-    is_inside: bool
     own: bytes
     own_here: bytes
 
 
 def own_elsewhere(directory: bytes, common_dir: bytes) -> bytes:
-    """Return where a repository's record lies below a directory that several repositories may share."""
+    """Return a repository's directory below one that several repositories share: a digest of `common_dir`."""
     digest = hasher("sha256")
     digest.update(common_dir)
     return os.path.abspath(directory) + b"/" + digest.hexdigest()[:16].encode()
 
 
+def _own_directories(git: Git, git_dir: bytes, common_dir: bytes) -> tuple[bytes, bytes]:
+    """Return (`Layout.own`, `Layout.own_here`)."""
+    elsewhere = git.environment.get(RECORD_DIRECTORY)
+    if not elsewhere:
+        return common_dir + b"/coderepo", git_dir + b"/coderepo"
+    own = own_elsewhere(os.fsencode(elsewhere), common_dir)
+    return own, own if git_dir == common_dir else own + b"/worktrees/" + os.path.basename(git_dir)
+
+
 def checkout_directory(git: Git) -> str:
-    """The root of the work tree that `git` stands in. Raises NotACheckout, GitFailed."""
+    """Return the root of the work tree in which `git` starts. Raises NotACheckout, GitFailed."""
     return git.line("rev-parse", "--show-toplevel")
 
 
 def branch_of_head(git: Git) -> str | None:
-    """Return the branch that HEAD is on, `topic/x`; None on a detached HEAD."""
-    found = git.start("symbolic-ref", "--quiet", "HEAD").finish().stdout.removesuffix(b"\n")
-    return os.fsdecode(found).removeprefix("refs/heads/") or None
+    """Return the name of the current branch, such as `topic/x`; None on a detached HEAD."""
+    name = git.start("symbolic-ref", "--quiet", "HEAD").finish().stdout.removesuffix(b"\n")
+    return os.fsdecode(name).removeprefix("refs/heads/") or None
 
 
 def start_layout(git: Git, others: Sequence[str] = ()) -> Process:
-    """The question; `others` are references as git-rev-parse(1) takes them, `--remotes=origin`."""
+    """Start the command whose output `read_layout` reads.
+
+    `others` are options of git-rev-parse(1) that select more references, such as `--remotes=origin`.
+    """
     return git.start(*_ARGUMENTS, *others)
 
 
 def read_layout(process: Process, git: Git, *, bare_allowed: bool = False) -> Layout:
-    """The answer; raises NotACheckout outside a work tree, with git's own words where git refuses.
+    """Return the layout that `start_layout` asked for.
 
-    With `bare_allowed` a repository without a work tree will do; its `toplevel` is then its own directory.
+    With `bare_allowed` a repository without a work tree is accepted, and `toplevel` is then its git directory. Raises
+    NotACheckout outside a work tree, with git's own message, and GitFailed.
     """
     process.finish()
     lines = process.stdout.split(b"\n")[:-1]
     if len(lines) < len(_FACTS):
         raise process.failure()
     bare, inside, shallow, object_format = (line.decode() for line in lines[: len(_FACTS)])
-    # A work tree that GIT_WORK_TREE names has a root also for whoever stands outside of it.
+    # With GIT_WORK_TREE, git reports the root of the work tree outside it, too.
     has_root = inside == "true" or (bare != "true" and len(lines) >= len(_FACTS) + len(_PATHS))
     if not has_root and not bare_allowed:
-        if bare != "true":
-            raise process.failure()
-        raise NotACheckout(
-            "this is a bare repository: it has no work tree",
-            hints=["for a commit as it is: git coderepo snapshot REV"],
-        )
-    questions = _PATHS if has_root else _PATHS[:-1]
-    end = len(_FACTS) + len(questions)
-    paths, ids = lines[len(_FACTS) : end], lines[end + 1 :]
-    if lines[end : end + 1] != ([object_format.encode()] if has_root else []) or (
-        not all(map(_is_id, ids)) if process.status == 0 else len(ids) > 1
-    ):
-        # A directory's name holds a newline: ask for each one alone.
-        paths = [git.run("rev-parse", _ABSOLUTE, *words).removesuffix(b"\n") for words in questions]
-        ids = git.run("rev-parse", *_HEAD).split() if process.status == 0 else []
-    if not has_root:
-        paths = [*paths, paths[0]]
-        ids = git.start("rev-parse", *_HEAD).finish().stdout.split()
+        raise _bare_refusal(process, is_bare=bare == "true")
+    paths, ids = _paths_and_ids(process, git, lines, has_root=has_root)
     git_dir, common_dir, prefix, index, objects, toplevel = paths
     is_born = len(ids) >= 2 and b"HEAD" not in ids
     head, head_tree = (ObjectId(id.decode()) for id in ids[:2]) if is_born else (None, None)
-    own, own_here = _own_directories(git_dir, common_dir, git.environment.get(RECORD_DIRECTORY))
+    own, own_here = _own_directories(git, git_dir, common_dir)
     return Layout(
         toplevel=toplevel,
         prefix=prefix,
+        is_inside=inside == "true",
         git_dir=git_dir,
         common_dir=common_dir,
         index=index,
@@ -128,44 +129,63 @@ def read_layout(process: Process, git: Git, *, bare_allowed: bool = False) -> La
         head=head,
         head_tree=head_tree,
         others=frozenset(ids[2:]),
-        is_inside=inside == "true",
         own=own,
         own_here=own_here,
     )
 
 
-def _own_directories(git_dir: bytes, common_dir: bytes, elsewhere: str | None) -> tuple[bytes, bytes]:
-    """Return `own` and `own_here` of a layout; `elsewhere` is the directory that the environment names."""
-    if not elsewhere:
-        return common_dir + b"/coderepo", git_dir + b"/coderepo"
-    own = own_elsewhere(os.fsencode(elsewhere), common_dir)
-    return own, own if git_dir == common_dir else own + b"/worktrees/" + os.path.basename(git_dir)
+def _bare_refusal(process: Process, *, is_bare: bool) -> CodeRepoError:
+    if not is_bare:
+        return process.failure()
+    return NotACheckout(
+        "this is a bare repository: it has no work tree",
+        hints=["for a commit as it is: git coderepo snapshot REV"],
+    )
+
+
+def _paths_and_ids(
+    process: Process, git: Git, lines: Sequence[bytes], *, has_root: bool
+) -> tuple[list[bytes], list[bytes]]:
+    """Return the paths of `_PATHS` and the ids after them, from the lines that `rev-parse` printed."""
+    questions = _PATHS if has_root else _PATHS[:-1]
+    end = len(_FACTS) + len(questions)
+    paths, ids = list(lines[len(_FACTS) : end]), list(lines[end + 1 :])
+    if list(lines[end : end + 1]) != ([lines[len(_FACTS) - 1]] if has_root else []) or (
+        not all(map(_is_id, ids)) if process.status == 0 else len(ids) > 1
+    ):
+        # A path has a line break: get each one alone.
+        paths = [git.run("rev-parse", _ABSOLUTE, *words).removesuffix(b"\n") for words in questions]
+        ids = git.run("rev-parse", *_HEAD).split() if process.status == 0 else []
+    if not has_root:
+        paths = [*paths, paths[0]]
+        ids = git.start("rev-parse", *_HEAD).finish().stdout.split()
+    return paths, ids
 
 
 def stand_inside(layout: Layout, git: Git) -> Layout:
-    """Check that the directory `git` stands in belongs to the work tree; return the layout, with its `prefix`.
+    """Return the layout with the prefix that git could not report; refuse a directory outside the work tree.
 
-    `core.worktree` (in a copied submodule, or shared by the worktrees of one) and GIT_WORK_TREE can lead elsewhere, and
-    GIT_DIR alone makes git take any directory for the root. Directories are compared by device and inode, as a bind
-    mount has another path. Raises NotReproducible, which names both places.
+    `core.worktree` (in a copied submodule, or shared by the worktrees of one) and GIT_WORK_TREE can name another
+    directory, and GIT_DIR alone makes git take any directory for the root. Directories are compared by device and
+    inode, because a bind mount has another path. Raises NotReproducible, which names both directories.
     """
     environment = git.environment
-    named = "GIT_DIR" in environment or "GIT_WORK_TREE" in environment
-    if layout.is_inside and not named:
-        return layout  # git found the repository by walking up from here
+    is_named = "GIT_DIR" in environment or "GIT_WORK_TREE" in environment
+    if layout.is_inside and not is_named:
+        return layout  # git walked up from the current directory to the repository
     here = os.path.realpath(os.fsencode(git.directory if git.directory is not None else os.curdir))
     if not layout.is_inside:
         prefix = _below(here, layout.toplevel)
         if prefix is None:
             _refuse_outside(here, layout, environment)
         layout = layout.replace(prefix=prefix)
-    root = _nearest_repository(here) if named else None
+    root = _nearest_repository(here) if is_named else None
     if root is None or _leads_to(root + b"/.git", layout.git_dir):
-        # Git takes a subdirectory for the root where GIT_DIR is set and GIT_WORK_TREE is not.
+        # git takes a subdirectory for the root if GIT_DIR is set and GIT_WORK_TREE is not.
         if root is None or "GIT_WORK_TREE" in environment or not _is_above(root, layout.toplevel):
             return layout
     elif "GIT_WORK_TREE" in environment and _is_above(root, layout.toplevel):
-        return layout  # a work tree that was named on purpose, and lies in some other checkout
+        return layout  # the user named a work tree that is inside another checkout
     raise NotReproducible(
         f"'{os.fsdecode(here)}' belongs to the checkout '{os.fsdecode(root)}', and the environment makes Git use the "
         f"work tree '{os.fsdecode(layout.toplevel)}' of '{os.fsdecode(layout.git_dir)}'",
@@ -174,12 +194,13 @@ def stand_inside(layout: Layout, git: Git) -> Layout:
 
 
 def pinned(git: Git, layout: Layout) -> Git:
-    """Return a git that also finds this repository from the root of the work tree.
+    """Return a git that finds this repository also when it starts in the root of the work tree.
 
-    A root without a `.git` of this repository, as `core.worktree` allows, can lie in another repository.
+    With `core.worktree`, the root can be without a `.git`, or inside another repository.
     """
-    own = layout.toplevel + b"/.git"
-    if layout.git_dir in (own, layout.toplevel) or "GIT_DIR" in git.environment or _leads_to(own, layout.git_dir):
+    dot_git = layout.toplevel + b"/.git"
+    is_default = layout.git_dir in (dot_git, layout.toplevel) or _leads_to(dot_git, layout.git_dir)
+    if is_default or "GIT_DIR" in git.environment:
         return git
     return git.with_environment(GIT_DIR=os.fsdecode(layout.git_dir), GIT_WORK_TREE=os.fsdecode(layout.toplevel))
 
@@ -198,15 +219,15 @@ def _refuse_outside(here: bytes, layout: Layout, environment: Mapping[str, str])
 
 
 def _below(place: bytes, root: bytes) -> bytes | None:
-    """Return the path of `place` below `root`, b"" or ending in `/`; None where it lies elsewhere."""
+    """Return the path of `place` from `root`, b"" or ending in `/`; None if `place` is not inside `root`."""
     try:
-        wanted = os.stat(root)
+        root_facts = os.stat(root)
     except OSError:
         return None
     prefix = b""
     while True:
         try:
-            if os.path.samestat(os.stat(place), wanted):
+            if os.path.samestat(os.stat(place), root_facts):
                 return prefix
         except OSError:
             return None
@@ -217,15 +238,15 @@ def _below(place: bytes, root: bytes) -> bytes | None:
 
 
 def _is_above(root: bytes, place: bytes) -> bool:
-    """Return whether `place` lies below `root`, and is not `root` itself."""
+    """Return whether `place` is inside `root`, and not `root` itself."""
     return bool(_below(os.path.realpath(place), root))
 
 
 def _nearest_repository(place: bytes) -> bytes | None:
-    """Return the nearest directory, from `place` upwards, whose `.git` is one that Git would use."""
+    """Return the nearest directory, from `place` upwards, with a `.git` that Git would use."""
     while True:
-        found = place.rstrip(b"/") + b"/.git"
-        if os.path.isfile(found) or all(os.path.exists(found + name) for name in (b"/HEAD", b"/objects", b"/refs")):
+        dot_git = place.rstrip(b"/") + b"/.git"
+        if os.path.isfile(dot_git) or all(os.path.exists(dot_git + name) for name in (b"/HEAD", b"/objects", b"/refs")):
             return place
         if place == b"/":
             return None
@@ -233,7 +254,7 @@ def _nearest_repository(place: bytes) -> bytes | None:
 
 
 def _leads_to(dot_git: bytes, git_dir: bytes) -> bool:
-    """Return whether a `.git` is this directory, or a file that leads there (gitrepository-layout(5))."""
+    """Return whether a `.git` is this directory, or a file that names it (gitrepository-layout(5))."""
     try:
         if os.path.isfile(dot_git):
             with open(dot_git, "rb") as file:

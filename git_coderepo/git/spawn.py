@@ -1,6 +1,6 @@
-"""How git is started, and `git status`, which takes longest, so soon that nothing else is imported before it.
+"""Start processes, and `git status` before anything else is imported: it is what a hook waits for longest.
 
-`posix` is built into the interpreter; to import `os`, which is made of it, takes as long as git to start.
+Uses `posix`, which is built into the interpreter: importing `os` takes as long as starting git.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     Word = str | bytes
 
-# Of every call: words that can be read, no lock, and no object in another one's place (git-replace), which stands there
-# for nobody else.
+# For every call: messages in English, no lock taken for optional writes, and no object replaced by another one
+# (git-replace(1)): a runner does not have the replacement.
 ENVIRONMENT = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_REPLACE_OBJECTS": "1"}
 
-# Nothing is written, not even the refreshed index. Where git has the clean filter of git-lfs look at a file, that keeps
-# the object, and installs its hooks: in our own store (named from the git directory), and nowhere.
+# Nothing of the user's is written, not even the refreshed index. If git runs the clean filter of git-lfs, the filter
+# stores the object, here in our own store (relative to the git directory), and would install its hooks.
 STATUS_SETTINGS = (("core.hooksPath", "/dev/null"), ("lfs.storage", "coderepo/lfs"))
 STATUS = (
     "--no-optional-locks", "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all",
@@ -30,25 +30,25 @@ STATUS = (
 _SIGPIPE = 13  # Linux and macOS; the `signal` module costs more to import than a git process to start
 
 
-class Asked:
-    """A process under way: its `pid`, and the descriptors of the files that it writes its output and errors into.
+class StartedProcess:
+    """A running process: its `pid`, and the descriptors `out` and `err` of the files to which it writes.
 
-    It `began` at this time, in nanoseconds since 1970.
+    `began` is when it was started, in nanoseconds since 1970; 0 if that was not noted.
     """
 
     __slots__ = ("began", "err", "out", "pid")
 
-    def __init__(self, pid: int, out: int, err: int, began: int) -> None:
+    def __init__(self, pid: int, out: int, err: int, began: int = 0) -> None:
         self.began = began
         self.pid = pid
         self.out = out
         self.err = err
 
 
-def ask_status() -> Asked | None:
-    """`git status` of where we stand, as `checkout.status.start_status` asks; None where no git can be started.
+def start_git_status() -> StartedProcess | None:
+    """Start `git status` in the current directory, with the arguments of `git.status.start_status`.
 
-    Why not, whoever asks again is told.
+    Returns None if git cannot be started; the next attempt, by `git.process`, reports the reason.
     """
     settings = [word for name, value in STATUS_SETTINGS for word in ("-c", f"{name}={value}")]
     environment = posix.environ | {name.encode(): value.encode() for name, value in ENVIRONMENT.items()}
@@ -58,7 +58,8 @@ def ask_status() -> Asked | None:
         files.append(anonymous_file())
         files.append(anonymous_file())
         out, err = files
-        return Asked(spawn("git", ["git", *settings, *STATUS], environment, None, out, err), out, err, began)
+        pid = spawn("git", ["git", *settings, *STATUS], environment, (None, out, err))
+        return StartedProcess(pid, out, err, began)
     except OSError:
         for file in files:
             posix.close(file)
@@ -69,14 +70,14 @@ def spawn(
     program: Word,
     words: list[Word],
     environment: Mapping[bytes, Word] | Mapping[str, Word],
-    stdin: int | None,
-    out: int,
-    err: int,
+    streams: tuple[int | None, int, int],
 ) -> int:
-    """Start a program, found on this process's PATH, with its words from the first on, and give its pid.
+    """Start a program and return its pid. Raises OSError.
 
-    The descriptors become its standard input (None: there is none), output and errors. Raises OSError.
+    `program` is a path, or a name that is looked up on this process's PATH; `words` are its arguments from argv[0] on.
+    `streams` are the descriptors that become its standard input (None for /dev/null), output and error.
     """
+    stdin, out, err = streams
     actions: list[tuple[object, ...]] = [
         (posix.POSIX_SPAWN_OPEN, 0, "/dev/null", posix.O_RDONLY, 0)
         if stdin is None
@@ -88,15 +89,17 @@ def spawn(
 
 
 def open_standard_streams() -> None:
-    """Open `/dev/null` in the place of each of descriptors 0 to 2 that is closed, as git does; for a program's start.
+    """Open `/dev/null` as each of the descriptors 0 to 2 that is closed, as git does. Call it when the program starts.
 
-    A file of ours would get the number otherwise, and a command that we start would read or overwrite it.
+    Otherwise a file of ours would get that number, and a command that we start would read or overwrite it.
     """
     for number in range(3):
         try:
             posix.fstat(number)
         except OSError:
-            posix.set_inheritable(posix.open("/dev/null", posix.O_RDWR), True)  # the lowest one that is free
+            posix.set_inheritable(
+                posix.open("/dev/null", posix.O_RDWR), True
+            )  # open(2) returns the lowest free descriptor
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
             stream = open(number, mode, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
@@ -106,7 +109,7 @@ def open_standard_streams() -> None:
 def above_standard(descriptor: int) -> int:
     """Return the descriptor, or a copy above 2 if it is 0, 1 or 2; the original is then closed.
 
-    Within somebody else's program, whose standard streams may be closed.
+    A program that uses this package may have closed its standard streams.
     """
     low = []
     while descriptor <= 2:
@@ -119,7 +122,7 @@ def above_standard(descriptor: int) -> int:
 
 
 def anonymous_file() -> int:
-    """The descriptor of an empty file without a name."""
+    """Return the descriptor of a new, empty file without a name. Raises OSError."""
     if hasattr(posix, "memfd_create"):
         return above_standard(posix.memfd_create("git-coderepo"))
     import tempfile

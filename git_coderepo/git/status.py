@@ -1,4 +1,4 @@
-"""The working tree's state, from one `git status`.
+"""Read the state of the work tree from one `git status`.
 
 Format: https://git-scm.com/docs/git-status#_porcelain_format_version_2, with `-z`.
 """
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from git_coderepo.errors import NotReproducible
     from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.process import Git, Process
-    from git_coderepo.git.spawn import Asked
+    from git_coderepo.git.spawn import StartedProcess
 
 
-_DEPRECATED = "core.fsyncObjectFiles is deprecated"  # git's word for a setting that only older ones need
+_DEPRECATED = "core.fsyncObjectFiles is deprecated"  # git before 2.36 needs this setting
 _FILTER_WORDS = ("initialization for subprocess", "packet write ", "the remote end hung up")
-# strerror(3) in the C locale, for what keeps lstat(2) from an answer other than "there is none".
+# strerror(3) in the C locale for errors of lstat(2) other than a missing file.
 _UNREACHABLE = frozenset(
     ("Permission denied", "Operation not permitted", "Input/output error", "Stale file handle", "File name too long",
      "Transport endpoint is not connected")
@@ -30,11 +30,11 @@ _UNREACHABLE = frozenset(
 
 
 class Change:
-    """One path that differs: `path` raw from the root, `index` and `worktree` git's letters (`.` for none).
+    """A path that differs: `path` raw from the root, `index` and `worktree` git's letters (`.` for no difference).
 
-    `index` is `?` for an untracked path and `u` for an unmerged one; `submodule` is true for a gitlink; `marked` for
-    a path that git was told not to look at. `entry` is what the index has there, `100644 ID`, b"" where it has nothing;
-    of an unmerged path what `git add` starts from, which may be a mode without an id.
+    `index` is `?` for an untracked path and `u` for an unmerged one. `submodule` is true for a gitlink, `marked` for a
+    path with assume-unchanged or skip-worktree. `entry` is the index entry, `100644 ID`, b"" if there is none; for an
+    unmerged path it is that from which `git add` takes the mode, and may have no id.
     """
 
     __slots__ = ("entry", "index", "marked", "path", "submodule", "worktree")
@@ -55,7 +55,7 @@ class Change:
 
     @property
     def is_repository(self) -> bool:
-        """Whether a repository of its own stands on the disk where the index has a file or a link."""
+        """Whether the work tree has a repository where the index has a file or a link."""
         return self.submodule and self.worktree == "T" and not self.entry.startswith(b"160000 ")
 
     @property
@@ -64,10 +64,10 @@ class Change:
 
 
 class Status:
-    """HEAD's commit (None: unborn), branch (None: detached), its upstream (`origin/main`, None) and what differs.
+    """HEAD's commit (None if unborn), its branch (None if detached), the upstream (`origin/main` or None), the changes.
 
-    `changes` are taken from the command's bytes when they are looked at, as there may be thousands. `counts` are the
-    paths staged, unstaged and untracked.
+    `changes` are parsed on first use, because there may be thousands. `counts` are the numbers of staged, unstaged and
+    untracked paths.
     """
 
     __slots__ = ("_at", "_changes", "_counts", "_output", "branch", "head", "upstream")
@@ -111,18 +111,19 @@ class Status:
         return self.counts[2]
 
 
-def start_status(git: Git, pathspecs: Sequence[bytes] = (), *, asked: Asked | None = None) -> Process:
-    """The question; see `scope.pathspecs`, and `question`, by which it may have been `asked` already."""
-    given = {name for name, _ in git.settings}
-    settings = [setting for setting in STATUS_SETTINGS if setting[0] != "lfs.storage" or setting[0] not in given]
+def start_status(git: Git, pathspecs: Sequence[bytes] = (), *, started: StartedProcess | None = None) -> Process:
+    """Start `git status` on these paths (see `subtree.pathspecs`), or adopt one that was `started` earlier."""
+    own = {name for name, _ in git.settings}
+    settings = [setting for setting in STATUS_SETTINGS if setting[0] != "lfs.storage" or setting[0] not in own]
     git = git.with_settings(*settings)
-    return git.start(*STATUS, *pathspecs) if asked is None else git.adopt(asked, *STATUS)
+    return git.start(*STATUS, *pathspecs) if started is None else git.adopt(started, *STATUS)
 
 
 def read_status(process: Process, git: Git | None = None) -> Status:
-    """Return the answer; raises GitFailed or NotACheckout, and NotReproducible for what git could not look at.
+    """Return the state that `git status` reported.
 
-    `git` is asked which submodule is broken.
+    `git` is used to find a broken submodule, or the commands that repair a damaged reference. Raises GitFailed,
+    NotACheckout, and NotReproducible if git could not read a path.
     """
     process.finish()
     _refuse_broken(process.stderr, git)
@@ -139,9 +140,9 @@ _BROKEN = (b"not a git repository: ", b"/.git' not recognized as a git repositor
 
 
 def _refuse_broken(words: bytes, git: Git | None) -> None:
-    """Raise NotReproducible, naming the submodule, where git stopped at one whose `.git` is none or leads nowhere.
+    """Raise NotReproducible if git stopped at a submodule without a valid repository.
 
-    git's own words hold what the `.git` file says, which need not be below the submodule: the index tells which it is.
+    git's message has the path in the submodule's `.git` file, not that of the submodule, so the index is searched.
     """
     if git is None or not words or not any(each in words for each in _BROKEN):
         return
@@ -154,7 +155,7 @@ def _refuse_broken(words: bytes, git: Git | None) -> None:
     name = os.fsdecode(b"/".join(path))
     recursive = " --recursive" if len(path) > 1 else ""
     raise NotReproducible(
-        f"git finds no repository in the '.git' of the submodule '{name}'",
+        f"the '.git' of the submodule '{name}' is not a repository",
         hints=[
             f"move '{name}' away, and then: "
             f"{git_word(top)} submodule update --init{recursive} -- {path_word(path[0], top)}"
@@ -163,7 +164,7 @@ def _refuse_broken(words: bytes, git: Git | None) -> None:
 
 
 def _broken_submodule(git: Git, top: bytes) -> list[bytes] | None:
-    """Return the raw path of the first submodule without a repository, each from the root of the one that holds it."""
+    """Return the path of the first broken submodule: raw parts, each from the root of the checkout around it."""
     import os
 
     for row in git.at(top).run("ls-files", "-z", "--stage").split(b"\0"):
@@ -184,10 +185,10 @@ def _broken_submodule(git: Git, top: bytes) -> list[bytes] | None:
 
 
 def filter_failure(stderr: bytes) -> NotReproducible | None:
-    """What git says where a clean filter that is a process, as git-lfs, has no program; None for other words.
+    """Return the error for a clean filter, such as that of git-lfs, whose process cannot be started; None for others.
 
-    Which of them is chance: of git and of the shell that finds none, either may be the first to notice. Where git
-    comes as far as to name the path, `failure` has the words for it.
+    The message depends on timing: git or its shell may be the first to fail. If git names the path, `messages.failure`
+    handles it.
     """
     lines = stderr.decode("utf-8", "replace").splitlines()
     if not any(word in line for line in lines for word in _FILTER_WORDS):
@@ -199,7 +200,7 @@ def filter_failure(stderr: bytes) -> NotReproducible | None:
 
 
 def _refuse_unseen(words: bytes, git: Git | None) -> None:
-    """git passes over a directory that it cannot list and a path that it cannot reach, says so, and ends with 0."""
+    """Raise NotReproducible for a directory or path that git could not read: it prints a warning and ends with 0."""
     for line in words.decode("utf-8", "surrogateescape").splitlines():
         reason = line.rpartition(": ")[2]
         listing = line.startswith("warning: could not open directory '")
@@ -209,13 +210,16 @@ def _refuse_unseen(words: bytes, git: Git | None) -> None:
 
             top = os.getcwdb() if git is None else git.run("rev-parse", "--show-toplevel").removesuffix(b"\n")
             raise NotReproducible(
-                f"git cannot look at '{path}': {reason}",
+                f"git cannot read '{path}': {reason}",
                 hints=["make it readable", f"or leave it out: {ignore_command(os.fsencode(path), top)}"],
             )
 
 
 def parse_status(output: bytes, git: Git | None = None) -> Status:
-    """The state from the command's bytes: what begins with `#` comes first; `git` finds what repairs a reference."""
+    """Parse the output of `git status`; `git` is used for hints that repair a damaged reference.
+
+    Raises NotReproducible for such a reference.
+    """
     head: ObjectId | None = None
     branch: str | None = None
     upstream: str | None = None
@@ -232,7 +236,7 @@ def parse_status(output: bytes, git: Git | None = None) -> Status:
             upstream = text
         at = end + 1
     if head is None and branch == "(unknown)":
-        # git calls a branch whose reference cannot be read unborn: a record would say that there is no commit yet.
+        # git reports a branch with a damaged reference as unborn, and the record would say that there is no commit.
         raise NotReproducible(
             "HEAD does not resolve to a commit: the reference of its branch is damaged",
             hints=_reference_hints(git) if git is not None else [],
@@ -241,9 +245,9 @@ def parse_status(output: bytes, git: Git | None = None) -> Status:
 
 
 def _reference_hints(git: Git) -> list[str]:
-    """Return the commands that write the reference of HEAD's branch anew, to the last commit that HEAD's log names.
+    """Return the commands that set HEAD's branch to the last commit in HEAD's reflog; none if that is unknown.
 
-    git itself neither reads such a reference nor replaces it: its file has to go first.
+    git neither reads nor replaces a damaged reference, so that its file has to be removed first.
     """
     try:
         with open(_git_path(git, b"HEAD"), "rb") as file:
@@ -273,7 +277,7 @@ def _changes(records: bytes) -> list[Change]:
             # 1 XY sub mH mI mW hH hI path
             fields = record.split(b" ", 8)
             letters = fields[1].decode()
-            # An intent to add has no contents in the index (id 0), nor has what is staged as deleted (mode 0).
+            # `git add --intent-to-add` leaves an entry with id 0, a staged deletion one with mode 0.
             entry = fields[4] + b" " + fields[7] if fields[4].strip(b"0") and fields[7].strip(b"0") else b""
             changes.append(Change(fields[8], letters[0], letters[1], fields[2] != b"N...", entry=entry))
         elif kind == b"u ":
@@ -286,9 +290,9 @@ def _changes(records: bytes) -> list[Change]:
 
 
 def _preferred(modes: Sequence[bytes], ids: Sequence[bytes]) -> bytes:
-    """Return the stage of an unmerged path that `git add` takes the mode from: ours, else the base, else theirs.
+    """Return the stage of an unmerged path from which `git add` takes the mode: ours, else the base, else theirs.
 
-    It takes the line ends from ours alone, so no other one has an id here.
+    It takes the line endings from ours alone, so that only ours has an id here.
     """
     if modes[1].strip(b"0"):
         return modes[1] + b" " + ids[1]

@@ -1,4 +1,4 @@
-"""Our own objects: a store beside the user's, with the user's as its alternate, so that nothing of theirs changes."""
+"""Keep our own objects in a store that has the user's as its alternate, so that the user's does not change."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _PIECE = 1 << 20
 
 
 class Store:
-    """Where a checkout's snapshots keep their objects, overlays and private index.
+    """The objects, overlays and private index of a checkout's snapshots.
 
-    `directory` is `<common git dir>/coderepo`, or another one where the caller must not write there. A submodule has
-    none of its own: `outer` is its superproject's, so that a run's objects lie, and are pruned, in one place. Of one
-    that `is_suspect`, since damaged objects were found in it, nothing that is there already is relied on.
+    `directory` is `<common git dir>/coderepo`, unless the caller names another one. A submodule uses the store of its
+    superproject, `outer`, so that a run's objects are, and are pruned, in one place. If `is_suspect`, damaged objects
+    were detected, and existing objects are not relied on.
     """
 
     __slots__ = ("_whole", "directory", "is_suspect", "layout", "outer")
@@ -56,17 +56,17 @@ class Store:
 
     @property
     def private_index(self) -> bytes:
-        """A worktree's private index: beside the others', where `prune` finds that of a worktree which is gone."""
+        """The worktree's private index: in one folder with those of others, where `prune` removes old ones."""
         linked = self.layout.git_dir != self.layout.common_dir
         return self.directory + (b"/seed." + os.path.basename(self.layout.git_dir) if linked else b"/seed")
 
     @property
     def lfs_setting(self) -> tuple[str, str]:
-        """What has git-lfs's clean filter keep here, and not in the user's repository, what it reads."""
+        """The setting that makes the clean filter of git-lfs store objects here, not in the user's repository."""
         return "lfs.storage", os.fsdecode(self.directory + b"/lfs")
 
     def prepare(self) -> None:
-        """Make the directories; the alternate is written down, so that `git fsck` and people can follow it."""
+        """Create the directories and `info/alternates`, for `git fsck` and for people. Raises CodeRepoError."""
         if self.outer is not None:
             self.outer.prepare()
             return
@@ -76,25 +76,26 @@ class Store:
             except OSError as error:
                 raise unwritable(self.directory, error) from error
         alternates = self.objects + b"/info/alternates"
-        wanted = quoted_path(self.layout.objects) + b"\n"
+        contents = quoted_path(self.layout.objects) + b"\n"
         try:
             with open(alternates, "rb") as file:
-                if file.read() == wanted:
+                if file.read() == contents:
                     return
         except FileNotFoundError:
             pass
-        write_whole(alternates, wanted)
+        write_whole(alternates, contents)
 
     def has_trees(self, contents: Iterable[bytes]) -> bool:
-        """Return whether tree objects of these contents (without header) are here, each a loose object of its own.
+        """Return whether the store has tree objects with these contents (without header), as loose objects.
 
-        What they name was written before them. A damaged one is moved aside: git would not write it again.
+        The objects that they name were written before them. A damaged one is moved aside, because git would not replace
+        it.
         """
         import zlib
 
         if self.is_suspect:
             return False
-        are_here = True
+        has_all = True
         for each in contents:
             whole = b"tree %d\0%b" % (len(each), each)
             digest = hasher(self.layout.object_format)
@@ -106,27 +107,27 @@ class Store:
                 with open(path, "rb") as file:
                     is_whole = stream.decompress(file.read()) == whole and stream.eof and not stream.unused_data
             except FileNotFoundError:
-                are_here = False
+                has_all = False
                 continue
             except zlib.error:
                 is_whole = False
             if not is_whole:
                 self.set_aside(path)
-                are_here = False
-        return are_here
+                has_all = False
+        return has_all
 
     def keep_overlay(self, sha256: str, data: bytes) -> None:
-        """Have a file of an overlay, or of Git LFS objects; one that is damaged is replaced. Raises OSError."""
+        """Store the tar of an overlay or of Git LFS objects, replacing a damaged one. Raises OSError."""
         path = self.overlays + b"/" + overlay_name(sha256)
         if self.is_whole(path, sha256):
-            os.utime(path)  # `prune` touches nothing that was just used
+            os.utime(path)  # `prune` leaves alone what was just used
             return
         os.makedirs(self.overlays, exist_ok=True)
         write_whole(path, data)
         self._whole.add(path)
 
     def is_whole(self, path: bytes, sha256: str) -> bool:
-        """Return whether a file is there and has this digest; it is read once for each `Store`. Raises OSError."""
+        """Return whether a file exists and has this digest (hex); it is read once per `Store`. Raises OSError."""
         if path not in self._whole:
             try:
                 with open(path, "rb") as file:
@@ -139,7 +140,7 @@ class Store:
         return os.path.exists(path)
 
     def note_whole(self, path: bytes) -> None:
-        """Note that a file was read by the caller, and is whole."""
+        """Note that the caller has verified a file."""
         self._whole.add(path)
 
     def set_aside(self, path: bytes) -> None:
@@ -150,12 +151,12 @@ class Store:
         try:
             os.rename(path, b"%b/%b.%b" % (damaged, os.path.basename(path), unique))
         except FileNotFoundError:
-            pass  # another process was faster
+            pass  # another process has moved it
 
     def git(self, git: Git) -> Git:
-        """git that reads the user's objects and ours, and writes only ours, without spending time on compression."""
+        """Return git that reads the user's objects and ours, and writes only to ours, without compression."""
         if not os.path.isdir(self.objects):
-            return git.at(self.layout.toplevel)  # nothing of ours yet: git takes an absent store for no repository
+            return git.at(self.layout.toplevel)  # git fails if the object directory does not exist
         inherited = git.environment.get("GIT_ALTERNATE_OBJECT_DIRECTORIES")
         alternates = os.fsdecode(quoted_path(self.layout.objects))
         return (
@@ -165,16 +166,16 @@ class Store:
             )
             .with_settings(
                 ("core.looseCompression", "0"),
-                # A larger file goes into a pack of its own, and out of it, piece by piece; git would hold all of it.
+                # git streams larger files to and from a pack; it would keep a smaller one in memory.
                 ("core.bigFileThreshold", "32m"),
-                # A later snapshot relies on what is there. The last one is for git before 2.36.
+                # Later snapshots rely on these objects. The third is for git before 2.36.
                 ("core.fsync", "loose-object,pack,pack-metadata"),
                 ("core.fsyncMethod", "batch"),
                 ("core.fsyncObjectFiles", "true"),
                 ("core.splitIndex", "false"),
                 ("core.fsmonitor", "false"),
                 ("core.safecrlf", "false"),
-                ("core.hooksPath", "/dev/null"),  # a private index is no news for the user's hooks
+                ("core.hooksPath", "/dev/null"),  # the user's hooks must not run for a private index
                 self.lfs_setting,
             )
             .at(self.layout.toplevel)
@@ -182,7 +183,7 @@ class Store:
 
 
 def quoted_path(path: bytes) -> bytes:
-    """A path as an alternates list wants it: in C quotes where it would be taken for several or for a comment."""
+    """Return a path for a list of alternates: in C quotes if it would be read as several paths or a comment."""
     if not any(char in path for char in b':"\n\\') and not path.startswith(b"#"):
         return path
     escaped = path.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
@@ -190,27 +191,26 @@ def quoted_path(path: bytes) -> bytes:
 
 
 def overlay_name(sha256: str) -> bytes:
-    """The name of the file of an overlay, or of the tar of Git LFS objects."""
+    """Return the name of the file of an overlay, or of the tar of Git LFS objects."""
     return sha256.encode() + b".tar.gz"
 
 
 def find_overlay(sha256: str, size: int, folder: bytes | None, git: Git) -> tuple[bytes, bytes] | None:
-    """(contents, path) of an overlay, or of the tar of Git LFS objects, by its digest and its `size` in bytes.
+    """Find the tar of an overlay, or of Git LFS objects; return (contents, path), or None.
 
-    It is beside the manifest in `folder`, in the record that `folder` belongs to, or in this checkout's; None where it
-    is in none of them. The contents are not checked: whoever uses them does that. Raises DownloadDamaged, before it is
-    read, for what is no file of that size.
+    It is looked up in the manifest's `folder`, in the record of which that is a part, and in this checkout's record.
+    The caller has to verify the contents. Raises DownloadDamaged if it is not a file of `size` bytes.
     """
     name = overlay_name(sha256)
     folders = [folder] if folder is not None else []
     if folder is not None and os.path.basename(os.path.dirname(folder)) == b"runs":
-        folders.append(os.path.dirname(os.path.dirname(folder)) + b"/overlays")  # the manifest lies in a record
+        folders.append(os.path.dirname(os.path.dirname(folder)) + b"/overlays")  # `folder` is a month of a record
     try:
         common = git.run("rev-parse", "--path-format=absolute", "--git-common-dir").removesuffix(b"\n")
         place = git.environment.get(RECORD_DIRECTORY)
         folders.append((own_elsewhere(os.fsencode(place), common) if place else common + b"/coderepo") + b"/overlays")
     except CodeRepoError:
-        pass  # not in a checkout, or no git: then there is no record to look into
+        pass  # outside a checkout, or without git: there is no record
     for each in folders:
         path = os.path.join(each, name)
         try:
@@ -221,13 +221,13 @@ def find_overlay(sha256: str, size: int, folder: bytes | None, git: Git) -> tupl
 
 
 def _read_whole(path: bytes, size: int) -> bytes:
-    # Whoever opens a pipe without that may wait for ever.
+    # O_NONBLOCK: opening a FIFO would wait for a writer.
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         facts = os.fstat(file)
         name = os.fsdecode(path)
         if not stat.S_ISREG(facts.st_mode):
-            raise DownloadDamaged(f"'{name}', which travels with the run, is no file")
+            raise DownloadDamaged(f"'{name}', which travels with the run, is not a regular file")
         if facts.st_size != size:
             raise DownloadDamaged(
                 f"'{name}', which travels with the run, has {facts.st_size} bytes, not the recorded {size}"
@@ -238,17 +238,17 @@ def _read_whole(path: bytes, size: int) -> bytes:
         os.close(file)
 
 
-# --- Damaged objects, which are moved aside so that they are created again -------------------------------------------
-# A power loss can leave an object empty or cut off, and git neither writes an object that is there nor looks into it.
+# --- Move damaged objects aside, so that they are written again ------------------------------------------------------
+# A power loss can leave an object empty or truncated, and git does not replace an object that exists.
 # Format of a loose object: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects#_object_storage.
 
 
 def set_damaged_aside(git: Git, store: Store) -> list[bytes]:
-    """Move every damaged object and pack of our store into its folder `damaged`; gives their old paths.
+    """Move every damaged object and pack of our store to its folder `damaged`; return their old paths.
 
-    All of them are read, so call it only after git failed. Raises OSError.
+    Reads all objects, so call it only after git failed. Raises OSError.
     """
-    found = []
+    damaged = []
     for folder in names_in(store.objects):
         if len(folder) != 2:
             continue
@@ -257,16 +257,16 @@ def set_damaged_aside(git: Git, store: Store) -> list[bytes]:
             if len(name) == 2 * ID_LENGTHS[store.layout.object_format] - 2 and not _is_whole_object(
                 path, folder + name, store.layout.object_format
             ):
-                found.append(path)
-    for path in found:
+                damaged.append(path)
+    for path in damaged:
         store.set_aside(path)
-    return found + _damaged_packs(git, store)
+    return damaged + _damaged_packs(git, store)
 
 
 def set_damaged_of_tree_aside(git: Git, store: Store, tree: str) -> list[bytes]:
-    """Move what is damaged of our store's objects in a tree into its folder `damaged`; gives their old paths.
+    """Move the damaged objects of a tree (hex) that are in our store to its folder `damaged`; return their old paths.
 
-    Of the user's own objects none is read. Raises OSError.
+    The user's own objects are not read. Raises OSError.
     """
     loose = {
         (folder + name).decode("ascii", "replace"): b"/".join((store.objects, folder, name))
@@ -277,25 +277,25 @@ def set_damaged_of_tree_aside(git: Git, store: Store, tree: str) -> list[bytes]:
     packs = _damaged_packs(git, store)
     listed = store.git(git).start("rev-list", "--objects", "--no-object-names", "--missing=print", tree).finish()
     if listed.status != 0:
-        return packs + set_damaged_aside(git, store)  # a tree is damaged, and what is below it is not listed
-    found = [
+        return packs + set_damaged_aside(git, store)  # a damaged tree: the objects below it are not listed
+    damaged = [
         path
         for id in listed.stdout.decode().split()
         if (path := loose.get(id)) is not None and not _is_whole_object(path, id.encode(), store.layout.object_format)
     ]
-    for path in found:
+    for path in damaged:
         store.set_aside(path)
-    return packs + found
+    return packs + damaged
 
 
 def describe_damaged(store: Store, count: int) -> str:
-    """Return what is said of `count` damaged objects that were moved aside."""
+    """Return the message about `count` damaged objects that were moved aside."""
     place = os.fsdecode(store.directory)
     return f"{count} damaged object{'s' * (count > 1)} in '{place}/objects': moved to '{place}/damaged'"
 
 
 def _is_whole_object(path: bytes, id: bytes, object_format: str) -> bool:
-    """Return whether a loose object has the contents that its id, in hex, promises."""
+    """Return whether the contents of a loose object match its id (hex)."""
     import zlib
 
     digest, stream = hasher(object_format), zlib.decompressobj()
@@ -307,7 +307,7 @@ def _is_whole_object(path: bytes, id: bytes, object_format: str) -> bool:
                     piece = stream.unconsumed_tail
         digest.update(stream.flush())
     except FileNotFoundError:
-        return True  # `prune` was here
+        return True  # removed by `prune`
     except zlib.error:
         return False
     return stream.eof and not stream.unused_data and digest.hexdigest().encode() == id
@@ -315,13 +315,13 @@ def _is_whole_object(path: bytes, id: bytes, object_format: str) -> bool:
 
 def _damaged_packs(git: Git, store: Store) -> list[bytes]:
     folder = store.objects + b"/pack/"
-    found = []
+    damaged = []
     for name in names_in(folder):
         stem, _, end = name.rpartition(b".")
         if end == b"pack" and not store.git(git).succeeds("verify-pack", folder + stem + b".idx"):
-            found.append(folder + name)
-            # The index first: git does not look at a pack without one.
+            damaged.append(folder + name)
+            # The index first: git ignores a pack without one.
             for each in (b".idx", b".rev", b".bitmap", b".pack"):
                 if os.path.lexists(folder + stem + each):
                     store.set_aside(folder + stem + each)
-    return found
+    return damaged

@@ -1,16 +1,14 @@
-"""A part of a checkout: in a large repository only some paths are looked at, and nothing else can stop or change a run.
+"""Restrict a snapshot to a part of the checkout (`coderepo.scope`), so that nothing else can stop or change a run.
 
-The model. A scope is a set of paths from the root, directories or files, none inside another; none at all means
-everything. `part(T)` is the tree that holds of a tree T the paths of the scope, each in its place, and nothing else.
+A scope is a set of paths from the root, directories or files, none inside another; the empty scope means everything.
+`part(T)` is the tree with the paths of the scope in a tree T, each in its place, and nothing else.
 
-- What is looked at is the scope, and the `.gitattributes` of the directories above it, since they say what becomes of
-  the files below. The snapshot's tree is the tree of that, as it is now.
-- The base is found as ever; the runner takes `part(base)` of it, whatever else base and HEAD differ in.
-- The overlay is what of the snapshot's tree is not in `part(base)`. So `part(base)` and the overlay make the
-  snapshot's tree, and that is what a runner verifies: a directory it filled has no other path.
+- The snapshot has the paths of the scope, and the `.gitattributes` of the directories above, which apply to them.
+- The base is chosen as without a scope; the runner takes `part(base)` of it.
+- The overlay is the difference between `part(base)` and the snapshot's tree, which the runner verifies.
 
-A scope of one directory is named in `subdirectory` too: its `proof` holds the tree objects from the snapshot's tree
-down to it, each by its id in the one before, so that the part proves itself.
+For a scope of one directory, the manifest's `subdirectory` has a `proof`: the tree objects from the snapshot's tree
+down to that directory, each with its id in the one before.
 """
 
 from __future__ import annotations
@@ -32,9 +30,9 @@ Row = tuple[int, bytes]
 
 
 class Part:
-    """A tree that holds some paths of another: its `tree` id, and `objects`, its tree objects down to those paths.
+    """A tree with some paths of another: its `tree` id, and `objects`, the contents of its tree objects by directory.
 
-    `objects` has the contents by directory (b"" the root); `rows` the mode and raw id of each path that is there.
+    The root is b"". `rows` has the mode and raw id of each path.
     """
 
     __slots__ = ("objects", "rows", "tree")
@@ -45,15 +43,15 @@ class Part:
         self.rows = rows
 
     def proof(self, directory: bytes) -> list[bytes]:
-        """The contents of the tree objects from the root down to the one that names `directory`."""
+        """Return the contents of the tree objects from the root down to the one with `directory`."""
         names = directory.split(b"/")
         return [self.objects[b"/".join(names[:depth])] for depth in range(len(names))]
 
 
 def scope_of(layout: Layout, settings: Settings, given: Sequence[bytes]) -> tuple[bytes, ...]:
-    """What is looked at: the paths `given`, as seen from where git was started, else those of `coderepo.scope`.
+    """Return the scope: the paths `given`, from where git was started, or else those of `coderepo.scope`.
 
-    Raises UsageError for a path outside of the checkout.
+    Raises UsageError for a path outside the checkout.
     """
     if given:
         start = os.path.join(layout.toplevel, layout.prefix)
@@ -62,23 +60,23 @@ def scope_of(layout: Layout, settings: Settings, given: Sequence[bytes]) -> tupl
         paths = [os.path.normpath(os.fsencode(text)) for text in settings.texts("scope") if text]
     for path in paths:
         if path == b".." or path.startswith((b"../", b"/")):
-            raise UsageError(f"'{os.fsdecode(path)}' is no path inside the checkout")
+            raise UsageError(f"'{os.fsdecode(path)}' is not inside the checkout")
     return normalised(paths)
 
 
 def normalised(paths: Iterable[bytes]) -> tuple[bytes, ...]:
-    """The paths sorted, each once, none inside another; none at all where one of them is the root."""
-    found: list[bytes] = []
+    """Return the paths sorted, each once, without those inside another; empty if one of them is the root."""
+    outermost: list[bytes] = []
     for path in sorted(set(paths), key=lambda path: path.split(b"/")):
         if path == b".":
             return ()
-        if not found or not is_inside(path, found[-1:]):
-            found.append(path)
-    return tuple(found)
+        if not outermost or not is_inside(path, outermost[-1:]):
+            outermost.append(path)
+    return tuple(outermost)
 
 
 def directories_above(paths: Iterable[bytes]) -> set[bytes]:
-    """Every directory above these paths, the root (b"") among them."""
+    """Return every directory above these paths, and the root (b"")."""
     above = {b""}
     for path in paths:
         directory = path.rpartition(b"/")[0]
@@ -89,12 +87,12 @@ def directories_above(paths: Iterable[bytes]) -> set[bytes]:
 
 
 def is_inside(path: bytes, scope: Sequence[bytes]) -> bool:
-    """Whether a path is one of the scope, or below one."""
+    """Return whether a path is one of the scope, or below one."""
     return any(path == each or path.startswith(each + b"/") for each in scope)
 
 
 def inside(scope: Sequence[bytes]) -> Callable[[bytes], bool]:
-    """The same question for many paths; everything is inside of no scope at all."""
+    """Return a fast `is_inside` for many paths; with an empty scope every path is inside."""
     if not scope:
         return lambda path: True
     exact, below = frozenset(scope), tuple(each + b"/" for each in scope)
@@ -102,7 +100,7 @@ def inside(scope: Sequence[bytes]) -> Callable[[bytes], bool]:
 
 
 def looked_at(scope: Sequence[bytes], more: Iterable[bytes] = ()) -> tuple[bytes, ...]:
-    """The scope, the `.gitattributes` of the directories above it, and `more`."""
+    """Return the scope, the `.gitattributes` of the directories above it, and `more`; empty for everything."""
     if not scope:
         return ()
     above = {b"" if at < 0 else path[: at + 1] for path in scope for at in (-1, *_slashes(path))}
@@ -114,28 +112,25 @@ def _slashes(path: bytes) -> list[int]:
 
 
 def pathspecs(scope: Sequence[bytes]) -> list[bytes]:
-    """The arguments with which git looks at these paths and no others; none for everything."""
+    """Return the arguments that restrict a git command to these paths; none for everything."""
     return [b"--", *(b":(top,literal)" + path for path in scope)] if scope else []
 
 
 def common_directory(scope: Sequence[bytes]) -> bytes:
-    """The deepest directory that holds every path of the scope; b"" for the root."""
+    """Return the deepest directory with every path of the scope; b"" is the root."""
     return os.path.commonpath([path.rpartition(b"/")[0] for path in scope]) if scope else b""
 
 
 def rows_inside(listing: bytes, scope: Sequence[bytes]) -> bytes:
-    """The rows of `ls-tree -r -z` that are inside."""
+    """Return the rows of `ls-tree -r -z` that are inside the scope."""
     if not scope:
         return listing
-    holds = inside(scope)
-    return b"".join(row + b"\0" for row in listing.split(b"\0") if row and holds(row.partition(b"\t")[2]))
+    is_in_scope = inside(scope)
+    return b"".join(row + b"\0" for row in listing.split(b"\0") if row and is_in_scope(row.partition(b"\t")[2]))
 
 
 def read_part(git: Git, tree: str, scope: Sequence[bytes], object_format: str) -> Part:
-    """The part of a tree (or commit) that git has; its tree objects are written into `git`'s store.
-
-    Raises GitFailed where the tree is not here.
-    """
+    """Return the part of a tree (or commit), and write its tree objects with `git`. Raises GitFailed."""
     listed = git.run("ls-tree", "-z", "--full-tree", tree, *pathspecs(scope))
     rows: dict[bytes, Row] = {}
     for row in listed.split(b"\0")[:-1]:
@@ -148,9 +143,9 @@ def read_part(git: Git, tree: str, scope: Sequence[bytes], object_format: str) -
 
 
 def assemble(rows: Mapping[bytes, Row], object_format: str) -> Part:
-    """The part that holds these paths, none inside another, each with its mode and raw id; a directory has a tree's.
+    """Return the part with these paths, none inside another, each with its mode and raw id (a tree's for a directory).
 
-    The format of a tree object: rows `mode SP name NUL id`, a directory sorted as if its name ended in a slash.
+    Format of a tree object: rows `mode SP name NUL id`; a directory is sorted as if its name ended in a slash.
     """
     children: dict[bytes, dict[bytes, Row]] = {b"": {}}
     for path, row in rows.items():
@@ -172,13 +167,13 @@ def assemble(rows: Mapping[bytes, Row], object_format: str) -> Part:
             children[above][name] = (DIRECTORY, digest.digest())
         else:
             return Part(ObjectId.from_raw(digest.digest()), objects, rows)
-    raise AssertionError("the root comes last")
+    raise AssertionError("the root is the last directory")
 
 
 def write_part(git: Git, part: Part) -> None:
-    """Have the part's tree objects in the store; what they name need not be here."""
+    """Write the part's tree objects with `git`; the objects that they name need not be here. Raises GitFailed."""
     if not part.objects[b""]:
-        return  # git knows the empty tree without having it
+        return  # git has the empty tree built in
     trees = []
     id_length = len(part.tree.raw)
     for directory in part.objects:  # the deepest first
@@ -190,8 +185,8 @@ def write_part(git: Git, part: Part) -> None:
             rows.append(b"%b %b %b\t%b\0" % (mode, kind, contents[end + 1 : end + 1 + id_length].hex().encode(), name))
             at = end + 1 + id_length
         trees.append(b"".join(rows))
-    # Not synced: a tree that is here is compared before it serves again, see `Store.has_trees`.
+    # Not synced: an existing tree is compared before it is used again, see `Store.has_trees`.
     git = git.with_settings(("core.fsync", "none"), ("core.fsyncObjectFiles", "false"))
     made = git.run("mktree", "-z", "--missing", "--batch", stdin=b"\0".join(trees))
     if made.split()[-1:] != [part.tree.hex.encode()]:
-        raise CodeRepoError(f"git made another tree of the part than {part.tree}")
+        raise CodeRepoError(f"git wrote another tree than {part.tree} for the part")

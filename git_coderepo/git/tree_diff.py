@@ -1,4 +1,4 @@
-"""What differs between two trees, as git lists it, and the sizes of the blobs that are new.
+"""Compare two trees with git, and get the sizes of blobs.
 
 Format of the rows: https://git-scm.com/docs/git-diff-tree#_raw_output_format
 """
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class Difference:
-    """One path that differs between base and snapshot; `mode` is 0 for a deletion, `id` then empty."""
+    """A path that differs between base and snapshot: raw `path`, modes, and the blob `id` (hex).
+
+    For a deletion `mode` is 0 and `id` empty.
+    """
 
     __slots__ = ("id", "mode", "old_mode", "path")
 
@@ -29,28 +32,33 @@ class Difference:
 
 
 def differences(git: Git, base_tree: ObjectId | None, snapshot_tree: ObjectId) -> list[Difference]:
-    """What differs, in git's order; without a base every path of the snapshot."""
+    """Return the differences between two trees, in git's order; without a base every path of the snapshot.
+
+    Raises GitFailed.
+    """
     if base_tree is None:
         output = git.run("ls-tree", "-r", "-z", "--full-tree", snapshot_tree.hex)
         rows = (row.partition(b"\t") for row in output.split(b"\0") if row)
         return [Difference(path, 0, int(facts[:6], 8), facts.split(b" ")[2].decode()) for facts, _, path in rows]
     output = git.run("diff-tree", "-r", "-z", "--raw", "--no-renames", base_tree.hex, snapshot_tree.hex)
     fields = output.split(b"\0")
-    found = []
+    rows_of_diff = []
     for facts, path in zip(fields[0:-1:2], fields[1::2], strict=True):
         old_mode, mode, _, id, letter = facts[1:].split(b" ")
         deleted = letter == b"D"
-        found.append(Difference(path, int(old_mode, 8), 0 if deleted else int(mode, 8), "" if deleted else id.decode()))
-    return found
+        rows_of_diff.append(
+            Difference(path, int(old_mode, 8), 0 if deleted else int(mode, 8), "" if deleted else id.decode())
+        )
+    return rows_of_diff
 
 
-def travelling(found: Sequence[Difference]) -> list[Difference]:
-    """The differences whose contents travel: gitlinks are named by the manifest, deletions by a list."""
-    return [difference for difference in found if difference.mode not in (0, GITLINK)]
+def travelling(differences: Sequence[Difference]) -> list[Difference]:
+    """Return the differences whose contents are in the overlay, which are neither deletions nor gitlinks."""
+    return [difference for difference in differences if difference.mode not in (0, GITLINK)]
 
 
 def blob_sizes(git: Git, ids: Sequence[str]) -> list[int]:
-    """The size in bytes of each blob, without reading one. Raises ObjectMissing for one that is not here."""
+    """Return the size in bytes of each blob (ids in hex), without reading the contents. Raises ObjectMissing."""
     stdin = "".join(f"{id}\n" for id in ids).encode()
     output = git.run("cat-file", "--batch-check=%(objectsize)", "--buffer", stdin=stdin)
     lines = output.split(b"\n")[:-1]

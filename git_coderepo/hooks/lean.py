@@ -16,17 +16,17 @@ def main() -> int:
         folder = folder.rpartition("/")[0]
     sys.path.insert(0, folder)
     try:
-        from git_coderepo.git.spawn import ask_status, open_standard_streams
+        from git_coderepo.git.spawn import open_standard_streams, start_git_status
 
         open_standard_streams()
-        asked = ask_status()
+        status = start_git_status()
         import gc
 
         gc.disable()  # the process ends before a collection would pay off
         from git_coderepo.hooks.prerun import pre_run
     except ImportError:
         return 127
-    return pre_run(asked, whole=False)
+    return pre_run(status, whole=False)
 
 
 if __name__ == "__main__":

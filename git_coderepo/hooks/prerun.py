@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from git_coderepo.git.spawn import Asked
+    from git_coderepo.git.spawn import StartedProcess
     from git_coderepo.manifest.output_file import OutputFile
     from git_coderepo.snapshots.inspect_checkout import Surveying
     from git_coderepo.snapshots.manifest_document import Record
@@ -27,21 +27,21 @@ _CURRENT = b"/coderepo/current.json"
 ONLY_THE_WHOLE_PROGRAM = 126  # the status of sh(1) for a file that cannot be executed: the hook tries the next program
 
 
-def pre_run(asked: Asked | None = None, *, whole: bool = True) -> int:
+def pre_run(begun: StartedProcess | None = None, *, whole: bool = True) -> int:
     """Run `git hook run pre-run`; return the hook's exit status: 0 if the run was recorded, 1 if not.
 
     Within a recorded run, where CODEREPO_RUN_ID is set, nothing is done. The old `current.json` is removed first, so
     that a run that cannot be recorded is never mistaken for the previous one. Without `whole` the interpreter has no
     installed packages: if a custom class is needed, the result is ONLY_THE_WHOLE_PROGRAM, and nothing else was done.
-    `asked` is the running `git status`.
+    `begun` is the running `git status`.
     """
     if os.environ.get("CODEREPO_RUN_ID"):
         return 0
     status = started = None
-    began = asked.began if asked is not None else time.time_ns()
+    began = begun.began if begun is not None else time.time_ns()
     try:
         git = Git()
-        status = start_status(git, asked=asked) if asked is not None else None
+        status = start_status(git, started=begun) if begun is not None else None
         _remove_current(os.fsencode(os.environ.get("GIT_DIR") or ".git"))
         status = status or start_status(git)
         from git_coderepo.snapshots.inspect_checkout import Surveying

@@ -1,4 +1,4 @@
-"""The recorded command's place on a runner: its working directory, and what its environment says of the run."""
+"""Prepare the working directory and the environment of a command that runs in fetched code."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.manifest.model import Remote
 from git_coderepo.runs.command import VARIABLE_LIMIT
 
-# What tells this program, and nothing else, how to reach a platform. The platforms' own variables are the job's.
+# Credentials for this program alone; the platforms' own variables belong to the job.
 CREDENTIAL_VARIABLES = ("CODEREPO_TOKEN", "CODEREPO_TOKEN_FILE", "CODEREPO_CREDENTIALS_FILE", "CODEREPO_TOKEN_ORIGIN")
 
-# Modules that Python imports by itself. No other module imports the others that are left out here.
+# Modules that Python itself imports. The ones left out here are imported by no other module.
 _STANDARD = (sys.stdlib_module_names | {"sitecustomize", "usercustomize"}) - {
     "antigravity", "idlelib", "test", "this", "turtle", "turtledemo",
 }  # fmt: skip
-# Nothing can be made there. An ordinary directory would have to be new each time: bytecode is believed unread.
+# No file can be created there. An ordinary directory would have to be new each time: Python trusts cached bytecode.
 _NO_BYTECODE = os.path.join(os.devnull, "bytecode")
 _SUFFIXES = ("py", "pyc", "so", "pyd")
 
 
-def working_directory(tree: str, wanted: bytes, *, make: bool) -> str:
-    """The directory `wanted` (raw, from the root, `b"."` the root itself) of `tree`; with `make` it is made if missing.
+def working_directory(tree: str, directory: bytes, *, make: bool) -> str:
+    """Return the absolute path of `directory` (raw, from the root; `b"."` is the root) in `tree`.
 
-    Raises TargetUnusable where the code has no such directory, or where the way to it leads through a link: it may
-    come from a manifest.
+    With `make` a missing directory is created. Raises TargetUnusable if the code has no such directory, and if its path
+    has a symbolic link: the directory may come from a manifest, which is untrusted.
     """
     root = os.path.realpath(tree)
-    place = os.path.normpath(os.path.join(root, os.fsdecode(wanted)))
+    place = os.path.normpath(os.path.join(root, os.fsdecode(directory)))
     if place != root and not place.startswith(root + "/"):
-        raise TargetUnusable(f"{quoted(wanted)} is not in the code")
+        raise TargetUnusable(f"{quoted(directory)} is not in the code")
     if make and os.path.realpath(place) == place:
         os.makedirs(place, exist_ok=True)
     if not os.path.isdir(place) or os.path.realpath(place) != place:
         raise TargetUnusable(
-            f"{quoted(wanted)} is no directory of the code, and the command would start there",
-            hints=["--directory . starts in its root", "--copy DIR makes a copy, in which it is made"],
+            f"cannot start the command in {quoted(directory)}: the code has no such directory",
+            hints=["--directory . starts in the root", "--copy DIR makes a copy with the directory"],
         )
     return place
 
 
 @contextmanager
 def manifest_file(plan: FetchPlan, otherwise: str | None = None) -> Iterator[str | None]:
-    """The absolute path of a file that holds the manifest, None where there is none.
+    """Yield the absolute path of a file with the manifest, None without a manifest.
 
-    One that came through a pipe lies in a file for temporary things, which goes at the end; where the machine has no
-    place for such, in the directory `otherwise`. Raises TargetUnusable.
+    A manifest from a pipe is written to a temporary file, or, if the machine has no directory for those, to a file in
+    `otherwise`. Raises TargetUnusable.
     """
     if plan.manifest is None or plan.manifest_path is not None:
         yield None if plan.manifest_path is None else os.path.abspath(os.fsdecode(plan.manifest_path))
@@ -75,51 +75,50 @@ def execution_environment(
     notify: Callable[[str], None],
     keep_credentials: bool = False,
 ) -> dict[str, str]:
-    """What the command is told: the variables of a recorded run, PYTHONPATH, and what trackers ask for without `.git`.
+    """Return the command's environment: the variables of a recorded run, PYTHONPATH, and those of experiment trackers.
 
-    Variables of trackers that are set already stay as they are. Credentials that are meant for this program are taken
-    out, unless `keep_credentials`: the code that was fetched is not who they were given to. `notify` hears of
-    directories that cannot be on PYTHONPATH.
+    Tracker variables that are already set are not changed. Unless `keep_credentials`, credentials for this program are
+    removed: they were not meant for the fetched code. `notify` receives a warning for a directory that cannot be on
+    PYTHONPATH.
     """
-    wanted, manifest = plan.root, plan.manifest
-    found = {
+    planned, manifest = plan.root, plan.manifest
+    variables = {
         **environment,
-        "CODEREPO_TREE": wanted.tree.hex,
+        "CODEREPO_TREE": planned.tree.hex,
         "PYTHONPATH": python_path(tree, directory, environment, notify=notify),
     }
     for name in () if keep_credentials else CREDENTIAL_VARIABLES:
-        found.pop(name, None)
+        variables.pop(name, None)
     if "PYTHONPYCACHEPREFIX" not in environment:
-        # Python neither believes bytecode that somebody put beside the code nor adds any to it.
-        found["PYTHONPYCACHEPREFIX"] = _NO_BYTECODE
+        # Python neither reads bytecode that is beside the code nor writes any.
+        variables["PYTHONPYCACHEPREFIX"] = _NO_BYTECODE
     for name in ("CODEREPO_RUN_ID", "CODEREPO_MANIFEST", "CODEREPO_MANIFEST_JSON", "CODEREPO_COMMIT"):
-        found.pop(name, None)  # another run's, where a run starts a run
-    commit = wanted.identity.commit
+        variables.pop(name, None)  # of an outer run
+    commit = planned.identity.commit
     if commit is not None:
-        found["CODEREPO_COMMIT"] = str(commit)
-        found.setdefault("WANDB_GIT_COMMIT", str(commit))
+        variables["CODEREPO_COMMIT"] = str(commit)
+        variables.setdefault("WANDB_GIT_COMMIT", str(commit))
     if manifest is None:
-        return found
-    found["CODEREPO_RUN_ID"] = manifest.run.id
+        return variables
+    variables["CODEREPO_RUN_ID"] = manifest.run.id
     if manifest_path is not None:
-        found["CODEREPO_MANIFEST"] = manifest_path
+        variables["CODEREPO_MANIFEST"] = manifest_path
     if len(manifest.data) <= VARIABLE_LIMIT:
-        found["CODEREPO_MANIFEST_JSON"] = manifest.data.decode()
+        variables["CODEREPO_MANIFEST_JSON"] = manifest.data.decode()
     remote = manifest.repository.remote if manifest.repository is not None else None
     if remote is not None:
         url = _shown(remote)
         if url is not None:
-            found.setdefault("WANDB_GIT_REMOTE_URL", url)
-    return found
+            variables.setdefault("WANDB_GIT_REMOTE_URL", url)
+    return variables
 
 
 def python_path(tree: str, directory: str, environment: Mapping[str, str], *, notify: Callable[[str], None]) -> str:
-    """Return a PYTHONPATH with the directory where the run was started and the root of its code.
+    """Return a PYTHONPATH with the directory in which the run was started and the root of its code.
 
-    Left out, and named to `notify`, is a directory whose path holds the separator, since its parts would be other
-    directories; and one that has a module of the name of one of Python's own: PYTHONPATH comes before the standard
-    library, so that Python itself would import it, in most cases before the first line of the program. A script still
-    finds what lies beside it.
+    A directory is left out, and reported to `notify`, if its path contains the separator, or if it has a module with
+    the name of a standard one: PYTHONPATH comes before the standard library, so that Python itself would import that
+    module. A script can still import the modules beside it.
     """
     paths = []
     for path in dict.fromkeys((directory, tree)):
@@ -138,8 +137,8 @@ def python_path(tree: str, directory: str, environment: Mapping[str, str], *, no
 
 
 def _standard_module(directory: str) -> bytes | None:
-    """Return the name of something in a directory that Python would import in the place of a module of its own."""
-    found = []
+    """Return the name of a file in a directory that Python would import instead of a standard module; None for none."""
+    names = []
     with os.scandir(directory) as items:
         for item in items:
             module, dot, suffix = item.name.partition(".")
@@ -150,12 +149,12 @@ def _standard_module(directory: str) -> bytes | None:
                 if dot
                 else os.path.isfile(os.path.join(item.path, "__init__.py"))
             ):
-                found.append(os.fsencode(item.name))
-    return min(found, default=None)
+                names.append(os.fsencode(item.name))
+    return min(names, default=None)
 
 
 def _shown(remote: Remote) -> str | None:
     try:
         return RemoteURL.from_parts(remote.transport, remote.host, remote.port, remote.user, remote.path).url()
     except CodeRepoError:
-        return None  # a remote helper's address: trackers know none such
+        return None  # the address of a remote helper, which trackers do not support

@@ -1,4 +1,4 @@
-"""A run in a read-only copy of its own snapshot, so that one may go on editing while it runs or waits in a queue."""
+"""Run a command in a read-only copy of its snapshot, so that the checkout can be edited meanwhile."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from git_coderepo.settings import runner_settings
 
 @contextmanager
 def frozen_place(running: Recording, *, notify: Callable[[str], None]) -> Iterator[CommandContext]:
-    """The tree of a run that was just recorded, in the cache, held for as long as its command runs.
+    """Put the tree of a run that was just recorded into the cache, and keep it there while its command runs.
 
-    It is made of the objects that are here: the platform is asked for nothing. Raises what `fetch` raises.
+    The tree is made from local objects, without the platform. Raises what `fetch` raises.
     """
     settings = runner_settings(running.git)
     manifest = Manifest.parse(running.record.data)
@@ -32,8 +32,7 @@ def frozen_place(running: Recording, *, notify: Callable[[str], None]) -> Iterat
         try:
             directory = working_directory(place.tree, manifest.run.directory, make=False)
         except TargetUnusable as error:
-            error.hints = ("start it in a directory that holds code",)
-            raise
+            raise error.replace(hints=["start it in a directory that holds code"]) from None
         variables = {
             "PYTHONPATH": python_path(place.tree, directory, running.environment, notify=notify),
             "PYTHONDONTWRITEBYTECODE": "1",

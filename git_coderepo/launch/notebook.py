@@ -1,4 +1,4 @@
-"""A run within the program that runs: `with coderepo.run() as run:` in a notebook or a trainer."""
+"""Record a run from inside the program that runs: `with coderepo.run() as run:`."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _NAMES = ("CODEREPO_RUN_ID", "CODEREPO_MANIFEST", "CODEREPO_TREE", "CODEREPO_COM
 
 
 class _Environment:
-    """The variables in os.environ for the runs of this process, which may end in any order.
+    """The variables in os.environ that describe the runs of this process, which may end in any order.
 
-    `os.environ` belongs to the whole process: it tells of the run that began last and goes on, and of none afterwards.
+    `os.environ` belongs to the whole process: it describes the run that began last among those in progress.
     """
 
     def __init__(self) -> None:
@@ -37,33 +37,33 @@ class _Environment:
         self._outside: dict[str, str | None] = {}
 
     def begin(self, run: ActiveRun) -> bool:
-        """Tell of a run; whether another one goes on that is not one that it was started in."""
+        """Add a run; return whether it overlaps another run that it was not started in."""
         with self.lock:
             if not self._open:
                 self._outside = {name: os.environ.get(name) for name in _NAMES}
             others = [each for each in self._open if not run.is_within(each)]
             self._open.append(run)
-            self._tell()
+            self._update()
             return bool(others)
 
     def end(self, run: ActiveRun) -> None:
-        """Tell of it no longer."""
+        """Remove a run."""
         with self.lock:
             self._open.remove(run)
-            self._tell()
+            self._update()
 
     def around(self, run: ActiveRun | None) -> dict[str, str]:
-        """Return the environment for processes started in a run; None: for the process outside of its runs."""
+        """Return the environment for processes started in a run; None for those started outside of every run."""
         with self.lock:
-            found: dict[str, str | None] = dict(os.environ)
+            variables: dict[str, str | None] = dict(os.environ)
             if self._open:
-                found.update(self._outside)
-            found.update(run.variables if run is not None else {})
-            return {name: value for name, value in found.items() if value is not None}
+                variables.update(self._outside)
+            variables.update(run.variables if run is not None else {})
+            return {name: value for name, value in variables.items() if value is not None}
 
-    def _tell(self) -> None:
-        told = {**self._outside, **(self._open[-1].variables if self._open else {})}
-        for name, value in told.items():
+    def _update(self) -> None:
+        variables = {**self._outside, **(self._open[-1].variables if self._open else {})}
+        for name, value in variables.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
@@ -71,12 +71,12 @@ class _Environment:
 
 
 _environment = _Environment()
-# A thread begins with an empty context; a task of asyncio with that of what made it.
+# A thread starts with an empty context, an asyncio task with a copy of its creator's.
 _current: ContextVar[ActiveRun | None] = ContextVar("git_coderepo_run", default=None)
 
 
 def current_run() -> ActiveRun | None:
-    """Return the innermost run around this code: of this thread, or of this asyncio task and its creator."""
+    """Return the innermost run in progress in this thread, or in this asyncio task and its creators; None for none."""
     run = _current.get()
     while run is not None and run.has_ended:
         run = run.outer
@@ -84,19 +84,19 @@ def current_run() -> ActiveRun | None:
 
 
 class ActiveRun:
-    """A run from the start of its block to the end; what `coderepo.run()` gives.
+    """The run of a `with coderepo.run():` block.
 
-    `recorded` is whether this process wrote it down: on a runner it is the run whose manifest the environment has, and
-    nothing is written. `directory` is where the run was started; None until then, unless the caller named it.
-    `finished` is how it ended, None until then and on a runner. `outer` is the run of this process in which it was
-    started, and `variables` are what the environment says of it.
+    `recorded` says whether this process records it: on a runner it is the run whose manifest is in the environment, and
+    nothing is written. `directory` is where the run was started; None before that, unless the caller named it.
+    `finished` is how it ended; None before that, and on a runner. `outer` is the run of this process in which it was
+    started, and `variables` are the environment variables that describe it.
     """
 
     def __init__(self, directory: str | None, request: RunRequest, outputs: tuple[str | os.PathLike[str], ...]) -> None:
         self.directory = None if directory is None else os.path.abspath(directory)
         self.finished: Finished | None = None
         self._request = request
-        self._wanted = outputs
+        self._declared = outputs
         self._outputs: list[bytes] = []
         self._manifest: Manifest | None = None
         self._recording: Recording | None = None
@@ -109,7 +109,7 @@ class ActiveRun:
     def manifest(self) -> Manifest:
         """The run manifest."""
         if self._manifest is None:
-            raise CodeRepoError("the run has not begun", hints=["with coderepo.run() as run: …"])
+            raise CodeRepoError("the run has not started", hints=["with coderepo.run() as run: …"])
         return self._manifest
 
     @property
@@ -119,7 +119,7 @@ class ActiveRun:
 
     @property
     def commit(self) -> ObjectId | None:
-        """HEAD's commit; None before the first one."""
+        """HEAD's commit; None before the first commit."""
         head = self.manifest.code.head
         return None if head is None else head.commit
 
@@ -130,17 +130,17 @@ class ActiveRun:
 
     @property
     def dirty(self) -> bool:
-        """Whether the snapshot is not what HEAD has."""
+        """Whether the snapshot differs from HEAD."""
         return self.manifest.code.dirty
 
     @property
     def recorded(self) -> bool:
-        """Whether this process wrote the run down."""
+        """Whether this process records the run."""
         return self._recording is not None
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment for a process that belongs to this run, while others go on in this process."""
+        """The environment for a process of this run; os.environ may describe another run."""
         return _environment.around(self)
 
     def is_within(self, other: ActiveRun) -> bool:
@@ -151,10 +151,10 @@ class ActiveRun:
         return run is not None
 
     def outputs(self, *paths: str | os.PathLike[str]) -> None:
-        """Keep the digests of these files, and of all files below these folders, as they are at the end of the run.
+        """Declare outputs: the digests of these files, and of all files below these folders, are recorded at the end.
 
-        A relative path is seen from the present directory. On a runner there is no record that could keep them, and
-        none after the run has ended: that is logged.
+        Relative paths are resolved in the current directory. On a runner, and after the run has ended, nothing can be
+        recorded, and a warning is logged.
         """
         if self.has_ended and paths:
             names = ", ".join(f"'{os.fsdecode(path)}'" for path in paths)
@@ -170,46 +170,28 @@ class ActiveRun:
     def _named_outputs(self) -> list[tuple[bytes, bytes]]:
         """Return (path to record, path to read) of each output, relative to the run's start directory if below it."""
         start = os.fsencode(self.directory or "/")
-        found: dict[bytes, bytes] = {}
+        outputs: dict[bytes, bytes] = {}
         for path in self._outputs:
             below = os.path.relpath(path, start)
-            found[below if below != b".." and not below.startswith(b"../") else path] = path
-        return list(found.items())
+            outputs[below if below != b".." and not below.startswith(b"../") else path] = path
+        return list(outputs.items())
 
     def __enter__(self) -> ActiveRun:
         if self._manifest is not None:
-            raise CodeRepoError("a run begins only once", hints=["with coderepo.run() as another: …"])
-        named = self.directory
+            raise CodeRepoError("a run can start only once", hints=["with coderepo.run() as another: …"])
         self.outer = current_run()
-        try:
-            directory = self.directory = run_directory(_log_warning) if named is None else named
-            around = _environment.around(self.outer)
-            recording = Recording(Git(directory, environment=around), self._request, say=_log_warning)
-            recording.__enter__()
-        except (NotACheckout, GitNotFound) as error:
-            manifest = inherited_manifest(os.environ)
-            refused = isinstance(error, NotACheckout) and root_above(self.directory or os.getcwd()) is not None
-            if manifest is None and named is None and isinstance(error, NotACheckout) and not refused:
-                raise _nowhere(self.directory or os.getcwd()) from None
-            if manifest is None or refused:
-                raise
-            self._manifest = manifest
-            commit = self.commit
-            self.variables = {
-                "CODEREPO_RUN_ID": self.id,
-                "CODEREPO_TREE": self.tree.hex,
-                "CODEREPO_COMMIT": commit.hex if commit is not None else "",
-            }
-        else:
+        recording = self._start()
+        if recording is not None:
             self._recording = recording
             self._manifest = Manifest.parse(recording.record.data)
             self.variables = recording.variables
         try:
-            self.outputs(*self._wanted)
-            if self._recording is not None:
-                self._recording.declare(self._named_outputs())
+            self.outputs(*self._declared)
+            if recording is not None:
+                recording.declare(self._named_outputs())
         except BaseException:
-            recording.close()
+            if recording is not None:
+                recording.close()
             raise
         self._pid = os.getpid()
         _current.set(self)
@@ -221,11 +203,43 @@ class ActiveRun:
             )
         return self
 
+    def _start(self) -> Recording | None:
+        """Record the run; outside a checkout take the run from the environment, and return None.
+
+        Raises CodeRepoError if neither is possible.
+        """
+        is_named = self.directory is not None
+        try:
+            directory = self.directory = self.directory or run_directory(_log_warning)
+            git = Git(directory, environment=_environment.around(self.outer))
+            return Recording(git, self._request, say=_log_warning).__enter__()
+        except (NotACheckout, GitNotFound) as error:
+            manifest = inherited_manifest(os.environ)
+            if isinstance(error, NotACheckout):
+                start = self.directory or os.getcwd()
+                if root_above(start) is not None:
+                    raise  # there is a checkout, and git refuses it
+                if manifest is None and not is_named:
+                    raise _nowhere(start) from None
+            if manifest is None:
+                raise
+        self._inherit(manifest)
+        return None
+
+    def _inherit(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        commit = self.commit
+        self.variables = {
+            "CODEREPO_RUN_ID": self.id,
+            "CODEREPO_TREE": self.tree.hex,
+            "CODEREPO_COMMIT": commit.hex if commit is not None else "",
+        }
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if os.getpid() != self._pid:
-            return  # a fork of the process that began it
+            return  # in a fork of the process that started it
         self.has_ended = True
         _environment.end(self)
         if _current.get() is self:
@@ -237,24 +251,24 @@ class ActiveRun:
             self.finished = self._recording.end(status, died_of, self._named_outputs())
             self._recording.close()
         except Exception as problem:
-            # The block has run: what it did, or raised, must not be lost behind this.
-            _log.error("how the run %s ended is not written down: %s", self.id, problem)
+            # Do not hide an exception of the block.
+            _log.error("cannot record how the run %s ended: %s", self.id, problem)
             return
         for text in self.finished.problems:
             _log.warning("%s (run %s)", text, self.id)
         for path in self.finished.edited:
-            _log.warning("'%s' was edited while the run %s went on", os.fsdecode(path), self.id)
+            _log.warning("'%s' was edited during the run %s", os.fsdecode(path), self.id)
         made = self.finished.outputs
         for path in made.missing:
             _log.error("the output '%s' of the run %s does not exist", os.fsdecode(path), self.id)
         for path in made.untouched:
-            _log.warning("the run %s changed nothing in its output '%s'", self.id, os.fsdecode(path))
+            _log.warning("the run %s did not change its output '%s'", self.id, os.fsdecode(path))
         for path, reason in made.unread:
-            _log.warning("the output '%s' of the run %s cannot be read: %s", os.fsdecode(path), self.id, reason)
+            _log.warning("cannot read the output '%s' of the run %s: %s", os.fsdecode(path), self.id, reason)
 
 
 def _ending(error: BaseException | None) -> tuple[int, str | None]:
-    """(status, signal) with which an interpreter ends that nobody catches this for."""
+    """Return (exit status, signal) of an interpreter in which this exception is not caught."""
     if error is None:
         return 0, None
     if isinstance(error, KeyboardInterrupt):

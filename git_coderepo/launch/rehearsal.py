@@ -1,4 +1,4 @@
-"""A rehearsal: a runner's fetch, in a process that has nothing of the user's but what a runner will have."""
+"""Rehearse a runner's fetch, in a process without the user's credentials, configuration and cache."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from git_coderepo.own_command import own_command
 from git_coderepo.runs.manifest_files import write_manifest
 from git_coderepo.snapshots.manifest_document import Record
 
-# What is a fact of the network or of the machine, and no credential and no preference of the user's.
-_KEPT = (
+# Variables that describe the network or the machine, without credentials and preferences of the user.
+_INHERITED = (
     "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
     "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy",
     "https_proxy", "all_proxy", "no_proxy", "CODEREPO_ALLOW_PROTOCOL", "CODEREPO_ALLOW_SOURCE", "CODEREPO_MAX_WAIT",
@@ -25,9 +25,9 @@ _KEPT = (
 
 
 class Rehearsal(NamedTuple):
-    """How it went: the `receipt` (plain values, see its schema) where it succeeded, else what the runner would say.
+    """The result of a rehearsal: the exit `status` of the fetch, its lines on standard error (`words`), its `receipt`.
 
-    `status` is the exit status of that fetch, `words` its lines on standard error.
+    The receipt is the parsed JSON document (see its schema), None if the fetch failed.
     """
 
     status: int
@@ -36,15 +36,15 @@ class Rehearsal(NamedTuple):
 
     @property
     def exit_status(self) -> int:
-        """0 it succeeded, 1 it did not, 4 a credential is missing or refused, 128 the platform could not be reached."""
+        """0 for success, 1 for failure, 4 if a credential is missing or refused, 128 if the platform is unreachable."""
         if self.status in (0, 4):
             return self.status
-        # The runner is another process: its words are all that it leaves.
+        # The fetch ran in another process, whose messages are its only result.
         unreachable = any(line.startswith(("fatal: cannot reach ", "fatal: cannot trust ")) for line in self.words)
         return 128 if unreachable else 1
 
     def document(self) -> dict[str, object]:
-        """The same as plain values."""
+        """Return the rehearsal as a JSON document."""
         return {"status": self.status, "says": list(self.words), "receipt": self.receipt}
 
 
@@ -53,32 +53,32 @@ def rehearse(
 ) -> Rehearsal:
     """Fetch the code of a manifest into a scratch directory, as a runner with an empty HOME would.
 
-    There is no keyring, no agent, no configuration of the user's and no cache; `credentials` is the file that
-    CODEREPO_CREDENTIALS_FILE will name there. All that was fetched is gone again at the end. Raises OSError.
+    The process has no keyring, no ssh agent, no user configuration and no cache. `credentials` is the file that
+    CODEREPO_CREDENTIALS_FILE will name on the runner. The fetched code is removed at the end. Raises OSError.
     """
     with scratch_directory() as scratch:
         for name in ("home", "empty"):
             os.mkdir(os.path.join(scratch, name))
         manifest, receipt = os.path.join(scratch, "run.json"), os.path.join(scratch, "receipt.json")
         write_manifest(record, OutputFile(os.fsencode(manifest)))
-        told = {name: value for name, value in environment.items() if name in _KEPT}
-        told.update(
+        variables = {name: value for name, value in environment.items() if name in _INHERITED}
+        variables.update(
             HOME=os.path.join(scratch, "home"),
             XDG_CONFIG_HOME=os.path.join(scratch, "home"),
             CODEREPO_CACHE_DIR=os.path.join(scratch, "cache"),
             GIT_CONFIG_NOSYSTEM="1",
             GIT_TERMINAL_PROMPT="0",
-            # ssh takes the HOME of passwd(5), not the environment's: name what it may use.
+            # ssh uses the home directory in passwd(5) and ignores HOME, so its files are named here.
             GIT_SSH_COMMAND="ssh -F /dev/null -o BatchMode=yes -o IdentityFile=none -o UserKnownHostsFile=/dev/null",
             PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring",
         )
         if credentials is not None:
-            told["CODEREPO_CREDENTIALS_FILE"] = os.path.abspath(credentials)
+            variables["CODEREPO_CREDENTIALS_FILE"] = os.path.abspath(credentials)
         if without_git:
-            told["PATH"] = os.path.join(scratch, "empty")
+            variables["PATH"] = os.path.join(scratch, "empty")
         command = [*own_command(), "fetch", "--quiet", "--receipt", receipt, manifest, "code"]
         done = subprocess.run(
-            command, env=told, cwd=scratch, stdin=subprocess.DEVNULL, capture_output=True, check=False
+            command, env=variables, cwd=scratch, stdin=subprocess.DEVNULL, capture_output=True, check=False
         )
         words = done.stderr.decode("utf-8", "replace").replace(scratch + "/", "").splitlines()
         proved = None

@@ -1,4 +1,4 @@
-"""`git coderepo run`: a command as a recorded run."""
+"""Run a command as a recorded run: `git coderepo run`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from git_coderepo.git.process import Git
 
 
-# As env(1) ends where it could not start anything.
+# The exit status of env(1) if it could not start the command.
 NOT_STARTED = 125
 
 
@@ -32,12 +32,12 @@ def run_recorded(
     place: Callable[[Recording], AbstractContextManager[CommandContext]] | None = None,
     announce: Callable[[Recording], None] = lambda _: None,
 ) -> Finished:
-    """Record a run, run `command` in it, and write down how it ended; `outputs` are paths whose digests are kept.
+    """Record a run, run `command`, and write the result; the digests of `outputs` (raw paths) are recorded.
 
-    `say` hears what the user should know before the command starts; `ask` puts a question to them, None where there is
-    no terminal. `place` makes the place where the command runs, None: here. `announce` is called when the run is
-    recorded, right before the command starts. Raises CodeRepoError where it could not be recorded, a check failed, or
-    there is no such place: then nothing was started.
+    `say` receives messages for the user before the command starts; `ask` prompts for yes or no, and is None without a
+    terminal. `place` provides another place for the command than the current directory. `announce` is called after the
+    run is recorded, right before the command starts. Raises CodeRepoError if the run cannot be recorded, a check fails,
+    or `place` fails; nothing is started then.
     """
     with Recording(git, request, say=say, ask=ask, elsewhere=place is not None) as running, ExitStack() as stack:
         where = CommandContext()
@@ -47,7 +47,7 @@ def run_recorded(
             except CodeRepoError:
                 running.end(NOT_STARTED)
                 raise
-        # Absolute: the directory may be gone at the end.
+        # Absolute, because the current directory may be removed meanwhile.
         declared = [(path, os.path.abspath(path)) for path in dict.fromkeys(outputs)]
         running.declare(declared)
         announce(running)

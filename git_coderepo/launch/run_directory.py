@@ -1,4 +1,4 @@
-"""The place where a command runs in a cached tree: read-only, or a copy that is kept if it was modified."""
+"""Provide the directory in which a command runs: a cached tree, read-only, or a copy that is kept if modified."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from git_coderepo.filesystem.paths import quoted
 
 
 class RunDirectory:
-    """The tree in which one command runs; a context manager that holds it.
+    """The tree in which one command runs; a context manager that keeps it from being removed.
 
-    A user who may not write to a read-only file runs in the cached tree. Root may; so for root the tree is mounted
-    read-only where the process has the capability for that, else root runs in a copy: it is removed at the end, unless
-    the command wrote something into it. `tree` is the path, `descriptor` has to be inherited by the command, `is_copy`
-    tells which of the two it is. Raises TargetUnusable and TreeDiffers.
+    Users other than root run in the cached tree, whose files are read-only. Root can write to those, so the tree is
+    mounted read-only if the process has the capability for that; otherwise root runs in a copy (`is_copy`), which is
+    removed at the end unless the command wrote to it. `tree` is the path; the command has to inherit `descriptor`.
+    Raises TargetUnusable and TreeDiffers.
     """
 
     def __init__(self, planned: PlannedTree, cache: Cache, cached: InCache, *, notify: Callable[[str], None]) -> None:
@@ -54,9 +54,9 @@ class RunDirectory:
 
     def __exit__(self, *_: object) -> None:
         if self._copy is not None:
-            kept = self.changed() is not None
+            is_changed = self.changed() is not None
             copy, self._copy = self._copy, None
-            if kept:
+            if is_changed:
                 copy.close()
             else:
                 self._cache.discard(self._key, copy)
@@ -75,19 +75,19 @@ class RunDirectory:
         return (self._copy or self._entry).descriptor
 
     def describe(self, directory: str, *, advice: str) -> str:
-        """Say where the command runs: in `directory`; `advice` is how to get a place that it may write to."""
+        """Describe where the command runs (`directory`); `advice` says how to run it in a writable directory."""
         where = quoted(os.fsencode(directory))
         if self.is_copy:
             return (
-                f"running in {where}, a copy in the cache: root can write to it, and what is written there is kept "
-                f"for 30 days or until git coderepo cache prune; {advice}"
+                f"running in {where}, a copy in the cache: root can write to it, and its files are kept for 30 days or "
+                f"until git coderepo cache prune; {advice}"
             )
         return f"running in {where}, which is read-only; {advice}"
 
     def changed(self) -> TreeAltered | None:
-        """Look at the tree again, once the command has ended: what differs from the proved tree, None for nothing.
+        """Compare the tree with the proved one after the command has ended; return the difference, None for none.
 
-        Its contents are only read where some path looks another way than before.
+        File contents are read only if the times, sizes or modes of some files differ.
         """
         try:
             with (self._copy or self._entry).opened() as tree:
@@ -102,16 +102,16 @@ class RunDirectory:
         return None
 
     def report(self) -> bool:
-        """Say what the command, or something else, wrote into the tree; whether there was anything."""
-        found = self.changed()
-        if found is None:
+        """Report changes to the tree, by the command or another process; return whether there are any."""
+        change = self.changed()
+        if change is None:
             return False
         if self.is_copy:
             where = quoted(os.fsencode(self.tree))
-            self._notify(f"the command wrote into its copy of the code ({found.message}), which is kept: {where}")
+            self._notify(f"the command wrote into its copy of the code ({change.message}), which is kept: {where}")
         else:
             self._notify(
-                f"warning: the code changed while the command ran ({found.message}); the command may have read "
+                f"warning: the code changed while the command ran ({change.message}); the command may have read "
                 "the changes"
             )
         return True

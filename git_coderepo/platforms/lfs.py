@@ -384,7 +384,7 @@ def _authenticated(remote: RemoteURL, platform: BaseCodeRepository, environment:
     words.append(remote.host if remote.user is None else f"{remote.user}@{remote.host}")
     words.append(f"git-lfs-authenticate {quote(remote.path or '')} download")
     # As git does it: the command is the user's, and may need a shell.
-    asked = Process(["sh", "-c", f'{command} "$@"', "ssh", *words], git.environment, stdin=None, pipe=False).finish()
+    asked = Process.start(["sh", "-c", f'{command} "$@"', "ssh", *words], git.environment).finish()
     if asked.status != 0:
         said = asked.stderr.decode("utf-8", "replace").strip().splitlines()
         raise HostUnreachable(

@@ -1,1 +1,1 @@
-"""Which runs were there? The record of runs, their results, what is published."""
+"""Which runs were there? The record of runs, their results, and their publication."""

@@ -1,4 +1,4 @@
-"""Run a command and wait for it: signals are passed on to it, and its status is passed back."""
+"""Run a command and wait for it: forward signals to it, and return its status."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from contextlib import contextmanager
 from types import FrameType, MappingProxyType
 from typing import NamedTuple
 
-# Linux takes no longer single string into an environment (MAX_ARG_STRLEN).
+# The longest string that Linux accepts in an environment is slightly longer (MAX_ARG_STRLEN, 128 KiB).
 VARIABLE_LIMIT = 120 << 10
 
-# Not forwarded. SIGCHLD is about our own child; the interpreter ignores SIGPIPE and SIGXFSZ, which our own writes would
-# raise; SIGTTIN and SIGTTOU stop a process that uses the terminal; the others are faults of the process they are sent
-# to, and a handler in Python would never end.
+# Not forwarded. SIGCHLD concerns our own child; the interpreter ignores SIGPIPE and SIGXFSZ, which our own writes would
+# raise; SIGTTIN and SIGTTOU stop a process that uses the terminal; the others report a fault of the process itself, and
+# return to it after a handler in Python.
 _OWN = frozenset(
     getattr(signal, name)
     for name in ("SIGCHLD", "SIGPIPE", "SIGXFSZ", "SIGTTIN", "SIGTTOU", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL",
                  "SIGKILL", "SIGSTOP")
     if hasattr(signal, name)
 )  # fmt: skip
-# What a terminal sends to its whole foreground group.
+# A terminal sends these to its whole foreground process group.
 _BY_TERMINAL = frozenset((signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGWINCH))
-# What ends a program by default, and with which a user or a scheduler asks for the end.
+# With these a user or a scheduler asks a program to end.
 _ENDING = frozenset((signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP))
-# How long a signal to the whole group may take from one of its processes to the next, in seconds.
+# Seconds within which a signal to a process group reaches all of its processes.
 _TOGETHER = 0.1
 
 
 class CommandContext(NamedTuple):
-    """Where a command runs, if not here: in a directory, with more variables, and open descriptors that it inherits."""
+    """Where a command runs: its directory (None for the current one), more variables, and descriptors it inherits."""
 
     directory: str | None = None
     variables: Mapping[str, str | None] = MappingProxyType({})
@@ -41,26 +41,26 @@ class CommandContext(NamedTuple):
 
 
 class Interrupted(BaseException):
-    """A signal that asks for the end arrived after the command had ended; see `interruptible`."""
+    """A signal in `_ENDING` arrived after the command had ended; see `interruptible`."""
 
 
 class _Command:
-    """The command of this process: `status` is how it ended, as a shell sees it; None until then."""
+    """The command of this process: `status` as in a shell, None until it has ended."""
 
     status: int | None = None
     interruptible = False
 
 
 def command_status() -> int | None:
-    """Return the status of the command that this process ran, and that it ends with; None without a command."""
+    """Return the status of the command that this process ran; None without one."""
     return _Command.status
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise Interrupted in a block, after the command ended, for SIGINT, SIGQUIT, SIGTERM or SIGHUP.
+    """Raise Interrupted for SIGINT, SIGQUIT, SIGTERM or SIGHUP in this block, after the command has ended.
 
-    Elsewhere they are ignored then: only the command's status is left to pass on.
+    Outside the block they are ignored then, so that the command's status is passed on.
     """
     _Command.interruptible = True
     try:
@@ -76,19 +76,19 @@ def execute(
     directory: str | None = None,
     descriptors: Sequence[int] = (),
 ) -> tuple[int, str | None]:
-    """Run a command in `directory` (None: here) and wait for it; it inherits the open `descriptors`.
+    """Run a command in `directory` (None: the current one) and wait for it; it inherits the open `descriptors`.
 
-    Returns (status, the name of the signal it died of): as `env(1)`, 126 not executable, 127 not found, 128+N for a
-    signal. Every signal that can be caught is forwarded (see `_OWN` for those that are not), unless it was sent to the
-    whole process group, so that the command has it already. Our handlers stay afterwards: nothing may change the
-    status then, see `interruptible`.
+    Returns (status, name of the signal that ended it or None), as `env(1)` and a shell: 126 not executable, 127 not
+    found, 128+N for signal N. Signals that can be caught are forwarded (exceptions: `_OWN`), unless they were sent to
+    the whole process group, which includes the command. The handlers remain afterwards, so that no signal changes the
+    status; see `interruptible`.
     """
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     handled = {number: signal.getsignal(number) for number in signal.valid_signals() - _OWN}
     handled = {number: handler for number, handler in handled.items() if handler not in (None, signal.SIG_IGN)}
     group = _GroupWitness()
-    # Before it starts, so that no moment is left in which a signal would end us alone; a handler does not pass to it.
+    # Before the command starts, so that no signal ends this process alone; the command does not inherit handlers.
     before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     child = signal.signal(signal.SIGCHLD, _note)
     for number in handled:
@@ -102,7 +102,7 @@ def execute(
             signal.signal(signal.SIGCHLD, child)
             return (127 if isinstance(error, FileNotFoundError) else 126), None
         os.write(wake, b"\0")
-        early = True  # what came before the command did not reach it, even if the whole group received it
+        early = True  # signals from before the start did not reach the command
         while process.poll() is None:
             for received in dict.fromkeys(os.read(woken, 4096)):
                 if received in handled:
@@ -122,7 +122,7 @@ def execute(
 
 
 def _note(number: int, frame: FrameType | None) -> None:
-    """Ignore the call: the signal's number goes to the wakeup descriptor."""
+    """Handle a signal: its number has gone to the wakeup descriptor, so that nothing is left to do."""
     if _Command.interruptible and number in _ENDING:
         raise Interrupted
 
@@ -135,50 +135,50 @@ def _signal_name(number: int) -> str:
 
 
 def _pass_on(number: int, process: subprocess.Popen[bytes], group: _GroupWitness, *, always: bool) -> None:
-    has_it = group.has_received(number)
+    is_to_group = group.has_received(number)
     try:
-        if always or not has_it or os.getpgid(process.pid) != os.getpgrp():
+        if always or not is_to_group or os.getpgid(process.pid) != os.getpgrp():
             process.send_signal(number)
     except (ProcessLookupError, PermissionError):
-        pass  # it has just ended, or it is another user's: sudo forwards what it receives itself
+        pass  # it has just ended, or it runs as another user: sudo forwards signals itself
     if number == signal.SIGTSTP:
-        # The shell that waits for us sees that we stopped; the kernel decides whether there is one.
+        # Stop this process, too, so that the user's shell takes over.
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
         signal.signal(number, _note)
 
 
 class _GroupWitness:
-    """A process in our group that runs nothing and blocks every signal: what it receives was sent to the whole group.
+    """A process in our group that blocks every signal: a signal that it receives was sent to the whole group.
 
-    A signal's own information tells a terminal's from another process's, and not whether that one sent it to us alone
-    (`kill PID`) or to the group (`kill -- -PID`, a scheduler's step). Forwarded in the second case, a command would be
-    interrupted twice, the second time while it cleans up.
+    The kernel does not tell a handler whether a signal was sent to this process alone (`kill PID`) or to its group
+    (`kill -- -PID`, a scheduler's step). If a signal of the second kind were forwarded, the command would be
+    interrupted twice, the second time during its cleanup.
     """
 
     def __init__(self) -> None:
         self._pid = 0
-        there, self._ask = os.pipe()
-        self._answer, back = os.pipe()
+        questions, self._questions = os.pipe()
+        self._answers, answers = os.pipe()
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self._pid = os.fork()
             if self._pid == 0:
-                _witness(there, back)
+                _witness(questions, answers)
         except OSError:
-            pass  # no more processes: `has_received` knows what a terminal sends
+            pass  # no process can be started: `has_received` assumes what a terminal sends
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-            os.close(there)
-            os.close(back)
+            os.close(questions)
+            os.close(answers)
 
     def has_received(self, number: int) -> bool:
-        """Return whether a signal was sent to the whole group."""
+        """Return whether a signal was sent to the whole process group."""
         if self._pid:
             try:
-                os.write(self._ask, bytes((number,)))
-                ready, _, _ = select.select([self._answer], [], [], 10 * _TOGETHER)
-                answer = os.read(self._answer, 1) if ready else b""
+                os.write(self._questions, bytes((number,)))
+                ready, _, _ = select.select([self._answers], [], [], 10 * _TOGETHER)
+                answer = os.read(self._answers, 1) if ready else b""
                 if answer:
                     return answer == b"1"
             except OSError:
@@ -186,21 +186,21 @@ class _GroupWitness:
         return number in _BY_TERMINAL
 
     def close(self) -> None:
-        """End the process."""
-        os.close(self._ask)
-        os.close(self._answer)
+        """End the witness."""
+        os.close(self._questions)
+        os.close(self._answers)
         if self._pid:
             try:
-                os.kill(self._pid, signal.SIGKILL)  # it may be stopped
+                os.kill(self._pid, signal.SIGKILL)  # works on a stopped process, too
                 os.waitpid(self._pid, 0)
             except (ProcessLookupError, ChildProcessError):
                 pass
 
 
 def _witness(questions: int, answers: int) -> None:
-    """Report which signals arrived, until the process that asks has ended. Never returns."""
+    """Answer for each signal number whether the signal arrived, until the other process ends. Never returns."""
     try:
-        # Nothing of the other process may stay open here, such as the pipe that its caller reads.
+        # Close all inherited files, such as a pipe whose reader waits for its end.
         null = os.open(os.devnull, os.O_RDWR)
         for number in {0, 1, 2} - {questions, answers}:
             os.dup2(null, number)

@@ -1,4 +1,4 @@
-"""RUN, as people name it: a manifest's path, `-`, or a run of the record."""
+"""Find the manifest that the argument RUN names: a path, `-`, or a run of the record or of the platform."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ from git_coderepo.trace import silent
 
 
 class NamedRun(NamedTuple):
-    """What RUN named: a manifest and where it was read from; `path` is None for standard input."""
+    """The manifest that RUN names, and the `path` it was read from, None for standard input."""
 
     manifest: Manifest
     path: bytes | None
 
     @property
     def folder(self) -> bytes | None:
-        """The folder that may hold its overlay: for a link to a manifest, the link's or else the manifest's."""
+        """The folder that may have the overlay: the manifest's; for a link that of the link, or else of its target."""
         if self.path is None:
             return None
-        beside = os.path.dirname(os.path.abspath(self.path))
+        own = os.path.dirname(os.path.abspath(self.path))
         target = os.path.dirname(os.path.realpath(self.path))
-        if not os.path.islink(self.path) or target == os.path.realpath(beside):
-            return beside
+        if not os.path.islink(self.path) or target == os.path.realpath(own):
+            return own
         tars = [tar for _, code in self.manifest.code.codes() for tar in (code.overlay, code.lfs) if tar is not None]
-        is_here = any(os.path.lexists(os.path.join(beside, overlay_name(tar.sha256))) for tar in tars)
-        return beside if is_here else target
+        is_here = any(os.path.lexists(os.path.join(own, overlay_name(tar.sha256))) for tar in tars)
+        return own if is_here else target
 
 
 def runs_here(git: Git) -> tuple[Runs, Layout]:
-    """The record of the repository that `git` stands in, a bare one too. Raises NotACheckout."""
+    """Return the record of the repository in which `git` starts, which may be bare. Raises NotACheckout."""
     layout = read_layout(start_layout(git), git, bare_allowed=True)
     return Runs(layout), layout
 
 
 def named_run(word: str, git: Git) -> NamedRun:
-    """The manifest that RUN names: `-`, a file's path, or a run of this repository's record.
+    """Return the manifest that RUN names: `-`, a path, or a run in this repository's record.
 
     Raises InvalidManifest, UnknownRun.
     """
@@ -57,13 +57,13 @@ def named_run(word: str, git: Git) -> NamedRun:
     try:
         runs, _ = runs_here(git)
     except (NotACheckout, GitNotFound):
-        return NamedRun(Manifest.load(word), os.fsencode(word))  # a path, then, even if nothing is there
+        return NamedRun(Manifest.load(word), os.fsencode(word))  # without a record RUN can only be a path
     path = runs.path_of(id_of_run(runs, word))
     return NamedRun(Manifest.load(os.fsdecode(path)), path)
 
 
 def is_manifest_path(word: str) -> bool:
-    """Whether RUN can only be a path: what looks like one, or a file that is there."""
+    """Return whether RUN can only be a path: it looks like one, or a file of that name exists."""
     if word == "-" or "/" in word or word.endswith(".json"):
         return True
     return os.path.exists(word) and not os.path.isdir(word)
@@ -78,11 +78,11 @@ def recorded_run(named: NamedRun) -> RecordedRun | None:
     return RecordedRun(named.manifest, named.path, result, is_published(named.manifest, named.path))
 
 
-# --- Resolve RUN in every verb ---------------------------------------------------------------------------------------
+# --- Runs on the platform, too ---------------------------------------------------------------------------------------
 
 
 class FoundRun(NamedTuple):
-    """A run that RUN named; `platform` and `commit` are where it was found published, None for one that is here."""
+    """The run that RUN names; `platform` and `commit` say where it is published, None for one recorded here."""
 
     named: NamedRun
     platform: BaseCodeRepository | None = None
@@ -92,32 +92,32 @@ class FoundRun(NamedTuple):
 def find_run(
     word: str, git: Git, code_repository: str | None = None, *, notify: Callable[[str], None] = silent
 ) -> FoundRun:
-    """Return the run that RUN names: one recorded here, else one published on this checkout's code repository.
+    """Return the run that RUN names: one that is recorded here, or else published on the code repository.
 
-    `code_repository` names another place to look for published ones; `notify` receives what the
-    platform has to say to people. Raises InvalidManifest, UnknownRun.
+    `code_repository` names another one than this checkout's; `notify` receives the platform's messages. Raises
+    InvalidManifest, UnknownRun.
     """
     try:
         return FoundRun(named_run(word, git))
     except UnknownRun as error:
         if word.startswith("@"):
-            raise  # the last runs are those of this record
+            raise  # `@{-N}` counts the runs of this record
         unknown = error
     try:
         source = source_here(git, code_repository)
         platform = source.platform(notify=notify)
         from git_coderepo.stores.published_runs import find_published  # asks the platform: RUN is mostly here
 
-        found = find_published(platform, git, word)
+        published = find_published(platform, git, word)
     except UnknownRun:
         raise
     except CodeRepoError as error:
-        raise _also(unknown, f"cannot tell whether it is published: {error.message}", hints=error.hints) from None
-    if found is None:
+        raise _also(unknown, f"cannot check whether it is published: {error.message}", hints=error.hints) from None
+    if published is None:
         raise _also(
             unknown, f"it is not published on '{source.registration.name}'", hints=["git coderepo log --remote"]
         )
-    return FoundRun(NamedRun(found.manifest, None), platform, found.commit)
+    return FoundRun(NamedRun(published.manifest, None), platform, published.commit)
 
 
 def _also(unknown: UnknownRun, text: str, *, hints: Sequence[str]) -> UnknownRun:

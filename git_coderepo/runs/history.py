@@ -1,7 +1,7 @@
-"""Looking back: which runs there are, and what each of them was.
+"""Query the record of runs.
 
-An id (RFC 9562, version 7) begins with its time, so that most questions need the names of one month's folder only.
-Those that look into manifests go to the index.
+An id (RFC 9562, version 7) begins with its time, so that most queries read only the names in one month's folder.
+Queries about the contents of manifests use the index.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from git_coderepo.runs.search_index import Filter, Index, bounds, list_month, mo
 from git_coderepo.stores.published_commit import is_published
 
 SHORTEST = 4
-# The first digits of an id, up to the thousandth of a second, tell runs apart that were not started at once.
+# Digits of an id up to the millisecond: enough to tell apart runs that were not started at once.
 _ABBREVIATED = 13
 _NTH_LAST = re.compile(r"@\{-([1-9][0-9]{0,8})\}")
 _CANDIDATES = 5
@@ -28,9 +28,9 @@ _FIRST_PAGE = 100
 
 
 class RecordedRun(NamedTuple):
-    """A run as it was written down; `path` is its manifest's, `result` None where none was kept.
+    """A recorded run: its manifest, the `path` of that, and the `result`, None if there is none.
 
-    One that only the platform has has no path.
+    `path` is None for a run that only the platform has.
     """
 
     manifest: Manifest
@@ -44,16 +44,16 @@ class RecordedRun(NamedTuple):
 
     @property
     def state(self) -> str:
-        """See Result.state; `recorded` where only its start was noted."""
+        """The state of the result (see `Result.state`), `recorded` without a result, or `published`."""
         if self.path is None:
             return "published"
         return state_of(self.result)
 
 
 def id_of_run(runs: Runs, word: str) -> str:
-    """The id of the run that a word names: `@{-N}` for the N-th last, an id or its beginning, or a name's newest run.
+    """Return the id of the run that a word names: `@{-N}` (the N-th last), an id or its beginning, or a run's name.
 
-    Raises UnknownRun, with the candidates where several ids begin so.
+    A name means its newest run. Raises UnknownRun; for an ambiguous beginning the hints list the candidates.
     """
     nth = _NTH_LAST.fullmatch(word)
     if nth is not None:
@@ -61,46 +61,48 @@ def id_of_run(runs: Runs, word: str) -> str:
         for count, id in enumerate(newest(runs), 1):
             if count == number:
                 return id
-        raise UnknownRun(f"there is no run '{word}': so many have not been recorded", hints=["git coderepo log"])
-    found = _by_prefix(runs, word) if is_id_prefix(word) else []
-    if len(found) == 1:
-        return found[0]
+        raise UnknownRun(f"unknown run '{word}': fewer runs are recorded", hints=["git coderepo log"])
+    ids = _by_prefix(runs, word) if is_id_prefix(word) else []
+    if len(ids) == 1:
+        return ids[0]
     named = select(runs, Filter(name=_literally(word)), limit=1)
     if named:
         return named[0]
-    if found:
-        shown = [f"  {id}" for id in found[:_CANDIDATES]]
-        more = [f"  and {len(found) - _CANDIDATES} more"] if len(found) > _CANDIDATES else []
+    if ids:
+        shown = [f"  {id}" for id in ids[:_CANDIDATES]]
+        more = [f"  and {len(ids) - _CANDIDATES} more"] if len(ids) > _CANDIDATES else []
         raise UnknownRun(
-            f"the id '{word}' is ambiguous: {len(found)} runs begin with it", hints=["one of:", *shown, *more]
+            f"the id '{word}' is ambiguous: {len(ids)} runs begin with it", hints=["one of:", *shown, *more]
         )
     hints = ["git coderepo log"]
     if 0 < len(word) < SHORTEST and set(word) <= set("0123456789abcdef"):
-        hints.append(f"the beginning of an id has at least {SHORTEST} digits")
-    raise UnknownRun(f"no run '{word}', and no such file", hints=hints)
+        hints.append(f"abbreviate an id to no fewer than {SHORTEST} digits")
+    raise UnknownRun(f"unknown run '{word}', and no file has this name", hints=hints)
 
 
 def newest(runs: Runs) -> Iterator[str]:
-    """Every run's id, newest first; a month's folder is listed when it is come to."""
+    """Yield the ids of all runs, newest first; each month's folder is listed when it is reached."""
     for month in months_of(runs):
         yield from _ids(runs, month, *bounds(month))
 
 
 def select(
-    runs: Runs, wanted: Filter, limit: int | None = None, *, say: Callable[[str], None] | None = None
+    runs: Runs, filter: Filter, limit: int | None = None, *, notify: Callable[[str], None] | None = None
 ) -> list[str]:
-    """The ids of the runs that fit, newest first, at most `limit`; `say` hears of an index that takes a while."""
+    """Return the ids of the runs that match, newest first, at most `limit`.
 
-    def ask(index: Index) -> list[str]:
-        index.say = say
-        index.refresh()
-        return index.ids(wanted, limit)
+    `notify` receives a message if the index has to be built, which takes long.
+    """
 
-    return with_index(runs, ask)
+    def query(index: Index) -> list[str]:
+        index.refresh(notify=notify)
+        return index.ids(filter, limit)
+
+    return with_index(runs, query)
 
 
 def ids_since(runs: Runs, since: float | None) -> Iterator[str]:
-    """Every run's id from a time on (seconds since the epoch), newest first."""
+    """Yield the ids of the runs since a time (seconds since 1970; None for all), newest first."""
     first = "" if since is None else _first_id(max(int(since * 1000), 0))
     for id in newest(runs):
         if id < first:
@@ -109,34 +111,34 @@ def ids_since(runs: Runs, since: float | None) -> Iterator[str]:
 
 
 def load_run(runs: Runs, id: str) -> RecordedRun:
-    """A run by its id. Raises UnknownRun where it is gone, InvalidManifest where it is damaged."""
+    """Read a run. Raises UnknownRun if it has been removed, InvalidManifest if its manifest is damaged."""
     path = runs.path_of(id)
     if not os.path.exists(path):
-        raise UnknownRun(f"the run {id} is gone")
+        raise UnknownRun(f"run {id} no longer exists")
     manifest = Manifest.load(os.fsdecode(path))
     return RecordedRun(manifest, path, Result.load(runs.result_path_of(id)), is_published(manifest, path))
 
 
 def abbreviated(ids: list[str]) -> dict[str, str]:
-    """Each of these ids as short as it can stand among them, to the thousandth of a second at least."""
+    """Abbreviate ids so that each stays unique among them, to the millisecond at least."""
     ordered = sorted(ids)
-    found: dict[str, str] = {}
+    short: dict[str, str] = {}
     for at, id in enumerate(ordered):
-        beside = [each for each in (*ordered[max(at - 1, 0) : at], *ordered[at + 1 : at + 2]) if each != id]
-        length = max((_alike(id, each) + 1 for each in beside), default=0)
-        found[id] = id[: max(length, _ABBREVIATED)].rstrip("-")
-    return found
+        neighbours = [each for each in (*ordered[max(at - 1, 0) : at], *ordered[at + 1 : at + 2]) if each != id]
+        length = max((_common_length(id, each) + 1 for each in neighbours), default=0)
+        short[id] = id[: max(length, _ABBREVIATED)].rstrip("-")
+    return short
 
 
-def _alike(one: str, other: str) -> int:
-    """With how many characters two ids begin alike."""
+def _common_length(one: str, other: str) -> int:
+    """Return the length of the common beginning of two ids."""
     return next((at for at, (mine, theirs) in enumerate(zip(one, other, strict=True)) if mine != theirs), len(one))
 
 
 def committed_as(git: Git, *, limit: int = 10_000) -> dict[str, str]:
-    """Trees (hex) that are commits of some branch or tag by now, and the oldest of those commits.
+    """Return the trees (hex) that branches and tags have in a commit by now, each with the oldest such commit.
 
-    Looks at the newest `limit` commits. Nothing is known where there is none.
+    Only the newest `limit` commits are examined.
     """
     listed = git.start("rev-list", "--all", "--no-commit-header", "--format=%T %H", f"--max-count={limit}").finish()
     if listed.status != 0:
@@ -145,30 +147,30 @@ def committed_as(git: Git, *, limit: int = 10_000) -> dict[str, str]:
 
 
 def _by_prefix(runs: Runs, prefix: str) -> list[str]:
-    """The ids that begin so, newest first: only the months are looked at that such an id can have."""
+    """Return the ids with a prefix, newest first; only the months that such an id can have are listed."""
     digits = prefix.replace("-", "")
     if len(prefix) == 36 and os.path.exists(runs.path_of(prefix)):
         return [prefix]
     low, high = (bytes.fromhex((digits + fill * 32)[:32]) for fill in "0f")
-    found: list[str] = []
+    ids: list[str] = []
     for month in months_of(runs):
         first, after = bounds(month)
         if first <= high and low < after:
-            found += _ids(runs, month, max(first, low), min(after, high))
-    return found
+            ids += _ids(runs, month, max(first, low), min(after, high))
+    return ids
 
 
 def _ids(runs: Runs, month: str, low: bytes, high: bytes) -> Iterator[str]:
-    """The ids of a month from `low` to `high` (16 bytes each), newest first.
+    """Yield the ids of a month from `low` to `high` (16 bytes each), newest first.
 
-    They come from the index, page by page, as long as it is up to date, else from a look at the folder.
+    They come from the index, page by page, while it is up to date; otherwise the folder is listed.
     """
     page = _FIRST_PAGE
 
-    def ask(index: Index) -> list[str] | None:
+    def query(index: Index) -> list[str] | None:
         return index.ids_between(low, high, page) if index.is_fresh(month) else None
 
-    while (known := with_index(runs, ask, write=False)) is not None:
+    while (known := with_index(runs, query, write=False)) is not None:
         yield from known
         if len(known) < page:
             return
@@ -185,5 +187,5 @@ def _first_id(milliseconds: int) -> str:
 
 
 def _literally(name: str) -> str:
-    """A name that the filter takes for no pattern."""
+    """Escape a name so that the filter matches it literally."""
     return "".join(f"[{char}]" if char in "*?[" else char for char in name)

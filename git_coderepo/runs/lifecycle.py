@@ -1,4 +1,4 @@
-"""A run from its manifest to its result: the one code behind `git coderepo run` and a block of Python."""
+"""Record a run from its manifest to its result, for `git coderepo run` and for `with coderepo.run():`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from git_coderepo.runs.outputs import DeclaredOutputs, MadeOutputs, travelling_o
 from git_coderepo.runs.publish import recorded, withdraw
 from git_coderepo.runs.record_files import Runs
 from git_coderepo.runs.redact_command import redacted
-from git_coderepo.runs.result import Ending
+from git_coderepo.runs.result import Ending, Outcome
 from git_coderepo.snapshots.manifest_document import check_name, is_uuid7
 from git_coderepo.snapshots.pipeline import take_snapshot
 from git_coderepo.snapshots.python.imported import look_for_imports
@@ -39,15 +39,15 @@ if TYPE_CHECKING:
 
 PARENT = "CODEREPO_RUN_ID"
 
-# So often a snapshot is taken before a checkout that keeps changing is refused.
+# Snapshots taken before a checkout that keeps changing is refused.
 _ATTEMPTS = 4
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What the user wants: `command` is None where it is not to be recorded, `manifest` a second place for it.
+    """What to record: the `command` (None for none), and a file to which the `manifest` is written as well.
 
-    `interpreter` is the Python whose imports from other checkouts are recorded, None for no look at them.
+    `interpreter` is the Python whose imports from other checkouts are recorded, None to skip that.
     """
 
     command: tuple[bytes, ...] | None = None
@@ -58,8 +58,9 @@ class RunRequest:
 
 
 class Finished(NamedTuple):
-    """How it ended: `status` as a shell sees it, `edited` and `produced` raw paths, what became of its outputs, and
-    `problems`: why something is not known.
+    """How a run ended: its `status` as in a shell, the raw paths that were `edited` and `produced`, and its outputs.
+
+    `problems` are messages about what could not be determined or written.
     """
 
     id: str
@@ -71,12 +72,12 @@ class Finished(NamedTuple):
 
 
 class Recording:
-    """A run that goes on; a context manager, at whose start it is recorded and the user's own checks have passed.
+    """A run in progress; a context manager that records it and runs the user's own checks when it is entered.
 
-    `say` hears what the user should know before it starts; `ask` puts a question to them, None where there is nobody to
-    ask. A run `elsewhere` has a copy of the snapshot, so that the checkout may change meanwhile. Entering raises
-    CodeRepoError where the run could not be recorded or a check failed: then nothing may be started. Leaving without
-    `end` leaves a run without an end behind.
+    `say` receives messages for the user before the run starts; `ask` prompts for yes or no, and is None without a
+    terminal. A run `elsewhere` uses a copy of the snapshot, so that the checkout may change meanwhile. Entering raises
+    CodeRepoError if the run cannot be recorded or a check fails: nothing may be started then. If the block is left
+    without a call of `end`, the run has no recorded end.
     """
 
     def __init__(
@@ -100,14 +101,14 @@ class Recording:
         self._outputs = DeclaredOutputs()
 
     def __enter__(self) -> Recording:
-        # Said when all is done: what a message goes to may be a log in the checkout, which must not change meanwhile.
-        said: dict[str, None] = {}
+        # Messages are passed on at the end: they may go to a log in the checkout, which must not change meanwhile.
+        messages: dict[str, None] = {}
         try:
             with ExitStack() as stack:
-                self._start(stack, lambda text: said.setdefault(text))
+                self._start(stack, lambda text: messages.setdefault(text))
                 self._stack = stack.pop_all()
         finally:
-            for text in said:
+            for text in messages:
                 self._say(text)
         return self
 
@@ -115,7 +116,7 @@ class Recording:
         self.close()
 
     def close(self) -> None:
-        """What was kept for the end of the run is no longer needed."""
+        """Release what is held for the end of the run."""
         self._stack.close()
 
     def _start(self, stack: ExitStack, say: Callable[[str], None]) -> None:
@@ -157,21 +158,21 @@ class Recording:
         self._ending.begin()
 
     def declare(self, outputs: Sequence[tuple[bytes, bytes]]) -> None:
-        """Look at the outputs, (path to show, path to read), before the run starts; warn of those that travel."""
+        """Note the state of the declared outputs (path to show, path to read); warn of those that travel as code."""
         absolute = {os.path.abspath(path): shown for shown, path in outputs}
         for path, travelling in travelling_outputs(self.snapshot, absolute).items():
             more = f" and {len(travelling) - 1} more" if len(travelling) > 1 else ""
             name = os.fsdecode(travelling[0])
-            self._say(f"warning: '{name}'{more}, declared as output, is untracked and travels with this run as code")
+            self._say(f"warning: '{name}'{more}, declared as an output, is untracked and travels with this run as code")
             top = self.snapshot.layout.toplevel
-            # Of a path that holds the whole checkout only the file can be ignored.
+            # If the declared path contains the whole checkout, only the file can be ignored.
             is_inside = os.path.realpath(path).startswith(top + b"/")
             cure = absolute[path] if is_inside else os.path.join(top, travelling[0])
             self._say(f"hint: git coderepo ignore {shown_command([cure])}")
         self._outputs.look(path for _, path in outputs)
 
     def _take(self, stack: ExitStack, request: Request, git_version: str, say: Callable[[str], None]) -> None:
-        """Take the snapshot and make its record, again where a file changed meanwhile. Raises NotReproducible."""
+        """Take the snapshot and write its record; repeat if a file changed meanwhile. Raises NotReproducible."""
         for attempt in range(1, _ATTEMPTS + 1):
             with ExitStack() as tried:
                 self.snapshot = snapshot = take_snapshot(self.git, request)
@@ -203,7 +204,7 @@ class Recording:
         )
 
     def _parent(self, say: Callable[[str], None]) -> str | None:
-        """The run that this one is started in."""
+        """Return the id of the run in which this one was started; None for none."""
         parent = self.git.environment.get(PARENT)
         if parent and not is_uuid7(parent):
             say(f"warning: '{parent}' in {PARENT} is not the id of a run: no parent is recorded")
@@ -212,14 +213,14 @@ class Recording:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of the run's command and of the user's checks."""
-        found = {**self.git.environment}
+        """The environment for the run's command and the user's checks."""
+        environment = {**self.git.environment}
         for name in ("LC_ALL", "GIT_OPTIONAL_LOCKS", "GIT_NO_REPLACE_OBJECTS"):
-            # What our own calls of git need is no business of the command.
-            found.pop(name, None)
+            # Set for our own calls of git only.
+            environment.pop(name, None)
             if name in os.environ:
-                found[name] = os.environ[name]
-        return changed(found, self.variables)
+                environment[name] = os.environ[name]
+        return changed(environment, self.variables)
 
     def end(
         self,
@@ -227,44 +228,45 @@ class Recording:
         died_of: str | None = None,
         outputs: Sequence[tuple[bytes, bytes]] = (),
     ) -> Finished:
-        """Write down how it ended: `status` as a shell sees it, the signal's name, (path to record, path to read)s.
+        """Write the result: `status` as in a shell, the name of a signal, and outputs (path to record, path to read).
 
-        Of a run that was `elsewhere` nothing was edited, whatever happened in the checkout meanwhile; what is declared
-        as output is not code that was edited. Nothing is raised for what cannot be told or written: the command has
-        run, and the `problems` of the answer say so.
+        For a run that was `elsewhere` no edits are recorded; declared outputs do not count as edits. Errors are
+        returned as `problems` and not raised, because the command has already run.
         """
         problems: list[str] = []
         unknown: list[str] = []
 
-        def known(name: str, words: str, find: Callable[[], list[Any]]) -> list[Any]:
+        def result_of(find: Callable[[], list[Any]], name: str, failure: str) -> list[Any]:
             try:
                 with interruptible():
                     return find()
             except (CodeRepoError, OSError, Interrupted) as error:
-                problems.append(f"{words}: {_reason(error)}")
+                problems.append(f"{failure}: {_reason(error)}")
                 unknown.append(name)
                 return []
 
         edited, produced = [], []
         if not self._elsewhere:
             declared = [path for _, path in outputs]
-            edited = known(
-                "edited",
-                "the edits during the run are not known",
+            edited = result_of(
                 lambda: without_outputs(self.snapshot, self._watch.changed(), declared),
+                "edited",
+                "cannot determine the edits during the run",
             )
-            produced = known("produced", "the files that the run produced are not known", self._watch.new)
-        hashed = known("outputs", "the digests of the outputs are not known", lambda: [self._outputs.made(outputs)])
+            produced = result_of(self._watch.new, "produced", "cannot determine the files that the run produced")
+        hashed = result_of(
+            lambda: [self._outputs.made(outputs)], "outputs", "cannot compute the digests of the outputs"
+        )
         made: MadeOutputs = hashed[0] if hashed else MadeOutputs([])
         try:
-            self._ending.end(status, died_of, edited, produced, made.files, unknown)
+            self._ending.end(Outcome(status, died_of, edited, produced, made.files, unknown))
         except CodeRepoError as error:
             problems.append(error.message)
         return Finished(self.record.id, status, tuple(edited), tuple(produced), made, tuple(problems))
 
 
 def run_variables(record: Record, snapshot: Snapshot, path: bytes) -> dict[str, str | None]:
-    """What a run's environment says of it; None for what must not be there, lest it speak of another run."""
+    """Return the environment variables that describe a run; None removes one that would describe another run."""
     assert snapshot.tree is not None
     return {
         "CODEREPO_RUN_ID": record.id,
@@ -276,14 +278,14 @@ def run_variables(record: Record, snapshot: Snapshot, path: bytes) -> dict[str, 
 
 
 def changed(environment: Mapping[str, str], variables: Mapping[str, str | None]) -> dict[str, str]:
-    """An environment with some variables set, and those that are None taken out."""
-    found = {name: value for name, value in environment.items() if name not in variables}
-    found.update((name, value) for name, value in variables.items() if value is not None)
-    return found
+    """Return an environment with some variables set, and removed where they are None."""
+    result = {name: value for name, value in environment.items() if name not in variables}
+    result.update((name, value) for name, value in variables.items() if value is not None)
+    return result
 
 
 def _check(git: Git, environment: Mapping[str, str]) -> None:
-    """Run the user's own pre-run hooks; raises NotReproducible where one fails."""
+    """Run the user's own pre-run hooks; raises NotReproducible if one fails."""
     numbers, _ = version(git)
     if numbers >= (2, 36):
         unknown = ["--allow-unknown-hook-name"] if numbers >= (2, 54) else []
@@ -295,7 +297,7 @@ def _check(git: Git, environment: Mapping[str, str]) -> None:
         arguments = [hook]
     done = subprocess.run(arguments, env=dict(environment), cwd=git.directory, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
-        raise NotReproducible(f"the pre-run hook ended with status {done.returncode}: nothing was run")
+        raise NotReproducible(f"the pre-run hook failed with status {done.returncode}: nothing was run")
 
 
 def _reason(error: BaseException) -> str:

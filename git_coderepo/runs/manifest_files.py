@@ -1,4 +1,4 @@
-"""The files of a manifest: written where the user wants them, with what goes beside them."""
+"""Write a manifest, and the tars beside it, to a file that the user names."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 def keep_beside(snapshot: Snapshot, record: Record) -> None:
-    """Keep in the checkout's own record what goes beside a manifest. Raises OSError."""
+    """Store the tars that belong to a manifest in the checkout's record. Raises OSError."""
     for sha256, data in record.beside.items():
         snapshot.store.keep_overlay(sha256, data)
 
 
 class WrittenFiles:
-    """The files that were written: their `paths`, and the digests of tars that could not be written `beside` them."""
+    """The `paths` of the files that were written, and in `left` the digests of tars that could not be written there."""
 
     __slots__ = ("left", "paths")
 
@@ -38,10 +38,10 @@ class WrittenFiles:
 
 
 def write_manifest(record: Record, output: OutputFile, layout: Layout | None = None) -> WrittenFiles:
-    """Write a manifest, what goes beside it first: a manifest that is there can be used. `layout` is the checkout's.
+    """Write the tars that belong to a manifest beside it, then the manifest. `layout` is the checkout's.
 
-    No file can stand beside a FIFO, a device or a descriptor: the caller says where those tars are kept instead. Raises
-    OutputUnusable, OSError.
+    Tars cannot be written beside a FIFO, a device or a descriptor; they are returned as `left`, and the caller reports
+    where they are. Raises OutputUnusable, OSError.
     """
     written = WrittenFiles([], [])
     for sha256, data in record.beside.items():
@@ -59,10 +59,10 @@ def write_manifest(record: Record, output: OutputFile, layout: Layout | None = N
 
 
 def refuse_tracked(git: Git, output: OutputFile, *, but_records: bool = False) -> None:
-    """Raise OutputUnusable for a file that git tracks: written over, it would not be what was just recorded.
+    """Raise OutputUnusable for a file that git tracks: overwriting it would change the code that was just recorded.
 
-    With `but_records` a run manifest or an overlay, which a team may have committed, is not refused. A run that starts
-    needs the refusal: its command would find other files than those that were recorded.
+    With `but_records` a run manifest or an overlay, which a team may have committed, is allowed. Do not use that for a
+    run that is about to start: its command would see a changed file.
     """
     if output.path is None or not os.path.isfile(output.path):
         return
@@ -71,13 +71,13 @@ def refuse_tracked(git: Git, output: OutputFile, *, but_records: bool = False) -
         if but_records and _is_record(output.path):
             return
         raise OutputUnusable(
-            f"cannot write to '{os.fsdecode(output.name)}': git tracks it, so it is part of the code that is recorded",
+            f"cannot write to '{os.fsdecode(output.name)}': git tracks it, so that it is part of the recorded code",
             hints=["name a file that git does not track"],
         )
 
 
 def _is_record(path: bytes) -> bool:
-    """Return whether a file holds a run manifest, or is an overlay: its name is the digest of its contents."""
+    """Return whether a file is a run manifest, or an overlay, whose name is the digest of its contents."""
     from git_coderepo.manifest.model import Manifest
 
     try:
@@ -91,7 +91,7 @@ def _is_record(path: bytes) -> bool:
 
 
 def say_left(left: Sequence[str], overlays: bytes, say: Callable[[str], None]) -> None:
-    """Say where the tars are kept that could not be written beside a manifest; `overlays` is that directory."""
+    """Report the directory (`overlays`) of tars that could not be written beside a manifest."""
     for sha256 in left:
         path = os.fsdecode(os.path.join(overlays, overlay_name(sha256)))
         say(f"warning: the overlay is not in the manifest and cannot be written beside it: it is in '{path}'")

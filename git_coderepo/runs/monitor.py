@@ -1,4 +1,4 @@
-"""What was recorded, looked at again while a run goes on: the checkout and each submodule in it."""
+"""Detect changes to the recorded files during a run, in the checkout and its submodules."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Watch:
-    """A context manager that knows the snapshot's files by private indexes; paths are raw, from the checkout's root.
+    """Compare the checkout with a snapshot by private indexes; a context manager.
 
-    The indexes hold the snapshot's own ids, whatever is on the disk or in the user's index by then: a file that changed
-    since it was hashed is found, even if that was before the watch began.
+    Paths are raw, from the checkout's root. The indexes have the ids of the snapshot, so that a file that changed after
+    it was hashed is detected even if that was before the watch began.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -36,7 +36,7 @@ class Watch:
                 if each.keeps_contents:
                     index.read_tree(each.tree, [change.path for change in each.taken if change.marked])
                 else:
-                    # The tree was not written: what is too large to travel is only hashed.
+                    # The tree was not written, because it is too large to travel: hash the files only.
                     index.drop([path for path, reason in each.omitted if reason == UNREADABLE])
                     index.take(each.taken, keep=False)
                 self._indexes.append((place, index))
@@ -47,31 +47,31 @@ class Watch:
         self._stack.close()
 
     def changed(self) -> list[bytes]:
-        """Return the paths of the snapshot that are other on the disk now, sorted. Raises CodeRepoError, GitFailed."""
+        """Return the paths that differ on disk from the snapshot, sorted. Raises CodeRepoError, GitFailed."""
         self._require_work_tree()
         return sorted(place + path for place, index in self._indexes for path in index.changed())
 
     def new(self) -> list[bytes]:
-        """Return the paths that the snapshot lacks and that were not there when it was taken, committed or not.
+        """Return the paths that appeared after the snapshot was taken, committed or not, without ignored ones.
 
-        Ignored ones do not count. Raises as `changed`.
+        Raises as `changed`.
         """
         self._require_work_tree()
-        found = []
+        paths = []
         for (place, each), (_, index) in zip(self._snapshots, self._indexes, strict=True):
             assert each.status is not None
             before = {change.path for change in each.status.changes if change.untracked}
             new = [path for path in index.others() if path not in before]
             own = own_files(each.layout, new, keep=False).paths
-            found += [place + path for path in new if path not in own]
-        return found
+            paths += [place + path for path in new if path not in own]
+        return paths
 
     def edited(self) -> list[bytes]:
-        """Return what changed before anything was started, without the files that our messages go to."""
+        """Return the paths that changed before the run started, without files that our own output goes to."""
         return self._foreign(self.changed())
 
     def since_snapshot(self) -> list[bytes]:
-        """Return the paths of `edited` and the paths that appeared since."""
+        """Return the paths that changed or appeared before the run started."""
         return self._foreign([*self.changed(), *self.new()])
 
     def _foreign(self, paths: list[bytes]) -> list[bytes]:
@@ -86,14 +86,14 @@ class Watch:
 
 
 def refuse_changes(paths: Sequence[bytes], when: str) -> None:
-    """Raise NotReproducible where files of a snapshot changed before anything was started."""
+    """Raise NotReproducible if `paths`, which changed before the run started, is not empty."""
     if not paths:
         return
     names = ", ".join(f"'{os.fsdecode(path)}'" for path in paths[:5])
     more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
     raise NotReproducible(
         f"the checkout changed {when}: {names}{more}; nothing was run",
-        hints=["run it again when nothing writes there", "or leave a log out: git coderepo ignore PATH"],
+        hints=["run it again when nothing writes to the checkout", "or leave a log out: git coderepo ignore PATH"],
     )
 
 

@@ -1,4 +1,4 @@
-"""The outputs that a run declares (`--output`, `outputs()`): which of their files it made, and which it did not."""
+"""Find which files of its declared outputs (`--output`, `outputs()`) a run wrote."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from git_coderepo.manifest.writer import path_value
 from git_coderepo.snapshots.snapshot import Snapshot
 from git_coderepo.snapshots.submodules import snapshots_in
 
-# The clock by which a file system stamps its files stands still for up to 10 ms.
+# The kernel's clock for file times lags by up to 10 ms (one tick at 100 Hz).
 _TICK = 10_000_000
 
 
 class MadeOutputs(NamedTuple):
     """The declared outputs after a run, by the paths under which they are recorded.
 
-    `files` are the entries of the result: path, sha256 and size of each file that is new or changed. `missing` are the
-    paths at which there is nothing, `untouched` those at which nothing is new or changed, `unread` (path, reason) what
-    cannot be read.
+    `files` are entries of the result: path, sha256 and size of each file that is new or changed. `missing` are the
+    paths that do not exist, `untouched` those without a new or changed file, `unread` (path, reason) those that cannot
+    be read.
     """
 
     files: list[dict[str, object]]
@@ -32,10 +32,10 @@ class MadeOutputs(NamedTuple):
 
 
 class DeclaredOutputs:
-    """The outputs of a run, from its start; paths are absolute and raw.
+    """The declared outputs of a run; paths are absolute and raw.
 
-    A file counts as made by the run if it is new, or if its size, its times or its inode are other than before. Where a
-    path is declared while the run goes on, a file counts that was changed since the run began.
+    A file counts as written by the run if it is new, or if its size, times or inode differ from before. For a path that
+    is declared during the run, a file counts if it changed since the run began.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class DeclaredOutputs:
         self._began = time.time_ns()
 
     def made(self, outputs: Sequence[tuple[bytes, bytes]]) -> MadeOutputs:
-        """Tell what the run made of `outputs`, (path to record, path to read)."""
+        """Return what the run wrote at `outputs`: (path to record, path to read)."""
         files: list[dict[str, object]] = []
         missing, untouched, unread = [], [], []
         for shown, path in outputs:
@@ -71,11 +71,11 @@ class DeclaredOutputs:
                 files.append({"path": path_value(name), "sha256": digest, "size": size})
             if len(files) == count:
                 untouched.append(shown)
-        told = {name for name, _ in unread}
+        unread_paths = {name for name, _ in unread}
         return MadeOutputs(
             files,
             tuple(missing),
-            tuple(each for each in untouched if not any(is_within(name, each) for name in told)),
+            tuple(each for each in untouched if not any(is_within(name, each) for name in unread_paths)),
             tuple(unread),
         )
 
@@ -86,11 +86,11 @@ class DeclaredOutputs:
 
 
 def travelling_outputs(snapshot: Snapshot, declared: Iterable[bytes]) -> dict[bytes, list[bytes]]:
-    """Return the untracked files of a snapshot that lie at declared paths: what an earlier run made travels with this.
+    """Return the untracked files of a snapshot at declared paths: outputs of an earlier run, which now travel.
 
     Keys are the declared paths (absolute), values paths from the checkout's root.
     """
-    found: dict[bytes, list[bytes]] = {}
+    travelling: dict[bytes, list[bytes]] = {}
     paths = list(declared)
     for place, each in [(b"", snapshot), *snapshots_in(snapshot)] if paths else ():
         for change in each.taken:
@@ -98,13 +98,13 @@ def travelling_outputs(snapshot: Snapshot, declared: Iterable[bytes]) -> dict[by
                 absolute = os.path.join(each.layout.toplevel, change.path)
                 for path in paths:
                     if is_within(absolute, os.path.realpath(path)):
-                        found.setdefault(path, []).append(place + change.path)
+                        travelling.setdefault(path, []).append(place + change.path)
                         break
-    return found
+    return travelling
 
 
 def without_outputs(snapshot: Snapshot, edited: Iterable[bytes], declared: Sequence[bytes]) -> list[bytes]:
-    """Return the edited paths (from the checkout's root) that are code, and no outputs.
+    """Return the edited paths (from the checkout's root) that are code and not outputs.
 
     An output is an untracked file at or below a declared path, or a tracked file that is declared by its own path.
     """
@@ -115,7 +115,7 @@ def without_outputs(snapshot: Snapshot, edited: Iterable[bytes], declared: Seque
 
 
 def _files(path: bytes) -> Iterator[bytes]:
-    """Yield a file, or every file below a folder, in the order of their names."""
+    """Yield a file, or every file below a folder, sorted by name."""
     if not os.path.isdir(path):
         yield path
         return
@@ -126,7 +126,7 @@ def _files(path: bytes) -> Iterator[bytes]:
 
 
 def _facts(path: bytes) -> tuple[int, ...] | None:
-    """Return times, size and inode of a file, and of a link's target as well; None where there is no file."""
+    """Return times, size and inode of a file and of its link's target; None if it is not a file."""
     try:
         itself = os.lstat(path)
         if not os.path.isfile(path):

@@ -50,7 +50,7 @@ def plan_fetch(request: FetchRequest, runner: Runner) -> FetchPlan:
         found = find_run(run, runner.git, code_repository, notify=runner.notify)
     except InvalidManifest as error:
         if os.path.exists(run):
-            hint = f"git coderepo validate {run} lists all that is wrong"
+            hint = f"git coderepo validate {run} lists all errors"
             raise error.replace(hints=[*error.hints, hint]) from error
         raise
     manifest = found.named.manifest

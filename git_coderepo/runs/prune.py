@@ -1,7 +1,7 @@
-"""Taking away what the record need not keep: old runs, overlays that no manifest names, objects that no run needs.
+"""Remove old runs from the record, and the overlays and objects that no run needs.
 
-Nothing younger than an hour is touched: a run that is being written is younger. What is read at the same time is
-whole or gone. Our objects are a convenience (base and overlay make them again); manifests and overlays are not.
+Nothing younger than an hour is touched, because a run that is being recorded is younger. Objects can be restored from
+base and overlay; manifests and overlays cannot.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from git_coderepo.snapshots.overlay_cache import notes_folder
 from git_coderepo.stores.published_commit import note_path
 
 YOUNG = 3600.0
-# A private index belongs to a running command, a seed to a worktree that is in use, and a run on another host may still
-# go on: nothing of it is so old.
+# Older than any running command (private indexes), than the last use of a worktree (seeds), and than a run on another
+# host (unfinished results).
 _FORGOTTEN = 30 * 86400.0
-# So many loose objects are worth a pack.
+# From this many loose objects on, a pack is made.
 _MANY = 500
 _AGE = re.compile(r"([0-9]{1,6})[ .]?(s|m|h|d|w|y|(?:second|minute|hour|day|week|year)s?)(?:[ .]ago)?")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
@@ -36,7 +36,7 @@ _OVERLAY = re.compile(rb"([0-9a-f]{64})\.tar\.gz")
 
 
 class PruneRequest(NamedTuple):
-    """Which runs go: those older than `older_than` seconds that are not among the newest `keep`; None asks nothing."""
+    """Which runs to remove: older than `older_than` seconds, and not among the newest `keep`; None is no limit."""
 
     older_than: float | None = None
     keep: int | None = None
@@ -44,9 +44,9 @@ class PruneRequest(NamedTuple):
 
 
 class Pruned(NamedTuple):
-    """What went, or would go: ids of runs, numbers of overlays and objects, and their bytes together.
+    """What was removed, or with `dry_run` would be: ids of runs, numbers of overlays and objects, and bytes.
 
-    `unreadable` are the manifests, raw paths, for whose sake no overlay and no object was touched.
+    `unreadable` are the raw paths of manifests that cannot be read. If there are any, no overlay or object is removed.
     """
 
     runs: tuple[str, ...]
@@ -57,7 +57,7 @@ class Pruned(NamedTuple):
 
 
 class _Needs(NamedTuple):
-    """What the kept runs name: trees in hex, sha256 of overlays."""
+    """What the remaining runs need: trees (hex), and overlays by their sha256."""
 
     trees: frozenset[str]
     overlays: frozenset[str]
@@ -65,30 +65,30 @@ class _Needs(NamedTuple):
 
 
 def age_in_seconds(text: str) -> float | None:
-    """`90m`, `12h`, `7d`, `2w`, `1y`, or `7 days`; None for what is no age."""
-    found = _AGE.fullmatch(text.strip().lower())
-    return None if found is None else float(int(found[1]) * _UNITS[found[2][0]])
+    """Parse an age such as `90m`, `12h`, `7d`, `2w`, `1y` or `7 days`; return None for any other text."""
+    age = _AGE.fullmatch(text.strip().lower())
+    return None if age is None else float(int(age[1]) * _UNITS[age[2][0]])
 
 
 def required_age(text: str) -> float:
-    """The same; raises UsageError for what is no age: a guess would remove the wrong runs."""
+    """Parse an age; raises UsageError for any other text, since a guess would remove the wrong runs."""
     age = age_in_seconds(text)
     if age is None:
-        raise UsageError(f"'{text}' is no age", hints=["write a number and a unit, such as 12h, 7d, 2w or 1y"])
+        raise UsageError(f"invalid age '{text}'", hints=["write a number and a unit, such as 12h, 7d, 2w or 1y"])
     return age
 
 
 def prune(runs: Runs, store: Store, git: Git, request: PruneRequest, *, now: float) -> Pruned:
-    """Remove what the request says, `now` in seconds since the epoch. Raises OSError, GitFailed."""
-    going = list(_old_runs(runs, request, now))
+    """Remove what the request selects; `now` is in seconds since 1970. Raises OSError, GitFailed."""
+    old = list(_old_runs(runs, request, now))
     if not request.dry_run:
-        for id in going:
-            # First the manifest: a result alone says nothing, a manifest alone would say that nothing is known.
+        for id in old:
+            # The manifest goes first: without its result it would look like a run whose end is unknown.
             _remove(runs.path_of(id))
             _remove(runs.result_path_of(id))
             _remove(note_path(runs.path_of(id)))
         _tidy_folders(runs, now)
-    needs = _needs(runs, frozenset(going))
+    needs = _needs(runs, frozenset(old))
     overlays = objects = size = 0
     if not needs.unreadable:
         overlays, freed = _prune_overlays(runs, store, needs, request, now)
@@ -96,7 +96,7 @@ def prune(runs: Runs, store: Store, git: Git, request: PruneRequest, *, now: flo
         size = freed + freed_objects + _prune_lfs(store, request, now)
     if not request.dry_run:
         _remove_leftovers(store, now)
-    return Pruned(tuple(going), overlays, objects, size, needs.unreadable)
+    return Pruned(tuple(old), overlays, objects, size, needs.unreadable)
 
 
 def _old_runs(runs: Runs, request: PruneRequest, now: float) -> Iterator[str]:
@@ -114,7 +114,7 @@ def _old_runs(runs: Runs, request: PruneRequest, now: float) -> Iterator[str]:
 
 
 def _needs(runs: Runs, gone: frozenset[str]) -> _Needs:
-    """What every run that stays names."""
+    """Return what the remaining runs need."""
     trees: set[str] = set()
     overlays: set[str] = set()
     unreadable: list[bytes] = []
@@ -134,7 +134,7 @@ def _needs(runs: Runs, gone: frozenset[str]) -> _Needs:
 
 
 def _note(code: Any, trees: set[str], overlays: set[str]) -> None:
-    """The tree and the tars of a manifest's `code`, and those of its submodules."""
+    """Add the tree and the tars of a manifest's `code` and of its submodules."""
     trees.add(str(code["snapshot"]["tree"]))
     if code["overlay"] is not None:
         overlays.add(str(code["overlay"]["sha256"]))
@@ -146,22 +146,25 @@ def _note(code: Any, trees: set[str], overlays: set[str]) -> None:
 
 
 def _prune_overlays(runs: Runs, store: Store, needs: _Needs, request: PruneRequest, now: float) -> tuple[int, int]:
-    """(how many, bytes)."""
+    """Remove the overlays that no remaining run needs; return (their number, their bytes)."""
     count = size = 0
     for name in names_in(runs.overlays):
-        found = _OVERLAY.fullmatch(name)
-        if found is not None and found[1].decode() not in needs.overlays:
+        overlay = _OVERLAY.fullmatch(name)
+        if overlay is not None and overlay[1].decode() not in needs.overlays:
             freed = _remove_old(runs.overlays + b"/" + name, now - YOUNG, dry_run=request.dry_run)
             count += freed is not None
             size += freed or 0
     for note in names_in(notes_folder(store)):
-        # Which overlay it names is of no matter: without its file a note is passed over, and one that is used is young.
+        # A note without its overlay has no effect, and one that is in use is young.
         _remove_old(notes_folder(store) + b"/" + note, now - YOUNG, dry_run=request.dry_run)
     return count, size
 
 
 def _prune_lfs(store: Store, request: PruneRequest, now: float) -> int:
-    """Bytes of the Git LFS objects that git-lfs laid down while we looked: what travelled is in tars of its own."""
+    """Remove the objects that the clean filter of git-lfs stored during snapshots; return their bytes.
+
+    What travels is in tars of its own.
+    """
     size = 0
     for folder, folders, names in os.walk(store.directory + b"/lfs", topdown=False):
         for name in names:
@@ -179,7 +182,10 @@ def _prune_lfs(store: Store, request: PruneRequest, now: float) -> int:
 
 
 def _prune_objects(store: Store, git: Git, needs: _Needs, request: PruneRequest, now: float) -> tuple[int, int]:
-    """(how many, bytes): loose objects that no kept run needs; those that are needed go into one pack if many."""
+    """Remove the objects that no kept run needs; return (their number, their bytes).
+
+    The loose objects that are needed go into one pack if there are many of them.
+    """
     if not os.path.isdir(store.objects):
         return 0, 0
     ours = store.git(git).with_environment(GIT_NO_REPLACE_OBJECTS="1").offline()
@@ -187,52 +193,70 @@ def _prune_objects(store: Store, git: Git, needs: _Needs, request: PruneRequest,
     packs = {path: _packed(ours, path) for path in _packs(store)}
     if not loose and not packs:
         return 0, 0
-    needed = _reachable(ours, needs.trees)
-    count = size = 0
-    for id, path in loose.items():
-        if id not in needed:
-            freed = _remove_old(path, now - YOUNG, dry_run=request.dry_run)
-            count += freed is not None
-            size += freed or 0
-    useless = sum(1 for ids in packs.values() for id in ids if id not in needed)
-    old = [id for id, path in loose.items() if id in needed and _is_old(path, now - YOUNG)]
+    objects = _Objects(store, ours, loose, packs, _reachable(ours, needs.trees), now - YOUNG)
+    count, size = objects.remove_loose(dry_run=request.dry_run)
+    useless = sum(1 for ids in packs.values() for id in ids if id not in objects.needed)
+    old = objects.old_loose()
     if useless or len(old) >= _MANY:
         before = sum(map(_size, packs))
         if not request.dry_run:
-            _repack(store, ours, old, packs, needed, now)
+            objects.repack(old)
         count += useless
         size += max(before - sum(map(_size, _packs(store))), 0) if useless and not request.dry_run else 0
     return count, size
 
 
-def _repack(
-    store: Store, git: Git, old: Sequence[str], packs: dict[bytes, frozenset[str]], needed: frozenset[str], now: float
-) -> None:
-    """One pack of what is needed, in the place of old packs and old loose objects."""
-    going = {path: ids for path, ids in packs.items() if _is_old(path, now - YOUNG)}
-    kept = {id for ids in going.values() for id in ids if id in needed} | set(old)
-    made = b""
-    if kept:
-        listed = "".join(f"{id}\n" for id in sorted(kept)).encode()
-        folder = os.fsdecode(store.objects) + "/pack/pack"
-        name = git.run("pack-objects", "-q", folder, stdin=listed).strip()
-        made = store.objects + b"/pack/pack-" + name + b".pack"
-    for path in going:
-        if path != made and _is_old(path, now - YOUNG):
-            # The index first: git does not look at a pack without one.
-            for end in (b".idx", b".rev", b".bitmap", b".pack"):
-                _remove(path.removesuffix(b".pack") + end)
-    for id, path in _loose(store):
-        if id in kept:
-            _remove_old(path, now - YOUNG, dry_run=False)
+class _Objects(NamedTuple):
+    """The objects of our store: `loose` (id to path), `packs` (path to ids), and the ids that are `needed`.
+
+    Ids are hex. What was modified since the time `before` is left alone.
+    """
+
+    store: Store
+    git: Git
+    loose: dict[str, bytes]
+    packs: dict[bytes, frozenset[str]]
+    needed: frozenset[str]
+    before: float
+
+    def remove_loose(self, *, dry_run: bool) -> tuple[int, int]:
+        """Remove the old loose objects that are not needed; return (their number, their bytes)."""
+        freed = [
+            _remove_old(path, self.before, dry_run=dry_run) for id, path in self.loose.items() if id not in self.needed
+        ]
+        sizes = [size for size in freed if size is not None]
+        return len(sizes), sum(sizes)
+
+    def old_loose(self) -> list[str]:
+        """Return the ids of the old loose objects that are needed."""
+        return [id for id, path in self.loose.items() if id in self.needed and _is_old(path, self.before)]
+
+    def repack(self, old: Sequence[str]) -> None:
+        """Replace the old packs, and the `old` loose objects, by one pack of what is needed."""
+        replaced = {path: ids for path, ids in self.packs.items() if _is_old(path, self.before)}
+        packed = {id for ids in replaced.values() for id in ids if id in self.needed} | set(old)
+        made = b""
+        if packed:
+            ids = "".join(f"{id}\n" for id in sorted(packed)).encode()
+            prefix = os.fsdecode(self.store.objects) + "/pack/pack"
+            name = self.git.run("pack-objects", "-q", prefix, stdin=ids).strip()
+            made = self.store.objects + b"/pack/pack-" + name + b".pack"
+        for path in replaced:
+            if path != made and _is_old(path, self.before):
+                # The index first: git ignores a pack without one.
+                for end in (b".idx", b".rev", b".bitmap", b".pack"):
+                    _remove(path.removesuffix(b".pack") + end)
+        for id, path in _loose(self.store):
+            if id in packed:
+                _remove_old(path, self.before, dry_run=False)
 
 
 def _reachable(git: Git, trees: Iterable[str]) -> frozenset[str]:
-    """Every object of these trees, as far as it is here."""
-    asked = "".join(f"{tree}\n" for tree in sorted(trees)).encode()
-    if not asked:
+    """Return the ids of all objects in these trees that are here."""
+    ids = "".join(f"{tree}\n" for tree in sorted(trees)).encode()
+    if not ids:
         return frozenset()
-    answers = git.run("cat-file", "--batch-check=%(objectname) %(objecttype)", "--buffer", stdin=asked)
+    answers = git.run("cat-file", "--batch-check=%(objectname) %(objecttype)", "--buffer", stdin=ids)
     present = b"".join(line.split()[0] + b"\n" for line in answers.splitlines() if line.endswith(b" tree"))
     if not present:
         return frozenset()
@@ -241,7 +265,7 @@ def _reachable(git: Git, trees: Iterable[str]) -> frozenset[str]:
 
 
 def _loose(store: Store) -> Iterator[tuple[str, bytes]]:
-    """(id, path) of each loose object of ours."""
+    """Yield (id in hex, path) of each loose object in our store."""
     for folder in names_in(store.objects):
         if len(folder) == 2:
             for name in names_in(store.objects + b"/" + folder):
@@ -255,7 +279,7 @@ def _packs(store: Store) -> list[bytes]:
 
 
 def _packed(git: Git, path: bytes) -> frozenset[str]:
-    """The ids in a pack (git-show-index(1))."""
+    """Return the ids in a pack (git-show-index(1))."""
     with open(path.removesuffix(b".pack") + b".idx", "rb") as file:
         listed = git.run("show-index", stdin=file.read())
     return frozenset(line.split()[1].decode() for line in listed.splitlines())
@@ -265,7 +289,7 @@ def _packed(git: Git, path: bytes) -> frozenset[str]:
 
 
 def _tidy_folders(runs: Runs, now: float) -> None:
-    """Results and notes whose manifest is gone, half-written files, and folders of past months with nothing in them."""
+    """Remove results and notes without a manifest, and empty folders of past months."""
     recent = time.strftime("%Y-%m", time.gmtime(now - 2 * 86400))
     for month in months_of(runs):
         folder = runs.directory + b"/" + month.encode()
@@ -276,7 +300,7 @@ def _tidy_folders(runs: Runs, now: float) -> None:
         for name in names_in(folder):
             if name.endswith(b".published.json") and name[:36].decode("ascii", "replace") not in known:
                 _remove_old(folder + b"/" + name, now - YOUNG, dry_run=False)
-        if month < recent:  # nobody writes there any more
+        if month < recent:  # no new run goes there
             try:
                 os.rmdir(folder)
             except OSError:
@@ -284,7 +308,7 @@ def _tidy_folders(runs: Runs, now: float) -> None:
 
 
 def _remove_leftovers(store: Store, now: float) -> None:
-    """What a process that was killed left half-written."""
+    """Remove what killed processes left half-written."""
     folders = [store.overlays, *(store.directory + b"/runs/" + name for name in names_in(store.directory + b"/runs"))]
     for folder in folders:
         for name in names_in(folder):
@@ -298,7 +322,7 @@ def _remove_leftovers(store: Store, now: float) -> None:
 
 
 def _remove_leftover_index(path: bytes, before: float) -> None:
-    """Remove a private index that was made before; its own time is that of the user's index, however old that is."""
+    """Remove a private index that was created before a time; its mtime is that of the user's index."""
     try:
         if os.stat(path).st_ctime < before:
             _remove(path)
@@ -314,7 +338,7 @@ def _is_old(path: bytes, before: float) -> bool:
 
 
 def _remove_old(path: bytes, before: float, *, dry_run: bool) -> int | None:
-    """Remove a file that was not touched since `before`; its bytes, None where it stays."""
+    """Remove a file that was not modified since `before`; return its size, or None if it stays."""
     if not _is_old(path, before):
         return None
     size = _size(path)

@@ -1,7 +1,7 @@
-"""Publishing: the snapshot as a commit on the platform, so that no overlay travels and no cleaning up loses the code.
+"""Publish a snapshot: push it to the platform as a commit, so that no overlay has to travel.
 
-A run that is published before its manifest is written has the reference in it, and no overlay. One that is published
-later keeps its manifest as it is: whoever has it finds the reference by the run's id.
+A run that is published when it is recorded has the reference in its manifest, and no overlay. For one that is published
+later the manifest stays as it is, and the reference is found by the run's id.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def recorded(
     command: Sequence[bytes] | None = None,
     build_key: str | None = None,
 ) -> Record:
-    """The manifest of a run, published first where `coderepo.publish` says so; see `write_record`.
+    """Write the manifest of a run, and publish the run first if `coderepo.publish` says so; see `write_record`.
 
-    `ask` puts a question to the user, None where there is no terminal: then nothing is published. Where it is not,
-    `say` hears why, and the overlay travels. Raises NotReproducible where that is too large for it.
+    `ask` prompts the user for yes or no; without a terminal it is None, and nothing is published. If publishing fails,
+    `say` receives the reason and the overlay travels. Raises NotReproducible if the overlay is too large for that.
     """
     id = uuid7(now)
 
@@ -76,7 +76,7 @@ def recorded(
 
 
 def _reason_against(snapshot: Snapshot, ask: Callable[[str], bool] | None) -> str | None:
-    """Why it is not published, empty where that needs no words; None: it is."""
+    """Return why a snapshot is not published, "" if the user knows why; None if it is to be published."""
     mode = snapshot.settings.choice("publish")
     if mode == "never":
         return ""
@@ -105,13 +105,14 @@ def _published(snapshot: Snapshot, id: str, created_on: str, written: Callable[[
     return record
 
 
-# --- a run that is recorded already ---------------------------------------------------------------
+# --- A run that was recorded earlier --------------------------------------------------------------
 
 
 def publish_recorded(manifest: Manifest, source: CodeSource, git: Git) -> ObjectId:
-    """Publish a run whose tree's objects `git` (see Store.git) finds; gives the commit. The manifest stays as it is.
+    """Publish a recorded run; return the commit. The manifest is not changed.
 
-    Raises NotReproducible for what may not travel, CodeRepoError where the base is not here, and what `push` raises.
+    `git` finds the objects of the tree (see `Store.git`). Raises NotReproducible for a snapshot that cannot be
+    published, CodeRepoError if its base is not in this repository, and what `push` raises.
     """
     code, run = manifest.code, manifest.run
     refuse_unreproducible(manifest.code, manifest.run.id)
@@ -119,7 +120,7 @@ def publish_recorded(manifest: Manifest, source: CodeSource, git: Git) -> Object
     base = code.base
     if base is not None and not git.succeeds("cat-file", "-e", f"{base.commit}^{{commit}}"):
         raise CodeRepoError(
-            f"the base {base.commit} of the run {run.id} is not in this repository, and the run is published on it",
+            f"cannot publish run {run.id}: its base {base.commit} is not in this repository",
             hints=[f"git fetch {source.remote_name or 'REMOTE'} {base.commit}"],
         )
     travels = differences(git, base.tree if base is not None else None, code.snapshot_tree)
@@ -143,14 +144,14 @@ def publish_recorded(manifest: Manifest, source: CodeSource, git: Git) -> Object
 
 
 def source_of(manifest: Manifest, git: Git, settings: Settings, layout: Layout, name: str | None = None) -> CodeSource:
-    """The code repository of a run in this checkout, or the one of that `name`; raises RegistrationError.
+    """Return the code repository of a run, as this checkout has it registered, or the one called `name`.
 
-    It has to lie where the manifest says: whoever has only the manifest looks for the reference there.
+    Raises RegistrationError, also if it is not where the manifest says: runners look for the reference there.
     """
     repository = manifest.repository
     if repository is None:
         raise RegistrationError(
-            f"the run {manifest.run.id} was recorded without a code repository",
+            f"run {manifest.run.id} was recorded without a code repository",
             hints=["git coderepo register", "then record the run again"],
         )
     source = choose_source_of(git, settings, layout, name or repository.name)
@@ -160,15 +161,15 @@ def source_of(manifest: Manifest, git: Git, settings: Settings, layout: Layout, 
         then = RemoteURL.from_parts(parts.transport, parts.host, parts.port, parts.user, parts.path)
         if not then.same_place(source.remote, fold_path=True):
             raise RegistrationError(
-                f"the run {manifest.run.id} has its code at '{then.url()}', and '{source.registration.name}' "
-                f"is '{source.remote.url()}'",
-                hints=["--code-repository NAME names another one", "git coderepo list"],
+                f"the code of run {manifest.run.id} is at '{then.url()}', but '{source.registration.name}' is "
+                f"'{source.remote.url()}'",
+                hints=["--code-repository NAME chooses another one", "git coderepo list"],
             )
     return source
 
 
 def unpublish(source: CodeSource, git: Git, id: str) -> bool:
-    """Remove the reference of a run; False where there was none. Raises what `ask` and `push` raise."""
+    """Remove the reference of a run; return False if there is none. Raises what `ask` and `push` raise."""
     reference = reference_of(id)
     platform = source.platform()
     try:
@@ -181,7 +182,7 @@ def unpublish(source: CodeSource, git: Git, id: str) -> bool:
 
 
 def withdraw(snapshot: Snapshot, record: Record, say: Callable[[str], None]) -> None:
-    """Take back the publication of a run that does not start; `say` hears where that is not possible."""
+    """Remove the published reference of a run that does not start; `say` receives a warning if that fails."""
     if Manifest.parse(record.data).code.snapshot_ref is None:
         return
     assert snapshot.source is not None
@@ -192,7 +193,7 @@ def withdraw(snapshot: Snapshot, record: Record, say: Callable[[str], None]) -> 
 
 
 def push_reference(source: CodeSource, git: Git, refspec: str) -> None:
-    """Push with the user's own git where their remote leads to the place from which a runner fetches."""
+    """Push to a code repository. Raises what `push` raises."""
     platform = source.platform()
     try:
         push(platform, git.online(), refspec)
@@ -200,24 +201,25 @@ def push_reference(source: CodeSource, git: Git, refspec: str) -> None:
         platform.close()
 
 
-# --- what may not be published ----------------------------------------------------------------------
+# --- What cannot be published ----------------------------------------------------------------------
 
 
 def _refuse_lfs(git: Git, travels: Sequence[Difference]) -> None:
-    """Raise NotReproducible for a pointer of Git LFS: what it points to would not be pushed with it."""
+    """Raise NotReproducible for a Git LFS pointer: its object would not be pushed."""
     sending = travelling(travels)
     sizes = blob_sizes(git, [row.id for row in sending]) if sending else []
     small = [row for row, size in zip(sending, sizes, strict=True) if size < 1024]
     for row, (_, size, source) in zip(small, read_blobs(git, [row.id for row in small]), strict=True):
         if source.read(size).startswith(LFS_POINTER):
-            raise NotReproducible(f"'{os.fsdecode(row.path)}' is kept in Git LFS, and publishing does not push that")
+            raise NotReproducible(
+                f"'{os.fsdecode(row.path)}' is kept in Git LFS, and publishing does not push LFS objects"
+            )
 
 
 def refuse_submodules(manifest: Manifest) -> None:
-    """Raise NotReproducible for a submodule that the commit alone does not give back.
+    """Raise NotReproducible for a submodule that has an overlay or Git LFS objects of its own.
 
-    A clean one whose commit is on its own platform needs nothing: the manifest says where that is. Of any other a part
-    travels, which would need a commit in a repository of its own.
+    They would need a commit in the submodule's own repository. A submodule without them is on its platform.
     """
     for place, code in manifest.code.codes():
         if not place:
@@ -226,6 +228,6 @@ def refuse_submodules(manifest: Manifest) -> None:
         if not pushed or code.overlay is not None or code.lfs is not None:
             name = os.fsdecode(place.rstrip(b"/"))
             raise NotReproducible(
-                f"a part of the submodule '{name}' travels with the run and is not published",
+                f"cannot publish: the submodule '{name}' has changes that are not on its platform",
                 hints=["commit and push the changes in the submodule, then record the run again"],
             )

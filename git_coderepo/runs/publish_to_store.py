@@ -1,7 +1,7 @@
-"""Into the shared store: the whole tree of a snapshot, and those of its submodules, once each.
+"""Put the tree of a snapshot, and the trees of its submodules, into the shared store.
 
-The store only ever saves runners a way: a run is recorded and reproducible without it, so that nothing that goes wrong
-here stops one.
+The store only saves runners a download: a run is recorded and reproducible without it, so that an error here is a
+warning and does not stop the run.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PIECE = 1 << 20
 
 
 def share_snapshot(snapshot: Snapshot, store: SharedStore, say: Callable[[str], None]) -> None:
-    """Put a snapshot into the store; `say` hears what went wrong. Nothing of what nobody can get back goes there."""
+    """Put a snapshot into the store; `say` receives a warning if that fails or it is not reproducible."""
     if unreproducible(snapshot):
         say(f"warning: not in the store '{store.url}': it cannot be reproduced")
         return
@@ -44,17 +44,17 @@ def share_snapshot(snapshot: Snapshot, store: SharedStore, say: Callable[[str], 
         except CodeRepoError as error:
             name = f"the submodule '{os.fsdecode(place[:-1])}': " if place else ""
             say(f"warning: not in the store: {name}{error.message}")
-            for text in (*error.hints, "the run is none the worse for it: its runners do without"):
+            for text in (*error.hints, "the run is recorded all the same: runners use other sources"):
                 say(f"hint: {text}")
             if isinstance(error, StoreRefused):
-                return  # it would be the same for the others
+                return  # the store would refuse the other trees, too
 
 
 def share_tree(store: SharedStore, git: Git, tree: ObjectId) -> bool:
-    """Put a tree, whose objects `git` finds, into the store; False where something is there under its id already.
+    """Put a tree, whose objects `git` finds, into the store; return False if the store already has its id.
 
-    Each blob is held against its id as it is packed, and what was stored is read back (see SharedStore.put). Raises
-    ObjectMissing for what is not here, GitFailed, StoreUnavailable, StoreRefused, CodeRepoError for a damaged object.
+    Each blob is hashed while it is packed, and the stored tree is read back (see SharedStore.put). Raises
+    ObjectMissing, GitFailed, StoreUnavailable, StoreRefused, and CodeRepoError for a damaged object.
     """
     if store.has(tree):
         return False
@@ -63,7 +63,7 @@ def share_tree(store: SharedStore, git: Git, tree: ObjectId) -> bool:
 
 
 def put_tree(store: SharedStore, git: Git, tree: ObjectId) -> int:
-    """The same, whatever is there already; gives the size in bytes of what was stored."""
+    """Put a tree into the store, replacing what is there; return the stored size in bytes. Raises as `share_tree`."""
     rows = travelling(differences(git, None, tree))
 
     def pack(file: Written) -> None:
@@ -81,7 +81,7 @@ def put_tree(store: SharedStore, git: Git, tree: ObjectId) -> int:
 
 
 def _proved(path: bytes, id: str, size: int, source: BinaryIO, object_format: str) -> Iterator[bytes]:
-    """The contents of a blob in pieces; git itself does not hash what it reads out of a pack."""
+    """Yield the contents of a blob in pieces, and verify its id: git does not hash what it reads from a pack."""
     digest = blob_hasher(size, object_format)
     left = size
     while left and (piece := source.read(min(left, _PIECE))):
@@ -98,13 +98,14 @@ def _proved(path: bytes, id: str, size: int, source: BinaryIO, object_format: st
         )
 
 
-# --- Whether what the shared store has is what it should be ----------------------------------------------------------
+# --- A run that was recorded earlier ----------------------------------------------------------------------------------
 
 
 class Stored(NamedTuple):
-    """A tree that is in the store, of the checkout (`path` b"") or of a submodule: `size` bytes were written, if any.
+    """A tree that is in the store now, of the checkout (`path` b"") or of a submodule.
 
-    Without `size` it was there already, and every byte of it was proved; `damaged`: what was there was not the tree.
+    `size` is the number of bytes written, None if the store already had the tree, which was then verified. `damaged` is
+    true if the store had something else under the tree's id.
     """
 
     path: bytes
@@ -113,54 +114,48 @@ class Stored(NamedTuple):
     damaged: bool = False
 
 
-def store_run(
-    manifest: Manifest,
-    store: SharedStore,
-    here: Here,
-    *,
-    folder: bytes | None,
-    allowed: Sequence[str] | None,
-    notify: Callable[[str], None],
-) -> Iterator[Stored]:
-    """Put the code of a run that was recorded into the store, as far as it is not there; its submodules' too.
+class StoreRequest(NamedTuple):
+    """How the code of a recorded run goes into a shared store.
 
-    `folder` is the manifest's, where its overlays may lie. What is not on the platform is searched for the shape of a
-    token, but for the fingerprints `allowed`; None: not at all. Raises NotReproducible, what `restore_tree` raises for
-    what is not here, and what the store raises.
+    `folder` is the manifest's directory (raw), which may have its overlays. What the platform lacks is searched for
+    secrets, except those with a fingerprint in `allowed`; None turns the search off.
+    """
+
+    store: SharedStore
+    folder: bytes | None
+    allowed: Sequence[str] | None
+    notify: Callable[[str], None]
+
+
+def store_run(manifest: Manifest, here: Here, request: StoreRequest) -> Iterator[Stored]:
+    """Put the code of a recorded run, and of its submodules, into a shared store; yield what is there then.
+
+    Raises NotReproducible, what `restore_tree` raises for what is not here, and what the store raises.
     """
     refuse_unreproducible(manifest.code, manifest.run.id)
-    yield from _store_code(
-        manifest.code, manifest.repository, store, here, b"", folder, allowed, manifest.run.id, notify
-    )
+    yield from _store_code(manifest.code, manifest.repository, here, b"", (manifest.run.id, request))
 
 
 def _store_code(
-    code: Code,
-    repository: Repository | None,
-    store: SharedStore,
-    here: Here,
-    path: bytes,
-    folder: bytes | None,
-    allowed: Sequence[str] | None,
-    run: str,
-    notify: Callable[[str], None],
+    code: Code, repository: Repository | None, here: Here, path: bytes, of_run: tuple[str, StoreRequest]
 ) -> Iterator[Stored]:
+    run, request = of_run
     here.store.prepare()
     ours = here.store.git(here.git)
     data = code.overlay.data if code.overlay is not None else None
     if code.overlay is not None and data is None:
-        found = find_overlay(code.overlay.sha256, code.overlay.size, folder, here.git)
-        data = found[0] if found is not None else None
-    restore_tree(code, repository, data, here.git, here.store, run=run, notify=notify)
-    if allowed is not None:
+        overlay = find_overlay(code.overlay.sha256, code.overlay.size, request.folder, here.git)
+        data = overlay[0] if overlay is not None else None
+    restore_tree(code, repository, data, here.git, here.store, run=run, notify=request.notify)
+    if request.allowed is not None:
         base = code.base.tree if code.base is not None else None
         if base is not None and code.scope is not None:
             base = read_part(ours, base.hex, code.scope, code.object_format).tree
-        refuse_tokens(ours, travelling(differences(ours, base, code.snapshot_tree)), base, allowed)
+        refuse_tokens(ours, travelling(differences(ours, base, code.snapshot_tree)), base, request.allowed)
     gitlinks = {each.path: each.commit.raw for each in code.submodules}
-    known = is_stored(store, code.snapshot_tree, gitlinks)
-    size = None if known else put_tree(store, ours, code.snapshot_tree)
-    yield Stored(path, code.snapshot_tree, size, damaged=known is False)
+    is_right = is_stored(request.store, code.snapshot_tree, gitlinks)
+    size = None if is_right else put_tree(request.store, ours, code.snapshot_tree)
+    yield Stored(path, code.snapshot_tree, size, damaged=is_right is False)
     for each in code.submodules:
         if each.state != "fetched":
             continue
@@ -168,17 +163,15 @@ def _store_code(
         try:
             if inner is None:
                 raise CodeRepoError("it is not checked out here", hints=["git submodule update --init"])
-            yield from _store_code(
-                check_submodule(each, code), each.repository, store, inner, each.path, folder, allowed, run, notify
-            )
+            yield from _store_code(check_submodule(each, code), each.repository, inner, each.path, of_run)
         except CodeRepoError as error:
             raise said_of(error, each.path) from error
 
 
 def is_stored(store: SharedStore, tree: ObjectId, gitlinks: Mapping[bytes, bytes]) -> bool | None:
-    """Whether what the store has under a tree's id is that tree, every byte looked at; None where it has nothing.
+    """Return whether the store has the right contents for a tree's id, verified in full; None if it has nothing.
 
-    `gitlinks` (path to raw commit) are of the tree, and in no archive. Raises what the store raises.
+    `gitlinks` are the tree's submodules (path to raw commit), which archives lack. Raises what the store raises.
     """
     entries = [TreeEntry(path, GITLINK, commit) for path, commit in gitlinks.items()]
     try:

@@ -1,9 +1,9 @@
-"""The record of runs: one JSON file a run, never changed again, named by a time-ordered id, in monthly folders.
+"""Write the files of the record of runs: one immutable JSON file per run, named by a time-ordered id.
 
 `<common git dir>/coderepo/runs/YYYY-MM/<id>.json` and `<id>.result.json`; overlays that are too large for a manifest
 in `<common git dir>/coderepo/overlays/<sha256>.tar.gz`; a worktree's last run in `<git dir>/coderepo/current.json`.
-CODEREPO_RECORD_DIR names another place for all of it.
-Files and renames alone: no lock, no index that could be lost, safe on a shared file system.
+CODEREPO_RECORD_DIR names another directory for all of it. Only files and renames are used, no locks, so that the
+record is safe on a shared file system.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Runs:
         self.current = layout.own_here + b"/current.json"
 
     def path_of(self, id: str) -> bytes:
-        """Where the manifest of a run lies, or would lie: its id (RFC 9562, version 7) tells the month, in UTC."""
+        """Return the path of a run's manifest: the folder is the month (UTC) in its id, a UUID of version 7."""
         milliseconds = int(id[:8] + id[9:13], 16)
         return (
             self.directory
@@ -40,33 +40,33 @@ class Runs:
         )
 
     def result_path_of(self, id: str) -> bytes:
-        """Where what is known after the run lies."""
+        """Return the path of a run's result."""
         return self.path_of(id).removesuffix(b".json") + b".result.json"
 
     def write(self, record: Record) -> bytes:
-        """Write a run down, its overlays first, then its manifest; gives the manifest's path.
+        """Write a run's overlays, then its manifest, and sync them; return the manifest's path.
 
-        Once this returns, it is on the disk. Raises CodeRepoError where it cannot be written.
+        Raises CodeRepoError.
         """
         path = self.path_of(record.id)
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             self._keep_beside(record)
             write_whole(path, record.data)
-            self._keep_beside(record)  # a prune that did not see the manifest yet may have taken it away
+            self._keep_beside(record)  # a `prune` that began before the manifest existed may have removed it
         except OSError as error:
             raise unwritable(path, error) from error
         return path
 
     def _keep_beside(self, record: Record) -> None:
-        """Write what goes beside a manifest, each tar under its digest."""
+        """Write the tars that belong to a manifest, each named by its digest."""
         if record.beside:
             os.makedirs(self.overlays, exist_ok=True)
         for sha256, data in record.beside.items():
             _keep(self.overlays + b"/" + sha256.encode() + b".tar.gz", data)
 
     def write_current(self, record: Record) -> None:
-        """Say which run is the worktree's last one: the same bytes. Raises CodeRepoError where that cannot be."""
+        """Write a copy of the manifest as the worktree's last run. Raises CodeRepoError."""
         try:
             os.makedirs(os.path.dirname(self.current), exist_ok=True)
             write_whole(self.current, record.data)
@@ -74,7 +74,7 @@ class Runs:
             raise unwritable(self.current, error) from error
 
     def remove_current(self) -> None:
-        """What `current.json` says is no longer so. Raises OSError."""
+        """Remove `current.json`. Raises OSError."""
         try:
             os.unlink(self.current)
         except FileNotFoundError:
@@ -82,10 +82,10 @@ class Runs:
 
 
 def _keep(path: bytes, overlay: bytes) -> None:
-    """Write an overlay, or mark the one that is there as just used: `prune` touches nothing so young."""
+    """Write an overlay, or touch an existing one: `prune` removes no overlay that was just used."""
     try:
         os.utime(path)
     except FileNotFoundError:
         write_whole(path, overlay)
     except PermissionError:
-        pass  # another user's, in a shared repository
+        pass  # it belongs to another user of a shared repository

@@ -1,4 +1,4 @@
-"""A command as it is recorded: what looks like a secret in it is not."""
+"""Redact what looks like a secret in a recorded command."""
 
 from __future__ import annotations
 
@@ -13,25 +13,27 @@ _SECRET_WORDS = (b"token", b"password", b"passwd", b"secret", b"apikey", b"acces
 
 
 def redacted(command: Sequence[bytes]) -> tuple[bytes, ...]:
-    """The command with `****` for the value of an option that is secret by its name, for the shape of a token, and for
-    the user part of a URL. Arguments are raw bytes.
+    """Return the command (raw arguments) with `****` in the place of probable secrets.
+
+    These are the value of an option whose name says that it is secret, a word with the shape of a token, and the user
+    part of a URL.
     """
-    found: list[bytes] = []
+    words: list[bytes] = []
     hide_next = False
     for word in command:
         if hide_next and not word.startswith(b"-"):
-            found.append(REDACTED)
+            words.append(REDACTED)
             hide_next = False
             continue
         name, equals, _ = word.partition(b"=")
         hide_next = not equals and word.startswith(b"-") and is_secret_by_name(word)
         if equals and is_secret_by_name(name):
-            found.append(name + b"=" + REDACTED)
+            words.append(name + b"=" + REDACTED)
         elif find_token(word) is not None:
-            found.append((name + b"=" if equals and find_token(name) is None else b"") + REDACTED)
+            words.append((name + b"=" if equals and find_token(name) is None else b"") + REDACTED)
         else:
-            found.append(_without_user(word))
-    return tuple(found)
+            words.append(_without_user(word))
+    return tuple(words)
 
 
 def is_secret_by_name(word: bytes) -> bool:

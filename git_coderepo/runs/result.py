@@ -1,4 +1,4 @@
-"""What is known after a run: `<id>.result.json` beside its manifest, there from the start, replaced at the end."""
+"""Read and write the result of a run: `<id>.result.json` beside its manifest, from its start, replaced at its end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Output(NamedTuple):
-    """A file that the run made and that was asked for by `--output`: raw path, hex sha256, size in bytes."""
+    """A file that the run wrote at a declared output: raw path, sha256 (hex), size in bytes."""
 
     path: bytes
     sha256: str
@@ -25,10 +25,10 @@ class Output(NamedTuple):
 
 
 class Result(NamedTuple):
-    """How a run ended: `finished_on` is None while it runs, or for ever where it was killed; `status` as in a shell.
+    """How a run ended: `status` as in a shell; `finished_on` is None while it runs, and if the recorder was killed.
 
-    Times are `YYYY-MM-DDTHH:MM:SSZ`, paths raw. `unknown` are the names of the fields (`edited`, `produced`, `outputs`)
-    that could not be told at the end.
+    Times are `YYYY-MM-DDTHH:MM:SSZ`, paths raw. `unknown` names the fields (`edited`, `produced`, `outputs`) that could
+    not be determined.
     """
 
     started_on: str
@@ -44,7 +44,7 @@ class Result(NamedTuple):
 
     @classmethod
     def parse(cls, data: bytes) -> Result | None:
-        """From the bytes of a result; None where they are damaged: it is no more than a note beside the manifest."""
+        """Parse the bytes of a result; return None if they are damaged: no verb depends on a result."""
         try:
             document: Any = json.loads(data)
             return cls(
@@ -67,7 +67,7 @@ class Result(NamedTuple):
 
     @classmethod
     def load(cls, path: bytes) -> Result | None:
-        """From a file; None where there is none."""
+        """Read a result; return None if it is missing, unreadable or damaged."""
         try:
             with open(path, "rb") as file:
                 return cls.parse(file.read())
@@ -76,7 +76,7 @@ class Result(NamedTuple):
 
     @property
     def state(self) -> str:
-        """`ok`, `exit N`, a signal's name, `running`, `killed`, or `unfinished` where only another host can tell."""
+        """`ok`, `exit N`, a signal's name, `running`, `killed`, or `unfinished` for a run on another host."""
         if self.finished_on is not None:
             if self.signal is not None:
                 return self.signal
@@ -87,18 +87,18 @@ class Result(NamedTuple):
 
     @property
     def seconds(self) -> float | None:
-        """How long it ran; None where that is not known."""
+        """The duration of the run in seconds; None if unknown."""
         start, end = seconds_of(self.started_on), seconds_of(self.finished_on)
         return None if start is None or end is None else end - start
 
 
 def state_of(result: Result | None) -> str:
-    """The state of a run; `recorded` where only its start was noted, by the hook, say."""
+    """Return the state of a run; `recorded` if it has no result, as after the pre-run hook."""
     return "recorded" if result is None else result.state
 
 
 def seconds_of(time_text: str | None) -> float | None:
-    """Seconds since the epoch of `YYYY-MM-DDTHH:MM:SSZ`, None for what is not such a text."""
+    """Return `YYYY-MM-DDTHH:MM:SSZ` as seconds since 1970; None for any other text."""
     import calendar
 
     try:
@@ -108,7 +108,7 @@ def seconds_of(time_text: str | None) -> float | None:
 
 
 def _is_alive(pid: int, started_on: str) -> bool:
-    """Whether the process that wrote this still lives on this machine, and not a later one with its number."""
+    """Return whether the process that wrote the result is still running, and not a later one with its pid."""
     if pid <= 0:
         return False
     try:
@@ -122,7 +122,7 @@ def _is_alive(pid: int, started_on: str) -> bool:
 
 
 def _birth(pid: int) -> float | None:
-    """When a process was started, in seconds since the epoch; None where no `/proc` tells (see proc(5))."""
+    """Return when a process was started, in seconds since 1970; None without `/proc` (see proc(5))."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             ticks = int(file.read().rpartition(b")")[2].split()[19])
@@ -135,7 +135,7 @@ def _birth(pid: int) -> float | None:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError("no text")
+        raise TypeError("not a string")
     return value
 
 
@@ -143,11 +143,11 @@ def _path(value: object) -> bytes:
     if isinstance(value, str):
         return value.encode()
     if not isinstance(value, dict):
-        raise TypeError("no path")
+        raise TypeError("not a path")
     return base64.b64decode(value["base64"])
 
 
-# --- The writer of a run's result ------------------------------------------------------------------------------------
+# --- Write the result ------------------------------------------------------------------------------------------------
 
 RESULT_VERSION = "1.0"
 
@@ -155,11 +155,25 @@ RESULT_VERSION = "1.0"
 _RESERVED = 16 << 10
 
 
-class Ending:
-    """The result at `path`: there from the start without an end, so that a run that was killed is seen as such.
+class Outcome(NamedTuple):
+    """How a run ended: the fields of `Result` that are known only then.
 
-    A context manager. The space of the result is reserved at the start, by a file that takes its place at the end: a
-    run may end because the disk is full. Its directory is held open: the checkout may be moved meanwhile.
+    `outputs` are the `files` of `outputs.MadeOutputs`.
+    """
+
+    status: int
+    signal: str | None
+    edited: Sequence[bytes]
+    produced: Sequence[bytes]
+    outputs: Sequence[Mapping[str, object]]
+    unknown: Sequence[str] = ()
+
+
+class Ending:
+    """Write the result at `path`: from the start without an end, so that a killed run is recognized. A context manager.
+
+    The space for the result is reserved at the start by a file that replaces it at the end, because a run may end by
+    filling the disk. The directory is kept open, because the checkout may be moved meanwhile.
     """
 
     def __init__(self, path: bytes, id: str, started: float) -> None:
@@ -189,68 +203,59 @@ class Ending:
             try:
                 os.unlink(self._name, dir_fd=self._folder)
             except OSError:
-                pass  # it became the result, or the whole place is gone
+                pass  # it was renamed to the result, or its directory no longer exists
         for descriptor in (self._folder, self._reserve):
             if descriptor >= 0:
                 os.close(descriptor)
         self._folder = self._reserve = -1
 
     def begin(self) -> None:
-        """Write that it runs. Raises CodeRepoError where that, or the space for its end, cannot be written."""
+        """Write the result of a run that starts, and reserve space for its end. Raises CodeRepoError."""
         try:
             write_whole(self.path, self._encoded())
             self._folder = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._reserve = os.open(self._name, flags, 0o666, dir_fd=self._folder)
-            # No zeros: a file system that compresses would keep no space for them.
+            # Random bytes: a file system that compresses would reserve no space for zeros.
             _write_at_start(self._reserve, os.urandom(_RESERVED))
         except OSError as error:
             raise _unwritten(error) from None
 
-    def end(
-        self,
-        status: int,
-        died_of: str | None,
-        edited: Sequence[bytes],
-        produced: Sequence[bytes],
-        outputs: Sequence[Mapping[str, object]],
-        unknown: Sequence[str] = (),
-    ) -> None:
-        """Write what is known now: `outputs` are the `files` of `outputs.MadeOutputs`, `unknown` the names of the
-        fields that could not be told.
+    def end(self, outcome: Outcome) -> None:
+        """Write the result of a run that has ended.
 
-        Raises CodeRepoError where that cannot be written, or only the status and not the paths.
+        Raises CodeRepoError if it cannot be written, or only the status without the paths.
         """
-        self.document.update(finishedOn=time_text(time.time()), status=status, signal=died_of)
+        self.document.update(finishedOn=time_text(time.time()), status=outcome.status, signal=outcome.signal)
         short = self._encoded(unknown=["edited", "produced", "outputs"])
         self.document.update(
-            edited=[path_value(path) for path in edited],
-            produced=[path_value(path) for path in produced],
-            outputs=list(outputs),
+            edited=[path_value(path) for path in outcome.edited],
+            produced=[path_value(path) for path in outcome.produced],
+            outputs=list(outcome.outputs),
         )
-        whole = self._encoded(unknown=list(unknown)) if unknown else self._encoded()
-        lost: OSError | None = None
+        whole = self._encoded(unknown=list(outcome.unknown)) if outcome.unknown else self._encoded()
+        shortened: OSError | None = None
         try:
             try:
                 _write_at_start(self._reserve, whole)
             except OSError as error:
-                lost = error
+                shortened = error
                 _write_at_start(self._reserve, short)
             try:
                 os.rename(self._name, os.path.basename(self.path), src_dir_fd=self._folder, dst_dir_fd=self._folder)
             except FileNotFoundError:
-                write_whole(self.path, whole)  # a prune took the reserved file, which may be old
+                write_whole(self.path, whole)  # `prune` removed the reserved file, which may be old
         except OSError as error:
             raise _unwritten(error) from None
-        if lost is not None:
-            raise CodeRepoError(f"cannot write the paths of the result, only its status: {_words(lost)}")
+        if shortened is not None:
+            raise CodeRepoError(f"cannot write the paths of the result, only its status: {_words(shortened)}")
 
     def _encoded(self, **more: object) -> bytes:
         return (json.dumps({**self.document, **more}, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _write_at_start(descriptor: int, data: bytes) -> None:
-    """Make this the whole of a file, and sync it; the blocks that the file has are used again. Raises OSError."""
+    """Replace the contents of a file in place, reusing its blocks, and sync it. Raises OSError."""
     written = 0
     while written < len(data):
         written += os.pwrite(descriptor, data[written:], written)

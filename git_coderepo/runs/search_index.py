@@ -1,7 +1,8 @@
-"""An index of the record of runs in SQLite: built by readers when they need it, thrown away at will, never the truth.
+"""Index the record of runs in SQLite, for queries about the contents of manifests.
 
-The truth are the files. A month's folder is listed again when its time of change differs, and only files that are new
-are read. Where the index cannot be written it is built in memory, where it is damaged it is built anew.
+The index is only a cache of the files: readers build it when they need it, and it can be deleted at any time. A month's
+folder is listed again when its mtime differs, and only new files are read. If the index cannot be written it is built
+in memory; if it is damaged it is rebuilt.
 """
 
 from __future__ import annotations
@@ -30,20 +31,20 @@ CREATE INDEX unfinished ON runs (id) WHERE finished = 0;
 CREATE TABLE outputs (sha256 BLOB, run BLOB, PRIMARY KEY (sha256, run)) WITHOUT ROWID;
 CREATE TABLE months (month TEXT PRIMARY KEY, changed INTEGER, folder INTEGER, settled INTEGER);
 """
-# A folder that was changed so shortly before it was listed (ns) may have changed again within the same tick of its
-# clock, or of a file server's.
+# A folder that changed less than this (ns) before it was listed may have changed again in the same tick of its clock,
+# or of a file server's.
 _RACY = 3_000_000_000
 _BATCH = 2_000
-# So many files take a second or more to read.
+# Reading this many files takes a second or more.
 _LONG = 10_000
 
-Found = TypeVar("Found")
+Answer = TypeVar("Answer")
 
 
 class Filter(NamedTuple):
-    """What `log` asks for; None where nothing is asked. Ids are prefixes in hex, `since` seconds since the epoch.
+    """Which runs `log` shows; None matches every run. Ids are prefixes in hex, `since` is in seconds since 1970.
 
-    `name` may be a pattern (`*`, `?`, `[…]`); `produced` is a sha256 in hex.
+    `name` may be a pattern (`*`, `?`, `[…]`); `produced` is the sha256 (hex) of an output.
     """
 
     commit: str | None = None
@@ -55,8 +56,18 @@ class Filter(NamedTuple):
 
     @property
     def needs_index(self) -> bool:
-        """Whether names of files alone cannot answer it."""
+        """Whether the filter needs more than the names of files."""
         return self.dirty or any(each is not None for each in (self.commit, self.tree, self.name, self.produced))
+
+
+class _Changes(NamedTuple):
+    """What differs between a month's folder and the index: ids (16 bytes) to read and to remove."""
+
+    ids: list[bytes]
+    gone: list[bytes]
+    results: set[str]
+    identity: tuple[int, int] | None
+    settled: bool
 
 
 class Index:
@@ -65,29 +76,32 @@ class Index:
     def __init__(self, runs: Runs, connection: sqlite3.Connection) -> None:
         self.runs = runs
         self.database = connection
-        # Who hears that it takes a while, once.
-        self.say: Callable[[str], None] | None = None
 
     def is_fresh(self, month: str) -> bool:
-        """Whether nothing has changed in a month's folder since it was listed."""
-        found = self.database.execute(
+        """Return whether nothing has changed in a month's folder since it was listed."""
+        row = self.database.execute(
             "SELECT changed, folder FROM months WHERE month = ? AND settled", (month,)
         ).fetchone()
-        return found is not None and tuple(found) == _identity(self.runs, month)
+        return row is not None and tuple(row) == _identity(self.runs, month)
 
-    def refresh(self, months: Sequence[str] | None = None) -> None:
-        """Take in what is new in these months, or in all, and forget what is gone."""
+    def refresh(self, *, notify: Callable[[str], None] | None = None) -> None:
+        """Add new runs, and remove those that are gone; `notify` receives a message if that takes long."""
         known = [row[0] for row in self.database.execute("SELECT month FROM months")]
         present = months_of(self.runs)
-        for month in present if months is None else months:
-            if not self.is_fresh(month):
-                self._take(month)
+        stale = [month for month in present if not self.is_fresh(month)]
+        is_announced = False
+        for month in stale:
+            new = self._changes(month)
+            if notify is not None and not is_announced and len(new.ids) > _LONG:
+                notify("reading new runs into the index, once")
+                is_announced = True
+            self._apply(month, new)
         for month in set(known) - set(present):
             self._forget(month)
 
-    def ids(self, wanted: Filter, limit: int | None = None) -> list[str]:
-        """The runs that fit, newest first."""
-        where, values = _conditions(wanted)
+    def ids(self, filter: Filter, limit: int | None = None) -> list[str]:
+        """Return the ids of the runs that match, newest first."""
+        where, values = _conditions(filter)
         rows = self.database.execute(
             f"SELECT id FROM runs{where} ORDER BY id DESC LIMIT ?",  # noqa: S608
             (*values, -1 if limit is None else limit),
@@ -95,46 +109,48 @@ class Index:
         return [_dashed(row[0]) for row in rows]
 
     def ids_between(self, low: bytes, high: bytes, limit: int) -> list[str]:
-        """The runs with these ids (16 bytes each) or one between them, newest first."""
+        """Return the ids from `low` to `high` (16 bytes each), newest first."""
         rows = self.database.execute(
             "SELECT id FROM runs WHERE id >= ? AND id <= ? ORDER BY id DESC LIMIT ?", (low, high, limit)
         )
         return [_dashed(row[0]) for row in rows]
 
-    def _take(self, month: str) -> None:
+    def _changes(self, month: str) -> _Changes:
+        """Compare a month's folder with the index."""
         identity, now = _identity(self.runs, month), time.time_ns()
-        if identity is None:
-            self._forget(month)
-            return
         names, results = list_month(self.runs, month)
         lowest, highest = bounds(month)
-        known = {
-            bytes(row[0])
-            for row in self.database.execute("SELECT id FROM runs WHERE id >= ? AND id < ?", (lowest, highest))
-        }
+        rows = self.database.execute("SELECT id, finished FROM runs WHERE id >= ? AND id < ?", (lowest, highest))
+        known = {bytes(id): bool(finished) for id, finished in rows}
         present = {_packed(name) for name in names}
-        again = self.database.execute(
-            "SELECT id FROM runs WHERE finished = 0 AND id >= ? AND id < ?", (lowest, highest)
-        ).fetchall()
-        waiting = [bytes(row[0]) for row in again if row[0] in present]
-        wanted = sorted(present - known) + [id for id in waiting if _dashed(id) in results]
+        ended = [id for id in known if id in present and not known[id] and _dashed(id) in results]
+        return _Changes(
+            ids=sorted(present - known.keys()) + ended,
+            gone=sorted(known.keys() - present),
+            results=results,
+            identity=identity,
+            settled=identity is not None and now - identity[0] > _RACY,
+        )
+
+    def _apply(self, month: str, changes: _Changes) -> None:
+        if changes.identity is None:
+            self._forget(month)
+            return
         with self.database:
-            self._remove(sorted(known - present))
-        if len(wanted) > _LONG and self.say is not None:
-            self.say("reading new runs into the index, once")
-            self.say = None
-        for start in range(0, len(wanted), _BATCH):
+            self._remove(changes.gone)
+        for start in range(0, len(changes.ids), _BATCH):
             with self.database:
-                for id in wanted[start : start + _BATCH]:
-                    self._add(_dashed(id), has_result=_dashed(id) in results)
-        settled = now - identity[0] > _RACY
+                for id in changes.ids[start : start + _BATCH]:
+                    self._add(_dashed(id), has_result=_dashed(id) in changes.results)
         with self.database:
-            self.database.execute("REPLACE INTO months VALUES (?, ?, ?, ?)", (month, *identity, settled))
+            self.database.execute(
+                "REPLACE INTO months VALUES (?, ?, ?, ?)", (month, *changes.identity, changes.settled)
+            )
 
     def _add(self, id: str, *, has_result: bool) -> None:
         row = _facts(self.runs.path_of(id))
         if row is None:
-            return  # damaged, or gone meanwhile: it is looked at again when the folder has changed
+            return  # damaged or removed meanwhile: it is read again when the folder changes
         result = Result.load(self.runs.result_path_of(id)) if has_result else None
         ended = result is not None and result.finished_on is not None
         self.database.execute(
@@ -159,10 +175,10 @@ class Index:
             self.database.execute("DELETE FROM outputs WHERE run NOT IN (SELECT id FROM runs)")
 
 
-def with_index(runs: Runs, use: Callable[[Index], Found], *, write: bool = True) -> Found:
-    """What `use` finds in the index. Where the file cannot be used, it works on one in memory instead.
+def with_index(runs: Runs, use: Callable[[Index], Answer], *, write: bool = True) -> Answer:
+    """Open the index, call `use` with it, and return its result. If the file is unusable, the index is in memory.
 
-    Without `write` an index that is not there is not made: `use` then gets an empty one.
+    Without `write` a missing index is not created, and `use` gets an empty one.
     """
     import sqlite3
 
@@ -180,7 +196,7 @@ def with_index(runs: Runs, use: Callable[[Index], Found], *, write: bool = True)
 
 
 def discard(runs: Runs) -> None:
-    """Throw the index away; the next reader that needs one builds it."""
+    """Delete the index; the next reader that needs one builds it."""
     path = path_of_index(runs)
     for name in (path, path + b"-journal"):
         try:
@@ -190,7 +206,7 @@ def discard(runs: Runs) -> None:
 
 
 def path_of_index(runs: Runs) -> bytes:
-    """Where it lies: beside the folders of the months."""
+    """Return the path of the index: in the folder of the monthly folders."""
     return runs.directory + b"/index.sqlite"
 
 
@@ -208,7 +224,7 @@ def _open(path: bytes, *, write: bool) -> sqlite3.Connection:
 
 
 def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """The connection to an index of our version; another version's is emptied first."""
+    """Return the connection, after replacing an index of another version by an empty one."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version != _VERSION:
         connection.execute("BEGIN IMMEDIATE")
@@ -224,7 +240,7 @@ def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def _in_memory(path: bytes) -> sqlite3.Connection:
-    """A copy of the index as far as it can be read."""
+    """Return a copy of the index in memory, empty if it cannot be read."""
     import sqlite3
 
     memory = sqlite3.connect(":memory:")
@@ -242,7 +258,7 @@ def _in_memory(path: bytes) -> sqlite3.Connection:
 
 
 def months_of(runs: Runs) -> list[str]:
-    """The months that have a folder, newest first."""
+    """Return the months that have a folder, newest first."""
     try:
         names = os.listdir(os.fsdecode(runs.directory))
     except FileNotFoundError:
@@ -251,7 +267,7 @@ def months_of(runs: Runs) -> list[str]:
 
 
 def list_month(runs: Runs, month: str) -> tuple[list[str], set[str]]:
-    """(the ids whose manifest is in a month's folder, the ids that have a result), by names alone."""
+    """Return (ids with a manifest, ids with a result) of a month's folder, from the names of its files."""
     try:
         names = os.listdir(os.fsdecode(runs.directory) + "/" + month)
     except (FileNotFoundError, NotADirectoryError):
@@ -263,7 +279,7 @@ def list_month(runs: Runs, month: str) -> tuple[list[str], set[str]]:
 
 
 def bounds(month: str) -> tuple[bytes, bytes]:
-    """The smallest id that a month can have, and the smallest of the next one."""
+    """Return the smallest id (16 bytes) that a month can have, and that of the next month."""
     import calendar
 
     year, number = int(month[:4]), int(month[5:])
@@ -273,7 +289,7 @@ def bounds(month: str) -> tuple[bytes, bytes]:
 
 
 def _identity(runs: Runs, month: str) -> tuple[int, int] | None:
-    """What tells that a folder is as it was: its time of change (ns), and which folder it is."""
+    """Return (mtime in ns, inode) of a month's folder, which differ if it has changed; None if it does not exist."""
     try:
         facts = os.stat(runs.directory + b"/" + month.encode())
     except OSError:
@@ -302,7 +318,7 @@ def _is_id(text: str) -> bool:
 
 
 def _facts(path: bytes) -> tuple[str | None, bytes | None, bytes, bool, bytes | None] | None:
-    """(name, commit, tree, dirty, parent) of a manifest, read as quickly as that is possible; None where it is none."""
+    """Return (name, commit, tree, dirty, parent) of a manifest, without validating it; None if it is not one."""
     try:
         with open(path, "rb") as file:
             document = json.loads(file.read())
@@ -319,31 +335,31 @@ def _facts(path: bytes) -> tuple[str | None, bytes | None, bytes, bool, bytes | 
         return None
 
 
-def _conditions(wanted: Filter) -> tuple[str, list[object]]:
-    """The WHERE of a filter, and its values."""
-    found: list[str] = []
+def _conditions(filter: Filter) -> tuple[str, list[object]]:
+    """Return the WHERE clause of a filter, and its values."""
+    conditions: list[str] = []
     values: list[object] = []
-    for column, prefix in (('"commit"', wanted.commit), ("tree", wanted.tree)):
+    for column, prefix in (('"commit"', filter.commit), ("tree", filter.tree)):
         if prefix is not None:
             low, high = _range(prefix)
-            found.append(f"{column} >= ? AND {column} <= ?")
+            conditions.append(f"{column} >= ? AND {column} <= ?")
             values += [low, high]
-    if wanted.name is not None:
-        found.append("name GLOB ?" if any(char in wanted.name for char in "*?[") else "name = ?")
-        values.append(wanted.name)
-    if wanted.dirty:
-        found.append("dirty")
-    if wanted.since is not None:
-        found.append("id >= ?")
-        values.append((max(int(wanted.since * 1000), 0) << 80).to_bytes(16, "big"))
-    if wanted.produced is not None:
-        found.append("id IN (SELECT run FROM outputs WHERE sha256 = ?)")
-        values.append(bytes.fromhex(wanted.produced))
-    return (" WHERE " + " AND ".join(found) if found else ""), values
+    if filter.name is not None:
+        conditions.append("name GLOB ?" if any(char in filter.name for char in "*?[") else "name = ?")
+        values.append(filter.name)
+    if filter.dirty:
+        conditions.append("dirty")
+    if filter.since is not None:
+        conditions.append("id >= ?")
+        values.append((max(int(filter.since * 1000), 0) << 80).to_bytes(16, "big"))
+    if filter.produced is not None:
+        conditions.append("id IN (SELECT run FROM outputs WHERE sha256 = ?)")
+        values.append(bytes.fromhex(filter.produced))
+    return (" WHERE " + " AND ".join(conditions) if conditions else ""), values
 
 
 def _range(prefix: str) -> tuple[bytes, bytes]:
-    """The first and the last object id with a prefix in hex, whatever its format."""
+    """Return the first and the last object id (raw) with a prefix in hex."""
     return bytes.fromhex(prefix + "0" * (len(prefix) % 2)), bytes.fromhex(prefix + "f" * (64 - len(prefix)))
 
 

@@ -1,4 +1,4 @@
-"""The run that this process is in, as the environment tells it: within `git coderepo run`, or on a runner."""
+"""Read the run that this process is part of from its environment: inside `git coderepo run`, or on a runner."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 def inherited_manifest(environment: Mapping[str, str]) -> Manifest | None:
-    """The manifest of CODEREPO_MANIFEST, or of CODEREPO_MANIFEST_JSON where that file is not here.
+    """Return the manifest in CODEREPO_MANIFEST, or in CODEREPO_MANIFEST_JSON if that file does not exist.
 
-    None where the environment tells of none. Raises InvalidManifest for one that is damaged, cannot be read, or is not
-    that of CODEREPO_RUN_ID.
+    Returns None if the environment has neither. Raises InvalidManifest if it is damaged, cannot be read, or does not
+    belong to CODEREPO_RUN_ID.
     """
     path, text = environment.get("CODEREPO_MANIFEST"), environment.get("CODEREPO_MANIFEST_JSON")
     if text and not (path and os.path.exists(path)):
         try:
             manifest = Manifest.parse(text.encode("utf-8", "surrogateescape"))
         except InvalidManifest as error:
-            raise InvalidManifest(f"CODEREPO_MANIFEST_JSON is no valid manifest: {error.message}") from error
+            raise InvalidManifest(f"invalid manifest in CODEREPO_MANIFEST_JSON: {error.message}") from error
     elif path:
         manifest = Manifest.load(path)
     else:
@@ -33,14 +33,14 @@ def inherited_manifest(environment: Mapping[str, str]) -> Manifest | None:
     id = environment.get("CODEREPO_RUN_ID")
     if id and id != manifest.run.id:
         raise InvalidManifest(
-            f"CODEREPO_RUN_ID is '{id}', and the manifest beside it is of '{manifest.run.id}'",
+            f"CODEREPO_RUN_ID is '{id}', but the manifest in the environment is that of '{manifest.run.id}'",
             hints=["unset CODEREPO_RUN_ID"],
         )
     return manifest
 
 
 def interpreter_command() -> tuple[bytes, ...] | None:
-    """The command line of this interpreter, where it runs a program: a notebook's says nothing of what runs."""
+    """Return the command line (raw words) of this interpreter; None in a notebook or without a program."""
     main = sys.modules.get("__main__")
     if getattr(main, "__file__", None) is None or in_notebook():
         return None

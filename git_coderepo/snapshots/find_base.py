@@ -5,7 +5,7 @@ from __future__ import annotations
 from git_coderepo.errors import InvalidObjectId, NotReproducible
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import shell_word
-from git_coderepo.git.pushed_commits import BaseCommit, Walks, find_base, tracking_arguments
+from git_coderepo.git.pushed_commits import BaseCommit, KnownCommits, Walks, find_base, tracking_arguments
 from git_coderepo.git.url.remote import push_differs
 from git_coderepo.value import Value
 
@@ -25,16 +25,14 @@ def find_served_base(snapshot: Snapshot, source: CodeSource, head: Head, request
     settings, layout = snapshot.settings, snapshot.layout
     walks = source.walks or Walks(snapshot.git, settings, head.commit)
     served, walk = walks.walk(source.remote_name) if source.remote_name is not None else ((), None)
-    snapshot.base = find_base(
-        snapshot.git,
-        layout,
-        head.commit,
-        walk,
-        served,
-        shallow=len(list(settings.subsections("remote"))) == 1,
+    known = KnownCommits(
+        references=served,
+        walk=walk,
+        is_shallow_origin=len(list(settings.subsections("remote"))) == 1,
         fetched_from=source.remote,
         ci_commit=_ci_commit(source, snapshot.git.environment),
     )
+    snapshot.base = find_base(snapshot.git, layout, head.commit, known)
     if request.check:
         _ask_platform(snapshot, head, source.platform(notify=request.notify), request)
 

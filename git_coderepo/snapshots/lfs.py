@@ -44,20 +44,19 @@ def unpushed_objects(
     """
     if snapshot.lfs_attributes is None:
         return []
-    from git_coderepo.git.lfs_pointer import find_here, find_unpushed
+    from git_coderepo.git.lfs_pointer import LfsCheckout, find_here, find_unpushed
 
     git, base = snapshot.git_with_store, snapshot.base_tree
-    found = find_unpushed(
-        git,
-        snapshot.layout,
-        snapshot.store,
-        snapshot.settings,
-        snapshot.travels,
-        snapshot.lfs_attributes,
+    checkout = LfsCheckout(
+        git=git,
+        layout=snapshot.layout,
+        store=snapshot.store,
+        settings=snapshot.settings,
+        attributes=snapshot.lfs_attributes,
         edited=frozenset(change.path for change in snapshot.status.changes) if snapshot.status else frozenset(),
-        notify=notify,
         base_listing=lambda: b"" if base is None else git.run("ls-tree", "-r", "-z", "--full-tree", base.hex),
     )
+    found = find_unpushed(checkout, snapshot.travels, notify)
     if not refused:
         return found
     known = {each.pointer.oid for each in found}

@@ -76,7 +76,7 @@ def test_a_folder_without_code_is_no_place_to_start(place: World) -> None:
         place.user,
         *("run", "--frozen", "touch", "started"),
         status=125,
-        says="'empty' is no directory of the code",
+        says="cannot start the command in 'empty'",
         hint="a directory that holds code",
         cwd=place.checkout.path / "empty",
     )

@@ -418,7 +418,7 @@ def test_the_same_objects_make_the_same_tar(local: World) -> None:
 
 def test_an_object_that_is_nowhere_is_refused_before_the_run(local: World) -> None:
     local.checkout.write("data/lost.bin", pointer(b"lost" * 5000))
-    says = "'data/lost.bin' is kept in Git LFS, and its contents are neither here nor known to be on the platform"
+    says = "'data/lost.bin' is kept in Git LFS, but its contents are not here, and may not be on the platform"
     refused(local.user, "snapshot", status=128, says=says, hint="git lfs pull", cwd=local.checkout.path)
     said = local.user.run("status", cwd=local.checkout.path, check=False)
     assert "'data/lost.bin' is kept in Git LFS" in said.text
@@ -465,7 +465,7 @@ def test_check_asks_the_lfs_server_and_what_it_lacks_travels_or_is_named(each: W
     repo, oid = each.checkout, pointer(ODD).split(b"sha256:")[1][:64].decode()
     each.forge.lfs.refused[oid] = (404, "Object does not exist on the server")
     asked = ("snapshot", "--check")
-    says = "'-odd \\xe9\\n.bin' is kept in Git LFS, the platform does not give it (the server does not have it"
+    says = "'-odd \\xe9\\n.bin' is kept in Git LFS, but the platform does not serve it (the server does not have it"
     said = refused(each.user, *asked, status=128, says=says, hint="git lfs push --all REMOTE", cwd=repo.path)
     assert each.forge.lfs.asked == [3] and "travel" not in said.errors
     status = each.user.run("status", "--check", "--exit-code", cwd=repo.path, check=False)
@@ -490,7 +490,7 @@ def test_check_where_the_server_is_a_folder_or_has_no_lfs(local: World, gitlab: 
     lost = object_path(local.repository, pointer(TOOL).split(b"sha256:")[1][:64].decode())
     lost.rename(lost.with_suffix(".away"))
     try:
-        says = "'tool.sh' is kept in Git LFS, the platform does not give it (it is not there)"
+        says = "'tool.sh' is kept in Git LFS, but the platform does not serve it (it is not there)"
         refused(local.user, "snapshot", "--check", status=128, says=says, hint="push", cwd=local.checkout.path)
     finally:
         lost.with_suffix(".away").rename(lost)
@@ -548,7 +548,7 @@ def test_what_is_changed_afterwards_is_named(local: World) -> None:
     [
         (
             b"version https://git-lfs.github.com/spec/v1\next-0-case sha256:" + b"0" * 64 + b"\n",
-            "with extensions, and only the programs behind them",
+            "with extensions: only the programs that wrote them",
         ),
         (b"", "is a Git LFS pointer that is not as git-lfs writes it"),
     ],

@@ -175,7 +175,7 @@ def test_a_missing_object_is_brought_or_known_to_be_there(place: World, which: i
         place.push()
         repo.git("update-ref", "refs/remotes/origin/main", "HEAD~1")
     kept.unlink()
-    hints = stopped(place.user.program, "snapshot", cwd=repo.path, says="neither here nor known to be on the platform")
+    hints = stopped(place.user.program, "snapshot", cwd=repo.path, says="are not here, and may not be on the platform")
     typed(tail(hints[which]), repo.path, place.user.env)
     assert kept.exists() is (which == 0)
     place.user.run("snapshot", cwd=repo.path)
@@ -191,7 +191,7 @@ def test_an_object_that_the_platform_lost_is_pushed_again(place: World) -> None:
     kept.unlink()
     object_path(place.repository, kept.name).unlink()
     cwd = place.checkout.path
-    hints = stopped(place.user.program, "snapshot", "--check", cwd=cwd, says="the platform does not give it")
+    hints = stopped(place.user.program, "snapshot", "--check", cwd=cwd, says="the platform does not serve it")
     typed(tail(hints[0]).replace("REMOTE", "origin"), other.path, place.user.env)
     place.user.run("snapshot", "--check", cwd=cwd)
 

@@ -315,7 +315,7 @@ def test_an_overlay_beside_the_record_is_found_from_anywhere(place: World) -> No
 def test_words_that_name_no_run(place: World) -> None:
     for verb in (["fetch", "nothing", "../code"], ["verify", "nothing", "."], ["show", "nothing"], ["diff", "nothing"]):
         refused = here(place, *verb, check=False)
-        assert refused.status == 128 and "no run 'nothing', and no such file" in refused.errors
+        assert refused.status == 128 and "unknown run 'nothing', and no file has this name" in refused.errors
     outside = place.user.run("fetch", "nothing", "code", check=False)
     assert outside.status == 128 and "cannot read the manifest" in outside.errors
 

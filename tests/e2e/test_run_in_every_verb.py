@@ -64,7 +64,8 @@ def test_an_unknown_one_is_unknown_in_the_same_words(place: World, fresh: Repo, 
     for name in ("no such run", "0123456789"):
         refused(
             place.user, verb, name, *rest, cwd=fresh.path, status=status,
-            says=f"no run '{name}', and no such file; it is not published on 'origin'", hint="git coderepo log",
+            says=f"unknown run '{name}', and no file has this name; it is not published on 'origin'",
+            hint="git coderepo log",
         )  # fmt: skip
 
 

@@ -203,7 +203,7 @@ def test_a_store_that_cannot_be_used_stops_no_run(shared: Shared, url: str, tmp_
     done = shared.launch("--name", "not stored")
     (_, warning) = lines(done, "warning")  # the first one names PYTHONPATH, which this test sets
     assert warning.startswith("not in the store: the store '"), done.errors
-    assert any("do without" in each for each in lines(done, "hint"))
+    assert any("other sources" in each for each in lines(done, "hint"))
     assert url != "gs://code/runs" or any(each.startswith("pip install gcsfs") for each in lines(done, "hint"))
     shared.place.manifest(name="run.json")
     for file in shared.place.runner.home.iterdir():

@@ -111,7 +111,7 @@ def test_a_directory_that_cannot_be_listed(
     checkout.write(name + b"/x", "x")
     os.chmod(checkout.file(name), 0)
     refused = without_rights(program, here)
-    assert "git cannot look at" in refused.errors, refused.errors
+    assert "git cannot read" in refused.errors, refused.errors
     if which == 0:
         os.chmod(checkout.file(name), 0o755)
     else:

@@ -172,7 +172,7 @@ def test_a_published_run_is_found_and_deleted(place: World) -> None:
     place.user.run("run", "--", "true", cwd=place.checkout.path, env={"CODEREPO_PUBLISH": "auto"})
     fresh = place.clone("fresh").path
     words = ("publish", "--delete")
-    _, hint = stopped(place.user.program, *words, "0123456789ab", cwd=fresh, says="no run '0123456789ab'")
+    _, hint = stopped(place.user.program, *words, "0123456789ab", cwd=fresh, says="unknown run '0123456789ab'")
     (run,) = [line.split()[0] for line in typed(hint, fresh, place.user.env).text.splitlines() if line[:1].isdigit()]
     (hint,) = stopped(place.user.program, *words, run, cwd=fresh, says="has no overlay")
     typed(hint, fresh, place.user.env)

@@ -77,14 +77,14 @@ def test_a_run_that_is_not_known(place: World, repo: Repo, program: Program, wor
         place.user.run("show", each.strip(), cwd=repo.path)
 
 
-@cures("--code-repository NAME names another one", "git coderepo list")
+@cures("--code-repository NAME chooses another one", "git coderepo list")
 def test_a_run_whose_code_lies_elsewhere(place: World, repo: Repo, program: Program) -> None:
     id = run(place, repo)
     Repo.clone(place.url, place.user.home / "copy.git", repo.env, "--bare")
     repo.git("remote", "rename", "origin", "old")
     repo.git("remote", "add", "origin", f"file://{place.user.home / 'copy.git'}")
-    hints = stopped(program, "publish", id, cwd=repo.path, says="has its code at")
-    assert hints == ["--code-repository NAME names another one", "git coderepo list"]
+    hints = stopped(program, "publish", id, cwd=repo.path, says="the code of run")
+    assert hints == ["--code-repository NAME chooses another one", "git coderepo list"]
     assert "old" in typed_here(place, repo, "git coderepo list").text
     place.user.run("publish", "--code-repository", "old", id, cwd=repo.path)
     remove(place.user.home / "copy.git")
@@ -126,7 +126,7 @@ def test_an_environment_of_two_runs(place: World, repo: Repo) -> None:
     script = f"cd /; {sys.executable} -c '{body}'"
     before = f"export CODEREPO_MANIFEST='{manifest}' CODEREPO_RUN_ID={ids[0]}"
     wrong = typed(f"{before}; {script}", repo.path, place.user.program.env, check=False)
-    assert "the manifest beside it is of" in wrong.errors
+    assert "the manifest in the environment is that of" in wrong.errors
     assert ids[1] in typed(f"{before}; unset CODEREPO_RUN_ID; {script}", repo.path, place.user.program.env).text
 
 
@@ -326,13 +326,13 @@ def test_a_revision_or_a_path_that_is_not_there(place: World, repo: Repo, progra
     place.user.run("snapshot", cwd=repo.path)
 
 
-@cures("run it again when nothing writes there")
+@cures("run it again when nothing writes to the checkout")
 def test_a_checkout_that_changes(place: World, repo: Repo, program: Program) -> None:
     hook = repo.git_dir() / "hooks" / "pre-run"
     hook.write_text("#!/bin/sh\necho '# formatted' >> train.py\n")
     hook.chmod(0o755)
     hints = stopped(program, "run", "--", "true", cwd=repo.path, says="the checkout changed after")
-    assert "run it again when nothing writes there" in hints
+    assert "run it again when nothing writes to the checkout" in hints
     hook.unlink()
     place.user.run("run", "--", "true", cwd=repo.path)
 

@@ -72,8 +72,8 @@ def test_a_target_that_is_taken(place: World, runner: Program) -> None:
 MOUNTED = [
     ("size=96k", "no space left on the device", "free some space, or name a directory on another file system"),
     (
-        "size=9m,nr_inodes=30", "no inode left",
-        "remove some files (df -i shows how many there may be), or name a directory on another file system",
+        "size=9m,nr_inodes=30", "no inodes left",
+        "remove some files (df -i shows the limit), or name a directory on another file system",
     ),
     ("size=9m,ro", "read-only", "name a directory that can be written to"),
 ]  # fmt: skip
@@ -81,7 +81,7 @@ MOUNTED = [
 
 @cures(
     "free some space, or name a directory on another file system",
-    "remove some files (df -i shows how many there may be), or name a directory on another file system",
+    "remove some files (df -i shows the limit), or name a directory on another file system",
     "name a directory that can be written to",
 )
 @pytest.mark.skipif(not can_mount(), reason="a small file system can be mounted by root only")
@@ -109,14 +109,14 @@ def test_a_file_system_that_takes_no_more(
     assert found == ["status 128", f"after that {128 if 'ro' in options.split(',') else 0}", "elsewhere 0"], done.stdout
 
 
-@cures("--directory . starts in its root", "--copy DIR makes a copy, in which it is made")
+@cures("--directory . starts in the root", "--copy DIR makes a copy with the directory")
 def test_a_directory_that_is_not_in_the_code(place: World, runner: Program) -> None:
     (place.checkout.path / "out").mkdir(exist_ok=True)
     copy = f'cp "$CODEREPO_MANIFEST" "{place.user.home}/empty.json"'
     place.user.run("run", "--", "sh", "-c", copy, cwd=place.checkout.path / "out")
     (place.user.home / "empty.json").rename(place.runner.home / "empty.json")
-    hints = fails(place, "exec", "empty.json", "--", "pwd", says="is no directory of the code")
-    assert hints == ["--directory . starts in its root", "--copy DIR makes a copy, in which it is made"]
+    hints = fails(place, "exec", "empty.json", "--", "pwd", says="the code has no such directory")
+    assert hints == ["--directory . starts in the root", "--copy DIR makes a copy with the directory"]
     place.runner.run("exec", "--directory", ".", "empty.json", "--", "test", "-f", "train.py")
     done = place.runner.run("exec", "--copy", "copy", "empty.json", "--", "pwd")
     assert done.text.strip().endswith("copy/out")
@@ -249,29 +249,29 @@ def test_a_commit_that_the_platform_lost(place: World, runner: Program) -> None:
     place.runner.run("fetch", manifest, "code")
 
 
-@cures("git coderepo validate {run} lists all that is wrong")
+@cures("git coderepo validate {run} lists all errors")
 def test_a_manifest_that_is_not_valid(place: World, runner: Program) -> None:
     wrong = place.runner.home / "wrong.json"
     text = (place.runner.home / "run.json").read_text()
     wrong.write_text(text.replace('"dirty"', '"dirtied"').replace('"omitted"', '"omit"'))
     hints = fails(place, "fetch", "wrong.json", "code", says="")
     (hint,) = [each for each in hints if "validate" in each]
-    listed = typed(hint.removesuffix(" lists all that is wrong"), place.runner.home, runner.env, check=False)
+    listed = typed(hint.removesuffix(" lists all errors"), place.runner.home, runner.env, check=False)
     assert "dirty" in listed.text and "omitted" in listed.text, listed
     wrong.write_text(text)
     place.runner.run("fetch", "wrong.json", "code")
 
 
-@cures("the beginning of an id has at least {SHORTEST} digits")
+@cures("abbreviate an id to no fewer than {SHORTEST} digits")
 def test_the_beginning_of_an_id(place: World) -> None:
     cwd = place.checkout.path
     place.user.run("run", "--", "true", cwd=cwd)
     id = place.user.run("log", "--json", "-n", "1", cwd=cwd).json()[0]["id"]
-    hints = stopped(place.user.program, "show", id[:2], cwd=cwd, says="no run")
-    (hint,) = [each for each in hints if each.startswith("the beginning of an id has at least ")]
+    hints = stopped(place.user.program, "show", id[:2], cwd=cwd, says="unknown run")
+    (hint,) = [each for each in hints if each.startswith("abbreviate an id to no fewer than ")]
     digits = int(hint.split()[-2])
     said = place.user.run("show", id[:digits], cwd=cwd, check=False).errors
-    assert "no run" not in said
+    assert "unknown run" not in said
     place.user.run("show", id, cwd=cwd)
 
 

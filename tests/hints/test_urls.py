@@ -32,7 +32,7 @@ def repo(place: World) -> Iterator[Repo]:
     "write file:///absolute/path",
     "use a port from 1 to 65535",
     "write '@' in a name as %40",
-    "git minds the case of a protocol: write '{helper.lower()}://'",
+    "git reads protocols in lower case: write '{helper.lower()}://'",
     "git remote set-url {name} URL",
 )
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def repo(place: World) -> Iterator[Repo]:
         ("file://PATH", "write file:///absolute/path", "file:///PATH"),
         ("https://127.0.0.1:PORT0/acme/widgets.git", "use a port from 1 to 65535", "URL"),
         ("https://a@b@127.0.0.1:PORT/acme/widgets.git", "write '@' in a name as %40", "https://a%40b@127.0.0.1:PORT/acme/widgets.git"),
-        ("HTTPS://127.0.0.1:PORT/acme/widgets.git", "git minds the case of a protocol: write 'https://'", "URL"),
+        ("HTTPS://127.0.0.1:PORT/acme/widgets.git", "git reads protocols in lower case: write 'https://'", "URL"),
         ("https:///acme/widgets.git", "git remote set-url origin URL", "URL"),
     ],
 )  # fmt: skip
@@ -61,7 +61,7 @@ def test_the_url_of_a_remote(place: World, repo: Repo, wrong: str, hint: str, ri
     place.user.run("remove", "origin", cwd=repo.path)
 
 
-@cures("'{first}' is part of the path here: a port is written ssh://HOST:{first}/PATH")
+@cures("'{first}' is part of the path here: write a port as ssh://HOST:{first}/PATH")
 def test_a_port_in_the_short_form_of_ssh(place: World, repo: Repo, tmp_path: Path) -> None:
     ssh = tmp_path / "ssh"
     ssh.write_text(
@@ -74,7 +74,7 @@ def test_a_port_in_the_short_form_of_ssh(place: World, repo: Repo, tmp_path: Pat
     path = str(place.repository.path).lstrip("/")
     repo.git("remote", "set-url", "origin", f"git@git.corp:2222/{path}")
     (hint, _) = stopped(place.user.program, "register", cwd=repo.path, says="cannot reach", env=env)
-    written = tail(hint).removeprefix("a port is written ").replace("HOST", "git@git.corp").replace("PATH", path)
+    written = tail(hint).removeprefix("write a port as ").replace("HOST", "git@git.corp").replace("PATH", path)
     repo.git("remote", "set-url", "origin", written)
     place.user.run("register", cwd=repo.path, env=env)
     place.user.run("remove", "origin", cwd=repo.path)

@@ -15,11 +15,11 @@ from tests.hooks.support import Hooks, without_programs
 PROGRAM = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from git_coderepo.git.spawn import ask_status
-asked = ask_status()
+from git_coderepo.git.spawn import start_git_status
+asked = start_git_status()
 from git_coderepo.git.status import start_status
 from git_coderepo.git.process import Git
-one, other = start_status(Git(), asked=asked), start_status(Git())
+one, other = start_status(Git(), started=asked), start_status(Git())
 assert one.argv == other.argv
 one.finish(), other.finish()
 assert (one.status, one.stderr) == (other.status, other.stderr) == (3, b"said\\n")
@@ -30,11 +30,11 @@ sys.stdout.buffer.write(one.stdout)
 SHORT_OF_FILES = """
 import os, resource, sys
 sys.path.insert(0, sys.argv[1])
-from git_coderepo.git.spawn import ask_status
+from git_coderepo.git.spawn import start_git_status
 limit = next_one = os.dup(0)
 os.close(next_one)
 resource.setrlimit(resource.RLIMIT_NOFILE, (limit + int(sys.argv[2]), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-assert ask_status() is None
+assert start_git_status() is None
 resource.setrlimit(resource.RLIMIT_NOFILE, (limit + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 assert os.dup(0) == next_one
 """

@@ -110,7 +110,9 @@ def log(
 
 def found_runs(runs: Runs, wanted: Filter, limit: int | None) -> Iterator[RecordedRun]:
     """Yield the matching runs of the record, newest first; warn of damaged manifests and skip them."""
-    ids: Iterable[str] = select(runs, wanted, say=output.say) if wanted.needs_index else ids_since(runs, wanted.since)
+    ids: Iterable[str] = (
+        select(runs, wanted, notify=output.say) if wanted.needs_index else ids_since(runs, wanted.since)
+    )
     count = 0
     for id in ids:
         if count == limit:

@@ -98,7 +98,7 @@ def stored(word: str, git: Git) -> Iterator[str]:
     from git_coderepo.fetching.sources.local import Here
     from git_coderepo.git.store import Store
     from git_coderepo.runs.find import find_run
-    from git_coderepo.runs.publish_to_store import store_run
+    from git_coderepo.runs.publish_to_store import StoreRequest, store_run
     from git_coderepo.snapshots.checks import shown_size
     from git_coderepo.snapshots.secret_scan import allowed_secrets
     from git_coderepo.stores.published_runs import PublishedRun, bring_tree
@@ -119,7 +119,8 @@ def stored(word: str, git: Git) -> Iterator[str]:
         store.prepare()
         bring_tree(platform, PublishedRun(found.manifest, commit), store.git(git))
     allowed = allowed_secrets(settings) if settings.flag("secretScan") else None
-    for each in store_run(found.manifest, shared, here, folder=found.folder, allowed=allowed, notify=output.say):
+    request = StoreRequest(shared, found.folder, allowed, output.say)
+    for each in store_run(found.manifest, here, request):
         place = f" '{os.fsdecode(each.path)}'" if each.path else ""
         how = "verified, already there" if each.size is None else f"{shown_size(each.size)} written"
         again = ", replacing a damaged copy" if each.damaged else ""

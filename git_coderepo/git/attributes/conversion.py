@@ -1,8 +1,8 @@
-"""What a path's attributes make of its blob in a work tree, and back again, as git does where nothing is configured.
+"""Convert blobs to files and back by the attributes of their paths, as git does without configuration.
 
-Kinds and order: https://git-scm.com/docs/gitattributes ("Checking-out and checking-in"); what that leaves open was
-tried out with `git checkout` and `git hash-object --path`, to which the tests hold this module. Without configuration
-lines end in LF, and no filter has a command: `filter=…` never changes anything here.
+Kinds and order of conversions: https://git-scm.com/docs/gitattributes ("Checking-out and checking-in"); the tests
+compare the rest with `git checkout` and `git hash-object --path`. Without configuration lines end in LF, and no filter
+has a command: `filter=…` never changes anything here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from git_coderepo.git.attributes.rules import Value
 
-# Only these can change what is checked out, and beside them these what is checked in.
+# Attributes that can change what is checked out, and those that can change what is checked in.
 CHANGING = frozenset((b"eol", b"ident", b"working-tree-encoding", b"filter"))
 CLEANING = CHANGING | {b"text", b"crlf"}
 
@@ -25,9 +25,10 @@ _ID = b"$Id"
 
 
 class Conversion:
-    """What is asked for one path.
+    """The conversions of one path.
 
-    `lines`: None, `lf` or `crlf`; `auto`: only where the contents look like text. `driver` is the name of a filter.
+    `lines` are the line endings: None, `lf` or `crlf`; with `auto` only if the contents look like text. `driver` is the
+    name of a filter.
     """
 
     __slots__ = ("_is_streamed", "auto", "driver", "encoding", "ident", "lines")
@@ -43,29 +44,29 @@ class Conversion:
             self.lines = eol
         self.auto = text == b"auto"
         self.ident = attributes.get(b"ident") is True
-        wanted = attributes.get(b"working-tree-encoding", b"")
-        self.encoding = Encoding(wanted) if wanted != b"" else None
+        encoding = attributes.get(b"working-tree-encoding", b"")
+        self.encoding = Encoding(encoding) if encoding != b"" else None
         if self.encoding is not None and self.encoding.is_utf8:
             self.encoding = None
-        # git reads the whole file before it writes it, where it has to look at it or iconv has to.
+        # git streams the file unless it or iconv needs the whole contents.
         self._is_streamed = self.encoding is None and not (self.auto and eol != b"lf")
         driver = attributes.get(b"filter")
         self.driver = driver if isinstance(driver, bytes) else None
 
     @property
     def changes(self) -> bool:
-        """Whether a checkout could give the file other bytes than the blob has."""
+        """Whether a checked-out file can differ from its blob."""
         return self.lines == b"crlf" or self.ident or self.encoding is not None
 
     @property
     def cleans(self) -> bool:
-        """Whether a check-in could give the blob other bytes than the file has."""
+        """Whether a checked-in blob can differ from its file."""
         return self.changes or self.lines is not None
 
     def checked_out(self, blob: bytes, id: str, changed: list[str] | None = None) -> bytes:
-        """The file that git makes of a blob, whose id is given in hex; `changed` gets the attributes that took effect.
+        """Return the file for a blob with this `id` (hex); the attributes that had an effect are added to `changed`.
 
-        Raises UnicodeError where the blob cannot be put into the encoding, or that is not known here.
+        Raises UnicodeError if the blob cannot be encoded, or the encoding is unknown.
         """
         steps: list[tuple[str, bytes]] = []
         contents = blob
@@ -88,14 +89,14 @@ class Conversion:
         return contents
 
     def checked_in(self, contents: bytes) -> bytes:
-        """The blob that git makes of a file. Raises UnicodeError where git would refuse the file, or says nothing."""
+        """Return the blob for a file. Raises UnicodeError if the file cannot be decoded."""
         contents = self._normalised(contents)
         return _contracted(contents) if self.ident else contents
 
     def has_other_ident(self, contents: bytes, id: str) -> bool:
-        """Return whether a file has something else between the dollars of `$Id: …$` than the id (hex) of its blob.
+        """Return whether a file has another text in `$Id: …$` than the id (hex) of its blob.
 
-        git makes the same blob of it, but no checkout makes such a file. Raises as `checked_in`.
+        git makes the same blob of it, but a checkout never creates such a file. Raises as `checked_in`.
         """
         if not self.ident:
             return False
@@ -104,7 +105,7 @@ class Conversion:
         return contents not in (blob, _expanded(blob, expansion), _expanded_in_passing(blob, expansion))
 
     def _normalised(self, contents: bytes) -> bytes:
-        """Return a file's contents as UTF-8 with the ends of lines that its blob has."""
+        """Return a file's contents as UTF-8 with the line endings of its blob."""
         if self.encoding is not None and contents:
             contents = self.encoding.decoded(contents)
         if self.lines is not None and not (self.auto and _is_binary(contents)):
@@ -121,7 +122,7 @@ def _is_mixed_or_binary(contents: bytes) -> bool:
 
 
 def _is_binary(contents: bytes) -> bool:
-    """git's guess: a lone CR, a NUL, or more than one control character for each 128 others."""
+    """Return git's guess (`gather_stats` in convert.c): a lone CR, a NUL, or over one control character in 128."""
     if b"\0" in contents or contents.count(b"\r") != contents.count(b"\r\n"):
         return True
     odd = len(contents) - len(contents.translate(None, _NEITHER))
@@ -132,7 +133,7 @@ def _is_binary(contents: bytes) -> bool:
 
 
 def _expanded(contents: bytes, expansion: bytes) -> bytes:
-    """`$Id$` and `$Id: …$` with the blob's id, as git does where it has read the whole file."""
+    """Expand `$Id$` and `$Id: …$` as git does if it has the whole contents (`ident_to_worktree` in convert.c)."""
     pieces = []
     at = 0
     while (dollar := contents.find(b"$", at)) >= 0:
@@ -147,7 +148,7 @@ def _expanded(contents: bytes, expansion: bytes) -> bytes:
             if end < 0:
                 break
             inside = contents[at + 3 : end]
-            # A line's end, or a space within: it is some other system's.
+            # With a line break or an inner space it belongs to another version control system.
             if b"\n" in inside or 0 <= inside.find(b" ", 1) < len(inside) - 1:
                 continue
             at = end + 1
@@ -159,22 +160,22 @@ def _expanded(contents: bytes, expansion: bytes) -> bytes:
 
 
 def _expanded_in_passing(contents: bytes, expansion: bytes) -> bytes:
-    """`$Id$` and `$Id: …$` with the blob's id, as git does while it writes."""
+    """Expand `$Id$` and `$Id: …$` as git does while it streams (`ident_filter_fn` in convert.c)."""
     pieces = []
     at = 0
     while (dollar := contents.find(b"$", at)) >= 0:
         pieces.append(contents[at:dollar])
         at = dollar
-        same = 1
-        while same < 3 and contents[at + same : at + same + 1] == _ID[same : same + 1]:
-            same += 1
-        end = at + same  # of what was read of `$Id`, and now the byte after it
+        matched = 1
+        while matched < 3 and contents[at + matched : at + matched + 1] == _ID[matched : matched + 1]:
+            matched += 1
+        end = at + matched  # after the matched part of `$Id`
         following = contents[end : end + 1]
-        if same == 3 and following == b"$":
+        if matched == 3 and following == b"$":
             pieces.append(_ID + expansion)
             at = end + 1
-        elif same == 3 and following == b":":
-            ends = [found for found in (contents.find(b"$", end), contents.find(b"\n", end)) if found >= 0]
+        elif matched == 3 and following == b":":
+            ends = [offset for offset in (contents.find(b"$", end), contents.find(b"\n", end)) if offset >= 0]
             stop = min(ends, default=-1)
             if stop < 0:
                 break
@@ -183,8 +184,8 @@ def _expanded_in_passing(contents: bytes, expansion: bytes) -> bytes:
             pieces.append(_ID + expansion if is_ours else whole)
             at = stop + 1
         else:
-            # The byte that ended the likeness is passed by: a dollar there begins nothing.
-            step = same + (2 if same == 3 and following == b"\0" else 1)
+            # git skips the byte after the matched part: a dollar there does not start a keyword.
+            step = matched + (2 if matched == 3 and following == b"\0" else 1)
             pieces.append(contents[at : at + step])
             at += step
     pieces.append(contents[at:])
@@ -200,7 +201,7 @@ def _is_foreign(keyword: bytes) -> bool:
 
 
 def _contracted(contents: bytes) -> bytes:
-    """`$Id: …$` in one line as `$Id$`."""
+    """Replace `$Id: …$` within a line by `$Id$`."""
     pieces = []
     at = 0
     while (dollar := contents.find(b"$", at)) >= 0:

@@ -1,8 +1,8 @@
-"""The encodings of `working-tree-encoding`: those in which Python writes what iconv writes, byte for byte.
+"""Encode and decode files with `working-tree-encoding`, in those encodings in which Python agrees with iconv.
 
-git leaves this to the machine's iconv, which knows more on one and less on another; Python's are the same everywhere.
-Each name here was compared with glibc's iconv for every character (the tests do it again); `UTF-16` and `UTF-32` are
-written as git writes them on little-endian machines, with a mark. What git says of marks: `gitattributes(5)`.
+git uses the machine's iconv, whose encodings vary; Python's are the same everywhere. The tests compare each of these
+encodings with glibc's iconv for every character. `UTF-16` and `UTF-32` are written as git writes them on little-endian
+machines, with a byte order mark; for these marks see `gitattributes(5)`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.git.attributes.rules import Value
 
-# Python's names of the codecs that agree.
+# Python's names of the codecs that agree with iconv.
 CODECS = frozenset((
     "ascii", "cp037", "cp1125", "cp1140", "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1256", "cp1257", "cp437",
     "cp500", "cp775", "cp850", "cp852", "cp855", "cp857", "cp858", "cp860", "cp861", "cp862", "cp863", "cp864", "cp865",
@@ -19,7 +19,7 @@ CODECS = frozenset((
     "iso8859-4", "iso8859-5", "iso8859-6", "iso8859-7", "iso8859-8", "iso8859-9", "iso8859-10", "iso8859-11",
     "iso8859-13", "iso8859-14", "iso8859-15", "iso8859-16",
 ))  # fmt: skip
-# Unicode's, as git names them: (codec, mark), by what follows `UTF` and a dash.
+# Unicode encodings: (codec, byte order mark), by the part of git's name after `UTF` and a dash.
 _UNICODE = {
     "8": ("utf-8", b""),
     "16": ("utf-16-le", b"\xff\xfe"),
@@ -38,7 +38,7 @@ _MARKS = {
 
 
 class Encoding:
-    """The value of a `working-tree-encoding` attribute; `name` shows it, `is_known` says whether it can be written."""
+    """The value of a `working-tree-encoding` attribute; `name` is for messages."""
 
     __slots__ = ("_codec", "_mark", "name")
 
@@ -56,39 +56,39 @@ class Encoding:
         import codecs
 
         try:
-            found = codecs.lookup(self.name).name
+            codec = codecs.lookup(self.name).name
         except (LookupError, ValueError):
             return
-        self._codec = found if found in CODECS else None
+        self._codec = codec if codec in CODECS else None
 
     @property
     def is_known(self) -> bool:
-        """Whether its files can be written here."""
+        """Whether files in this encoding can be read and written."""
         return self._codec is not None
 
     @property
     def is_utf8(self) -> bool:
-        """Whether it changes nothing."""
+        """Whether it is UTF-8, which needs no conversion."""
         return self._codec == "utf-8"
 
     def encoded(self, blob: bytes) -> bytes:
-        """UTF-8 in this encoding. Raises UnicodeError where that is not possible: git leaves such a file as it is."""
+        """Encode a blob (UTF-8). Raises UnicodeError if that is not possible; git leaves such a file unconverted."""
         if self._codec is None:
-            raise UnicodeError("this encoding is not known here")
+            raise UnicodeError("unknown encoding")
         return self._mark + blob.decode("utf-8").encode(self._codec)
 
     def decoded(self, contents: bytes) -> bytes:
-        """This encoding as UTF-8. Raises UnicodeError where git would refuse the file."""
+        """Decode a file to UTF-8. Raises UnicodeError if git would refuse the file."""
         if self._codec is None:
-            raise UnicodeError("this encoding is not known here")
+            raise UnicodeError("unknown encoding")
         codec = self._codec
         marks = _MARKS.get(codec[:6], {})
-        found = next((mark for mark in marks if contents.startswith(mark)), None)
+        prefix = next((mark for mark in marks if contents.startswith(mark)), None)
         if self._mark:
-            # Any of the marks will do, as to iconv.
-            if found is None:
-                raise UnicodeError("the mark at the beginning is missing")
-            return contents[len(found) :].decode(marks[found]).encode("utf-8")
-        if found is not None:
-            raise UnicodeError("a mark stands where none may be")
+            # Any of the marks is accepted, as by iconv.
+            if prefix is None:
+                raise UnicodeError("missing byte order mark")
+            return contents[len(prefix) :].decode(marks[prefix]).encode("utf-8")
+        if prefix is not None:
+            raise UnicodeError("unexpected byte order mark")
         return contents.decode(codec).encode("utf-8")

@@ -1,8 +1,8 @@
-"""What a tree's own `.gitattributes` say of its paths: lines, macros, precedence, as git reads them from an index.
+"""Read the attributes that a tree's own `.gitattributes` give to its paths, as git reads them from an index.
 
-Nothing of a machine's configuration takes part (`core.attributesFile`, `info/attributes`, `core.ignoreCase`).
-Grammar and precedence: https://git-scm.com/docs/gitattributes; what it leaves open was tried out with
-`git check-attr --cached`, to which the tests hold this module. Patterns: `git_coderepo/git/attributes/wildmatch.py`.
+The machine's configuration is ignored (`core.attributesFile`, `info/attributes`, `core.ignoreCase`). Grammar and
+precedence: https://git-scm.com/docs/gitattributes; the tests compare the rest with `git check-attr --cached`. For
+patterns see `wildmatch`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _BLANK = b" \t\r\n"
 _MACRO = b"[attr]"
-# git reads no longer line, and no larger file (2.39.1).
+# git ignores longer lines and larger files (since 2.39.1).
 _LINE_BYTES = 2048
 _FILE_BYTES = 100 << 20
 _NAME_BYTES = frozenset(b"-._0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -29,8 +29,8 @@ _ESCAPES = dict(zip(b'abfnrtv\\"', b'\a\b\f\n\r\t\v\\"', strict=True))
 class Attributes:
     """The attributes that a tree gives to its own files and links.
 
-    `files` maps a directory, without a slash at its end (b"" is the root), to the contents of the `.gitattributes` in
-    it; a `.gitattributes` that is a symbolic link does not count, and must not be among them.
+    `files` maps a directory, without a final slash (b"" is the root), to the contents of its `.gitattributes`; leave
+    out those that are symbolic links, which git ignores.
     """
 
     __slots__ = ("_above", "_levels", "_macros", "_work")
@@ -39,56 +39,56 @@ class Attributes:
         self._work = Work()
         self._macros: dict[bytes, _States] = {}
         self._levels: dict[bytes, _Level] = {}
-        # What holds in a directory: its own level and those of the directories above it, the ones that win first.
+        # The levels that apply in a directory, in order of precedence: its own, then those above it.
         self._above: dict[bytes, list[_Level]] = {}
         self._read(b"", _BUILT_IN)
         for directory, contents in files.items():
             self._read(directory, contents)
 
     def __bool__(self) -> bool:
-        """Whether any path could have an attribute."""
+        """Return whether any path can have an attribute."""
         return any(level.rules for level in self._levels.values())
 
     def of(self, path: bytes) -> dict[bytes, Value]:
-        """Return the attributes of a file or link by their names; those that are not specified are absent.
+        """Return the attributes of a file or link (raw path) by name, without unspecified ones.
 
-        Raises UnsafeTree where the patterns cost too much.
+        Raises UnsafeTree if matching the patterns takes too long.
         """
         self._work.next_path()
         directory, _, name = path.rpartition(b"/")
         levels = self._above.get(directory)
         if levels is None:
             levels = self._above[directory] = list(self._levels_for(directory))
-        found: dict[bytes, Value | None] = {}
+        values: dict[bytes, Value | None] = {}
         for level in levels:
-            for rule in level.fitting(path, name, self._work):
-                self._fill(found, rule.states)
-        return {attribute: value for attribute, value in found.items() if value is not None}
+            for rule in level.matching(path, name, self._work):
+                self._fill(values, rule.states)
+        return {attribute: value for attribute, value in values.items() if value is not None}
 
     def names(self) -> frozenset[bytes]:
-        """Every attribute that some path could have: a tree that names none of those one asks for needs no `of`."""
-        found: set[bytes] = set()
+        """Return every attribute that some path can have."""
+        names: set[bytes] = set()
         waiting = [rule.states for level in self._levels.values() for rule in level.rules]
         expanded: set[bytes] = set()
         while waiting:
             for attribute, value in waiting.pop():
-                found.add(attribute)
+                names.add(attribute)
                 if value is True and attribute in self._macros and attribute not in expanded:
                     expanded.add(attribute)
                     waiting.append(self._macros[attribute])
-        return frozenset(found)
+        return frozenset(names)
 
     def only(self, names: Container[bytes]) -> Attributes:
-        """The same, but `of` may say nothing of other names than these: lines that cannot matter are left out."""
+        """Return attributes reduced to the lines that matter for these names; for others `of` is incomplete."""
         limited = Attributes({})
         limited._macros = self._macros
-        # A macro that is set or unset decides about what it stands for, however far away.
-        wanted = {macro for macro in self._macros if any(name in names for name in self._reach(macro))}
+        # Setting or unsetting a macro affects the attributes that it expands to, directly or through other macros.
+        relevant = {macro for macro in self._macros if any(name in names for name in self._reach(macro))}
         for directory, level in self._levels.items():
-            kept = limited._levels[directory] = _Level()
+            reduced = limited._levels[directory] = _Level()
             for rule in level.rules:
-                if any(name in names or name in wanted for name, _ in rule.states):
-                    kept.add(rule.pattern, rule.states)
+                if any(name in names or name in relevant for name, _ in rule.states):
+                    reduced.add(rule.pattern, rule.states)
         return limited
 
     def _reach(self, macro: bytes) -> set[bytes]:
@@ -109,14 +109,14 @@ class Attributes:
                 return
             directory = directory.rpartition(b"/")[0]
 
-    def _fill(self, found: dict[bytes, Value | None], states: _States) -> None:
-        """What was said first stays; a macro that is set brings what it stands for."""
+    def _fill(self, values: dict[bytes, Value | None], states: _States) -> None:
+        """Add the states of attributes that have no value yet; expand macros that are set."""
         waiting = [iter(states)]
         while waiting:
             for attribute, value in waiting[-1]:
-                if attribute in found:
+                if attribute in values:
                     continue
-                found[attribute] = value
+                values[attribute] = value
                 if value is True and attribute in self._macros:
                     waiting.append(iter(self._macros[attribute]))
                     break
@@ -137,18 +137,18 @@ class Attributes:
                 continue
             if name.startswith(_MACRO) and len(name) > len(_MACRO):
                 macro = _until_blank(name[len(_MACRO) :].partition(b"\0")[0].lstrip(_BLANK))
-                # A macro below the root is no macro, nor a pattern.
+                # Below the root a macro definition is ignored.
                 if not directory and _is_name(macro):
                     self._macros[macro] = states
                 continue
             pattern = name.partition(b"\0")[0]
-            # A pattern for directories alone (`doc/`) fits no file, a negative one nothing.
+            # A pattern for directories (`doc/`) matches no file, and git ignores negative ones.
             if states and not pattern.startswith(b"!") and not pattern.endswith(b"/"):
                 level.add(Pattern(directory, pattern), states)
 
 
 class _Level:
-    """The lines of one file. Those that name one path or name are found by it: there may be thousands of them."""
+    """The rules of one file. Rules for a single path or name are in a table, because there may be thousands."""
 
     __slots__ = ("_others", "_plain", "rules")
 
@@ -163,8 +163,8 @@ class _Level:
         key = pattern.plain
         (self._others if key is None else self._plain.setdefault(key, [])).append(rule)
 
-    def fitting(self, path: bytes, name: bytes, work: Work) -> list[_Rule]:
-        """The lines whose pattern fits, the last first."""
+    def matching(self, path: bytes, name: bytes, work: Work) -> list[_Rule]:
+        """Return the rules whose pattern matches, the last first."""
         rules = [rule for rule in self._others if rule.pattern.matches(path, name, work)]
         if self._plain:
             rules += self._plain.get((False, name), ())
@@ -174,7 +174,7 @@ class _Level:
 
 
 class _Rule:
-    """A line: its place in the file, a pattern, and what it says; the last word of the line is the first here."""
+    """A rule: its number in the file, a pattern, and the states of attributes in reverse order."""
 
     __slots__ = ("number", "pattern", "states")
 
@@ -189,12 +189,12 @@ def _last_first(rule: _Rule) -> int:
 
 
 if TYPE_CHECKING:
-    # None is "unspecified" (`!name`): it hides what was said earlier.
+    # None is "unspecified" (`!name`), which hides earlier values.
     _States = list[tuple[bytes, Value | None]]
 
 
 def _pattern_and_rest(text: bytes) -> tuple[bytes, bytes]:
-    """The pattern at the beginning of a line, unquoted, and what follows it."""
+    """Return the pattern at the beginning of a line, unquoted, and the rest of the line."""
     quoted = _unquoted(text) if text.startswith(b'"') else None
     if quoted is not None:
         return quoted
@@ -203,7 +203,7 @@ def _pattern_and_rest(text: bytes) -> tuple[bytes, bytes]:
 
 
 def _until_blank(text: bytes) -> bytes:
-    # bytes.split knows more blanks (\v, \f) than git does.
+    # bytes.split would also split at \v and \f.
     for at, byte in enumerate(text):
         if byte in _BLANK:
             return text[:at]
@@ -211,7 +211,7 @@ def _until_blank(text: bytes) -> bytes:
 
 
 def _unquoted(text: bytes) -> tuple[bytes, bytes] | None:
-    """What stands in C's quotes at the beginning, and what follows them; None where they are not well formed."""
+    """Return the C-quoted text at the beginning, unquoted, and the rest; None if the quoting is malformed."""
     result = bytearray()
     at = 1
     while at < len(text):
@@ -236,7 +236,7 @@ def _unquoted(text: bytes) -> tuple[bytes, bytes] | None:
 
 
 def _states(rest: bytes) -> _States | None:
-    """What the words of a line say, the last first; None where one of them is no attribute: git skips the line."""
+    """Return the states in a line, the last first; None if a word is not an attribute, since git ignores the line."""
     states: _States = []
     for word in rest.replace(b"\t", b" ").replace(b"\r", b" ").split(b" "):
         if not word:
@@ -247,7 +247,7 @@ def _states(rest: bytes) -> _States | None:
         if sign in (b"-", b"!"):
             name = name[1:]
             state = False if sign == b"-" else None
-        # Git keeps these names for itself (2.43), and skips such a line.
+        # git (since 2.43) reserves these names, and ignores the line.
         if not _is_name(name) or name.startswith(b"builtin_"):
             return None
         states.append((name, state))

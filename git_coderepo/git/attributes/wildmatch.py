@@ -1,7 +1,7 @@
-"""The patterns of `.gitattributes` on raw bytes, as git matches them (its wildmatch, case sensitive).
+"""Match the patterns of `.gitattributes` on raw bytes, as Git's wildmatch.c does (case-sensitive).
 
-Rules: "PATTERN FORMAT" in https://git-scm.com/docs/gitignore, as https://git-scm.com/docs/gitattributes restricts it;
-the tests hold them to git. A path's length times a pattern's bounds the work, whatever the pattern.
+Rules: "PATTERN FORMAT" in https://git-scm.com/docs/gitignore, as restricted by https://git-scm.com/docs/gitattributes;
+the tests compare them with git. For every pattern the work is bounded by its length times that of the path.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ _CLASSES = {
     b"xdigit": frozenset(b"0123456789abcdefABCDEF"),
 }
 
-# Beside a set of bytes, one of which has to stand here:
+# The tokens of a pattern other than a set of bytes, of which one has to match:
 _STAR = "*"  # any bytes but slashes
 _ANYTHING = "**"  # any bytes
 _DIRECTORIES = "**/"  # nothing, or any bytes and a slash
 
-# Above this many steps, which a regular expression could need, the automaton is used.
+# If a regular expression could need more steps, the automaton is used.
 _STEPS = 1 << 13
 
-# What a step of the automaton costs, in those of a regular expression.
+# The cost of a step of the automaton in steps of a regular expression.
 _AUTOMATON_STEP = 20
-# What a tree's patterns may cost at most, and what each of its paths adds to that: a thousand times the cost of a real
-# repository's patterns, and some seconds.
+# The limit for the patterns of a tree, and the share that each path adds: a thousand times the cost in real
+# repositories, or some seconds.
 _MOST_WORK = 100_000_000
 _WORK_OF_A_PATH = 200_000
 
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 
 class Work:
-    """The work that matching a tree's paths with its patterns may still take: small trees could take hours."""
+    """The remaining work for matching a tree's paths with its patterns: a small hostile tree could take hours."""
 
     __slots__ = ("_left",)
 
@@ -68,17 +68,17 @@ class Work:
         self._left += _WORK_OF_A_PATH
 
     def spend(self, steps: int) -> None:
-        """Count what comes next. Raises UnsafeTree where that is too much."""
+        """Count steps that follow. Raises UnsafeTree if the limit is exceeded."""
         self._left -= steps
         if self._left < 0:
             raise UnsafeTree("the patterns in the tree's '.gitattributes' take too long to match with its paths")
 
 
 class Pattern:
-    """A pattern of the `.gitattributes` in `directory` (b"" is the root); it may be no negative one and end in no `/`.
+    """A pattern of the `.gitattributes` in `directory` (b"" is the root); neither negative nor ending in `/`.
 
-    A pattern with a slash is matched from its directory, one without against a path's last part. `plain` is what fits
-    alone, None where that may be several: (whether it is a path from the root, that path or a last part).
+    A pattern with a slash is matched from its directory, one without against a path's last part. `plain` is the only
+    text that matches, (whether it is a path from the root, that path or last part); None if several may match.
     """
 
     __slots__ = ("_automaton", "_base", "_expression", "_is_path", "_prefix", "_stars", "_suffix", "_tokens", "plain")
@@ -91,7 +91,7 @@ class Pattern:
         while plain < len(pattern) and pattern[plain] not in _SPECIAL:
             plain += 1
         self._prefix = pattern[:plain]
-        # Git takes a plain beginning off first: `a**/b` is `a`, then `**/b`.
+        # Git matches a plain beginning first: `a**/b` is `a`, then `**/b`.
         tokens = _tokens(pattern[plain:], self._is_path)
         suffix = b""
         while tokens and isinstance(last := tokens[-1], frozenset) and len(last) == 1:
@@ -108,9 +108,9 @@ class Pattern:
         self._automaton: _Automaton | None = None
 
     def matches(self, path: bytes, name: bytes, work: Work | None = None) -> bool:
-        """Return whether a file's path from the root, below the pattern's directory, fits; `name` is its last part.
+        """Return whether a path (raw, from the root, below the pattern's directory) matches; `name` is its last part.
 
-        `work` bounds what is done for many paths and patterns: it raises UnsafeTree.
+        Raises UnsafeTree if `work`, the limit for many paths and patterns, is exceeded.
         """
         tokens = self._tokens
         if tokens is None:
@@ -127,54 +127,41 @@ class Pattern:
                 return True
             if tokens[0] is _STAR:
                 return b"/" not in text[start:end]
-        return self._matches(text[start:end], work)
+        return self._matches(tokens, text[start:end], work)
 
-    def _matches(self, text: bytes, work: Work | None) -> bool:
-        assert self._tokens is not None
+    def _matches(self, tokens: list[_Token], text: bytes, work: Work | None) -> bool:
         steps = (len(text) + 1) ** min(self._stars, 50)
-        # A regular expression goes back to each star; where that could be for ever, it is not asked.
+        # A regular expression backtracks to each star, which could take forever.
         if steps > _STEPS:
             if self._automaton is None:
-                self._automaton = _Automaton(self._tokens)
+                self._automaton = _Automaton(tokens)
             if work is not None:
-                work.spend((len(text) + 1) * (_AUTOMATON_STEP + len(self._tokens)))
+                work.spend((len(text) + 1) * (_AUTOMATON_STEP + len(tokens)))
             return self._automaton.accepts(text)
         if work is not None:
             work.spend(steps)
         if self._expression is None:
-            self._expression = _expression(self._tokens)
+            self._expression = _expression(tokens)
         return self._expression.fullmatch(text) is not None
 
 
 def _tokens(pattern: bytes, is_path: bool) -> list[_Token] | None:
-    """A pattern in parts; None for one that fits nothing. Without `is_path` there is no slash in what is matched."""
+    """Split a pattern into tokens; None if it matches nothing. Without `is_path` the matched text has no slash."""
     tokens: list[_Token] = []
     at = 0
     while at < len(pattern):
         byte = pattern[at]
         if byte == ord("*"):
-            start = at
-            while pattern[at : at + 1] == b"*":
-                at += 1
-            rest = pattern[at : at + 2]
-            begins = start == 0 or pattern[start - 1] == _SLASH
-            if not is_path:
-                tokens.append(_ANYTHING)
-            elif at - start < 2 or not begins or not (rest[:1] in (b"", b"/") or rest == b"\\/"):
-                tokens.append(_STAR)
-            elif rest[:1] == b"/":
-                tokens.append(_DIRECTORIES)
-                at += 1
-            else:
-                tokens.append(_ANYTHING)
+            token, at = _stars(pattern, at, is_path)
+            tokens.append(token)
         elif byte == ord("?"):
             tokens.append(_NO_SLASH)
             at += 1
         elif byte == ord("["):
-            found = _bracket(pattern, at + 1)
-            if found is None:
+            bracket = _bracket(pattern, at + 1)
+            if bracket is None:
                 return None
-            allowed, at = found
+            allowed, at = bracket
             tokens.append(allowed - {_SLASH})
         elif byte == ord("\\"):
             if at + 1 >= len(pattern):
@@ -187,8 +174,22 @@ def _tokens(pattern: bytes, is_path: bool) -> list[_Token] | None:
     return tokens
 
 
+def _stars(pattern: bytes, start: int, is_path: bool) -> tuple[_Token, int]:
+    """Return the token for the stars that begin at `start`, and the position after them."""
+    at = start
+    while pattern[at : at + 1] == b"*":
+        at += 1
+    if not is_path:
+        return _ANYTHING, at
+    rest = pattern[at : at + 2]
+    is_after_slash = start == 0 or pattern[start - 1] == _SLASH
+    if at - start < 2 or not is_after_slash or not (rest[:1] in (b"", b"/") or rest == b"\\/"):
+        return _STAR, at
+    return (_DIRECTORIES, at + 1) if rest[:1] == b"/" else (_ANYTHING, at)
+
+
 def _bracket(pattern: bytes, at: int) -> tuple[frozenset[int], int] | None:
-    """The bytes that a `[…]` allows, whose contents begin at `at`, and where it ends; None for one that is broken."""
+    """Return the bytes that match a `[…]` with its contents at `at`, and the offset after it; None if malformed."""
     negated = pattern[at : at + 1] in (b"!", b"^")
     at += negated
     allowed: set[int] = set()
@@ -207,33 +208,38 @@ def _bracket(pattern: bytes, at: int) -> tuple[frozenset[int], int] | None:
             allowed.add(byte)
             at += 2
         elif byte == ord("-") and previous and following not in (b"", b"]"):
-            at += 1
-            if following == b"\\":
-                at += 1
-                if at >= len(pattern):
-                    return None
+            at += 1 + (following == b"\\")
+            if at >= len(pattern):
+                return None
             allowed.update(range(previous, pattern[at] + 1))
             at += 1
             byte = 0
         elif byte == ord("[") and following == b":":
-            end = pattern.find(b"]", at + 2)
-            if end < 0:
+            named = _named_class(pattern, at)
+            if named is None:
                 return None
-            if end - at - 3 < 0 or pattern[end - 1] != ord(":"):
-                allowed.add(byte)
-                at += 1
-            else:
-                members = _CLASSES.get(pattern[at + 2 : end - 1])
-                if members is None:
-                    return None
-                allowed |= members
-                at = end + 1
-                byte = 0
+            members, at = named
+            allowed |= members
+            byte = 0 if len(members) > 1 else byte
         else:
             allowed.add(byte)
             at += 1
         previous = byte
     return _ALL - allowed if negated else frozenset(allowed), at + 1
+
+
+def _named_class(pattern: bytes, at: int) -> tuple[frozenset[int], int] | None:
+    """Return the bytes of the class `[:NAME:]` at `at`, and the position after it; None for an unknown class.
+
+    Without `:]` at its end it is a plain `[`.
+    """
+    end = pattern.find(b"]", at + 2)
+    if end < 0:
+        return None
+    if end - at - 3 < 0 or pattern[end - 1] != ord(":"):
+        return frozenset(b"["), at + 1
+    members = _CLASSES.get(pattern[at + 2 : end - 1])
+    return None if members is None else (members, end + 1)
 
 
 def _expression(tokens: list[_Token]) -> re.Pattern[bytes]:
@@ -252,7 +258,7 @@ def _expression(tokens: list[_Token]) -> re.Pattern[bytes]:
 
 
 class _Automaton:
-    """A pattern as a set of states, one bit each: bit i is on where the tokens before i fit all that was read."""
+    """A pattern as a set of states, one bit each: bit i is set if the tokens before i match all input so far."""
 
     __slots__ = ("_end", "_forward", "_loops", "_loops_at_slash", "_next", "_over")
 
@@ -263,7 +269,7 @@ class _Automaton:
         at = 0
         for token in tokens:
             if token is _DIRECTORIES:
-                # Three states: nothing read, within, before the slash; from the first one the next token, too.
+                # Three states: no input, inside, before the slash; the first may also skip to the next token.
                 self._over |= 1 << at
                 self._forward |= 3 << at
                 self._loops |= 2 << at

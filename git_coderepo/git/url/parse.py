@@ -1,9 +1,9 @@
-"""From the text of a URL to its parts: pure, by hand, in time linear in the text.
+"""Parse the URL of a remote as git does, in time linear in its length.
 
-git's reading: `connect.c:parse_connect_url` (ssh, scp-like, git, file, local), `transport.c:transport_get` (helpers),
-`credential.c:credential_from_url` (http); https://git-scm.com/docs/git-clone#_git_urls. Where git would go on with a
-host, port or path that cannot be meant, the URL is refused. Whatever is refused, InvalidRemoteURL never repeats the
-text, since it may hold a secret.
+Follows `parse_connect_url` in Git's connect.c (ssh, scp-like, git, file, local), `transport_get` in transport.c
+(helpers) and `credential_from_url` in credential.c (http); see https://git-scm.com/docs/git-clone#_git_urls. A URL is
+refused where git would accept a host, port or path that nobody intends. InvalidRemoteURL never quotes the URL, because
+it may contain a secret.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from git_coderepo.errors import InvalidRemoteURL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    # transport, user, host as written, port, path, (owner, repository), whether a secret was there
+    from collections.abc import Iterable
+
+    # transport, user, host as written, port, path, (owner, repository), whether there is a secret
     Parts = tuple[str, str | None, str | None, int | None, str | None, tuple[str | None, str | None], bool]
 
 WEB = frozenset(("https", "http", "ftp", "ftps"))
@@ -22,10 +24,10 @@ _HEX = frozenset(b"0123456789abcdefABCDEF")
 _IPV6 = frozenset("0123456789abcdef:.")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/+")
 _NOT_IN_HOST = frozenset(" \"!#$%&'()*/:;<>?@[\\]^`{|}")
-# ssh puts the user's name and the host into commands of its configuration, such as ProxyCommand (CVE-2023-51385). What
-# OpenSSH 9.6 refuses in a name is refused here, whatever ssh there is, and `$` and spaces as well.
+# ssh inserts the user's name and the host into commands of its configuration, such as ProxyCommand (CVE-2023-51385).
+# The characters that OpenSSH 9.6 refuses in a name are refused here for every ssh, and `$` and spaces as well.
 _NOT_IN_USER = frozenset(" \"$&'();<>`{|}/[]")
-# A user name that begins so is a token by its platform's documents, with or without a password beside it.
+# A user name with such a beginning is a token, according to the documentation of its platform.
 _TOKEN_PREFIXES = (
     "ghp_",
     "gho_",
@@ -44,17 +46,25 @@ _GITHUB_PAGES = frozenset(
     ("tree", "blob", "raw", "blame", "edit", "commit", "commits", "compare", "branches", "tags", "pull", "pulls")
     + ("issues", "releases", "actions", "wiki", "projects", "discussions", "security", "settings", "archive")
 )
-# Below what people put a Bitbucket Server; elsewhere `scm` is a name like any other: git.kernel.org/pub/scm.
+# Usual paths of a Bitbucket Server; elsewhere `scm` is an ordinary name: git.kernel.org/pub/scm.
 _BITBUCKET_CONTEXTS = frozenset(("bitbucket", "stash", "git"))
-# Helpers to which an address is a command or a descriptor: git-remote-ext(1), git-remote-fd(1).
+# Remote helpers whose address is a command or a descriptor: git-remote-ext(1), git-remote-fd(1).
 _COMMANDS = frozenset(("ext", "fd"))
+
+
+REASON = "invalid remote URL: "
+
+
+def invalid(reason: str, *, hints: Iterable[str] = ()) -> InvalidRemoteURL:
+    """Return the error for an invalid URL; `reason` must not quote the URL, which may contain a secret."""
+    return InvalidRemoteURL(REASON + reason, hints=hints)
 
 
 # --- the forms of a URL ------------------------------------------------------------------------
 
 
 def read_url(text: str, windows: bool = False) -> Parts:
-    """The parts of a URL or path, as `RemoteURL.parse` describes them; raises InvalidRemoteURL."""
+    """Return the parts of a URL or path; see `RemoteURL.parse`. Raises InvalidRemoteURL."""
     text = safe(text)
     length = scheme_length(text)
     scheme, rest = text[:length], text[length:]
@@ -63,9 +73,9 @@ def read_url(text: str, windows: bool = False) -> Parts:
     if length and rest.startswith("://"):
         return _by_scheme(scheme, rest[3:], windows)
     if "://" in text:
-        raise InvalidRemoteURL("a remote URL with a protocol that git does not know")
+        raise invalid("git does not know its protocol")
     if scheme == "rsync" and rest.startswith(":"):
-        raise InvalidRemoteURL("git no longer takes a remote over rsync")
+        raise invalid("git no longer supports rsync")
     colon, slash = text.find(":"), text.find("/")
     if colon < 0 or 0 <= slash < colon or (windows and has_drive(text)):
         return _local("local", text, windows)
@@ -73,7 +83,7 @@ def read_url(text: str, windows: bool = False) -> Parts:
 
 
 def _by_scheme(scheme: str, rest: str, windows: bool) -> Parts:
-    """`SCHEME://REST`."""
+    """Parse `SCHEME://REST`."""
     if scheme in SSH_SCHEMES:
         return _over_network("ssh", decoded(rest), "/")
     if scheme == "git":
@@ -86,12 +96,12 @@ def _by_scheme(scheme: str, rest: str, windows: bool) -> Parts:
             return _local("file", "//" + rest, windows)
         start = rest.find("/")
         if start < 0:
-            raise InvalidRemoteURL("a file URL without a path", hints=["write file:///absolute/path"])
-        # git takes no notice of a host here.
+            raise invalid("a file URL needs a path", hints=["write file:///absolute/path"])
+        # git ignores the host of a file URL.
         return _local("file", rest[start:], windows, bracketed=bracket_end(rest) > 0)
     if scheme in WEB:
         return _web(scheme, rest)
-    # git looks for `git-remote-SCHEME`. Those that are a web URL in all but name are read as one.
+    # git starts `git-remote-SCHEME`. Those with the form of a web URL are parsed as one.
     if scheme.lower() in WEB:
         return _web(f"helper:{scheme}", rest)
     if scheme in ("git+https", "git+http"):
@@ -102,56 +112,53 @@ def _by_scheme(scheme: str, rest: str, windows: bool) -> Parts:
 
 
 def _web(transport: str, rest: str, *, secret: bool = False) -> Parts:
-    """`[USER[:PASSWORD]@]HOST[:PORT]/PATH[?QUERY][#FRAGMENT]`, RFC 3986."""
+    """Parse `[USER[:PASSWORD]@]HOST[:PORT]/PATH[?QUERY][#FRAGMENT]` (RFC 3986)."""
     end = first_of(rest, "/?#")
     userinfo, at, authority = rest[:end].rpartition("@")
-    if "@" in userinfo or "\\" in userinfo:  # git and curl would each see another host
-        raise InvalidRemoteURL(
-            "a remote URL with two '@' or a '\\' before its host", hints=["write '@' in a name as %40"]
-        )
+    if "@" in userinfo or "\\" in userinfo:  # git and curl disagree about the host
+        raise invalid("it has two '@', or a '\\', before its host", hints=["write '@' in a name as %40"])
     host, port = split_host(authority)
     name, colon, _ = userinfo.partition(":")
     user = decoded(name) if at else None
     raw_path = rest[end : first_of(rest, "?#")]
     if "%00" in raw_path:
-        raise InvalidRemoteURL("a remote URL with a NUL byte in it")
+        raise invalid("it contains a NUL byte")
     path = decoded(raw_path).rstrip("/")
     segments = path.split("/")
     if not path or "." in segments or ".." in segments:
-        what = "with '.' or '..' in its path" if path else "without a repository in it"
-        raise InvalidRemoteURL(f"a remote URL {what}")
+        raise invalid("its path contains '.' or '..'" if path else "it names no repository")
     secret = secret or bool(colon) or "?" in rest[end:] or (user or "").startswith(_TOKEN_PREFIXES)
     names = names_in(lower(host), path, web=True)
     return transport, user, host, port, path, names, secret
 
 
 def _over_network(transport: str, rest: str, separator: str) -> Parts:
-    """`HOST SEPARATOR PATH` for ssh and git, already decoded: as git does it, odd corners included."""
+    """Parse `HOST SEPARATOR PATH`, already decoded, for ssh and git, with the peculiarities of git."""
     where = rest.find(separator, bracket_end(rest))
     if where < 0:
-        raise InvalidRemoteURL("a remote URL without a path")
+        raise invalid("it has no path")
     path = rest[where + 1 :] if separator == ":" else rest[where:]
     if path.encode("utf-8", "surrogateescape")[1:2] == b"~":  # git counts bytes
-        path = path[1:]  # ssh://host/~user/x asks for ~user/x
+        path = path[1:]  # ssh://host/~user/x is ~user/x
     if path.startswith("-"):
-        raise InvalidRemoteURL("a remote URL whose path starts with a dash")
+        raise invalid("its path starts with a dash")
     if "@[" in path:
-        raise InvalidRemoteURL("git itself misreads a path with '@[' in it")  # written otherwise, it is a host to git
+        raise invalid("git misreads a path with '@['")  # in any other spelling git reads a host
     if not path.strip("/"):
-        raise InvalidRemoteURL("a remote URL without a repository in it")
+        raise invalid("it names no repository")
     destination, port = split_destination(rest[:where])
     userinfo, at, host = destination.rpartition("@")
     user, colon, _ = userinfo.partition(":")
     if at and transport == "git":
-        raise InvalidRemoteURL("a git:// URL takes no user name")
+        raise invalid("a git:// URL cannot have a user name")
     if at and transport == "ssh" and not _is_safe_user(user):
-        raise InvalidRemoteURL("a remote URL with a user name that ssh does not take")
+        raise invalid("ssh does not accept its user name")
     names = names_in(lower(checked_host(host)), path, web=False)
     return transport, user if at else None, host, port, path, names, bool(colon)
 
 
 def _is_safe_user(user: str) -> bool:
-    """Return whether ssh can be given the user name, and no shell would see more in it; `DOMAIN\\name` is one."""
+    """Return whether a user name is safe for ssh and for a shell; `DOMAIN\\name` is."""
     if not user or user.startswith("-") or user.endswith("\\"):
         return False
     return _NOT_IN_USER.isdisjoint(user) and not any(char.isspace() for char in user)
@@ -159,9 +166,9 @@ def _is_safe_user(user: str) -> bool:
 
 def _local(transport: str, path: str, windows: bool, *, bracketed: bool = False) -> Parts:
     if path.startswith("-"):
-        raise InvalidRemoteURL("a path that starts with a dash", hints=["write './' before it"])
+        raise invalid("its path starts with a dash", hints=["write './' before it"])
     if bracketed or bracket_end(path) > 0:
-        raise InvalidRemoteURL("git itself misreads a path with a bracket at its start or after '@'")
+        raise invalid("git misreads a path with a bracket at its start or after '@'")
     plain = (path.replace("\\", "/") if windows else path).rstrip("/")
     if windows and has_drive(plain):
         plain = plain[2:]
@@ -173,11 +180,11 @@ def _local(transport: str, path: str, windows: bool, *, bracketed: bool = False)
 
 
 def _opaque(helper: str, address: str) -> Parts:
-    """The address for a remote helper that is not known: whole, unless it may hold a secret."""
+    """Return the address for an unknown remote helper: unparsed, or without the address if it may have a secret."""
     if not helper or not address or address.startswith("-"):
-        raise InvalidRemoteURL("a remote helper's URL without a protocol or an address")
+        raise invalid("a remote helper needs a protocol and an address")
     if helper in _COMMANDS:
-        raise InvalidRemoteURL(f"a remote URL of '{helper}::', which runs a command or reads a descriptor")
+        raise invalid(f"'{helper}::' runs a command or reads a descriptor")
     secret = "?" in address
     for piece in address.split("://"):
         userinfo = piece.rpartition("@")[0]
@@ -190,7 +197,7 @@ def _opaque(helper: str, address: str) -> Parts:
 
 
 def is_known_scheme(scheme: str) -> bool:
-    """Whether `SCHEME://…` is read in parts here, and not left whole to a remote helper."""
+    """Return whether `SCHEME://…` is parsed here, and not left to a remote helper."""
     return scheme in SSH_SCHEMES or scheme.lower() in WEB or scheme in ("git", "file", "git+https", "git+http")
 
 
@@ -198,20 +205,20 @@ def is_known_scheme(scheme: str) -> bool:
 
 
 def safe(text: str) -> str:
-    """The text, if it is one that bytes can stand for and without control characters (CVE-2020-5260)."""
+    """Return the text; raises InvalidRemoteURL if it is empty or has control characters (CVE-2020-5260)."""
     try:
         text = text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        raise InvalidRemoteURL("a remote URL that is no text") from None
+        raise invalid("it is not valid text") from None
     if not text:
-        raise InvalidRemoteURL("an empty remote URL")
+        raise invalid("it is empty")
     if not text.isprintable() and any(char < " " or "\x7f" <= char < "\xa0" or char in "\u2028\u2029" for char in text):
-        raise InvalidRemoteURL("a remote URL with a line break or another control character in it")
+        raise invalid("it contains a line break or another control character")
     return text
 
 
 def decoded(text: str) -> str:
-    """Percent-decoded as git's `url_decode` does: once, `%00` and what is no hex left as they stand."""
+    """Decode percent escapes once, as git's `url_decode` does: `%00` and invalid escapes remain."""
     if "%" not in text:
         return text
     first, *rest = text.encode("utf-8", "surrogateescape").split(b"%")
@@ -223,12 +230,12 @@ def decoded(text: str) -> str:
 
 
 def encoded(text: str) -> str:
-    """Percent-encoded, but for what RFC 3986 calls unreserved, `/` and `+`; a `:` would mislead git's own decoding."""
+    """Percent-encode all but RFC 3986's unreserved characters, `/` and `+`; git would misread an unescaped `:`."""
     return "".join([chr(b) if b in _UNRESERVED else f"%{b:02X}" for b in text.encode("utf-8", "surrogateescape")])
 
 
 def scheme_length(text: str) -> int:
-    """How many characters could be a protocol's name: a letter or digit, then also `+`, `-`, `.`."""
+    """Return the length of the protocol at the start: a letter or digit, then also `+`, `-`, `.`."""
     for index, char in enumerate(text):
         if not char.isascii() or not (char.isalnum() or (index and char in "+-.")):
             return index
@@ -236,13 +243,13 @@ def scheme_length(text: str) -> int:
 
 
 def bracket_end(text: str) -> int:
-    """Where git begins to look for the end of the host: at the `]` of `[…]` at the start or after `@`, else 0."""
+    """Return where git starts to search for the host's end: the `]` of `[…]` at the start or after `@`, or 0."""
     start = text.find("@[") + 1
     return max(text.find("]", start + 1), 0) if text.startswith("[", start) else 0
 
 
 def split_destination(text: str) -> tuple[str, int | None]:
-    """([USER@]HOST, port) of git's `host`, its brackets off: `git@host:22`, `[git@host:22]`, `git@[::1]:22`."""
+    """Return ([USER@]HOST, port) without brackets, of `git@host:22`, `[git@host:22]` or `git@[::1]:22`."""
     end = bracket_end(text)
     if not end:
         host, colon, port = text.partition(":")
@@ -251,79 +258,79 @@ def split_destination(text: str) -> tuple[str, int | None]:
     inner, after = text[:start] + text[start + 1 : end], text[end + 1 :]
     if after:
         if after[0] != ":":
-            raise InvalidRemoteURL("a remote URL with something between its host and its port")
+            raise invalid("there is something between its host and its port")
         return inner, port_number(after[1:])
     host, _, port = inner.partition(":")
     return (host, port_number(port)) if port and not port.strip("0123456789") else (inner, None)
 
 
 def port_number(text: str) -> int | None:
-    """A port, None for an empty one, which git and curl take as none."""
+    """Return a port; None if it is empty, as in git and curl. Raises InvalidRemoteURL."""
     if not text:
         return None
     if text.strip("0123456789") or len(text) > 9 or not 0 < int(text) < 65536:
-        raise InvalidRemoteURL("a remote URL with a port that is none", hints=["use a port from 1 to 65535"])
+        raise invalid("its port is not a number from 1 to 65535", hints=["use a port from 1 to 65535"])
     return int(text)
 
 
 def split_host(authority: str) -> tuple[str, int | None]:
-    """(host, port) of `HOST[:PORT]` or `[IPv6][:PORT]`."""
+    """Return (host, port) of `HOST[:PORT]` or `[IPv6][:PORT]`. Raises InvalidRemoteURL."""
     if authority.startswith("["):
         host, _, port = authority[1:].partition("]")
         if ":" not in host or port[:1] not in ("", ":"):
-            raise InvalidRemoteURL("a remote URL with a bracket that is no IPv6 address")
+            raise invalid("there is no IPv6 address in its brackets")
         return checked_host(host.replace("%25", "%", 1)), port_number(port[1:])
     host, _, port = authority.partition(":")
     return checked_host(host), port_number(port)
 
 
 def checked_host(host: str) -> str:
-    """The host, if it can be one: never empty, an option (CVE-2017-1000117), or a piece of something else."""
+    """Return the host; raises InvalidRemoteURL if it is empty, an option (CVE-2017-1000117) or not a host."""
     if not host.strip("."):
-        raise InvalidRemoteURL("a remote URL without a host")
+        raise invalid("it has no host")
     if host.startswith("-"):
-        raise InvalidRemoteURL("a remote URL whose host starts with a dash")
+        raise invalid("its host starts with a dash")
     address, percent, zone = host.partition("%")
     is_ipv6 = address.count(":") > 1 and _IPV6.issuperset(lower(address)) and (not percent or zone.isalnum())
     if not is_ipv6 and (not _NOT_IN_HOST.isdisjoint(host) or any(char.isspace() for char in host)):
-        raise InvalidRemoteURL("a remote URL with a host or port that is none")
+        raise invalid("its host or port is not valid")
     if not host.isascii():
         from unicodedata import normalize
 
-        # Who writes the name of a host in ASCII would see another one: U+FF0F becomes a slash (CVE-2019-9636).
+        # Converting the host to ASCII would change it: U+FF0F becomes a slash (CVE-2019-9636).
         if not _NOT_IN_HOST.isdisjoint(normalize("NFKC", host)):
-            raise InvalidRemoteURL("a remote URL with a host or port that is none")
+            raise invalid("its host or port is not valid")
     return host
 
 
 def authority_of(host: str, port: int | None) -> str:
-    """`HOST[:PORT]`, an IPv6 address in brackets, its zone encoded as RFC 6874 says."""
+    """Return `HOST[:PORT]`, with an IPv6 address in brackets and its zone encoded (RFC 6874)."""
     if ":" in host:
         host = "[" + host.replace("%", "%25", 1) + "]"
     return host if port is None else f"{host}:{port}"
 
 
 def lower(host: str) -> str:
-    """Lower case for ASCII only: another alphabet's letter must not become the name of another host."""
+    """Return a host in lower case, for ASCII letters only: other letters could become another host."""
     return host.lower() if host.isascii() else "".join([char.lower() if char.isascii() else char for char in host])
 
 
 def has_drive(text: str) -> bool:
-    """Whether a path begins with a drive of Windows: `C:`."""
+    """Return whether a path starts with a Windows drive, such as `C:`."""
     return text[1:2] == ":" and text[0].isascii() and text[0].isalpha()
 
 
 def first_of(text: str, marks: str) -> int:
-    """The first place of any of these characters, or the length."""
+    """Return the offset of the first of these characters, or the length."""
     return min((where for where in map(text.find, marks) if where >= 0), default=len(text))
 
 
 def has_dot_segment(path: str) -> bool:
-    """Return whether a server might read a segment of a URL's path as `.` or `..`, however it is written.
+    """Return whether a server might read a segment of a URL's path as `.` or `..`, in any encoding.
 
-    Servers, proxies and HTTP libraries remove dot segments (RFC 3986, 5.2.4) at different times: before or after they
-    decode `%2e`, `%2f` and `%5c` (some of them twice), with `\\` read as `/`, without what follows a `;`, and with
-    Unicode's or overlong UTF-8's other dots and slashes read as the plain ones.
+    Servers, proxies and HTTP libraries remove dot segments (RFC 3986, 5.2.4) before or after they decode `%2e`, `%2f`
+    and `%5c` (some twice). Some read `\\` as `/`, ignore what follows a `;`, or treat other dots and slashes of Unicode
+    and overlong UTF-8 as the ASCII ones.
     """
     if "." not in path and "%" not in path and path.isascii():
         return False
@@ -333,7 +340,7 @@ def has_dot_segment(path: str) -> bool:
         if data == before:
             break
     else:
-        return True  # nobody encodes a path so many times without an aim
+        return True  # so many layers of encoding are an attack
     data = data.replace(b"\xc0\xae", b".").replace(b"\xc0\xaf", b"/").replace(b"\xc1\x9c", b"/")
     text = data.decode("utf-8", "replace")
     if not text.isascii():
@@ -348,7 +355,7 @@ def has_dot_segment(path: str) -> bool:
 
 
 def _unescaped(data: bytes) -> bytes:
-    """Return a text percent-decoded once, NUL and control characters included."""
+    """Return bytes percent-decoded once, including NUL and control characters."""
     first, *rest = data.split(b"%")
     pieces = [first]
     for piece in rest:
@@ -361,7 +368,10 @@ def _unescaped(data: bytes) -> bytes:
 
 
 def names_in(host: str, path: str, *, web: bool) -> tuple[str | None, str | None]:
-    """(owner, repository): the last segment without one `.git`, and all before it; platforms' marks taken away."""
+    """Return (owner, repository) of a path: the last segment without one `.git`, and those before it.
+
+    Segments that a platform inserts, such as `_git` and `scm`, are left out.
+    """
     segments = [segment for segment in path.split("/") if segment]
     if "." in segments or ".." in segments:
         return None, None
@@ -374,10 +384,10 @@ def names_in(host: str, path: str, *, web: bool) -> tuple[str | None, str | None
 
 
 def _without_marks(host: str, segments: list[str], web: bool) -> list[str]:
-    """[owner…, repository] of a path: what platforms put between the names, and pages below them, left out."""
+    """Return [owner…, repository] of a path, without segments that platforms insert or that name a page."""
     host = host.removesuffix(".")
     if host in ("ssh.dev.azure.com", "vs-ssh.visualstudio.com") and segments[:1] == ["v3"] and len(segments) == 4:
-        return [decoded(segment) for segment in segments[1:]]  # Azure's own decoding: git does none here
+        return [decoded(segment) for segment in segments[1:]]  # Azure decodes these, git does not
     if host.startswith("git-codecommit.") and segments[:2] == ["v1", "repos"]:
         return segments[2:]
     if host in ("github.com", "gitlab.com", "bitbucket.org"):
@@ -389,7 +399,7 @@ def _without_marks(host: str, segments: list[str], web: bool) -> list[str]:
 
 
 def _without_page(host: str, segments: list[str]) -> list[str]:
-    """Return the names before those of a page that a browser shows."""
+    """Return the segments before those of a page in the browser."""
     if host == "github.com":
         return segments[:2] if segments[2:3] and segments[2] in _GITHUB_PAGES else segments
     if host == "bitbucket.org":
@@ -415,7 +425,7 @@ def _azure_names(host: str, segments: list[str]) -> list[str] | None:
         after = after[1:]
     if not after:
         return segments if public else None
-    # org/_git/project: both have one name
+    # org/_git/project: project and repository have the same name
     return segments[:mark] + after[:1] * (2 if public and mark == 1 else 1)
 
 

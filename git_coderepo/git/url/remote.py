@@ -1,12 +1,13 @@
-"""URLs of remotes in parts, what git and ssh make of a checkout's remotes, and the origins that credentials belong to.
+"""Represent URLs of remotes and the origins of credentials, and resolve the remotes of a checkout as git and ssh do.
 
-How the text is read stands in `urltext`. No message and no `repr` holds what may be secret.
+`url.parse` parses the text. No message and no `repr` contains what may be secret.
 """
 
 from __future__ import annotations
 
 from git_coderepo.errors import InvalidRemoteURL
 from git_coderepo.git.url.parse import (
+    REASON,
     SSH_SCHEMES,
     WEB,
     authority_of,
@@ -19,7 +20,6 @@ from git_coderepo.git.url.parse import (
     safe,
     split_host,
 )
-from git_coderepo.git.url.ssh import ask_ssh
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     Aliases = Mapping[tuple[str, int | None], str]
 
 _DEFAULT_PORTS = {"https": 443, "http": 80, "ssh": 22, "git": 9418, "ftp": 21, "ftps": 990}
-# Transports that lead to one repository on one host; the others are compared among their own kind.
+# Transports that reach the same repository on a host; other transports are compared only with themselves.
 _ALIKE = frozenset(("https", "http", "ssh", "git"))
 _NO_ALIASES: Aliases = {}
 
 
 class Origin:
-    """Where a credential belongs: scheme (`https`, `http`, `ssh`), host in lower case, port (None: its default)."""
+    """The owner of a credential: scheme (`https`, `http`, `ssh`), host in lower case, port (None for the default)."""
 
     __slots__ = ("host", "port", "scheme")
 
@@ -48,14 +48,14 @@ class Origin:
 
     @classmethod
     def parse(cls, text: str) -> Origin:
-        """From `https://host[:port][/…]`; raises InvalidRemoteURL, also for a user name or password in it."""
+        """Parse `https://host[:port][/…]`; raises InvalidRemoteURL, also if there is a user name or password."""
         scheme, colon, rest = safe(text).partition("://")
         scheme = scheme.lower()
         if not colon or scheme not in ("https", "http", "ssh"):
-            raise InvalidRemoteURL("not an origin", hints=["write https://HOST[:PORT]"])
+            raise InvalidRemoteURL("invalid origin", hints=["write https://HOST[:PORT]"])
         authority = rest[: first_of(rest, "/?#")]
         if "@" in authority:
-            raise InvalidRemoteURL("an origin holds no user name and no password", hints=["write https://HOST[:PORT]"])
+            raise InvalidRemoteURL("an origin cannot have a user name or password", hints=["write https://HOST[:PORT]"])
         return cls(scheme, *split_host(authority))
 
     def __str__(self) -> str:
@@ -75,17 +75,17 @@ class Origin:
 
 
 def below(prefix: str, path: str) -> bool:
-    """Return whether `path` is `prefix` or lies below it, name by name; the first slash and `.git` do not count.
+    """Return whether `path` is `prefix` or below it; outer slashes and `.git` are ignored.
 
-    A path that a server might read as another one lies below no prefix.
+    A path with dot segments, which a server might read as another one, is below no prefix.
     """
-    wanted = prefix.strip("/")
-    if not wanted:
+    prefix = prefix.strip("/")
+    if not prefix:
         return True
     if has_dot_segment(path):
         return False
-    actual = path.strip("/")
-    return actual.startswith(wanted + "/") or without_git_suffix(actual) == without_git_suffix(wanted)
+    path = path.strip("/")
+    return path.startswith(prefix + "/") or without_git_suffix(path) == without_git_suffix(prefix)
 
 
 def without_git_suffix(path: str) -> str:
@@ -94,7 +94,7 @@ def without_git_suffix(path: str) -> str:
 
 
 def place_of(text: str) -> tuple[Origin, str]:
-    """(origin, path prefix) of `https://git.corp[:port][/group]`; the prefix starts with `/` and has none at its end.
+    """Return (origin, path prefix) of `https://git.corp[:port][/group]`; the prefix starts, but does not end, with `/`.
 
     Raises InvalidRemoteURL.
     """
@@ -105,12 +105,12 @@ def place_of(text: str) -> tuple[Origin, str]:
 class RemoteURL:
     """The URL of a remote, in parts.
 
-    `transport` is how git would reach it: `https`, `http`, `ssh`, `git`, `ftp`, `ftps`, `file`, `local` or
-    `helper:NAME` (gitremote-helpers(7)). `path` is what git would ask for, decoded once (bytes that are not UTF-8 as
-    surrogates): with its first `/`, or without one where ssh starts at the home directory; for a helper that is not
-    known it is the whole address, None where that may hold a secret. `owner` and `repository` are the names in it,
-    None where there are none. `has_secret`: the text held a password, a token or a query; none of them is kept,
-    but for a token in place of the user name. `user` is never shown, and recorded for ssh only.
+    `transport` is how git reaches it: `https`, `http`, `ssh`, `git`, `ftp`, `ftps`, `file`, `local` or `helper:NAME`
+    (gitremote-helpers(7)). `path` is what git requests, decoded once (bytes that are not UTF-8 as surrogates): with its
+    first `/`, or for ssh without it if relative to the home directory. For an unknown helper it is the whole address,
+    None if that may have a secret. `owner` and `repository` are the names in the path, or None. `has_secret` is true if
+    the text had a password, a token or a query; these are not stored, except a token in place of the user name. `user`
+    is never shown, and recorded for ssh only.
     """
 
     __slots__ = ("_ssh_host", "has_secret", "host", "owner", "path", "port", "repository", "transport", "user")
@@ -132,13 +132,13 @@ class RemoteURL:
         self.path = path
         self.owner, self.repository = names
         self.has_secret = has_secret
-        self._ssh_host = host  # as written: ssh's own configuration tells Work from work
+        self._ssh_host = host  # as written: ssh_config(5) is case-sensitive
 
     @classmethod
     def parse(cls, text: str, *, windows: bool = False) -> RemoteURL:
-        """The URL or path `text` as git reads it, after `insteadOf`; `windows`: as git for Windows does.
+        """Parse a URL or path as git does after `insteadOf`; with `windows` as Git for Windows does.
 
-        Raises InvalidRemoteURL, and nothing else, for whatever git would not take or refuses for safety.
+        Raises InvalidRemoteURL for any text that git would not accept, or that is refused for safety.
         """
         return cls(*read_url(text, windows))
 
@@ -146,9 +146,9 @@ class RemoteURL:
     def from_parts(
         cls, transport: str, host: str | None, port: int | None, user: str | None, path: str | None
     ) -> RemoteURL:
-        """From the parts that a manifest records, which nobody vouches for; a user is kept for ssh only.
+        """Build a URL from the parts in a manifest, which is untrusted; the user counts for ssh only.
 
-        Raises InvalidRemoteURL unless the URL made of them is read, by `parse`, as these very parts again.
+        Raises InvalidRemoteURL unless `parse` reads the resulting URL as the same parts.
         """
         user = user if transport == "ssh" else None
         host, user, path = (None if part is None else safe(part) for part in (host, user, path))
@@ -156,18 +156,18 @@ class RemoteURL:
         try:
             read = cls.parse(given.url())
         except InvalidRemoteURL as error:
-            raise InvalidRemoteURL(f"the recorded remote is no URL: {error.message}") from None
+            raise InvalidRemoteURL(f"invalid recorded remote: {error.message.removeprefix(REASON)}") from None
         if read._key() != given._key() or read.has_secret:
-            raise InvalidRemoteURL("the recorded remote is no URL: git would read its parts otherwise")
+            raise InvalidRemoteURL("invalid recorded remote: git would read its parts differently")
         return read
 
     def url(self) -> str:
-        """The text to give to git, from the parts: never a password or a query, a user name for ssh only.
+        """Return the URL for git, made from the parts: without password and query, with a user name for ssh only.
 
-        Raises InvalidRemoteURL for a helper's address that holds a secret: it cannot be told apart from it.
+        Raises InvalidRemoteURL for a helper's address that may have a secret.
         """
         if self.path is None:
-            raise InvalidRemoteURL("an address for a remote helper that is not known, or holds a secret")
+            raise InvalidRemoteURL("cannot use the address for a remote helper: it may contain a secret")
         if self.transport == "local":
             return self.path
         if self.transport == "file":
@@ -176,39 +176,41 @@ class RemoteURL:
         if self.host is None:
             is_whole = self.path.startswith(scheme + "://") and not is_known_scheme(scheme)
             return self.path if is_whole else f"{scheme}::{self.path}"
-        user = None if self.user is None or self.transport != "ssh" else self.user
         if self.transport == "ssh" and self.path[:1] not in ("/", "~"):
-            # Relative to the home directory: only the scp-like form says that. Brackets take a port, and tell a host
-            # from git's former protocol and from a drive of Windows.
-            host = self.host
-            is_misread = user is None and (host == "rsync" or len(host) == 1)
-            if self.port is not None or ":" in host or self.path.startswith(":") or is_misread:
-                host = f"[{host}]" if self.port is None else f"[{host}:{self.port}]"
-            return f"{host}:{self.path}" if user is None else f"{user}@{host}:{self.path}"
-        authority = authority_of(self.host, self.port)
-        if user is not None:
-            authority = f"{encoded(user)}@{authority}"
+            return self._scp_like(self.host, self.path)
+        user = f"{encoded(self.user)}@" if self.transport == "ssh" and self.user is not None else ""
         slash = "/" if self.path.startswith("~") else ""
-        return f"{scheme}://{authority}{slash}{encoded(self.path)}"
+        return f"{scheme}://{user}{authority_of(self.host, self.port)}{slash}{encoded(self.path)}"
+
+    def _scp_like(self, host: str, path: str) -> str:
+        """Return `[USER@]HOST:PATH`, the only form for a path relative to the home directory.
+
+        Brackets around the host allow a port, and keep git from reading `rsync` as a protocol or a single letter as a
+        drive of Windows.
+        """
+        is_misread = self.user is None and (host == "rsync" or len(host) == 1)
+        if self.port is not None or ":" in host or path.startswith(":") or is_misread:
+            host = f"[{host}]" if self.port is None else f"[{host}:{self.port}]"
+        return f"{host}:{path}" if self.user is None else f"{self.user}@{host}:{path}"
 
     def origin(self) -> Origin | None:
-        """The origin of requests to it; None where no credential belongs to one (git, file, local, helpers)."""
+        """Return the origin of requests to it; None for transports without credentials (git, file, local, helpers)."""
         if self.host is None or self.transport not in ("https", "http", "ssh"):
             return None
         return Origin(self.transport, self.host, self.port)
 
     def platform_host(self, aliases: Aliases = _NO_ALIASES) -> str:
-        """The host by which a platform is known: github.com where its table of ssh endpoints has `ssh.github.com:443`.
+        """Return the host that identifies a platform, such as github.com for the alias `ssh.github.com:443`.
 
-        A key's port None stands for the transport's own. Empty for what has no host.
+        In `aliases`, port None is the default of the transport. Returns "" without a host.
         """
         return self._place(aliases)[0]
 
     def same_place(self, other: RemoteURL, *, aliases: Aliases = _NO_ALIASES, fold_path: bool = False) -> bool:
-        """Whether both lead to one repository: ssh, https, http and git alike, whatever the user.
+        """Return whether both URLs name the same repository, for any user, over ssh, https, http or git.
 
-        The case of the host, `.git` and `/` at the end do not count; ports count between transports of one kind. The
-        case of the path counts unless `fold_path`, for platforms that fold the names of owners and repositories.
+        The case of the host, and a final `.git` or `/`, are ignored; ports are compared between http and https, and
+        within each other transport. With `fold_path`, for platforms that ignore case, the case of the path is ignored.
         """
         if self.host is None or other.host is None or not {self.transport, other.transport} <= _ALIKE:
             local = {self.transport, other.transport} <= {"file", "local"}
@@ -224,17 +226,17 @@ class RemoteURL:
         return path is not None and path == other_path
 
     def hint(self) -> str | None:
-        """What to tell a user who probably meant another URL, or None."""
+        """Return a hint if the user probably meant another URL; None otherwise."""
         helper = self.transport.removeprefix("helper:")
         if helper != helper.lower() and helper.lower() in WEB | SSH_SCHEMES | {"git", "file"}:
-            return f"git minds the case of a protocol: write '{helper.lower()}://'"
+            return f"git reads protocols in lower case: write '{helper.lower()}://'"
         first, _, rest = (self.path or "").partition("/")
         if self.transport == "ssh" and self.port is None and first.isdecimal() and "/" in rest:
-            return f"'{first}' is part of the path here: a port is written ssh://HOST:{first}/PATH"
+            return f"'{first}' is part of the path here: write a port as ssh://HOST:{first}/PATH"
         return None
 
     def _place(self, aliases: Aliases) -> tuple[str, int | None]:
-        """The host without aliases and a final dot, and its port, None for the transport's own."""
+        """Return the host, with aliases resolved and without a final dot, and the port, None for the default."""
         host = (self.host or "").removesuffix(".")
         port = None if self.port == _DEFAULT_PORTS.get(self.transport) else self.port
         alias = aliases.get((host, port))
@@ -259,7 +261,7 @@ class RemoteURL:
         return hash(self._key())
 
     def __str__(self) -> str:
-        """For people: without the user, and without the address that only a helper understands."""
+        """Return the URL for messages: without the user, and without a helper's address."""
         scheme = self.transport.removeprefix("helper:")
         if self.transport == "local":
             return self.path or ""
@@ -274,7 +276,7 @@ class RemoteURL:
 
 
 def _kind(transport: str) -> str:
-    """Transports whose ports can be compared."""
+    """Return the kind of a transport; ports are compared within a kind."""
     return "http" if transport in ("https", "http") else transport
 
 
@@ -282,10 +284,10 @@ def _kind(transport: str) -> str:
 
 
 def resolve_remote(git: Git, settings: Settings, name: str) -> RemoteURL | None:
-    """What the remote `name` of the checkout fetches from, None without a URL: after `insteadOf` and ssh's aliases.
+    """Return the URL from which the remote `name` fetches, after `insteadOf` and ssh's aliases; None without a URL.
 
-    Raises InvalidRemoteURL, naming the remote. It may run what the user's own configuration of git and ssh names,
-    as a fetch would: it is for the user's checkout, never for what a manifest says.
+    Raises InvalidRemoteURL, which names the remote. May run commands from the user's configuration of git and ssh, as a
+    fetch would: use it for the user's checkout, and never for a manifest.
     """
     urls = _urls(settings, "url", name)
     if not urls:
@@ -297,17 +299,21 @@ def resolve_remote(git: Git, settings: Settings, name: str) -> RemoteURL | None:
         url = RemoteURL.parse(text)
     except InvalidRemoteURL as error:
         hints = error.hints or (f"git remote set-url {name} URL",)
-        raise InvalidRemoteURL(f"the remote '{name}' is {error.message}", hints=hints) from None
+        reason = error.message.removeprefix(REASON)
+        raise InvalidRemoteURL(f"invalid URL of the remote '{name}': {reason}", hints=hints) from None
     return resolve_ssh_alias(url, git.environment, settings.value("core", "sshCommand"))
 
 
 def resolve_ssh_alias(url: RemoteURL, environment: Mapping[str, str], command: str | None = None) -> RemoteURL:
-    """The URL with the host, port and user that ssh's configuration puts in place of a `Host` alias.
+    """Return the URL with the host, port and user that ssh's configuration has for a `Host` alias.
 
-    `command` is `core.sshCommand`. The URL comes back as it is where ssh would not change it, or cannot be asked.
+    `command` is `core.sshCommand`. Returns the URL unchanged if ssh would not change it, or cannot be started.
     """
     if url.transport != "ssh" or url.host is None or url.path is None:
         return url
+    # The hook reads URLs, and `ssh` imports `os`, which takes as long as starting git.
+    from git_coderepo.git.url.ssh import ask_ssh
+
     answer = ask_ssh(url._ssh_host or url.host, url.port, url.user, environment, command)
     if answer is None:
         return url
@@ -318,28 +324,28 @@ def resolve_ssh_alias(url: RemoteURL, environment: Mapping[str, str], command: s
         resolved = RemoteURL.from_parts("ssh", host, port, user, url.path)
     except InvalidRemoteURL:
         return url
-    resolved.has_secret = url.has_secret
-    return resolved
+    names = (resolved.owner, resolved.repository)
+    return RemoteURL("ssh", resolved.user, resolved._ssh_host, resolved.port, resolved.path, names, url.has_secret)
 
 
 def push_differs(settings: Settings, name: str) -> bool:
-    """Whether a push to the remote `name` goes, also, to another place than a fetch comes from.
+    """Return whether a push to the remote `name` goes to another repository than a fetch comes from.
 
-    By git's rules (git-config(1), `url.<base>.insteadOf`, `pushInsteadOf`), from the settings alone. What cannot be
-    compared differs.
+    Applies git's rules (git-config(1): `url.<base>.insteadOf`, `pushInsteadOf`) to the settings. URLs that cannot be
+    compared count as different.
     """
     urls = _urls(settings, "url", name)
     pushed = [_rewritten(url, settings, "insteadof") or url for url in _urls(settings, "pushurl", name)]
     if not urls:
         return bool(pushed)
-    if not pushed:  # pushInsteadOf counts only then, and what it gives is not rewritten again
+    if not pushed:  # pushInsteadOf applies only without pushurl, and its result is not rewritten again
         pushed = [_rewritten(u, settings, "pushinsteadof") or _rewritten(u, settings, "insteadof") or u for u in urls]
     fetched = _rewritten(urls[0], settings, "insteadof") or urls[0]
     return any(url != fetched and not _same_text(url, fetched) for url in pushed)
 
 
 def _urls(settings: Settings, variable: str, name: str) -> list[str]:
-    """The values of `remote.NAME.VARIABLE`; an empty one takes back those before it (git 2.46)."""
+    """Return the values of `remote.NAME.VARIABLE`; an empty value clears those before it (git 2.46)."""
     urls: list[str] = []
     for value in settings.values("remote", variable, name):
         urls = urls + [value] if value else []
@@ -347,7 +353,7 @@ def _urls(settings: Settings, variable: str, name: str) -> list[str]:
 
 
 def _rewritten(text: str, settings: Settings, variable: str) -> str | None:
-    """The text after `url.BASE.VARIABLE`, the longest that matches (the first of equals), or None."""
+    """Return the text rewritten by the longest matching `url.BASE.VARIABLE` (the first of equals), or None."""
     base, length = None, 0
     for entry in settings.entries:
         prefix = entry.value if entry.section == "url" and entry.name == variable else None
@@ -364,25 +370,25 @@ def _same_text(url: str, other: str) -> bool:
 
 
 def followed_remote(settings: Settings, branch: str | None) -> str | None:
-    """Return the name of the remote that a branch follows; None where it follows none, or a branch of this checkout."""
+    """Return the name of the remote that a branch tracks; None if it tracks none, or a local branch."""
     remote = settings.value("branch", "remote", branch) if branch is not None else None
     return None if remote == "." else remote
 
 
 def refuse_invalid_remotes(git: Git, settings: Settings) -> None:
-    """Raise InvalidRemoteURL where a remote has a URL that makes no sense."""
+    """Raise InvalidRemoteURL if a remote has an invalid URL."""
     for name in settings.subsections("remote"):
         resolve_remote(git, settings, name)
 
 
 def remotes_of(git: Git, settings: Settings) -> dict[str, RemoteURL]:
-    """Each remote's URL by its name, as `resolve_remote` reads it; one whose URL makes no sense is left out."""
-    found = {}
+    """Return the URL of each remote by name (see `resolve_remote`), without remotes that have an invalid URL."""
+    remotes = {}
     for name in settings.subsections("remote"):
         try:
             url = resolve_remote(git, settings, name)
         except InvalidRemoteURL:
             continue
         if url is not None:
-            found[name] = url
-    return found
+            remotes[name] = url
+    return remotes

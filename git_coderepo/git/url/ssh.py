@@ -1,4 +1,4 @@
-"""What ssh makes of a host's name: `ssh -G`, asked only where the user's configuration could say something new."""
+"""Resolve a host with ssh's configuration: `ssh -G`, started only if the configuration could change it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What in ssh's configuration (ssh_config(5)) gives another host, port or user, and what could bring in more of it.
+# Keywords of ssh_config(5) that set another host, port or user, or include other files.
 _RENAMING = frozenset((b"hostname", b"port", b"user", b"include", b"canonicalizehostname"))
 _STANDARD_INCLUDE = b"include /etc/ssh/ssh_config.d/*.conf"
 
@@ -19,12 +19,12 @@ _STANDARD_INCLUDE = b"include /etc/ssh/ssh_config.d/*.conf"
 def ask_ssh(
     host: str, port: int | None, user: str | None, environment: Mapping[str, str], command: str | None = None
 ) -> tuple[str, int | None, str | None] | None:
-    """The host, port (None: 22) and user (None: the login name) to which ssh would connect; None when not asked.
+    """Return the host, port (None for 22) and user (None for the login name) to which ssh would connect.
 
-    `host` is as the user wrote it, since ssh_config(5) minds case; `command` is git's `core.sshCommand`. ssh is not
-    asked where it is missing, where git is told to use another program or one that wants a shell, and where no
-    configuration could change anything. A configured user that is also the login name counts as none: `ssh -G` does
-    not tell them apart. `Match exec` of that configuration is run, as ssh itself does.
+    `host` is as the user wrote it, because ssh_config(5) is case-sensitive; `command` is git's `core.sshCommand`.
+    Returns None if ssh is missing, if git uses another program or one that needs a shell, and if no configuration could
+    change the host. A configured user equal to the login name is returned as None, because `ssh -G` does not
+    distinguish them. `Match exec` in the configuration is run, as ssh does.
     """
     words = _ssh_command(environment, command)
     if words is None or (len(words) == 1 and not _configuration_renames()):
@@ -34,7 +34,7 @@ def ask_ssh(
     if user is not None:
         words += ["-l", user]
     try:
-        process = Process([*words, "-G", "--", host], environment, stdin=None, pipe=False).finish()
+        process = Process.start([*words, "-G", "--", host], environment).finish()
     except (GitNotFound, OSError):
         return None
     if process.status != 0:
@@ -51,7 +51,7 @@ def ask_ssh(
 
 
 def _ssh_command(environment: Mapping[str, str], configured: str | None) -> list[str] | None:
-    """The words of the command by which git starts ssh; None for one that is not plainly ssh, or wants a shell."""
+    """Return the words of the command with which git starts ssh; None if it is another program or needs a shell."""
     command = environment.get("GIT_SSH_COMMAND", configured)
     words = [environment.get("GIT_SSH") or "ssh"] if command is None else command.split()
     if (
@@ -60,16 +60,16 @@ def _ssh_command(environment: Mapping[str, str], configured: str | None) -> list
         or any(char in "\"'`$\\;&|<>()*?[#!{" for char in command or "")
     ):
         return None
-    home = environment.get("HOME", "~")  # a shell puts it in place of ~
+    home = environment.get("HOME", "~")  # a shell expands ~
     return [home + word[1:] if word.startswith("~/") else word for word in words]
 
 
 def _configuration_renames() -> bool:
-    """Whether anything in ssh's configuration could give a host another name, port or user: cheaper than to ask ssh."""
+    """Return whether ssh's configuration could change a host, port or user, which is faster than starting ssh."""
     import pwd
 
     try:
-        # ssh looks there and not at $HOME.
+        # ssh uses this directory and ignores $HOME.
         paths = [pwd.getpwuid(os.getuid()).pw_dir + "/.ssh/config", "/etc/ssh/ssh_config"]
         paths += ["/etc/ssh/ssh_config.d/" + name for name in os.listdir("/etc/ssh/ssh_config.d")]
     except (KeyError, OSError):
@@ -85,7 +85,7 @@ def _configuration_renames() -> bool:
 
 
 def renames(configuration: bytes) -> bool:
-    """Whether a file of ssh_config(5) has a line that gives some host another name, port or user."""
+    """Return whether a file of ssh_config(5) sets another name, port or user for some host."""
     for line in configuration.lower().splitlines():
         words = line.replace(b"=", b" ").replace(b'"', b" ").split()
         if words and words[0] in _RENAMING and b" ".join(words) != _STANDARD_INCLUDE:
