@@ -359,18 +359,18 @@ def test_the_path_of_python_is_as_before(ported: type[Any], modules: Path) -> No
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("", "names no class"),
-        ("MyRepositoryClass", "names no class"),
-        ("my_module.", "names no class"),
-        ("../evil.Class", "names no class"),
-        ("my_module:os.system", "names no class"),
+        ("", "is not the name of a class"),
+        ("MyRepositoryClass", "is not the name of a class"),
+        ("my_module.", "is not the name of a class"),
+        ("../evil.Class", "is not the name of a class"),
+        ("my_module:os.system", "is not the name of a class"),
         ("not_there.Class", "cannot import 'not_there': ModuleNotFoundError"),
         ("broken.Class", "cannot import 'broken': SyntaxError"),
         ("raising.Class", "cannot import 'raising': RuntimeError: on import"),
         ("plain.Clas", "'plain' has no class 'Clas'"),
-        ("plain.Class", "is no subclass of BaseCodeRepository"),
-        ("plain.value", "is no subclass of BaseCodeRepository"),
-        ("plain.Half", r"does not write download_files\(\), get_local_context\(\)"),
+        ("plain.Class", "is not a subclass of BaseCodeRepository"),
+        ("plain.value", "is not a subclass of BaseCodeRepository"),
+        ("plain.Half", r"does not implement download_files\(\), get_local_context\(\)"),
     ],
 )
 def test_what_cannot_be_loaded_is_said(modules: Path, source: str, words: str) -> None:

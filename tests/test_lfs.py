@@ -125,7 +125,7 @@ def test_a_server_that_is_named_is_sent_credentials_on_the_remotes_own_host_alon
 
 def test_what_a_tracked_lfsconfig_may_not_name() -> None:
     for url in ("ssh://elsewhere/a.git", "git@elsewhere:a.git"):
-        with pytest.raises(LfsObjectMissing, match="which is not asked"):
+        with pytest.raises(LfsObjectMissing, match="which is not used"):
             endpoint("https://git.corp/a.git", b"[lfs]\nurl=" + url.encode())
     with pytest.raises(ProtocolNotAllowed):
         endpoint("https://git.corp/a.git", b"[lfs]\nurl=file:///etc")

@@ -436,7 +436,7 @@ def test_the_api_follows_from_options_and_remote(repository: HostedRepository, a
     "repository", [github(), github(owner="a"), gitlab("https://gitlab.com/b.git"), gitlab(project="b")]
 )
 def test_nothing_says_which_repository_it_is(repository: HostedRepository) -> None:
-    with pytest.raises(RegistrationError, match="nothing says which repository"):
+    with pytest.raises(RegistrationError, match="cannot tell which repository"):
         repository.access_url()
 
 

@@ -453,7 +453,7 @@ def test_a_body_of_another_type_is_no_archive_even_if_it_is_gzip(server: Server,
 @pytest.mark.parametrize("body", [b"", b"\x1f", b"<html></html>", b"PK\3\4"])
 def test_a_body_that_does_not_begin_as_gzip_is_no_archive(server: Server, http: Http, body: bytes) -> None:
     server.answers["/x"] = archive_answer(body)
-    with pytest.raises(UnexpectedAnswer, match="something else than a gzip archive"):
+    with pytest.raises(UnexpectedAnswer, match="did not return a gzip archive"):
         http.get(f"{server.url}/x").archive()
 
 

@@ -1,7 +1,7 @@
 """Ask about a code repository: first its API, then the user's own git in the user's own repository.
 
-So what `git fetch` can reach without a prompt needs no token for the API, and a token that is good for something else
-is no obstacle.
+So a repository that `git fetch` can reach without a prompt needs no token for the API, and a token for another purpose
+does no harm.
 """
 
 from __future__ import annotations

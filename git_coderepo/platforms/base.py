@@ -1,4 +1,4 @@
-"""What a platform is: its data (names, options, hosts, CI variables) and the questions it answers.
+"""The base class of platforms: their data (names, options, hosts, CI variables) and their methods.
 
 To add one, copy a platform's file and add its type to the table in `platforms/registry.py`. The files of this
 package are imported on the hook's path: nothing beyond this module, `git.url` and `errors` is imported at their top.
@@ -125,7 +125,7 @@ class CommitTree:
 
 
 class BaseCodeRepository(ABC):
-    """A code repository on a platform. Three methods must be there; each better one has a default of "I can't".
+    """A code repository on a platform. Three methods are required; the others have defaults that do nothing.
 
     `name` is its registered name, `options` its options by Python name, defaults filled in. The attributes by which it
     is reached (`remote`, `credentials` and those below them) are set while it is built (`registration.platform_object`)
@@ -133,7 +133,7 @@ class BaseCodeRepository(ABC):
     """
 
     type: ClassVar[str] = "custom"
-    title: ClassVar[str] = "a class of one's own"
+    title: ClassVar[str] = "a custom class"
     options: ClassVar[tuple[Option, ...]] = ()
     hosts: ClassVar[tuple[str, ...]] = ()
     # The ends of further public hosts: ".ghe.com", below which each tenant has a host.
@@ -145,17 +145,17 @@ class BaseCodeRepository(ABC):
     ci: ClassVar[CIVariables | None] = None
     token_variables: ClassVar[tuple[TokenVariable, ...]] = ()
     token_help: ClassVar[str] = ""
-    # Whether only `download_files` brings the code, which loses modes and links: then the manifest lists `special`.
-    # A class that gives neither an archive nor a git URL needs it; one that knows better says so itself.
+    # Whether the code comes from `download_files` only, which loses modes and links: then the manifest lists `special`.
+    # True for a class with neither an archive nor a git URL, unless it says otherwise.
     needs_special: ClassVar[bool] = True
 
     remote: RemoteURL | None = None
     credentials: CredentialSource = NoCredentials()
     # In a checkout of it: the remote by which the user's own git reaches it.
     users_remote: UsersRemote | None = None
-    # Whether the user gave a token for this code repository alone: then that token has to work, whatever else does.
+    # Whether the user gave a token for this code repository alone, which then has to work.
     has_own_token: bool = False
-    # Receives messages for people while it works; and how long a rate limit is waited for, in seconds.
+    # Where progress and warnings go, and the longest wait for a rate limit, in seconds.
     notify: Callable[[str], None] = staticmethod(silent)
     max_wait: float = 60
     # Whether archives have a limit of their own, which git does not share; and for how long it is waited for where that
@@ -208,27 +208,27 @@ class BaseCodeRepository(ABC):
 
     @abstractmethod
     def get_local_context(self, path: str) -> LocalRepositoryContext | None:
-        """The checkout that holds `path`, if its code is served by this repository, else None."""
+        """Return the checkout that holds `path`, if this repository serves its code, else None."""
 
     # --- better methods, each optional ---
 
     def open_archive(self, commit: ObjectId, path: bytes) -> Archive | None:
-        """One archive of a commit, or of one directory of it, as it streams in; None: this platform has none.
+        """Open an archive of a commit, or of one directory of it; None if the platform has none.
 
         Raises CommitMissing, RateLimited and other PlatformErrors.
         """
         return None
 
     def git_url(self) -> str | None:
-        """The URL from which git fetches it, without a credential; None: git cannot."""
+        """Return the URL from which git fetches, without a credential; None if git cannot."""
         return None
 
     def git_credential_user(self) -> str | None:
-        """The user name that goes with a token when git asks for one; None: the credential's own."""
+        """Return the user name for a token when git asks for one; None for the credential's own."""
         return None
 
     def commit_tree(self, commit: ObjectId) -> ObjectId | None:
-        """The tree id of a commit by the platform's answer; None: this platform does not tell.
+        """Return the tree id of a commit, as the platform reports it; None if it does not.
 
         Raises CommitMissing.
         """
@@ -258,24 +258,24 @@ class BaseCodeRepository(ABC):
         return None
 
     def has_commit(self, commit: ObjectId) -> bool | None:
-        """Whether the platform serves this commit now; None: it cannot be asked."""
+        """Return whether the platform serves this commit now; None if it cannot be asked."""
         return None
 
     def web_url(self, commit: ObjectId) -> str | None:
-        """The page of a commit, for people; None: there is none."""
+        """Return the web page of a commit, or None."""
         return None
 
     def api_origin(self) -> Origin | None:
-        """The origin that API requests go to; None: there is no API."""
+        """Return the origin of the API; None if there is none."""
         return None
 
     def recorded_options(self) -> Mapping[str, str]:
-        """The options that hold, secret ones left out, by Python name: those given and those read from the remote."""
+        """Return the options in effect, by Python name and without secrets: given ones and those from the remote."""
         public = [option.name for option in self.options if not option.secret]
         return {name: self.option_values[name] for name in public if name in self.option_values}
 
     def close(self) -> None:  # noqa: B027
-        """Let go of connections that are kept open; the repository can be used again."""
+        """Close connections. The repository can be used again."""
 
 
 def located(platform: type[Platform], name: str, options: Mapping[str, str], remote: RemoteURL | None) -> Platform:

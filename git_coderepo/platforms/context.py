@@ -1,4 +1,4 @@
-"""The checkout as a platform's author sees it.
+"""The checkout, for authors of custom platforms.
 
 Every question goes to git's plumbing and is answered in every state a checkout can be in: no commit yet, a detached
 HEAD, a remote that cannot be reached (Z4 in docs/design/faults.md). Nothing is fetched, and names of files are never
@@ -11,6 +11,9 @@ import os
 
 from git_coderepo.errors import InvalidRemoteURL, NotACheckout
 from git_coderepo.git.process import Git
+from git_coderepo.git.pushed_commits import tracking_arguments
+from git_coderepo.git.url.remote import RemoteURL, resolve_remote
+from git_coderepo.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,28 +22,24 @@ if TYPE_CHECKING:
     from git import Repo
 
     from git_coderepo.git.url.remote import RemoteURL
-    from git_coderepo.settings import Settings
 
 
 class LocalRepositoryContext:
-    """The checkout that holds `path`; `remote_name` is the git remote by which it belongs to a code repository.
+    """A checkout; `remote_name` is the git remote by which it belongs to a code repository.
 
-    Raises NotACheckout where `path` lies in none.
+    Raises NotACheckout if `path` is not in a checkout.
     """
 
     def __init__(self, path: str, remote_name: str | None = None) -> None:
         top = Git(path).run("rev-parse", "--show-toplevel").removesuffix(b"\n")
         if not top:
-            raise NotACheckout(f"'{path}' is in no work tree")
+            raise NotACheckout(f"'{path}' is not in a work tree")
         self._root = os.fsdecode(top)
         self.remote_name = remote_name
 
     @classmethod
     def at(cls, path: str, serves: Callable[[RemoteURL], bool]) -> LocalRepositoryContext | None:
-        """The checkout that holds `path`, by its first remote that `serves` takes; None where there is none."""
-        from git_coderepo.git.url.remote import resolve_remote
-        from git_coderepo.settings import Settings
-
+        """Return the checkout that holds `path`, with its first remote that `serves` accepts, or None."""
         try:
             context = cls(path)
         except NotACheckout:
@@ -64,7 +63,7 @@ class LocalRepositoryContext:
 
     @property
     def is_dirty(self) -> bool:
-        """Whether anything is staged, edited, deleted or untracked; `coderepo.untracked=ignore` leaves out the last."""
+        """Whether anything is staged, edited, deleted or untracked (unless `coderepo.untracked=ignore`)."""
         rule = self._settings().choice("untracked")
         untracked = "no" if rule == "ignore" else "all"
         return bool(
@@ -80,7 +79,7 @@ class LocalRepositoryContext:
 
     @property
     def has_local_changes(self) -> bool:
-        """Whether the checkout holds what the remote is not known to have: it is dirty, or HEAD is not pushed.
+        """Whether the checkout has something that the remote is not known to have: it is dirty, or HEAD is not pushed.
 
         A commit counts as pushed when any tracking reference of the remote reaches it, whatever the branch's name.
         """
@@ -88,8 +87,6 @@ class LocalRepositoryContext:
             return True
         if self.remote_name is None:
             return True
-        from git_coderepo.git.pushed_commits import tracking_arguments
-
         tracking = tracking_arguments(self._settings(), self.remote_name)
         if not tracking:
             return True
@@ -109,7 +106,7 @@ class LocalRepositoryContext:
 
     @property
     def repo(self) -> Repo:
-        """GitPython's view of it, for a platform's author; nothing here rests on it."""
+        """The checkout as a GitPython object, for authors of custom platforms. Nothing else uses it."""
         from git import Repo
 
         return Repo(self._root)
@@ -118,6 +115,4 @@ class LocalRepositoryContext:
         return Git(self._root)
 
     def _settings(self) -> Settings:
-        from git_coderepo.settings import Settings
-
         return Settings.read(self._git())

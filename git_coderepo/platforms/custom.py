@@ -1,4 +1,4 @@
-"""A platform of one's own: a class named by its source, `my_module.MyRepositoryClass` or `package.module:Class`."""
+"""A custom platform: a class that its source names, `my_module.MyRepositoryClass` or `package.module:Class`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from git_coderepo.platforms.base import BaseCodeRepository
 
 
 def split_source(source: str) -> tuple[str, str]:
-    """(module, class) of `module.Class` or `module:Class`; raises SourceNotAllowed for anything else."""
+    """Return the module and class of `module.Class` or `module:Class`. Raises SourceNotAllowed."""
     module, separator, name = source.partition(":")
     if not separator:
         module, _, name = source.rpartition(".")
     if not name.isidentifier() or not module or not all(part.isidentifier() for part in module.split(".")):
-        raise SourceNotAllowed(f"'{source}' names no class", hints=["write it as my_module.MyRepositoryClass"])
+        raise SourceNotAllowed(
+            f"'{source}' is not the name of a class", hints=["write it as my_module.MyRepositoryClass"]
+        )
     return module, name
 
 
@@ -20,8 +22,8 @@ def load_class(source: str, *, directory: str | None = None) -> type[BaseCodeRep
     """Import the class that `source` names.
 
     `directory` is where a module lies that is not installed (the checkout's root); it is on `sys.path` during the
-    import only. Raises SourceNotAllowed where there is no such module or class, where importing it fails, and where
-    it is no subclass of BaseCodeRepository with its abstract methods written.
+    import only. Raises SourceNotAllowed if the module or class does not exist or cannot be imported, and if the
+    class is not a subclass of BaseCodeRepository that implements all abstract methods.
     """
     import importlib
     import sys
@@ -52,7 +54,7 @@ def load_class(source: str, *, directory: str | None = None) -> type[BaseCodeRep
         )
     if not isinstance(found, type) or not issubclass(found, BaseCodeRepository):
         raise SourceNotAllowed(
-            f"'{source}' is no subclass of BaseCodeRepository",
+            f"'{source}' is not a subclass of BaseCodeRepository",
             hints=[
                 "derive it from the base class: from git_coderepo import BaseCodeRepository",
                 "if it was written for ZenML: from git_coderepo.compat import BaseCodeRepository",
@@ -60,5 +62,5 @@ def load_class(source: str, *, directory: str | None = None) -> type[BaseCodeRep
         )
     missing = sorted(found.__abstractmethods__)
     if missing:
-        raise SourceNotAllowed(f"'{source}' does not write {', '.join(f'{method}()' for method in missing)}")
+        raise SourceNotAllowed(f"'{source}' does not implement {', '.join(f'{method}()' for method in missing)}")
     return found

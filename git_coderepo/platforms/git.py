@@ -1,4 +1,4 @@
-"""Any Git remote: https, ssh, a file; nothing but git itself is asked."""
+"""Any Git remote, over https, ssh or in a directory: everything is done by git."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class GitRemote(BaseCodeRepository):
-    """A plain Git remote, reached by the user's own transport."""
+    """A Git remote without an API."""
 
     type = "git"
     title = "any Git remote"
@@ -29,16 +29,16 @@ class GitRemote(BaseCodeRepository):
 
     @property
     def place(self) -> RemoteURL:
-        """The URL that was given, else the remote. Raises RegistrationError where there is none."""
+        """The URL from the options, or else of the remote. Raises RegistrationError if there is neither."""
         given = self.option_values.get("url")
         if given:
             return RemoteURL.parse(given)
         if self.remote is None:
-            raise RegistrationError(f"nothing says where '{self.name}' is", hints=["give --url or --remote"])
+            raise RegistrationError(f"no URL is known for '{self.name}'", hints=["give --url or --remote"])
         return self.remote
 
     def serves(self, remote: RemoteURL) -> bool:
-        """Whether a remote is this repository."""
+        """Return whether a remote is this repository."""
         return self.place.same_place(remote)
 
     def git_url(self) -> str | None:
@@ -98,12 +98,12 @@ class GitRemote(BaseCodeRepository):
 
 
 def _row(line: bytes) -> tuple[int, str, bytes]:
-    """`MODE TYPE ID TAB PATH`, as `git ls-tree -z` prints it; raises UnsafeTree for a path that must not be written."""
+    """Parse a row of `git ls-tree -z` to (mode, id, path). Raises UnsafeTree for a path that must not be written."""
     facts, _, path = line.partition(b"\t")
     mode, _, id = facts.split(b" ")
     names = path.split(b"/")
     if any(name in (b"", b".", b"..") or name.lower() == b".git" for name in names):
-        raise UnsafeTree(f"the repository has a path that is not safe: {os.fsdecode(path)!r}")
+        raise UnsafeTree(f"unsafe path in the repository: {os.fsdecode(path)!r}")
     return int(mode, 8), id.decode(), path
 
 

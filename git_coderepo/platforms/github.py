@@ -150,7 +150,7 @@ class GitHub(HostedRepository):
         tree = self.commit_answer(commit).get("tree")
         sha = tree.get("sha") if isinstance(tree, dict) else None
         if not isinstance(sha, str):
-            raise UnexpectedAnswer(f"'{self.api_origin()}' told no tree of the commit '{commit}'")
+            raise UnexpectedAnswer(f"'{self.api_origin()}' did not return the tree of the commit '{commit}'")
         return ObjectId(sha)
 
     def describe_tree(self, commit: ObjectId, path: bytes) -> CommitTree | None:
@@ -229,7 +229,7 @@ class GitHub(HostedRepository):
 
     @classmethod
     def recognises(cls, http: Http, site: Site) -> bool:
-        """Whether an unknown host answers as GitHub Enterprise does: `GET /meta` is open to everybody there."""
+        """Return whether an unknown host is GitHub Enterprise, whose `GET /meta` needs no credential."""
         response = http.get(f"{_api_of_site(site)}/meta", cls.headers)
         response.close()
         named = any(name in response.headers for name in ("x-github-enterprise-version", "x-github-request-id"))

@@ -110,7 +110,7 @@ class GitLab(HostedRepository):
         return super().authorize(credential)
 
     def only_git_may(self) -> bool:
-        """Whether the token is a job's or a deploy token: neither may ask the API for projects and archives."""
+        """Return whether the token is a job or deploy token, which may not use the API for projects and archives."""
         credential = self.credential()
         user = (credential.user or "") if credential is not None else ""
         return user == JOB_USER or user.startswith(DEPLOY_USER)
@@ -197,7 +197,7 @@ class GitLab(HostedRepository):
 
     @classmethod
     def recognises(cls, http: Http, site: Site) -> bool:
-        """Whether an unknown host answers as GitLab does: `GET /version` is 401 in JSON for a stranger."""
+        """Return whether an unknown host is GitLab, whose `GET /version` is 401 in JSON without a credential."""
         response = http.get(f"{site.url}/api/v4/version", cls.headers)
         if response.status not in (200, 401) or "json" not in response.content_type:
             response.close()

@@ -1,4 +1,4 @@
-"""What GitHub, GitLab and their like have in common: a place on a host, one session, answers told apart."""
+"""What GitHub, GitLab and similar platforms share: a path on a host, an HTTP session, and errors from statuses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 
 
 def quoted(text: str | bytes, safe: bytes = b"/") -> str:
-    """Percent-encoded for a URL's path or query (RFC 3986), without importing `urllib.parse`."""
+    """Percent-encode a text for the path or query of a URL (RFC 3986), without importing `urllib.parse`."""
     data = os.fsencode(text) if isinstance(text, str) else text
     return "".join(chr(byte) if byte in _UNRESERVED or byte in safe else f"%{byte:02X}" for byte in data)
 
@@ -57,14 +57,14 @@ class Site:
 
     @classmethod
     def parse(cls, text: str) -> Site:
-        """From `https://host:8443/gitlab/`, `host:8443/gitlab` or `host`; raises RegistrationError."""
+        """Parse `https://host:8443/gitlab/`, `host:8443/gitlab` or `host`. Raises RegistrationError."""
         scheme, separator, rest = text.strip().partition("://")
         if not separator:
             scheme, rest = "https", scheme
         authority, _, path = rest.partition("/")
         try:
             if scheme not in ("https", "http") or "@" in authority or set(rest) & set("?#"):
-                raise RegistrationError(f"'{scheme}://…' is no URL of a server")
+                raise RegistrationError(f"'{scheme}://…' is not the URL of a server")
             origin = Origin.parse(f"{scheme}://{authority}")
         except CodeRepoError:
             # The text itself is not shown: it may hold a password.
@@ -119,15 +119,15 @@ def no_directory(commit: ObjectId, path: bytes) -> CodeRepoError:
 
 
 def _named(repository: str | None) -> str:
-    """A repository's name as people give it: with or without `.git`."""
+    """Return the name of a repository without slashes and `.git`."""
     return (repository or "").strip("/").removesuffix(".git")
 
 
 class HostedRepository(BaseCodeRepository):
     """A repository at `path` (`owner/repository`) of a `site`, with an API.
 
-    A platform's file says what is peculiar to it; everything here is told by the answer's status alone, which is
-    what their documentations agree on.
+    Subclasses say what is particular to a platform. Errors here follow from an answer's status alone, on which the
+    platforms' documentation agrees.
     """
 
     default_host: ClassVar[str]
@@ -142,7 +142,7 @@ class HostedRepository(BaseCodeRepository):
     # is bound to a path, as one to the repository. Where only a manifest says so, the request's own path counts.
     trusts_api: bool = True
 
-    # --- what a platform gives ---
+    # --- for each platform to implement ---
 
     @property
     @abstractmethod
@@ -152,7 +152,7 @@ class HostedRepository(BaseCodeRepository):
     @property
     @abstractmethod
     def path(self) -> str:
-        """`owner/repository`, the owner perhaps nested; without `.git`. RegistrationError where nothing says it."""
+        """`owner/repository`, the owner perhaps nested; without `.git`. Raises RegistrationError if unknown."""
 
     @property
     @abstractmethod
@@ -161,34 +161,34 @@ class HostedRepository(BaseCodeRepository):
 
     @abstractmethod
     def access_url(self) -> str:
-        """A GET of it answers 200 with JSON, if the repository exists and the credential may see it."""
+        """Return a URL that answers 200 with JSON if the repository exists and the credential may see it."""
 
     @abstractmethod
     def commit_url(self, commit: ObjectId) -> str:
-        """A GET of it answers 200 with JSON, if the commit exists."""
+        """Return a URL that answers 200 with JSON if the commit exists."""
 
     @abstractmethod
     def archive_url(self, commit: ObjectId, path: bytes) -> str:
-        """A GET of it answers with a gzip archive of the commit."""
+        """Return the URL of a gzip archive of the commit."""
 
     def archive_covers(self, path: bytes) -> bytes:
-        """The part of the repository that an archive asked for `path` holds."""
+        """Return which part of the repository the archive for `path` contains."""
         return b""
 
     def authorize(self, credential: Credential) -> tuple[str, str]:
-        """The header that carries a credential."""
+        """Return the header (name, value) that carries a credential."""
         from git_coderepo.transport.http import bearer
 
         return bearer(credential)
 
-    # --- where it is ---
+    # --- its place ---
 
     def option(self, name: str) -> str | None:
-        """An option's value, None where it was not given or is empty."""
+        """Return the value of an option, None if it is missing or empty."""
         return self.option_values.get(name) or None
 
     def site_from(self, given: Site | None) -> Site:
-        """The instance: what the options say, else the host of the remote, else the platform's public one."""
+        """Return the instance from the options, or else from the remote, or else the public one."""
         remote = self.remote
         remote_host = remote.platform_host(self.host_aliases) if remote is not None and remote.host else None
         site = given or (Site("https", remote_host, None) if remote_host else Site("https", self.default_host, None))
@@ -200,7 +200,7 @@ class HostedRepository(BaseCodeRepository):
         return site
 
     def path_from(self, owner: str | None, repository: str | None, root: str = "") -> str:
-        """`owner/repository` from the options, else from the remote's path below `root`."""
+        """Return `owner/repository` from the options, or else from the remote's path below `root`."""
         if not owner or not repository:
             remote = self.remote
             remote_path = (remote.path or "").strip("/") if remote is not None else ""
@@ -213,7 +213,7 @@ class HostedRepository(BaseCodeRepository):
             if not (owner or remote_owner) or not (repository or remote_repository):
                 names = [option.flag for option in self.options[:2]]
                 raise RegistrationError(
-                    f"nothing says which repository '{self.name}' is",
+                    f"cannot tell which repository '{self.name}' is",
                     hints=[f"give {names[0]} and {names[1]}, or a remote"],
                 )
             found = f"{(owner or remote_owner).strip('/')}/{_named(repository) or remote_repository}"
@@ -228,7 +228,7 @@ class HostedRepository(BaseCodeRepository):
         return path
 
     def serves(self, remote: RemoteURL) -> bool:
-        """Whether a remote is this repository, over ssh or https."""
+        """Return whether a remote leads to this repository, over ssh or https."""
         site = self.site
         places = {f"{site.root}/{self.path}.git", f"/{self.path}.git"}
         return any(
@@ -249,20 +249,20 @@ class HostedRepository(BaseCodeRepository):
         return Origin.parse(self.api_url)
 
     def credential_path(self) -> str:
-        """What a credential's path prefix is held against: the repository's path on its host."""
+        """Return the repository's path on its host, with which a credential's path prefix is compared."""
         return f"{self.site.root}/{self.path}"
 
     def credential(self) -> Credential | None:
-        """The credential of the host itself."""
+        """Return the credential for the host."""
         return self.credentials.find(self.web_origin(), self.credential_path())
 
     def credential_origin(self, origin: Origin) -> Origin | None:
-        """The origin whose credential serves for `origin` too, by the platform's own constant table."""
+        """Return the other origin whose credential is valid for `origin`, from the platform's table, or None."""
         other = self.credential_aliases.get(str(origin))
         return Origin.parse(other) if other else None
 
     def git_url(self) -> str | None:
-        """https where there is a credential for it or the remote was https; else the remote's own ssh URL."""
+        """Return an https URL, unless the remote is ssh and there is no credential for https."""
         if self.remote is not None and self.remote.transport == "ssh" and self.credential() is None:
             return self.remote.url()
         return f"{self.site.url}/{quoted(self.path)}.git"
@@ -272,7 +272,7 @@ class HostedRepository(BaseCodeRepository):
 
         return LocalRepositoryContext.at(path, self.serves)
 
-    # --- what it answers ---
+    # --- requests ---
 
     def login(self) -> None:
         response = self.get(self.access_url())
@@ -299,7 +299,7 @@ class HostedRepository(BaseCodeRepository):
         return True
 
     def commit_answer(self, commit: ObjectId) -> dict[str, object]:
-        """What the API says of a commit; raises CommitMissing."""
+        """Return the API's answer about a commit. Raises CommitMissing."""
         response = self.get(self.commit_url(commit))
         if response.status == 200:
             return response.json()
@@ -361,7 +361,7 @@ class HostedRepository(BaseCodeRepository):
         authorize: Authorize | None = None,
         max_wait: float | None = None,
     ) -> Response:
-        """Return the platform's answer to a GET, see Http.get; `max_wait` None: `archive_wait` for an archive."""
+        """Send a GET to the platform; see `Http.get`. With `max_wait` None an archive waits for `archive_wait`."""
         from git_coderepo.transport.http import Http
 
         if self._http is None:
@@ -389,7 +389,7 @@ class HostedRepository(BaseCodeRepository):
         return quoted(self.credential_path()) if url_path == mine or url_path.startswith(f"{mine}/") else "/"
 
     def has_usual_api(self) -> bool:
-        """Return whether its API is where this kind of platform has it on every host."""
+        """Return whether the API is at the URL that this platform uses on every host."""
         return False
 
     def close(self) -> None:
@@ -397,10 +397,10 @@ class HostedRepository(BaseCodeRepository):
             self._http.close()
             self._http = None
 
-    # --- answers told apart ---
+    # --- errors ---
 
     def missing(self, commit: ObjectId, response: Response) -> CodeRepoError:
-        """CommitMissing; or why the repository itself cannot be seen: a 404 says both."""
+        """Return CommitMissing, or the error for the repository itself: a 404 can mean either."""
         response.close()
         try:
             self.login()
@@ -412,16 +412,16 @@ class HostedRepository(BaseCodeRepository):
         )
 
     def refusal(self, response: Response) -> CodeRepoError:
-        """The error that an answer other than 2xx is."""
+        """Return the error for an answer other than 2xx."""
         response.close()
         origin, credential, status = response.origin, response.credential, response.status
         log_in = log_in_hint(self.credentials, self.web_origin(), credential)
         if status in (401, 403) and credential is None:
             return CredentialMissing(
-                f"'{origin}' wants a credential and none was found", hints=[log_in, *self._token_hint()]
+                f"'{origin}' requires a credential, and none was found", hints=[log_in, *self._token_hint()]
             )
         if status == 401 and credential is not None:
-            # A password that only git takes is none for the API: git's helpers would erase it, and git prompt for it.
+            # A password may be for git only: its helpers would erase it, and git would prompt for it.
             if response.asked is not None and credential.source != GIT_SOURCE:
                 self.credentials.refused(*response.asked, credential)
             return TokenRefused(
@@ -444,21 +444,21 @@ class HostedRepository(BaseCodeRepository):
                 hints=["check the spelling", f"give the token {self.scopes}"],
             )
         if status >= 500:
-            return ServerFailed(f"'{origin}' answered {status}: it has a problem of its own", hints=["try again later"])
+            return ServerFailed(f"'{origin}' answered {status}", hints=["try again later"])
         return UnexpectedAnswer(
             f"'{origin}' answered {status}, which its documentation does not describe",
             hints=["check the URL of the API, and whether a proxy answers instead"],
         )
 
     def scope_hints(self, response: Response) -> list[str]:
-        """What to do about a 403."""
+        """Return hints for a 403."""
         return [f"give the token {self.scopes}", *self._token_hint()]
 
     def _token_hint(self) -> list[str]:
         return [f"create a token at {self.token_page()}"]
 
     def token_page(self) -> str:
-        """The page on which people make a token."""
+        """Return the page on which users create a token."""
         return self.site.url
 
 
@@ -466,9 +466,9 @@ class HostedRepository(BaseCodeRepository):
 
 
 def unpack(archive: Archive, directory: str, path: bytes = b"") -> None:
-    """Write an archive's files below `directory`; those of one directory of the repository, if `path` names one.
+    """Write the files of an archive, or of the directory `path` in it, below `directory`.
 
-    Raises UnsafeTree for a member that would leave `directory`, DownloadDamaged for one that is cut off.
+    Raises UnsafeTree for a path outside `directory`, DownloadDamaged for an archive that is cut off.
     """
     import tarfile
     import zlib
@@ -489,6 +489,6 @@ def unpack(archive: Archive, directory: str, path: bytes = b"") -> None:
                 if name:
                     tar.extract(member.replace(name=name, deep=False), directory, set_attrs=True, filter="data")
     except tarfile.FilterError as error:
-        raise UnsafeTree(f"the archive has a member that is not safe: {error}") from None
+        raise UnsafeTree(f"unsafe path in the archive: {error}") from None
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise DownloadDamaged(f"the archive is damaged: {error}", hints=["try again"]) from None

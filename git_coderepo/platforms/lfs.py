@@ -1,4 +1,4 @@
-"""Git LFS's batch API, as much of it as a download needs, on the project's one kind of HTTP session.
+"""Download from a Git LFS server, by its batch API.
 
 https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md and `basic-transfers.md` beside it. A credential of ours
 goes to the remote's own origin and to no other; an action's own headers go to the origin of its `href` alone.
@@ -13,6 +13,7 @@ from git_coderepo.errors import (
     CodeRepoError,
     CredentialMissing,
     DownloadDamaged,
+    HostUnreachable,
     InvalidRemoteURL,
     LfsObjectMissing,
     RateLimited,
@@ -20,8 +21,10 @@ from git_coderepo.errors import (
     TokenRefused,
     UnexpectedAnswer,
 )
-from git_coderepo.git.process import Git
+from git_coderepo.git.process import Git, Process
 from git_coderepo.git.url.remote import Origin, RemoteURL
+from git_coderepo.platforms.hosted import HostedRepository
+from git_coderepo.transport.git_remote import check_transport, ssh_without_questions
 from git_coderepo.transport.http import Http
 
 TYPE_CHECKING = False
@@ -97,7 +100,7 @@ class LfsServer:
         return str(self._origin) if self._origin is not None else self._endpoint.url
 
     def open(self) -> None:
-        """To be called before several threads ask for objects at the same time."""
+        """Open the sessions; call it before several threads request objects."""
         self._ours.open()
         self._strange.open()
 
@@ -105,10 +108,10 @@ class LfsServer:
         self._ours.close()
         self._strange.close()
 
-    # --- what there is ---
+    # --- the batch API ---
 
     def actions(self, pointers: Sequence[Pointer]) -> dict[str, Action | str]:
-        """By oid, where each of at most `BATCH` objects is, or, in the server's words, why it is not given.
+        """Return, by oid, where each of at most `BATCH` objects is, or the server's reason for not giving it.
 
         Raises CredentialMissing, TokenRefused, ScopeMissing, LfsObjectMissing where the server has no LFS,
         RateLimited, HostUnreachable, DownloadDamaged, UnexpectedAnswer.
@@ -150,9 +153,9 @@ class LfsServer:
 
     def _read(self, answer: dict[str, object], pointers: Sequence[Pointer]) -> dict[str, Action | str]:
         if answer.get("transfer", "basic") != "basic":
-            raise UnexpectedAnswer(f"'{self.place}' gives Git LFS objects by a transfer that was not asked for")
+            raise UnexpectedAnswer(f"'{self.place}' uses a Git LFS transfer that is not supported")
         if answer.get("hash_algo", "sha256") != "sha256":
-            raise UnexpectedAnswer(f"'{self.place}' names Git LFS objects by another hash than sha256")
+            raise UnexpectedAnswer(f"'{self.place}' uses another hash than sha256 for Git LFS objects")
         rows = answer.get("objects")
         if not isinstance(rows, list):
             raise UnexpectedAnswer(f"'{self.place}' answered without a list of objects")
@@ -160,7 +163,7 @@ class LfsServer:
         for row in rows:
             if isinstance(row, dict) and isinstance(oid := row.get("oid"), str):
                 found[oid] = self._action(row)
-        return {each.oid: found.get(each.oid, "the server says nothing about it") for each in pointers}
+        return {each.oid: found.get(each.oid, "the server did not mention it") for each in pointers}
 
     def _action(self, row: dict[str, object]) -> Action | str:
         error = row.get("error")
@@ -176,20 +179,20 @@ class LfsServer:
             return "the server does not say where it is"
         headers = download.get("header") or {}
         if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
-            return "the server gives headers for it that are none"
+            return "the server sent invalid headers for it"
         return Action(href, headers, authenticated=row.get("authenticated") is True)
 
-    # --- its contents ---
+    # --- downloads ---
 
     def get(self, action: Action, start: int = 0) -> Response:
-        """The answer to a request for an object from byte `start` on, of whatever status; its body is as it lies there.
+        """Request an object from byte `start` on; return the answer, whatever its status, with its body not decoded.
 
         Raises HostUnreachable, RateLimited, ProtocolNotAllowed, UnexpectedAnswer.
         """
         try:
             origin = Origin.parse(action.href)
         except CodeRepoError:
-            raise UnexpectedAnswer(f"'{self.place}' sends a Git LFS object to something that is no URL") from None
+            raise UnexpectedAnswer(f"'{self.place}' returned an invalid URL for a Git LFS object") from None
         bound = _sendable(action.headers)
         ours = self._endpoint.trusted and origin == self._origin and not action.authenticated
         headers = {"Accept-Encoding": "identity"}
@@ -197,16 +200,16 @@ class LfsServer:
             headers["Range"] = f"bytes={start}-"
         return (self._ours if ours else self._strange).get(action.href, headers, bound=bound)
 
-    # --- answers told apart ---
+    # --- errors ---
 
     def _refusal(self, response: Response) -> CodeRepoError:
         status, credential, origin = response.status, response.credential, response.origin
         said = _message(response)
         log_in = log_in_hint(self._platform.credentials, origin, credential)
         if status in (401, 403) and credential is None:
-            own = "what ssh gave for it" if self._endpoint.headers else "no credential"
+            other = " other than the one from ssh" if self._endpoint.headers else ""
             hints = [log_in] if self._endpoint.trusted else ["fetch the pointers as they are: --no-lfs"]
-            return CredentialMissing(f"the Git LFS server '{origin}' was sent {own}, and refuses{said}", hints=hints)
+            return CredentialMissing(f"the Git LFS server '{origin}' requires a credential{other}{said}", hints=hints)
         if status == 401 and credential is not None:
             if response.asked is not None:
                 self._platform.credentials.refused(*response.asked, credential)
@@ -223,15 +226,13 @@ class LfsServer:
                 hints=["fetch the pointers as they are: --no-lfs", *([log_in] if credential is None else [])],
             )
         if status in (429, 509):
-            return RateLimited(
-                f"the Git LFS server '{origin}' limits what is downloaded{said}", hints=["try again later"]
-            )
+            return RateLimited(f"the Git LFS server '{origin}' limits downloads{said}", hints=["try again later"])
         hints = ["try again later"] if status >= 500 else []
         return UnexpectedAnswer(f"the Git LFS server '{origin}' answered {status}{said}", hints=hints)
 
 
 def _basic(user: str | None) -> Authorize:
-    """RFC 7617: what an LFS server takes everywhere; `user` goes with a token that has no user name of its own."""
+    """Return a function that makes a Basic header (RFC 7617); `user` is for a token without a user name."""
 
     def authorize(credential: Credential) -> tuple[str, str]:
         from base64 import b64encode
@@ -243,7 +244,7 @@ def _basic(user: str | None) -> Authorize:
 
 
 def _repository_path(url_path: str) -> str:
-    """`/acme/widgets` of `/acme/widgets.git/info/lfs/objects/batch`; every other path as it is.
+    """Return `/acme/widgets` for `/acme/widgets.git/info/lfs/objects/batch`, and any other path unchanged.
 
     Only what stands before an LFS server's own part is a repository: `/acme.git/x` is not below `/acme`.
     """
@@ -259,7 +260,7 @@ def _sendable(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _message(response: Response) -> str:
-    """`: what the server says`, where it says something."""
+    """Return `: ` and the server's message, if there is one."""
     try:
         said = response.json().get("message")
     except CodeRepoError:
@@ -268,7 +269,7 @@ def _message(response: Response) -> str:
 
 
 def shown(text: str) -> str:
-    """A server's words, on one line and not too many."""
+    """Return a server's message on one line, at most 200 characters."""
     return "".join(char if char.isprintable() else " " for char in text).strip()[:200]
 
 
@@ -294,7 +295,7 @@ class Endpoint:
 
 
 def find_endpoint(platform: BaseCodeRepository, lfsconfig: bytes | None, environment: Mapping[str, str]) -> Endpoint:
-    """The endpoint of a repository; `lfsconfig` are the contents of the tree's own `.lfsconfig`.
+    """Return the endpoint of a repository; `lfsconfig` is the contents of the tree's own `.lfsconfig`.
 
     Raises LfsObjectMissing where there is none, ProtocolNotAllowed, and what ssh says.
     """
@@ -304,13 +305,11 @@ def find_endpoint(platform: BaseCodeRepository, lfsconfig: bytes | None, environ
     if configured is not None:
         return _configured(configured, remote, platform, environment)
     if remote is None:
-        raise LfsObjectMissing(f"'{platform.name}' has no Git LFS server that is known")
+        raise LfsObjectMissing(f"'{platform.name}' does not name a Git LFS server")
     return _of_remote(remote, platform, environment)
 
 
 def _of_remote(remote: RemoteURL, platform: BaseCodeRepository, environment: Mapping[str, str]) -> Endpoint:
-    from git_coderepo.transport.git_remote import check_transport
-
     if platform.protocols is not None:
         check_transport(remote, platform.protocols)
     if remote.transport in ("https", "http"):
@@ -319,7 +318,7 @@ def _of_remote(remote: RemoteURL, platform: BaseCodeRepository, environment: Map
         return _authenticated(remote, platform, environment)
     if remote.transport in ("file", "local") and remote.path is not None:
         return Endpoint(remote.url(), trusted=True, folder=_folder(os.fsencode(remote.path)))
-    raise LfsObjectMissing(f"Git LFS is not spoken over '{remote.transport}'", hints=["use an https or ssh remote"])
+    raise LfsObjectMissing(f"Git LFS over '{remote.transport}' is not supported", hints=["use an https or ssh remote"])
 
 
 def _configured(
@@ -328,7 +327,7 @@ def _configured(
     if not text.startswith(("https://", "http://")):
         url = RemoteURL.parse(text)
         if remote is None or (url.transport == "ssh" and url.platform_host() != remote.platform_host()):
-            raise LfsObjectMissing(f"the tree's '.lfsconfig' names the Git LFS server '{url}', which is not asked")
+            raise LfsObjectMissing(f"the tree's '.lfsconfig' names the Git LFS server '{url}', which is not used")
         return _of_remote(url, platform, environment)
     homes = []
     if remote is not None:
@@ -340,13 +339,13 @@ def _configured(
 
 
 def _web_url(text: str) -> str:
-    """An http URL without user name, query and final slash. Raises InvalidRemoteURL."""
+    """Return a URL without user name, query and final slash. Raises InvalidRemoteURL."""
     from urllib.parse import urlsplit
 
     try:
         parts = urlsplit(text)
     except ValueError:
-        raise InvalidRemoteURL("the URL of a Git LFS server that is none") from None
+        raise InvalidRemoteURL("invalid URL of a Git LFS server") from None
     url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     Origin.parse(url)
     return url + parts.path.rstrip("/")
@@ -358,7 +357,7 @@ def _below(url: str) -> str:
 
 
 def _folder(path: bytes) -> bytes:
-    """Where a repository on this machine keeps its objects, bare or not."""
+    """Return the directory of LFS objects of a repository on this machine, bare or not."""
     inner = path + b"/.git"
     return (inner if os.path.isdir(inner) else path) + b"/lfs/objects"
 
@@ -367,13 +366,9 @@ def _folder(path: bytes) -> bytes:
 
 
 def _authenticated(remote: RemoteURL, platform: BaseCodeRepository, environment: Mapping[str, str]) -> Endpoint:
-    """What `git-lfs-authenticate PATH download` answers over ssh: `{"href": …, "header": {…}}`, both optional."""
+    """Ask `git-lfs-authenticate PATH download` over ssh; it answers `{"href": …, "header": {…}}`, both optional."""
     import json
     from shlex import quote
-
-    from git_coderepo.errors import HostUnreachable
-    from git_coderepo.git.process import Process
-    from git_coderepo.transport.git_remote import ssh_without_questions
 
     git = Git(environment=environment)
     command = ssh_without_questions(git).get("GIT_SSH_COMMAND") or environment.get("GIT_SSH_COMMAND")
@@ -406,9 +401,7 @@ def _authenticated(remote: RemoteURL, platform: BaseCodeRepository, environment:
 
 
 def _ssh_hints(platform: BaseCodeRepository, remote: RemoteURL) -> list[str]:
-    """A hosted repository is asked over https where there is a token for it; a plain git remote stays on ssh."""
-    from git_coderepo.platforms.hosted import HostedRepository
-
+    """Return hints: a hosted repository can be reached over https with a token, another one only over ssh."""
     if isinstance(platform, HostedRepository):
         return [f"use https, with a token: {log_in_hint(platform.credentials, platform.web_origin())}"]
     return ["fetch the pointers as they are: --no-lfs"]
@@ -418,9 +411,9 @@ def _ssh_hints(platform: BaseCodeRepository, remote: RemoteURL) -> list[str]:
 
 
 def configured_url(contents: bytes, name: str) -> str | None:
-    """`lfs.url`, else `remote.NAME.lfsurl` (of `origin`, too), from the bytes of a `.lfsconfig`: git-lfs-config(5).
+    """Return `lfs.url` or `remote.NAME.lfsurl` (`origin`, too) from the bytes of a `.lfsconfig`: git-lfs-config(5).
 
-    It has the form of git's configuration; nothing is included from it. None where it names none.
+    It has the form of git's configuration; includes are not followed. None if it names no server.
     """
     found: dict[str, str] = {}
     section = ""
@@ -443,7 +436,7 @@ def configured_url(contents: bytes, name: str) -> str | None:
 
 
 def _value(text: str) -> str:
-    """A value without its quotes and comment."""
+    """Return a value without its quotes and comment."""
     quoted = False
     kept = []
     escaped = False

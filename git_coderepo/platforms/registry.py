@@ -1,4 +1,4 @@
-"""Where is it hosted? One file a platform; whoever needs one asks here by its type or host."""
+"""The table of platforms, by type and by host."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def _gitlab() -> type[BaseCodeRepository]:
     return GitLab
 
 
-# To add a platform, copy a platform's file and add its type here: each is imported when it is asked for.
+# To add a platform, copy a platform's file and add its type here. Each is imported when it is needed.
 _PLATFORMS = {"github": _github, "gitlab": _gitlab, "git": _git}
-CUSTOM = "custom"  # its class is named by the registration's source: platforms/custom.py
+CUSTOM = "custom"  # the registration's source names its class: see platforms/custom.py
 
 
 def platform_types() -> tuple[str, ...]:
-    """The types that `--type` takes, `custom` last."""
+    """Return the types that `--type` accepts, `custom` last."""
     return (*_PLATFORMS, CUSTOM)
 
 
 def platform_class(type: str) -> type[BaseCodeRepository]:
-    """The class of a type; raises RegistrationError for an unknown one, the near miss named, and for `custom`."""
+    """Return the class of a type. Raises RegistrationError for an unknown type, and for `custom`."""
     if type == CUSTOM:
         raise RegistrationError(
             "a custom code repository needs its class", hints=["name its class: --source my_module.MyRepositoryClass"]
@@ -48,21 +48,21 @@ def platform_class(type: str) -> type[BaseCodeRepository]:
 
         near = get_close_matches(type.lower(), platform_types(), n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"choose one of: {', '.join(platform_types())}"
-        raise RegistrationError(f"'{type}' is no type of code repository", hints=[hint])
+        raise RegistrationError(f"'{type}' is not a type of code repository", hints=[hint])
     return _PLATFORMS[type]()
 
 
 def class_for_host(host: str) -> type[BaseCodeRepository] | None:
-    """The platform of a public host (`github.com`, `ssh.github.com`, any case), None for a host of somebody's own."""
+    """Return the platform of a public host (`github.com`, `ssh.github.com`, any case), or None."""
     wanted = host.lower().removesuffix(".")
     return next((found for load in _PLATFORMS.values() if (found := load()).is_own_host(wanted)), None)
 
 
 def recognise(host: str, *, first: str | None = None) -> type[BaseCodeRepository] | None:
-    """The platform that an unknown host (`git.corp`, `git.corp:8443`, `https://corp/gitlab`) says it is, by asking it.
+    """Ask an unknown host (`git.corp`, `git.corp:8443`, `https://corp/gitlab`) which platform it is; None if unclear.
 
-    No credential is sent; the platform of type `first` is looked for first. None where nothing known answers; whether
-    the host can be reached at all is `login`'s to say.
+    No credential is sent. The platform of type `first` is tried first. An unreachable host also gives None: `login`
+    reports it.
     """
     from git_coderepo.credentials.secret import NoCredentials
     from git_coderepo.platforms.hosted import Site

@@ -1,4 +1,4 @@
-"""git's words for what went wrong on the way to another repository, and what they mean."""
+"""Turn git's messages about a remote repository into errors of ours."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from git_coderepo.errors import (
     TokenRefused,
     UnexpectedAnswer,
 )
+from git_coderepo.transport.http_failures import CERTIFICATE_HINTS, CLOCK_HINTS, proxy_failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def explain(
     *,
     proxy: str | None = None,
 ) -> CodeRepoError:
-    """What a failed git command means: unreachable, refused, missing; `failure` itself where its words are unknown.
+    """Return the error for a failed git command: unreachable, refused, missing …; `failure` itself if it is unknown.
 
     `credential` is what git was given by us, None where it used the user's own means; `credentials` say where another
     one can be kept; `proxy` is the one that git asks, `HOST:PORT`.
@@ -110,15 +111,11 @@ def _explained(
     if "host key verification failed" in words:
         return HostUnreachable(f"cannot trust {place}: its ssh host key is not known", hints=[log_in])
     if (failed := _failed_proxy(words, url)) is not None or said(_PROXY):
-        from git_coderepo.transport.http_failures import proxy_failed
-
         named, why = failed if failed is not None else (None, "it refuses the connection")
         return proxy_failed(place, named or proxy, why)
     if said(_UNKNOWN_NAME):
         return HostUnreachable(f"cannot reach {place}: unknown host name", hints=["check the spelling and the network"])
     if said(_CERTIFICATE) or said(_NO_AUTHORITIES):
-        from git_coderepo.transport.http_failures import CERTIFICATE_HINTS, CLOCK_HINTS
-
         # GnuTLS, with which Debian builds git, does not say why.
         clock = said(_WRONG_TIME)
         hints = CLOCK_HINTS if clock else [*CERTIFICATE_HINTS, *CLOCK_HINTS]
@@ -133,7 +130,7 @@ def _explained(
         )
     if "operation too slow" in words:
         return DownloadDamaged(
-            f"the download from {place} broke off: no more data came", hints=["try again", "check the network"]
+            f"the download from {place} broke off: no more data arrived", hints=["try again", "check the network"]
         )
     if said(_TIMED_OUT):
         return HostUnreachable(f"cannot reach {place}: timed out", hints=["check the network, or set HTTPS_PROXY"])
@@ -147,15 +144,15 @@ def _explained(
         return ProtocolNotAllowed(f"git may not use '{url.transport}' here", hints=_allow_hints(words))
     if "permission denied (" in words:
         return CredentialMissing(
-            f"{place} took none of your ssh keys", hints=[log_in, "list the keys that ssh can use: ssh-add -l"]
+            f"{place} accepted none of your ssh keys", hints=[log_in, "list the keys that ssh can use: ssh-add -l"]
         )
     if "returned error: 429" in words:
         return RateLimited(f"{place} limits requests and asks to come back later", hints=["try again later"])
     if said(_NO_ANSWER_TO_QUESTION):
-        return CredentialMissing(f"{place} wants a credential and none was found", hints=[log_in])
+        return CredentialMissing(f"{place} requires a credential, and none was found", hints=[log_in])
     if "returned error: 403" in words:
         if credential is None:
-            return CredentialMissing(f"{place} wants a credential and none was found", hints=[log_in])
+            return CredentialMissing(f"{place} requires a credential, and none was found", hints=[log_in])
         return ScopeMissing(
             f"the token from {credential.source} may not read {_repository(url)} on {place}", hints=[log_in]
         )
@@ -199,7 +196,7 @@ def _explained(
 
 
 def _allow_hints(words: str) -> list[str]:
-    """What lets git use the protocol that its own settings forbid: a runner's own limit is checked before git is."""
+    """Return hints that let git use a protocol that its own settings forbid."""
     name = words.partition("transport '")[2].partition("'")[0]
     if not name.isalnum():
         return []

@@ -1,4 +1,4 @@
-"""git as a transport: to another repository, with a credential that neither arguments nor files show.
+"""git as a transport to another repository, with a credential that is not in arguments or files.
 
 A token of ours reaches git by a credential helper that is bound to the exact origin, and to the path that the token is
 for, and reads the environment. Not by `http.extraHeader`: `GIT_TRACE2_CONFIG_PARAMS` prints it.
@@ -33,6 +33,10 @@ from git_coderepo.git.url.parse import encoded, has_dot_segment
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.trace import redact
 from git_coderepo.transport.git_failures import explain
+from git_coderepo.transport.http import LOOPBACK, allowed_by_environment
+from git_coderepo.transport.http_failures import proxy_shown
+from git_coderepo.transport.proxy import ca_bundle
+from git_coderepo.transport.retry import TRIES, max_wait_hints, pause, shown_seconds, spread
 from git_coderepo.transport.users_remote import pushed_to
 
 TYPE_CHECKING = False
@@ -49,11 +53,11 @@ _HELPER = (
     '!f() { test "$1" != get || '
     'printf "username=%s\\npassword=%s\\n" "$CODEREPO_GIT_USER" "$CODEREPO_GIT_PASSWORD"; }; f'
 )
-# What would have git write a secret into its trace: undone headers, and the variables that carry the password.
+# Variables with which git, or a shell, would write a secret into a trace.
 _SHELL_TRACES = ("SHELLOPTS", "BASHOPTS", "BASH_ENV", "BASH_XTRACEFD", "ENV", "PS4")
 _TELLTALES = frozenset(("GIT_TRACE_REDACT", "GIT_TRACE2_ENV_VARS"))
 # In the user's own repository too. A header that git is configured to send goes wherever curl follows a redirect to:
-# git is not let to, see `Road.run`.
+# git is not let to, see `Route.run`.
 _QUIET = (
     ("core.hooksPath", "/dev/null"),
     ("gc.auto", "0"),
@@ -68,16 +72,12 @@ _FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurs
 
 
 def allowed_protocols(environment: Mapping[str, str]) -> frozenset[str]:
-    """What git may speak on a runner: https, ssh, and the names in CODEREPO_ALLOW_PROTOCOL."""
-    from git_coderepo.transport.http import allowed_by_environment
-
+    """Return the protocols that git may use on a runner: https, ssh, and those in CODEREPO_ALLOW_PROTOCOL."""
     return frozenset(("https", "ssh")) | allowed_by_environment(environment)
 
 
 def check_transport(url: RemoteURL, allowed: frozenset[str]) -> None:
-    """Raises ProtocolNotAllowed for a transport that is not in `allowed`, and for http to another machine."""
-    from git_coderepo.transport.http import LOOPBACK
-
+    """Raise ProtocolNotAllowed for a transport that is not in `allowed`, and for http to another machine."""
     name = {"local": "file"}.get(url.transport or "", url.transport or "")
     if name not in allowed:
         raise ProtocolNotAllowed(
@@ -89,17 +89,17 @@ def check_transport(url: RemoteURL, allowed: frozenset[str]) -> None:
 
 
 def _allowing(name: str, allowed: frozenset[str]) -> str:
-    """The variable that allows a protocol besides those that are allowed already."""
+    """Return the variable that allows one more protocol."""
     return f"CODEREPO_ALLOW_PROTOCOL={':'.join(sorted({name, *allowed} - {'https', 'ssh'}))}"
 
 
 def credential_path(url: RemoteURL) -> str:
-    """What a credential's path prefix is held against: `/owner/repository`."""
+    """Return `/owner/repository`, with which a credential's path prefix is compared."""
     return "/" + (url.path or "").strip("/").removesuffix(".git")
 
 
 def credential_for(url: RemoteURL, credentials: CredentialSource) -> Credential | None:
-    """The credential for an https remote; ssh has keys, files have permissions."""
+    """Return the credential for an https remote; None for ssh, which has keys, and for files."""
     origin = url.origin() if url.transport in ("https", "http") else None
     if origin is not None and has_dot_segment(url.path or ""):
         raise InvalidRemoteURL(f"cannot ask '{origin}': '.' or '..' in the path of a remote URL is not allowed")
@@ -109,7 +109,7 @@ def credential_for(url: RemoteURL, credentials: CredentialSource) -> Credential 
 def transport(
     git: Git, url: RemoteURL, credentials: CredentialSource, *, user: str | None, allowed: frozenset[str] | None
 ) -> Git:
-    """git for a foreign repository, in `git`'s directory, that may talk to `url` and knows its credential.
+    """Return git for a foreign repository, in `git`'s directory, with the credential for `url`.
 
     `user` goes with a credential that has no user name of its own. `allowed` are the protocols on a runner, where git's
     own helpers and askpass programs are not asked; None leaves the protocols to the user's git, and its helpers are
@@ -124,7 +124,7 @@ def transport(
 def prepared(
     git: Git, url: RemoteURL, credential: Credential | None, user: str | None, allowed: frozenset[str] | None
 ) -> Git:
-    """What `transport` gives, with a credential that was found already; None leaves it to the user's git."""
+    """Do as `transport`, with a credential that was found already; None leaves it to the user's git."""
     base = git.foreign(git.directory if git.directory is not None else os.curdir)
     environment = {name: value for name, value in base.environment.items() if name not in _TELLTALES}
     environment.update(GIT_TERMINAL_PROMPT="0", GIT_TRACE_CURL_NO_DATA="1", GIT_NO_LAZY_FETCH="1")
@@ -174,9 +174,7 @@ def _bound_path(url: RemoteURL, credential: Credential) -> str:
 
 
 def _trusted_authorities(git: Git, url: RemoteURL) -> dict[str, str]:
-    """GIT_SSL_CAINFO where only the API's names for it are set: one setting serves both."""
-    from git_coderepo.transport.proxy import ca_bundle
-
+    """Return GIT_SSL_CAINFO if only the API's variables for it are set, so that one setting serves both."""
     bundle = ca_bundle(git.environment)
     if bundle is None or not os.path.isfile(bundle):
         return {}
@@ -193,7 +191,7 @@ def _has_terminal() -> bool:
 
 
 def ssh_without_questions(git: Git) -> dict[str, str]:
-    """The user's own ssh command, told not to ask for passwords and unknown hosts."""
+    """Return the user's ssh command, which must not prompt for passwords and unknown hosts."""
     command = git.environment.get("GIT_SSH_COMMAND")
     if command is None:
         asked = git.start("config", "--get", "core.sshCommand").finish()
@@ -206,11 +204,11 @@ def ssh_without_questions(git: Git) -> dict[str, str]:
     return {"GIT_SSH_COMMAND": f"{command or 'ssh'} -oBatchMode=yes"}
 
 
-# --- roads ----------------------------------------------------------------------------------------
+# --- routes ----------------------------------------------------------------------------------------
 
 
-class Road:
-    """One way for git to a repository: `git` is started as it is, and `word` names the repository to it.
+class Route:
+    """A way for git to reach a repository: `git` is started as it is, and `word` names the repository to it.
 
     `url` is for what is said about it; `credential` is the one that git was given by us, None for the user's own means.
     `is_own`: it is the user's own git in the user's own repository.
@@ -263,8 +261,6 @@ class Road:
         """Return `HOST:PORT` of the proxy that git asks, where its words are about one; None where none is known."""
         if b"proxy" not in stderr.lower() and b"tunnel" not in stderr.lower():
             return None
-        from git_coderepo.transport.http_failures import proxy_shown
-
         asked = [["--get", f"remote.{self.word}.proxy"]] if self.is_own else []
         asked.append(["--get-urlmatch", "http.proxy", str(self.url.origin())])
         for words in asked:
@@ -295,7 +291,7 @@ def _is_redirected(stderr: bytes) -> bool:
     return b"returned error: 30" in stderr
 
 
-def roads(repository: BaseCodeRepository, git: Git, command: str) -> Iterator[Road]:
+def routes(repository: BaseCodeRepository, git: Git, command: str) -> Iterator[Route]:
     """Yield the ways for the git command `command`, in the order in which to try them.
 
     Where the user's own git reaches the repository that is the last of them: before it comes, over https, a credential
@@ -314,12 +310,12 @@ def roads(repository: BaseCodeRepository, git: Git, command: str) -> Iterator[Ro
         if credential is not None and command != "fetch":
             # Elsewhere than in a checkout, whose configuration may hold another credential: this one has to work.
             reach = reach.with_environment(GIT_DIR=os.devnull)
-        yield Road(reach, url.url(), url, credential)
+        yield Route(reach, url.url(), url, credential)
     if own is not None:
-        yield own_road(own, git if command == "fetch" else None, repository.protocols)
+        yield own_route(own, git if command == "fetch" else None, repository.protocols)
 
 
-def own_road(own: UsersRemote, into: Git | None, allowed: frozenset[str] | None) -> Road:
+def own_route(own: UsersRemote, into: Git | None, allowed: frozenset[str] | None) -> Route:
     """Return the user's own git in the user's own repository; it fetches into the repository of `into`.
 
     `allowed` are the protocols on a runner, None for what the user's git allows.
@@ -339,22 +335,22 @@ def own_road(own: UsersRemote, into: Git | None, allowed: frozenset[str] | None)
             environment.update(_trusted_authorities(git, own.url))
     elif own.url.transport == "ssh" and not _has_terminal():
         environment.update(ssh_without_questions(git))
-    return Road(Git(git.directory, environment=environment, settings=settings), own.name, own.url, None, is_own=True)
+    return Route(Git(git.directory, environment=environment, settings=settings), own.name, own.url, None, is_own=True)
 
 
-# --- questions that any platform with a git URL can ask -------------------------------------------
+# --- commands for any repository with a git URL -------------------------------------------
 
 
 def ask(repository: BaseCodeRepository, git: Git, *arguments: str, stdin: bytes | None = None) -> bytes:
-    """Run a git command against a repository, for which `{url}` stands; failures explained.
+    """Run a git command against a repository, for which `{url}` stands, and explain a failure.
 
-    Each road is tried, see `roads`; the first one that does not lead to the repository says why. What broke off or
-    failed on the other side is tried again, and a limit waited for, which git tells no time of.
+    Each route is tried, see `routes`; the first one that does not lead to the repository says why. Broken
+    connections and failures of the server are tried again; for a rate limit, git does not know how long to wait.
     """
     failed: CodeRepoError | None = None
-    for road in roads(repository, git, arguments[0]):
+    for route in routes(repository, git, arguments[0]):
         try:
-            return _ask_by(road, repository, *_fitting(road, arguments), stdin=stdin)
+            return _ask_by(route, repository, *_fitting(route, arguments), stdin=stdin)
         except (CommitMissing, ServerTooOld):
             raise  # the repository was reached
         except (CredentialError, PlatformError, GitFailed) as error:
@@ -367,30 +363,28 @@ def ask(repository: BaseCodeRepository, git: Git, *arguments: str, stdin: bytes 
     raise failed
 
 
-def _fitting(road: Road, arguments: tuple[str, ...]) -> tuple[str, ...]:
+def _fitting(route: Route, arguments: tuple[str, ...]) -> tuple[str, ...]:
     """Return the arguments, and those that keep the remote's configuration from changing what is fetched."""
-    if arguments[0] != "fetch" or not road.is_own:
+    if arguments[0] != "fetch" or not route.is_own:
         return arguments
     return ("fetch", "--refmap=", "--no-prune", *arguments[1:])
 
 
-def _ask_by(road: Road, repository: BaseCodeRepository, *arguments: str, stdin: bytes | None) -> bytes:
+def _ask_by(route: Route, repository: BaseCodeRepository, *arguments: str, stdin: bytes | None) -> bytes:
     import time
 
-    from git_coderepo.transport.retry import TRIES, max_wait_hints, shown_seconds
-
-    credential, origin, path = road.credential, road.url.origin(), credential_path(road.url)
-    bound = _bound_to_us(road.git)
+    credential, origin, path = route.credential, route.url.origin(), credential_path(route.url)
+    bound = _bound_to_us(route.git)
     failures, waited = 0, 0.0
     while True:
-        process = road.run(*arguments, stdin=stdin, before=bound)
+        process = route.run(*arguments, stdin=stdin, before=bound)
         if process.status == 0:
             if credential is not None and origin is not None:
                 repository.credentials.accepted(origin, path, credential)
             return process.stdout
         failure = process.failure()
         error = (
-            explain(failure, road.url, credential, repository.credentials, proxy=road.proxy(failure.stderr))
+            explain(failure, route.url, credential, repository.credentials, proxy=route.proxy(failure.stderr))
             if isinstance(failure, GitFailed)
             else failure
         )
@@ -422,8 +416,8 @@ def fetch(
     """Fetch into the bare repository that `git` stands in, with as little else as the server can leave out.
 
     `refspecs` are read from standard input where that is given, one a line. `depth` and `filter` (git-rev-list(1),
-    `--filter`) say what is not wanted; a server that is too old for one of them sends it as well. Raises what `explain`
-    makes of git's words.
+    `--filter`) say what is not wanted; a server that is too old for one of them sends it as well. Raises the
+    errors of `explain`.
     """
     shallow = [f"--depth={depth}"] if depth is not None else []
     whole = ["--no-filter"]  # git remembers the filter of an attempt that failed; and a user's remote may have one
@@ -444,9 +438,9 @@ def _words(refspecs: Sequence[str], stdin: bytes | None) -> list[str]:
 
 
 def _bound_to_us(git: Git) -> tuple[str, ...]:
-    """The words that have the system end a command when we are killed: it would go on waiting for the server.
+    """Return the words before a command that have the system end it when we are killed, so that it does not wait on.
 
-    None where the system has no setpriv(1) that can (util-linux, Linux alone), or no git.
+    They are empty if there is no git, or no setpriv(1) with that option (util-linux, Linux only).
     """
     import shutil
 
@@ -459,29 +453,27 @@ def _bound_to_us(git: Git) -> tuple[str, ...]:
 
 
 def _delay_before_next(error: CodeRepoError, failures: int) -> float | None:
-    """The seconds after which the same question may get another answer; None where it would not."""
-    from git_coderepo.transport.retry import pause, spread
-
+    """Return the seconds before the next attempt; None if another attempt cannot help."""
     if isinstance(error, RateLimited):
         return spread(float(1 << failures))
     return pause(failures) if isinstance(error, ServerFailed | DownloadDamaged | ConnectionBroken) else None
 
 
 def check_access(repository: BaseCodeRepository, git: Git | None = None) -> None:
-    """Whether git reaches the repository; raises what `explain` says."""
+    """Check that git reaches the repository. Raises the errors of `explain`."""
     ask(repository, git or Git(), "ls-remote", "--quiet", "--", "{url}", "HEAD")
 
 
 def check_own_access(repository: BaseCodeRepository, own: UsersRemote) -> None:
-    """Check that the user's own git reaches the repository; raises what `explain` returns."""
-    road = own_road(own, None, repository.protocols)
-    _ask_by(road, repository, "ls-remote", "--quiet", "--", "{url}", "HEAD", stdin=None)
+    """Check that the user's own git reaches the repository. Raises the errors of `explain`."""
+    route = own_route(own, None, repository.protocols)
+    _ask_by(route, repository, "ls-remote", "--quiet", "--", "{url}", "HEAD", stdin=None)
 
 
 def fetch_commit(
     repository: BaseCodeRepository, commit: ObjectId, directory: str, *, filter: str | None = "tree:0"
 ) -> Git:
-    """Fetch one commit into a new bare repository in `directory`, with as little else as the server can do."""
+    """Fetch one commit into a new bare repository in `directory`, with as little else as the server supports."""
     scratch = Git(directory).foreign(directory)
     scratch.run("init", "--quiet", "--bare", "--template=", f"--object-format={commit.object_format}")
     fetch(repository, scratch, [commit.hex], depth=1, filter=filter)
@@ -489,7 +481,7 @@ def fetch_commit(
 
 
 def serves_commit(repository: BaseCodeRepository, commit: ObjectId) -> bool:
-    """Whether the server gives the commit by its id now."""
+    """Return whether the server gives the commit by its id now."""
     from git_coderepo.filesystem.scratch import scratch_directory
 
     with scratch_directory() as directory:
@@ -500,7 +492,7 @@ def serves_commit(repository: BaseCodeRepository, commit: ObjectId) -> bool:
     return True
 
 
-# --- git as a transport in the other direction -----------------------------------------------------------------------
+# --- push -----------------------------------------------------------------------
 
 _PUSH = (
     "push", "--porcelain", "--no-verify", "--no-signed", "--no-follow-tags", "--recurse-submodules=no", "--thin",
@@ -515,14 +507,14 @@ def push(repository: BaseCodeRepository, git: Git, refspec: str) -> None:
     """Push one refspec (`ID:refs/…`, or `:refs/…` to remove one) to a code repository.
 
     `git` stands in the user's repository, and says in its environment where else objects are. Raises PushRefused,
-    MethodUnavailable, CredentialError, and what `git_words.explain` makes of git's words.
+    MethodUnavailable, CredentialError, and the errors of `git_failures.explain`.
     """
     text = repository.git_url()
     if text is None:
         raise MethodUnavailable(f"git cannot push to '{repository.name}'")
     url = RemoteURL.parse(text)
     try:
-        _attempt(_users_road(repository, git, url), refspec, repository.credentials)
+        _attempt(_users_route(repository, git, url), refspec, repository.credentials)
     except CredentialError as error:
         credential = credential_for(url, repository.credentials)
         if credential is None:
@@ -530,28 +522,28 @@ def push(repository: BaseCodeRepository, git: Git, refspec: str) -> None:
         user, allowed = repository.git_credential_user(), repository.protocols
         reach = _in_this_repository(prepared(git, url, credential, user, allowed), git)
         try:
-            _attempt(Road(reach, url.url(), url, credential), refspec, repository.credentials)
+            _attempt(Route(reach, url.url(), url, credential), refspec, repository.credentials)
         except CredentialError as second:
             second.hints = (*second.hints, f"your own git cannot push either: {error.message}")
             raise
 
 
-def _users_road(repository: BaseCodeRepository, git: Git, url: RemoteURL) -> Road:
+def _users_route(repository: BaseCodeRepository, git: Git, url: RemoteURL) -> Route:
     """Return the user's own git: through their remote, where a push to it reaches the repository, else by the URL."""
     own = repository.users_remote
     to = pushed_to(own, git) if own is not None else None
     if own is None or to is None:
         reach = prepared(git, url, None, repository.git_credential_user(), repository.protocols)
-        return Road(_in_this_repository(reach, git), url.url(), url, None)
-    road = own_road(to, None, repository.protocols)
+        return Route(_in_this_repository(reach, git), url.url(), url, None)
+    route = own_route(to, None, repository.protocols)
     if to.name == own.name:
-        road.git = road.git.with_settings((f"remote.{own.name}.mirror", "false"))  # a mirror takes no refspec
+        route.git = route.git.with_settings((f"remote.{own.name}.mirror", "false"))  # a mirror takes no refspec
         if _is_tracked(git, own.name):
             # A push moves the tracking reference of what it pushed, unless a negative refspec says not to; that counts
             # where another one leads to the reference itself: remote.c, query_matches_negative_refspec.
             refspecs = (f"{NAMESPACE}*:{NAMESPACE}*", f"^{NAMESPACE}*")
-            road.git = road.git.with_settings(*((f"remote.{own.name}.fetch", each) for each in refspecs))
-    return road
+            route.git = route.git.with_settings(*((f"remote.{own.name}.fetch", each) for each in refspecs))
+    return route
 
 
 def _is_tracked(git: Git, name: str) -> bool:
@@ -561,14 +553,14 @@ def _is_tracked(git: Git, name: str) -> bool:
     return any(star and NAMESPACE.encode().startswith(before) for before, star, _ in sources)
 
 
-def _attempt(road: Road, refspec: str, credentials: CredentialSource) -> None:
-    road.git = road.git.with_settings(*_PUSH_SETTINGS)
-    process = road.run(*_PUSH, "--", "{url}", refspec)
+def _attempt(route: Route, refspec: str, credentials: CredentialSource) -> None:
+    route.git = route.git.with_settings(*_PUSH_SETTINGS)
+    process = route.run(*_PUSH, "--", "{url}", refspec)
     if process.status == 0:
         return
     failure = process.failure()
     if isinstance(failure, GitFailed):
-        raise _explained(failure, process.stdout, road, credentials)
+        raise _explained(failure, process.stdout, route, credentials)
     raise failure
 
 
@@ -581,12 +573,12 @@ def _of_this_repository(name: str) -> bool:
     return name in LOCAL_ENVIRONMENT or name.startswith(("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"))
 
 
-def _explained(failure: GitFailed, stdout: bytes, road: Road, credentials: CredentialSource) -> CodeRepoError:
-    """What a push that failed means: the platform's refusal in its own words, else what any transport's failure means.
+def _explained(failure: GitFailed, stdout: bytes, route: Route, credentials: CredentialSource) -> CodeRepoError:
+    """Return the error for a failed push: the platform's refusal in its own words, or else as for any transport.
 
     `!<TAB>FROM:TO<TAB>[remote rejected] (REASON)`: git-push(1), --porcelain.
     """
-    url, credential = road.url, road.credential
+    url, credential = route.url, route.credential
     place = f"'{url.origin() or url.host or url.path}'"
     told = failure.stderr.decode("utf-8", "replace").splitlines()
     remarks = [text for line in told if line.startswith("remote:") and (text := line[7:].strip(" \t\x1b[K"))]
@@ -606,7 +598,7 @@ def _explained(failure: GitFailed, stdout: bytes, road: Road, credentials: Crede
         return ScopeMissing(
             f"{whose} may not push to {place}", hints=[*hints, "give it the right to push, which publishing needs"]
         )
-    error = explain(failure, url, credential, credentials, proxy=road.proxy(failure.stderr))
+    error = explain(failure, url, credential, credentials, proxy=route.proxy(failure.stderr))
     if isinstance(error, CredentialMissing):
         error.hints = (*error.hints, "give it the right to push, which publishing needs")
     return error

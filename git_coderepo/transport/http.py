@@ -1,4 +1,4 @@
-"""HTTP for the platforms that have an API: one session, redirects by hand, credentials by origin, limits waited for.
+"""HTTP for platforms with an API: redirects, credentials by origin, rate limits.
 
 A credential is looked up for the origin and path of the request that is about to be sent, and never forwarded: requests
 and curl drop `Authorization` at another host, but forward any other header. A URL with a `.` or `..` segment, encoded
@@ -9,9 +9,15 @@ from __future__ import annotations
 
 import os
 
+from git_coderepo import __version__
+from git_coderepo.credentials.secret import log_in_hint
 from git_coderepo.errors import DownloadDamaged, HostUnreachable, InvalidRemoteURL, ProtocolNotAllowed, UnexpectedAnswer
+from git_coderepo.git.url.parse import first_of, has_dot_segment
+from git_coderepo.git.url.remote import Origin
 from git_coderepo.trace import silent, trace
-from git_coderepo.transport.proxy import Way
+from git_coderepo.transport.http_failures import unreachable, untrusted
+from git_coderepo.transport.proxy import NetworkSettings
+from git_coderepo.transport.retry import asked_delay, limited, pause, shown_seconds, spread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +31,6 @@ if TYPE_CHECKING:
     from urllib3 import HTTPResponse
 
     from git_coderepo.credentials.secret import Credential, CredentialSource
-    from git_coderepo.git.url.remote import Origin
 
     Authorize = Callable[[Credential], tuple[str, str]]
     Key = tuple[str, int, int, int, int]
@@ -37,12 +42,12 @@ LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
 def allowed_by_environment(environment: Mapping[str, str]) -> frozenset[str]:
-    """The protocols that CODEREPO_ALLOW_PROTOCOL adds, names parted by `:`."""
+    """Return the protocols in CODEREPO_ALLOW_PROTOCOL, which are separated by `:`."""
     return frozenset(environment.get("CODEREPO_ALLOW_PROTOCOL", "").split(":")) - {""}
 
 
 def check_protocol(origin: Origin, environment: Mapping[str, str]) -> None:
-    """https, or http to this very machine where CODEREPO_ALLOW_PROTOCOL says so; raises ProtocolNotAllowed."""
+    """Raise ProtocolNotAllowed unless it is https, or http to this machine and CODEREPO_ALLOW_PROTOCOL allows that."""
     if origin.scheme == "https":
         return
     if origin.scheme != "http":
@@ -58,7 +63,7 @@ def check_protocol(origin: Origin, environment: Mapping[str, str]) -> None:
 
 
 def bearer(credential: Credential) -> tuple[str, str]:
-    """RFC 6750."""
+    """Return the header of a bearer token (RFC 6750)."""
     return "Authorization", f"Bearer {credential.secret.reveal()}"
 
 
@@ -72,8 +77,16 @@ class Http:
     """
 
     __slots__ = (
-        "_accepted", "_authorize", "_credential_origin", "_credentials", "_environment", "_max_wait", "_notify",
-        "_repository_path", "_session", "_way",
+        "_accepted",
+        "_authorize",
+        "_credential_origin",
+        "_credentials",
+        "_environment",
+        "_max_wait",
+        "_network",
+        "_notify",
+        "_repository_path",
+        "_session",
     )  # fmt: skip
 
     def __init__(
@@ -94,7 +107,7 @@ class Http:
         self._notify = notify
         self._max_wait = max_wait
         self._environment = os.environ if environment is None else environment
-        self._way = Way(self._environment)
+        self._network = NetworkSettings(self._environment)
         self._session: requests.Session | None = None
         self._accepted: set[tuple[str, str]] = set()
 
@@ -107,7 +120,7 @@ class Http:
         bound: Mapping[str, str] | None = None,
         max_wait: float | None = None,
     ) -> Response:
-        """The answer to a GET, of whatever status, redirects followed and rate limits waited for.
+        """Send a GET, follow redirects, wait for rate limits, and return the answer, whatever its status.
 
         `bound` are headers that may hold a secret of this origin's: a redirect to another one drops them. `max_wait`
         are the seconds for which a limit is waited for, None for those of this object.
@@ -119,26 +132,26 @@ class Http:
     def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, bound: Mapping[str, str] | None = None
     ) -> Response:
-        """The answer to a POST that only asks: it may be sent twice, and a redirect sends it on. As `get` otherwise."""
+        """Send a POST that changes nothing, so that it may be repeated or redirected; otherwise as `get`."""
         return self._ask(url, headers, self._authorize, bound or {}, body, self._max_wait)
 
     def open(self, origin: Origin | None = None) -> None:
-        """Have the session that requests share: before threads are started that ask at the same time.
+        """Open the session; call it before several threads send requests.
 
-        It begins with the `origin`, if that is known.
+        The certificates for `origin` are read first, if it is given.
         """
         if self._session is not None:
             return
-        asked = self._way.start()
+        asked = self._network.start()
         from urllib3.util.ssl_ import create_urllib3_context  # takes a while, in which git answers
 
         contexts = Contexts(create_urllib3_context)
-        self._way.take(asked)
+        self._network.take(asked)
         if origin is not None and origin.scheme == "https":
             try:
-                contexts.begin(self._way.authorities(origin))  # read while the rest is imported
+                contexts.begin(self._network.authorities(origin))  # read while the rest is imported
             except OSError:
-                pass  # met again, and told, when the request is sent
+                pass  # raised again when the request is sent
         self._session = _new_session(contexts)
 
     def _ask(
@@ -151,8 +164,6 @@ class Http:
         max_wait: float,
     ) -> Response:
         import time
-
-        from git_coderepo.transport.retry import asked_delay, limited, shown_seconds, spread
 
         waited = 0.0
         attempt = 0
@@ -170,8 +181,6 @@ class Http:
             attempt += 1
 
     def _log_in(self, origin: Origin) -> str:
-        from git_coderepo.credentials.secret import log_in_hint
-
         return log_in_hint(self._credentials, self._credential_origin(origin) or origin)
 
     def close(self) -> None:
@@ -189,8 +198,6 @@ class Http:
         body: bytes | None,
     ) -> Response:
         from urllib.parse import urldefrag, urljoin
-
-        from git_coderepo.git.url.remote import Origin
 
         first = origin = Origin.parse(url)
         if not _is_plain(url):
@@ -231,11 +238,9 @@ class Http:
         body: bytes | None,
         instead_of: Response | None = None,
     ) -> Response:
-        """One request; `authorize` None sends no credential. `instead_of` is returned where there is no credential."""
+        """Send a request, without a credential if `authorize` is None; if there is none, return `instead_of`."""
         self.open(origin)
         import requests
-
-        from git_coderepo.transport.http_failures import unreachable, untrusted
 
         credential, asked = self._find(origin, url) if authorize is not None else (None, None)
         if instead_of is not None:
@@ -248,7 +253,7 @@ class Http:
         if credential is not None and authorize is not None:
             name, value = authorize(credential)
             sent[name] = value
-        proxies = self._way.proxies(url, origin)
+        proxies = self._network.proxies(url, origin)
         failure: HostUnreachable | UnexpectedAnswer
         try:
             answer = self._session.request(
@@ -259,7 +264,7 @@ class Http:
                 stream=True,
                 allow_redirects=False,
                 timeout=(CONNECT_TIMEOUT, self._silence()),
-                verify=self._way.authorities(origin),
+                verify=self._network.authorities(origin),
                 proxies=proxies,
             )
         except requests.RequestException as error:
@@ -267,7 +272,7 @@ class Http:
         except OSError as error:
             failure = untrusted(origin, error)
         except ValueError:
-            failure = UnexpectedAnswer(f"'{origin}' cannot be asked: its URL or header is not valid")
+            failure = UnexpectedAnswer(f"'{origin}' cannot be reached: invalid URL or header")
         else:
             trace(f"{method} {url} {answer.status_code}")
             return Response(answer, url, origin, credential, asked)
@@ -275,7 +280,7 @@ class Http:
         raise failure
 
     def _silence(self) -> float:
-        """For how many seconds a server may say nothing."""
+        """Return for how many seconds a server may send nothing."""
         named = self._environment.get("GIT_HTTP_LOW_SPEED_TIME", "")
         return float(named) if named.isascii() and named.isdigit() and int(named) > 0 else READ_TIMEOUT
 
@@ -292,8 +297,6 @@ class Http:
     def _looked_up(self, origin: Origin, url: str) -> str:
         """Return the path that a credential's prefix is held against; `/`, which only credentials without one fit."""
         from urllib.parse import unquote, urlsplit
-
-        from git_coderepo.git.url.parse import has_dot_segment
 
         path = urlsplit(url).path
         found = self._repository_path(origin, path)
@@ -318,9 +321,6 @@ def _new_session(contexts: Contexts) -> requests.Session:
     import requests
     from requests.adapters import HTTPAdapter
     from urllib3.util import Retry
-
-    from git_coderepo import __version__
-    from git_coderepo.transport.retry import pause
 
     class Jittered(Retry):
         def get_backoff_time(self) -> float:
@@ -359,8 +359,6 @@ def _new_session(contexts: Contexts) -> requests.Session:
 
 def _is_plain(url: str) -> bool:
     """Return whether every server and library sees the same path in a URL, or in a reference relative to one."""
-    from git_coderepo.git.url.parse import first_of, has_dot_segment
-
     path = url[: first_of(url, "?#")]
     return not any(char < " " or char == "\x7f" for char in url) and not has_dot_segment(path)
 
@@ -368,17 +366,15 @@ def _is_plain(url: str) -> bool:
 def _origin_of_redirect(url: str, *, before: Origin) -> Origin:
     from urllib.parse import urlsplit
 
-    from git_coderepo.git.url.remote import Origin
-
     try:
         if "@" in urlsplit(url).netloc:
             raise UnexpectedAnswer(f"'{before}' redirects to a URL with a user name in it")
         return Origin.parse(url)
     except (InvalidRemoteURL, ValueError):
-        raise UnexpectedAnswer(f"'{before}' redirects to something that is no URL of a server") from None
+        raise UnexpectedAnswer(f"'{before}' redirects to an invalid URL") from None
 
 
-# --- An answer of a platform: whose it is, and what of it is believed ------------------------------------------------
+# --- Answers, and which of them are accepted ------------------------------------------------
 
 MOST_JSON = 8 << 20  # bytes
 
@@ -386,7 +382,7 @@ MOST_JSON = 8 << 20  # bytes
 class Response:
     """An answer whose body is still to be read: `status`, `headers` (any case), `origin`.
 
-    `credential` is the one that went with the request, None without; `asked` the origin and path it was found for.
+    `credential` is the one that was sent, or None; `asked` is the origin and path for which it was found.
     """
 
     __slots__ = ("_answer", "asked", "credential", "headers", "origin", "status", "url")
@@ -413,7 +409,7 @@ class Response:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     def json(self) -> dict[str, object]:
-        """The object in the body; raises UnexpectedAnswer for anything else, of whatever status."""
+        """Return the JSON object in the body, whatever the status. Raises UnexpectedAnswer."""
         value = self._value()
         if not isinstance(value, dict):
             raise UnexpectedAnswer(f"'{self.origin}' answered with JSON that its API does not describe")
@@ -441,11 +437,11 @@ class Response:
         return value
 
     def download(self, *, raw: bool = False) -> Download:
-        """The body as a file, decoded unless `raw`."""
+        """Return the body as a file, decoded unless `raw`."""
         return Download(self._answer.raw, str(self.origin), raw=raw)
 
     def archive(self) -> Download:
-        """The body, once its type and first bytes say that it is a gzip archive; raises UnexpectedAnswer."""
+        """Return the body if its type and first bytes are those of a gzip archive. Raises UnexpectedAnswer."""
         kind, _, subtype = self.content_type.partition("/")
         trusted = kind in ("", "binary") or (
             kind == "application" and not subtype.endswith(("json", "xml", "javascript"))
@@ -461,7 +457,7 @@ class Response:
             raise
         if not is_gzip:
             download.close()
-            raise UnexpectedAnswer(f"'{self.origin}' answered with something else than a gzip archive")
+            raise UnexpectedAnswer(f"'{self.origin}' did not return a gzip archive")
         return download
 
     def close(self) -> None:
@@ -477,7 +473,7 @@ def _not_the_api(response: Response, wanted: str) -> UnexpectedAnswer:
     )
 
 
-# --- A body as it arrives: what was received is counted, what is cut off is said -------------------------------------
+# --- Bodies as they arrive -------------------------------------
 
 
 class Download:
@@ -498,7 +494,7 @@ class Download:
         self.closed = False
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes, all that is left for -1; fewer only at the end."""
+        """Return up to `size` bytes, or all that are left for -1; fewer only at the end."""
         ahead = self._ahead
         if size is None or size < 0:
             self._ahead = b""
@@ -511,7 +507,7 @@ class Download:
         return self._receive(size)
 
     def peek(self, size: int) -> bytes:
-        """The next bytes, which `read` gives again."""
+        """Return the next bytes, which `read` returns again."""
         if len(self._ahead) < size:
             self._ahead += self._receive(size - len(self._ahead))
         return self._ahead[:size]
@@ -527,7 +523,7 @@ class Download:
         try:
             piece = self._body.read(size, decode_content=not self._raw)
         except (urllib3.exceptions.ReadTimeoutError, TimeoutError):
-            reason = "no more data came"
+            reason = "no more data arrived"
         except urllib3.exceptions.DecodeError:
             reason = "its encoding is damaged"
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, zlib.error, ValueError):
@@ -544,7 +540,7 @@ class Download:
         return True
 
     def abandon(self) -> None:
-        """Have another thread that waits for data in `read` wait no longer; what comes of it is an error there."""
+        """Interrupt another thread that waits in `read`, which then raises."""
         try:
             self._body.shutdown()
         except (OSError, RuntimeError, TypeError, ValueError):
@@ -564,7 +560,7 @@ class Download:
         self.close()
 
 
-# --- TLS contexts that connections share: a system's authorities take 25 ms to read, for each context anew -----------
+# --- TLS contexts that connections share: reading the system's authorities takes 25 ms each time ------------------
 
 
 class Contexts:
@@ -581,7 +577,7 @@ class Contexts:
         self._reading: Thread | None = None
 
     def begin(self, path: str) -> None:
-        """Read a file ahead, in another thread where there is one to be had."""
+        """Start to read a file, in another thread if one can be started."""
         from threading import Thread
 
         thread = Thread(target=self._read_ahead, args=(path,), name="git-coderepo-authorities", daemon=True)
@@ -592,7 +588,7 @@ class Contexts:
         self._reading = thread
 
     def of(self, path: str) -> ssl.SSLContext | None:
-        """The context of a file; None for a directory, and for what cannot be read: whoever connects says why."""
+        """Return the context of a file; None for a directory and an unreadable file, which the connection reports."""
         reading, self._reading = self._reading, None
         if reading is not None:
             reading.join()
@@ -605,7 +601,7 @@ class Contexts:
         try:
             self._read(path)
         except (OSError, MemoryError):
-            pass  # the same is met again, and told, where it is asked for
+            pass  # raised again by the request that needs it
 
     def _read(self, path: str) -> ssl.SSLContext | None:
         if not os.path.isfile(path):
@@ -621,7 +617,7 @@ class Contexts:
 
 
 def _has_read(context: ssl.SSLContext, path: str) -> None:
-    """urllib3 has a context read the file for each connection; whatever else it may be given is still read."""
+    """Keep urllib3 from reading the same file again for each connection."""
     read = context.load_verify_locations
 
     def load(cafile: str | None = None, capath: str | None = None, cadata: str | bytes | None = None) -> None:

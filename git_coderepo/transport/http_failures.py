@@ -1,4 +1,4 @@
-"""Why there was no answer, in words: requests and urllib3 wrap the reason many times over."""
+"""Turn errors of requests and urllib3, which wrap the reason several times, into errors of ours."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def proxy_failed(place: str, proxy: str | None, why: str) -> HostUnreachable:
 
 def proxy_shown(url: str | None) -> str | None:
     """Return `HOST:PORT` of a proxy's URL, without the user name and the password that may stand in it."""
-    # The last `@`: somebody may have left a slash in the password as it is.
+    # The last `@`: a slash in a password is not always encoded.
     return (url or "").rpartition("://")[2].rpartition("@")[2].partition("/")[0] or None
 
 
 def unreachable(origin: Origin, error: Exception, proxy: str | None = None) -> HostUnreachable | UnexpectedAnswer:
-    """Return why there was no answer, in words: unknown name, refused, timed out, a certificate that does not verify.
+    """Return the error for a request without an answer: unknown name, refused, timed out, invalid certificate …
 
     `proxy` is the URL of the proxy that was asked.
     """
@@ -55,7 +55,7 @@ def unreachable(origin: Origin, error: Exception, proxy: str | None = None) -> H
 
     name = f"'{origin}'"
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader)):
-        return UnexpectedAnswer(f"{name} cannot be asked: its URL or header is not valid")
+        return UnexpectedAnswer(f"{name} cannot be reached: invalid URL or header")
     if caused_by(urllib3.ProxyError, requests.exceptions.InvalidProxyURL):
         return proxy_failed(name, proxy_shown(proxy), _proxy_said(causes))
     if isinstance(error, requests.exceptions.InvalidSchema):  # what requests says of SOCKS without PySocks
@@ -90,7 +90,7 @@ def unreachable(origin: Origin, error: Exception, proxy: str | None = None) -> H
 
 
 def _proxy_said(causes: list[BaseException]) -> str:
-    """Return what was wrong with a proxy: its status in digits, or words."""
+    """Return why a proxy failed: the digits of its status, or words."""
     import socket
 
     import urllib3.exceptions as urllib3
@@ -110,12 +110,12 @@ def _proxy_said(causes: list[BaseException]) -> str:
 
 
 def untrusted(origin: Origin, error: OSError) -> HostUnreachable:
-    """There is no such file of certificate authorities: requests says so before it connects."""
+    """Return the error for a missing file of certificate authorities, which requests reports before it connects."""
     return HostUnreachable(f"cannot reach '{origin}': {_words(error)}", hints=CERTIFICATE_HINTS)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """An error and whatever it was made from: requests and urllib3 keep it in `args`, `reason`, cause and context."""
+    """Return an error and its causes, which requests and urllib3 keep in `args`, `reason`, cause and context."""
     found: list[BaseException] = []
     waiting: list[object] = [error]
     while waiting:

@@ -22,12 +22,12 @@ _HEX = frozenset("0123456789abcdef")
 
 
 def ca_bundle(environment: Mapping[str, str]) -> str | None:
-    """The file with the certificate authorities to trust, None for the system's own."""
+    """Return the file of certificate authorities to trust, None for the system's."""
     return next((path for name in CA_VARIABLES if (path := environment.get(name))), None)
 
 
 def system_authorities() -> str | None:
-    """The file or directory in which the system keeps its certificate authorities; None where it has none."""
+    """Return the file or directory of the system's certificate authorities, or None."""
     import ssl
 
     paths = ssl.get_default_verify_paths()
@@ -39,36 +39,36 @@ def system_authorities() -> str | None:
 
 
 def _is_hashed(name: str) -> bool:
-    """Whether OpenSSL would find it in a directory: eight hex digits, a dot and a number."""
+    """Return whether OpenSSL would use a file of this name in a directory: eight hex digits, a dot and a number."""
     start, _, number = name.partition(".")
     return len(start) == 8 and _HEX.issuperset(start) and number.isdigit()
 
 
-class Way:
-    """What the environment and git's configuration, where there is a git, say of the way to each origin."""
+class NetworkSettings:
+    """Proxy and CA settings for each origin, from the environment and git's configuration."""
 
-    __slots__ = ("_environment", "_everything", "_said")
+    __slots__ = ("_by_origin", "_environment", "_everything")
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self._everything: Mapping[str, str] | None = None
-        self._said: dict[str, Mapping[str, str]] = {}
+        self._by_origin: dict[str, Mapping[str, str]] = {}
 
     def start(self) -> Process | None:
-        """Ask git for what it says of any origin, which it answers meanwhile; None where there is no git."""
+        """Start git to list its `http.*` settings; None if there is no git."""
         try:
             return Git(environment=self._environment).start("config", "--null", "--get-regexp", r"^http\.")
         except GitNotFound:
             return None
 
     def take(self, asked: Process | None) -> None:
-        """The answer. Raises GitFailed."""
+        """Read the settings that `start` asked for. Raises GitFailed."""
         self._everything = _by_name(asked)
 
     def authorities(self, origin: Origin) -> str:
-        """The file or directory of those to trust: what is named, as git would find it, else the system's.
+        """Return the file or directory of authorities to trust: the configured one, as for git, or else the system's.
 
-        Where the system has none they are those that come with certifi. Raises OSError where those cannot be had.
+        Without either they are certifi's. Raises OSError if those cannot be read.
         """
         named = self._environment.get("GIT_SSL_CAINFO") or self._settings(origin).get("http.sslcainfo")
         found = os.path.expanduser(named) if named else ca_bundle(self._environment) or system_authorities()
@@ -79,7 +79,7 @@ class Way:
         return certifi.where()
 
     def proxies(self, url: str, origin: Origin) -> dict[str, str]:
-        """The proxies to ask for a URL, by scheme: git's `http.proxy`, else what `https_proxy` and its kin name."""
+        """Return the proxies for a URL by scheme: git's `http.proxy`, or else `https_proxy` and similar variables."""
         from requests.utils import get_environ_proxies, should_bypass_proxies
 
         proxy = self._settings(origin).get("http.proxy")
@@ -91,20 +91,20 @@ class Way:
         return {"http": proxy, "https": proxy}
 
     def _settings(self, origin: Origin) -> Mapping[str, str]:
-        """git's `http.*` and `http.URL.*` for the origin, names in lower case."""
+        """Return git's `http.*` and `http.URL.*` settings for the origin, names in lower case."""
         if self._everything is None:
             self.take(self.start())
             assert self._everything is not None
         if all(name.count(".") < 2 for name in self._everything):
-            return self._everything  # nothing is said of some URLs alone: git need not be asked which are meant
+            return self._everything  # no setting is for some URLs only
         place = str(origin)
-        if place not in self._said:
+        if place not in self._by_origin:
             git = Git(environment=self._environment)
-            self._said[place] = _by_name(git.start("config", "--null", "--get-urlmatch", "http", place))
-        return self._said[place]
+            self._by_origin[place] = _by_name(git.start("config", "--null", "--get-urlmatch", "http", place))
+        return self._by_origin[place]
 
 
 def _by_name(asked: Process | None) -> Mapping[str, str]:
-    """What a `git config --null` printed; of several values the last one counts."""
+    """Parse the output of `git config --null`; of several values the last one counts."""
     rows = os.fsdecode(asked.checked(1)).split("\0") if asked is not None else ()
     return {name: value for name, _, value in (row.partition("\n") for row in rows if row)}

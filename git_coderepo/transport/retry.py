@@ -1,6 +1,6 @@
-"""How long to wait before a platform is asked again: when it names a time, and when it merely failed.
+"""How long to wait before a request is repeated, after a rate limit and after a failure.
 
-A thousand runners may be told the same: what is waited is spread, so that they do not all come back at once.
+The time is spread, so that a thousand runners do not come back at the same moment.
 """
 
 from __future__ import annotations
@@ -11,39 +11,39 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.transport.http import Response
 
-# How often something is tried that broke off or failed on the other side.
+# Attempts after a broken connection or a failure of the server.
 TRIES = 3
 _LEAST = 0.2  # seconds; doubled with each time that a platform asks to wait
 
 
 def pause(failures: int) -> float:
-    """The seconds to wait after so many failures: about 0.4, 0.8, 1.5, never twice the same."""
+    """Return the seconds to wait after so many failures: about 0.4, 0.8, 1.5, with jitter."""
     import random
 
     return random.uniform(0.25, 0.5) * (1 << max(failures - 1, 0))  # noqa: S311
 
 
 def spread(delay: float) -> float:
-    """The seconds to wait where a platform asked for `delay`: a little more, never less."""
+    """Return the seconds to wait if a platform asked for `delay`: a little more, never less."""
     import random
 
     return delay + random.uniform(0, min(delay / 8, 5))  # noqa: S311
 
 
 def shown_seconds(seconds: float) -> str:
-    """`1 second`, `60 seconds`."""
+    """Return `1 second` or `60 seconds`."""
     whole = max(round(seconds), 1)
     return "1 second" if whole == 1 else f"{whole} seconds"
 
 
 def max_wait_hints(seconds: float) -> tuple[str, str]:
-    """What to type so that so long is waited."""
+    """Return hints that make the program wait so long."""
     whole = -int(-seconds // 1)
     return f"git config coderepo.maxWait {whole}", f"outside a checkout: export CODEREPO_MAX_WAIT={whole}"
 
 
 def limited(response: Response, delay: float, waited: float, log_in: str) -> RateLimited:
-    """Asked to wait `delay` seconds, after `waited` were waited: too long. `log_in` says how to give a token."""
+    """Return the error for a limit of `delay` more seconds, after `waited`; `log_in` is the hint for a token."""
     hints = [*max_wait_hints(delay + waited)] if delay + waited < 7200 else []
     if response.credential is None:
         hints.append(f"raise the limit with a token: {log_in}")
@@ -55,7 +55,7 @@ def limited(response: Response, delay: float, waited: float, log_in: str) -> Rat
 
 
 def asked_delay(response: Response, attempt: int, now: float) -> float | None:
-    """For how many seconds a server asks to be left alone; None where the answer is not about a limit.
+    """Return for how many seconds a server limits requests; None if the answer is not about a limit.
 
     `attempt` counts how often it has asked before, from 0. Times are the server's own: where its answer has a `Date`,
     that is the present, and `now`, in seconds since 1970, only where it has none.
@@ -92,7 +92,7 @@ def _delay(retry_after: str, now: float) -> float | None:
 
 
 def _moment(date: str) -> float | None:
-    """An HTTP date (RFC 9110, section 5.6.7) in seconds since 1970; None where it is none."""
+    """Parse an HTTP date (RFC 9110, section 5.6.7) to seconds since 1970; None if it is invalid."""
     from email.utils import parsedate_to_datetime
 
     try:

@@ -1,4 +1,4 @@
-"""A bare scratch repository: git fetches into it, and it is gone afterwards. Nothing is checked out in it, ever."""
+"""A temporary bare repository to fetch into. Nothing is ever checked out in it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def is_revision(text: str) -> bool:
 
 
 def _place(environment: Mapping[str, str]) -> str:
-    """Where a scratch repository can lie; raises GitNotFound, GitUnusable where there is no such place."""
+    """Return the directory for scratch repositories. Raises GitNotFound, and GitUnusable if there is none."""
     try:
         return temporary_directory()
     except TargetUnusable as error:
@@ -46,7 +46,7 @@ def _place(environment: Mapping[str, str]) -> str:
 
 
 class Scratch:
-    """A context manager; `git` reads its objects, whatever the caller's environment says of other repositories."""
+    """A context manager; `git` reads its objects, and ignores the caller's variables for other repositories."""
 
     def __init__(self, object_format: str, environment: Mapping[str, str]) -> None:
         self.object_format = object_format
@@ -78,12 +78,12 @@ class Scratch:
         try:
             self._held.remove()
         except OSError:
-            pass  # whoever comes next sweeps it away
+            pass  # the next process removes it
         finally:
             os.close(self._parent)
 
     def size(self) -> int:
-        """The bytes of the objects that were fetched."""
+        """Return the size in bytes of the objects that were fetched."""
         return sum(
             os.path.getsize(os.path.join(folder, name))
             for folder, _, names in os.walk(os.path.join(self.directory, "objects"))
@@ -103,11 +103,11 @@ class Scratch:
         branch: str | None = None,
         only: str | None = None,
     ) -> None:
-        """Bring one commit with its tree; `only` is an object filter (`tree:0` brings the commit alone).
+        """Fetch one commit with its tree; `only` is an object filter (`tree:0` brings the commit alone).
 
         By its id; else the `reference` that leads to it alone, if there is one; else the recorded branch, ever deeper;
         else all branches and tags. Raises CommitMissing,
-        MethodUnavailable, and what `git_words.explain` makes of git's words.
+        MethodUnavailable, and the errors of `git_failures.explain`.
         """
         attempts: list[tuple[list[str], int | None, str | None]] = [([commit.hex], 1, only)]
         if reference is not None:
@@ -130,20 +130,20 @@ class Scratch:
         )
 
     def fetch_reference(self, platform: BaseCodeRepository, reference: str) -> ObjectId:
-        """Bring what a reference leads to, without what came before it; gives the commit.
+        """Fetch the commit of a reference, without its history, and return its id.
 
-        Raises CommitMissing where there is no such reference, and what `git_words.explain` makes of git's words.
+        Raises CommitMissing where there is no such reference, and the errors of `git_failures.explain`.
         """
         fetch(platform, self.git, [f"+{reference}:refs/fetched/reference"], depth=1)
         return ObjectId(self.git.line("rev-parse", "--verify", "refs/fetched/reference^{commit}"))
 
     def fetch_blobs(self, platform: BaseCodeRepository, ids: Sequence[str]) -> None:
-        """Bring these blobs; those that are here are not asked for. Raises CommitMissing, GitFailed."""
+        """Fetch these blobs, except those that are here already. Raises CommitMissing, GitFailed."""
         if ids:
             fetch(platform, self.git, (), stdin="".join(f"{id}\n" for id in ids).encode())
 
     def tree_of(self, commit: ObjectId, part: bytes = b"") -> ObjectId:
-        """The tree id that a commit here names, or the id of one directory of it, whose tree must be here too.
+        """Return the tree id of a commit, or of one directory of it, whose tree must be here too.
 
         The commit's own tree need not be here: it is read from the commit (`git help commit-tree`). Raises
         CodeRepoError where the commit has no such directory, GitFailed.

@@ -311,7 +311,7 @@ def test_without_a_credential_it_says_what_is_missing(gitlab: World) -> None:
     gitlab.forge.misbehave("lfs/batch", Status(401, b'{"message": "Credentials needed"}'), times=None)
     try:
         nobody = {"CODEREPO_TOKEN": "", "CODEREPO_TOKEN_ORIGIN": ""}
-        says = "was sent no credential, and refuses: Credentials needed"
+        says = "requires a credential: Credentials needed"
         refused(
             gitlab.runner,
             "fetch",

@@ -416,7 +416,7 @@ def test_a_protocol_that_gits_configuration_forbids(plain: World, tmp_path: Path
 def test_plain_git_without_a_place(plain: World, tmp_path: Path, flag: str) -> None:
     desk = checkout(plain, tmp_path)
     words = ("register", "x", "--type=git")
-    assert flag in hint(desk.refused(*words, "--no-remote", says="nothing says where 'x' is"), "give --url")
+    assert flag in hint(desk.refused(*words, "--no-remote", says="no URL is known for 'x'"), "give --url")
     desk.run(*words, flag, {"--url": plain.url, "--remote": "origin"}[flag])
 
 

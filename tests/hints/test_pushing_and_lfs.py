@@ -232,7 +232,7 @@ def test_an_agent_without_a_key(plain: World, tmp_path: Path) -> None:
     desk.env["SSH_AUTH_SOCK"] = f"{tmp_path}/agent"
     pid = agent.partition("SSH_AGENT_PID=")[2].partition(";")[0]
     try:
-        given = hint(desk.refused("register", says="took none of your ssh keys"), "list the keys").partition(": ")[2]
+        given = hint(desk.refused("register", says="accepted none of your"), "list the keys").partition(": ")[2]
         assert "no identities" in desk.types(given, check=False).text
         desk.types(f"ssh-keygen -q -t ed25519 -N '' -f '{tmp_path}/key' && ssh-add -q '{tmp_path}/key'")
         assert "ED25519" in desk.types(given).text
@@ -308,7 +308,7 @@ def test_lfs_over_a_protocol_that_has_none(tmp_path: Path) -> None:
             until(lambda: b"Ready" in log.read_bytes())
             place.checkout.git("remote", "set-url", "origin", f"git://127.0.0.1:{port}/{place.repository.path.name}")
             place.manifest()
-            hint(desk.refused("fetch", "run.json", "code", says="Git LFS is not spoken over 'git'"), "use an https")
+            hint(desk.refused("fetch", "run.json", "code", says="Git LFS over 'git' is not supported"), "use an https")
         finally:
             daemon.terminate()
             daemon.wait()

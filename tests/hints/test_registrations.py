@@ -133,7 +133,7 @@ def test_a_type_that_no_remote_is_of(desk: Desk) -> None:
 @cures("give {names[0]} and {names[1]}, or a remote")
 def test_a_remote_that_names_no_repository(desk: Desk) -> None:
     remote(desk, "origin", "https://git.corp/x.git")
-    (given,) = desk.refused("register", "--no-verify", "--type=gitlab", says="nothing says which repository")
+    (given,) = desk.refused("register", "--no-verify", "--type=gitlab", says="cannot tell which repository")
     flags = given.removeprefix("give ").removesuffix(", or a remote").split(" and ")
     register(desk, "lab", "--type=gitlab", *(f"{flag}=x" for flag in flags))
     remote(desk, "up", "https://git.corp/acme/widgets.git")

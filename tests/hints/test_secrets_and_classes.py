@@ -184,7 +184,7 @@ def test_a_class_that_is_not_named_as_it_should_be(desk: Desk) -> None:
     assert kinds.endswith(", custom")
     (flag,) = desk.refused("register", "x", "--type=custom", says="needs its class")
     flag = flag.split()[-2]
-    (form,) = desk.refused("register", "x", flag, "no class", says="'no class' names no class")
+    (form,) = desk.refused("register", "x", flag, "no class", says="'no class' is not the name of a class")
     assert form.split()[-1].count(".") == 1
     (near,) = desk.refused("register", "x", flag, "mine.Mein", says="'mine' has no class 'Mein'")
     desk.run("register", "x", flag, quoted(near))
@@ -207,7 +207,7 @@ def test_a_module_that_is_not_found(desk: Desk, tmp_path: Path) -> None:
 @pytest.mark.parametrize("follow", ["derive", "if it was written"])
 def test_a_class_without_the_base_class(desk: Desk, follow: str) -> None:
     write(desk, "mine", "", "object")
-    hints = desk.refused("register", "x", "--source=mine.Mine", says="is no subclass of BaseCodeRepository")
+    hints = desk.refused("register", "x", "--source=mine.Mine", says="is not a subclass of BaseCodeRepository")
     write(desk, "mine", hint(hints, follow).partition(": ")[2])
     desk.run("register", "x", "--source=mine.Mine")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.git.url.remote import Origin
-from git_coderepo.transport.proxy import Way, ca_bundle, system_authorities
+from git_coderepo.transport.proxy import NetworkSettings, ca_bundle, system_authorities
 from tests.e2e.support import World, refused, world
 from tests.support.proxy import Proxy
 
@@ -124,10 +124,10 @@ def test_a_proxy_that_refuses_or_is_not_there_is_named(place: World) -> None:
 def test_what_is_named_comes_first_and_the_systems_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     origin = Origin.parse("https://git.corp")
     env = {"PATH": "/nonexistent", "REQUESTS_CA_BUNDLE": "b"}
-    assert Way({**env, "GIT_SSL_CAINFO": "a"}).authorities(origin) == "a"
-    assert Way(env).authorities(origin) == ca_bundle(env) == "b"
+    assert NetworkSettings({**env, "GIT_SSL_CAINFO": "a"}).authorities(origin) == "a"
+    assert NetworkSettings(env).authorities(origin) == ca_bundle(env) == "b"
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone.pem"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))  # a directory with nothing that OpenSSL would find
     (tmp_path / "README").touch()
     assert system_authorities() != str(tmp_path)
-    assert os.path.exists(Way({"PATH": "/nonexistent"}).authorities(origin))
+    assert os.path.exists(NetworkSettings({"PATH": "/nonexistent"}).authorities(origin))
