@@ -16,7 +16,8 @@ from bench.executing import EXEC_SIZES, exec_table
 from bench.fetching import FETCH_SIZES, LARGE, LARGE_ROUNDS, ROUND_TRIP, fetch_table, large_table
 from bench.hooks import commit_table, pre_run_table
 from bench.records import MONTHS, records_table
-from bench.tables import STATUS_SIZES, cores, large_binary_table, start_table, status_table
+from bench.start import start_table
+from bench.tables import STATUS_SIZES, cores, large_binary_table, status_table
 from git_coderepo import __version__
 from tests.support.environment import clean_environment
 
@@ -99,7 +100,11 @@ def split(text: str) -> dict[str, str]:
 def _report(part: str, scratch: Path, environment: dict[str, str], wanted: Wanted) -> Iterator[str]:
     rounds = wanted.rounds if wanted.rounds is not None else FEWEST.get(part, ROUNDS)
     if part == "start":
-        yield from _section("Starting", scratch, rounds * 2)
+        words = (
+            "Whole processes in a clean checkout of ten files; `exec` finds its code in the cache. Of `fetch`, the "
+            "time until its first request reaches a server on this machine, over https."
+        )
+        yield from _section("Starting", scratch, rounds, words)
         yield from start_table(scratch, environment, rounds)
     elif part == "commit":
         words = "A repository of ten files; each way has a repository of its own."

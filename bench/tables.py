@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -81,23 +80,6 @@ def status_table(
             )
         shutil.rmtree(path)
         shutil.rmtree(path.with_suffix(".git"))
-
-
-def start_table(scratch: Path, environment: Mapping[str, str], rounds: int) -> Iterator[str]:
-    """Measure the start of the program."""
-    python = [sys.executable, "-c", "pass"]
-    timings = in_turns(
-        [
-            Contestant("`python -c pass`", python, str(scratch), environment),
-            Contestant("`git --version`", ["git", "--version"], str(scratch), environment),
-            Contestant("`git coderepo --version`", ["git-coderepo", "--version"], str(scratch), environment),
-        ],
-        rounds * 2,
-    )
-    yield "| command | ms |"
-    yield "|---|---:|"
-    for timing in timings:
-        yield f"| {timing.name} | {_ms(timing)} |"
 
 
 def _ms(timing: Timing) -> str:
