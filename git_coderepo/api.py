@@ -22,7 +22,7 @@ from git_coderepo.runs.this_process import interpreter_command
 from git_coderepo.settings import runner_settings
 from git_coderepo.snapshots.manifest_document import write_record
 from git_coderepo.snapshots.pipeline import take_snapshot
-from git_coderepo.snapshots.python.imported import look_for_imports, this_interpreter
+from git_coderepo.snapshots.python.imported import this_interpreter, with_imports
 from git_coderepo.snapshots.snapshot import Request
 
 
@@ -57,7 +57,7 @@ def snapshot(
     )
     taken = take_snapshot(git, request)
     if rev is None:
-        look_for_imports(taken, git, this_interpreter())
+        taken = with_imports(taken, git, this_interpreter())
     key = build_key(taken)
     record = write_record(
         taken, now=time.time(), git_version=git_version, build_key=None if key is None else key.digest

@@ -251,7 +251,7 @@ def _reused(checkout: Checkout, taken: Snapshot) -> int:
     from git_coderepo.snapshots.tree.worktree_stat import Found
 
     assert taken.layout is not None and taken.store is not None and taken.settings is not None
-    found = Found(taken.layout, taken.taken)
+    found = Found(taken.layout, taken.changes)
     found.judge()
     return len(Reuse(taken.layout, taken.store, taken.settings, found, {}).entries)
 

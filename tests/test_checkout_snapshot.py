@@ -208,8 +208,8 @@ def check_tree(repo: Repo) -> Snapshot:
     """The tree is git's, and so is what is said to differ from HEAD's."""
     taken = take_snapshot(Git(str(repo.path), environment=repo.env), Request(here=True))
     assert taken.tree is not None and taken.tree.hex == repo.tree()
-    for (old, new), found in taken.compared.items():
-        wanted = differences(taken.git_with_store, old, new)
+    for old, found in taken.unpacked.tree.differences.known.items():
+        wanted = differences(taken.git_with_store, old, taken.tree)
         assert [(row.path, row.old_mode, row.mode, row.id) for row in found] == [
             (row.path, row.old_mode, row.mode, row.id) for row in wanted
         ]

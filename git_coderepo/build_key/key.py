@@ -89,7 +89,6 @@ def build_key(
     `files` (raw paths, relative to the run's directory) replace the files that are found by name. Raises
     NotReproducible for a file that the snapshot does not have, UsageError for an invalid platform or Python version.
     """
-    assert snapshot.tree is not None
     platform = PLATFORM if platform is None else platform
     if not _PLATFORM.fullmatch(platform):
         raise UsageError(
@@ -97,7 +96,7 @@ def build_key(
         )
     if python is not None and (not python.strip() or not python.isprintable()):
         raise UsageError(f"invalid Python version '{python}'")
-    if not snapshot.keeps_contents:
+    if not snapshot.is_stored:
         return None
     directory = snapshot.checkout.prefix.rstrip(b"/")
     tree = TreeFiles(snapshot.git_with_store, snapshot.tree.hex)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # A pointer is shorter than this (docs/spec.md).
 POINTER_BYTES = 1024
-_BEGIN = b"version https://git-lfs.github.com/spec/"
+POINTER_BEGIN = b"version https://git-lfs.github.com/spec/"
 _OLD_BEGINNINGS = (b"version https://hawser.github.com/spec/", b"version http://git-media.io/v/")
 _HEX = frozenset(b"0123456789abcdef")
 _LARGEST = (1 << 53) - 1  # bytes: the largest integer that all JSON readers agree on (RFC 7493, section 2.2)
@@ -49,7 +49,7 @@ class Pointer:
         """Return the pointer as git-lfs writes it; an empty file is its own pointer."""
         if self.size == 0 and self.oid == _EMPTY_OID:
             return b""
-        return b"%b\noid sha256:%b\nsize %d\n" % (_BEGIN + b"v1", self.oid.encode(), self.size)
+        return b"%b\noid sha256:%b\nsize %d\n" % (POINTER_BEGIN + b"v1", self.oid.encode(), self.size)
 
 
 def read_pointer(contents: bytes, path: bytes, toplevel: bytes | None = None) -> Pointer | None:
@@ -59,7 +59,7 @@ def read_pointer(contents: bytes, path: bytes, toplevel: bytes | None = None) ->
     version or hash, or not written as git-lfs would: the file could not be verified. `toplevel` is the root of the
     checkout in which the user can rewrite the pointer, None on a runner.
     """
-    if len(contents) >= POINTER_BYTES or not contents.startswith((_BEGIN, *_OLD_BEGINNINGS)):
+    if len(contents) >= POINTER_BYTES or not contents.startswith((POINTER_BEGIN, *_OLD_BEGINNINGS)):
         return None
     lines = contents.split(b"\n")
     if len(lines) == 4 and lines[1].startswith(b"oid sha256:") and lines[2].startswith(b"size "):

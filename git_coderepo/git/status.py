@@ -87,6 +87,12 @@ class Status:
             self._changes = _changes(self._output[self._at :])
         return self._changes
 
+    def with_changes(self, more: Sequence[Change]) -> Status:
+        """Return the same state with more changes: those that git was told not to look at."""
+        status = Status(self.head, self.branch, self.upstream, self._output, self._at)
+        status._changes = [*self.changes, *more]
+        return status
+
     @property
     def counts(self) -> tuple[int, int, int]:
         if self._counts is None:

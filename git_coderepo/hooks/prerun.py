@@ -109,7 +109,7 @@ def _record(started: Surveying, *, whole: bool) -> bool:
         # git runs hooks at the root of the work tree, and sets GIT_PREFIX to the directory in which it was started.
         prefix=os.fsencode(os.environ.get("GIT_PREFIX", "")),
     )
-    snapshot = take_snapshot(started.git, request, found=surveyed)
+    snapshot = take_snapshot(started.git, request, inspected=surveyed)
     for text in remarks(snapshot, request):
         _say(f"warning: {manifest_document.one_line(text)}")
     record_run(snapshot, say=_say, output=output)

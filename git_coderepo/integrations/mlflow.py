@@ -71,19 +71,18 @@ class CodeRepoRunContext:
         from git_coderepo.runs.redact_command import redacted
         from git_coderepo.runs.this_process import interpreter_command
         from git_coderepo.snapshots.pipeline import take_snapshot
-        from git_coderepo.snapshots.python.imported import look_for_imports, this_interpreter
+        from git_coderepo.snapshots.python.imported import this_interpreter, with_imports
         from git_coderepo.snapshots.snapshot import Request
         from git_coderepo.snapshots.warnings import remarks
 
         request = Request(publishes=True, thorough=True)
         git = Git(run_directory(_say))
         snapshot = take_snapshot(git, request)
-        assert snapshot.tree is not None
         head = snapshot.head.commit if snapshot.head is not None else None
         same = (snapshot.layout.git_dir, snapshot.checkout.prefix, head, snapshot.tree)
         if self._last is not None and self._last[0] == same and os.path.exists(self._last[1]):
             return dict(self._last[2])
-        look_for_imports(snapshot, git, this_interpreter())
+        snapshot = with_imports(snapshot, git, this_interpreter())
         command, key = interpreter_command(), build_key(snapshot)
         id = record_run(
             snapshot,

@@ -24,7 +24,7 @@ from git_coderepo.runs.redact_command import redacted
 from git_coderepo.runs.result import Ending, Outcome
 from git_coderepo.snapshots.manifest_document import check_name, is_uuid7
 from git_coderepo.snapshots.pipeline import take_snapshot
-from git_coderepo.snapshots.python.imported import look_for_imports
+from git_coderepo.snapshots.python.imported import with_imports
 from git_coderepo.snapshots.snapshot import Request
 from git_coderepo.snapshots.submodules import omission_lines, unreproducible
 from git_coderepo.snapshots.warnings import remarks
@@ -175,10 +175,11 @@ class Recording:
         """Take the snapshot and write its record; repeat if a file changed meanwhile. Raises NotReproducible."""
         for attempt in range(1, _ATTEMPTS + 1):
             with ExitStack() as tried:
-                self.snapshot = snapshot = take_snapshot(self.git, request)
+                snapshot = take_snapshot(self.git, request)
                 self._watch = tried.enter_context(Watch(snapshot))
                 if self.request.interpreter is not None:
-                    look_for_imports(snapshot, self.git, self.request.interpreter)
+                    snapshot = with_imports(snapshot, self.git, self.request.interpreter)
+                self.snapshot = snapshot
                 self.record = self._recorded(snapshot, git_version, say)
                 found = [] if self._elsewhere else self._watch.since_snapshot()
                 if not found:
@@ -267,7 +268,6 @@ class Recording:
 
 def run_variables(record: Record, snapshot: Snapshot, path: bytes) -> dict[str, str | None]:
     """Return the environment variables that describe a run; None removes one that would describe another run."""
-    assert snapshot.tree is not None
     return {
         "CODEREPO_RUN_ID": record.id,
         "CODEREPO_MANIFEST": os.fsdecode(os.path.abspath(path)),

@@ -31,14 +31,13 @@ class Watch:
     def __enter__(self) -> Watch:
         with ExitStack() as stack:
             for place, each in self._snapshots:
-                assert each.tree is not None
                 index = stack.enter_context(PrivateIndex(each.git, each.layout, each.store, each.looked_at))
-                if each.keeps_contents:
-                    index.read_tree(each.tree, [change.path for change in each.taken if change.marked])
+                if each.is_stored:
+                    index.read_tree(each.tree, [change.path for change in each.changes if change.marked])
                 else:
                     # The tree was not written, because it is too large to travel: hash the files only.
                     index.drop([path for path, reason in each.omitted if reason == UNREADABLE])
-                    index.take(each.taken, keep=False)
+                    index.take(each.changes, keep=False)
                 self._indexes.append((place, index))
             self._stack = stack.pop_all()
         return self

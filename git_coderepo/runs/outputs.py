@@ -93,7 +93,7 @@ def travelling_outputs(snapshot: Snapshot, declared: Iterable[bytes]) -> dict[by
     travelling: dict[bytes, list[bytes]] = {}
     paths = list(declared)
     for place, each in [(b"", snapshot), *snapshots_in(snapshot)] if paths else ():
-        for change in each.taken:
+        for change in each.changes:
             if change.untracked and change.worktree != "D":
                 absolute = os.path.join(each.layout.toplevel, change.path)
                 for path in paths:

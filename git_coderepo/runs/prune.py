@@ -21,7 +21,7 @@ from git_coderepo.runs.history import newest
 from git_coderepo.runs.record_files import Runs
 from git_coderepo.runs.result import Result, state_of
 from git_coderepo.runs.search_index import list_month, months_of
-from git_coderepo.snapshots.overlay_cache import notes_folder
+from git_coderepo.snapshots.overlay import notes_folder
 from git_coderepo.stores.published_commit import note_path
 
 YOUNG = 3600.0

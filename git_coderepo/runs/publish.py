@@ -9,15 +9,16 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import CodeRepoError, NotReproducible, RegistrationError
+from git_coderepo.git.lfs_pointer import POINTER_BEGIN
 from git_coderepo.git.process import read_blobs
 from git_coderepo.git.tree_diff import blob_sizes, differences, travelling
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.manifest.model import Manifest, refuse_unreproducible
 from git_coderepo.manifest.writer import time_text
 from git_coderepo.registration.resolve import choose_source_of
-from git_coderepo.snapshots.checks import LFS_POINTER, refuse_tokens, refuse_unserved
+from git_coderepo.snapshots.checks import refuse_unserved
 from git_coderepo.snapshots.manifest_document import Record, prove_readable, uuid7, write_record
-from git_coderepo.snapshots.secret_scan import allowed_secrets
+from git_coderepo.snapshots.secret_scan import allowed_secrets, refuse_tokens
 from git_coderepo.stores.published_commit import reference_of, write_commit, write_tag
 from git_coderepo.transport.git_remote import ask, push
 
@@ -92,7 +93,7 @@ def _reason_against(snapshot: Snapshot, ask: Callable[[str], bool] | None) -> st
 
 
 def _published(snapshot: Snapshot, id: str, created_on: str, written: Callable[[ObjectId | None], Record]) -> Record:
-    assert snapshot.tree is not None and snapshot.source is not None
+    assert snapshot.source is not None
     snapshot.store.prepare()
     git = snapshot.git_with_store
     _refuse_lfs(git, snapshot.travels)
@@ -210,7 +211,7 @@ def _refuse_lfs(git: Git, travels: Sequence[Difference]) -> None:
     sizes = blob_sizes(git, [row.id for row in sending]) if sending else []
     small = [row for row, size in zip(sending, sizes, strict=True) if size < 1024]
     for row, (_, size, source) in zip(small, read_blobs(git, [row.id for row in small]), strict=True):
-        if source.read(size).startswith(LFS_POINTER):
+        if source.read(size).startswith(POINTER_BEGIN):
             raise NotReproducible(
                 f"'{os.fsdecode(row.path)}' is kept in Git LFS, and publishing does not push LFS objects"
             )

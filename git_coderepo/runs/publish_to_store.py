@@ -21,8 +21,8 @@ from git_coderepo.git.store import find_overlay
 from git_coderepo.git.subtree import read_part
 from git_coderepo.git.tree_diff import differences, travelling
 from git_coderepo.manifest.model import Code, Manifest, Repository, refuse_unreproducible
-from git_coderepo.snapshots.checks import refuse_tokens
 from git_coderepo.snapshots.overlay import Packer
+from git_coderepo.snapshots.secret_scan import refuse_tokens
 from git_coderepo.snapshots.submodules import snapshots_in, unreproducible
 from git_coderepo.stores.shared_store import SharedStore, Written
 
@@ -38,7 +38,6 @@ def share_snapshot(snapshot: Snapshot, store: SharedStore, say: Callable[[str], 
         say(f"warning: not in the store '{store.url}': it cannot be reproduced")
         return
     for place, each in (b"", snapshot), *snapshots_in(snapshot):
-        assert each.tree is not None
         try:
             share_tree(store, each.git_with_store, each.tree)
         except CodeRepoError as error:

@@ -14,6 +14,7 @@ from git_coderepo.errors import CodeRepoError
 from git_coderepo.git.attributes.conversion import CLEANING, Conversion
 from git_coderepo.git.attributes.rules import Attributes
 from git_coderepo.git.objects import ObjectId, blob_id
+from git_coderepo.git.partial_clone import rows_here
 from git_coderepo.git.process import read_blobs
 
 TYPE_CHECKING = False
@@ -118,6 +119,11 @@ def attribute_files(listing: bytes) -> list[tuple[bytes, str]]:
         if path.rpartition(b"/")[2] == b".gitattributes" and kind == b"blob" and mode != b"120000":
             found.append((path, id.decode()))
     return found
+
+
+def attributes_here(git: Git, settings: Settings, tree: ObjectId, listing: bytes) -> bytes:
+    """Return the rows of a tree's listing whose objects are here: a partial clone may lack attributes files."""
+    return rows_here(git, settings, tree.hex, listing) if attribute_files(listing) else listing
 
 
 def attribute_texts(git: Git, toplevel: bytes, listing: bytes) -> dict[bytes, bytes]:
@@ -241,9 +247,10 @@ def alters_archive(contents: Iterable[bytes]) -> bool:
     return any(_alters(word) for file in contents for word in _attribute_words(file))
 
 
-def wants_lfs(contents: Iterable[bytes]) -> bool:
-    """Whether one of these `.gitattributes` files gives paths to Git LFS."""
-    return any(word == b"filter=lfs" for file in contents for word in _attribute_words(file))
+def lfs_attributes(texts: Mapping[bytes, bytes]) -> Attributes | None:
+    """Return the attributes of a tree with these files, by directory; None if none gives a path to Git LFS."""
+    uses_lfs = any(word == b"filter=lfs" for file in texts.values() for word in _attribute_words(file))
+    return Attributes(texts) if uses_lfs else None
 
 
 def _attribute_words(contents: bytes) -> Iterable[bytes]:

@@ -1,12 +1,23 @@
-"""The base of a snapshot: the commit that the platform is known to have, or the fact that is missing."""
+"""The base of a snapshot: the commit that the platform is known to have, its tree, or the fact that is missing."""
 
 from __future__ import annotations
+
+import os
 
 from git_coderepo.errors import InvalidObjectId, NotReproducible
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import shell_word
 from git_coderepo.git.pushed_commits import BaseCommit, KnownCommits, Walks, find_base, tracking_arguments
+from git_coderepo.git.subtree import rows_inside
 from git_coderepo.git.url.remote import push_differs
+from git_coderepo.snapshots.archive_check import (
+    alters_archive,
+    attribute_files,
+    attribute_texts,
+    attributes_here,
+    differs_in_archive,
+)
+from git_coderepo.snapshots.snapshot import Served, ServedTree
 from git_coderepo.value import Value
 
 TYPE_CHECKING = False
@@ -14,63 +25,66 @@ if TYPE_CHECKING:
     from git_coderepo.platforms.ask_api_or_git import Asking
     from git_coderepo.platforms.base import BaseCodeRepository
     from git_coderepo.registration.resolve import CodeSource
-    from git_coderepo.snapshots.snapshot import Head, Request, Snapshot
+    from git_coderepo.snapshots.snapshot import Attempt, Checkout, Head, Request, SnapshotTree
 
 
-def find_served_base(snapshot: Snapshot, source: CodeSource, head: Head, request: Request) -> None:
-    """Find the base of `head` for `source`, and ask the platform where that is wanted.
+def find_served_base(attempt: Attempt, checkout: Checkout, source: CodeSource, head: Head) -> Served:
+    """Find the base of `head` for `source`, and ask the platform if the request says so.
 
-    Raises NotReproducible where the platform no longer has it, and what asking raises.
+    Raises NotReproducible if the platform no longer has it, and what asking raises.
     """
-    settings, layout = snapshot.settings, snapshot.layout
-    walks = source.walks or Walks(snapshot.git, settings, head.commit)
+    settings, request = checkout.settings, attempt.request
+    walks = source.walks or Walks(checkout.git, settings, head.commit)
     served, walk = walks.walk(source.remote_name) if source.remote_name is not None else ((), None)
     known = KnownCommits(
         references=served,
         walk=walk,
         is_shallow_origin=len(list(settings.subsections("remote"))) == 1,
         fetched_from=source.remote,
-        ci_commit=_ci_commit(source, snapshot.git.environment),
+        ci_commit=_ci_commit(source, checkout.git.environment),
     )
-    snapshot.base = find_base(snapshot.git, layout, head.commit, known)
-    if request.check:
-        _ask_platform(snapshot, head, source.platform(notify=request.notify), request)
+    base = find_base(checkout.git, checkout.layout, head.commit, known)
+    result = attempt.reached.note(Served(source=source, base=base))
+    if not request.check:
+        return result
+    platform = source.platform(notify=request.notify)
+    result = attempt.reached.note(Served(source=source, base=_ask_platform(checkout, platform, head, base, request)))
+    if base is not None and result.base is None:
+        message = f"the platform no longer has the commit {base.commit}"
+        if not request.allow_unreproducible:
+            raise NotReproducible(message, hints=["git fetch --prune", "git push"])
+        request.notify(f"warning: {message}: the whole tree travels")
+    return result
 
 
-def _ask_platform(snapshot: Snapshot, head: Head, platform: BaseCodeRepository, request: Request) -> None:
-    """Let the platform say whether it serves HEAD, else the base that is known here."""
+def _ask_platform(
+    checkout: Checkout, platform: BaseCodeRepository, head: Head, known: BaseCommit | None, request: Request
+) -> BaseCommit | None:
+    """Ask the platform whether it serves HEAD, else the base that is known here; return what it serves."""
     from git_coderepo.platforms.ask_api_or_git import Asking
 
     asking = Asking(platform)
     asking.login()
-    known = snapshot.base
     if (known is None or known.commit != head.commit) and asking.has_commit(head.commit):
-        snapshot.base = BaseCommit(head.commit, "platform", 0)
-        return
+        return BaseCommit(head.commit, "platform", 0)
     if known is None:
-        snapshot.base = _nearest_served(snapshot, head, asking, request)
-        return
+        return _nearest_served(checkout, head, asking, request)
     answer = asking.has_commit(known.commit)
-    if answer:
-        snapshot.base = BaseCommit(known.commit, "platform", known.unpushed)
-    elif answer is False:
-        snapshot.base = None
-        words = f"the platform no longer has the commit {known.commit}"
-        if not request.allow_unreproducible:
-            raise NotReproducible(words, hints=["git fetch --prune", "git push"])
-        request.notify(f"warning: {words}: the whole tree travels")
+    if answer is None:
+        return known
+    return BaseCommit(known.commit, "platform", known.unpushed) if answer else None
 
 
 # So many parents are asked for one by one; after that the steps double.
 _EACH = 8
 
 
-def _nearest_served(snapshot: Snapshot, head: Head, asking: Asking, request: Request) -> BaseCommit | None:
+def _nearest_served(checkout: Checkout, head: Head, asking: Asking, request: Request) -> BaseCommit | None:
     """Ask the platform for the parents of HEAD, on its first-parent chain, until one is served.
 
-    What a platform serves it serves with all its ancestors, so that few questions find the nearest one among many.
+    A platform serves a commit with all its ancestors, so that few requests find the nearest one among many.
     """
-    chain = snapshot.git.run("rev-list", "--first-parent", f"{head.commit}^@").decode().split()
+    chain = checkout.git.run("rev-list", "--first-parent", f"{head.commit}^@").decode().split()
     if not chain:
         return None
     request.notify("asking the platform for the parents of HEAD")
@@ -88,12 +102,12 @@ def _nearest_served(snapshot: Snapshot, head: Head, asking: Asking, request: Req
     while at - missing > 1:
         middle = (at + missing) // 2
         at, missing = (middle, missing) if is_served(middle) else (at, middle)
-    unpushed = int(snapshot.git.line("rev-list", "--count", head.commit.hex, f"^{chain[at]}"))
+    unpushed = int(checkout.git.line("rev-list", "--count", head.commit.hex, f"^{chain[at]}"))
     return BaseCommit(ObjectId(chain[at]), "platform", unpushed)
 
 
 def _ci_commit(source: CodeSource, environment: dict[str, str]) -> ObjectId | None:
-    """The commit that this platform's CI says it checked out of this very repository."""
+    """Return the commit that this platform's CI says it checked out of this repository."""
     ci = source.platform_class.ci
     if ci is None or environment.get(ci.marker[0]) != ci.marker[1] or source.remote is None:
         return None
@@ -105,6 +119,85 @@ def _ci_commit(source: CodeSource, environment: dict[str, str]) -> ObjectId | No
         return ObjectId(environment.get(ci.commit, ""))
     except InvalidObjectId:
         return None
+
+
+# --- The tree of the base --------------------------------------------------------------------------------------------
+
+
+def read_served_tree(checkout: Checkout, served: Served, tree: SnapshotTree, head_listing: bytes) -> ServedTree | None:
+    """Return the tree of the base, and whether the platform's archive of it has the same files.
+
+    None if there is no base, or none of its files is in the scope. Raises NotReproducible for a path of the scope that
+    does not exist.
+    """
+    base, head = served.base, checkout.head
+    result, base_paths = None, set[bytes]()
+    if base is not None and head is not None:
+        if base.commit == head.commit:
+            id, listing = head.tree, head_listing
+        else:
+            id = base.tree or ObjectId(checkout.git.line("rev-parse", "--verify", f"{base.commit}^{{tree}}"))
+            listing = _base_listing(checkout, tree, id)
+        archive = "altered" if _is_altered(checkout, id, listing) else "exact"
+        result = ServedTree(base=base, tree=id, part=id, archive=archive)
+        if checkout.scope:
+            part = checkout.part_of(id.hex, checkout.scope)
+            base_paths = set(part.rows)
+            result = result.replace(part=part.tree) if part.rows else None
+    _refuse_missing_scope(checkout, base_paths.union(tree.part.rows if tree.part is not None else ()))
+    return result
+
+
+def _base_listing(checkout: Checkout, tree: SnapshotTree, base_tree: ObjectId) -> bytes:
+    """Return rows of the base's tree, its attributes files among them."""
+    from git_coderepo.snapshots.tree.edit import telling
+
+    # If no difference affects other paths, the snapshot's rows are as good as the base's.
+    if not checkout.looked_at and (base_tree == tree.id or not telling(tree.differences.since(base_tree))):
+        return tree.listing
+    listing = checkout.git.run("ls-tree", "-r", "-z", "--full-tree", base_tree.hex)
+    return rows_inside(listing, checkout.looked_at)
+
+
+def _is_altered(checkout: Checkout, base_tree: ObjectId, listing: bytes) -> bool:
+    """Return whether an archive of the base would have other files, or other contents, than its tree."""
+    files = attribute_files(listing)
+    if not files:
+        return False
+    git, settings = checkout.git, checkout.settings
+    if len(attribute_files(attributes_here(checkout.git_with_store, settings, base_tree, listing))) < len(files):
+        return True  # a partial clone does not know; runners use git then, which is never wrong
+    texts = attribute_texts(git, checkout.layout.toplevel, listing)
+    if not alters_archive(texts.values()):
+        return False
+    # Some line could alter an archive: paths and contents say whether it does.
+    rows = git.run("ls-tree", "-r", "-z", "--full-tree", base_tree.hex)
+    return differs_in_archive(git, rows_inside(rows, checkout.looked_at), texts)
+
+
+def _refuse_missing_scope(checkout: Checkout, known: set[bytes]) -> None:
+    """Raise NotReproducible for a path of the scope that is neither `known` nor on the disk."""
+    toplevel = checkout.layout.toplevel
+    for path in checkout.scope:
+        outer = _repository_above(toplevel, path) if path not in known else None
+        if outer is not None:
+            raise NotReproducible(
+                f"'{os.fsdecode(path)}' is inside the submodule '{os.fsdecode(outer)}', which is looked at as a whole",
+                hints=[f"use --subdirectory {shell_word(outer)}"],
+            )
+        if path not in known and not os.path.lexists(toplevel + b"/" + path):
+            raise NotReproducible(
+                f"'{os.fsdecode(path)}' is to be looked at, and there is no such path",
+                hints=["look at --subdirectory, and at: git config --get-all coderepo.scope"],
+            )
+
+
+def _repository_above(toplevel: bytes, path: bytes) -> bytes | None:
+    """Return the directory above a path, below the root, that is a repository of its own."""
+    while path := path.rpartition(b"/")[0]:
+        if os.path.lexists(toplevel + b"/" + path + b"/.git"):
+            return path
+    return None
 
 
 # --- Why no base is known --------------------------------------------------------------------------------------------
@@ -119,10 +212,10 @@ class MissingFact(Value):
     hints: tuple[str, ...]
 
 
-def missing_fact(snapshot: Snapshot) -> MissingFact | None:
-    """Return why a snapshot has no base; None where it has one, needs none, or has no code repository."""
-    source, settings, head = snapshot.source, snapshot.settings, snapshot.head
-    if source is None or head is None or snapshot.base is not None:
+def missing_fact(checkout: Checkout, served: Served) -> MissingFact | None:
+    """Return why no base is known; None if one is known, or none is needed, or there is no code repository."""
+    source, settings = served.source, checkout.settings
+    if source is None or checkout.head is None or served.base is not None:
         return None
     name = source.remote_name
     if name is None:
@@ -148,9 +241,9 @@ def missing_fact(snapshot: Snapshot) -> MissingFact | None:
                 _ASK,
             ),
         )
-    if snapshot.scope:
-        return None  # the base may well have nothing of what is looked at
-    if not snapshot.git.run("rev-parse", *tracking_arguments(settings, name)):
+    if checkout.scope:
+        return None  # the base may have no file of the scope
+    if not checkout.git.run("rev-parse", *tracking_arguments(settings, name)):
         return MissingFact(sentence=f"nothing has been fetched from '{name}' yet", hints=(f"git fetch {word}", _ASK))
     return MissingFact(
         sentence=f"no commit of this branch was on '{name}' when it was last fetched",

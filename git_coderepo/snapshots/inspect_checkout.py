@@ -12,7 +12,9 @@ from git_coderepo.git.pushed_commits import GUESS, Walk, guessed_walk
 from git_coderepo.git.repository import read_layout, stand_inside, start_layout
 from git_coderepo.git.status import read_status, start_status
 from git_coderepo.git.subtree import inside, looked_at, pathspecs, rows_inside, scope_of
+from git_coderepo.git.url.remote import remotes_of
 from git_coderepo.settings import READ_ARGUMENTS, Settings, start_team, with_team
+from git_coderepo.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ _ATTEMPTS = 3
 _AHEAD = 8
 
 
-class Survey:
+class Survey(Value):
     """The answers; `guessed_walk` is the walk to the base of the usual remote.
 
     `listing` has the rows of `ls-tree -r -z` of HEAD that say what becomes of others, those of attributes files and
@@ -37,42 +39,20 @@ class Survey:
     Where there is a `scope` (see `scope.scope_of`), listing, status and marked are those of what is `looked_at` alone.
     """
 
-    __slots__ = (
-        "began", "git", "guessed_walk", "is_whole", "layout", "listing", "looked_at", "marked", "scope", "settings",
-        "status",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        git: Git,
-        layout: Layout,
-        status: Status,
-        settings: Settings,
-        listing: bytes,
-        guessed_walk: Process | Walk | None,
-        marked: list[bytes],
-        scope: tuple[bytes, ...],
-        looked_at: tuple[bytes, ...],
-        began: int,
-        *,
-        is_whole: bool,
-    ) -> None:
-        self.began = began
-        self.is_whole = is_whole
-        self.git = git
-        self.layout = layout
-        self.status = status
-        self.settings = settings
-        self.listing = listing
-        self.guessed_walk = guessed_walk
-        self.marked = marked
-        self.scope = scope
-        self.looked_at = looked_at
+    git: Git
+    layout: Layout
+    status: Status
+    settings: Settings
+    listing: bytes
+    is_whole: bool
+    guessed_walk: Process | Walk | None
+    marked: Sequence[bytes]
+    scope: tuple[bytes, ...]
+    looked_at: tuple[bytes, ...]
+    began: int
 
     def remotes(self) -> dict[str, RemoteURL]:
-        """Each remote's URL by its name; see `urls.remotes_of`."""
-        from git_coderepo.git.url.remote import remotes_of
-
+        """Return each remote's URL by its name."""
         return remotes_of(self.git, self.settings)
 
 
@@ -159,17 +139,17 @@ class Surveying:
         marked = [path for path in marked if inside(looked)(path)]
         listing = rows_inside(listing, looked)
         return Survey(
-            git,
-            layout,
-            status,
-            settings,
-            listing,
-            self._walk,
-            marked,
-            limit,
-            looked,
-            self._began,
+            git=git,
+            layout=layout,
+            status=status,
+            settings=settings,
+            listing=listing,
             is_whole=self._listing is not None,
+            guessed_walk=self._walk,
+            marked=marked,
+            scope=limit,
+            looked_at=looked,
+            began=self._began,
         )
 
     def end(self) -> None:

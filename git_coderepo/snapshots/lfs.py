@@ -1,119 +1,73 @@
-"""Git LFS in a snapshot: whether its tree uses it, which objects the server may not have, and their archive."""
+"""Git LFS in a snapshot: the objects that the platform's server may not have, and the tar of them that travels."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 
-from git_coderepo.errors import NotReproducible
+from git_coderepo.errors import LfsObjectMissing, NotReproducible
+from git_coderepo.git.lfs_pointer import LfsCheckout, find_here, find_unpushed, has_lfs, object_path, read_pointers
+from git_coderepo.git.partial_clone import rows_here
 from git_coderepo.git.process import git_word, path_word
-from git_coderepo.snapshots.archive_check import wants_lfs
-from git_coderepo.snapshots.overlay import LfsObjects, Packer
-from git_coderepo.snapshots.overlay_cache import write_into
+from git_coderepo.git.tree_diff import Difference
+from git_coderepo.snapshots.overlay import IN_MEMORY, LfsObjects, Packer, write_into
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from git_coderepo.git.attributes.rules import Attributes
     from git_coderepo.git.lfs_pointer import Pointer, Unpushed
+    from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.store import Store
     from git_coderepo.registration.resolve import CodeSource
-    from git_coderepo.snapshots.snapshot import Request, Snapshot
+    from git_coderepo.snapshots.snapshot import Unpacked
 
-# Objects of more bytes than this together are packed into a file and not in memory.
-_LARGE = 8 << 20
 _PIECE = 1 << 20
 
 
-def lfs_attributes(texts: Mapping[bytes, bytes]) -> Attributes | None:
-    """Return the attributes of a tree with these files, by directory; None where they give nothing to Git LFS."""
-    if not wants_lfs(texts.values()):
-        return None
-    from git_coderepo.git.attributes.rules import Attributes
+def refused_objects(unpacked: Unpacked, notify: Callable[[str], None]) -> dict[str, tuple[bytes, Pointer, str]]:
+    """Ask the LFS server for the objects that the base's tree and the snapshot name.
 
-    return Attributes(texts)
-
-
-def unpushed_objects(
-    snapshot: Snapshot, refused: Mapping[str, tuple[bytes, Pointer, str]], notify: Callable[[str], None]
-) -> list[Unpushed]:
-    """The objects of Git LFS that the server may not have; see `git.lfs_pointer.find_unpushed`, which says what it
-    raises and what `notify` hears. `refused` is what `refused_objects` found.
-
-    The differences of the snapshot are known already.
+    Return those that it does not serve by oid: (raw path, pointer, the server's reason). Raises NotReproducible for a
+    pointer that cannot be used, and what asking raises (`LfsServer.actions`).
     """
-    if snapshot.lfs_attributes is None:
-        return []
-    from git_coderepo.git.lfs_pointer import LfsCheckout, find_here, find_unpushed
-
-    git, base = snapshot.git_with_store, snapshot.base_tree
-    checkout = LfsCheckout(
-        git=git,
-        layout=snapshot.layout,
-        store=snapshot.store,
-        settings=snapshot.settings,
-        attributes=snapshot.lfs_attributes,
-        edited=frozenset(change.path for change in snapshot.status.changes) if snapshot.status else frozenset(),
-        base_listing=lambda: b"" if base is None else git.run("ls-tree", "-r", "-z", "--full-tree", base.hex),
-    )
-    found = find_unpushed(checkout, snapshot.travels, notify)
-    if not refused:
-        return found
-    known = {each.pointer.oid for each in found}
-    others = {oid: facts for oid, facts in refused.items() if oid not in known}
-    found += find_here(snapshot.layout, snapshot.store, snapshot.settings, others)
-    return sorted(found, key=lambda each: each.pointer.oid)
-
-
-def refused_objects(snapshot: Snapshot, request: Request) -> dict[str, tuple[bytes, Pointer, str]]:
-    """By oid, what the base's tree and the snapshot's name and the LFS server does not give when it is asked:
-    (raw path, pointer, the server's reason). Nothing where it is not to be asked.
-
-    Raises NotReproducible for a pointer that cannot be used, and what asking raises (`LfsServer.actions`).
-    """
-    attributes, base, settings = snapshot.lfs_attributes, snapshot.base_tree, snapshot.settings
-    if not request.check or attributes is None or base is None or snapshot.source is None:
+    attributes, base_tree, source = unpacked.not_in_git.lfs_attributes, unpacked.base_tree, unpacked.source
+    if attributes is None or base_tree is None or source is None:
         return {}
-    from git_coderepo.git.lfs_pointer import has_lfs, read_pointers
-    from git_coderepo.git.partial_clone import rows_here
-    from git_coderepo.git.tree_diff import Difference
-
-    assert snapshot.tree is not None
-    git = snapshot.git_with_store
-    toplevel = snapshot.layout.toplevel
-    base_listing = git.run("ls-tree", "-r", "-z", "--full-tree", base.hex)
-    known = {row.partition(b"\t")[0][12:] for row in base_listing.split(b"\0")}  # ids of blobs
-    listing = git.run("ls-tree", "-r", "-z", "--full-tree", snapshot.tree.hex)
+    checkout, tree = unpacked.checkout, unpacked.tree.id
+    git, toplevel = checkout.git_with_store, checkout.layout.toplevel
+    base_ids = {row.partition(b"\t")[0][12:] for row in _listing(unpacked, base_tree).split(b"\0")}
     lfsconfig, rows = None, []
-    for row in rows_here(git, settings, snapshot.tree.hex, listing).split(b"\0"):
+    for row in rows_here(git, checkout.settings, tree.hex, _listing(unpacked, tree)).split(b"\0"):
         facts, _, path = row.partition(b"\t")
         if not facts.startswith(b"100"):
             continue
         id = facts[12:].decode()
         if path == b".lfsconfig":
             lfsconfig = git.run("cat-file", "blob", id)
-        elif facts[12:] in known and has_lfs(attributes, path):
+        elif facts[12:] in base_ids and has_lfs(attributes, path):
             rows.append(Difference(path, 0, int(facts[:6], 8), id))
-    pointers = (
-        {pointer.oid: (row.path, pointer) for row, pointer in read_pointers(git, rows, toplevel)[0]} if rows else {}
-    )
-    branch = snapshot.head.branch if snapshot.head is not None else None
-    reasons = _asked(snapshot.source, [pointer for _, pointer in pointers.values()], lfsconfig, branch, request.notify)
+    found, _ = read_pointers(git, rows, toplevel) if rows else ([], [])
+    pointers = {pointer.oid: (row.path, pointer) for row, pointer in found}
+    branch = checkout.head.branch if checkout.head is not None else None
+    reasons = _server_reasons(source, [pointer for _, pointer in pointers.values()], lfsconfig, branch, notify)
     return {oid: (*pointers[oid], why) for oid, why in reasons.items()}
 
 
-def _asked(
+def _listing(unpacked: Unpacked, tree: ObjectId) -> bytes:
+    return unpacked.checkout.git_with_store.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)
+
+
+def _server_reasons(
     source: CodeSource,
     pointers: Sequence[Pointer],
     lfsconfig: bytes | None,
     branch: str | None,
     notify: Callable[[str], None],
 ) -> dict[str, str]:
-    """By oid, why the LFS server of the platform does not give an object."""
+    """Return, by oid, why the platform's LFS server does not serve an object."""
     if not pointers:
         return {}
-    from git_coderepo.errors import LfsObjectMissing
-    from git_coderepo.git.lfs_pointer import object_path
     from git_coderepo.platforms.lfs import BATCH, LfsServer
 
     platform = source.platform(notify=notify)
@@ -136,6 +90,31 @@ def _asked(
     return reasons
 
 
+def unpushed_objects(
+    unpacked: Unpacked, refused: Mapping[str, tuple[bytes, Pointer, str]], notify: Callable[[str], None]
+) -> list[Unpushed]:
+    """Return the objects of Git LFS that the server may not have, sorted by oid; see `find_unpushed`."""
+    attributes, checkout, base_tree = unpacked.not_in_git.lfs_attributes, unpacked.checkout, unpacked.base_tree
+    if attributes is None:
+        return []
+    lfs_checkout = LfsCheckout(
+        git=checkout.git_with_store,
+        layout=checkout.layout,
+        store=checkout.store,
+        settings=checkout.settings,
+        attributes=attributes,
+        edited=frozenset(change.path for change in checkout.status.changes) if checkout.status else frozenset(),
+        base_listing=lambda: b"" if base_tree is None else _listing(unpacked, base_tree),
+    )
+    unpushed = find_unpushed(lfs_checkout, unpacked.travels, notify)
+    if not refused:
+        return unpushed
+    known = {each.pointer.oid for each in unpushed}
+    others = {oid: facts for oid, facts in refused.items() if oid not in known}
+    unpushed += find_here(checkout.layout, checkout.store, checkout.settings, others)
+    return sorted(unpushed, key=lambda each: each.pointer.oid)
+
+
 def pack_objects(
     objects: Sequence[Unpushed],
     screen: Callable[[bytes, Iterable[bytes]], Iterable[bytes]],
@@ -155,7 +134,7 @@ def pack_objects(
             packer.add_pieces(each.pointer.oid.encode(), each.pointer.size, pieces, 0o644)
         return packer.finish()
 
-    if sum(each.pointer.size for each in objects) <= _LARGE:
+    if sum(each.pointer.size for each in objects) <= IN_MEMORY:
         data, tar_sha256, sha256 = packed(None)
     else:
         digests: list[str] = []
@@ -166,13 +145,12 @@ def pack_objects(
 
         data = write_into(store, make)
         tar_sha256, sha256 = digests
-    return LfsObjects(data, tar_sha256, sha256, [each.pointer for each in objects])
+    pointers = [each.pointer for each in objects]
+    return LfsObjects(data=data, tar_sha256=tar_sha256, sha256=sha256, pointers=pointers)
 
 
 def _contents(each: Unpushed, count: Callable[[int], object] | None) -> Iterator[bytes]:
     """Yield the contents of an object in pieces, and raise NotReproducible at the end if they are others."""
-    import hashlib
-
     digest = hashlib.sha256()
     left = each.pointer.size
     try:

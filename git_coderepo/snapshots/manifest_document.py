@@ -6,7 +6,9 @@ import os
 
 from git_coderepo import __version__
 from git_coderepo.errors import InvalidManifest
-from git_coderepo.git.objects import DIRECTORY, SYMLINK
+from git_coderepo.git.objects import DIRECTORY, FILE, GITLINK, SYMLINK
+from git_coderepo.git.process import read_blobs
+from git_coderepo.git.tree_diff import differences
 from git_coderepo.manifest.writer import encode, path_value, time_text
 from git_coderepo.platforms.base import Option
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from git_coderepo.registration.resolve import CodeSource
     from git_coderepo.snapshots.not_in_git import Outside
     from git_coderepo.snapshots.overlay import LfsObjects, Overlay
-    from git_coderepo.snapshots.snapshot import Snapshot, Submodule
+    from git_coderepo.snapshots.snapshot import Imported, Snapshot, Submodule
 
 SCHEMA_ID = "urn:git-coderepo:run-manifest:1"
 MANIFEST_VERSION = "1.1"
@@ -209,8 +211,7 @@ class _Room:
 
 def _code_document(snapshot: Snapshot, room: _Room, id: str, published: ObjectId | None = None) -> dict[str, object]:
     """`code` of a checkout in the run `id`, and of each submodule in it."""
-    assert snapshot.tree is not None
-    base = snapshot.base
+    base, served = snapshot.base, snapshot.unpacked.served_tree
     return {
         "objectFormat": snapshot.layout.object_format,
         "head": _head_document(snapshot),
@@ -222,12 +223,12 @@ def _code_document(snapshot: Snapshot, room: _Room, id: str, published: ObjectId
             "unpushed": None if base is None else base.unpushed,
         },
         "base": None
-        if base is None or snapshot.base_tree is None
+        if served is None
         else {
-            "commit": base.commit.hex,
-            "tree": snapshot.base_tree.hex,
-            "knownBy": base.known_by,
-            "archive": snapshot.archive,
+            "commit": served.base.commit.hex,
+            "tree": served.tree.hex,
+            "knownBy": served.base.known_by,
+            "archive": served.archive,
         },
         "snapshot": {
             "tree": snapshot.tree.hex,
@@ -296,7 +297,7 @@ def _head_document(snapshot: Snapshot) -> dict[str, object] | None:
 
 def _subdirectory_document(snapshot: Snapshot, tree: ObjectId) -> dict[str, object]:
     """The one directory that the run looked at, and the tree objects that lead to it; else the root."""
-    part = snapshot.part
+    part = snapshot.unpacked.tree.part
     if part is None or len(snapshot.scope) != 1 or part.rows.get(snapshot.scope[0], (0, b""))[0] != DIRECTORY:
         return {"path": ".", "tree": tree.hex, "proof": []}
     import binascii
@@ -349,21 +350,21 @@ def _imported_document(snapshot: Snapshot) -> dict[str, object]:
     """Return the code outside the snapshot that its program imports; nothing where there is none."""
     if not snapshot.imported:
         return {}
-    return {"imported": imported_document(snapshot)}
+    return {"imported": imported_document(snapshot.imported, snapshot.layout.toplevel)}
 
 
-def imported_document(snapshot: Snapshot) -> list[dict[str, object]]:
+def imported_document(imported: Sequence[Imported], toplevel: bytes) -> list[dict[str, object]]:
     """Return the entries of `imported`: each path is relative to the checkout."""
     return [
         {
-            "path": path_value(os.path.relpath(os.fsencode(each.path), snapshot.layout.toplevel)),
+            "path": path_value(os.path.relpath(os.fsencode(each.path), toplevel)),
             "via": one_line(each.via),
             "remote": None if each.remote is None else remote_document(each.remote),
             "commit": None if each.commit is None else each.commit.hex,
             "tree": None if each.tree is None else each.tree.hex,
             "dirty": each.dirty,
         }
-        for each in snapshot.imported
+        for each in imported
     ]
 
 
@@ -376,12 +377,9 @@ def one_line(text: str) -> str:
 
 def _special(snapshot: Snapshot, tree: ObjectId | None) -> list[dict[str, object]] | None:
     """Every entry that is no plain file, for a platform whose only method loses modes and links."""
-    from git_coderepo.git.objects import FILE, GITLINK
-    from git_coderepo.git.process import read_blobs
-
     if snapshot.source is None or not snapshot.source.platform_class.needs_special or tree is None:
         return None
-    rows = [row for row in snapshot.differences(None, tree) if row.mode not in (FILE, GITLINK)]
+    rows = [row for row in differences(snapshot.git_with_store, None, tree) if row.mode not in (FILE, GITLINK)]
     links = [row for row in rows if row.mode == SYMLINK]
     blobs = read_blobs(snapshot.git_with_store, [row.id for row in links])
     targets = {row.path: source.read(size) for row, (_, size, source) in zip(links, blobs, strict=True)}

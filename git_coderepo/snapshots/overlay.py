@@ -1,4 +1,4 @@
-"""The overlay: what of the snapshot is not in the base's tree, as a gzip tar made from blobs by their ids.
+"""The overlay: the files of the snapshot that the base's tree lacks, as a gzip tar; large ones are cached.
 
 The tar is a function of the two trees alone: rows in git's order, pax (POSIX.1-2001), raw bytes, time 0, uid 0.
 https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html
@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 
+from git_coderepo import __version__
 from git_coderepo.errors import GitFailed
+from git_coderepo.filesystem.atomic import pieces_of, temporary_name, write_whole
 from git_coderepo.git.objects import EXECUTABLE, SYMLINK
 from git_coderepo.git.process import read_blobs
 from git_coderepo.git.tree_diff import travelling
+from git_coderepo.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +23,14 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from git_coderepo.git.lfs_pointer import Pointer
+    from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.process import Git
+    from git_coderepo.git.store import Store
     from git_coderepo.git.tree_diff import Difference
+    from git_coderepo.settings import Settings
+
+# Contents of more bytes than this are packed into a file and not in memory.
+IN_MEMORY = 8 << 20
 
 _BLOCK = 512
 _PIECE = 1 << 20
@@ -29,32 +38,26 @@ _WORTH_A_SAMPLE = 64 << 10
 _SAMPLE = 8 << 10
 
 
-class Overlay:
-    """`data` is the gzip, `tar_sha256` of what is inside, `sha256` of `data`, both hex; `deleted` raw paths."""
+class Overlay(Value):
+    """`data` is the gzip, `tar_sha256` of the tar inside, `sha256` of `data`, both hex; `deleted` are raw paths."""
 
-    __slots__ = ("data", "deleted", "files", "sha256", "tar_sha256")
-
-    def __init__(self, data: bytes, tar_sha256: str, sha256: str, files: int, deleted: list[bytes]) -> None:
-        self.data = data
-        self.tar_sha256 = tar_sha256
-        self.sha256 = sha256
-        self.files = files
-        self.deleted = deleted
+    data: bytes
+    tar_sha256: str
+    sha256: str
+    files: int
+    deleted: Sequence[bytes]
 
 
-class LfsObjects:
-    """The objects that travel: `data` is a gzip'd tar of them, named by oid and sorted; digests in hex.
+class LfsObjects(Value):
+    """The Git LFS objects that travel: `data` is a gzip'd tar of them, named by oid and sorted; digests in hex.
 
     `pointers` says which they are. The tar is a function of these objects alone.
     """
 
-    __slots__ = ("data", "pointers", "sha256", "tar_sha256")
-
-    def __init__(self, data: bytes, tar_sha256: str, sha256: str, pointers: list[Pointer]) -> None:
-        self.data = data
-        self.tar_sha256 = tar_sha256
-        self.sha256 = sha256
-        self.pointers = pointers
+    data: bytes
+    tar_sha256: str
+    sha256: str
+    pointers: Sequence[Pointer]
 
 
 def build_overlay(
@@ -79,7 +82,7 @@ def build_overlay(
             packer.add_pieces(difference.path, size, pieces, 0o755 if difference.mode == EXECUTABLE else 0o644)
     data, tar_sha256, sha256 = packer.finish()
     deleted = [difference.path for difference in found if difference.mode == 0]
-    return Overlay(data, tar_sha256, sha256, len(sending), deleted)
+    return Overlay(data=data, tar_sha256=tar_sha256, sha256=sha256, files=len(sending), deleted=deleted)
 
 
 def _read(
@@ -229,24 +232,142 @@ def _ustar(name: bytes, size: int, mode: int, kind: bytes, link: bytes) -> bytes
     return bytes(header)
 
 
-def largest_folders(
-    sizes: Iterable[tuple[bytes, int]], *, below: bytes = b"", count: int = 3
-) -> list[tuple[bytes, int]]:
-    """The folders (or files) in the folder `below` (b"" or ending in `/`) that weigh most: (path, bytes).
+# --- Large overlays, cached by their pair of trees -------------------------------------------------------------------
+#
+# `trees/<base tree>-<snapshot tree>` beside the folder of overlays says which file it is.
 
-    A folder's path ends in `/`.
+_WORTH_CACHING = 64 << 10
+# git maps a pack in windows, of 1 GiB each where nothing else is said.
+_SMALL_WINDOWS = (("core.packedGitWindowSize", "1m"), ("core.packedGitLimit", "16m"))
+# What is screened for changes with the program: an overlay that another one kept is screened anew.
+_MAGIC = b"git-coderepo overlay 1 " + __version__.encode()
+
+
+class CachedOverlay(Value):
+    """An overlay that was made before; `contents` is the size in bytes of all files in it.
+
+    `is_scanned` says that it was searched for tokens, and nothing in it was excused by a setting.
     """
-    totals: dict[bytes, int] = {}
-    for path, size in sizes:
-        if path.startswith(below):
-            first, slash, _ = path[len(below) :].partition(b"/")
-            totals[below + first + slash] = totals.get(below + first + slash, 0) + size
-    return sorted(totals.items(), key=lambda item: -item[1])[:count]
+
+    overlay: Overlay
+    contents: int
+    is_scanned: bool
 
 
-def disk_time(path: bytes) -> int:
-    """When a file was last written, in nanoseconds since 1970, 0 where there is none."""
+def find_cached(
+    store: Store, base_tree: ObjectId | None, snapshot_tree: ObjectId, settings: Settings
+) -> Overlay | None:
+    """Return the overlay that was made before of the same two trees, if the settings still allow it."""
+    cached = read_cached(store, base_tree, snapshot_tree)
+    if cached is None or cached.contents > settings.size("overlayLimit"):
+        return None
+    return cached.overlay if cached.is_scanned or not settings.flag("secretScan") else None
+
+
+def read_cached(store: Store, base_tree: ObjectId | None, snapshot_tree: ObjectId) -> CachedOverlay | None:
+    """Return the overlay between two trees; None if there is none, or it is damaged. Raises nothing."""
+    import hashlib
+
     try:
-        return os.lstat(path).st_mtime_ns
-    except OSError:
-        return 0
+        with open(_note(store, base_tree, snapshot_tree), "rb") as file:
+            lines = file.read().split(b"\n", 3)
+        if len(lines) != 4 or lines[0] != _MAGIC:
+            return None
+        tar_sha256, sha256, size, files, contents = lines[2].split(b" ")
+        path = store.overlays + b"/" + sha256 + b".tar.gz"
+        os.utime(path)  # `prune` touches nothing that was just used
+        data = _mapped(path) if os.path.getsize(path) == int(size) else b""
+        digest = hashlib.sha256()
+        for piece in pieces_of(data):
+            digest.update(piece)
+        if digest.hexdigest() != sha256.decode():
+            store.set_aside(path)
+            return None
+        store.note_whole(path)
+    except (OSError, ValueError):
+        return None
+    deleted = lines[3].split(b"\0")[:-1]
+    return CachedOverlay(
+        overlay=Overlay(
+            data=data, tar_sha256=tar_sha256.decode(), sha256=sha256.decode(), files=int(files), deleted=deleted
+        ),
+        contents=int(contents),
+        is_scanned=lines[1] == b"screened",
+    )
+
+
+def cache_overlay(store: Store, base_tree: ObjectId | None, snapshot_tree: ObjectId, cached: CachedOverlay) -> None:
+    """Store an overlay that is large enough, the file first and then the note of it. Raises OSError."""
+    overlay = cached.overlay
+    if len(overlay.data) < _WORTH_CACHING:
+        return
+    store.keep_overlay(overlay.sha256, overlay.data)
+    numbers = f"{overlay.tar_sha256} {overlay.sha256} {len(overlay.data)} {overlay.files} {cached.contents}".encode()
+    deleted = b"".join(name + b"\0" for name in overlay.deleted)
+    note = _note(store, base_tree, snapshot_tree)
+    os.makedirs(os.path.dirname(note), exist_ok=True)
+    write_whole(note, b"\n".join((_MAGIC, b"screened" if cached.is_scanned else b"as it is", numbers, deleted)))
+
+
+def pack_into(
+    store: Store,
+    git: Git,
+    found: Sequence[Difference],
+    screen: Callable[[bytes, Iterable[bytes]], Iterable[bytes]],
+    count: Callable[[int], object] | None = None,
+) -> Overlay:
+    """Build a large overlay straight into the folder of overlays: it is never whole in memory. Raises OSError."""
+    made: list[Overlay] = []
+
+    def make(write: Callable[[bytes], object]) -> str:
+        made.append(build_overlay(git.with_settings(*_SMALL_WINDOWS), found, screen, write, count))
+        return made[0].sha256
+
+    data = write_into(store, make)
+    return made[0].replace(data=data)
+
+
+def write_into(store: Store, make: Callable[[Callable[[bytes], object]], str]) -> bytes:
+    """Write a file into the folder of overlays and return a view of its contents, which are never whole in memory.
+
+    `make` passes the contents in pieces to its argument, and returns their sha256. Raises OSError.
+    """
+    os.makedirs(store.overlays, exist_ok=True)
+    temporary = temporary_name(store.overlays + b"/overlay")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        with open(descriptor, "wb") as file:
+            sha256 = make(file.write)
+            file.flush()
+            os.fsync(file.fileno())
+        path = store.overlays + b"/" + sha256.encode() + b".tar.gz"
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    store.note_whole(path)
+    return _mapped(path)
+
+
+def notes_folder(store: Store) -> bytes:
+    """Where the notes lie."""
+    return store.directory + b"/trees"
+
+
+def _note(store: Store, base_tree: ObjectId | None, snapshot_tree: ObjectId) -> bytes:
+    base = b"none" if base_tree is None else base_tree.hex.encode()
+    return notes_folder(store) + b"/" + base + b"-" + snapshot_tree.hex.encode()
+
+
+def _mapped(path: bytes) -> bytes:
+    """Return the contents of a file, which are read when they are used. Raises ValueError for an empty file.
+
+    It is a view, which can be measured, cut, hashed and written as the bytes that it shows.
+    """
+    import mmap
+
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))  # type: ignore[return-value]
+    finally:
+        os.close(descriptor)

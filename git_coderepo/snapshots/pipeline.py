@@ -1,7 +1,7 @@
-"""The snapshot, written once: the hook and the verbs run this code and nothing else.
+"""The one way to take a snapshot: the hook and every verb run this code.
 
-It looks at the checkout, finds the base, writes the snapshot's tree into a store of our own, builds the overlay,
-and says what stops a run before it starts.
+It inspects the checkout, finds the base, writes the snapshot's tree into a store of our own, makes the overlay, and
+stops a run that could not be reproduced before it starts. See `snapshot` for the values that it makes.
 """
 
 from __future__ import annotations
@@ -11,27 +11,42 @@ import time
 
 from git_coderepo.errors import ChangedMeanwhile, CodeRepoError, GitFailed, NotReproducible
 from git_coderepo.git.objects import ObjectId, empty_tree_id
-from git_coderepo.git.process import shell_word
+from git_coderepo.git.partial_clone import rows_here
 from git_coderepo.git.pushed_commits import BaseCommit, Walks
 from git_coderepo.git.repository import pinned, read_layout, start_layout
-from git_coderepo.git.store import Store
+from git_coderepo.git.store import Store, describe_damaged, set_damaged_aside
 from git_coderepo.git.subtree import looked_at, rows_inside, scope_of
 from git_coderepo.registration.resolve import choose_source, choose_source_of, import_platform, refuse_source, stand_in
 from git_coderepo.settings import Settings, start_team_of, with_team
 from git_coderepo.snapshots.archive_check import (
     CONVERTING,
-    alters_archive,
-    attribute_files,
     attribute_texts,
+    attributes_here,
     gitlinks,
+    lfs_attributes,
     outside_texts,
     words_of,
 )
-from git_coderepo.snapshots.find_base import find_served_base
+from git_coderepo.snapshots.find_base import find_served_base, read_served_tree
 from git_coderepo.snapshots.inspect_checkout import Surveys, survey
-from git_coderepo.snapshots.lfs import lfs_attributes, refused_objects
-from git_coderepo.snapshots.overlay_cache import use_kept
-from git_coderepo.snapshots.snapshot import Checkout, Head, Request, Snapshot
+from git_coderepo.snapshots.snapshot import (
+    Attempt,
+    Checkout,
+    Head,
+    NotInGit,
+    Reached,
+    Request,
+    Selection,
+    Served,
+    Snapshot,
+    SnapshotTree,
+    Submodule,
+    Travelling,
+    Unpacked,
+    Waived,
+    Weights,
+    Within,
+)
 from git_coderepo.value import Value
 
 TYPE_CHECKING = False
@@ -39,31 +54,12 @@ if TYPE_CHECKING:
     from git_coderepo.git.lfs_pointer import Pointer
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
-    from git_coderepo.git.status import Status
+    from git_coderepo.registration.resolve import CodeSource
     from git_coderepo.snapshots.inspect_checkout import Survey
-    from git_coderepo.snapshots.submodules import Within
 
 
-# In seconds, before a snapshot is taken again whose files changed meanwhile.
+# In seconds, before a snapshot is taken again because files changed meanwhile.
 _PAUSES = (0.01, 0.03, 0.1, 0.3)
-
-
-class _Attempt(Value):
-    """One attempt at a snapshot; one that `distrusts_store` relies on no object of ours that is there already."""
-
-    git: Git
-    request: Request
-    within: Within | None
-    distrusts_store: bool
-
-
-class Reached:
-    """How far a snapshot came, for a caller that shows that after an error: None until the checkout was inspected."""
-
-    __slots__ = ("snapshot",)
-
-    def __init__(self) -> None:
-        self.snapshot: Snapshot | None = None
 
 
 def take_snapshot(
@@ -71,80 +67,83 @@ def take_snapshot(
     request: Request,
     *,
     reached: Reached | None = None,
-    found: Survey | None = None,
+    inspected: Survey | None = None,
     within: Within | None = None,
 ) -> Snapshot:
     """Take a snapshot of the checkout that `git` stands in, or of `request.rev`.
 
-    `reached` holds what was found before an error; `found` is the look at the checkout of a caller that had one
-    already; `within` says in which checkout a submodule lies. Raises NotReproducible with the reason and the line that
-    cures it, ChangedMeanwhile where files still changed at the last attempt: what they had together is not known then,
-    so that nothing is recorded; RegistrationError, NotACheckout, GitFailed.
+    `reached` receives the stages before an error; `inspected` is the checkout as the caller inspected it; `within` says
+    in which checkout a submodule lies. Raises NotReproducible with the reason and a hint, ChangedMeanwhile where files
+    still changed at the last attempt: a torn snapshot is not recorded; RegistrationError, NotACheckout, GitFailed.
     """
     git = git.offline()  # a hook waits for no network
     reached = Reached() if reached is None else reached
-    attempt = _Attempt(git=git, request=request, within=within, distrusts_store=False)
+    is_suspect = False
     for pause in _PAUSES if within is None else ():  # a submodule is taken again with its superproject
         try:
-            return _take(attempt, reached, found)
+            return _take(_attempt(git, request, within, reached, is_suspect=is_suspect), inspected)
         except ChangedMeanwhile:
             time.sleep(pause)
         except CodeRepoError as error:
-            if attempt.distrusts_store or not _set_damaged_aside(reached.snapshot, request, error):
+            if is_suspect or not _set_damaged_aside(reached.of(Checkout), request, error):
                 raise
-            attempt = _Attempt(git=git, request=request, within=within, distrusts_store=True)
-        reached.snapshot = None
-        found = None
-    return _take(attempt, reached, found)
+            is_suspect = True
+        reached.forget()
+        inspected = None
+    return _take(_attempt(git, request, within, reached, is_suspect=is_suspect), inspected)
 
 
-def _set_damaged_aside(snapshot: Snapshot | None, request: Request, error: CodeRepoError) -> bool:
-    """Return whether git failed because of damaged objects of ours, which are moved aside."""
+def _attempt(git: Git, request: Request, within: Within | None, reached: Reached, *, is_suspect: bool) -> Attempt:
+    return Attempt(
+        git=git,
+        request=request,
+        within=within,
+        is_store_suspect=is_suspect,
+        reached=reached,
+        waived=Waived(is_allowed=request.allow_unreproducible),
+        weights=within.weights if within is not None else Weights(),
+    )
+
+
+def _set_damaged_aside(checkout: Checkout | None, request: Request, error: CodeRepoError) -> bool:
+    """Move damaged objects of ours aside where git failed; return whether there were any."""
     failed = isinstance(error, GitFailed) or isinstance(error.__cause__, GitFailed)
-    if not failed or snapshot is None:
+    if not failed or checkout is None:
         return False
-    from git_coderepo.git.store import describe_damaged, set_damaged_aside
-
-    found = set_damaged_aside(snapshot.git, snapshot.store)
-    if found:
-        request.notify(f"warning: {describe_damaged(snapshot.store, len(found))} and created again")
-    return bool(found)
+    damaged = set_damaged_aside(checkout.git, checkout.store)
+    if damaged:
+        request.notify(f"warning: {describe_damaged(checkout.store, len(damaged))} and created again")
+    return bool(damaged)
 
 
-def _take(attempt: _Attempt, reached: Reached, found: Survey | None) -> Snapshot:
-    request, within = attempt.request, attempt.within
-    if request.rev is None:
-        inspected = _inspect(attempt) if found is None else found
-        checkout = _checkout_of(inspected, attempt)
-
-        def look(snapshot: Snapshot) -> None:
-            _look_at_work_tree(snapshot, request, inspected)
-
-    else:
-        checkout, head, listing = _checkout_at(request.rev, attempt)
-
-        def look(snapshot: Snapshot) -> None:
-            _look_at_commit(snapshot, head, listing, request)
-
-    weights = within.weights if within is not None else {}
-    snapshot = reached.snapshot = Snapshot(checkout, weights, lenient=request.allow_unreproducible)
-    try:
-        look(snapshot)
-        snapshot.oversize = None  # what is changed may be on the platform all the same
-        if not request.tree_only and (snapshot.base_part != snapshot.tree or request.check):
-            _build_overlay(snapshot, request)
-    finally:
-        if snapshot.surveys is not None:
-            snapshot.surveys.end()
-    return snapshot
+def _take(attempt: Attempt, inspected: Survey | None) -> Snapshot:
+    if attempt.request.rev is not None:
+        return _take_commit(attempt, attempt.request.rev)
+    return _take_work_tree(attempt, _inspect(attempt) if inspected is None else inspected)
 
 
-def _inspect(attempt: _Attempt) -> Survey:
-    """Look at the work tree."""
+class _Listed(Value):
+    """The rows of `ls-tree -r -z` that are known: `head` of HEAD; those of the snapshot are all of them if `is_whole`.
+
+    `toplevel` is None for a commit without its work tree. `surveys` are those of the submodules.
+    """
+
+    head: bytes
+    is_whole: bool
+    toplevel: bytes | None
+    surveys: Surveys | None
+
+
+# --- The work tree ---------------------------------------------------------------------------------------------------
+
+
+def _inspect(attempt: Attempt) -> Survey:
     git, request, within = attempt.git, attempt.request, attempt.within
 
     def include(layout: Layout) -> list[bytes]:
-        from git_coderepo.snapshots.checks import included
+        if not request.include:
+            return []
+        from git_coderepo.snapshots.tree.changes import included
 
         return [change.path for change in included(layout, request.include)]
 
@@ -156,289 +155,275 @@ def _inspect(attempt: _Attempt) -> Survey:
     return survey(git, request.notify, scope=request.scope, include=include, started=started, meanwhile=import_platform)
 
 
-def _checkout_of(found: Survey, attempt: _Attempt) -> Checkout:
-    """Return the checkout that was looked at."""
-    layout, status = found.layout, found.status
+def _take_work_tree(attempt: Attempt, inspected: Survey) -> Snapshot:
+    layout = inspected.layout
+    place = _Place(attempt, layout, inspected.settings)
+    inspected = _with_hidden_changes(place, inspected)
+    status = inspected.status
     head = None
     if layout.head is not None and layout.head_tree is not None:
         head = Head(commit=layout.head, tree=layout.head_tree, branch=status.branch)
-    place = _Place(attempt, layout, found.settings)
-    return place.checkout(head=head, status=status, scope=found.scope, looked_at=found.looked_at)
+    checkout = attempt.reached.note(
+        place.checkout.replace(head=head, status=status, scope=inspected.scope, looked_at=inspected.looked_at)
+    )
+    links = [path for path, _ in gitlinks(inspected.listing)]
+    links += [each.path for each in status.changes if each.submodule]
+    surveys = Surveys(checkout.git.with_settings(checkout.store.lfs_setting), layout, links) if links else None
+    try:
+        served = _find_served(attempt, checkout, _source_of_work_tree(attempt.request, inspected))
+        if status.changes or not _status_tells_all(attempt.request, inspected):
+            from git_coderepo.snapshots.tree.changes import write_changed_tree
+
+            tree = write_changed_tree(attempt, checkout, inspected, links)
+        else:
+            tree = SnapshotTree.of_head(checkout, inspected.listing, Selection())
+        attempt.reached.note(tree)
+        is_whole = inspected.is_whole and head is not None and tree.id == head.tree
+        return _complete(
+            attempt,
+            checkout,
+            served,
+            tree,
+            _Listed(head=inspected.listing, is_whole=is_whole, toplevel=layout.toplevel, surveys=surveys),
+        )
+    finally:
+        if surveys is not None:
+            surveys.end()
 
 
-def _checkout_at(rev: str, attempt: _Attempt) -> tuple[Checkout, Head, bytes]:
-    """Return a commit as it is, and the rows of its tree in the scope: a bare repository will do."""
+def _with_hidden_changes(place: _Place, inspected: Survey) -> Survey:
+    """Add the changes that git was told not to look at."""
+    if not inspected.marked and not inspected.settings.git_flag("core", "ignoreCase", False):
+        return inspected
+    from git_coderepo.snapshots.tree.hidden_changes import hidden_twins
+    from git_coderepo.snapshots.tree.private_index import hidden_changes
+
+    git, layout, paths = place.checkout.git, inspected.layout, inspected.looked_at
+    hidden = hidden_twins(git, layout, place.checkout.settings, inspected.status, paths)
+    if inspected.marked:
+        hidden += hidden_changes(git, layout, place.checkout.store, inspected.marked, paths)
+    return inspected.replace(status=inspected.status.with_changes(hidden)) if hidden else inspected
+
+
+def _source_of_work_tree(request: Request, inspected: Survey) -> CodeSource | None:
+    return stand_in(inspected) if request.here else choose_source(inspected, request.code_repository)
+
+
+def _status_tells_all(request: Request, inspected: Survey) -> bool:
+    """Return whether a checkout without changes in `git status` is HEAD's tree."""
+    return not (inspected.looked_at or inspected.marked or request.include)
+
+
+# --- A commit --------------------------------------------------------------------------------------------------------
+
+
+def _take_commit(attempt: Attempt, rev: str) -> Snapshot:
+    """Take a snapshot of a commit as it is; a bare repository will do."""
     git, request, within = attempt.git, attempt.request, attempt.within
     layout = read_layout(start_layout(git), git, bare_allowed=True)
     if not layout.is_inside:
         layout = layout.replace(toplevel=layout.git_dir)  # the work tree that git reports may be another repository's
-    found = git.start("rev-parse", "--verify", "--end-of-options", f"{rev}^{{commit}}").finish()
-    if found.status != 0:
-        hint = "git log --oneline --all" if within is None else "git fetch"
-        raise NotReproducible(f"'{rev}' names no commit here", hints=[hint])
-    commit = ObjectId(found.stdout.decode().strip())
-    name = git.line("rev-parse", "--symbolic-full-name", "--end-of-options", rev)
-    branch = name.splitlines()[-1] if name else ""
-    branch = branch.removeprefix("refs/heads/") if branch.startswith("refs/heads/") else ""
-    head = Head(
-        commit=commit,
-        tree=ObjectId(git.line("rev-parse", "--verify", f"{commit}^{{tree}}")),
-        branch=branch or None,
-    )
+    head = _head_at(git, rev, hint="git log --oneline --all" if within is None else "git fetch")
     listing = git.run("ls-tree", "-r", "-z", "--full-tree", head.tree.hex)
     settings = with_team(Settings.read(git), start_team_of(git, listing), request.notify)
     place = _Place(attempt, layout, settings)
     scope = scope_of(layout, settings, request.scope) if within is None else ()
-    checkout = place.checkout(head=head, status=None, scope=scope, looked_at=looked_at(scope))
-    return checkout, head, rows_inside(listing, checkout.looked_at)
+    checkout = attempt.reached.note(place.checkout.replace(head=head, scope=scope, looked_at=looked_at(scope)))
+    listing = rows_inside(listing, checkout.looked_at)
+    tree = attempt.reached.note(SnapshotTree.of_head(checkout, listing, Selection()))
+    source = choose_source_of(
+        checkout.git,
+        checkout.settings,
+        layout,
+        request.code_repository,
+        branch=head.branch,
+        walks=Walks(checkout.git, checkout.settings, head.commit),
+    )
+    served = _find_served(attempt, checkout, source)
+    return _complete(attempt, checkout, served, tree, _Listed(head=listing, is_whole=True, toplevel=None, surveys=None))
+
+
+def _head_at(git: Git, rev: str, *, hint: str) -> Head:
+    """Return a revision as HEAD. Raises NotReproducible for one that does not exist."""
+    process = git.start("rev-parse", "--verify", "--end-of-options", f"{rev}^{{commit}}").finish()
+    if process.status != 0:
+        raise NotReproducible(f"unknown revision '{rev}'", hints=[hint])
+    commit = ObjectId(process.stdout.decode().strip())
+    name = git.line("rev-parse", "--symbolic-full-name", "--end-of-options", rev)
+    branch = name.splitlines()[-1] if name else ""
+    return Head(
+        commit=commit,
+        tree=ObjectId(git.line("rev-parse", "--verify", f"{commit}^{{tree}}")),
+        branch=branch.removeprefix("refs/heads/") if branch.startswith("refs/heads/") else None,
+    )
+
+
+# --- The stages that both have ---------------------------------------------------------------------------------------
 
 
 class _Place:
-    """Where a checkout is, with which settings, and where its objects go. Raises NotReproducible."""
+    """The `checkout` as far as its place decides it: its git, settings and store. Raises NotReproducible."""
 
-    __slots__ = ("depth", "git", "layout", "place", "request", "settings", "store")
+    __slots__ = ("checkout",)
 
-    def __init__(self, attempt: _Attempt, layout: Layout, settings: Settings) -> None:
-        within = attempt.within
-        self.request = attempt.request
-        self.layout = layout
+    def __init__(self, attempt: Attempt, layout: Layout, settings: Settings) -> None:
+        request, within = attempt.request, attempt.within
         if within is None:
-            self.git = pinned(attempt.git, layout)
-            self.settings = settings
-            self.store = Store(layout, attempt.request.store_directory, is_suspect=attempt.distrusts_store)
-            self.place, self.depth = b"", 0
-            return
-        within.refuse_elsewhere(layout)
-        outer = within.outer
-        self.git = attempt.git
-        self.settings = settings.within(outer.settings, within.path)
-        self.store = Store(layout, outer=outer.store)
-        self.place, self.depth = outer.place + within.path + b"/", outer.depth + 1
-
-    def checkout(
-        self, *, head: Head | None, status: Status | None, scope: tuple[bytes, ...], looked_at: tuple[bytes, ...]
-    ) -> Checkout:
-        """Return the checkout with what was found there."""
-        return Checkout(
-            git=self.git,
-            layout=self.layout,
-            settings=self.settings,
-            store=self.store,
-            head=head,
-            status=status,
-            scope=scope,
-            looked_at=looked_at,
-            prefix=self.layout.prefix or self.request.prefix,
-            place=self.place,
-            depth=self.depth,
+            git = pinned(attempt.git, layout)
+            store = Store(layout, request.store_directory, is_suspect=attempt.is_store_suspect)
+            place, depth = b"", 0
+        else:
+            _refuse_elsewhere(within, layout)
+            outer = within.outer
+            git, settings = attempt.git, settings.within(outer.settings, within.path)
+            store = Store(layout, outer=outer.store)
+            place, depth = outer.place + within.path + b"/", outer.depth + 1
+        self.checkout = Checkout(
+            git=git,
+            layout=layout,
+            settings=settings,
+            store=store,
+            head=None,
+            status=None,
+            scope=(),
+            looked_at=(),
+            prefix=layout.prefix or request.prefix,
+            place=place,
+            depth=depth,
         )
 
 
-def _look_at_work_tree(snapshot: Snapshot, request: Request, found: Survey) -> None:
-    layout, status = found.layout, found.status
-    links = [path for path, _ in gitlinks(found.listing)]
-    links += [each.path for each in status.changes if each.submodule]
-    if links:
-        snapshot.surveys = Surveys(snapshot.git.with_settings(snapshot.store.lfs_setting), layout, links)
-    if request.here:
-        snapshot.source = stand_in(found)
-        snapshot.base = BaseCommit(snapshot.head.commit, "platform", 0) if snapshot.head is not None else None
-    else:
-        snapshot.source = choose_source(found, request.code_repository)
-    if snapshot.source is not None:
-        with snapshot.waiving():
-            refuse_source(snapshot.source)
-    if snapshot.head is not None and snapshot.source is not None and snapshot.base is None:
-        find_served_base(snapshot, snapshot.source, snapshot.head, request)
-    if status.changes or not _status_tells_all(request, found):
-        from git_coderepo.snapshots.tree.changes import take_changes
-
-        listing = take_changes(snapshot, request, found, links)
-    else:
-        snapshot.tree = snapshot.head.tree if snapshot.head is not None else empty_tree_id(layout.object_format)
-        listing = found.listing
-    if snapshot.keeps_contents:
-        is_whole = found.is_whole and snapshot.head is not None and snapshot.tree == snapshot.head.tree
-        _look_outside(snapshot, listing, request, toplevel=layout.toplevel, is_whole=is_whole)
-    _read_base_tree(snapshot, listing, head_listing=found.listing)
-    _look_at_part(snapshot)
-    _take_submodules(snapshot, listing, request)
+def _refuse_elsewhere(within: Within, layout: Layout) -> None:
+    """Raise NotReproducible for another repository: git looks for one in the folders above, too."""
+    if not os.path.samefile(layout.toplevel, within.outer.layout.toplevel + b"/" + within.path):
+        raise NotReproducible(
+            "its '.git' is that of another work tree",
+            hints=["git config --unset core.worktree"],
+            waived_as="submodule",
+        )
 
 
-def _status_tells_all(request: Request, found: Survey) -> bool:
-    """Return whether a checkout without changes in `git status` is HEAD's tree."""
-    return not (
-        found.looked_at or found.marked or request.include or found.settings.git_flag("core", "ignoreCase", False)
+def _find_served(attempt: Attempt, checkout: Checkout, source: CodeSource | None) -> Served:
+    """Find the commit that the platform has. Raises NotReproducible for a remote that no runner can use."""
+    served = attempt.reached.note(Served(source=source, base=None))
+    if source is None:
+        return served
+    with attempt.waived.waiving():
+        refuse_source(source)
+    head = checkout.head
+    if head is None:
+        return served
+    if attempt.request.here and attempt.request.rev is None:
+        return attempt.reached.note(Served(source=source, base=BaseCommit(head.commit, "platform", 0)))
+    return find_served_base(attempt, checkout, source, head)
+
+
+def _complete(attempt: Attempt, checkout: Checkout, served: Served, tree: SnapshotTree, listed: _Listed) -> Snapshot:
+    """Go from the tree to the snapshot."""
+    note = attempt.reached.note
+    not_in_git = note(_find_not_in_git(attempt.request, checkout, tree, listed)) if tree.is_stored else NotInGit()
+    served_tree = read_served_tree(checkout, served, tree, listed.head)
+    if served_tree is not None:
+        note(served_tree)
+    unpacked = note(
+        Unpacked(
+            checkout=checkout,
+            source=served.source,
+            tree=tree,
+            not_in_git=not_in_git,
+            served_tree=served_tree,
+            submodules=_take_submodules(attempt, checkout, tree.listing, listed.surveys),
+        )
+    )
+    return note(
+        Snapshot(
+            unpacked=unpacked,
+            travelling=_pack(attempt, unpacked),
+            unreproducible=tuple(attempt.waived.reasons),
+        )
     )
 
 
-def _look_at_part(snapshot: Snapshot) -> None:
-    """What of snapshot and base is in the scope. Raises NotReproducible for a path of it that is nowhere."""
-    snapshot.base_part = snapshot.base_tree
-    if not snapshot.scope:
-        return
-    assert snapshot.tree is not None
-    snapshot.part = snapshot.checkout.part_of(snapshot.tree.hex, snapshot.looked_at)
-    known = set(snapshot.part.rows)
-    if snapshot.base_tree is not None:
-        base = snapshot.checkout.part_of(snapshot.base_tree.hex, snapshot.scope)
-        known.update(base.rows)
-        snapshot.base_part = base.tree
-        if not base.rows:
-            snapshot.base = snapshot.base_tree = snapshot.base_part = None  # there is nothing to ask the platform for
-    for path in snapshot.scope:
-        outer = _repository_above(snapshot.layout.toplevel, path) if path not in known else None
-        if outer is not None:
-            raise NotReproducible(
-                f"'{os.fsdecode(path)}' is inside the submodule '{os.fsdecode(outer)}', which is looked at as a whole",
-                hints=[f"use --subdirectory {shell_word(outer)}"],
-            )
-        if path not in known and not os.path.lexists(snapshot.layout.toplevel + b"/" + path):
-            raise NotReproducible(
-                f"'{os.fsdecode(path)}' is to be looked at, and there is no such path",
-                hints=["look at --subdirectory, and at: git config --get-all coderepo.scope"],
-            )
-
-
-def _repository_above(toplevel: bytes, path: bytes) -> bytes | None:
-    """The directory above a path, below the root, that is a repository of its own."""
-    while path := path.rpartition(b"/")[0]:
-        if os.path.lexists(toplevel + b"/" + path + b"/.git"):
-            return path
-    return None
-
-
-def _take_submodules(snapshot: Snapshot, listing: bytes, request: Request) -> None:
-    """What the gitlinks of the snapshot's tree lead to; a dirty submodule makes the whole of it dirty."""
+def _take_submodules(
+    attempt: Attempt, checkout: Checkout, listing: bytes, surveys: Surveys | None
+) -> tuple[Submodule, ...]:
+    """Take a snapshot of each gitlink of the snapshot's tree."""
     links = gitlinks(listing)
-    if links:
-        from git_coderepo.snapshots.submodules import take_submodules
+    if not links:
+        return ()
+    from git_coderepo.snapshots.submodules import Superproject, take_submodules
 
-        snapshot.submodules = take_submodules(
-            snapshot, links, request, lambda git, wanted, within: take_snapshot(git, wanted, within=within)
-        )
-        if any(each.snapshot is not None and each.snapshot.dirty for each in snapshot.submodules):
-            snapshot.dirty = True
+    def take(git: Git, request: Request, within: Within) -> Snapshot:
+        return take_snapshot(git, request, within=within)
 
-
-def _look_at_commit(snapshot: Snapshot, head: Head, listing: bytes, request: Request) -> None:
-    git, layout, settings = snapshot.git, snapshot.layout, snapshot.settings
-    snapshot.tree = head.tree
-    if snapshot.scope:
-        snapshot.tree = snapshot.checkout.part_of(head.tree.hex, snapshot.looked_at).tree
-    snapshot.source = choose_source_of(
-        git, settings, layout, request.code_repository, branch=head.branch, walks=Walks(git, settings, head.commit)
-    )
-    if snapshot.source is not None:
-        with snapshot.waiving():
-            refuse_source(snapshot.source)
-        find_served_base(snapshot, snapshot.source, head, request)
-    _look_outside(snapshot, listing, request, toplevel=None, is_whole=True)
-    _read_base_tree(snapshot, listing, head_listing=listing)
-    _look_at_part(snapshot)
-    _take_submodules(snapshot, listing, request)
+    return take_submodules(Superproject(attempt=attempt, checkout=checkout, surveys=surveys), links, take)
 
 
-def _build_overlay(snapshot: Snapshot, request: Request) -> None:
-    """Find or make the overlay of what travels."""
-    assert snapshot.tree is not None
-    refused: dict[str, tuple[bytes, Pointer, str]] = {}
-    if snapshot.keeps_contents:
-        with snapshot.waiving():
-            refused = refused_objects(snapshot, request)
-    if snapshot.base_part == snapshot.tree and not refused:
-        return
-    snapshot.store.prepare()
-    if snapshot.base_part is None and snapshot.tree == empty_tree_id(snapshot.layout.object_format):
-        return
-    if snapshot.lfs_attributes is None and use_kept(snapshot):
-        return  # made of the same trees, its names and contents were looked at
-    from git_coderepo.snapshots.packing import pack_overlay
+def _find_not_in_git(request: Request, checkout: Checkout, tree: SnapshotTree, listed: _Listed) -> NotInGit:
+    """Find the paths of the snapshot's tree whose contents Git does not store, and what Git LFS stores.
 
-    pack_overlay(snapshot, request, refused)
-
-
-def _look_outside(
-    snapshot: Snapshot, listing: bytes, request: Request, *, toplevel: bytes | None, is_whole: bool
-) -> None:
-    """Note which paths of the snapshot's tree have contents that Git does not store, and what Git LFS does.
-
-    `listing` has the rows that say so, and all others if it `is_whole`; `toplevel` is None for a commit without its
-    work tree. Nothing more is loaded or asked where no row is a link, a pointer file or converted on this machine.
+    Nothing more is loaded or asked where no row is a link, a pointer file or converted on this machine.
     """
-    layout, settings, tree = snapshot.layout, snapshot.settings, snapshot.tree
-    assert tree is not None
-    git = snapshot.git_with_store
-    texts = attribute_texts(git, layout.toplevel, _here(snapshot, tree, listing))
-    snapshot.lfs_attributes = lfs_attributes(texts)
-    others = outside_texts(layout, settings) if toplevel is not None else []
-    named = {value for name, value in words_of([*texts.values(), *others]) if name == b"filter"}
-    drivers = frozenset(
-        name
-        for name in named
-        if any(settings.value("filter", word, os.fsdecode(name)) for word in ("clean", "process", "smudge"))
-    )
+    git, layout, settings = checkout.git_with_store, checkout.layout, checkout.settings
+    texts = attribute_texts(git, layout.toplevel, attributes_here(git, settings, tree.id, tree.listing))
+    lfs = lfs_attributes(texts)
+    others = outside_texts(layout, settings) if listed.toplevel is not None else []
+    drivers = _filter_drivers([*texts.values(), *others], settings)
     converting = CONVERTING.intersection(name for name, _ in words_of([*texts.values(), *others]))
     is_converted = bool((others and converting) or drivers.difference((b"lfs",)))
-    if (request.thorough or is_converted) and not is_whole:
+    listing = tree.listing
+    if (request.thorough or is_converted) and not listed.is_whole:
         try:
-            listing = git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)
+            listing = git.run("ls-tree", "-r", "-z", "--full-tree", tree.id.hex)
         except GitFailed:
             if is_converted:
                 raise
             # A partial clone may lack trees: the rows that are known name links and DVC files all the same.
-    links = b"120000 blob " in listing or b".dvc\0" in listing or b"dvc.lock\0" in listing
-    if not (links or request.thorough or is_converted):
-        return
-    from git_coderepo.git.partial_clone import rows_here
+    has_links = b"120000 blob " in listing or b".dvc\0" in listing or b"dvc.lock\0" in listing
+    if not (has_links or request.thorough or is_converted):
+        return NotInGit(lfs_attributes=lfs)
     from git_coderepo.snapshots import not_in_git
 
-    place = not_in_git.Place(git, tree, toplevel)
-    if links or not_in_git.may_stand_beside(listing):
-        snapshot.outside += not_in_git.find_linked(place, listing)
+    place = not_in_git.Place(git, tree.id, listed.toplevel)
+    outside: list[not_in_git.Outside] = []
+    if has_links or not_in_git.may_stand_beside(listing):
+        outside += not_in_git.find_linked(place, listing)
     if is_converted:
-        rows = rows_here(git, settings, tree.hex, listing)
-        snapshot.outside += not_in_git.find_converted(place, rows, texts, others, drivers)
+        rows = rows_here(git, settings, tree.id.hex, listing)
+        outside += not_in_git.find_converted(place, rows, texts, others, drivers)
+    return NotInGit(outside=outside, lfs_attributes=lfs)
 
 
-def _here(snapshot: Snapshot, tree: ObjectId, listing: bytes) -> bytes:
-    """The rows of a tree's listing whose objects are here; only a partial clone lacks some."""
-    if not attribute_files(listing):
-        return listing
-    from git_coderepo.git.partial_clone import rows_here
+def _filter_drivers(texts: list[bytes], settings: Settings) -> frozenset[bytes]:
+    """Return the filters that these attributes files name and that have a command on this machine."""
+    return frozenset(
+        value
+        for value in {value for name, value in words_of(texts) if name == b"filter"}
+        if any(settings.value("filter", word, os.fsdecode(value)) for word in ("clean", "process", "smudge"))
+    )
 
-    return rows_here(snapshot.git_with_store, snapshot.settings, tree.hex, listing)
 
+def _pack(attempt: Attempt, unpacked: Unpacked) -> Travelling:
+    """Find or make the overlay of what travels."""
+    request, tree, checkout = attempt.request, unpacked.tree, unpacked.checkout
+    is_same = unpacked.base_part == tree.id
+    if request.tree_only or (is_same and not request.check):
+        return Travelling()
+    refused: dict[str, tuple[bytes, Pointer, str]] = {}
+    if request.check and tree.is_stored and unpacked.not_in_git.lfs_attributes is not None:
+        from git_coderepo.snapshots.lfs import refused_objects
 
-def _read_base_tree(snapshot: Snapshot, listing: bytes, *, head_listing: bytes) -> None:
-    """The base's tree, and whether an archive of it is what the tree is; `listing` is the snapshot's."""
-    base, head = snapshot.base, snapshot.head
-    if base is None or head is None:
-        return
-    if base.commit == head.commit:
-        snapshot.base_tree, listing = head.tree, head_listing
-    else:
-        tree = base.tree or ObjectId(snapshot.git.line("rev-parse", "--verify", f"{base.commit}^{{tree}}"))
-        snapshot.base_tree = tree
-        assert snapshot.tree is not None
-        from git_coderepo.snapshots.tree.edit import telling
+        with attempt.waived.waiving():
+            refused = refused_objects(unpacked, request.notify)
+    if is_same and not refused:
+        return Travelling()
+    checkout.store.prepare()
+    if unpacked.base_part is None and tree.id == empty_tree_id(checkout.layout.object_format):
+        return Travelling()
+    if unpacked.not_in_git.lfs_attributes is None:
+        overlay = unpacked.cached_overlay
+        if overlay is not None:
+            return Travelling(overlay=overlay)  # made of the same trees, whose names and contents were checked
+    from git_coderepo.snapshots.packing import pack_travelling
 
-        # Where none of what differs says what becomes of other paths, the snapshot's rows are as good as the base's.
-        if snapshot.looked_at or (tree != snapshot.tree and telling(snapshot.differences(tree, snapshot.tree))):
-            listed = snapshot.git.run("ls-tree", "-r", "-z", "--full-tree", tree.hex)
-            listing = rows_inside(listed, snapshot.looked_at)
-    files = attribute_files(listing)
-    if not files:
-        return
-    if len(attribute_files(_here(snapshot, snapshot.base_tree, listing))) < len(files):
-        snapshot.archive = "altered"  # a partial clone does not know; git is asked then, which is never wrong
-        return
-    texts = attribute_texts(snapshot.git, snapshot.layout.toplevel, listing)
-    if not alters_archive(texts.values()):
-        return
-    # Some line could alter an archive: whether it does is told by the paths and contents that are there.
-    from git_coderepo.snapshots.archive_check import differs_in_archive
-
-    rows = snapshot.git.run("ls-tree", "-r", "-z", "--full-tree", snapshot.base_tree.hex)
-    if differs_in_archive(snapshot.git, rows_inside(rows, snapshot.looked_at), texts):
-        snapshot.archive = "altered"
+    return pack_travelling(attempt, unpacked, refused)

@@ -1,4 +1,4 @@
-"""What would be recorded now, by what each fact is known, and whether a runner could fetch it: a value, not a print."""
+"""The report of `status`: what would be recorded now, how each fact is known, and whether a runner could fetch it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from git_coderepo.errors import (
     RegistrationError,
     UnexpectedAnswer,
 )
+from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git, check_version
 from git_coderepo.manifest.writer import path_value
 from git_coderepo.snapshots.find_base import MissingFact, missing_fact
@@ -26,10 +27,25 @@ from git_coderepo.snapshots.manifest_document import (
     repository_document,
     write_record,
 )
-from git_coderepo.snapshots.pipeline import Reached, take_snapshot
-from git_coderepo.snapshots.python.imported import Interpreter, look_for_imports
-from git_coderepo.snapshots.snapshot import Request, Snapshot, Submodule
-from git_coderepo.snapshots.submodules import omitted, snapshots_in
+from git_coderepo.snapshots.not_in_git import Outside
+from git_coderepo.snapshots.pipeline import take_snapshot
+from git_coderepo.snapshots.python.imported import Interpreter, with_imports
+from git_coderepo.snapshots.snapshot import (
+    Checkout,
+    Imported,
+    NotInGit,
+    Reached,
+    Request,
+    Selection,
+    Served,
+    ServedTree,
+    Snapshot,
+    SnapshotTree,
+    Submodule,
+    Travelling,
+    Unpacked,
+)
+from git_coderepo.snapshots.submodules import omitted_in, snapshots_in
 from git_coderepo.snapshots.tree.hidden_changes import ignored_modes
 from git_coderepo.snapshots.warnings import outside_of
 from git_coderepo.stores.shared_store import SharedStore
@@ -59,6 +75,53 @@ _NOTHING: dict[str, object] = {
 }
 
 
+class Facts(NamedTuple):
+    """What is known of a snapshot, which may have failed at any stage after its checkout was inspected.
+
+    `tree` is None if it was not reached. `outside` and `omitted` have those of submodules too, with the paths from the
+    checkout's root.
+    """
+
+    checkout: Checkout
+    served: Served
+    archive: str
+    tree: ObjectId | None
+    dirty: bool
+    submodules: tuple[Submodule, ...]
+    outside: list[tuple[bytes, Outside]]
+    omitted: list[tuple[bytes, str]]
+    travelling: Travelling
+    imported: tuple[Imported, ...]
+
+    @classmethod
+    def of(cls, reached: Reached) -> Facts | None:
+        """Collect the facts of the stages that were reached; None if not even the checkout was inspected."""
+        checkout = reached.of(Checkout)
+        if checkout is None:
+            return None
+        tree, unpacked, snapshot = reached.of(SnapshotTree), reached.of(Unpacked), reached.of(Snapshot)
+        served = reached.of(Served) or Served(source=None, base=None)
+        served_tree = reached.of(ServedTree)
+        if unpacked is not None:
+            served = Served(source=served.source, base=unpacked.base)  # without a base that has none of the scope
+        submodules = unpacked.submodules if unpacked is not None else ()
+        selection = tree.selection if tree is not None else reached.of(Selection) or Selection()
+        not_in_git = reached.of(NotInGit) or NotInGit()
+        return cls(
+            checkout=checkout,
+            served=served,
+            archive=served_tree.archive if served_tree is not None else "exact",
+            tree=tree.id if tree is not None else None,
+            dirty=(tree is not None and tree.is_dirty)
+            or any(each.snapshot is not None and each.snapshot.dirty for each in submodules),
+            submodules=submodules,
+            outside=list(outside_of(not_in_git.outside, submodules)),
+            omitted=[*selection.omitted, *(omitted_in(unpacked) if unpacked is not None else ())],
+            travelling=snapshot.travelling if snapshot is not None else Travelling(),
+            imported=snapshot.imported if snapshot is not None else (),
+        )
+
+
 class InStore(NamedTuple):
     """The shared store at `url`, and whether it has the snapshot, submodules included: None where it was not asked.
 
@@ -75,13 +138,13 @@ class InStore(NamedTuple):
 
 
 class Report(NamedTuple):
-    """The snapshot as far as it went; `record` is None where `problem` says why it cannot be recorded.
+    """The facts about a snapshot; `record` is None if `problem` says why it cannot be recorded.
 
-    `snapshot` is None where not even the checkout could be inspected, `store` where no shared store is set, or nothing
-    could be recorded.
+    `facts` is None if not even the checkout could be inspected, `store` if no shared store is set, or nothing could be
+    recorded.
     """
 
-    snapshot: Snapshot | None
+    facts: Facts | None
     record: Record | None
     problem: CodeRepoError | None
     store: InStore | None = None
@@ -95,8 +158,8 @@ class Report(NamedTuple):
 
     @property
     def missing_fact(self) -> MissingFact | None:
-        """The missing fact where no base is known; None where there is a base, or no code repository."""
-        return None if self.snapshot is None else missing_fact(self.snapshot)
+        """The missing fact if no base is known; None if there is a base, or no code repository."""
+        return None if self.facts is None else missing_fact(self.facts.checkout, self.facts.served)
 
     @property
     def exit_status(self) -> int:
@@ -109,20 +172,23 @@ class Report(NamedTuple):
 
     @property
     def ignored_modes(self) -> list[bytes]:
-        """The raw paths whose execute bit git does not look at here: a runner gets plain files."""
-        taken = self.snapshot
-        if taken is None or taken.tree is None or taken.settings.git_flag("core", "fileMode", True):
+        """The raw paths whose execute bit git ignores here: a runner gets plain files."""
+        facts = self.facts
+        if facts is None or facts.tree is None or facts.checkout.settings.git_flag("core", "fileMode", True):
             return []
-        listing = taken.git_with_store.run("ls-tree", "-r", "-z", "--full-tree", taken.tree.hex)
-        return ignored_modes(taken.layout.toplevel, listing)
+        listing = facts.checkout.git_with_store.run("ls-tree", "-r", "-z", "--full-tree", facts.tree.hex)
+        return ignored_modes(facts.checkout.layout.toplevel, listing)
 
     @property
     def this_machine_only(self) -> bool:
         """Whether the remote of the code, or of a submodule, is a path of this machine."""
-        if self.snapshot is None:
+        if self.facts is None:
             return False
-        inner = [each for _, each in snapshots_in(self.snapshot)]
-        remotes = [each.source.remote for each in (self.snapshot, *inner) if each.source is not None]
+        sources = [self.facts.served.source]
+        for each in self.facts.submodules:
+            if each.snapshot is not None:
+                sources += [each.snapshot.source, *(inner.source for _, inner in snapshots_in(each.snapshot))]
+        remotes = [source.remote for source in sources if source is not None]
         return any(remote is not None and remote.transport in ("local", "file") for remote in remotes)
 
     def document(self) -> dict[str, object]:
@@ -133,47 +199,43 @@ class Report(NamedTuple):
             "thisMachineOnly": self.this_machine_only,
             "problem": None if problem is None else {"message": problem.message, "hints": list(problem.hints)},
             "missingFact": None if missing is None else {"message": missing.sentence, "hints": list(missing.hints)},
-            **(_NOTHING if self.snapshot is None else self._facts(self.snapshot)),
+            **(_NOTHING if self.facts is None else self._facts(self.facts)),
         }
 
-    def _facts(self, taken: Snapshot) -> dict[str, object]:
+    def _facts(self, facts: Facts) -> dict[str, object]:
+        checkout, source, base = facts.checkout, facts.served.source, facts.served.base
+        head, status = checkout.head, checkout.status
         return {
             "repository": None
-            if taken.source is None
-            else {**repository_document(taken.source), "registered": taken.source.registration.registered},
-            "head": None
-            if taken.head is None
-            else {"commit": taken.head.commit.hex, "tree": taken.head.tree.hex, "branch": taken.head.branch},
+            if source is None
+            else {**repository_document(source), "registered": source.registration.registered},
+            "head": None if head is None else {"commit": head.commit.hex, "tree": head.tree.hex, "branch": head.branch},
             "base": None
-            if taken.base is None
+            if base is None
             else {
-                "commit": taken.base.commit.hex,
-                "knownBy": taken.base.known_by,
-                "unpushed": taken.base.unpushed,
-                "archive": taken.archive,
+                "commit": base.commit.hex,
+                "knownBy": base.known_by,
+                "unpushed": base.unpushed,
+                "archive": facts.archive,
             },
-            "snapshot": None if taken.tree is None else {"tree": taken.tree.hex, "dirty": taken.dirty},
-            "scope": [path_value(path) for path in taken.scope] or None,
+            "snapshot": None if facts.tree is None else {"tree": facts.tree.hex, "dirty": facts.dirty},
+            "scope": [path_value(path) for path in checkout.scope] or None,
             "changes": None
-            if taken.status is None
-            else {
-                "staged": taken.status.staged,
-                "unstaged": taken.status.unstaged,
-                "untracked": taken.status.untracked,
-            },
-            "overlay": self._overlay(taken),
-            "lfs": self._lfs(taken),
+            if status is None
+            else {"staged": status.staged, "unstaged": status.unstaged, "untracked": status.untracked},
+            "overlay": self._overlay(facts.travelling),
+            "lfs": self._lfs(facts.travelling),
             "store": None if self.store is None else self.store.document(),
             "carriers": [] if self.record is None else self.carriers(self.record),
-            "submodules": [self._submodule(each) for each in taken.submodules],
-            "outside": outside_document(outside_of(taken)),
-            "imported": imported_document(taken) if taken.imported else [],
-            "omitted": [{"path": path_value(path), "reason": reason} for path, reason in omitted(taken)],
+            "submodules": [self._submodule(each) for each in facts.submodules],
+            "outside": outside_document(facts.outside),
+            "imported": imported_document(facts.imported, checkout.layout.toplevel),
+            "omitted": [{"path": path_value(path), "reason": reason} for path, reason in facts.omitted],
             "ignoredModes": [path_value(path) for path in self.ignored_modes],
         }
 
-    def _overlay(self, taken: Snapshot) -> dict[str, object] | None:
-        overlay = taken.overlay
+    def _overlay(self, travelling: Travelling) -> dict[str, object] | None:
+        overlay = travelling.overlay
         if overlay is None:
             return None
         return {
@@ -184,8 +246,8 @@ class Report(NamedTuple):
             "inside": self.record is not None and overlay.sha256 not in self.record.beside,
         }
 
-    def _lfs(self, taken: Snapshot) -> dict[str, object] | None:
-        lfs = taken.lfs
+    def _lfs(self, travelling: Travelling) -> dict[str, object] | None:
+        lfs = travelling.lfs
         if lfs is None:
             return None
         return {
@@ -196,38 +258,38 @@ class Report(NamedTuple):
         }
 
     def _submodule(self, submodule: Submodule) -> dict[str, object]:
-        """One that is here with all in it; an absent one by its commit alone."""
-        found: dict[str, object] = {"path": path_value(submodule.path), "commit": submodule.commit}
+        """Return the facts of a submodule and those in it; of an absent one only its commit."""
+        facts: dict[str, object] = {"path": path_value(submodule.path), "commit": submodule.commit}
         inner = submodule.snapshot
-        if inner is None or inner.tree is None:
-            return {**found, "state": "absent"}
+        if inner is None:
+            return {**facts, "state": "absent"}
         return {
-            **found,
+            **facts,
             "state": "fetched",
             "repository": None if inner.source is None else repository_document(inner.source),
             "base": None if inner.base is None else inner.base.commit.hex,
             "snapshot": {"tree": inner.tree.hex, "dirty": inner.dirty},
-            "overlay": self._overlay(inner),
-            "lfs": self._lfs(inner),
+            "overlay": self._overlay(inner.travelling),
+            "lfs": self._lfs(inner.travelling),
             "submodules": [self._submodule(each) for each in inner.submodules],
         }
 
     @property
     def publishes(self) -> bool:
-        """Whether a run would be published, as far as the settings say so."""
-        taken = self.snapshot
-        if taken is None or any(each.snapshot is not None for each in taken.submodules):
+        """Whether a run would be published, as far as the settings decide that."""
+        facts = self.facts
+        if facts is None or any(each.snapshot is not None for each in facts.submodules):
             return False  # each would need a commit in a repository of its own
-        return taken.settings.text("publish") in ("ask", "auto") and taken.source is not None
+        return facts.checkout.settings.text("publish") in ("ask", "auto") and facts.served.source is not None
 
     def carriers(self, record: Record) -> list[str]:
-        """What can carry the manifest with its overlay, judged by their whole size; a reference carries any."""
-        found = carriers(record.size)
-        return [*found, "published reference"] if self.publishes else found
+        """Return what can carry the manifest with its overlay, judged by their size; a reference carries any."""
+        names = carriers(record.size)
+        return [*names, "published reference"] if self.publishes else names
 
 
 def make_report(git: Git, request: Request, interpreter: Interpreter | None = None) -> Report:
-    """Look at the checkout, and at what a Python would import, without recording anything.
+    """Inspect the checkout, and the code that a Python would import, without recording anything.
 
     Raises NotACheckout, GitFailed and the like."""
     git_version = check_version(git)
@@ -235,11 +297,11 @@ def make_report(git: Git, request: Request, interpreter: Interpreter | None = No
     try:
         snapshot = take_snapshot(git, request, reached=reached)
         if interpreter is not None:
-            look_for_imports(snapshot, git, interpreter)
+            snapshot = reached.note(with_imports(snapshot, git, interpreter))
         record = write_record(snapshot, now=time.time(), git_version=git_version)
     except _ANSWERS as problem:
-        return Report(reached.snapshot, None, problem)
-    return Report(snapshot, record, None, _in_store(snapshot, ask=request.check))
+        return Report(Facts.of(reached), None, problem)
+    return Report(Facts.of(reached), record, None, _in_store(snapshot, ask=request.check))
 
 
 def _in_store(snapshot: Snapshot, *, ask: bool) -> InStore | None:
@@ -248,6 +310,6 @@ def _in_store(snapshot: Snapshot, *, ask: bool) -> InStore | None:
         return None if store is None else InStore(store.url)
     trees = [each.tree for each in (snapshot, *(inner for _, inner in snapshots_in(snapshot)))]
     try:
-        return InStore(store.url, all(store.has(tree) for tree in trees if tree is not None))
+        return InStore(store.url, all(map(store.has, trees)))
     except CodeRepoError as problem:
         return InStore(store.url, problem=problem)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from git_coderepo.errors import NotReproducible
-from git_coderepo.git.process import exclude_command
+from git_coderepo.git.process import exclude_command, read_blobs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.process import Git
+    from git_coderepo.git.tree_diff import Difference
     from git_coderepo.settings import Settings
 
 _SECRET_NAMES = frozenset(
@@ -271,6 +272,15 @@ class Scan:
             ],
             waived_as="token",
         )
+
+
+def refuse_tokens(git: Git, sending: Sequence[Difference], base_tree: ObjectId | None, allowed: Iterable[str]) -> None:
+    """Read the files that would be sent. Raises NotReproducible where they hold tokens that the base does not have."""
+    scan = Scan(allowed)
+    blobs = read_blobs(git, [row.id for row in sending])
+    for row, (_, size, source) in zip(sending, blobs, strict=True):
+        scan.look(row.path, source.read(size))
+    scan.check(git, base_tree)
 
 
 def allowed_secrets(settings: Settings) -> list[str]:

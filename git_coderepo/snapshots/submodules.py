@@ -12,7 +12,7 @@ import os
 
 from git_coderepo.errors import CodeRepoError, NotReproducible, TooLarge
 from git_coderepo.git.process import git_word, path_word
-from git_coderepo.snapshots.snapshot import OWN_OUTPUT, Request, Submodule
+from git_coderepo.snapshots.snapshot import OWN_OUTPUT, Submodule, Within
 from git_coderepo.value import Value
 
 TYPE_CHECKING = False
@@ -21,63 +21,49 @@ if TYPE_CHECKING:
 
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
-    from git_coderepo.snapshots.inspect_checkout import Surveying
-    from git_coderepo.snapshots.snapshot import Checkout, Snapshot
+    from git_coderepo.snapshots.inspect_checkout import Surveys
+    from git_coderepo.snapshots.snapshot import Attempt, Checkout, Request, Snapshot, Unpacked
 
 # A manifest may be nested so deep that some twenty fit into each other.
 _DEEPEST = 16
 
 
-class Within(Value):
-    """Where a submodule lies: in the checkout `outer`, at a raw `path`.
+class Superproject(Value):
+    """The checkout whose submodules are taken; `surveys` are those under way, None for a commit."""
 
-    `started` has asked already; `weights` are those of its superproject's snapshot.
-    """
-
-    outer: Checkout
-    path: bytes
-    started: Surveying | None
-    weights: dict[str, list[tuple[bytes, int]]]
-
-    def refuse_elsewhere(self, layout: Layout) -> None:
-        """git looks for a repository in the folders above, too, where there is none: that would be another one."""
-        if not os.path.samefile(layout.toplevel, self.outer.layout.toplevel + b"/" + self.path):
-            raise NotReproducible(
-                "its '.git' is that of another work tree",
-                hints=["git config --unset core.worktree"],
-                waived_as="submodule",
-            )
+    attempt: Attempt
+    checkout: Checkout
+    surveys: Surveys | None
 
 
 def take_submodules(
-    snapshot: Snapshot,
+    superproject: Superproject,
     links: Sequence[tuple[bytes, str]],
-    request: Request,
     take: Callable[[Git, Request, Within], Snapshot],
-) -> list[Submodule]:
-    """Return the submodules of a snapshot whose tree has these gitlinks (raw path, commit in hex), with all in them.
+) -> tuple[Submodule, ...]:
+    """Return the submodules of a snapshot whose tree has these gitlinks (raw path, commit in hex), nested ones too.
 
-    `take` is `take_snapshot`. Raises what it does, with the submodule's name, and NotReproducible for one that cannot
-    be told.
+    `take` is `take_snapshot`. Raises what it does, with the submodule's name, and NotReproducible for a submodule that
+    cannot be recorded.
     """
-    found = []
+    submodules = []
     for path, commit in links:
         inner = None
-        with snapshot.waiving():
-            inner = _taken(snapshot, path, commit, request, take)
-        found.append(Submodule(path=path, commit=commit, snapshot=inner))
-    return found
+        with superproject.attempt.waived.waiving():
+            inner = _take_one(superproject, path, commit, take)
+        submodules.append(Submodule(path=path, commit=commit, snapshot=inner))
+    return tuple(submodules)
 
 
 def below(path: bytes, include: Sequence[bytes], layout: Layout) -> tuple[bytes, ...]:
-    """Those of the paths that were asked for by name which lie in the submodule at `path`, made absolute."""
+    """Return the included paths that lie in the submodule at `path`, made absolute."""
     root = os.path.normpath(layout.toplevel + b"/" + path)
     absolute = (os.path.normpath(os.path.join(layout.toplevel, layout.prefix, each)) for each in include)
     return tuple(each for each in absolute if each == root or each.startswith(root + b"/"))
 
 
-def snapshots_in(snapshot: Snapshot, prefix: bytes = b"") -> Iterator[tuple[bytes, Snapshot]]:
-    """(raw path with a final slash, snapshot) of each submodule that is recorded, however deep."""
+def snapshots_in(snapshot: Snapshot | Unpacked, prefix: bytes = b"") -> Iterator[tuple[bytes, Snapshot]]:
+    """Yield (raw path with a final slash, snapshot) of each submodule that is recorded, nested ones too."""
     for each in snapshot.submodules:
         if each.snapshot is not None:
             yield prefix + each.path + b"/", each.snapshot
@@ -85,11 +71,13 @@ def snapshots_in(snapshot: Snapshot, prefix: bytes = b"") -> Iterator[tuple[byte
 
 
 def omitted(snapshot: Snapshot) -> list[tuple[bytes, str]]:
-    """(raw path from the checkout's root, reason) of all that was left out, in submodules, too."""
-    found = list(snapshot.omitted)
-    for place, inner in snapshots_in(snapshot):
-        found += [(place + path, reason) for path, reason in inner.omitted]
-    return found
+    """Return (raw path from the checkout's root, reason) of what was left out, in submodules too."""
+    return [*snapshot.omitted, *omitted_in(snapshot)]
+
+
+def omitted_in(snapshot: Snapshot | Unpacked) -> list[tuple[bytes, str]]:
+    """Return (raw path from the checkout's root, reason) of what was left out in submodules."""
+    return [(place + path, reason) for place, inner in snapshots_in(snapshot) for path, reason in inner.omitted]
 
 
 def omission_lines(snapshot: Snapshot) -> list[str]:
@@ -104,33 +92,29 @@ def omission_lines(snapshot: Snapshot) -> list[str]:
 
 
 def unreproducible(snapshot: Snapshot) -> list[NotReproducible]:
-    """Why no runner can get it back, its submodules included."""
-    found = list(snapshot.unreproducible)
+    """Return the reasons why no runner can fetch a snapshot, its submodules included."""
+    reasons = list(snapshot.unreproducible)
     for _, inner in snapshots_in(snapshot):
-        found += inner.unreproducible
-    return found
+        reasons += inner.unreproducible
+    return reasons
 
 
-def _taken(
-    snapshot: Snapshot,
-    path: bytes,
-    commit: str,
-    request: Request,
-    take: Callable[[Git, Request, Within], Snapshot],
+def _take_one(
+    superproject: Superproject, path: bytes, commit: str, take: Callable[[Git, Request, Within], Snapshot]
 ) -> Snapshot | None:
-    layout = snapshot.layout
-    place = layout.toplevel + b"/" + path
-    started = snapshot.surveys.of(path) if snapshot.surveys is not None else None
+    checkout, request = superproject.checkout, superproject.attempt.request
+    layout = checkout.layout
+    root = layout.toplevel + b"/" + path
+    started = superproject.surveys.of(path) if superproject.surveys is not None else None
     if request.rev is not None:
-        if layout.toplevel == layout.git_dir or not os.path.lexists(place + b"/.git"):
+        if layout.toplevel == layout.git_dir or not os.path.lexists(root + b"/.git"):
             return None  # a bare repository has no work tree in which to look
-    elif not _holds_anything(place):
+    elif not _has_entries(root):
         return None
-    within = Within(outer=snapshot.checkout, path=path, started=started, weights=snapshot.weights)
     try:
-        if within.outer.depth >= _DEEPEST:
+        if checkout.depth >= _DEEPEST:
             raise NotReproducible(f"submodules are nested more than {_DEEPEST} deep")
-        if not os.path.lexists(place + b"/.git"):
+        if not os.path.lexists(root + b"/.git"):
             raise NotReproducible(
                 "it holds files, and its '.git' is gone: git does not look at them",
                 hints=[
@@ -139,7 +123,7 @@ def _taken(
                 ],
                 waived_as="submodule",
             )
-        wanted = request.replace(
+        inner_request = request.replace(
             rev=commit if request.rev is not None else None,
             include=below(path, request.include, layout),
             code_repository=None,
@@ -147,42 +131,49 @@ def _taken(
             scope=(),
             prefix=b"",
         )
-        inner = take(snapshot.git.submodule(place), wanted, within)
-        if inner.head is None:
-            raise NotReproducible(
-                "it has no commit yet, so that nothing can name it", hints=["git commit"], waived_as="submodule"
-            )
-        if inner.head.commit.hex != commit:
-            raise NotReproducible(
-                f"its HEAD went from {commit[:12]} to {inner.head.commit.hex[:12]} meanwhile",
-                hints=["another git command is at work in it: try again"],
-            )
+        within = Within(outer=checkout, path=path, started=started, weights=superproject.attempt.weights)
+        inner = take(checkout.git.submodule(root), inner_request, within)
+        _refuse_other_commit(inner, commit)
     except TooLarge:
-        raise  # it speaks of all together
+        raise  # it is about all submodules together
     except CodeRepoError as error:
-        raise _named(error, path, place) from None
+        raise _in_submodule(error, path, root) from None
     return inner
 
 
-def _named(error: CodeRepoError, path: bytes, place: bytes) -> CodeRepoError:
-    """The same error, said of the submodule in which it arose; git's commands in its hints are for there."""
-    name = os.fsdecode(path)
+def _refuse_other_commit(inner: Snapshot, commit: str) -> None:
+    """Raise NotReproducible if a submodule's HEAD is not the commit that its superproject names."""
+    if inner.head is None:
+        raise NotReproducible(
+            "it has no commit yet, so that nothing can name it", hints=["git commit"], waived_as="submodule"
+        )
+    if inner.head.commit.hex != commit:
+        raise NotReproducible(
+            f"its HEAD went from {commit[:12]} to {inner.head.commit.hex[:12]} meanwhile",
+            hints=["another git command is at work in it: try again"],
+        )
+
+
+def _in_submodule(error: CodeRepoError, path: bytes, root: bytes) -> CodeRepoError:
+    """Return an error that names the submodule in which it arose; git's commands in its hints run there."""
     return error.replace(
-        message=f"in the submodule '{name}': {error.message}", hints=[_said_there(text, place) for text in error.hints]
+        message=f"in the submodule '{os.fsdecode(path)}': {error.message}",
+        hints=[_run_in(root, text) for text in error.hints],
     )
 
 
-def _said_there(hint: str, place: bytes) -> str:
+def _run_in(root: bytes, hint: str) -> str:
+    """Return a hint whose git command runs in the submodule at `root`."""
     start = "git " if hint.startswith("git ") else ": git "
-    before, found, after = hint.partition(start)
-    if not found or after.startswith(("-C ", "submodule update")) or "--allow-unreproducible" in hint:
+    before, command, after = hint.partition(start)
+    if not command or after.startswith(("-C ", "submodule update")) or "--allow-unreproducible" in hint:
         return hint
-    return f"{before}{found.removesuffix('git ')}{git_word(place)} {after}"
+    return f"{before}{command.removesuffix('git ')}{git_word(root)} {after}"
 
 
-def _holds_anything(path: bytes) -> bool:
+def _has_entries(path: bytes) -> bool:
     try:
-        with os.scandir(path) as found:
-            return next(found, None) is not None
+        with os.scandir(path) as entries:
+            return next(entries, None) is not None
     except (FileNotFoundError, NotADirectoryError):
         return False

@@ -4,67 +4,69 @@ from __future__ import annotations
 
 import os
 
+from git_coderepo.settings import TEAM
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from git_coderepo.snapshots.not_in_git import Outside
-    from git_coderepo.snapshots.snapshot import Request, Snapshot
+    from git_coderepo.snapshots.snapshot import Imported, Request, Snapshot, Submodule
 
 
 def remarks(snapshot: Snapshot, request: Request) -> list[str]:
     """Return what the user should know before a run: what is narrowed, missing on another machine, or too much."""
     return [
         *_scope(snapshot, request),
-        *outside_sentences(snapshot),
-        *import_sentences(snapshot),
+        *outside_sentences(list(outside_of(snapshot.outside, snapshot.submodules))),
+        *import_sentences(snapshot.imported, snapshot.layout.toplevel),
         *_mistakes(snapshot),
     ]
 
 
 def _mistakes(snapshot: Snapshot) -> list[str]:
-    """Return what is named once per checkout of untracked directories that would travel."""
-    if not any(change.untracked and b"/" in change.path for change in snapshot.taken):
+    """Return a warning for each untracked directory that probably should not travel, once per checkout."""
+    if not any(change.untracked and b"/" in change.path for change in snapshot.changes):
         return []
-    from git_coderepo.snapshots.likely_mistakes import mistakes
+    from git_coderepo.snapshots.tree.likely_mistakes import mistakes
 
-    return mistakes(snapshot)
-
-
-def outside_of(snapshot: Snapshot, place: bytes = b"") -> Iterator[tuple[bytes, Outside]]:
-    """Yield (directory with a final slash, path in it) of all that has contents outside Git, in submodules, too."""
-    for found in snapshot.outside:
-        yield place, found
-    for each in snapshot.submodules:
-        if each.snapshot is not None:
-            yield from outside_of(each.snapshot, place + each.path + b"/")
+    return mistakes(snapshot.layout, snapshot.unpacked.tree.selection)
 
 
-def outside_sentences(snapshot: Snapshot) -> list[str]:
+def outside_of(
+    outside: Sequence[Outside], submodules: Sequence[Submodule], place: bytes = b""
+) -> Iterator[tuple[bytes, Outside]]:
+    """Yield (directory with a final slash, path in it) of what has contents outside Git, in submodules too."""
+    for each in outside:
+        yield place, each
+    for submodule in submodules:
+        if submodule.snapshot is not None:
+            inner = submodule.snapshot
+            yield from outside_of(inner.outside, inner.submodules, place + submodule.path + b"/")
+
+
+def outside_sentences(outside: Sequence[tuple[bytes, Outside]]) -> list[str]:
     """Return a sentence for each kind of content that Git does not store."""
-    found = list(outside_of(snapshot))
-    if not found:
+    if not outside:
         return []
     from git_coderepo.snapshots.not_in_git import sentences
 
-    return sentences(found)
+    return sentences(outside)
 
 
-def import_sentences(snapshot: Snapshot) -> list[str]:
-    """Return a sentence for each place outside the snapshot that code is imported from, where that was looked at."""
-    if not snapshot.imported:
+def import_sentences(imported: Sequence[Imported], toplevel: bytes) -> list[str]:
+    """Return a sentence for each place outside the snapshot that code is imported from."""
+    if not imported:
         return []
     from git_coderepo.snapshots.python.imported import sentences
 
-    return sentences(snapshot.imported, snapshot.layout.toplevel)
+    return sentences(imported, toplevel)
 
 
 def _scope(snapshot: Snapshot, request: Request) -> list[str]:
     """Name a scope that comes from the settings; one given on the command line needs no mention."""
     if not snapshot.scope or request.scope:
         return []
-    from git_coderepo.settings import TEAM
-
     entries = [each for each in snapshot.settings.entries if (each.section, each.name) == ("coderepo", "scope")]
     is_team = bool(entries) and entries[-1].scope == TEAM
     where = "'coderepo.scope' in '.coderepo'" if is_team else "'coderepo.scope'"

@@ -442,7 +442,7 @@ def test_a_submodules_commit_that_is_not_here(place: World, repo: Repo, lib: Rep
     lib.git("reflog", "expire", "--expire=now", "--all")
     lib.git("gc", "--quiet", "--prune=now")
     assert not lib.git("cat-file", "-t", new, check=False)
-    hints = stopped(program, "snapshot", "HEAD", cwd=repo.path, says="names no commit here")
+    hints = stopped(program, "snapshot", "HEAD", cwd=repo.path, says="unknown revision")
     typed_here(place, repo, hints[0])
     place.user.run("snapshot", "HEAD", cwd=repo.path)
 

@@ -93,8 +93,8 @@ class Side:
         from git_coderepo.errors import CodeRepoError
         from git_coderepo.fetching.sources.local import is_complete
         from git_coderepo.runs.find import find_run
-        from git_coderepo.snapshots.pipeline import Reached, take_snapshot
-        from git_coderepo.snapshots.snapshot import Request
+        from git_coderepo.snapshots.pipeline import take_snapshot
+        from git_coderepo.snapshots.snapshot import Reached, Request, SnapshotTree, Unpacked
         from git_coderepo.snapshots.submodules import snapshots_in
         from git_coderepo.stores.published_runs import PublishedRun, bring_tree
 
@@ -103,17 +103,15 @@ class Side:
             reached = Reached()
             root = here.layout.toplevel
             try:
-                snapshot = take_snapshot(
-                    here.git, Request(scope=[os.path.join(root, path) for path in scope]), reached=reached
-                )
+                take_snapshot(here.git, Request(scope=[os.path.join(root, path) for path in scope]), reached=reached)
             except CodeRepoError:
-                if reached.snapshot is None or reached.snapshot.tree is None:
+                if reached.of(SnapshotTree) is None:
                     raise  # with a tree, only the recording failed, and the tree can be compared
-                snapshot = reached.snapshot
-            for place, each in ((b"", snapshot), *snapshots_in(snapshot)):
-                assert each.tree is not None
+            tree, unpacked = reached.of(SnapshotTree), reached.of(Unpacked)
+            side.parts += [(b"", tree.id)] if tree is not None else []
+            for place, each in snapshots_in(unpacked) if unpacked is not None else ():
                 side.parts.append((place.rstrip(b"/"), each.tree))
-                side.objects += [each.layout.objects] if place else []
+                side.objects.append(each.layout.objects)
             return side
         any_run = find_run(word, here.git)
         found = any_run.named

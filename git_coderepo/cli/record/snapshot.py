@@ -20,7 +20,7 @@ from git_coderepo.runs.manifest_files import keep_beside, refuse_tracked, say_le
 from git_coderepo.runs.publish_to_store import share_snapshot
 from git_coderepo.snapshots.manifest_document import prove_readable, write_record
 from git_coderepo.snapshots.pipeline import take_snapshot
-from git_coderepo.snapshots.python.imported import interpreter_of, look_for_imports
+from git_coderepo.snapshots.python.imported import interpreter_of, with_imports
 from git_coderepo.snapshots.snapshot import Request
 from git_coderepo.snapshots.submodules import omission_lines, snapshots_in
 from git_coderepo.snapshots.warnings import remarks
@@ -69,7 +69,7 @@ def snapshot(
     )
     taken = take_snapshot(git, request)
     if rev is None:
-        look_for_imports(taken, git, interpreter_of(os.environ, os.getcwd(), None))
+        taken = with_imports(taken, git, interpreter_of(os.environ, os.getcwd(), None))
     store = SharedStore.of(taken.settings) if file is not None else None
     key = build_key(taken)
     record = write_record(

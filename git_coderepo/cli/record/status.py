@@ -16,13 +16,16 @@ from git_coderepo.snapshots.checks import shown_size
 from git_coderepo.snapshots.python.imported import interpreter_of
 from git_coderepo.snapshots.report import make_report
 from git_coderepo.snapshots.snapshot import Request
-from git_coderepo.snapshots.submodules import omitted
-from git_coderepo.snapshots.warnings import import_sentences, outside_of, outside_sentences
+from git_coderepo.snapshots.warnings import import_sentences, outside_sentences
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from git_coderepo.git.status import Status
     from git_coderepo.launch.rehearsal import Rehearsal
-    from git_coderepo.snapshots.report import InStore, Report
-    from git_coderepo.snapshots.snapshot import Snapshot
+    from git_coderepo.registration.resolve import CodeSource
+    from git_coderepo.snapshots.report import Facts, InStore, Report
+    from git_coderepo.snapshots.snapshot import Submodule
 
 
 @app.command(cls=Verb)
@@ -82,8 +85,8 @@ def status(
 
 def show(report: Report) -> None:
     """Print the report."""
-    taken = report.snapshot
-    rows = [("head", "unknown"), ("repository", "unknown")] if taken is None else _facts(report, taken)
+    facts = report.facts
+    rows = [("head", "unknown"), ("repository", "unknown")] if facts is None else _facts(report, facts)
     if report.problem is None:
         rows.append(("reproducible", _reproducible(report)))
     else:
@@ -99,57 +102,63 @@ def show(report: Report) -> None:
 
 def _reproducible(report: Report) -> str:
     """Say that a runner can fetch the snapshot, and under which condition."""
-    taken = report.snapshot
+    facts = report.facts
     answer = "yes, on this machine only: the remote is a path" if report.this_machine_only else "yes"
-    if taken is None:
+    if facts is None:
         return answer
-    if taken.imported or any(True for _ in outside_of(taken)):
+    if facts.imported or facts.outside:
         answer += ", except for content that is not in Git"
-    return answer if taken.oversize is None else f"{answer}, once it is published"
+    return answer if facts.travelling.oversize is None else f"{answer}, once it is published"
 
 
-def _facts(report: Report, taken: Snapshot) -> list[tuple[str, str]]:
+def _facts(report: Report, facts: Facts) -> list[tuple[str, str]]:
+    checkout, base = facts.checkout, facts.served.base
     rows: list[tuple[str, str]] = []
-    if taken.head is None:
+    if checkout.head is None:
         rows.append(("head", "no commit yet"))
     else:
-        where = f"branch {taken.head.branch}" if taken.head.branch is not None else "detached"
-        rows.append(("head", f"{taken.head.commit.hex[:12]} ({where})"))
-    rows += [("scope", os.fsdecode(path)) for path in taken.scope]
-    rows.append(("repository", _repository(taken)))
-    if taken.base is not None:
-        unpushed = f", {output.count(taken.base.unpushed, 'commit')} after it" if taken.base.unpushed else ""
-        rows.append(("base", f"{taken.base.commit.hex[:12]}, known by {taken.base.known_by}{unpushed}"))
-        if taken.archive == "altered":
+        where = f"branch {checkout.head.branch}" if checkout.head.branch is not None else "detached"
+        rows.append(("head", f"{checkout.head.commit.hex[:12]} ({where})"))
+    rows += [("scope", os.fsdecode(path)) for path in checkout.scope]
+    rows.append(("repository", _repository(facts.served.source)))
+    if base is not None:
+        unpushed = f", {output.count(base.unpushed, 'commit')} after it" if base.unpushed else ""
+        rows.append(("base", f"{base.commit.hex[:12]}, known by {base.known_by}{unpushed}"))
+        if facts.archive == "altered":
             rows.append(("", "attributes alter its archives: a runner fetches with git"))
-    elif taken.tree is not None:
+    elif facts.tree is not None:
         rows.append(("base", "none: the whole tree travels"))
         if report.missing_fact is not None:
             rows.append(("", report.missing_fact.sentence))
-    if taken.tree is not None:
-        rows.append(("snapshot", f"tree {taken.tree}, {dirt(taken)}"))
-    if taken.overlay is not None:
-        gone = f", {output.count(len(taken.overlay.deleted), 'deletion')}" if taken.overlay.deleted else ""
-        size = shown_size(len(taken.overlay.data))
-        rows.append(("travels", f"{output.count(taken.overlay.files, 'file')}{gone}, {size}"))
-    elif taken.oversize is not None:
-        rows.append(("travels", "nothing: the code is too large for an overlay and will be published"))
-    elif taken.tree is not None and report.problem is None:
-        rows.append(("travels", "nothing"))
-    if taken.lfs is not None:
-        objects = output.count(len(taken.lfs.pointers), "Git LFS object")
-        rows.append(("", f"{objects}, {shown_size(len(taken.lfs.data))}"))
-    rows += submodule_rows(taken)
+    if facts.tree is not None:
+        rows.append(("snapshot", f"tree {facts.tree}, {dirt(checkout.status, dirty=facts.dirty)}"))
+    rows += _travels(report, facts)
+    rows += submodule_rows(facts.submodules)
     if report.record is not None:
         rows.append(("carried by", ", ".join(report.carriers(report.record))))
     if report.store is not None:
         rows.append(("store", _store(report.store)))
-    rows += [("not in Git", text) for text in outside_sentences(taken)]
-    rows += [("imports", text) for text in import_sentences(taken)]
-    rows += [("left out", f"{os.fsdecode(path)} ({reason})") for path, reason in omitted(taken)]
+    rows += [("not in Git", text) for text in outside_sentences(facts.outside)]
+    rows += [("imports", text) for text in import_sentences(facts.imported, checkout.layout.toplevel)]
+    rows += [("left out", f"{os.fsdecode(path)} ({reason})") for path, reason in facts.omitted]
     rows += [
         ("not executable", f"{os.fsdecode(path)} on a runner: core.fileMode is false") for path in report.ignored_modes
     ]
+    return rows
+
+
+def _travels(report: Report, facts: Facts) -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    overlay, lfs = facts.travelling.overlay, facts.travelling.lfs
+    if overlay is not None:
+        gone = f", {output.count(len(overlay.deleted), 'deletion')}" if overlay.deleted else ""
+        rows.append(("travels", f"{output.count(overlay.files, 'file')}{gone}, {shown_size(len(overlay.data))}"))
+    elif facts.travelling.oversize is not None:
+        rows.append(("travels", "nothing: the code is too large for an overlay and will be published"))
+    elif facts.tree is not None and report.problem is None:
+        rows.append(("travels", "nothing"))
+    if lfs is not None:
+        rows.append(("", f"{output.count(len(lfs.pointers), 'Git LFS object')}, {shown_size(len(lfs.data))}"))
     return rows
 
 
@@ -167,10 +176,10 @@ def show_rehearsal(rehearsal: Rehearsal) -> None:
         output.say(line)
 
 
-def submodule_rows(taken: Snapshot, prefix: bytes = b"") -> list[tuple[str, str]]:
+def submodule_rows(submodules: Sequence[Submodule], prefix: bytes = b"") -> list[tuple[str, str]]:
     """Return a row for each submodule, followed by the submodules in it."""
     rows: list[tuple[str, str]] = []
-    for each in taken.submodules:
+    for each in submodules:
         inner, name = each.snapshot, os.fsdecode(prefix + each.path)
         if inner is None:
             rows.append(("submodule", f"{name} at {each.commit[:12]}, not checked out: its directory stays empty"))
@@ -178,8 +187,10 @@ def submodule_rows(taken: Snapshot, prefix: bytes = b"") -> list[tuple[str, str]
         place = "no repository" if inner.source is None else inner.source.registration.type
         carried = sum(len(each.data) for each in (inner.overlay, inner.lfs) if each is not None)
         travels = f", {shown_size(carried)} travel" if carried else ""
-        rows.append(("submodule", f"{name} at {each.commit[:12]}, {dirt(inner)}; {place}{travels}"))
-        rows += submodule_rows(inner, prefix + each.path + b"/")
+        rows.append(
+            ("submodule", f"{name} at {each.commit[:12]}, {dirt(inner.status, dirty=inner.dirty)}; {place}{travels}")
+        )
+        rows += submodule_rows(inner.submodules, prefix + each.path + b"/")
     return rows
 
 
@@ -191,8 +202,7 @@ def _store(found: InStore) -> str:
     return f"{found.url} has the code" if found.has else f"{found.url} does not have the code yet; a run writes it"
 
 
-def _repository(taken: Snapshot) -> str:
-    source = taken.source
+def _repository(source: CodeSource | None) -> str:
     if source is None:
         return "none"
     place = source.remote.url() if source.remote is not None else "no remote"
@@ -200,15 +210,14 @@ def _repository(taken: Snapshot) -> str:
     return f"{source.registration.name}: {source.registration.type}, {place} ({known})"
 
 
-def dirt(taken: Snapshot) -> str:
+def dirt(status: Status | None, *, dirty: bool) -> str:
     """Return whether a snapshot is clean, or how many paths are staged, unstaged and untracked."""
-    found = taken.status
-    if found is None or not taken.dirty:
-        staged = found is not None and found.staged > 0
+    if status is None or not dirty:
+        staged = status is not None and status.staged > 0
         return "same as HEAD, but the index differs" if staged else "clean"
     parts = [
         f"{number} {word}"
-        for number, word in ((found.staged, "staged"), (found.unstaged, "unstaged"), (found.untracked, "untracked"))
+        for number, word in ((status.staged, "staged"), (status.unstaged, "unstaged"), (status.untracked, "untracked"))
         if number
     ]
     return "dirty: " + ", ".join(parts) if parts else "dirty"

@@ -98,8 +98,14 @@ def interpreter_of(environment: Mapping[str, str], directory: str, command: Sequ
     return Interpreter(tuple(_python_path(environment, directory)), tuple(_sites(program, environment)), prefixes)
 
 
-def look_for_imports(snapshot: Snapshot, git: Git, interpreter: Interpreter) -> None:
-    """Note in a snapshot which code outside of it a Python would import, with the state of the other checkouts."""
+def with_imports(snapshot: Snapshot, git: Git, interpreter: Interpreter) -> Snapshot:
+    """Return a snapshot with the code outside of it that a Python would import, and the state of other checkouts."""
+    roots = _imported_roots(snapshot, interpreter)
+    return snapshot.replace(imported=tuple(_look_at(root, via, git) for root, via in roots.items()))
+
+
+def _imported_roots(snapshot: Snapshot, interpreter: Interpreter) -> dict[str, str]:
+    """Return (root or directory: how Python finds it) of the code outside a snapshot that a Python would import."""
     own = os.path.realpath(os.fsdecode(snapshot.layout.toplevel))
     recorded = {own, *(os.path.join(own, os.fsdecode(place).rstrip("/")) for place, _ in snapshots_in(snapshot))}
     sites = tuple(os.path.realpath(site) + os.sep for site in interpreter.sites)
@@ -124,7 +130,7 @@ def look_for_imports(snapshot: Snapshot, git: Git, interpreter: Interpreter) -> 
             root = real
         if root != root_above(_PACKAGE):  # of this program the manifest has the version
             found.setdefault(root, via)
-    snapshot.imported = [_look_at(root, via, git) for root, via in found.items()]
+    return found
 
 
 def _look_at(root: str, via: str, git: Git) -> Imported:
@@ -170,7 +176,7 @@ def _remote_of(snapshot: Snapshot) -> RemoteURL | None:
 
 def _is_recorded(snapshot: Snapshot, path: str) -> bool:
     """Return whether a path from the root is in the snapshot's tree."""
-    if path == os.curdir or snapshot.tree is None:
+    if path == os.curdir:
         return True
     found = snapshot.git_with_store.run(
         "--literal-pathspecs", "ls-tree", "-z", "--full-tree", snapshot.tree.hex, "--", os.fsencode(path)

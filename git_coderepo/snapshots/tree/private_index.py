@@ -9,7 +9,8 @@ import stat
 from git_coderepo.errors import CodeRepoError, GitFailed, NotReproducible
 from git_coderepo.git.index import entries_of
 from git_coderepo.git.objects import ID_LENGTHS, ObjectId, blob_id
-from git_coderepo.git.status import filter_failure
+from git_coderepo.git.process import git_word, ignore_command, path_word
+from git_coderepo.git.status import Change, filter_failure
 from git_coderepo.git.subtree import inside, pathspecs, read_part
 from git_coderepo.snapshots.tree.worktree_stat import Found
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
-    from git_coderepo.git.status import Change
     from git_coderepo.git.store import Store
 
 # So many bytes of paths are given to a command as its arguments.
@@ -110,8 +110,6 @@ class PrivateIndex:
             raise _unreadable(self.layout, found, there, update.failure())
         if b"Ignoring path " in update.stderr:
             # It goes on after a path that no tree may have (`.git/x`), and ends with 0.
-            from git_coderepo.git.process import ignore_command
-
             ignored = update.stderr.partition(b"Ignoring path ")[2].partition(b"\n")[0]
             raise NotReproducible(
                 f"git takes no path such as '{os.fsdecode(ignored)}'",
@@ -226,14 +224,12 @@ def hidden_changes(
     git: Git, layout: Layout, store: Store, marked: Sequence[bytes], looked_at: tuple[bytes, ...] = ()
 ) -> list[Change]:
     """The changes of the paths that git was told not to look at; see `marked_paths`."""
-    from git_coderepo.git.status import Change as Row
-
     with PrivateIndex(git, layout, store, looked_at) as index:
         index.unmark(marked)
         changed = set(index.changed())
     there = layout.toplevel + b"/"
     return [
-        Row(path, ".", "M" if os.path.lexists(there + path) else "D", False, marked=True)
+        Change(path, ".", "M" if os.path.lexists(there + path) else "D", False, marked=True)
         for path in marked
         if path in changed
     ]
@@ -274,8 +270,6 @@ def _unreadable(layout: Layout, found: Found, paths: Sequence[bytes], error: Exc
     """What git's refusal of one of these paths means."""
     if not isinstance(error, GitFailed):
         return error
-    from git_coderepo.git.process import git_word, ignore_command, path_word
-
     top = layout.toplevel
     for path, reason in unreadable_paths(layout, paths):
         ignore = ignore_command(path, top)
@@ -298,7 +292,13 @@ def _unreadable(layout: Layout, found: Found, paths: Sequence[bytes], error: Exc
 
 
 def _written_last(layout: Layout, paths: Sequence[bytes]) -> bytes:
-    """git names an object then, and no path."""
-    from git_coderepo.snapshots.overlay import disk_time
+    """Return the path that was written last: git names an object then, and no path."""
+    return max(paths, key=lambda path: _written_at(layout.toplevel + b"/" + path))
 
-    return max(paths, key=lambda path: disk_time(layout.toplevel + b"/" + path))
+
+def _written_at(path: bytes) -> int:
+    """Return when a file was last written, in nanoseconds since 1970; 0 if it does not exist."""
+    try:
+        return os.lstat(path).st_mtime_ns
+    except OSError:
+        return 0

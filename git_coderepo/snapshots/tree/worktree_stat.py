@@ -13,6 +13,7 @@ import time
 
 from git_coderepo.errors import ChangedMeanwhile
 from git_coderepo.filesystem.file_times import facts_of, is_free, is_older
+from git_coderepo.git.process import ignore_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,8 +103,6 @@ class Found:
         first, *others = sorted(paths)
         hints = ["try again when nothing writes to it"]
         if any(change.untracked and change.path == first for change in self.changes):
-            from git_coderepo.git.process import ignore_command
-
             hints.append(f"or leave it out: {ignore_command(first, self.toplevel)}")
         more = f", and {len(others)} more" if others else ""
         return ChangedMeanwhile(f"a file changed while it was read: '{os.fsdecode(first)}'{more}", hints=hints)

@@ -15,13 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
     from git_coderepo.git.objects import ObjectId
-    from git_coderepo.git.process import Git
-    from git_coderepo.git.repository import Layout
     from git_coderepo.git.status import Change
-    from git_coderepo.git.store import Store
     from git_coderepo.git.subtree import Row
     from git_coderepo.git.tree_diff import Difference
-    from git_coderepo.settings import Settings
+    from git_coderepo.snapshots.snapshot import Checkout
     from git_coderepo.snapshots.tree.worktree_stat import Found
 
 
@@ -40,25 +37,22 @@ class HeadTree:
 
 
 def write_snapshot_tree(
-    git: Git,
-    layout: Layout,
-    store: Store,
+    checkout: Checkout,
     changes: Sequence[Change],
     *,
-    looked_at: tuple[bytes, ...] = (),
     without: Sequence[bytes] = (),
     keep: bool = True,
     found: Found | None = None,
 ) -> ObjectId:
-    """The tree id of the work tree: the index as it is, and each of `changes` as it is on the disk now.
+    """Write the tree of the work tree, or of its scope: the index as it is, and each of `changes` as it is on the disk.
 
-    Every change is hashed; all of them twice where one of those that were `found` is doubtful. Of what is `looked_at`
-    alone, where that is limited. The paths `without` are left out; `keep` as for `PrivateIndex.take`. Raises
-    NotReproducible for a path that git cannot read or filter, ChangedMeanwhile.
+    Every change is hashed; all of them twice if one of those that were `found` is doubtful. The paths `without` are
+    left out; `keep` as for `PrivateIndex.take`. Raises NotReproducible for a path that git cannot read or filter,
+    ChangedMeanwhile.
     """
 
     def write() -> ObjectId:
-        with PrivateIndex(git, layout, store, looked_at) as index:
+        with PrivateIndex(checkout.git, checkout.layout, checkout.store, checkout.looked_at) as index:
             index.drop(without)
             index.take(changes, keep=keep)
             return index.write_tree(keep=keep)
@@ -88,10 +82,8 @@ class Edited:
             self._reuse.keep(self._entries)
 
 
-def edit_head_tree(
-    git: Git, layout: Layout, store: Store, head: HeadTree, found: Found, settings: Settings, *, keep: bool
-) -> Edited | None:
-    """The same tree for the price of what is changed; None where only the whole index will do.
+def edit_head_tree(checkout: Checkout, head: HeadTree, found: Found, *, keep: bool) -> Edited | None:
+    """Write the same tree at the cost of the changes alone; None if only the whole index will do.
 
     What was hashed for the last one need not be hashed again, see `reuse`; what is doubtful is hashed twice. Raises as
     `write_snapshot_tree`.
@@ -99,6 +91,7 @@ def edit_head_tree(
     # Of an unmerged path the index has several entries, of one that is intended to be added `git status` tells no mode.
     if any(change.marked or change.unmerged or change.worktree == "A" for change in (*head.changes, *found.changes)):
         return None
+    git, layout, store = checkout.git, checkout.layout, checkout.store
     store.prepare()
     format = layout.object_format
     tracked = [change for change in head.changes if change.index != "?"]
@@ -115,7 +108,7 @@ def edit_head_tree(
         gone, there = found.gone_and_there()
         for path in gone:
             entries.pop(path, None)
-        reuse = Reuse(layout, store, settings, found, entries) if keep and not store.is_suspect else None
+        reuse = Reuse(layout, store, checkout.settings, found, entries) if keep and not store.is_suspect else None
         reused = reuse.entries if reuse is not None else {}
         entries.update(reused)
         unread = set(there).difference(reused)

@@ -1,6 +1,6 @@
-"""Untracked directories that would travel and rarely should: virtual environments, packages, datasets.
+"""Warnings about untracked directories that would travel and rarely should: environments, packages, datasets.
 
-Each is named once per checkout: a user who keeps it has been told.
+Each directory is named once per checkout.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from git_coderepo.snapshots.checks import shown_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from git_coderepo.snapshots.snapshot import Snapshot
+    from git_coderepo.git.repository import Layout
+    from git_coderepo.snapshots.snapshot import Selection
 
 # Directories by name that a tool fills.
 _INSTALLED = frozenset((b"node_modules", b"site-packages", b"bower_components", b"__pypackages__", b".tox", b".nox"))
@@ -29,27 +30,25 @@ _MANY_FILES = 100
 _MANY_BYTES = 10 << 20
 
 
-def mistakes(snapshot: Snapshot) -> list[str]:
+def mistakes(layout: Layout, selection: Selection) -> list[str]:
     """Return a sentence for each such directory that was not named in this checkout before, and remember them."""
-    top = snapshot.layout.toplevel
-    untracked = [change.path for change in snapshot.taken if change.untracked]
-    sizes = {path: size for paths in snapshot.weights.values() for path, size in paths}
-    found = dict(_found(untracked, sizes, snapshot.checkout.place))
-    note = snapshot.layout.own_here + b"/named-directories"
+    untracked = [change.path for change in selection.changes if change.untracked]
+    directories = dict(_unusual_directories(untracked, dict(selection.sizes)))
+    note = layout.own_here + b"/named-directories"
     try:
         with open(note, "rb") as file:
             known = frozenset(file.read().split(b"\0"))
     except FileNotFoundError:
         known = frozenset()
-    new = {path: words for path, words in found.items() if path not in known}
+    new = {path: words for path, words in directories.items() if path not in known}
     if new:
         try:
             _remember(note, new)
         except OSError:
-            pass  # in a read-only `.git`: then it is said again next time
+            pass  # `.git` is read-only: the warning is repeated next time
     return [
         f"'{os.fsdecode(path)}/' is untracked and travels with the run: it looks like {words}; "
-        f"{ignore_command(path + b'/', top)} leaves it out"
+        f"{ignore_command(path + b'/', layout.toplevel)} leaves it out"
         for path, words in new.items()
     ]
 
@@ -63,7 +62,7 @@ def _remember(note: bytes, paths: Iterable[bytes]) -> None:
         os.close(descriptor)
 
 
-def _found(paths: Sequence[bytes], sizes: dict[bytes, int], place: bytes) -> Iterator[tuple[bytes, str]]:
+def _unusual_directories(paths: Sequence[bytes], sizes: Mapping[bytes, int]) -> Iterator[tuple[bytes, str]]:
     """Yield (directory, what it looks like), the outermost ones, each once."""
     environments = frozenset(filter(None, map(_environment, paths)))
     data: dict[bytes, tuple[int, int]] = {}
@@ -85,7 +84,7 @@ def _found(paths: Sequence[bytes], sizes: dict[bytes, int], place: bytes) -> Ite
         else:
             if parts and path.lower().endswith(_DATA):
                 files, size = data.get(parts[0], (0, 0))
-                data[parts[0]] = files + 1, size + sizes.get(place + path, 0)
+                data[parts[0]] = files + 1, size + sizes.get(path, 0)
     for directory, (files, size) in data.items():
         if files >= _MANY_FILES or size >= _MANY_BYTES:
             number = "1 file" if files == 1 else f"{files} files"
