@@ -88,7 +88,7 @@ LEAN = (
     "git_coderepo.snapshots.tree.changes",
     "git_coderepo.snapshots.packing",
     "git_coderepo.snapshots.manifest_document",
-    "git_coderepo.snapshots.checks",
+    "git_coderepo.snapshots.size_limits",
     "git_coderepo.registration.resolve",
     "git_coderepo.runs.manifest_files",
     "git_coderepo.runs.record_files",

@@ -192,9 +192,9 @@ def test_a_prune_meanwhile_takes_nothing_that_the_end_of_a_run_needs(checkout: R
         "import glob\nwith coderepo.run():\n    for each in glob.glob('.git/coderepo/index.*'): os.unlink(each)\n",
         checkout.path,
     )  # fmt: skip
-    assert "what was edited cannot be told" in done.stderr
+    assert "cannot determine the edits during the run" in done.stderr
     done = script.run("with coderepo.run():\n    open('train.py', 'w').write('lr = 8')\n", checkout.path)
-    assert "what was edited cannot be told" not in done.stderr
+    assert "cannot determine the edits during the run" not in done.stderr
 
 
 def test_a_run_can_be_of_another_directory(checkout: Repo, script: Script, tmp_path: Path) -> None:

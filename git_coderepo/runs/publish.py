@@ -16,9 +16,9 @@ from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.manifest.model import Manifest, refuse_unreproducible
 from git_coderepo.manifest.writer import time_text
 from git_coderepo.registration.resolve import choose_source_of
-from git_coderepo.snapshots.checks import refuse_unserved
 from git_coderepo.snapshots.manifest_document import Record, prove_readable, uuid7, write_record
 from git_coderepo.snapshots.secret_scan import allowed_secrets, refuse_tokens
+from git_coderepo.snapshots.size_limits import refuse_unserved
 from git_coderepo.stores.published_commit import reference_of, write_commit, write_tag
 from git_coderepo.transport.git_remote import ask, push
 

@@ -1,7 +1,7 @@
 """Check whether a platform's archive of a tree would have other files or other bytes than the tree.
 
 `git archive` leaves out and converts by the tree's own attributes: https://git-scm.com/docs/git-archive#ATTRIBUTES.
-A platform has no commands for filters, so that a filter changes nothing there.
+A platform has no commands for filters, so filters change nothing in its archives.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def differs_in_archive(git: Git, listing: bytes, texts: Mapping[bytes, bytes]) -
     """Return whether an archive of a tree differs from it.
 
     `listing` has all rows of `ls-tree -r -z`, `texts` the contents of its attributes files by their directories. True
-    where that is not known: git is asked first then, which is never wrong.
+    if that is not known: runners use git first then, which is never wrong.
     """
     attributes = Attributes(texts).only(CLEANING | _EXPORT)
     changed = []
@@ -108,8 +108,8 @@ _ATTRIBUTES_NAME = b".gitattributes\0"
 
 
 def attribute_files(listing: bytes) -> list[tuple[bytes, str]]:
-    """(path, blob id) of each `.gitattributes` in the bytes of `ls-tree -r -z`, found without reading every row."""
-    found = []
+    """Return (path, blob id) of each `.gitattributes` in the output of `ls-tree -r -z`, without parsing every row."""
+    files = []
     start = 0
     while (at := listing.find(_ATTRIBUTES_NAME, start)) >= 0:
         start = at + len(_ATTRIBUTES_NAME)
@@ -117,8 +117,8 @@ def attribute_files(listing: bytes) -> list[tuple[bytes, str]]:
         facts, _, path = row.partition(b"\t")
         mode, kind, id = facts.split(b" ")
         if path.rpartition(b"/")[2] == b".gitattributes" and kind == b"blob" and mode != b"120000":
-            found.append((path, id.decode()))
-    return found
+            files.append((path, id.decode()))
+    return files
 
 
 def attributes_here(git: Git, settings: Settings, tree: ObjectId, listing: bytes) -> bytes:
@@ -134,7 +134,7 @@ def attribute_texts(git: Git, toplevel: bytes, listing: bytes) -> dict[bytes, by
 
 
 def system_attribute_files(environment: Mapping[str, str]) -> list[bytes] | None:
-    """Return where the system's attributes may lie; None where the place of git does not tell.
+    """Return where the system's attributes file may be; None if the location of git does not decide it.
 
     git is built with `/etc` for the prefix `/usr`, else with `etc` below its prefix (`sysconfdir` in git's Makefile),
     and distributions that put it elsewhere build it with `/etc`. No process is started, as `git var GIT_ATTR_SYSTEM`
@@ -174,7 +174,7 @@ def outside_texts(layout: Layout, settings: Settings) -> list[bytes]:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
-            continue  # git reads none there either
+            continue  # git does not read it either
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             continue
@@ -206,9 +206,9 @@ def words_of(contents: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
 
 
 def attribute_contents(git: Git, toplevel: bytes, files: Sequence[tuple[bytes, str]]) -> list[bytes]:
-    """The contents of these files (path, blob id), in their order.
+    """Return the contents of these files (path, blob id), in their order.
 
-    The work tree mostly has them: what hashes to the id is the blob, and no process need be asked for it.
+    The work tree mostly has them: a file that hashes to the id is the blob, which saves a process.
     """
     known = {id: contents for path, id in files if (contents := _file_of(toplevel + b"/" + path, id)) is not None}
     missing = sorted({id for _, id in files}.difference(known))
@@ -217,7 +217,7 @@ def attribute_contents(git: Git, toplevel: bytes, files: Sequence[tuple[bytes, s
 
 
 def _file_of(path: bytes, id: str) -> bytes | None:
-    """The contents of a file in the work tree where they are this blob's, byte for byte."""
+    """Return the contents of a file in the work tree; None if they are not those of the blob."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -232,7 +232,7 @@ def _file_of(path: bytes, id: str) -> bytes | None:
 
 
 def gitlinks(listing: bytes) -> list[tuple[bytes, str]]:
-    """(path, commit id) of each submodule in the bytes of `ls-tree -r -z`."""
+    """Return (path, commit id) of each submodule in the output of `ls-tree -r -z`."""
     if b"160000 commit " not in listing:
         return []
     rows = (row.partition(b"\t") for row in listing.split(b"\0") if row.startswith(b"160000 commit "))
@@ -254,7 +254,7 @@ def lfs_attributes(texts: Mapping[bytes, bytes]) -> Attributes | None:
 
 
 def _attribute_words(contents: bytes) -> Iterable[bytes]:
-    """Every word of a file but the comments: a pattern that looks like an attribute costs a `git fetch`, no more."""
+    """Yield the words after the pattern of each line; a pattern with a space costs no more than a `git fetch`."""
     for line in contents.splitlines():
         words = line.split()
         if words and not words[0].startswith(b"#"):

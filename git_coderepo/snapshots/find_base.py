@@ -75,7 +75,7 @@ def _ask_platform(
     return BaseCommit(known.commit, "platform", known.unpushed) if answer else None
 
 
-# So many parents are asked for one by one; after that the steps double.
+# The parents that are asked for one by one; after that the steps double.
 _EACH = 8
 
 
@@ -95,7 +95,7 @@ def _nearest_served(checkout: Checkout, head: Head, asking: Asking, request: Req
     at, missing = 0, -1
     while not (answer := is_served(at)):
         if answer is None:
-            return None  # it cannot be asked
+            return None  # the platform cannot answer
         if at == len(chain) - 1:
             return None
         missing, at = at, min(at + 1 if at < _EACH - 1 else 2 * at, len(chain) - 1)

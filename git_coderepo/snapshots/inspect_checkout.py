@@ -1,4 +1,4 @@
-"""A checkout looked at once: every question to git is asked at the same time, and none is asked twice."""
+"""Inspect a checkout once: all git commands run at the same time, and none runs twice."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from git_coderepo.git.url.remote import RemoteURL
 
 _ATTEMPTS = 3
-# So many submodules are asked ahead: five processes each.
+# The surveys of submodules that run at once: five processes each.
 _AHEAD = 8
 
 
 class Survey(Value):
-    """The answers; `guessed_walk` is the walk to the base of the usual remote.
+    """An inspected checkout; `guessed_walk` is the walk to the base of the usual remote.
 
-    `listing` has the rows of `ls-tree -r -z` of HEAD that say what becomes of others, those of attributes files and
-    submodules, and may have all the rest; if it `is_whole` it has. `began` is when git began to look at the work tree,
-    in nanoseconds since 1970. `marked` are the raw paths of which git was told not to look at them, see `marked_paths`.
-    Where there is a `scope` (see `scope.scope_of`), listing, status and marked are those of what is `looked_at` alone.
+    `listing` has the rows of `ls-tree -r -z` of HEAD that affect other paths, those of attributes files and submodules;
+    if it `is_whole` it has all others. `began` is when git began to look at the work tree, in nanoseconds since 1970.
+    `marked` are the raw paths that git was told to ignore, see `marked_paths`. With a `scope` (see `subtree.scope_of`),
+    listing, status and marked are limited to the paths that are `looked_at`.
     """
 
     git: Git
@@ -57,10 +57,10 @@ class Survey(Value):
 
 
 class Surveying:
-    """A survey under way: all questions that hang on no other are asked, and the answers come while others are asked.
+    """A survey under way: every git command starts as soon as its arguments are known.
 
-    `scope` as for `survey`; what is `whole` has none, whatever the settings say: a submodule. `status` was asked for
-    already, of everything, at the time `began`. `layout` is known as soon as that question is answered.
+    `scope` as for `survey`; a `whole` one, of a submodule, has none, whatever the settings say. `status` is a process
+    that was started for all paths at the time `began`. `layout` is None until git has answered.
     """
 
     __slots__ = ("_began", "_layout", "_listing", "_scope", "_settings", "_status", "_walk", "git", "layout", "whole")
@@ -87,9 +87,9 @@ class Surveying:
         self._walk: Process | Walk | None = None
 
     def locate(self) -> Layout:
-        """Return where this is, as soon as git has said that; what lies there is asked for next.
+        """Wait for the layout, and return it.
 
-        Raises NotACheckout, and NotReproducible where this place is outside the work tree.
+        Raises NotACheckout, and NotReproducible if git's directory is outside the work tree.
         """
         if self.layout is None:
             layout = read_layout(self._layout, self.git)
@@ -103,25 +103,17 @@ class Surveying:
         include: Callable[[Layout], Sequence[bytes]],
         meanwhile: Callable[[Git, Settings, Layout], None],
     ) -> Survey | None:
-        """The answers; None where HEAD moved between them. Raises NotACheckout, GitFailed, NotReproducible."""
+        """Return the survey; None if HEAD moved meanwhile. Raises NotACheckout, GitFailed, NotReproducible."""
         git = self.git
         layout = self.locate()
         team_process = start_team(git, layout.toplevel)
         settings = with_team(Settings.parse(self._settings.checked(1), git.environment), team_process, notify)
-        limit = () if self.whole else scope_of(layout, settings, self._scope)
-        looked = looked_at(limit, include(layout) if limit else ())
-        if looked or self._status is None:
-            if self._status is not None:
-                self._status.kill()  # it has just begun
-            self._began = time.time_ns()
-            self._status = start_status(git, pathspecs(looked))
+        scope = () if self.whole else scope_of(layout, settings, self._scope)
+        paths = looked_at(scope, include(layout) if scope else ())
+        status_process = self._limited_status(paths)
         # While git looks at the work tree.
         index = _read_index(layout)
-        rows: bytes | None = b""
-        if layout.head_tree is not None:
-            rows = index.rows_of(layout.head_tree.raw) if index is not None else None
-            if rows is None:
-                self._listing = git.start("ls-tree", "-r", "-z", "--full-tree", layout.head_tree.hex)
+        rows = self._start_listing(layout, index)
         marked: list[bytes] = []
         if index is not None and index.has_marks:
             from git_coderepo.snapshots.tree.hidden_changes import marked_paths
@@ -131,36 +123,52 @@ class Surveying:
         for process in (self._walk, self._listing):
             if process is not None and not isinstance(process, Walk):
                 process.finish()
-        status = read_status(self._status, git)
+        status = read_status(status_process, git)
         if status.head != layout.head:
             self.end()
             return None
-        listing = self._listing.checked() if self._listing is not None else rows or b""
-        marked = [path for path in marked if inside(looked)(path)]
-        listing = rows_inside(listing, looked)
+        listing = self._listing.checked() if self._listing is not None else rows
         return Survey(
             git=git,
             layout=layout,
             status=status,
             settings=settings,
-            listing=listing,
+            listing=rows_inside(listing, paths),
             is_whole=self._listing is not None,
             guessed_walk=self._walk,
-            marked=marked,
-            scope=limit,
-            looked_at=looked,
+            marked=[path for path in marked if inside(paths)(path)],
+            scope=scope,
+            looked_at=paths,
             began=self._began,
         )
 
+    def _limited_status(self, paths: Sequence[bytes]) -> Process:
+        """Return the status that is under way; a new one if it has to be limited to some paths."""
+        if self._status is None or paths:
+            if self._status is not None:
+                self._status.kill()  # it has just begun
+            self._began = time.time_ns()
+            self._status = start_status(self.git, pathspecs(paths))
+        return self._status
+
+    def _start_listing(self, layout: Layout, index: IndexFile | None) -> bytes:
+        """Return the rows of HEAD's tree that affect other paths; if the index does not have them, ask git for all."""
+        if layout.head_tree is None:
+            return b""
+        rows = index.rows_of(layout.head_tree.raw) if index is not None else None
+        if rows is None:
+            self._listing = self.git.start("ls-tree", "-r", "-z", "--full-tree", layout.head_tree.hex)
+        return rows or b""
+
     def end(self) -> None:
-        """Nobody wants the answers any more."""
+        """Kill the processes that are still running."""
         for process in (self._layout, self._status, self._settings, self._listing, self._walk):
             if process is not None and not isinstance(process, Walk):
                 process.kill()
 
 
 class Surveys:
-    """The submodules that have a work tree, looked at all at once while their superproject is being looked at."""
+    """The surveys of the submodules that have a work tree, which run while their superproject is inspected."""
 
     __slots__ = ("_git", "_started", "_toplevel", "_waiting")
 
@@ -172,13 +180,13 @@ class Surveys:
         self._start()
 
     def of(self, path: bytes) -> Surveying | None:
-        """The survey of one, None where none was begun; others begin in its place."""
-        found = self._started.pop(path, None)
+        """Return the survey of a submodule, None if none was begun; another one begins in its place."""
+        surveying = self._started.pop(path, None)
         self._start()
-        return found
+        return surveying
 
     def end(self) -> None:
-        """Whoever asked is gone."""
+        """Kill the processes of the surveys that were not used."""
         while self._started:
             self._started.popitem()[1].end()
 
@@ -192,7 +200,7 @@ class Surveys:
 
 
 def _read_index(layout: Layout) -> IndexFile | None:
-    """The user's index; None where nothing was ever added."""
+    """Return the user's index; None if nothing was ever added."""
     try:
         with open(layout.index, "rb") as file:
             return IndexFile(file.read(), ID_LENGTHS[layout.object_format])
@@ -209,31 +217,31 @@ def survey(
     started: Surveying | None = None,
     meanwhile: Callable[[Git, Settings, Layout], None] = lambda *_: None,
 ) -> Survey:
-    """Look at the checkout that `git` stands in; `notify` hears of what is passed over in a team's file.
+    """Inspect the checkout that `git` stands in; `notify` receives warnings about a team's file.
 
-    `scope` are paths as seen from there, in the place of `coderepo.scope`; `include` gives what is looked at beside it.
-    `started` has asked already; `meanwhile` is called while git looks at the work tree, which takes longest. Raises
-    NotACheckout, GitFailed, NotReproducible, and CodeRepoError where HEAD keeps moving meanwhile.
+    `scope` are paths relative to git's directory, and replace `coderepo.scope`; `include` returns the included paths.
+    `started` is a survey under way; `meanwhile` is called while git looks at the work tree, which takes longest. Raises
+    NotACheckout, GitFailed, NotReproducible, and CodeRepoError if HEAD keeps moving.
     """
     whole = started is not None and started.whole
     for _ in range(_ATTEMPTS):
-        asked = started or Surveying(git, scope, whole=whole)
+        surveying = started or Surveying(git, scope, whole=whole)
         try:
-            found = asked.read(notify, include, meanwhile)
+            inspected = surveying.read(notify, include, meanwhile)
         except BaseException:
-            asked.end()
+            surveying.end()
             raise
-        if found is not None:
-            return found
+        if inspected is not None:
+            return inspected
         started = None
     raise CodeRepoError("HEAD keeps moving: another git command is at work in this checkout")
 
 
-def embedded_repositories(found: Status) -> list[Change]:
-    """The directories that are repositories of their own, and no submodules.
+def embedded_repositories(status: Status) -> list[Change]:
+    """Return the directories that are repositories of their own, and no submodules.
 
-    git names the untracked ones with a final slash; one may stand where the index has a file.
+    git names the untracked ones with a final slash; the index may have a file of the same name.
     """
     return [
-        change for change in found.changes if change.is_repository or (change.untracked and change.path.endswith(b"/"))
+        change for change in status.changes if change.is_repository or (change.untracked and change.path.endswith(b"/"))
     ]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SCHEMA_ID = "urn:git-coderepo:run-manifest:1"
 MANIFEST_VERSION = "1.1"
-# More paths of one kind with contents outside Git are counted by directory.
+# More paths of one kind are counted by directory.
 OUTSIDE_LISTED = 1000
 
 
@@ -43,7 +43,7 @@ class Record:
 
     @property
     def size(self) -> int:
-        """The bytes of all that has to travel."""
+        """The bytes of the manifest and of what goes beside it."""
         return len(self.data) + sum(map(len, self.beside.values()))
 
 
@@ -59,9 +59,9 @@ def write_record(
     command: Sequence[bytes] | None = None,
     build_key: str | None = None,
 ) -> Record:
-    """The manifest of a snapshot, `now` in seconds since the epoch; without an `id` it gets a new one.
+    """Write the manifest of a snapshot, `now` in seconds since the epoch; without an `id` it gets a new one.
 
-    With the commit under which it is `published` no overlay travels. Raises InvalidManifest where it is too large.
+    With the commit under which it is `published` no overlay travels. Raises InvalidManifest.
     """
     id = uuid7(now) if id is None else id
     room = _Room(snapshot.settings.size("inlineLimit"))
@@ -90,10 +90,10 @@ _LINE, _URL, _HOST = 1024, 8192, 255
 
 
 def refuse_unreadable(document: Mapping[str, object]) -> None:
-    """Raise InvalidManifest for a text from outside that no reader would take.
+    """Raise InvalidManifest for a text from outside that readers would refuse.
 
-    It is the part of the schema that hangs on what users, settings and the environment say, told without the schema's
-    reader: that costs a hook more than all else. Whoever has the time calls `prove_readable`.
+    This is the part of the schema that depends on users, settings and the environment, without the schema's reader,
+    which would cost a hook more than everything else. Callers that have the time use `prove_readable`.
     """
     run: Any = document["run"]
     if run["name"] is not None:
@@ -109,7 +109,7 @@ def refuse_unreadable(document: Mapping[str, object]) -> None:
 
 
 def check_name(name: str) -> None:
-    """Raise InvalidManifest for what cannot be the name of a run."""
+    """Raise InvalidManifest for an invalid name of a run."""
     reason = _no_line(name, _LINE)
     if reason is not None:
         raise InvalidManifest(f"invalid run name: {reason}", hints=["use up to 1024 characters on one line"])
@@ -154,12 +154,12 @@ def _refuse_line(what: str, text: str | None, most: int) -> None:
 
 
 def _no_line(text: str, most: int) -> str | None:
-    """Return why a text is not a line as the schema has it; None where it is one."""
+    """Return why a text is not a line as the schema defines it; None if it is one."""
     if not text:
         return "it is empty"
     if len(text) > most:
         return f"it has {len(text)} characters, more than {most}"
-    if not text.isprintable():  # most are, and to ask is cheap
+    if not text.isprintable():  # a cheap test that most texts pass
         for char in text:
             if char < " " or char == "\x7f":
                 return f"it contains the control character U+{ord(char):04X}"
@@ -169,7 +169,7 @@ def _no_line(text: str, most: int) -> str | None:
 
 
 class _Room:
-    """Which tars stand inside: those that fit into what is left of `size` bytes; the others go `beside`."""
+    """The room in a manifest: tars that fit into the rest of `size` bytes are inline; the others go `beside` it."""
 
     __slots__ = ("beside", "size")
 
@@ -178,7 +178,7 @@ class _Room:
         self.beside: dict[str, bytes] = {}
 
     def overlay(self, overlay: Overlay | None) -> dict[str, object] | None:
-        """The document of an overlay."""
+        """Return the document of an overlay."""
         if overlay is None:
             return None
         return self._carried(overlay) | {
@@ -188,7 +188,7 @@ class _Room:
         }
 
     def lfs(self, lfs: LfsObjects | None) -> dict[str, object] | None:
-        """The document of the objects of Git LFS that travel."""
+        """Return the document of the Git LFS objects that travel."""
         if lfs is None:
             return None
         return self._carried(lfs) | {
@@ -210,7 +210,7 @@ class _Room:
 
 
 def _code_document(snapshot: Snapshot, room: _Room, id: str, published: ObjectId | None = None) -> dict[str, object]:
-    """`code` of a checkout in the run `id`, and of each submodule in it."""
+    """Return `code` of a checkout in the run `id`, with its submodules."""
     base, served = snapshot.base, snapshot.unpacked.served_tree
     return {
         "objectFormat": snapshot.layout.object_format,
@@ -260,7 +260,7 @@ def _submodule_document(submodule: Submodule, room: _Room, id: str) -> dict[str,
 
 
 def repository_document(source: CodeSource) -> dict[str, object]:
-    """Where the code is served from: parts of the remote without a secret, options that the platform calls public."""
+    """Return where the code is served from: the remote without secrets, and the platform's public options."""
     platform = source.described()
     return {
         "name": source.registration.name,
@@ -272,7 +272,9 @@ def repository_document(source: CodeSource) -> dict[str, object]:
 
 
 def remote_document(remote: RemoteURL) -> Mapping[str, object]:
-    """The recorded parts: never a password, never a query; a user name only for ssh, whose address it belongs to."""
+    """Return the recorded parts of a remote: no password and no query; a user name only for ssh, where it is part of
+    the address.
+    """
     return {
         "transport": remote.transport,
         "host": remote.host,
@@ -296,7 +298,7 @@ def _head_document(snapshot: Snapshot) -> dict[str, object] | None:
 
 
 def _subdirectory_document(snapshot: Snapshot, tree: ObjectId) -> dict[str, object]:
-    """The one directory that the run looked at, and the tree objects that lead to it; else the root."""
+    """Return the one directory in the scope, and the tree objects that lead to it; else the root."""
     part = snapshot.unpacked.tree.part
     if part is None or len(snapshot.scope) != 1 or part.rows.get(snapshot.scope[0], (0, b""))[0] != DIRECTORY:
         return {"path": ".", "tree": tree.hex, "proof": []}
@@ -311,7 +313,7 @@ def _subdirectory_document(snapshot: Snapshot, tree: ObjectId) -> dict[str, obje
 
 
 def _unreproducible_document(snapshot: Snapshot) -> dict[str, object]:
-    """Why no runner can get it back; nothing where one can."""
+    """Return the reasons why no runner can fetch it; nothing if one can."""
     reasons = {error.message: error.waived_as for error in snapshot.unreproducible}
     if not reasons:
         return {}
@@ -319,15 +321,15 @@ def _unreproducible_document(snapshot: Snapshot) -> dict[str, object]:
 
 
 def _outside_document(snapshot: Snapshot) -> dict[str, object]:
-    """Return which paths have contents that Git does not store; nothing where all have."""
-    found = outside_document((b"", each) for each in snapshot.outside)
-    return {"outside": found} if found else {}
+    """Return the paths whose contents Git does not store; nothing without such paths."""
+    entries = outside_document((b"", each) for each in snapshot.outside)
+    return {"outside": entries} if entries else {}
 
 
-def outside_document(found: Iterable[tuple[bytes, Outside]]) -> list[dict[str, object]]:
-    """Return the entries of `outside`; where there are many of a kind, one for each directory with their number."""
+def outside_document(outside: Iterable[tuple[bytes, Outside]]) -> list[dict[str, object]]:
+    """Return the entries of `outside`; of many of a kind, one for each directory with their number."""
     kinds: dict[tuple[str, bytes | None], list[tuple[bytes, bytes]]] = {}
-    for directory, each in found:
+    for directory, each in outside:
         kind = each.detail if each.reason in ("filter", "attribute") else None
         kinds.setdefault((each.reason, kind), []).append((directory + each.path, each.detail))
     entries: list[dict[str, object]] = []
@@ -347,7 +349,7 @@ def outside_document(found: Iterable[tuple[bytes, Outside]]) -> list[dict[str, o
 
 
 def _imported_document(snapshot: Snapshot) -> dict[str, object]:
-    """Return the code outside the snapshot that its program imports; nothing where there is none."""
+    """Return the code outside the snapshot that its program imports; nothing without such code."""
     if not snapshot.imported:
         return {}
     return {"imported": imported_document(snapshot.imported, snapshot.layout.toplevel)}
@@ -369,31 +371,31 @@ def imported_document(imported: Sequence[Imported], toplevel: bytes) -> list[dic
 
 
 def one_line(text: str) -> str:
-    """A message as the schema takes it: what is no printable character (in a path, say) as an escape."""
+    """Return a message on one line, as the schema requires: characters that are not printable are escaped."""
     if text.isprintable():
         return text[:1024]
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)[:1024]
 
 
 def _special(snapshot: Snapshot, tree: ObjectId | None) -> list[dict[str, object]] | None:
-    """Every entry that is no plain file, for a platform whose only method loses modes and links."""
+    """Return every entry that is not a plain file, for a platform whose only method loses modes and links."""
     if snapshot.source is None or not snapshot.source.platform_class.needs_special or tree is None:
         return None
     rows = [row for row in differences(snapshot.git_with_store, None, tree) if row.mode not in (FILE, GITLINK)]
     links = [row for row in rows if row.mode == SYMLINK]
     blobs = read_blobs(snapshot.git_with_store, [row.id for row in links])
     targets = {row.path: source.read(size) for row, (_, size, source) in zip(links, blobs, strict=True)}
-    found = []
+    entries = []
     for row in rows:
         entry: dict[str, object] = {"path": path_value(row.path), "mode": f"{row.mode:o}"}
         if row.mode == SYMLINK:
             entry["target"] = path_value(targets[row.path])
-        found.append(entry)
-    return found
+        entries.append(entry)
+    return entries
 
 
 def uuid7(now: float) -> str:
-    """A time-ordered id (RFC 9562, section 5.7): 48 bits of milliseconds, the rest random."""
+    """Return a time-ordered id (RFC 9562, section 5.7): 48 bits of milliseconds, the rest random."""
     value = int(now * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
     value = value & ~(0xF << 76) | 7 << 76
     value = value & ~(0x3 << 62) | 2 << 62
@@ -402,7 +404,7 @@ def uuid7(now: float) -> str:
 
 
 def is_uuid7(text: str) -> bool:
-    """Whether a text has the form of a run's id."""
+    """Return whether a text has the form of a run's id."""
     parts = text.split("-")
     return (
         [len(part) for part in parts] == [8, 4, 4, 4, 12]
@@ -413,10 +415,10 @@ def is_uuid7(text: str) -> bool:
 
 
 def carriers(size: int) -> list[str]:
-    """What can carry a manifest of `size` bytes, overlay and all, to a runner."""
-    found = ["file"]
+    """Return what can carry a manifest of `size` bytes, its overlay included, to a runner."""
+    names = ["file"]
     if size <= 120 << 10:
-        found.insert(0, "environment variable")
+        names.insert(0, "environment variable")
     if size <= 1 << 20:
-        found.insert(len(found) - 1, "ConfigMap")
-    return found
+        names.insert(len(names) - 1, "ConfigMap")
+    return names

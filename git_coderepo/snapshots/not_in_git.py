@@ -1,7 +1,7 @@
 """Paths of a snapshot whose contents Git does not store: links, git-annex, DVC, and filters of this machine.
 
-A snapshot holds what Git stores. A runner gets exactly that, so whatever a run read beside it is named before the run
-starts. Formats: https://git-annex.branchable.com/internals/ and /internals/pointer_file/,
+A runner gets what Git stores and nothing else, so other files that a run reads are named before it starts. Formats:
+https://git-annex.branchable.com/internals/ and /internals/pointer_file/,
 https://dvc.org/doc/user-guide/project-structure/dvc-files, https://git-scm.com/docs/gitattributes.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 
+from git_coderepo.git.attributes.rules import Attributes
 from git_coderepo.git.process import read_blobs
 from git_coderepo.git.tree_diff import blob_sizes
 from git_coderepo.snapshots.archive_check import CONVERTING, gitlinks, taken_back, words_of
@@ -25,15 +26,15 @@ if TYPE_CHECKING:
 ANNEX, POINTER, FILTER, ATTRIBUTE = "git-annex", "pointer-file", "filter", "attribute"
 LINK_OUTSIDE, LINK_UNRECORDED = "link-outside", "link-unrecorded"
 _ANNEX_OBJECTS = b"annex/objects/"
-# Pointers are shorter than this: a key is a file name, and git-annex may add a line after it.
+# Pointers are shorter: a key is a file name, and git-annex may add a line after it.
 _POINTER_BYTES = 1024
-# Files beside the data that they stand for: `weights.bin.sha256`. `.dvc` and `dvc.lock` are always looked for.
+# Files that describe the data beside them: `weights.bin.sha256`. `.dvc` and `dvc.lock` always count.
 _BESIDE = (
     b".md5", b".sha1", b".sha256", b".sha512", b".ptr", b".pointer", b".url", b".s3", b".gs", b".torrent",
 )  # fmt: skip
-# So many bytes of paths are given to a command as its arguments.
+# The most bytes of paths in the arguments of a command.
 _ARGUMENTS = 32 << 10
-# A few names stand for all of them in a message.
+# The most paths that a message names.
 _NAMED = 3
 
 
@@ -53,7 +54,7 @@ class Outside:
 
 
 class Place:
-    """The place of a tree: `git` finds its objects, `toplevel` is None for a commit without its work tree."""
+    """A tree whose objects `git` finds; `toplevel` is None for a commit without its work tree."""
 
     __slots__ = ("git", "toplevel", "tree")
 
@@ -63,22 +64,22 @@ class Place:
         self.toplevel = toplevel
 
     def exists(self, path: bytes) -> bool:
-        """Return whether the run could read a path; of a commit without its work tree that is not known: True."""
+        """Return whether the run could read a path; True for a commit without its work tree, where it is not known."""
         return self.toplevel is None or os.path.exists(os.path.join(self.toplevel, path))
 
     def holds(self, paths: Iterable[bytes]) -> set[bytes]:
         """Return those of the paths that the tree has, as files, links or directories."""
-        wanted, found = sorted(set(paths)), set[bytes]()
-        while wanted:
+        rest, present = sorted(set(paths)), set[bytes]()
+        while rest:
             size, count = 0, 0
-            while count < len(wanted) and (size < _ARGUMENTS or not count):
-                size += len(wanted[count])
+            while count < len(rest) and (size < _ARGUMENTS or not count):
+                size += len(rest[count])
                 count += 1
             options = ("--full-tree", "--name-only", self.tree.hex)
-            output = self.git.run("--literal-pathspecs", "ls-tree", "-z", *options, "--", *wanted[:count])
-            found.update(output.split(b"\0"))
-            wanted = wanted[count:]
-        return found.difference((b"",))
+            output = self.git.run("--literal-pathspecs", "ls-tree", "-z", *options, "--", *rest[:count])
+            present.update(output.split(b"\0"))
+            rest = rest[count:]
+        return present.difference((b"",))
 
     def contents(self, rows: Sequence[tuple[bytes, str]]) -> Iterator[tuple[bytes, bytes]]:
         """Yield (path, contents) of each (path, blob id)."""
@@ -87,8 +88,8 @@ class Place:
             yield path, source.read(size)
 
 
-def may_stand_beside(listing: bytes) -> bool:
-    """Return whether rows of `ls-tree -r -z` name a file whose name says that it stands for the one beside it."""
+def may_describe_data(listing: bytes) -> bool:
+    """Return whether a name in the rows of `ls-tree -r -z` is that of a file which describes the data beside it."""
     return any(ending + b"\0" in listing for ending in _BESIDE)
 
 
@@ -103,30 +104,31 @@ def find_linked(place: Place, listing: bytes) -> list[Outside]:
             path.endswith((b".dvc", *_BESIDE)) or path.rpartition(b"/")[2] == b"dvc.lock"
         ):
             pointers.append((path, facts[12:].decode()))
-    found, inside = _links(place, links)
-    wanted = [(path, LINK_UNRECORDED, target) for path, target in inside]
-    wanted += [(path, POINTER, target) for path, target in _pointer_targets(place, pointers)]
+    outside, inside = _links(place, links)
+    candidates = [(path, LINK_UNRECORDED, target) for path, target in inside]
+    candidates += [(path, POINTER, target) for path, target in _pointer_targets(place, pointers)]
     submodules = tuple(path + b"/" for path, _ in gitlinks(listing))
-    wanted = [each for each in wanted if not (each[2] + b"/").startswith(submodules)] if submodules else wanted
-    found += _unrecorded(place, wanted)
-    return sorted(found, key=lambda each: (each.path, each.detail))
+    if submodules:
+        candidates = [each for each in candidates if not (each[2] + b"/").startswith(submodules)]
+    outside += _unrecorded(place, candidates)
+    return sorted(outside, key=lambda each: (each.path, each.detail))
 
 
 def _links(place: Place, links: Sequence[tuple[bytes, str]]) -> tuple[list[Outside], list[tuple[bytes, bytes]]]:
     """Return what is outside of the tree, and (path, target from the root) of the links that stay inside."""
-    found: list[Outside] = []
+    outside: list[Outside] = []
     inside: list[tuple[bytes, bytes]] = []
     for path, target in _link_targets(place, links):
         where = os.path.normpath(os.path.join(os.path.dirname(path), target))
         before, annexed, key = target.rpartition(b"/")[0] + b"/", _ANNEX_OBJECTS in target, os.path.basename(target)
         if annexed and b".git/" in before:
-            found.append(Outside(path, ANNEX, key))
+            outside.append(Outside(path, ANNEX, key))
         elif where.startswith((b"/", b"../", b".git/")) or where in (b"..", b".git"):
             if target not in (b"/dev/null", b"/dev/stdin", b"/dev/stdout", b"/dev/stderr") and place.exists(path):
-                found.append(Outside(path, LINK_OUTSIDE, target))
+                outside.append(Outside(path, LINK_OUTSIDE, target))
         elif where != b".":
             inside.append((path, where))
-    return found, inside
+    return outside, inside
 
 
 def _link_targets(place: Place, links: Sequence[tuple[bytes, str]]) -> Iterator[tuple[bytes, bytes]]:
@@ -139,7 +141,7 @@ def _link_targets(place: Place, links: Sequence[tuple[bytes, str]]) -> Iterator[
         try:
             yield path, os.readlink(file)
         except OSError:
-            target = _small_file(file)  # core.symlinks is false; in a sparse checkout nothing may be there
+            target = _small_file(file)  # with core.symlinks=false a file; in a sparse checkout it may not exist
             if target:
                 yield path, target
 
@@ -157,24 +159,24 @@ def _small_file(path: bytes) -> bytes | None:
         return file.read(1 << 20)
 
 
-def _unrecorded(place: Place, wanted: Sequence[tuple[bytes, str, bytes]]) -> list[Outside]:
+def _unrecorded(place: Place, candidates: Sequence[tuple[bytes, str, bytes]]) -> list[Outside]:
     """Return those of (path, reason, target from the root) whose target can be read here, and is not in the tree."""
-    recorded = place.holds(target for _, _, target in wanted if not target.startswith((b"/", b"../")))
-    missing = [each for each in wanted if each[2] not in recorded]
+    recorded = place.holds(target for _, _, target in candidates if not target.startswith((b"/", b"../")))
+    missing = [each for each in candidates if each[2] not in recorded]
     if place.toplevel is None:
         # A link of a commit that leads to nothing in it is broken wherever the commit is checked out.
         return [Outside(path, reason, target) for path, reason, target in missing if reason != LINK_UNRECORDED]
-    found = []
+    outside = []
     root = os.path.realpath(place.toplevel)
     for path, reason, target in missing:
         if not place.exists(target):
             continue
-        # On the way there may be another link: what counts is where it leads.
+        # The target may lie behind another link.
         real = os.path.relpath(os.path.realpath(os.path.join(root, target)), root)
         if not real.startswith(b"../") and (real == b"." or real in place.holds([real])):
             continue
-        found.append(Outside(path, reason, target))
-    return found
+        outside.append(Outside(path, reason, target))
+    return outside
 
 
 # --- DVC -----------------------------------------------------------------------------------------------------------
@@ -211,15 +213,15 @@ def _texts(place: Place, rows: Sequence[tuple[bytes, str]]) -> Iterator[tuple[by
 
 def _output_paths(contents: bytes) -> tuple[bytes, list[bytes]]:
     """Return `wdir` (b"" for the file's own directory) and the paths below `outs` of a `.dvc` file."""
-    section, folder, found = b"", b"", []
+    section, folder, paths = b"", b"", []
     for line in contents.splitlines():
         key, value = _entry(line)
         if line[:1] not in b" -#" and key:
             section = key
             folder = value if key == b"wdir" else folder
         elif section == b"outs" and key == b"path":
-            found.append(value)
-    return folder, found
+            paths.append(value)
+    return folder, paths
 
 
 def _lock_paths(contents: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -241,7 +243,7 @@ def _stage_folders(place: Place, folder: bytes) -> dict[bytes, bytes]:
     name = (folder and folder + b"/") + b"dvc.yaml"
     listed = place.git.run("--literal-pathspecs", "ls-tree", "-z", "--full-tree", place.tree.hex, "--", name)
     row = listed.partition(b"\t")[0]
-    found: dict[bytes, bytes] = {}
+    folders: dict[bytes, bytes] = {}
     stage = b""
     for _, contents in _texts(place, [(name, row[12:].decode())] if row.startswith(b"100") else []):
         for line in contents.splitlines():
@@ -250,8 +252,8 @@ def _stage_folders(place: Place, folder: bytes) -> dict[bytes, bytes]:
             if indent == 2 and key and not value:
                 stage = key
             elif key == b"wdir" and indent > 2:
-                found[stage] = value
-    return found
+                folders[stage] = value
+    return folders
 
 
 def _entry(line: bytes) -> tuple[bytes, bytes]:
@@ -283,8 +285,6 @@ def find_converted(
     `others` those outside of it, `drivers` the filters that have a command here. In a work tree git itself says which
     attributes a path has.
     """
-    from git_coderepo.git.attributes.rules import Attributes
-
     known_names = {word for word, _ in words_of([*others, *tree_files.values()])}
     names = sorted((known_names | taken_back(others)).intersection((*CONVERTING, b"text")))
     rows = [row.partition(b"\t") for row in listing.split(b"\0") if row.startswith(b"100")]
@@ -292,37 +292,45 @@ def find_converted(
     if not ids or not names:
         return []
     own = Attributes(tree_files).only((*CONVERTING, b"text"))
-    said: Iterable[tuple[bytes, bytes, bytes]]
+    outside: list[Outside] = []
+    annexed: list[tuple[bytes, str]] = []
+    for path, name, value in _attribute_values(place, own, list(ids), names):
+        if name == b"filter" and value == b"annex" and value in drivers:
+            annexed.append((path, ids[path]))
+        else:
+            outside += _conversion(path, (name, value), own.of(path), drivers)
+    outside += _annex_pointers(place, annexed)
+    return sorted(outside, key=lambda each: each.path)
+
+
+def _attribute_values(
+    place: Place, own: Attributes, paths: Sequence[bytes], names: Sequence[bytes]
+) -> Iterable[tuple[bytes, bytes, bytes]]:
+    """Return (path, name, value) of the attributes: as git has them in a work tree, else the tree's `own`."""
     if place.toplevel is None:
-        said = [
+        return [
             (path, name, b"set" if value is True else value or b"unset")
-            for path in ids
+            for path in paths
             for name, value in own.of(path).items()
         ]
-    else:
-        answer = place.git.run("check-attr", "-z", "--stdin", *names, stdin=b"\0".join(ids) + b"\0").split(b"\0")
-        said = zip(answer[0:-1:3], answer[1::3], answer[2::3], strict=False)
-    found: list[Outside] = []
-    annexed: list[tuple[bytes, str]] = []
-    for path, name, value in said:
-        here = own.of(path)
-        known = here.get(name)
-        if name == b"text" or value in (b"unspecified", b"unset"):
-            if _is_taken_back(name, value, here):
-                found.append(Outside(path, ATTRIBUTE, b"-" + name))
-            continue
-        is_known = known == (True if value == b"set" else value)
-        if name == b"filter":
-            if value not in drivers or (value == b"lfs" and is_known):
-                continue
-            if value == b"annex":
-                annexed.append((path, ids[path]))
-            else:
-                found.append(Outside(path, FILTER, value))
-        elif not is_known and not (name == b"eol" and value == b"lf"):
-            found.append(Outside(path, ATTRIBUTE, name if value == b"set" else name + b"=" + value))
-    found += _annex_pointers(place, annexed)
-    return sorted(found, key=lambda each: each.path)
+    output = place.git.run("check-attr", "-z", "--stdin", *names, stdin=b"\0".join(paths) + b"\0").split(b"\0")
+    return zip(output[0:-1:3], output[1::3], output[2::3], strict=False)
+
+
+def _conversion(
+    path: bytes, attribute: tuple[bytes, bytes], own: Mapping[bytes, Value], drivers: frozenset[bytes]
+) -> list[Outside]:
+    """Return the path if an attribute (name, value) converts it here, or undoes a conversion of the tree's `own`."""
+    name, value = attribute
+    if name == b"text" or value in (b"unspecified", b"unset"):
+        return [Outside(path, ATTRIBUTE, b"-" + name)] if _is_taken_back(name, value, own) else []
+    is_own = own.get(name) == (True if value == b"set" else value)
+    if name == b"filter":
+        is_elsewhere = value not in drivers or (value == b"lfs" and is_own)
+        return [] if is_elsewhere else [Outside(path, FILTER, value)]
+    if is_own or (name == b"eol" and value == b"lf"):
+        return []
+    return [Outside(path, ATTRIBUTE, name if value == b"set" else name + b"=" + value)]
 
 
 def _is_taken_back(name: bytes, value: bytes, own: Mapping[bytes, Value]) -> bool:
@@ -336,7 +344,7 @@ def _is_taken_back(name: bytes, value: bytes, own: Mapping[bytes, Value]) -> boo
 
 
 def _annex_pointers(place: Place, rows: Sequence[tuple[bytes, str]]) -> Iterator[Outside]:
-    """Yield what of these rows git-annex keeps: the blob is a pointer then, `/annex/objects/KEY`."""
+    """Yield those of the rows whose contents are in git-annex: the blob is a pointer, `/annex/objects/KEY`."""
     sizes = blob_sizes(place.git, [id for _, id in rows]) if rows else []
     small = [row for row, size in zip(rows, sizes, strict=True) if size < _POINTER_BYTES]
     for path, contents in place.contents(small):
@@ -346,7 +354,7 @@ def _annex_pointers(place: Place, rows: Sequence[tuple[bytes, str]]) -> Iterator
 
 # --- what people read ----------------------------------------------------------------------------------------------
 
-# For one path, for several. {0} stands for the detail, where all of them have the same.
+# For one path, and for several. {0} is the detail, if they have the same.
 _SENTENCES = {
     ANNEX: (
         "is stored in git-annex, not in Git: a runner gets the pointer without its contents",
@@ -375,13 +383,13 @@ _SENTENCES = {
 }
 
 
-def sentences(found: Iterable[tuple[bytes, Outside]]) -> list[str]:
+def sentences(outside: Iterable[tuple[bytes, Outside]]) -> list[str]:
     """Return a sentence for each kind among (directory with a final slash, what is in it), naming a few paths."""
     groups: dict[tuple[str, bytes], list[tuple[bytes, bytes]]] = {}
-    for directory, each in found:
+    for directory, each in outside:
         key = each.detail if each.reason in (FILTER, ATTRIBUTE) else b""
         groups.setdefault((each.reason, key), []).append((directory + each.path, each.detail))
-    told = []
+    lines = []
     for (reason, _), paths in groups.items():
         names = list(dict.fromkeys(path for path, _ in paths))
         named = ", ".join(f"'{os.fsdecode(name)}'" for name in names[:_NAMED])
@@ -390,5 +398,5 @@ def sentences(found: Iterable[tuple[bytes, Outside]]) -> list[str]:
         words = (one if len(paths) == 1 else several).format(os.fsdecode(paths[0][1]))
         if len(names) == 1 and len(paths) > 1:
             words = words.replace("describe data", "describes data", 1)
-        told.append(f"{named}{more} {words}")
-    return told
+        lines.append(f"{named}{more} {words}")
+    return lines

@@ -62,7 +62,7 @@ class LfsObjects(Value):
 
 def build_overlay(
     git: Git,
-    found: Sequence[Difference],
+    differences: Sequence[Difference],
     screen: Callable[[bytes, Iterable[bytes]], Iterable[bytes]],
     write: Callable[[bytes], object] | None = None,
     count: Callable[[int], object] | None = None,
@@ -71,7 +71,7 @@ def build_overlay(
 
     With `write`, which takes the gzip in pieces, the overlay has no `data`. `count` receives the size of each piece.
     """
-    sending = travelling(found)
+    sending = travelling(differences)
     packer = Packer(len(sending), write)
     blobs = read_blobs(git, [difference.id for difference in sending])
     for difference, (_, size, source) in zip(sending, blobs, strict=True):
@@ -81,7 +81,7 @@ def build_overlay(
         else:
             packer.add_pieces(difference.path, size, pieces, 0o755 if difference.mode == EXECUTABLE else 0o644)
     data, tar_sha256, sha256 = packer.finish()
-    deleted = [difference.path for difference in found if difference.mode == 0]
+    deleted = [difference.path for difference in differences if difference.mode == 0]
     return Overlay(data=data, tar_sha256=tar_sha256, sha256=sha256, files=len(sending), deleted=deleted)
 
 
@@ -102,10 +102,10 @@ def _read(
 
 
 class Packer:
-    """A gzip'd tar in the making, of some `count` members; what is ready is kept, or handed to `write`.
+    """Write a gzip'd tar of some `count` members; `write` receives it in pieces, otherwise it stays in memory.
 
-    What does not get smaller is stored. A sample of each piece of a member says so, and the deflate stream then goes on
-    with another compressor, at a byte's edge (`Z_SYNC_FLUSH` in zlib's manual): one stream and one gzip member (RFC
+    Contents that do not get smaller are stored. A sample of each piece decides that, and the deflate stream goes on
+    with another compressor at a byte boundary (`Z_SYNC_FLUSH` in zlib's manual): one stream and one gzip member (RFC
     1951, RFC 1952), whose bytes are a function of the contents.
     """
 
@@ -131,25 +131,28 @@ class Packer:
         self._checksum = self._size = 0
         self._pieces: list[bytes] = []
         self._write = self._pieces.append if write is None else write
-        # A header that holds no time and no name; 3: made on Unix.
-        self._keep(b"\x1f\x8b\x08" + bytes(6) + b"\x03")
+        # A header without time and name; 3: made on Unix.
+        self._emit(b"\x1f\x8b\x08" + bytes(6) + b"\x03")
 
     def add_link(self, path: bytes, target: bytes) -> None:
-        """A symbolic link."""
+        """Add a symbolic link."""
         self._put(b"".join(tar_header(path, 0, 0o777, link=target)))
 
     def add_pieces(self, path: bytes, size: int, pieces: Iterable[bytes | memoryview], mode: int) -> None:
-        """A file of which these are the contents, `size` bytes together."""
+        """Add a file with these contents, `size` bytes together."""
         self._put(b"".join(tar_header(path, size, mode)))
         for piece in pieces:
             self._put(piece)
         self._put(bytes(-size % _BLOCK))
 
     def finish(self) -> tuple[bytes, str, str]:
-        """(the gzip as far as it was kept, the sha256 of the tar inside, its own sha256), digests in hex; once."""
+        """Return (the gzip, the sha256 of the tar inside, the sha256 of the gzip), digests in hex; to be called once.
+
+        The gzip is empty if it went to `write`.
+        """
         self._put(bytes(2 * _BLOCK))
-        self._keep(self._compressor.flush())
-        self._keep(self._checksum.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little"))
+        self._emit(self._compressor.flush())
+        self._emit(self._checksum.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little"))
         return b"".join(self._pieces), self._tar_digest.hexdigest(), self._digest.hexdigest()
 
     def _put(self, piece: bytes | memoryview) -> None:
@@ -162,17 +165,17 @@ class Packer:
         self._tar_digest.update(piece)
         self._checksum = zlib.crc32(piece, self._checksum)
         self._size += len(piece)
-        self._keep(self._compressor.compress(piece))
+        self._emit(self._compressor.compress(piece))
 
     def _go_on_with(self, level: int) -> None:
         if level != self._level:
             import zlib
 
-            self._keep(self._compressor.flush(zlib.Z_SYNC_FLUSH))
+            self._emit(self._compressor.flush(zlib.Z_SYNC_FLUSH))
             self._level = level
             self._compressor = _deflate(level)
 
-    def _keep(self, packed: bytes) -> None:
+    def _emit(self, packed: bytes) -> None:
         if packed:
             self._digest.update(packed)
             self._write(packed)
@@ -185,7 +188,7 @@ def _deflate(level: int) -> zlib._Compress:
 
 
 def _gets_smaller(piece: bytes | memoryview) -> bool:
-    """Return whether samples of a piece get smaller by a twentieth; what is packed already, or random, does not."""
+    """Return whether samples of a piece get smaller by a twentieth; compressed or random bytes do not."""
     import zlib
 
     step = (len(piece) - _SAMPLE) // 2
@@ -194,7 +197,7 @@ def _gets_smaller(piece: bytes | memoryview) -> bool:
 
 
 def tar_header(path: bytes, size: int, mode: int, *, link: bytes | None = None) -> Iterator[bytes]:
-    """The header blocks of one member: a pax header first where the path, the link or the size does not fit."""
+    """Yield the header blocks of a member: a pax header first if the path, the link or the size does not fit."""
     records = b""
     if len(path) > 100:
         records += _pax_record(b"path", path)
@@ -209,7 +212,7 @@ def tar_header(path: bytes, size: int, mode: int, *, link: bytes | None = None) 
 
 
 def _pax_record(name: bytes, value: bytes) -> bytes:
-    """`LENGTH NAME=VALUE\\n`, where the length counts itself."""
+    """Return `LENGTH NAME=VALUE\\n`, where the length includes itself."""
     rest = len(name) + len(value) + 3
     length = rest + len(str(rest))
     if len(str(length)) != len(str(rest)):
@@ -237,9 +240,9 @@ def _ustar(name: bytes, size: int, mode: int, kind: bytes, link: bytes) -> bytes
 # `trees/<base tree>-<snapshot tree>` beside the folder of overlays says which file it is.
 
 _WORTH_CACHING = 64 << 10
-# git maps a pack in windows, of 1 GiB each where nothing else is said.
+# git maps a pack in windows, by default of 1 GiB each.
 _SMALL_WINDOWS = (("core.packedGitWindowSize", "1m"), ("core.packedGitLimit", "16m"))
-# What is screened for changes with the program: an overlay that another one kept is screened anew.
+# The scan changes with the program: an overlay that another version cached is not used.
 _MAGIC = b"git-coderepo overlay 1 " + __version__.encode()
 
 
@@ -312,7 +315,7 @@ def cache_overlay(store: Store, base_tree: ObjectId | None, snapshot_tree: Objec
 def pack_into(
     store: Store,
     git: Git,
-    found: Sequence[Difference],
+    differences: Sequence[Difference],
     screen: Callable[[bytes, Iterable[bytes]], Iterable[bytes]],
     count: Callable[[int], object] | None = None,
 ) -> Overlay:
@@ -320,7 +323,7 @@ def pack_into(
     made: list[Overlay] = []
 
     def make(write: Callable[[bytes], object]) -> str:
-        made.append(build_overlay(git.with_settings(*_SMALL_WINDOWS), found, screen, write, count))
+        made.append(build_overlay(git.with_settings(*_SMALL_WINDOWS), differences, screen, write, count))
         return made[0].sha256
 
     data = write_into(store, make)
@@ -350,7 +353,7 @@ def write_into(store: Store, make: Callable[[Callable[[bytes], object]], str]) -
 
 
 def notes_folder(store: Store) -> bytes:
-    """Where the notes lie."""
+    """Return the folder of the notes."""
     return store.directory + b"/trees"
 
 

@@ -1,6 +1,6 @@
-"""What travels with a run, packed: the overlay and the objects of Git LFS.
+"""Pack what travels with a run, the overlay and the objects of Git LFS.
 
-What is too large, secret, unsafe or lost stops the run.
+Files that are too large, secret, unsafe or missing stop the run.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 from git_coderepo.errors import NotReproducible, ObjectMissing, UnsafeTree
 from git_coderepo.git.objects import SYMLINK
 from git_coderepo.git.tree_diff import blob_sizes, travelling
-from git_coderepo.snapshots.checks import Load, refuse_large, refuse_unserved
 from git_coderepo.snapshots.find_base import missing_fact
 from git_coderepo.snapshots.overlay import (
     IN_MEMORY,
@@ -20,6 +19,7 @@ from git_coderepo.snapshots.overlay import (
     pack_into,
 )
 from git_coderepo.snapshots.secret_scan import Scan, allowed_secrets, refuse_tokens
+from git_coderepo.snapshots.size_limits import Load, refuse_large, refuse_unserved
 from git_coderepo.snapshots.snapshot import Served, Travelling
 
 TYPE_CHECKING = False
@@ -149,7 +149,7 @@ def _sizes(unpacked: Unpacked, sending: Sequence[Difference]) -> list[int]:
 
 
 class _Progress:
-    """Show how much is packed, where the caller shows progress; the value counts bytes, None if nobody does."""
+    """Show how much is packed, if the caller shows progress; its value counts bytes, else it is None."""
 
     __slots__ = ("_done", "_shown")
 

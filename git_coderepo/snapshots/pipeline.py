@@ -192,7 +192,7 @@ def _take_work_tree(attempt: Attempt, inspected: Survey) -> Snapshot:
 
 
 def _with_hidden_changes(place: _Place, inspected: Survey) -> Survey:
-    """Add the changes that git was told not to look at."""
+    """Add the changes of paths that git was told to ignore."""
     if not inspected.marked and not inspected.settings.git_flag("core", "ignoreCase", False):
         return inspected
     from git_coderepo.snapshots.tree.hidden_changes import hidden_twins
@@ -368,17 +368,11 @@ def _find_not_in_git(request: Request, checkout: Checkout, tree: SnapshotTree, l
     texts = attribute_texts(git, layout.toplevel, attributes_here(git, settings, tree.id, tree.listing))
     lfs = lfs_attributes(texts)
     others = outside_texts(layout, settings) if listed.toplevel is not None else []
-    drivers = _filter_drivers([*texts.values(), *others], settings)
-    converting = CONVERTING.intersection(name for name, _ in words_of([*texts.values(), *others]))
-    is_converted = bool((others and converting) or drivers.difference((b"lfs",)))
-    listing = tree.listing
-    if (request.thorough or is_converted) and not listed.is_whole:
-        try:
-            listing = git.run("ls-tree", "-r", "-z", "--full-tree", tree.id.hex)
-        except GitFailed:
-            if is_converted:
-                raise
-            # A partial clone may lack trees: the rows that are known name links and DVC files all the same.
+    files = [*texts.values(), *others]
+    drivers = _filter_drivers(files, settings)
+    is_converted = bool((others and _converts(files)) or drivers.difference((b"lfs",)))
+    is_needed = (request.thorough or is_converted) and not listed.is_whole
+    listing = _whole_listing(git, tree, is_converted=is_converted) if is_needed else tree.listing
     has_links = b"120000 blob " in listing or b".dvc\0" in listing or b"dvc.lock\0" in listing
     if not (has_links or request.thorough or is_converted):
         return NotInGit(lfs_attributes=lfs)
@@ -386,12 +380,30 @@ def _find_not_in_git(request: Request, checkout: Checkout, tree: SnapshotTree, l
 
     place = not_in_git.Place(git, tree.id, listed.toplevel)
     outside: list[not_in_git.Outside] = []
-    if has_links or not_in_git.may_stand_beside(listing):
+    if has_links or not_in_git.may_describe_data(listing):
         outside += not_in_git.find_linked(place, listing)
     if is_converted:
         rows = rows_here(git, settings, tree.id.hex, listing)
         outside += not_in_git.find_converted(place, rows, texts, others, drivers)
     return NotInGit(outside=outside, lfs_attributes=lfs)
+
+
+def _whole_listing(git: Git, tree: SnapshotTree, *, is_converted: bool) -> bytes:
+    """Return all rows of the snapshot's tree; those that are known where a partial clone lacks a tree.
+
+    The rows that are known name links and DVC files. Raises GitFailed if paths are converted.
+    """
+    try:
+        return git.run("ls-tree", "-r", "-z", "--full-tree", tree.id.hex)
+    except GitFailed:
+        if is_converted:
+            raise
+        return tree.listing
+
+
+def _converts(files: list[bytes]) -> bool:
+    """Return whether these attributes files convert some path."""
+    return any(name in CONVERTING for name, _ in words_of(files))
 
 
 def _filter_drivers(texts: list[bytes], settings: Settings) -> frozenset[bytes]:

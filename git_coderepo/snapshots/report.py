@@ -50,7 +50,7 @@ from git_coderepo.snapshots.tree.hidden_changes import ignored_modes
 from git_coderepo.snapshots.warnings import outside_of
 from git_coderepo.stores.shared_store import SharedStore
 
-# Reasons that are the answer of `status`; anything else is an error of the command itself.
+# Errors that `status` reports; all others are errors of the command itself.
 UNKNOWN = (HostUnreachable, RateLimited, UnexpectedAnswer)
 _ANSWERS = (NotReproducible, PlatformError, CredentialError, RegistrationError)
 
@@ -100,20 +100,15 @@ class Facts(NamedTuple):
         if checkout is None:
             return None
         tree, unpacked, snapshot = reached.of(SnapshotTree), reached.of(Unpacked), reached.of(Snapshot)
-        served = reached.of(Served) or Served(source=None, base=None)
-        served_tree = reached.of(ServedTree)
-        if unpacked is not None:
-            served = Served(source=served.source, base=unpacked.base)  # without a base that has none of the scope
+        served_tree, not_in_git = reached.of(ServedTree), reached.of(NotInGit) or NotInGit()
         submodules = unpacked.submodules if unpacked is not None else ()
-        selection = tree.selection if tree is not None else reached.of(Selection) or Selection()
-        not_in_git = reached.of(NotInGit) or NotInGit()
+        selection = _selection_of(reached)
         return cls(
             checkout=checkout,
-            served=served,
+            served=_served_of(reached),
             archive=served_tree.archive if served_tree is not None else "exact",
             tree=tree.id if tree is not None else None,
-            dirty=(tree is not None and tree.is_dirty)
-            or any(each.snapshot is not None and each.snapshot.dirty for each in submodules),
+            dirty=unpacked.is_dirty if unpacked is not None else tree is not None and tree.is_dirty,
             submodules=submodules,
             outside=list(outside_of(not_in_git.outside, submodules)),
             omitted=[*selection.omitted, *(omitted_in(unpacked) if unpacked is not None else ())],
@@ -122,10 +117,23 @@ class Facts(NamedTuple):
         )
 
 
-class InStore(NamedTuple):
-    """The shared store at `url`, and whether it has the snapshot, submodules included: None where it was not asked.
+def _served_of(reached: Reached) -> Served:
+    """Return the code repository and the base as far as they are known."""
+    served, unpacked = reached.of(Served) or Served(source=None, base=None), reached.of(Unpacked)
+    # The base is dropped if it has none of the scope.
+    return served if unpacked is None else Served(source=served.source, base=unpacked.base)
 
-    `problem` is why it could not be asked.
+
+def _selection_of(reached: Reached) -> Selection:
+    """Return what was selected; a path that cannot be read is left out when the tree is written."""
+    tree = reached.of(SnapshotTree)
+    return tree.selection if tree is not None else reached.of(Selection) or Selection()
+
+
+class InStore(NamedTuple):
+    """The shared store at `url`, and whether it has the snapshot, submodules included: None if it was not asked.
+
+    `problem` is the error of asking it.
     """
 
     url: str
@@ -133,7 +141,7 @@ class InStore(NamedTuple):
     problem: CodeRepoError | None = None
 
     def document(self) -> dict[str, object]:
-        """As plain values."""
+        """Return plain values."""
         return {"url": self.url, "has": self.has, "problem": None if self.problem is None else self.problem.message}
 
 
@@ -192,7 +200,7 @@ class Report(NamedTuple):
         return any(remote is not None and remote.transport in ("local", "file") for remote in remotes)
 
     def document(self) -> dict[str, object]:
-        """The report as plain values."""
+        """Return the report as plain values."""
         problem, missing = self.problem, self.missing_fact
         return {
             "reproducible": self.reproducible,

@@ -1,8 +1,9 @@
-"""What does not travel: untracked files that are secret by name or excluded, and contents in the shape of a token."""
+"""The search for secrets before they travel: files that are secret by name or excluded, and contents like tokens."""
 
 from __future__ import annotations
 
 from git_coderepo.errors import NotReproducible
+from git_coderepo.git.objects import hasher
 from git_coderepo.git.process import exclude_command, read_blobs
 
 TYPE_CHECKING = False
@@ -49,18 +50,18 @@ _TOKEN_SHAPES = (
     (b"dapi", frozenset(b"0123456789abcdef"), 32),
     (b"ATATT3xFf", _WIDE, 60),
 )
-# Every token is a run of at least so many of these bytes: which bytes they are, as 1 and 0 for `bytes.translate`.
+# Every token is a run of at least so many of these bytes: 1 and 0 for `bytes.translate`.
 _SHORTEST = min(len(begin) + length for begin, _, length in _TOKEN_SHAPES)
 _IN_TOKENS = bytes(byte in _WIDE for byte in range(256))
 _PIECE = 1 << 20
-# So much of a file's contents around a token is looked at with it: its line, as far as that goes.
+# The bytes around a token that are read with it: its line, if it is not longer.
 _CONTEXT = 64 << 10
 _KEY_BEGIN = b"-----BEGIN "
 _KEY_END = b"PRIVATE KEY-----"
 
 
 def secret_by_name(path: bytes) -> bool:
-    """Whether a file of this name holds a secret by custom: `.env`, private keys, password files."""
+    """Return whether a file of this name usually holds a secret: `.env`, private keys, password files."""
     name = path.rpartition(b"/")[2].lower()
     if name.startswith(b".env."):
         return not name.endswith(_PUBLIC_ENV)
@@ -68,19 +69,19 @@ def secret_by_name(path: bytes) -> bool:
 
 
 def excluded(path: bytes, patterns: Sequence[str]) -> bool:
-    """Whether `coderepo.exclude` names this path: a shell pattern for the path, its last name or a folder above it."""
+    """Return whether a pattern names this path: a shell pattern for the path, its last name or a folder above it."""
     from fnmatch import fnmatchcase
     from os import fsdecode
 
     text = fsdecode(path)
     folders = [text[:at] for at, char in enumerate(text) if char == "/"]
     for pattern in patterns:
-        wanted = pattern.rstrip("/")
+        name = pattern.rstrip("/")
         candidates = folders if pattern.endswith("/") else [text, *folders]
         for candidate in candidates:
-            if fnmatchcase(candidate, wanted.lstrip("/")):
+            if fnmatchcase(candidate, name.lstrip("/")):
                 return True
-            if "/" not in wanted and fnmatchcase(candidate.rpartition("/")[2], wanted):
+            if "/" not in name and fnmatchcase(candidate.rpartition("/")[2], name):
                 return True
     return False
 
@@ -96,30 +97,30 @@ class Token:
 
 
 def find_token(contents: bytes) -> int | None:
-    """The offset of the first thing in the unmistakable shape of a token or a private key, else None."""
+    """Return the offset of the first probable token or private key; None without one."""
     return min((token.start for token in find_tokens(contents)), default=None)
 
 
 def find_tokens(contents: bytes) -> list[Token]:
-    """Return everything in the unmistakable shape of a token or a private key; vendors' examples are none."""
-    found: list[Token] = []
+    """Return the probable tokens and private keys; the examples of vendors do not count."""
+    tokens: list[Token] = []
     if _has_long_word(contents):
-        found += [token for shape in _TOKEN_SHAPES for token in _matches(contents, *shape)]
+        tokens += [token for shape in _TOKEN_SHAPES for token in _matches(contents, *shape)]
     at = contents.find(_KEY_BEGIN)
     while at >= 0:
         line_end = contents.find(b"\n", at)
         line = contents[at : line_end if line_end >= 0 else at + 80]
         body = _base64_line(contents, at + len(line)) if line.rstrip().endswith(_KEY_END) else None
         if body is not None:
-            found.append(Token(at, body.end))
+            tokens.append(Token(at, body.end))
         at = contents.find(_KEY_BEGIN, at + 1)
-    return found
+    return tokens
 
 
 def _has_long_word(contents: bytes) -> bool:
-    """Return whether there is a run of bytes in which a token fits: in a model or an archive there is none.
+    """Return whether there is a run of bytes that could hold a token; models and archives have none.
 
-    One pass instead of one for each shape.
+    It is one pass instead of one for each shape.
     """
     run = b"\1" * _SHORTEST
     for at in range(0, len(contents), _PIECE):
@@ -175,9 +176,9 @@ def _base64_line(contents: bytes, at: int) -> Token | None:
     return None
 
 
-# Comments on a line by which other scanners, and this one, let it pass.
+# Comments that make this scanner, or another one, accept a line.
 _PRAGMAS = (b"coderepo:allow-secret", b"pragma: allowlist secret", b"gitleaks:allow")
-# So many places are named in one message.
+# The most places that one message names.
 _NAMED = 20
 _HINTED = 5
 
@@ -195,16 +196,17 @@ class Finding:
 
     @property
     def fingerprint(self) -> str:
-        """The value of `coderepo.allowSecret` that lets it pass: a digest of path and line, which reveals neither."""
-        from git_coderepo.git.objects import hasher
-
+        """The value of `coderepo.allowSecret` that allows it: a digest of path and line, which reveals neither."""
         digest = hasher("sha256")
         digest.update(self.path + b"\0" + self.text.strip())
         return digest.hexdigest()[:20]
 
 
 class Scan:
-    """A search for tokens in all that would travel; `look` notes what it finds, `check` judges it together."""
+    """A search for tokens in the files that would travel; `look` notes findings, `check` raises an error for them.
+
+    `has_excused` says that a setting allowed one.
+    """
 
     __slots__ = ("_allowed", "_findings", "has_excused")
 
@@ -214,22 +216,22 @@ class Scan:
         self.has_excused = False
 
     def look_through(self, path: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Note the tokens in a file as `look` does, of which no more than two pieces are held; gives the pieces."""
+        """Note the tokens in a file as `look` does, with two pieces in memory at most; yield the pieces."""
         held, line, first = b"", 1, 0
         for piece in pieces:
             yield piece
             held = held + piece if held else piece
             if len(held) > _PIECE:
-                # What begins later is noted with what follows it; the line it stands on stays for as long.
+                # A token that begins later is noted with the next piece; its line stays in memory until then.
                 end = len(held) - _CONTEXT
                 self._note(path, held, line, first, end)
-                kept = max(end - _CONTEXT, 0)
-                line += held.count(b"\n", 0, kept)
-                held, first = held[kept:], end - kept
+                start = max(end - _CONTEXT, 0)
+                line += held.count(b"\n", 0, start)
+                held, first = held[start:], end - start
         self._note(path, held, line, first, len(held))
 
     def look(self, path: bytes, contents: bytes) -> None:
-        """Note the tokens in a file; a line with a pragma, or with an allowed fingerprint, has none."""
+        """Note the tokens in a file, except in lines with a pragma or an allowed fingerprint."""
         self._note(path, contents, 1, 0, len(contents))
 
     def _note(self, path: bytes, contents: bytes, line: int, first: int, end: int) -> None:
@@ -250,7 +252,7 @@ class Scan:
             self._findings.append(finding)
 
     def check(self, git: Git, base_tree: ObjectId | None) -> None:
-        """Raise NotReproducible, naming every file and line, where a token would travel that the base does not have."""
+        """Raise NotReproducible, naming files and lines, if a token would travel that the base does not have."""
         found = _unknown_to(git, base_tree, self._findings) if self._findings else []
         if not found:
             return
@@ -290,14 +292,14 @@ def allowed_secrets(settings: Settings) -> list[str]:
 
 
 def _unknown_to(git: Git, base_tree: ObjectId | None, found: list[Finding]) -> list[Finding]:
-    """Return the findings whose tokens no file of the base's tree has: those it has are where the base is already."""
+    """Return the findings whose tokens no file of the base's tree has: the platform has those of the base already."""
     if base_tree is None:
         return found
     secrets = {each.secret for each in found if b"\0" not in each.secret}
-    # The tokens go through a file without a name: arguments can be read by others.
+    # git reads the tokens from standard input: other users can read arguments.
     plain = ("--no-color", "--no-line-number", "--no-column", "-h", "-o")
-    asked = git.start(
+    process = git.start(
         "grep", "--text", *plain, "-F", "-f", "-", base_tree.hex, stdin=b"".join(each + b"\n" for each in secrets)
     ).finish()
-    known = set(asked.stdout.split(b"\n")) if asked.status == 0 else set()
+    known = set(process.stdout.split(b"\n")) if process.status == 0 else set()
     return [each for each in found if each.secret not in known]

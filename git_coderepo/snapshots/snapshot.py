@@ -232,6 +232,11 @@ class Unpacked(Value):
         return self.served_tree.part if self.served_tree is not None else None
 
     @property
+    def is_dirty(self) -> bool:
+        """Whether the snapshot differs from HEAD, or that of a submodule from its commit."""
+        return self.tree.is_dirty or any(each.snapshot is not None and each.snapshot.dirty for each in self.submodules)
+
+    @property
     def travels(self) -> list[Difference]:
         """The differences between the platform's tree and the snapshot's."""
         return [] if self.tree.id == self.base_part else self.tree.differences.since(self.base_part)
@@ -336,10 +341,7 @@ class Snapshot(Value):
 
     @property
     def dirty(self) -> bool:
-        """Whether the snapshot differs from HEAD, or a submodule's from its commit."""
-        return self.unpacked.tree.is_dirty or any(
-            each.snapshot is not None and each.snapshot.dirty for each in self.submodules
-        )
+        return self.unpacked.is_dirty
 
     @property
     def is_stored(self) -> bool:
@@ -396,7 +398,7 @@ class Snapshot(Value):
 
 
 class Differences:
-    """The differences between other trees and the snapshot's, each asked of git once.
+    """The differences between other trees and the snapshot's; git computes each once.
 
     `known` has those that are known already, by the other tree. `write_again` writes the objects of the snapshot's tree
     again, and returns whether that made the same tree: the user's `git gc` removes unreachable objects, and git does

@@ -1,9 +1,8 @@
-"""Submodules: each one that has a work tree here is a snapshot of its own, made by the same code as its superproject's.
+"""Submodules: each one with a work tree is a snapshot of its own, made by the same code as its superproject's.
 
-What proves what: the superproject's tree id proves each gitlink, that is the id of a commit. The manifest records the
-tree of each submodule's work tree beside it, and that id proves its files; a clean submodule's tree is the one that
-git reads from that very commit, looked up here when the manifest is written. On a runner the manifest is what is
-trusted for it: only a fetch by git has the commit itself at hand.
+The superproject's tree id proves each gitlink, which is the id of a commit. The manifest also records the tree of each
+submodule's work tree, whose id proves its files; for a clean submodule that is the tree of the commit, looked up when
+the manifest is written. A runner trusts the manifest for it, since only a fetch by git has the commit.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from git_coderepo.snapshots.inspect_checkout import Surveys
     from git_coderepo.snapshots.snapshot import Attempt, Checkout, Request, Snapshot, Unpacked
 
-# A manifest may be nested so deep that some twenty fit into each other.
+# The reader allows a manifest to be nested about twenty deep.
 _DEEPEST = 16
 
 
@@ -81,10 +80,10 @@ def omitted_in(snapshot: Snapshot | Unpacked) -> list[tuple[bytes, str]]:
 
 
 def omission_lines(snapshot: Snapshot) -> list[str]:
-    """Return what was left out, in lines for people; what this program wrote itself in one."""
-    found = omitted(snapshot)
-    lines = [f"'{os.fsdecode(path)}' does not travel ({reason})" for path, reason in found if reason != OWN_OUTPUT]
-    own = sorted((path for path, reason in found if reason == OWN_OUTPUT), key=len)
+    """Return lines for people about what was left out, one for all files that this program wrote."""
+    rows = omitted(snapshot)
+    lines = [f"'{os.fsdecode(path)}' does not travel ({reason})" for path, reason in rows if reason != OWN_OUTPUT]
+    own = sorted((path for path, reason in rows if reason == OWN_OUTPUT), key=len)
     if own:
         others = f" and {len(own) - 1} more" if len(own) > 1 else ""
         lines.append(f"left out files that git coderepo wrote: '{os.fsdecode(own[0])}'{others} ({OWN_OUTPUT})")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def remarks(snapshot: Snapshot, request: Request) -> list[str]:
-    """Return what the user should know before a run: what is narrowed, missing on another machine, or too much."""
+    """Return the warnings before a run: about a scope, content that runners lack, imports, and likely mistakes."""
     return [
         *_scope(snapshot, request),
         *outside_sentences(list(outside_of(snapshot.outside, snapshot.submodules))),

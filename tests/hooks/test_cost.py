@@ -153,7 +153,7 @@ def test_what_the_hook_loads(pushed: Hooks, state: str, remote: str | None) -> N
         assert not loaded & {
             "git_coderepo.snapshots.tree.changes",
             "git_coderepo.snapshots.packing",
-            "git_coderepo.snapshots.checks",
+            "git_coderepo.snapshots.size_limits",
         }
     assert not {name for name in loaded if name.split(".")[0] in ("importlib", "rich", "git")} & HEAVY
 

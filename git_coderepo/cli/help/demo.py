@@ -129,9 +129,9 @@ def _demo_here(scratch: str) -> None:
     from git_coderepo.fetching.verify import verify_directory
     from git_coderepo.git.process import Git, check_version
     from git_coderepo.manifest.model import Manifest
-    from git_coderepo.snapshots.checks import shown_size
     from git_coderepo.snapshots.manifest_document import write_record
     from git_coderepo.snapshots.pipeline import take_snapshot
+    from git_coderepo.snapshots.size_limits import shown_size
     from git_coderepo.snapshots.snapshot import Request
     from git_coderepo.snapshots.submodules import omitted, snapshots_in
 

@@ -14,7 +14,7 @@ from git_coderepo.git.process import Git
 from git_coderepo.git.store import Store
 from git_coderepo.runs.find import runs_here
 from git_coderepo.runs.prune import PruneRequest, prune, required_age
-from git_coderepo.snapshots.checks import shown_size
+from git_coderepo.snapshots.size_limits import shown_size
 
 if TYPE_CHECKING:
     from git_coderepo.runs.prune import Pruned

@@ -99,8 +99,8 @@ def stored(word: str, git: Git) -> Iterator[str]:
     from git_coderepo.git.store import Store
     from git_coderepo.runs.find import find_run
     from git_coderepo.runs.publish_to_store import StoreRequest, store_run
-    from git_coderepo.snapshots.checks import shown_size
     from git_coderepo.snapshots.secret_scan import allowed_secrets
+    from git_coderepo.snapshots.size_limits import shown_size
     from git_coderepo.stores.published_runs import PublishedRun, bring_tree
     from git_coderepo.stores.shared_store import SharedStore
 

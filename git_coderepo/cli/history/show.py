@@ -14,7 +14,7 @@ from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.runs.find import find_run, recorded_run
 from git_coderepo.runs.history import committed_as
-from git_coderepo.snapshots.checks import shown_size
+from git_coderepo.snapshots.size_limits import shown_size
 from git_coderepo.stores.published_commit import is_published, reference_of
 
 if TYPE_CHECKING:

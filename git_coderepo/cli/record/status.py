@@ -12,9 +12,9 @@ from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import Check, CodeRepository, Json, Subdirectories
 from git_coderepo.errors import UsageError
 from git_coderepo.git.process import Git
-from git_coderepo.snapshots.checks import shown_size
 from git_coderepo.snapshots.python.imported import interpreter_of
 from git_coderepo.snapshots.report import make_report
+from git_coderepo.snapshots.size_limits import shown_size
 from git_coderepo.snapshots.snapshot import Request
 from git_coderepo.snapshots.warnings import import_sentences, outside_sentences
 

@@ -89,7 +89,7 @@ def _cache() -> tuple[Cache | None, list[OldPart]]:
 
 def show_removed(part: OldPart, *, dry_run: bool) -> None:
     """Print that the cache of an older release was or would be removed."""
-    from git_coderepo.snapshots.checks import shown_size
+    from git_coderepo.snapshots.size_limits import shown_size
 
     word = "would remove" if dry_run else "removed"
     output.line(f"{word} the cache of an older release, {shown_size(part.size)}: {part.directory}")
@@ -124,7 +124,7 @@ _NOTES = {"modified": "modified, kept", "copy": "copy for one command, kept"}
 
 def show(found: list[Kept], old: Sequence[OldPart] = ()) -> None:
     """Print a line for each tree, and their total size."""
-    from git_coderepo.snapshots.checks import shown_size
+    from git_coderepo.snapshots.size_limits import shown_size
 
     for tree in found:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(tree.used))
@@ -141,7 +141,7 @@ def show(found: list[Kept], old: Sequence[OldPart] = ()) -> None:
 
 def show_pruned(pruned: Evicted, *, dry_run: bool) -> None:
     """Print what was or would be removed."""
-    from git_coderepo.snapshots.checks import shown_size
+    from git_coderepo.snapshots.size_limits import shown_size
 
     for tree in pruned.in_use:
         output.say(f"kept, in use: {tree.key}")

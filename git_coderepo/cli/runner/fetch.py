@@ -27,7 +27,7 @@ from git_coderepo.fetching.fetch import fetch as fetch_tree
 from git_coderepo.fetching.receipt import Receipt
 from git_coderepo.fetching.sources.order import AUTO, METHODS
 from git_coderepo.runs.plan_fetch import FetchRequest
-from git_coderepo.snapshots.checks import shown_size
+from git_coderepo.snapshots.size_limits import shown_size
 
 _SHOWN = 5
 

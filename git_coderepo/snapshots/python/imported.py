@@ -53,7 +53,7 @@ class Interpreter(NamedTuple):
 
 
 def _sentence(found: Imported, toplevel: bytes) -> str:
-    """Return what the user is told of imported code."""
+    """Return a sentence about imported code."""
     where = os.path.relpath(found.path, os.fsdecode(toplevel))
     if found.problem is not None:
         facts = f"a checkout that cannot be recorded: {found.problem}"
@@ -72,10 +72,10 @@ def _unknown(path: str, via: str, problem: str | None = None) -> Imported:
 
 def sentences(found: Sequence[Imported], toplevel: bytes) -> list[str]:
     """Return a sentence for each, of many only the first ones."""
-    told = [_sentence(each, toplevel) for each in found[:_SHOWN]]
+    lines = [_sentence(each, toplevel) for each in found[:_SHOWN]]
     if len(found) > _SHOWN:
-        told.append(f"code is imported from {len(found) - _SHOWN} more places: the manifest lists them")
-    return told
+        lines.append(f"code is imported from {len(found) - _SHOWN} more places: the manifest lists them")
+    return lines
 
 
 def this_interpreter() -> Interpreter:
@@ -108,11 +108,29 @@ def _imported_roots(snapshot: Snapshot, interpreter: Interpreter) -> dict[str, s
     """Return (root or directory: how Python finds it) of the code outside a snapshot that a Python would import."""
     own = os.path.realpath(os.fsdecode(snapshot.layout.toplevel))
     recorded = {own, *(os.path.join(own, os.fsdecode(place).rstrip("/")) for place, _ in snapshots_in(snapshot))}
+    program = root_above(_PACKAGE)  # the manifest has its version
+    roots: dict[str, str] = {}
+    for path, via in _code_directories(interpreter, own):
+        root = root_above(path)
+        if root in recorded:
+            is_elsewhere = root == own and not _is_recorded(snapshot, os.path.relpath(path, own))
+            root = path if is_elsewhere else None
+        elif root is None:
+            root = path
+        if root is not None and root != program:
+            roots.setdefault(root, via)
+    return roots
+
+
+def _code_directories(interpreter: Interpreter, own: str) -> Iterator[tuple[str, str]]:
+    """Yield (real path, how Python finds it) of what is neither the interpreter's own nor installed in it.
+
+    `own` is the root of the checkout.
+    """
     sites = tuple(os.path.realpath(site) + os.sep for site in interpreter.sites)
     prefixes = tuple(os.path.realpath(prefix) + os.sep for prefix in interpreter.prefixes)
-    # A console script's own directory is the first that Python looks in; what stands there are programs.
+    # A console script's own directory is the first that Python looks in; it holds programs.
     scripts = {prefix + "bin" for prefix in prefixes}
-    found: dict[str, str] = {}
     for path, via in (*interpreter.entries, *_installed(interpreter.sites)):
         real = os.path.realpath(path)
         if not os.path.exists(real) or (real + os.sep).startswith(sites) or _is_standard(real):
@@ -120,21 +138,13 @@ def _imported_roots(snapshot: Snapshot, interpreter: Interpreter) -> dict[str, s
         if real in scripts and via == _LISTED:
             continue
         root = root_above(real)
-        if root in (own, None) and ((real + os.sep).startswith(prefixes) or (root is None and via == _LISTED)):
-            continue
-        if root in recorded:
-            if root != own or _is_recorded(snapshot, os.path.relpath(real, own)):
-                continue
-            root = real
-        elif root is None:
-            root = real
-        if root != root_above(_PACKAGE):  # of this program the manifest has the version
-            found.setdefault(root, via)
-    return found
+        is_installed = (real + os.sep).startswith(prefixes) or (root is None and via == _LISTED)
+        if root not in (own, None) or not is_installed:
+            yield real, via
 
 
 def _look_at(root: str, via: str, git: Git) -> Imported:
-    """Return the state of a checkout; its repository is only read, what has to be written goes to a scratch folder."""
+    """Return the state of a checkout; its repository is only read, objects are written to a scratch folder."""
     if not os.path.lexists(os.path.join(root, ".git")):
         return _unknown(root, via)
     try:
@@ -146,19 +156,19 @@ def _look_at(root: str, via: str, git: Git) -> Imported:
                 tree_only=True,
                 scope=[b"."],
             )
-            there = take_snapshot(git.foreign(root), request)
+            snapshot = take_snapshot(git.foreign(root), request)
     except CodeRepoError as error:
         return _unknown(root, via, problem=error.message)
     except OSError as error:
         return _unknown(root, via, problem=error.strerror or str(error))
-    commit = there.head.commit if there.head is not None else None
+    commit = snapshot.head.commit if snapshot.head is not None else None
     return Imported(
         path=root,
         via=via,
-        remote=_remote_of(there),
+        remote=_remote_of(snapshot),
         commit=commit,
-        tree=there.tree,
-        dirty=there.dirty,
+        tree=snapshot.tree,
+        dirty=snapshot.dirty,
         problem=None,
     )
 
@@ -197,30 +207,43 @@ def _interpreter(environment: Mapping[str, str], directory: str, program: str | 
     """Return the path of the Python that a program is, or is written for."""
 
     def which(name: str) -> str | None:
-        found = shutil.which(os.path.join(directory, name) if os.sep in name else name, path=environment.get("PATH"))
-        return None if found is None else os.path.abspath(os.path.join(directory, found))
+        path = shutil.which(os.path.join(directory, name) if os.sep in name else name, path=environment.get("PATH"))
+        return None if path is None else os.path.abspath(os.path.join(directory, path))
 
-    def first(names: Iterable[str | None]) -> str | None:
-        return next((name for name in names if name and os.path.exists(name)), None)
-
-    if program is not None and os.path.basename(program) in _PROJECT_RUNNERS:
-        folders = [environment.get("UV_PROJECT_ENVIRONMENT"), ".venv"]
-        while os.path.dirname(directory) != directory and not os.path.lexists(os.path.join(directory, ".venv")):
-            directory = os.path.dirname(directory)
-        found = first(os.path.join(directory, folder, "bin/python") for folder in folders if folder)
-        if found is not None:
-            return found
-    path = which(program) if program is not None else None
-    if path is not None:
-        if _is_python(path):
+    if program is not None:
+        is_runner = os.path.basename(program) in _PROJECT_RUNNERS
+        python = _project_python(environment, directory) if is_runner else None
+        if python is not None:
+            return python
+        path = which(program)
+        if path is not None and _is_python(path):
             return path
-        words = _interpreter_line(path)
-        if words and os.path.basename(words[0]) == "env":
-            words = [word for word in words[1:] if not word.startswith("-")]
-        if words and _is_python(words[0]):
-            return which(words[0])
+        name = _named_python(path) if path is not None else None
+        if name is not None:
+            return which(name)
     prefixes = [environment.get("VIRTUAL_ENV"), environment.get("CONDA_PREFIX")]
-    return first([*(os.path.join(each, "bin/python") for each in prefixes if each), which("python3"), which("python")])
+    candidates = [os.path.join(each, "bin/python") for each in prefixes if each]
+    return _first_existing([*candidates, which("python3"), which("python")])
+
+
+def _project_python(environment: Mapping[str, str], directory: str) -> str | None:
+    """Return the Python of the virtual environment that a project's runner uses."""
+    folders = [environment.get("UV_PROJECT_ENVIRONMENT"), ".venv"]
+    while os.path.dirname(directory) != directory and not os.path.lexists(os.path.join(directory, ".venv")):
+        directory = os.path.dirname(directory)
+    return _first_existing(os.path.join(directory, folder, "bin/python") for folder in folders if folder)
+
+
+def _named_python(path: str) -> str | None:
+    """Return the name of the Python in the first line of a script; None if it names no Python."""
+    words = _interpreter_line(path)
+    if words and os.path.basename(words[0]) == "env":
+        words = [word for word in words[1:] if not word.startswith("-")]
+    return words[0] if words and _is_python(words[0]) else None
+
+
+def _first_existing(names: Iterable[str | None]) -> str | None:
+    return next((name for name in names if name and os.path.exists(name)), None)
 
 
 def _is_python(path: str) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _PINS = ("GIT_COMMON_DIR", "GIT_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_WORK_TREE")
-_said: set[str] = set()
+_messages: set[str] = set()
 
 
 def in_notebook() -> bool:
@@ -39,45 +39,51 @@ def program_file() -> str | None:
 
 
 def run_directory(say: Callable[[str], None]) -> str:
-    """Return the directory whose checkout a run of this process records, where the caller named none.
+    """Return the directory whose checkout a run of this process records, if the caller named none.
 
     That is the checkout of the program's file, if the file would be part of its snapshot and is not installed, or else
-    that of the working directory, which is where console scripts, `python -m` and notebooks belong. In it, the
-    directory is the one the program was started in, as a runner starts it there. `say` hears, once, of a working
-    directory in another checkout. Raises NotACheckout for a checkout that Git refuses to look at, and CodeRepoError
-    where the working directory is gone.
+    that of the working directory, as for console scripts, `python -m` and notebooks. In it, the directory is the one in
+    which the program was started, as a runner starts it there. `say` receives, once, a warning about a working
+    directory in another checkout. Raises NotACheckout for a checkout that Git refuses to look at, and CodeRepoError if
+    the working directory is gone.
     """
     program = program_file()
     try:
         here: str | None = os.getcwd()
     except FileNotFoundError:
         here = None
-    theirs = _checkout_of_file(program) if program is not None and not _is_installed(program) else None
-    ours = _checkout_at(here, os.environ) if here is not None else None
+    of_program = _checkout_of_file(program) if program is not None and not _is_installed(program) else None
+    of_here = _checkout_at(here, os.environ) if here is not None else None
     started = _started_in(program)
-    if program is not None and theirs is not None:
+    if program is not None and of_program is not None:
+        is_same = of_here is not None and os.path.samefile(of_program, of_here)
         if not _is_below_prefix(program):
-            if ours is not None and not os.path.samefile(theirs, ours):
+            if of_here is not None and not is_same:
                 _say_once(
                     say,
-                    f"warning: recording '{theirs}', the checkout of the program '{program}'; the working directory "
-                    f"is in the checkout '{ours}' (choose with coderepo.run(directory=…))",
+                    f"warning: recording '{of_program}', the checkout of the program '{program}'; the working "
+                    f"directory is in the checkout '{of_here}' (choose with coderepo.run(directory=…))",
                 )
-            return _start_in(theirs, here, started)
-        if ours is None or not os.path.samefile(theirs, ours):
+            return _start_in(of_program, here, started)
+        if not is_same:
             _say_once(
                 say,
-                f"warning: recording '{ours or here}', where the program was started; its file '{program}' is in the "
-                f"checkout '{theirs}' (choose with coderepo.run(directory=…))",
+                f"warning: recording '{of_here or here}', where the program was started; its file '{program}' is in "
+                f"the checkout '{of_program}' (choose with coderepo.run(directory=…))",
             )
     if here is None:
         raise CodeRepoError(
             "the working directory no longer exists", hints=["name the checkout: coderepo.run(directory=…)"]
         )
-    if program is None or started is None or os.path.realpath(started) == os.path.realpath(here):
+    return here if program is None else _start_near(here, of_here, started)
+
+
+def _start_near(here: str, checkout: str | None, started: str | None) -> str:
+    """Return where a program was started, unless that is in another checkout than the working directory `here`."""
+    if started is None or os.path.realpath(started) == os.path.realpath(here):
         return here
     origin = _checkout_at(started, os.environ)
-    return started if origin is not None and (ours is None or os.path.samefile(origin, ours)) else here
+    return started if origin is not None and (checkout is None or os.path.samefile(origin, checkout)) else here
 
 
 def _start_in(checkout: str, here: str | None, started: str | None) -> str:
@@ -156,7 +162,7 @@ def _checkout_at(folder: str, environment: Mapping[str, str]) -> str | None:
 
 
 class _WorkTree(NamedTuple):
-    """Return the `root` of a work tree; the directory itself where it is outside the one that Git reports."""
+    """The `root` of a work tree; the directory itself if it is outside the work tree that Git reports."""
 
     root: str
     is_inside: bool
@@ -168,12 +174,12 @@ def _work_tree(folder: str, environment: Mapping[str, str]) -> _WorkTree | None:
     A directory outside the work tree that Git reports is refused when it is recorded: see `stand_inside`.
     """
     git = Git(folder, environment=environment)
-    asked = git.start("rev-parse", "--is-inside-work-tree", "--show-toplevel").finish()
-    if asked.status == 0:
-        inside, _, root = asked.stdout.removesuffix(b"\n").partition(b"\n")
+    process = git.start("rev-parse", "--is-inside-work-tree", "--show-toplevel").finish()
+    if process.status == 0:
+        inside, _, root = process.stdout.removesuffix(b"\n").partition(b"\n")
         return _WorkTree(os.fsdecode(root), True) if inside == b"true" else _WorkTree(folder, False)
-    if b"dubious ownership" in asked.stderr:
-        raise asked.failure()
+    if b"dubious ownership" in process.stderr:
+        raise process.failure()
     return None
 
 
@@ -183,6 +189,6 @@ def _unpinned() -> dict[str, str]:
 
 
 def _say_once(say: Callable[[str], None], text: str) -> None:
-    if text not in _said:
-        _said.add(text)
+    if text not in _messages:
+        _messages.add(text)
         say(text)

@@ -9,9 +9,9 @@ from git_coderepo.git.own_files import own_files
 from git_coderepo.git.process import git_word, ignore_command, path_word, shell_word
 from git_coderepo.git.status import Change
 from git_coderepo.git.url.remote import RemoteURL
-from git_coderepo.snapshots.checks import Load, refuse_changed, refuse_large
 from git_coderepo.snapshots.inspect_checkout import embedded_repositories
 from git_coderepo.snapshots.secret_scan import excluded, secret_by_name
+from git_coderepo.snapshots.size_limits import Load, refuse_changed, refuse_large
 from git_coderepo.snapshots.snapshot import OWN_OUTPUT, UNREADABLE, Differences, Selection, SnapshotTree
 from git_coderepo.snapshots.tree.edit import linking, patched, telling
 from git_coderepo.snapshots.tree.private_index import unreadable_paths
@@ -60,7 +60,8 @@ def write_changed_tree(
         head_tree = checkout.part_of(head_tree.hex, inspected.looked_at).tree
     on_disk.judge()
     head = HeadTree(head_tree, inspected.listing, status.changes)
-    written = _write_with_progress(attempt, checkout, head, on_disk, selection, keep=not too_large.noted)
+    changed = _Changed(head=head, on_disk=on_disk, selection=selection, is_stored=not too_large.noted)
+    written = _write_with_progress(attempt, checkout, changed)
     on_disk.refuse_changed(inspected.began)
     if written.edited is not None:
         written.edited.keep()
@@ -72,8 +73,8 @@ def write_changed_tree(
         return not checkout.looked_at and write_snapshot_tree(checkout, written.selection.changes) == id
 
     differences = Differences(checkout, id, known, write_again=write_again)
-    changed = differences.since(head_tree)
-    affecting = {each.path: each for each in (*telling(changed), *linking(changed))}
+    since_head = differences.since(head_tree)
+    affecting = {each.path: each for each in (*telling(since_head), *linking(since_head))}
     return SnapshotTree(
         id=id,
         selection=written.selection,
@@ -88,6 +89,18 @@ def write_changed_tree(
 # --- The tree --------------------------------------------------------------------------------------------------------
 
 
+class _Changed(Value):
+    """The changes of HEAD's tree: as they are `on_disk`, and those of a `selection`.
+
+    Without `is_stored` their contents are hashed, and not stored.
+    """
+
+    head: HeadTree
+    on_disk: Found
+    selection: Selection
+    is_stored: bool
+
+
 class _Written(Value):
     """A tree that was written: its `id`, the changes in it, and how it was made of HEAD's, if it was."""
 
@@ -100,22 +113,19 @@ class _Written(Value):
         return self.edited.differences if self.edited is not None else None
 
 
-def _write_with_progress(
-    attempt: Attempt, checkout: Checkout, head: HeadTree, on_disk: Found, selection: Selection, *, keep: bool
-) -> _Written:
+def _write_with_progress(attempt: Attempt, checkout: Checkout, changed: _Changed) -> _Written:
     progress = attempt.request.progress
     if progress is None:
-        return _write_tree(attempt, checkout, head, on_disk, selection, keep=keep)
-    with progress("hashing", sum(size for _, size in on_disk.sizes()), None):
-        return _write_tree(attempt, checkout, head, on_disk, selection, keep=keep)
+        return _write_tree(attempt, checkout, changed)
+    with progress("hashing", sum(size for _, size in changed.selection.sizes), None):
+        return _write_tree(attempt, checkout, changed)
 
 
-def _write_tree(
-    attempt: Attempt, checkout: Checkout, head: HeadTree, on_disk: Found, selection: Selection, *, keep: bool
-) -> _Written:
+def _write_tree(attempt: Attempt, checkout: Checkout, changed: _Changed) -> _Written:
     """Write the tree of the work tree; a path that cannot be read is left out and named, where that is allowed."""
+    selection, on_disk, keep = changed.selection, changed.on_disk, changed.is_stored
     with attempt.waived.waiving():
-        edited = edit_head_tree(checkout, head, on_disk, keep=keep) if not checkout.looked_at else None
+        edited = edit_head_tree(checkout, changed.head, on_disk, keep=keep) if not checkout.looked_at else None
         if edited is not None:
             return _Written(id=edited.tree, selection=selection, edited=edited)
         id = write_snapshot_tree(checkout, selection.changes, keep=keep, found=on_disk)
@@ -225,32 +235,28 @@ def _own_outputs(request: Request, checkout: Checkout, changes: Sequence[Change]
     tracked = {change.path for change in changes if not change.untracked}
     untracked = {change.path for change in changes if change.untracked} - tracked
     own = own_files(layout, untracked, keep=request.store_directory is None)
+    for place in sorted(own.edited):
+        request.notify(
+            f"'{os.fsdecode(place)}' was written by git coderepo and has changed since: it is recorded as code. "
+            f"To leave it out: {ignore_command(place, layout.toplevel)}"
+        )
     # A command that runs in a fetched directory runs the code there.
     running = [place for place in own.outputs if checkout.prefix.startswith(place + b"/")]
     inside = tuple(place + b"/" for place in running)
     paths = {path for path in own.paths if not (inside and path.startswith(inside))}
     outputs = set(own.outputs).difference(running)
-    output = request.output
-    if output is not None and output.startswith(layout.toplevel + b"/"):
-        place = output[len(layout.toplevel) + 1 :]
-        if place in untracked:
-            paths.add(place)  # its contents are going to be replaced
-            outputs.add(place)
-    if paths and request.include:
-        # What is included by name may be tracked and unchanged.
-        listed = checkout.git.at(layout.toplevel).run(
-            "ls-files", "-z", "--", *(b":(top,literal)" + path for path in sorted(paths))
-        )
-        known = set(listed.split(b"\0"))
-        paths -= known
-        outputs -= known
-    for place in sorted(own.edited):
-        name = os.fsdecode(place)
-        request.notify(
-            f"'{name}' was written by git coderepo and has changed since: it is recorded as code. "
-            f"To leave it out: {ignore_command(place, layout.toplevel)}"
-        )
-    return paths, sorted(outputs)
+    below = (request.output or b"").removeprefix(layout.toplevel + b"/")
+    if below in untracked:
+        paths.add(below)  # its contents are going to be replaced
+        outputs.add(below)
+    known = _tracked_paths(checkout, paths) if paths and request.include else set()
+    return paths - known, sorted(outputs - known)
+
+
+def _tracked_paths(checkout: Checkout, paths: set[bytes]) -> set[bytes]:
+    """Return those of the paths that git tracks: what is included by name may be tracked and unchanged."""
+    pathspecs = [b":(top,literal)" + path for path in sorted(paths)]
+    return set(checkout.git.at(checkout.layout.toplevel).run("ls-files", "-z", "--", *pathspecs).split(b"\0"))
 
 
 # --- Git repositories inside a checkout that are not its submodules --------------------------------------------------
@@ -296,6 +302,6 @@ def _can_be_recorded(url: str) -> bool:
     except InvalidRemoteURL:
         return False
     if remote.transport == "ssh":
-        return True  # a user name belongs to the address there
+        return True  # in ssh a user name is part of the address
     has_user = "@" in url.partition("://")[2].partition("/")[0]
     return remote.transport in ("https", "http", "git", "file") and not has_user

@@ -1,6 +1,6 @@
-"""A tree with some of its paths changed: only the directories above them are read, and made anew.
+"""A tree with some of its paths changed: only the directories above them are read and written.
 
-https://git-scm.com/docs/git-cat-file#_batch_output; the format of a tree object: see `scope.assemble`.
+https://git-scm.com/docs/git-cat-file#_batch_output; the format of a tree object: see `subtree.assemble`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ if TYPE_CHECKING:
     from git_coderepo.git.process import Git
     from git_coderepo.git.store import Store
     from git_coderepo.git.subtree import Row
-    from git_coderepo.git.tree_diff import Difference
 
 _MODES = {b"%o" % mode: mode for mode in (*MODES, DIRECTORY)}
 
 
 class Directories:
-    """The directories of a tree (None: the one without entries) that are above some paths, asked for at once."""
+    """The directories of a tree (None: without entries) that are above some paths, read by one process."""
 
-    __slots__ = ("_asked", "_empty", "_git", "_id_length", "_process", "_tree", "above")
+    __slots__ = ("_empty", "_git", "_id_length", "_names", "_process", "_tree", "above")
 
     def __init__(self, git: Git, tree: ObjectId | None, paths: Iterable[bytes]) -> None:
         self._git = git
@@ -36,16 +35,16 @@ class Directories:
         self._empty = b""
         self._process = None
         self.above = directories_above(paths)
-        self._asked: list[bytes] = []
+        self._names: list[bytes] = []
         if tree is not None:
             self._id_length = len(tree.raw)
             self._empty = empty_tree_id(tree.object_format).raw
-            self._asked = sorted(self.above)
-            names = b"".join(self._name(directory) + b"\n" for directory in self._asked)
+            self._names = sorted(self.above)
+            names = b"".join(self._name(directory) + b"\n" for directory in self._names)
             self._process = git.start("cat-file", "--batch", "--buffer", stdin=names)
 
     def read(self) -> dict[bytes, Row]:
-        """What is in them by its path, but for the directories that are among them; to be asked once.
+        """Return their entries by path, without the directories that are among them; to be called once.
 
         Raises ObjectMissing where one of them is not here, as in a partial clone; GitFailed.
         """
@@ -55,7 +54,7 @@ class Directories:
         rows: dict[bytes, Row] = {}
         expected = {b""}
         at = 0
-        for directory in self._asked:
+        for directory in self._names:
             end = output.index(b"\n", at)
             words = output[at:end].split(b" ")
             at = end + 1
@@ -70,7 +69,7 @@ class Directories:
         return rows
 
     def end(self) -> None:
-        """Nobody wants the answer any more; nothing where it was read."""
+        """Kill the process, if it still runs."""
         if self._process is not None:
             self._process.kill()
 
@@ -87,9 +86,9 @@ class Directories:
         return found.stdout.strip() if found.status == 0 else b"0" * len(self._tree.hex)
 
     def _take(self, rows: dict[bytes, Row], directory: bytes, contents: bytes) -> list[bytes]:
-        """Put the entries of a directory into `rows`; gives those that are asked for themselves.
+        """Put the entries of a directory into `rows`; return the directories that are read themselves.
 
-        As git's index has them: a tree of long ago may have other modes (100664, 040000), or directories without files.
+        Modes are those of git's index: old trees may have others (100664, 040000), or directories without files.
         """
         prefix = directory and directory + b"/"
         within = []
@@ -110,7 +109,7 @@ class Directories:
 
 
 def _canonical(mode: int) -> int:
-    """The mode that git's index has for one of a tree: of a file's only the owner's execute bit counts."""
+    """Return the mode in git's index for a mode in a tree: for a file only the owner's execute bit counts."""
     if stat.S_ISREG(mode):
         return EXECUTABLE if mode & 0o100 else FILE
     return stat.S_IFMT(mode)
@@ -119,59 +118,75 @@ def _canonical(mode: int) -> int:
 def edited_tree(
     git: Git, store: Store, directories: Directories, edits: Mapping[bytes, Row | None], object_format: str
 ) -> tuple[ObjectId, list[Difference] | None]:
-    """The tree of `directories` with `edits`: by raw path, the mode and raw id that it has then, None where it is gone.
+    """Return the tree of `directories` with `edits`: by raw path, its new mode and raw id, None for a deleted one.
 
-    With it what differs, in git's order, as `overlay.differences` gives it; None where git is to be asked. The new tree
-    objects are in `store`. Raises as `Directories.read`.
+    With it the differences in git's order; None if git has to be asked. The new tree objects are in `store`. Raises as
+    `Directories.read`.
     """
     rows = directories.read()
-    found: list[Difference] | None = []
-    before = {path: rows.get(path) for path in sorted(edits)}
-    for path, old in before.items():
+    differences = _apply(rows, edits)
+    rows, is_replaced = _without_replaced(rows, directories, edits)
+    part = assemble(rows, object_format)
+    if not store.has_trees(part.objects.values()):
+        write_part(store.git(git), part)
+    return part.tree, None if is_replaced else differences
+
+
+def _apply(rows: dict[bytes, Row], edits: Mapping[bytes, Row | None]) -> list[Difference] | None:
+    """Change the rows; return the differences, None where a directory became something else."""
+    differences: list[Difference] = []
+    is_known = True
+    for path, old in {path: rows.get(path) for path in sorted(edits)}.items():
         new = edits[path]
         if old is not None and old[0] == DIRECTORY:
             if new is None:
-                continue  # what is in it is gone by itself, if it is
-            found = None
+                continue  # its files are deleted one by one
+            is_known = False
         if new is None:
             rows.pop(path, None)
         else:
             rows[path] = new
-        if found is not None and new != old:
+        if new != old:
             mode, id = (0, "") if new is None else (new[0], new[1].hex())
-            found.append(Difference(path, 0 if old is None else old[0], mode, id))
-    # What git was told not to look at stands in nobody's way: a file there takes the place of a directory, and the
-    # other way round.
+            differences.append(Difference(path, 0 if old is None else old[0], mode, id))
+    return differences if is_known else None
+
+
+def _without_replaced(
+    rows: dict[bytes, Row], directories: Directories, edits: Mapping[bytes, Row | None]
+) -> tuple[dict[bytes, Row], bool]:
+    """Return the rows without those that an edit replaces, and whether there were any.
+
+    A file may replace a directory whose files git was told to ignore, and the other way round.
+    """
+    is_replaced = False
     for directory in [path for path in directories.above if path in rows]:
         if edits.get(directory) is not None:
             rows = {path: row for path, row in rows.items() if not path.startswith(directory + b"/")}
-            found = None
+            is_replaced = True
         elif any(new is not None and path.startswith(directory + b"/") for path, new in edits.items()):
             del rows[directory]
-            found = None
-    part = assemble(rows, object_format)
-    if not store.has_trees(part.objects.values()):
-        write_part(store.git(git), part)
-    return part.tree, found
+            is_replaced = True
+    return rows, is_replaced
 
 
 # --- The rows of a tree from those of another one and what differs ---------------------------------------------------
 
-# Above, to take every row apart is cheaper than to look for each path.
+# For more differences it is cheaper to split all rows than to search for each path.
 _FEW = 256
 
 
-def patched(listing: bytes, found: Sequence[Difference]) -> bytes:
-    """The bytes of `ls-tree -r -z` with `found` (see `differences`) applied to them, in git's order: by path."""
-    if len(found) > _FEW:
-        paths = {difference.path for difference in found}
+def patched(listing: bytes, differences: Sequence[Difference]) -> bytes:
+    """Return the output of `ls-tree -r -z` with the differences applied, in git's order: by path."""
+    if len(differences) > _FEW:
+        paths = {difference.path for difference in differences}
         rows = [row for row in listing.split(b"\0")[:-1] if _path_of(row) not in paths]
-        rows += [_row(difference) for difference in found if difference.mode]
+        rows += [_row(difference) for difference in differences if difference.mode]
         rows.sort(key=_path_of)
         return b"".join([row + b"\0" for row in rows])
     pieces: list[bytes] = []
     done = 0
-    for difference in sorted(found, key=lambda difference: difference.path):
+    for difference in sorted(differences, key=lambda difference: difference.path):
         start, end = _place(listing, difference.path, done)
         pieces.append(listing[done:start])
         if difference.mode:
@@ -181,14 +196,18 @@ def patched(listing: bytes, found: Sequence[Difference]) -> bytes:
     return b"".join(pieces)
 
 
-def telling(found: Sequence[Difference]) -> list[Difference]:
-    """The differences that may say what becomes of other paths: attributes files and submodules, here or gone."""
-    return [each for each in found if GITLINK in (each.mode, each.old_mode) or each.path.endswith(b".gitattributes")]
+def telling(differences: Sequence[Difference]) -> list[Difference]:
+    """Return the differences that may affect other paths: attributes files and submodules, deleted ones too."""
+    return [
+        each for each in differences if GITLINK in (each.mode, each.old_mode) or each.path.endswith(b".gitattributes")
+    ]
 
 
-def linking(found: Sequence[Difference]) -> list[Difference]:
-    """Return the differences that may lead to contents outside the tree: links and DVC files, here or gone."""
-    return [each for each in found if SYMLINK in (each.mode, each.old_mode) or each.path.endswith((b".dvc", b".lock"))]
+def linking(differences: Sequence[Difference]) -> list[Difference]:
+    """Return the differences that may lead to contents outside the tree: links and DVC files, deleted ones too."""
+    return [
+        each for each in differences if SYMLINK in (each.mode, each.old_mode) or each.path.endswith((b".dvc", b".lock"))
+    ]
 
 
 def _row(difference: Difference) -> bytes:
@@ -201,7 +220,10 @@ def _path_of(row: bytes) -> bytes:
 
 
 def _place(listing: bytes, path: bytes, low: int) -> tuple[int, int]:
-    """Where the row of `path` begins and ends, from `low` on (the beginning of a row); where it would stand, twice."""
+    """Return where the row of `path` begins and ends, searched from `low` on, the beginning of a row.
+
+    Both are the place where it belongs if there is none.
+    """
     high = len(listing)
     while low < high:
         start = listing.rfind(b"\0", low, (low + high) // 2) + 1 or low

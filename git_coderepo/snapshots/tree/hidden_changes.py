@@ -1,4 +1,4 @@
-"""Twins: paths that differ by case alone; `core.ignoreCase` makes git pass over them where the file system has both."""
+"""Changes that `git status` does not list: paths that differ by case alone, execute bits, marked paths."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ if TYPE_CHECKING:
 def hidden_twins(
     git: Git, layout: Layout, settings: Settings, status: Status, looked_at: tuple[bytes, ...] = ()
 ) -> list[Change]:
-    """The untracked paths that `status` lacks because git was told that the file system folds case; it is looked at.
+    """Return the untracked paths that `status` lacks because of `core.ignoreCase` on a file system that has both.
 
-    Where there are paths `looked_at` (see `scope.looked_at`), of those alone.
-    Raises what reading the status raises.
+    With paths `looked_at` (see `subtree.looked_at`), only those. Raises what reading the status raises.
     """
     if not settings.git_flag("core", "ignoreCase", False) or _folds_case(layout):
         return []
     known = {change.path for change in status.changes}
-    found = read_status(start_status(git.with_settings(("core.ignoreCase", "false")), pathspecs(looked_at)))
-    more = [change for change in found.changes if change.untracked and change.path not in known]
+    status = read_status(start_status(git.with_settings(("core.ignoreCase", "false")), pathspecs(looked_at)))
+    more = [change for change in status.changes if change.untracked and change.path not in known]
     if not more:
         return []
-    # Patterns of `.gitignore` are meant as git was told to read them.
+    # Patterns of `.gitignore` are read with the user's setting.
     names = b"".join(change.path + b"\0" for change in more)
     ignored = git.at(layout.toplevel).start("check-ignore", "-z", "--no-index", "--stdin", stdin=names).checked(1)
     left_out = set(ignored.split(b"\0"))
@@ -38,7 +37,7 @@ def hidden_twins(
 
 
 def _folds_case(layout: Layout) -> bool:
-    """Whether the file system takes another spelling for the same name, as git itself finds out when it makes one."""
+    """Return whether the file system folds case, tested as git does in a new repository."""
     if os.path.lexists(layout.toplevel + b"/.git"):
         return os.path.lexists(layout.toplevel + b"/.GIT")
     return os.path.lexists(layout.git_dir + b"/hEAD")
@@ -48,11 +47,11 @@ def _folds_case(layout: Layout) -> bool:
 
 
 def ignored_modes(toplevel: bytes, listing: bytes) -> list[bytes]:
-    """The raw paths of `listing` (`ls-tree -r -z` of the snapshot) that are executable on the disk, not in the tree.
+    """Return the raw paths of `listing` (`ls-tree -r -z` of the snapshot) that are executable only on the disk.
 
-    None where every file is executable on the disk: such a file system has no such bit, and says nothing.
+    The list is empty if every file is executable on the disk: such a file system has no execute bits.
     """
-    found = []
+    paths = []
     plain = False
     for row in listing.split(b"\0"):
         if not row.startswith((b"100644 ", b"100755 ")):
@@ -65,32 +64,32 @@ def ignored_modes(toplevel: bytes, listing: bytes) -> list[bytes]:
         if not executable:
             plain = True
         elif row.startswith(b"100644 "):
-            found.append(path)
-    return found if plain else []
+            paths.append(path)
+    return paths if plain else []
 
 
-# --- Paths that the user told git not to look at ---------------------------------------------------------------------
+# --- Paths that the user marked for git to ignore ---------------------------------------------------------------------
 
 
 def marked_paths(git: Git, layout: Layout) -> list[bytes]:
-    """The paths marked assume-unchanged, and those marked skip-worktree that are on the disk all the same; raw.
+    """Return the raw paths marked assume-unchanged, and those marked skip-worktree that exist on the disk.
 
-    To be asked where the index may have such marks, see `indexfile`. Raises GitFailed.
+    For an index that may have such marks, see `git.index`. Raises GitFailed.
     """
     marked = []
     absent: set[bytes] = set()
     for row in git.at(layout.toplevel).run("ls-files", "-v", "-z").split(b"\0"):
         tag, path = row[:1], row[2:]
         if tag == b"S" or tag == b"s":
-            if _is_there(layout.toplevel, path, absent):
+            if _exists(layout.toplevel, path, absent):
                 marked.append(path)
         elif tag.islower():
             marked.append(path)
     return marked
 
 
-def _is_there(toplevel: bytes, path: bytes, absent: set[bytes]) -> bool:
-    """Whether a path is on the disk; a sparse checkout lacks whole directories, each of which is looked for once."""
+def _exists(toplevel: bytes, path: bytes, absent: set[bytes]) -> bool:
+    """Return whether a path exists; directories that do not, as in a sparse checkout, are noted in `absent`."""
     folder = path.rpartition(b"/")[0]
     if folder in absent:
         return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from git_coderepo.git.process import ignore_command
-from git_coderepo.snapshots.checks import shown_size
+from git_coderepo.snapshots.size_limits import shown_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

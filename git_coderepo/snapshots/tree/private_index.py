@@ -1,4 +1,4 @@
-"""A private index: the user's, or a small one, brought up to the work tree by git, with its objects in our store."""
+"""A private index: a copy of the user's, or a small one, which git updates from the work tree into our store."""
 
 from __future__ import annotations
 
@@ -22,18 +22,17 @@ if TYPE_CHECKING:
     from git_coderepo.git.repository import Layout
     from git_coderepo.git.store import Store
 
-# So many bytes of paths are given to a command as its arguments.
+# The most bytes of paths in the arguments of a command.
 _ARGUMENTS = 32 << 10
 
 
 class PrivateIndex:
-    """An index that git may write to; a context manager, at whose end it is gone.
+    """An index that git may write to; a context manager, which removes it at the end.
 
-    It is a copy of the user's, which is only read, or has the bytes `data`. `looked_at` limits what matters; see
-    `scope`.
+    It is a copy of the user's, or has the bytes `data`. `looked_at` limits the paths; see `git.subtree`.
     """
 
-    __slots__ = ("_data", "git", "layout", "looked_at", "path", "there")
+    __slots__ = ("_data", "exists", "git", "layout", "looked_at", "path")
 
     def __init__(
         self,
@@ -48,7 +47,7 @@ class PrivateIndex:
         self._data = data
         self.layout = layout
         self.looked_at = looked_at
-        self.there = False
+        self.exists = False
         self.path = store.directory + b"/index.%d.%s" % (os.getpid(), os.urandom(4).hex().encode())
         # For what is too large for a loose object, see `Store.git`.
         own = store.git(git).with_settings(("pack.compression", "0"))
@@ -56,10 +55,10 @@ class PrivateIndex:
 
     def __enter__(self) -> PrivateIndex:
         if self._data is None:
-            self.there = _copy_index(self.layout.index, self.path)
+            self.exists = _copy_index(self.layout.index, self.path)
         else:
             _write_index(self.path, memoryview(self._data), 0)
-            self.there = True
+            self.exists = True
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -77,37 +76,39 @@ class PrivateIndex:
         found: Found | None = None,
         only: Container[bytes] | None = None,
     ) -> None:
-        """Bring each of `changes` to what is on the disk now.
+        """Update each of `changes` from the disk.
 
-        `found` is a look at them that was had already, `only` limits which of the paths that are there git reads.
-        Raises NotReproducible for what git cannot read, ChangedMeanwhile for what changes while it does.
-        Without `keep` their contents are hashed, and not kept in our store: what travels nowhere need not fill it.
+        `found` are the changes on the disk, if the caller has them; `only` limits the paths that git reads. Without
+        `keep` contents are hashed and not stored. Raises NotReproducible for a path that git cannot read,
+        ChangedMeanwhile for a file that changes while git reads it.
         """
         self.unmark([change.path for change in changes if change.marked])
         self._merge([change for change in changes if change.unmerged])
         found = found if found is not None else Found(self.layout, changes)
-        gone, there = found.gone_and_there()
-        there = there if only is None else [path for path in there if path in only]
+        gone, present = found.gone_and_present()
+        present = present if only is None else [path for path in present if path in only]
         removal: list[bytes | str] = []
-        if gone and (not there or sum(map(len, gone)) > _ARGUMENTS):
+        if gone and (not present or sum(map(len, gone)) > _ARGUMENTS):
             # `--remove` would look at them, and stop at one below a directory that became a link.
             self.git.run("update-index", "-z", "--force-remove", "--stdin", stdin=b"\0".join(gone) + b"\0")
         elif gone:
             # One process for both: options count for the paths that follow them. `./`, as a name may begin with `-`.
             removal = ["--force-remove", *(b"./" + path for path in gone), "--no-force-remove"]
-        if not there:
-            return
-        hashed = [] if keep else ["--info-only"]
-        self.there = True
+        if present:
+            self._read(found, present, ["--info-only", *removal] if not keep else removal)
+
+    def _read(self, found: Found, paths: Sequence[bytes], options: Sequence[bytes | str]) -> None:
+        """Let git read these paths. Raises as `take`."""
+        self.exists = True
         update = self.git.start(
-            "update-index", *hashed, *removal, "-z", "--add", "--remove", "--replace", "--stdin",
-            stdin=b"\0".join(there) + b"\0",
+            "update-index", *options, "-z", "--add", "--remove", "--replace", "--stdin",
+            stdin=b"\0".join(paths) + b"\0",
         )  # fmt: skip
-        import hashlib  # noqa: F401  # the overlay wants it next: it is loaded while git is at work
+        import hashlib  # noqa: F401  # the overlay needs it next: it is loaded while git is at work
 
         update.finish()
         if update.status != 0:
-            raise _unreadable(self.layout, found, there, update.failure())
+            raise _unreadable(self.layout, found, paths, update.failure())
         if b"Ignoring path " in update.stderr:
             # It goes on after a path that no tree may have (`.git/x`), and ends with 0.
             ignored = update.stderr.partition(b"Ignoring path ")[2].partition(b"\n")[0]
@@ -135,29 +136,29 @@ class PrivateIndex:
             self.git.run("update-index", "-z", "--index-info", stdin=b"".join(rows))
 
     def read_tree(self, tree: ObjectId, marked: Sequence[bytes] = ()) -> None:
-        """Hold exactly what a tree holds; what is known of an unchanged file's times stays.
+        """Replace the entries by those of a tree; the times of unchanged files stay.
 
-        `marked` are paths that the user's index tells git not to look at, and that are to be looked at.
+        `marked` are paths that the user's index tells git to ignore, and that git has to read.
         """
         self.git.run("read-tree", "--reset", "-i", tree.hex)
-        self.there = True
+        self.exists = True
         self.unmark(marked)
 
     def unmark(self, paths: Sequence[bytes]) -> None:
-        """Look at these paths again, whatever the user's index has them marked as."""
+        """Remove the marks of these paths, so that git reads them."""
         for mark in ("--no-assume-unchanged", "--no-skip-worktree") if paths else ():
             self.git.run("update-index", "-z", mark, "--stdin", stdin=b"\0".join(paths) + b"\0")
 
     def drop(self, paths: Sequence[bytes]) -> None:
-        """Forget these paths."""
+        """Remove these paths."""
         if paths:
             self.git.run("update-index", "-z", "--force-remove", "--stdin", stdin=b"\0".join(paths) + b"\0")
 
     def write_tree(self, *, keep: bool = True) -> ObjectId:
-        """The tree id of what it holds; the tree's objects go into our own store. `keep` as for `take`."""
+        """Write the tree objects into our store, and return the tree id. `keep` as for `take`."""
         if not self.looked_at:
             return ObjectId(self.git.line("write-tree", *([] if keep else ["--missing-ok"])))
-        # A conflict elsewhere is no matter of ours, and neither are objects that are not here.
+        # Conflicts and missing objects outside the scope do not matter.
         holds = inside(self.looked_at)
         unmerged = {row.partition(b"\t")[2] for row in self.git.run("ls-files", "-u", "-z").split(b"\0") if row}
         self.drop([path for path in sorted(unmerged) if not holds(path)])
@@ -165,22 +166,22 @@ class PrivateIndex:
         return read_part(self.git, whole, self.looked_at, self.layout.object_format).tree
 
     def entries(self) -> dict[bytes, bytes] | None:
-        """What it holds, where it is small: see `indexfile.entries_of`."""
+        """Return the entries of a small index: see `git.index.entries_of`."""
         with open(self.path, "rb") as file:
             return entries_of(file.read(), ID_LENGTHS[self.layout.object_format])
 
     def changed(self) -> list[bytes]:
-        """The paths it holds that are other on the disk now, raw and sorted; other paths are no matter.
+        """Return the paths that differ on the disk now, raw and sorted.
 
-        A submodule counts where its HEAD is another one; what is in it is its own index's matter.
-        Raises CodeRepoError where it was taken away: git would find no difference then.
+        A submodule differs if its HEAD is another commit; its files are compared by its own index. Raises CodeRepoError
+        if the index was removed: git would find no difference then.
         """
-        if self.there and not os.path.exists(self.path):
+        if self.exists and not os.path.exists(self.path):
             raise CodeRepoError(
-                f"what was edited cannot be told: '{os.fsdecode(self.path)}' is gone",
+                f"cannot determine the edits during the run: '{os.fsdecode(self.path)}' was removed",
                 hints=["do not change '.git/coderepo' during a run, and run it again"],
             )
-        # Its status only says that something differs, which is asked for next.
+        # Its status only says that something differs; the next command lists the paths.
         self.git.start("update-index", "-q", "--really-refresh").finish()
         output = self.git.run(
             "diff-files", "-z", "--name-only", "--ignore-submodules=dirty", *pathspecs(self.looked_at)
@@ -188,14 +189,14 @@ class PrivateIndex:
         return sorted(path for path in output.split(b"\0") if path)
 
     def others(self) -> list[bytes]:
-        """Return the paths on the disk that it does not hold and that are not ignored, raw; a repository ends in `/`.
+        """Return the raw paths on the disk without an entry that are not ignored; a repository ends in `/`.
 
         Raises GitFailed, and CodeRepoError for a directory that cannot be read.
         """
-        asked = self.git.start("ls-files", "-z", "--others", "--exclude-standard", *pathspecs(self.looked_at))
-        output = asked.checked()
-        if b"warning: could not open directory" in asked.stderr:
-            raise CodeRepoError(os.fsdecode(asked.stderr.splitlines()[0].removeprefix(b"warning: ")))
+        process = self.git.start("ls-files", "-z", "--others", "--exclude-standard", *pathspecs(self.looked_at))
+        output = process.checked()
+        if b"warning: could not open directory" in process.stderr:
+            raise CodeRepoError(os.fsdecode(process.stderr.splitlines()[0].removeprefix(b"warning: ")))
         return [path for path in output.split(b"\0") if path]
 
 
@@ -203,11 +204,11 @@ _NO_FILE = "it is neither a file nor a link"
 
 
 def unreadable_reason(path: bytes) -> str | None:
-    """Why a file of the work tree cannot be read, in the system's words; None where it can, or is no file."""
+    """Return why a file of the work tree cannot be read, in the system's words; None if it can, or is not a file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        # A link (ELOOP), and what is gone, are git's business; a socket (ENXIO) holds nothing that it takes.
+        # git handles a link (ELOOP) and a deleted file; a socket (ENXIO) has no contents.
         if error.errno == errno.ENXIO:
             return _NO_FILE
         if isinstance(error, FileNotFoundError | NotADirectoryError) or os.path.islink(path):
@@ -223,13 +224,13 @@ def unreadable_reason(path: bytes) -> str | None:
 def hidden_changes(
     git: Git, layout: Layout, store: Store, marked: Sequence[bytes], looked_at: tuple[bytes, ...] = ()
 ) -> list[Change]:
-    """The changes of the paths that git was told not to look at; see `marked_paths`."""
+    """Return the changes of the paths that git was told to ignore; see `marked_paths`."""
     with PrivateIndex(git, layout, store, looked_at) as index:
         index.unmark(marked)
         changed = set(index.changed())
-    there = layout.toplevel + b"/"
+    root = layout.toplevel + b"/"
     return [
-        Change(path, ".", "M" if os.path.lexists(there + path) else "D", False, marked=True)
+        Change(path, ".", "M" if os.path.lexists(root + path) else "D", False, marked=True)
         for path in marked
         if path in changed
     ]
@@ -257,17 +258,17 @@ def _write_index(target: bytes, data: memoryview, modified: int) -> None:
 
 
 def unreadable_paths(layout: Layout, paths: Sequence[bytes]) -> list[tuple[bytes, str]]:
-    """(path, why) of those that are on the disk and cannot be read."""
-    found = ((path, unreadable_reason(layout.toplevel + b"/" + path)) for path in paths)
-    return [(path, reason) for path, reason in found if reason is not None]
+    """Return (path, reason) of those that exist and cannot be read."""
+    reasons = ((path, unreadable_reason(layout.toplevel + b"/" + path)) for path in paths)
+    return [(path, reason) for path, reason in reasons if reason is not None]
 
 
-# What git writes when a file's bytes are others than a moment before, or its size is.
+# Messages of git about a file that changes while it is read.
 _UNSTABLE = (b"unstable object source data", b"short read", b"read error while indexing")
 
 
 def _unreadable(layout: Layout, found: Found, paths: Sequence[bytes], error: Exception) -> Exception:
-    """What git's refusal of one of these paths means."""
+    """Return the error for git's refusal of one of these paths."""
     if not isinstance(error, GitFailed):
         return error
     top = layout.toplevel

@@ -1,15 +1,15 @@
-"""Reuse of the last snapshot's index entries of changed files: one private index, kept between snapshots.
+"""Reuse of the last snapshot's index entries of changed files: one private index for all snapshots.
 
-Hashing is repeated unless an entry is proved to be right. An entry says "of a regular file with these facts git made
-this blob", and serves while
+A file is hashed again unless its entry is proved to be right. An entry says "git made this blob of a
+regular file with these facts", and it serves while
 
-- the file is settled (see `found`) and was settled when git read it,
+- the file is settled (see `worktree_stat`) and was settled when git read it,
 - everything that lstat(2) says of it, inode and ctime included, is as it was before and after git read it,
 - the user's index, the attributes and the settings that decide what git stores are the same, and
-- the machine's clock was not set in between: a second must not come twice.
+- the machine's clock was not set in between: no second may occur twice.
 
-Then nobody had the file open for writing when git read it, and a later writer would have changed its ctime to one that
-an entry cannot have: no younger file is kept. On any doubt git hashes the file.
+Then no process had the file open for writing when git read it, and a later write would have changed its ctime to one
+that no entry has: younger files are not stored. In case of doubt git hashes the file.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _ATTRIBUTES = 256 << 10
 
 
 class Reuse:
-    """The entries that serve for what was `found`, and the place of the next ones.
+    """The stored entries that serve for the changes `found` on the disk.
 
     `users` are the entries of the user's index that git will start from; `entries` are those that serve, both by raw
-    path, as in `indexfile`. Raises OSError.
+    path, as in `git.index`. Raises OSError.
     """
 
     __slots__ = ("_conditions", "_folders", "_found", "_layout", "_path", "_settings", "entries")
@@ -55,36 +55,36 @@ class Reuse:
         self._settings = settings
         self._found = found
         self._path = store.private_index
-        self._folders = sorted(directories_above(found.gone_and_there()[1]))
+        self._folders = sorted(directories_above(found.gone_and_present()[1]))
         self.entries: dict[bytes, bytes] = {}
-        # Where an attributes file is only in the index, as in a sparse checkout, nothing is known of its contents.
+        # The contents of an attributes file that is only in the index, as in a sparse checkout, are not known.
         names = [name for name in map(_attributes_in, self._folders) if name in users]
         is_whole = all(os.path.lexists(layout.toplevel + b"/" + name) for name in names)
         self._conditions = conditions(layout, settings, self._folders) if is_whole else None
-        kept = _read(self._path) if self._conditions is not None else None
-        if kept is None or not _is_of_this_start(kept[0]):
+        stored = _read(self._path) if self._conditions is not None else None
+        if stored is None or not _is_of_this_start(stored[0]):
             return
-        folders = kept[1].split(b"\0")
+        folders = stored[1].split(b"\0")
         now = self._conditions if folders == self._folders else conditions(layout, settings, folders)
-        if now != kept[2]:
+        if now != stored[2]:
             return
-        rows = kept[3].split(b"\0")
+        rows = stored[3].split(b"\0")
         for path, facts, row in zip(rows[0::3], rows[1::3], rows[2::3], strict=False):
             if path in found.settled and facts_of(found.facts[path]) == facts:
                 mode, _, id = row.partition(b" ")
                 self.entries[path] = entry_of(int(mode, 8), bytes.fromhex(id.decode()))
 
     def keep(self, entries: Mapping[bytes, bytes]) -> None:
-        """Keep what git made of the settled files, by raw path; after `Found.refuse_changed`. Raises OSError.
+        """Store the entries of the settled files, by raw path; to be called after `Found.refuse_changed`.
 
-        The last one to write wins. Not synced: one that a crash damages is told by its checksum, and one of before a
-        restart never serves.
+        Raises OSError. The last process to write wins. The file is not synced: a crash shows in its checksum, and after
+        a restart it does not serve.
         """
         settled = sorted(path for path in self._found.settled if path in entries)
         if self._conditions is None or self.entries.keys() >= set(settled):
-            return  # there is nothing new
+            return  # nothing is new
         if self._conditions != conditions(self._layout, self._settings, self._folders):
-            return  # what decides changed while git was at work
+            return  # the conditions changed while git was at work
         rows = []
         for path in settled:
             mode, id = row_of(entries[path])

@@ -1,6 +1,6 @@
 """The changed paths on the disk, each in one of three groups *before* git reads it.
 
-- settled: no write can go unseen from now on (`filesystem.file_times`). Only such a file may be reused, see `reuse`.
+- settled: every later write shows in the times (`filesystem.file_times`). Only such a file may be reused, see `reuse`.
 - doubtful: written to too recently, or open for writing. Git reads it twice, and both times must agree.
 - all others: hashed for every snapshot, and compared by lstat before and after.
 """
@@ -39,30 +39,30 @@ class Found:
             self.facts[change.path] = _look(self.toplevel + b"/" + change.path)
 
     def sizes(self) -> list[tuple[bytes, int]]:
-        """Each path with its size in bytes, 0 for what is gone, and for a submodule."""
+        """Return each path with its size in bytes, 0 for a deleted file and a submodule."""
         return [
             (path, 0 if facts is None or stat.S_ISDIR(facts.st_mode) else facts.st_size)
             for path, facts in self.facts.items()
         ]
 
-    def gone_and_there(self) -> tuple[list[bytes], list[bytes]]:
-        """The paths that are gone, and those that git is to look at; what is as the index has it is neither.
+    def gone_and_present(self) -> tuple[list[bytes], list[bytes]]:
+        """Return the deleted paths, and those that git has to read; a path that is as in the index is neither.
 
-        Below a directory that became a link something else may stand under the name that is gone.
+        Below a directory that became a link another file may have the name of a deleted one.
         """
         gone: list[bytes] = []
-        there: list[bytes] = []
+        present: list[bytes] = []
         for change in self.changes:
             if change.worktree != ".":
-                is_there = change.worktree != "D" and self.facts[change.path] is not None
-                (there if is_there else gone).append(change.path)
-        return gone, there
+                exists = change.worktree != "D" and self.facts[change.path] is not None
+                (present if exists else gone).append(change.path)
+        return gone, present
 
     def judge(self) -> None:
         """Fill in `settled` and `doubtful`; call it before git reads any of the files."""
         settled, doubtful = [], []
         known: dict[int, bool] = {}
-        for path in self.gone_and_there()[1]:
+        for path in self.gone_and_present()[1]:
             facts = self.facts[path]
             if facts is None or stat.S_ISDIR(facts.st_mode):
                 continue
@@ -77,10 +77,10 @@ class Found:
         self.settled, self.doubtful = frozenset(settled), frozenset(doubtful)
 
     def refuse_changed(self, since: int) -> None:
-        """Look again, after git has read everything. Raises ChangedMeanwhile where a path is not as it was found.
+        """Raise ChangedMeanwhile if a path changed since it was found; to be called after git has read everything.
 
-        And where one was written after `since`, when git began to look at the work tree (nanoseconds since 1970): then
-        a path that had not changed yet may have been written together with it.
+        The same for a path that was written after `since`, when git began to look at the work tree (nanoseconds since
+        1970): another path, unchanged at that time, may have been written together with it.
         """
         now = time.time_ns()
         changed = []

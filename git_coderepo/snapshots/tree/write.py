@@ -1,4 +1,4 @@
-"""The snapshot's tree: HEAD's with what is changed, or, in an unusual checkout, git's own of the whole index."""
+"""Write the snapshot's tree: HEAD's with the changes, or, in an unusual checkout, that of the whole index."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class HeadTree:
-    """What is known of HEAD: its `tree` (None: unborn), the rows of its attributes files, and all `changes` since.
+    """HEAD: its `tree` (None: unborn), the rows of its attributes files, and all `changes` since.
 
     `listing` are rows as `ls-tree -r -z` gives them; `changes` are those of `git status`, staged ones among them.
     """
@@ -64,12 +64,16 @@ def write_snapshot_tree(
 
 
 class Edited:
-    """A tree that was made of HEAD's: `differences` are those between the two, None where git is to be asked."""
+    """A tree that was made of HEAD's: `differences` are those between the two, None if git has to be asked."""
 
     __slots__ = ("_entries", "_reuse", "differences", "tree")
 
     def __init__(
-        self, tree: ObjectId, differences: list[Difference] | None, reuse: Reuse | None, entries: dict[bytes, bytes]
+        self,
+        tree: ObjectId,
+        differences: list[Difference] | None,
+        reuse: Reuse | None,
+        entries: Mapping[bytes, bytes],
     ) -> None:
         self.tree = tree
         self.differences = differences
@@ -77,7 +81,7 @@ class Edited:
         self._entries = entries
 
     def keep(self) -> None:
-        """Keep what was hashed for the next snapshot; once `Found.refuse_changed` let it pass."""
+        """Store the hashes for the next snapshot; to be called after `Found.refuse_changed`."""
         if self._reuse is not None:
             self._reuse.keep(self._entries)
 
@@ -85,48 +89,60 @@ class Edited:
 def edit_head_tree(checkout: Checkout, head: HeadTree, found: Found, *, keep: bool) -> Edited | None:
     """Write the same tree at the cost of the changes alone; None if only the whole index will do.
 
-    What was hashed for the last one need not be hashed again, see `reuse`; what is doubtful is hashed twice. Raises as
+    Hashes of the last snapshot are reused, see `reuse`; doubtful files are hashed twice. Raises as
     `write_snapshot_tree`.
     """
-    # Of an unmerged path the index has several entries, of one that is intended to be added `git status` tells no mode.
+    # An unmerged path has several entries in the index; for one that is intended to be added `git status` has no mode.
     if any(change.marked or change.unmerged or change.worktree == "A" for change in (*head.changes, *found.changes)):
         return None
-    git, layout, store = checkout.git, checkout.layout, checkout.store
+    store = checkout.store
     store.prepare()
-    format = layout.object_format
     tracked = [change for change in head.changes if change.index != "?"]
     touched = {change.path for change in tracked}.union(found.facts)
-    directories = Directories(store.git(git), head.tree, touched)
-
-    def read(paths: Container[bytes]) -> dict[bytes, bytes] | None:
-        with PrivateIndex(git, layout, store, data=small_index(entries, format)) as index:
-            index.take(found.changes, keep=keep, found=found, only=paths)
-            return index.entries()
-
+    directories = Directories(store.git(checkout.git), head.tree, touched)
     try:
         entries = _entries_of_user(head.listing, tracked)
-        gone, there = found.gone_and_there()
-        for path in gone:
+        for path in found.gone_and_present()[0]:
             entries.pop(path, None)
-        reuse = Reuse(layout, store, checkout.settings, found, entries) if keep and not store.is_suspect else None
-        reused = reuse.entries if reuse is not None else {}
-        entries.update(reused)
-        unread = set(there).difference(reused)
-        taken = read(unread) if unread else entries
-        twice = read(found.doubtful) if found.doubtful else {}
-        if taken is None or twice is None:
+        is_reusing = keep and not store.is_suspect
+        reuse = Reuse(checkout.layout, store, checkout.settings, found, entries) if is_reusing else None
+        if reuse is not None:
+            entries.update(reuse.entries)
+        hashed = _hash(checkout, entries, found, reuse.entries if reuse is not None else {}, keep=keep)
+        if hashed is None:
             return None
-        changed = [path for path in found.doubtful if _row(twice, path) != _row(taken, path)]
-        if changed:
-            raise found.changed_meanwhile(changed)
-        entries = taken
-        edits = {path: _row(entries, path) for path in touched}
-        tree, differences = edited_tree(git, store, directories, edits, format)
-        return Edited(tree, differences, reuse, entries)
+        edits = {path: _row(hashed, path) for path in touched}
+        tree, differences = edited_tree(checkout.git, store, directories, edits, checkout.layout.object_format)
+        return Edited(tree, differences, reuse, hashed)
     except (ObjectMissing, GitFailed):
         return None  # a partial clone may lack a tree of HEAD; the whole index needs none
     finally:
         directories.end()
+
+
+def _hash(
+    checkout: Checkout, entries: Mapping[bytes, bytes], found: Found, reused: Container[bytes], *, keep: bool
+) -> Mapping[bytes, bytes] | None:
+    """Let git hash the changes that are not reused; return the index entries, None if they cannot be read.
+
+    Raises ChangedMeanwhile if a doubtful file is hashed to two ids.
+    """
+    data = small_index(entries, checkout.layout.object_format)
+
+    def read(paths: Container[bytes]) -> dict[bytes, bytes] | None:
+        with PrivateIndex(checkout.git, checkout.layout, checkout.store, data=data) as index:
+            index.take(found.changes, keep=keep, found=found, only=paths)
+            return index.entries()
+
+    unread = {path for path in found.gone_and_present()[1] if path not in reused}
+    first = read(unread) if unread else entries
+    second = read(found.doubtful) if found.doubtful else {}
+    if first is None or second is None:
+        return None
+    changed = [path for path in found.doubtful if _row(second, path) != _row(first, path)]
+    if changed:
+        raise found.changed_meanwhile(changed)
+    return first
 
 
 def _row(entries: Mapping[bytes, bytes], path: bytes) -> Row | None:
@@ -134,7 +150,7 @@ def _row(entries: Mapping[bytes, bytes], path: bytes) -> Row | None:
 
 
 def _entries_of_user(listing: bytes, tracked: Sequence[Change]) -> dict[bytes, bytes]:
-    """What the user's index has of the paths that changed, and of the attributes that may hold for them."""
+    """Return the entries of the user's index for the changed paths, and for the attributes files."""
     entries = {path: entry_of(FILE, bytes.fromhex(id)) for path, id in attribute_files(listing)}
     for change in tracked:
         if change.entry:

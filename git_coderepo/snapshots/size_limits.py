@@ -62,7 +62,7 @@ def refuse_changed(
     *,
     limit: str = "overlayLimit",
 ) -> None:
-    """Stop before anything is read where what changed here is above the limit, `overlayLimit` or `publishLimit`.
+    """Raise NotReproducible, before anything is read, if the changes exceed `overlayLimit` or `publishLimit`.
 
     `found` are the changes on the disk, `is_tracked` says whether HEAD has anything at a raw path.
     """
@@ -77,7 +77,7 @@ def refuse_changed(
     if not named:
         return
     heaviest = named[0][0]
-    # `ignore` does nothing for what git tracks: only a folder without any such is worth naming.
+    # `ignore` has no effect on tracked files: name a folder that has none.
     while heaviest.endswith(b"/") and (word(heaviest) != "untracked" or is_tracked(heaviest)):
         heaviest = largest_folders(sizes, below=heaviest, count=1)[0][0]
     ignorable = heaviest in untracked or heaviest.endswith(b"/")
@@ -102,9 +102,9 @@ def refuse_unserved(
     limit: str = "overlayLimit",
     missing: Callable[[], MissingFact | None] = lambda: None,
 ) -> None:
-    """Stop before anything is read where what the platform does not have is above the limit.
+    """Raise NotReproducible, before anything is read, if the files that the platform lacks exceed the limit.
 
-    `missing` is asked which fact is missing where it is not known what the platform has.
+    `missing` returns the fact that is missing if it is not known what the platform has.
     """
     total, named = _above_limit(settings, sizes, limit)
     if named and source is not None and (fact := missing()) is not None:
@@ -133,10 +133,9 @@ def refuse_unserved(
 def refuse_together(
     settings: Settings, sizes: Sequence[tuple[bytes, int]], word: str, *, toplevel: bytes, limit: str = "overlayLimit"
 ) -> None:
-    """Stop where what would travel of the checkout and its submodules is together above the outermost one's limit.
+    """Raise TooLarge if the checkout and its submodules together exceed the limit of the outermost one.
 
-    `sizes` has the paths from the checkout's root, which is at `toplevel`; `word` says what is wrong with them. Raises
-    TooLarge.
+    `sizes` has the paths from the checkout's root, which is at `toplevel`; `word` says what is wrong with them.
     """
     total, named = _above_limit(settings.outermost, sizes, limit)
     if named:
@@ -159,7 +158,7 @@ def refuse_together(
 def _above_limit(
     settings: Settings, sizes: Sequence[tuple[bytes, int]], limit: str
 ) -> tuple[int, list[tuple[bytes, int]]]:
-    """(all bytes, the heaviest folders); no folder where the limit is kept."""
+    """Return (all bytes, the largest folders); no folder if the limit is not exceeded."""
     total = sum(size for _, size in sizes)
     return total, largest_folders(sizes) if total > settings.size(limit) else []
 
@@ -168,7 +167,7 @@ def _refuse_large(
     settings: Settings,
     total: int,
     named: Sequence[tuple[bytes, int, str]],
-    cures: Sequence[str],
+    remedies: Sequence[str],
     limit: str,
     *,
     why: str = "",
@@ -178,7 +177,7 @@ def _refuse_large(
         f"{shown_size(total)} would travel with the run, more than the limit of {most}: "
         + ", ".join(f"'{os.fsdecode(path)}' {shown_size(size)} {word}" for path, size, word in named)
         + (why and f"; {why}"),
-        hints=[*cures, f"or raise the limit: git config coderepo.{limit} {-(-total >> 20)}m"],
+        hints=[*remedies, f"or raise the limit: git config coderepo.{limit} {-(-total >> 20)}m"],
         waived_as="too-large",
     )
 
@@ -186,7 +185,7 @@ def _refuse_large(
 def largest_folders(
     sizes: Iterable[tuple[bytes, int]], *, below: bytes = b"", count: int = 3
 ) -> list[tuple[bytes, int]]:
-    """The folders (or files) in the folder `below` (b"" or ending in `/`) that weigh most: (path, bytes).
+    """Return (path, bytes) of the largest folders and files in the folder `below`, b"" or ending in `/`.
 
     A folder's path ends in `/`.
     """
@@ -199,7 +198,7 @@ def largest_folders(
 
 
 def shown_size(size: int) -> str:
-    """A number of bytes for people: `17 bytes`, `3.4 MiB`."""
+    """Return a number of bytes for people: `17 bytes`, `3.4 MiB`."""
     if size < 1024:
         return f"{size} bytes"
     for unit, scale in (("KiB", 1 << 10), ("MiB", 1 << 20)):
