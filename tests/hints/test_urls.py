@@ -98,7 +98,7 @@ def test_the_host_of_a_rule(place: World, repo: Repo, wrong: str) -> None:
         return f"coderepo.{place_.replace('PORT', str(place.forge.port))}/.type"
 
     repo.git("config", "--global", key(wrong), "git")
-    assert stopped(place.user.program, "snapshot", cwd=repo.path, says="a rule for an unusable host") == [
+    assert stopped(place.user.program, "snapshot", cwd=repo.path, says="invalid host rule") == [
         "write https://HOST[:PORT]"
     ]
     repo.git("config", "--global", "--unset", key(wrong))
