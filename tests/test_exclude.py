@@ -42,7 +42,7 @@ def test_a_tracked_path_and_one_outside_are_refused(repo: Repo, program: Program
     assert outside.status == 129 and "is not inside the checkout" in outside.errors
 
 
-@cures("{git_there} rm -r --cached -- {word}")
+@cures("{command} rm -r --cached -- {word}")
 @pytest.mark.parametrize("name", [b"-dash", b"it's", b"sp ace", b"a*b", b"\xff\xfe", b"$HOME", b"n" * 250])
 def test_a_shell_takes_the_hint_for_a_tracked_path_whatever_its_name(repo: Repo, program: Program, name: bytes) -> None:
     repo.write(name, "1")

@@ -351,7 +351,7 @@ def test_an_archive_that_is_no_tree_is_refused_and_nothing_outside_changes(membe
 
 
 def test_a_link_with_a_target_no_system_takes_is_refused(target: Path):
-    with pytest.raises(TargetUnusable, match="no name as long"):
+    with pytest.raises(TargetUnusable, match="too long"):
         write(target, entry(b"a", b"x" * 5000, SYMLINK))
 
 
@@ -412,7 +412,7 @@ def test_links_that_leave_the_tree_stand_as_git_has_them_and_are_named(target: P
 def test_links_through_one_another_without_measure_are_refused(target: Path):
     long = b"a/" * 2000
     chain = [entry(b"x%d" % n, long + b"x%d" % (n + 1), SYMLINK) for n in range(6_000)]
-    with pytest.raises(UnsafeTree, match="measure"):
+    with pytest.raises(UnsafeTree, match="too long to resolve"):
         write(target, *chain)
 
 

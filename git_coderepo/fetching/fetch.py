@@ -398,7 +398,8 @@ def _write(
     object_format = planned.tree.object_format
     if source is None and overlay is not None:
         # The whole tree is in the overlay: another one is refused before anything is written.
-        _check_tree(overlay.tree(planned.gitlinks or {}, object_format), planned, hints=[_OTHER_MANIFEST])
+        hints = [_OTHER_MANIFEST]
+        _check_tree(overlay.tree(planned.gitlinks or {}, object_format), planned, hints=hints)
     with TreeWriter(directory, object_format=object_format, limits=options.limits, replaced=replaced) as writer:
         base = _write_base(writer, planned, source, options) if source is not None else _WrittenBase()
         gitlinks = planned.gitlinks if planned.gitlinks is not None else base.gitlinks

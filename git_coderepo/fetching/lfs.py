@@ -387,7 +387,7 @@ class Filler:
         hints = ["git lfs push --all REMOTE, in a clone that has the files", "fetch the pointers as they are: --no-lfs"]
         if sources.sha256 and sources.data is None:
             hints.insert(0, f"'{sources.sha256}.tar.gz' travels with the run: copy it into the manifest's folder")
-        return LfsObjectMissing(f"Git LFS objects not found on '{place}': {named}{more}", hints=hints)
+        return LfsObjectMissing(f"cannot get Git LFS objects from '{place}': {named}{more}", hints=hints)
 
     # --- files ---
 

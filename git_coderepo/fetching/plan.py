@@ -365,10 +365,10 @@ def _platform_named(name: str, runner: Runner) -> BaseCodeRepository:
         if "://" in name:
             raise
         hints = error.hints or ("git coderepo list",)
-        raise RegistrationError(f"no code repository '{name}', and it is not a URL", hints=hints) from None
+        raise RegistrationError(f"code repository not found: '{name}'", hints=hints) from None
     if url.transport == "local":
         if not os.path.exists(name):
-            raise RegistrationError(f"no code repository '{name}', and it is not a URL", hints=["git coderepo list"])
+            raise RegistrationError(f"code repository not found: '{name}'", hints=["git coderepo list"])
         url = RemoteURL.from_parts("local", None, None, None, os.path.abspath(name))  # git runs in another directory
     access = runner.access(git, settings)
     return build(inferred(name, url, settings), url, runner.credentials(), settings=settings, access=access)

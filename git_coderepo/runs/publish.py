@@ -229,6 +229,6 @@ def refuse_submodules(manifest: Manifest) -> None:
         if not pushed or code.overlay is not None or code.lfs is not None:
             name = os.fsdecode(place.rstrip(b"/"))
             raise NotReproducible(
-                f"cannot publish: the submodule '{name}' has changes that are not on its platform",
+                f"the submodule '{name}' has changes that are not on its platform",
                 hints=["commit and push the changes in the submodule, then record the run again"],
             )

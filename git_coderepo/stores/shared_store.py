@@ -58,7 +58,7 @@ class SharedStore:
 
     @classmethod
     def of(cls, settings: Settings) -> SharedStore | None:
-        """The store of `coderepo.store`; None where none is set, or an empty one. Raises UsageError for no such URL."""
+        """Return the store of `coderepo.store`; None if it is not set or empty. Raises UsageError for an invalid URL."""
         text = settings.text("store")
         if not text:
             return None
@@ -67,7 +67,7 @@ class SharedStore:
         bucket = rest.partition("/")[0]
         if not known or (bucket != "" if scheme == "file" else bucket in ("", ".", "..") or "@" in bucket):
             raise UsageError(
-                f"'{text}' is no shared store: 'coderepo.store'",
+                f"invalid URL of a shared store in coderepo.store: '{text}'",
                 hints=["one of: file:///DIRECTORY, s3://BUCKET[/PREFIX], gs://BUCKET[/PREFIX]"],
             )
         return cls(text.rstrip("/") if rest.strip("/") else text)

@@ -122,7 +122,7 @@ def test_the_broken_submodule_is_named(checkout: Repo, program: Program, tmp_pat
     checkout.commit()
     checkout.write("my lib/.git", contents)
     refused = refusal(program, checkout)
-    assert lines(refused, "fatal") == ["the '.git' of the submodule 'my lib'"]
+    assert lines(refused, "fatal") == ["the '.git' of the submodule 'my lib' is not a repository"]
     (hint,) = lines(refused, "hint")
     checkout.path.joinpath("my lib").rename(tmp_path / "moved away")
     typed(checkout, hint.partition("and then: ")[2])
@@ -141,7 +141,7 @@ def test_a_broken_submodule_in_a_submodule(checkout: Repo, program: Program, tmp
     checkout.commit()
     checkout.write("outer/inner/.git", "gitdir: /nowhere\n")
     refused = refusal(program, checkout)
-    assert "in the '.git' of the submodule 'outer/inner'" in refused.errors
+    assert "the '.git' of the submodule 'outer/inner'" in refused.errors
     (hint,) = lines(refused, "hint")
     checkout.path.joinpath("outer/inner").rename(tmp_path / "moved away")
     typed(checkout, hint.partition("and then: ")[2])

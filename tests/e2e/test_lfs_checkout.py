@@ -253,7 +253,9 @@ def test_contents_that_are_missing_on_a_runner(place: World) -> None:
     repo.git("checkout", "--quiet", "weights.bin")
     manifest = place.manifest(name="clean.json")
     object_path(place.repository, pointer(OLD).split(b"sha256:")[1][:64].decode()).unlink()
-    (hint, _) = stopped(place.runner.program, "fetch", manifest, "clean", cwd=place.runner.home, says="does not give")
-    typed(hint.removesuffix(", where the files are").replace("REMOTE", "origin"), repo.path, repo.env)
+    (hint, _) = stopped(
+        place.runner.program, "fetch", manifest, "clean", cwd=place.runner.home, says="cannot get Git LFS objects from"
+    )
+    typed(hint.removesuffix(", in a clone that has the files").replace("REMOTE", "origin"), repo.path, repo.env)
     place.runner.run("fetch", manifest, "clean")
     assert (place.runner.home / "clean/weights.bin").read_bytes() == OLD

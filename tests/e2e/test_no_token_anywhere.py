@@ -200,7 +200,7 @@ def test_no_token_in_what_git_is_told_to_say(place: World, way: Callable[[World]
 def test_a_token_typed_as_an_option_warns(place: World) -> None:
     checkout: dict[str, Any] = {"cwd": place.checkout.path, "env": KEYRING}
     said = place.user.run("register", "typed", "--token", place.token, **checkout)
-    assert any("a token on the command line is seen" in line for line in lines(said, "warning"))
+    assert any("a token on the command line is visible" in line for line in lines(said, "warning"))
     assert place.token not in said.text + said.errors
     place.user.run("logout", "typed", **checkout)
     assert holding(place.token, place.user.home) == []
@@ -343,5 +343,5 @@ def test_a_token_never_stands_in_an_environment_that_it_was_not_given_to(tmp_pat
             assert done.status == 4, (env, done.errors)
         done = other.run("fetch", manifest, "code", env={"CODEREPO_TOKEN": place.token}, check=False)
         assert done.status == 4
-        assert "without 'CODEREPO_TOKEN_ORIGIN'" in done.errors
+        assert "requires 'CODEREPO_TOKEN_ORIGIN'" in done.errors
         assert place.forge.origins_that_saw(place.token) == {place.forge.url}, "by the user's registration"

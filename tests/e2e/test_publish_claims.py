@@ -39,7 +39,7 @@ def test_what_was_never_published_is_not_removed(place: World) -> None:
     id = run(place)
     result = place.user.run("publish", "--delete", id, cwd=place.checkout.path, check=False)
     assert result.status == 1 and result.stdout == b""
-    assert lines(result, "error") == [f"the run {id} is not published on 'origin'"]
+    assert lines(result, "error") == [f"run {id} is not published on 'origin'"]
 
 
 def test_what_was_removed_already_is_not_removed_again(place: World) -> None:
@@ -82,7 +82,7 @@ def test_a_submodule_of_which_something_travels_is_refused(place: World, tmp_pat
     result = place.user.run("publish", id, cwd=place.checkout.path, check=False)
 
     assert result.status == 128
-    assert "the submodule 'lib/the sub' travels" in lines(result, "fatal")[0]
+    assert "the submodule 'lib/the sub' has changes" in lines(result, "fatal")[0]
     assert place.repository.git("for-each-ref", "refs/coderepo") == ""
 
 

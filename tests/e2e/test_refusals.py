@@ -94,7 +94,7 @@ def test_no_token_at_all(place: World) -> None:
     none = {"CODEREPO_TOKEN": ""}
     # A runner has no keyring for `login`.
     hint = "export CODEREPO_TOKEN_ORIGIN="
-    refused(place.runner, "fetch", "run.json", "code", env=none, status=4, says="wants a credential", hint=hint)
+    refused(place.runner, "fetch", "run.json", "code", env=none, status=4, says="requires a credential", hint=hint)
 
 
 def test_a_registration_tells_a_wrong_token_a_scope_a_repository_and_a_host_apart(place: World) -> None:

@@ -123,7 +123,7 @@ def test_an_option_that_is_recorded_cannot_be_a_reference(tmp_path: Path, type: 
 def test_a_name_that_no_manifest_may_hold_is_refused(tmp_path: Path) -> None:
     with world(tmp_path, "file") as place:
         done = place.user.run("register", "a{{b", cwd=place.checkout.path, check=False)
-        assert done.status == 128 and "no name for a code repository" in done.errors
+        assert done.status == 128 and "of a code repository" in done.errors
         place.checkout.git("remote", "rename", "origin", "a{{b")
         done = place.user.run("snapshot", cwd=place.checkout.path, check=False)
         assert done.status == 128

@@ -224,11 +224,18 @@ def test_what_is_no_store_is_refused_before_anything_is_recorded(shared: Shared,
     cwd, env = shared.place.checkout.path, {"CODEREPO_STORE": url}
     before = everything(shared.place.checkout.path / ".git/coderepo/runs")
     done = shared.place.user.run("run", "--", "true", cwd=cwd, env=env, check=False)
-    assert done.status == 125 and "coderepo.store is not set" in done.errors
+    assert done.status == 125 and "invalid URL of a shared store" in done.errors
     assert everything(shared.place.checkout.path / ".git/coderepo/runs") == before
     assert "key:secret" not in done.errors
     refused(
-        shared.poor, "fetch", "run.json", "code", status=129, says="coderepo.store is not set", hint="file:///", env=env
+        shared.poor,
+        "fetch",
+        "run.json",
+        "code",
+        status=129,
+        says="invalid URL of a shared store",
+        hint="file:///",
+        env=env,
     )
 
 
@@ -295,9 +302,9 @@ def test_a_part_of_a_large_repository(shared: Shared) -> None:
 def test_status_says_whether_it_is_there(shared: Shared) -> None:
     cwd, user = shared.place.checkout.path, shared.place.user
     assert f"store         {shared.url}\n" in user.run("status", cwd=cwd, env=shared.env).text
-    assert "does not have it yet" in user.run("status", "--check", cwd=cwd, env=shared.env).text
+    assert "does not have the code yet" in user.run("status", "--check", cwd=cwd, env=shared.env).text
     shared.launch()
-    assert f"{shared.url} has it\n" in user.run("status", "--check", cwd=cwd, env=shared.env).text
+    assert f"{shared.url} has the code\n" in user.run("status", "--check", cwd=cwd, env=shared.env).text
     answer = user.run("status", "--check", "--json", cwd=cwd, env=shared.env).json()
     assert answer["store"] == {"url": shared.url, "has": True, "problem": None}
     rehearsed = user.run("status", "--as-runner", "--json", cwd=cwd, env=shared.env).json()["asRunner"]

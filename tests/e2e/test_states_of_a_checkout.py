@@ -219,7 +219,7 @@ def test_a_commit_as_it_is(story: Story) -> None:
         "no-such-branch",
         cwd=story.repo.path,
         status=128,
-        says="'no-such-branch' names no commit",
+        says="unknown revision 'no-such-branch'",
         hint="git log",
     )
 
@@ -494,7 +494,7 @@ def test_attributes_that_alter_an_archive_lead_to_git_at_once(tmp_path: Path) ->
         assert (receipt["method"], receipt["fallbacks"]) == ("git", [])
         assert place.forge.requests("archive") == []
         assert (place.runner.home / "code" / "version.txt").read_text() == "$Format:%H$\n"
-        assert "a runner asks git" in place.user.run("status", cwd=place.checkout.path).text
+        assert "a runner fetches with git" in place.user.run("status", cwd=place.checkout.path).text
 
 
 # --- what the user's configuration makes of git's output --------------------------------------------------------

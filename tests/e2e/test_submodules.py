@@ -259,7 +259,7 @@ def test_one_that_nobody_can_get_back_is_recorded_as_such(place: World, lib: Rep
     lib.write("lib.py", "TOKEN = 'ghp_" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7cF0iL3oR6'\n")
     inside: dict[str, Any] = {"cwd": place.checkout.path}
     said = place.user.run("run", "--allow-unreproducible", "--", "true", **inside).errors
-    assert "not reproducible: a probable token would travel" in said
+    assert "no runner can get this back: a probable token would travel" in said
     assert "not reproducible" in place.user.run("show", **inside).text
     refused(
         place.user, "fetch", "@{-1}", "../again", status=128, says="recorded as not reproducible", hint=None, **inside
@@ -434,7 +434,7 @@ def test_it_is_not_published_and_travels(place: World, lib: Repo) -> None:
     lib.write("lib.py", "x = 9\n")
     inside: dict[str, Any] = {"cwd": place.checkout.path}
     said = place.user.run("run", "--", "true", **inside).errors
-    assert "not published: a part of the submodule 'lib' travels with the run" in said
+    assert "not published: the submodule 'lib' has changes" in said
     assert "published reference" not in place.user.run("status", **inside).text
     place.user.run("fetch", "@{-1}", "../again", **inside)
     assert files(place.user.home / "again") == files(place.checkout.path)

@@ -28,7 +28,7 @@ def no_file_mode(stage: Stage) -> Wanted:
     os.chmod(repo.file("train.py"), 0o755)
     repo.write("tools/new.sh", "#!/bin/sh\n", mode=0o755)
     said = place.user.run("status", cwd=repo.path).text
-    assert "tools/new.sh for a runner: core.fileMode is false" in said, said
+    assert "tools/new.sh on a runner: core.fileMode is false" in said, said
     return Wanted(place, repo, got=lambda code: _executable(code / "tools/run.sh"))
 
 

@@ -257,7 +257,7 @@ def test_neither_the_token_nor_git_is_let_in(place: World, tmp_path: Path, verb:
     if verb == "log":
         desk.run(*register(place), "--no-verify")
     given = hint(desk.refused(*words, says="refused the token from CODEREPO_TOKEN"), "your own git cannot reach")
-    assert "wants a credential" in given
+    assert "requires a credential" in given
     desk.types(f"git config http.{place.forge.url}/.extraHeader 'Authorization: Basic {_basic(place)}'")
     desk.run(*words)
 

@@ -68,10 +68,10 @@ def test_an_older_text_is_brought_up_to_date_in_its_place(hooks: Hooks) -> None:
     for event in AFTER:
         if IN_CONFIGURATION:
             text = hooks.repo.line("config", f"hook.coderepo-{event}.command")
-            hooks.repo.git("config", f"hook.coderepo-{event}.command", text.replace("reads nothing", "reads little"))
+            hooks.repo.git("config", f"hook.coderepo-{event}.command", text.replace("never fails", "seldom fails"))
         else:
             path = hooks.folder / event
-            path.write_bytes(path.read_bytes().replace(b"reads nothing", b"reads little"))
+            path.write_bytes(path.read_bytes().replace(b"never fails", b"seldom fails"))
     assert {event for event, state in hooks.states().items() if state == "outdated"} == set(AFTER)
     hooks.install()
     assert picture(hooks.repo.path) == new

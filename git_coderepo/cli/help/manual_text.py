@@ -258,7 +258,6 @@ HOST_RULE = (
 )
 
 ENVIRONMENT = (
-    ("CODEREPO_CREDENTIALS_FILE", "A file of credentials; see CREDENTIALS."),
     ("CODEREPO_RECORD_DIR", "A directory for runs, overlays, objects and `current.json`, instead of `.git/coderepo`: "
      "use it if `.git` is read-only. Each repository has a separate subdirectory."),
     ("CODEREPO_TOKEN", "A token; requires `CODEREPO_TOKEN_ORIGIN`."),
@@ -266,8 +265,6 @@ ENVIRONMENT = (
     ("CODEREPO_TOKEN_ORIGIN", "The origin of the token: `https://HOST[:PORT][/PREFIX]`."),
     ("CODEREPO_ALLOW_PROTOCOL", "Protocols to allow on a runner in addition to https and ssh, separated by `:`. They "
      "are `file`, and `http` for the machine itself."),
-    ("CODEREPO_ALLOW_SOURCE", "Custom classes that a manifest can use, separated by `:`. They are written "
-     "`module.Class`, or `module` for all classes of a module."),
 )  # fmt: skip
 
 # Set for the command of `run`, and read by the pre-run hook.
