@@ -66,6 +66,12 @@ STATES = st.lists(st.sampled_from(WORDS), max_size=4).map(" ".join)
 @given(files=st.lists(st.tuples(BLOBS, STATES), min_size=1, max_size=8))
 @example(files=[(b"$$Id$ $Id:a b$ $Id$", "ident"), (b"$$Id$ $Id:a b$ $Id$", "ident text=auto")])
 @example(files=[(b"a\r\nb\n", "text eol=crlf"), (b"a\r\nb\n", "text=auto eol=crlf"), (b"a\nb\n", "text=auto eol=crlf")])
+@example(
+    files=[(b"$Ida$Id: 0123456789 $", "ident"), (b"x$Ida$Id: 1 2 $", "ident"), (b"$Ida$Idb$Id:c$$Ida$Id$", "ident")]
+)
+@example(
+    files=[(b"$Idab$Id:c$", "ident"), (b"$Ida$Id: c\n$", "ident"), (b"$Ida$I$Id:c$", "ident"), (b"$Ida$Id", "ident")]
+)
 @example(files=[(b"$Id\0\0$Id$$Id", "ident"), (b"a\n" * 200 + b"\x01\x01", "text=auto eol=crlf")])
 @example(files=[("\ufeffa\n".encode(), f"working-tree-encoding={name}") for name in ("UTF-16", "UTF-16LE", "UTF-32")])
 @example(

@@ -27,8 +27,6 @@ import importlib, json, pkgutil, sys
 sys.path.insert(0, sys.argv[1])
 import git_coderepo, requests, urllib3, typer, platformdirs, tomli
 
-pytestmark = pytest.mark.slow
-
 names = [each.name for each in pkgutil.walk_packages(git_coderepo.__path__, "git_coderepo.")]
 for name in names:
     if name not in ("git_coderepo.testing", "git_coderepo.__main__"):

@@ -58,7 +58,7 @@ class SharedStore:
 
     @classmethod
     def of(cls, settings: Settings) -> SharedStore | None:
-        """Return the store of `coderepo.store`; None if it is not set or empty. Raises UsageError for an invalid URL."""
+        """Return the store of `coderepo.store`; None if it is not set. Raises UsageError for an invalid URL."""
         text = settings.text("store")
         if not text:
             return None

@@ -133,7 +133,7 @@ def test_a_run_that_was_started_in_a_folder_without_code(place: World) -> None:
         place.runner,
         *("exec", "empty.json", "--", "true"),
         status=125,
-        says="'empty' is no directory",
+        says="the code has no such directory",
         hint="--directory .",
         watched=place.runner.path("nothing"),
     )

@@ -101,7 +101,7 @@ def test_the_tree_is_read_only_in_fact(job: Job) -> None:
     ended = job.exec("sh", "-c", WRITE)
     assert ended.returncode != 0
     where = job.kept()[0]["directory"] + "/tree"
-    assert f"running in '{where}', which is read-only; --copy DIR" in ended.stderr.decode()
+    assert f"running in '{where}', which is read-only; use --copy DIR" in ended.stderr.decode()
     assert job.kinds() == ["tree"]
     assert job.exec("python3", "train.py").stdout.decode() == f"{where}\n"
     receipt = load(job.home / "receipt.json")

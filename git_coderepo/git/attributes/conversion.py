@@ -161,9 +161,14 @@ def _expanded(contents: bytes, expansion: bytes) -> bytes:
 
 def _expanded_in_passing(contents: bytes, expansion: bytes) -> bytes:
     """Expand `$Id$` and `$Id: …$` as git does while it streams (`ident_filter_fn` in convert.c)."""
-    pieces = []
+    pieces: list[bytes] = []
     at = 0
+    # After `$Id` and another byte git does not empty its buffer. It begins at this piece, and if `$Id: …$` follows
+    # at once, git puts the new `$Id: …$` in the place of the whole buffer.
+    buffered: int | None = None
     while (dollar := contents.find(b"$", at)) >= 0:
+        if dollar > at:
+            buffered = None
         pieces.append(contents[at:dollar])
         at = dollar
         matched = 1
@@ -174,18 +179,26 @@ def _expanded_in_passing(contents: bytes, expansion: bytes) -> bytes:
         if matched == 3 and following == b"$":
             pieces.append(_ID + expansion)
             at = end + 1
+            buffered = None
         elif matched == 3 and following == b":":
             ends = [offset for offset in (contents.find(b"$", end), contents.find(b"\n", end)) if offset >= 0]
             stop = min(ends, default=-1)
             if stop < 0:
                 break
             whole = contents[at : stop + 1]
-            is_ours = whole.endswith(b"$") and not _is_foreign(whole)
-            pieces.append(_ID + expansion if is_ours else whole)
+            if whole.endswith(b"$") and (buffered is not None or not _is_foreign(whole)):
+                del pieces[buffered if buffered is not None else len(pieces) :]
+                whole = _ID + expansion
+            pieces.append(whole)
             at = stop + 1
+            buffered = None
         else:
             # git skips the byte after the matched part: a dollar there does not start a keyword.
             step = matched + (2 if matched == 3 and following == b"\0" else 1)
+            if matched < 3 or following == b"\0":
+                buffered = None
+            elif buffered is None:
+                buffered = len(pieces)
             pieces.append(contents[at : at + step])
             at += step
     pieces.append(contents[at:])
