@@ -41,7 +41,8 @@ def platform_class(type: str) -> type[BaseCodeRepository]:
     """Return the class of a type. Raises RegistrationError for an unknown type, and for `custom`."""
     if type == CUSTOM:
         raise RegistrationError(
-            "a custom code repository needs its class", hints=["name its class: --source my_module.MyRepositoryClass"]
+            "a custom code repository requires its class",
+            hints=["name its class: --source my_module.MyRepositoryClass"],
         )
     if type not in _PLATFORMS:
         from difflib import get_close_matches

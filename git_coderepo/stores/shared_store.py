@@ -67,7 +67,7 @@ class SharedStore:
         bucket = rest.partition("/")[0]
         if not known or (bucket != "" if scheme == "file" else bucket in ("", ".", "..") or "@" in bucket):
             raise UsageError(
-                f"invalid URL of a shared store in coderepo.store: '{text}'",
+                f"invalid shared store '{text}' in 'coderepo.store'",
                 hints=["one of: file:///DIRECTORY, s3://BUCKET[/PREFIX], gs://BUCKET[/PREFIX]"],
             )
         return cls(text.rstrip("/") if rest.strip("/") else text)

@@ -224,7 +224,7 @@ def test_what_is_no_store_is_refused_before_anything_is_recorded(shared: Shared,
     cwd, env = shared.place.checkout.path, {"CODEREPO_STORE": url}
     before = everything(shared.place.checkout.path / ".git/coderepo/runs")
     done = shared.place.user.run("run", "--", "true", cwd=cwd, env=env, check=False)
-    assert done.status == 125 and "invalid URL of a shared store" in done.errors
+    assert done.status == 125 and "invalid shared store" in done.errors
     assert everything(shared.place.checkout.path / ".git/coderepo/runs") == before
     assert "key:secret" not in done.errors
     refused(
@@ -233,7 +233,7 @@ def test_what_is_no_store_is_refused_before_anything_is_recorded(shared: Shared,
         "run.json",
         "code",
         status=129,
-        says="invalid URL of a shared store",
+        says="invalid shared store",
         hint="file:///",
         env=env,
     )

@@ -457,7 +457,7 @@ def test_a_part_of_a_submodule(place: World, repo: Repo, lib: Repo, program: Pro
 @cures("commit and push the changes in the submodule, then record the run again")
 def test_a_dirty_submodule_is_not_published(place: World, repo: Repo, lib: Repo, program: Program) -> None:
     lib.write("lib.py", "x = 2\n")
-    (hint,) = stopped(program, "publish", run(place, repo), cwd=repo.path, says="travels with the run")
+    (hint,) = stopped(program, "publish", run(place, repo), cwd=repo.path, says="has changes")
     assert hint == "commit and push the changes in the submodule, then record the run again"
     lib.commit("changed")
     lib.git("push", "--quiet", "origin", "HEAD:refs/heads/changed")

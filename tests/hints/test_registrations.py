@@ -174,7 +174,7 @@ def test_no_remote_without_a_type(desk: Desk) -> None:
 @cures("git coderepo register NAME")
 def test_without_a_remote_a_name_is_needed(desk: Desk) -> None:
     words = "--no-verify --no-remote --type=github --owner=acme --repository=widgets"
-    (typed,) = desk.refused("register", *words.split(), says="needs a name")
+    (typed,) = desk.refused("register", *words.split(), says="requires a name")
     desk.types(f"{typed.replace('NAME', 'hub')} {words}")
 
 
@@ -293,7 +293,7 @@ def test_a_url_with_a_token_in_it(desk: Desk, tmp_path: Path) -> None:
 def test_a_registration_without_a_type(desk: Desk) -> None:
     remote(desk, "origin", GITHUB)
     desk.config('"coderepo.it\'s.remote" origin')
-    (typed,) = desk.refused("snapshot", says="has no type")
+    (typed,) = desk.refused("snapshot", says="requires a type")
     desk.types(typed)
     desk.run("snapshot")
 

@@ -180,9 +180,9 @@ def write(desk: Desk, name: str, imports: str, base: str = "BaseCodeRepository")
 )
 def test_a_class_that_is_not_named_as_it_should_be(desk: Desk) -> None:
     write(desk, "mine", "from git_coderepo import BaseCodeRepository")
-    (kinds,) = desk.refused("register", "x", "--type=zzzz", says="'zzzz' is no type")
+    (kinds,) = desk.refused("register", "x", "--type=zzzz", says="'zzzz' is not a type")
     assert kinds.endswith(", custom")
-    (flag,) = desk.refused("register", "x", "--type=custom", says="needs its class")
+    (flag,) = desk.refused("register", "x", "--type=custom", says="requires its class")
     flag = flag.split()[-2]
     (form,) = desk.refused("register", "x", flag, "no class", says="'no class' is not the name of a class")
     assert form.split()[-1].count(".") == 1

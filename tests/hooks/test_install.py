@@ -281,12 +281,12 @@ def test_the_verbs_say_what_they_did(hooks: Hooks, program: Program) -> None:
         "import subprocess; subprocess.run(['git', 'hook', 'run', ",
     ):
         assert words in shown
-    assert "once pre-run is installed" not in shown
+    assert "requires pre-run: git coderepo hooks install" not in shown
     gone = program.run("hooks", "uninstall", cwd=place)
     assert len(gone.text.splitlines()) == 2
     again = program.run("hooks", "uninstall", cwd=place)
     assert (again.text, again.errors) == ("", "no hooks to remove\n")
-    assert "once pre-run is installed" in program.run("hooks", "status", cwd=place).text
+    assert "requires pre-run: git coderepo hooks install" in program.run("hooks", "status", cwd=place).text
 
 
 def test_the_line_for_make_works_in_make(hooks: Hooks, program: Program) -> None:

@@ -170,39 +170,37 @@ def _expanded_in_passing(contents: bytes, expansion: bytes) -> bytes:
         if dollar > at:
             buffered = None
         pieces.append(contents[at:dollar])
-        at = dollar
-        matched = 1
-        while matched < 3 and contents[at + matched : at + matched + 1] == _ID[matched : matched + 1]:
-            matched += 1
-        end = at + matched  # after the matched part of `$Id`
-        following = contents[end : end + 1]
-        if matched == 3 and following == b"$":
-            pieces.append(_ID + expansion)
-            at = end + 1
+        end, keeps_buffer = _end_in_passing(contents, dollar)
+        piece = contents[dollar:end]
+        if piece.startswith(b"$Id:") and piece.endswith(b"$") and (buffered is not None or not _is_foreign(piece)):
+            del pieces[buffered if buffered is not None else len(pieces) :]
+            piece = _ID + expansion
+        elif piece == b"$Id$":
+            piece = _ID + expansion
+        if not keeps_buffer:
             buffered = None
-        elif matched == 3 and following == b":":
-            ends = [offset for offset in (contents.find(b"$", end), contents.find(b"\n", end)) if offset >= 0]
-            stop = min(ends, default=-1)
-            if stop < 0:
-                break
-            whole = contents[at : stop + 1]
-            if whole.endswith(b"$") and (buffered is not None or not _is_foreign(whole)):
-                del pieces[buffered if buffered is not None else len(pieces) :]
-                whole = _ID + expansion
-            pieces.append(whole)
-            at = stop + 1
-            buffered = None
-        else:
-            # git skips the byte after the matched part: a dollar there does not start a keyword.
-            step = matched + (2 if matched == 3 and following == b"\0" else 1)
-            if matched < 3 or following == b"\0":
-                buffered = None
-            elif buffered is None:
-                buffered = len(pieces)
-            pieces.append(contents[at : at + step])
-            at += step
+        elif buffered is None:
+            buffered = len(pieces)
+        pieces.append(piece)
+        at = end
     pieces.append(contents[at:])
     return b"".join(pieces)
+
+
+def _end_in_passing(contents: bytes, dollar: int) -> tuple[int, bool]:
+    """Return where what git takes for a keyword at a dollar ends, and whether git keeps it in its buffer."""
+    matched = 1
+    while matched < 3 and contents[dollar + matched : dollar + matched + 1] == _ID[matched : matched + 1]:
+        matched += 1
+    end = dollar + matched  # after the matched part of `$Id`
+    following = contents[end : end + 1]
+    if matched == 3 and following == b":":
+        ends = [offset for offset in (contents.find(b"$", end), contents.find(b"\n", end)) if offset >= 0]
+        return (min(ends) + 1 if ends else len(contents)), False
+    # git skips the byte after the matched part: a dollar there does not start a keyword.
+    if matched == 3 and following == b"\0":
+        return end + 2, False
+    return end + 1, matched == 3 and following != b"$"
 
 
 def _is_foreign(keyword: bytes) -> bool:
