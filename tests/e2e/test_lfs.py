@@ -295,7 +295,7 @@ def test_an_object_on_another_host_is_asked_for_without_our_credential(each: Wor
     oid = pointer(ODD).split(b"sha256:")[1][:64].decode()
     each.forge.lfs.href_extra[oid] = f"{each.forge.evil_url}/x"
     # GitLab gave a header of its own to send there; it is thanked for it, and the answer is no object.
-    not_fetched(each, manifest, "is not what its" if each.platform == "gitlab" else "answered 401 to", hint=None)
+    not_fetched(each, manifest, "does not match its" if each.platform == "gitlab" else "answered 401 to", hint=None)
     assert each.forge.requests(listener="evil")
     assert each.forge.evil_url not in each.forge.origins_that_saw(each.token)
 
