@@ -113,7 +113,7 @@ def test_a_scoped_snapshot_is_what_git_makes_of_these_paths(
         try:
             taken = take_snapshot(git, Request(here=True, scope=scope))
         except CodeRepoError as error:
-            assert "no such path" in error.message or "beyond a symbolic link" in error.message, error.message
+            assert "does not exist" in error.message or "beyond the symbolic link" in error.message, error.message
             return
         assert taken.tree is not None and taken.head is not None
         want = of_git(repo, None, looked)
@@ -143,6 +143,20 @@ def check(repo: Repo, taken: Snapshot, scope: tuple[bytes, ...]) -> None:
     (first, *_) = scope
     if len(scope) == 1 and any(path.startswith(first + b"/") for path in entries):
         assert code.subdirectory.path == first, "and reading it has held the proof to the tree"
+
+
+def test_a_path_beyond_a_link_is_not_in_a_submodule(repo: Repo) -> None:
+    repo.write("a.py", "1\n")
+    repo.path.joinpath("a").symlink_to(".")
+    repo.commit()
+    repo.path.joinpath("inner").mkdir()
+    Repo.init(repo.path / "inner", repo.env)
+    repo.path.joinpath("to").symlink_to("inner")
+    for scope in (b"a/a", b"a/a.py", b"to/x", b"a/inner/x"):  # recorded as an empty tree once
+        with pytest.raises(CodeRepoError, match="beyond the symbolic link"):
+            take_snapshot(Git(str(repo.path), environment=repo.env), Request(here=True, scope=(scope,)))
+    with pytest.raises(NotReproducible, match="inside the submodule 'inner'"):
+        take_snapshot(Git(str(repo.path), environment=repo.env), Request(here=True, scope=(b"inner/x",)))
 
 
 def test_the_same_in_a_sha256_repository_with_submodules_and_links(tmp_path: Path, env: dict[str, str]) -> None:
@@ -178,5 +192,5 @@ def test_paths_are_seen_from_where_one_stands_and_settings_from_the_root(repo: R
     assert scope("", CODEREPO_SCOPE="services\nlibs") == (b"libs", b"services")
     with pytest.raises(UsageError, match="is not inside the checkout"):
         scope("services", "../../elsewhere")
-    with pytest.raises(NotReproducible, match="'services/trian' is to be looked at, and there is no such path"):
+    with pytest.raises(NotReproducible, match="'services/trian' of the scope does not exist"):
         scope("services", "trian")

@@ -176,28 +176,26 @@ def _is_altered(checkout: Checkout, base_tree: ObjectId, listing: bytes) -> bool
 
 
 def _refuse_missing_scope(checkout: Checkout, known: set[bytes]) -> None:
-    """Raise NotReproducible for a path of the scope that is neither `known` nor on the disk."""
+    """Raise NotReproducible for a path of the scope that is neither `known` nor a path of this checkout on the disk."""
     toplevel = checkout.layout.toplevel
     for path in checkout.scope:
-        outer = _repository_above(toplevel, path) if path not in known else None
-        if outer is not None:
+        if path in known:
+            continue
+        above = [path[:at] for at, byte in enumerate(path) if byte == ord("/")]  # the outermost first
+        link = next((each for each in above if os.path.islink(toplevel + b"/" + each)), None)
+        outer = next((each for each in reversed(above) if os.path.lexists(toplevel + b"/" + each + b"/.git")), None)
+        if link is None and outer is not None:
             raise NotReproducible(
                 f"'{os.fsdecode(path)}' is inside the submodule '{os.fsdecode(outer)}', which is looked at as a whole",
                 hints=[f"use --subdirectory {shell_word(outer)}"],
             )
-        if path not in known and not os.path.lexists(toplevel + b"/" + path):
+        if link is not None or not os.path.lexists(toplevel + b"/" + path):
+            # Git has nothing beyond a link: the snapshot would be empty.
+            where = f"is beyond the symbolic link '{os.fsdecode(link)}'" if link is not None else "does not exist"
             raise NotReproducible(
-                f"'{os.fsdecode(path)}' is to be looked at, and there is no such path",
+                f"the path '{os.fsdecode(path)}' of the scope {where}",
                 hints=["look at --subdirectory, and at: git config --get-all coderepo.scope"],
             )
-
-
-def _repository_above(toplevel: bytes, path: bytes) -> bytes | None:
-    """Return the directory above a path, below the root, that is a repository of its own."""
-    while path := path.rpartition(b"/")[0]:
-        if os.path.lexists(toplevel + b"/" + path + b"/.git"):
-            return path
-    return None
 
 
 # --- Why no base is known --------------------------------------------------------------------------------------------

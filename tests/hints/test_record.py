@@ -319,7 +319,7 @@ def test_a_revision_or_a_path_that_is_not_there(place: World, repo: Repo, progra
     listed = typed_here(place, repo, "git log --oneline --all").text.split()[0]
     place.user.run("snapshot", listed, cwd=repo.path)
     repo.git("config", "coderepo.scope", "servcies")
-    hints = stopped(program, "snapshot", cwd=repo.path, says="'servcies' is to be looked at")
+    hints = stopped(program, "snapshot", cwd=repo.path, says="the path 'servcies' of the scope does not exist")
     (hint,) = [each for each in hints if each.startswith("look at --subdirectory")]
     assert typed_here(place, repo, tail(hint)).text == "servcies\n"
     repo.git("config", "coderepo.scope", "data")
