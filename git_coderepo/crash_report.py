@@ -82,7 +82,7 @@ def crash_directory(environment: Mapping[str, str] = os.environ) -> str:
     if not os.path.isabs(state):
         home = os.path.expanduser("~")
         if not os.path.isabs(home) or home == "/":
-            raise FileNotFoundError(2, "there is no home directory")
+            raise FileNotFoundError(2, "no home directory")
         below = ("Library", "Application Support") if sys.platform == "darwin" else (".local", "state")
         state = os.path.join(home, *below)
     return os.path.join(state, "git-coderepo", "crashes")

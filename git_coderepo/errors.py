@@ -39,7 +39,7 @@ class UsageError(CodeRepoError):
 
 
 class NegativeAnswer(CodeRepoError):
-    """The answer to a question is no: a tree differs, or a file is invalid."""
+    """A check failed: a tree differs, or a file is invalid."""
 
     exit_status = 1
 

@@ -44,7 +44,7 @@ def test_outside_of_a_repository_it_says_so(tmp_path: Path, env: dict[str, str])
 
 def test_without_git_it_says_what_is_missing(tmp_path: Path, env: dict[str, str]) -> None:
     env["PATH"] = str(tmp_path)
-    with pytest.raises(GitNotFound, match="no 'git' on PATH"):
+    with pytest.raises(GitNotFound, match="'git' was not found on PATH"):
         Git(environment=env).run("--version")
 
 

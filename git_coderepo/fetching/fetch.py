@@ -479,7 +479,7 @@ def _refuse_old_directory(writer: TreeWriter, request: BaseRequest) -> None:
         name = f"the directory {quoted(path)}" if path else "the root directory"
         raise GitNotFound(
             f"git is required: the tree object of {name} is not what git writes today, as in many old histories, and "
-            "there is no 'git' on PATH",
+            "'git' was not found on PATH",
             hints=["install git 2.34 or newer, or add it to PATH"],
         )
 

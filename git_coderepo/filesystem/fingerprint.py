@@ -13,7 +13,7 @@ def stamp(directory: Root) -> str:
     """Return a digest (sha256, hex) of the name, mode, size, mtime, ctime and inode of every path below `directory`.
 
     For directories, whose times change with a rename, only modes and names are included. Do not store the digest on
-    disk, where whoever changes the directory could replace it. Raises TargetUnusable if a path cannot be read.
+    disk: anyone who can change the directory could replace it. Raises TargetUnusable if a path cannot be read.
     """
     digest = sha256()
     with Directories(directory) as directories:

@@ -429,13 +429,13 @@ def _program(name: Argument, environment: Mapping[str, str]) -> Argument:
 
 
 def _not_started(error: OSError) -> Exception:
-    """Return GitNotFound if there is no git that this machine can start, else the error itself."""
+    """Return GitNotFound if git cannot be started on this machine, otherwise the error itself."""
     import errno
 
     hints = ["install git 2.34 or newer, or add it to PATH"]
     # ENOTDIR: an entry of PATH is a file. EACCES: the only 'git' is a directory or is not executable.
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES):
-        return GitNotFound("no 'git' on PATH", hints=hints)
+        return GitNotFound("'git' was not found on PATH", hints=hints)
     if error.errno == errno.ENOEXEC:
         return GitNotFound("the 'git' on PATH is not a program for this machine", hints=hints)
     return error

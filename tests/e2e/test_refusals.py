@@ -430,7 +430,7 @@ def test_no_git_on_path(local: World, tmp_path: Path) -> None:
             [program, *words], cwd=local.checkout.path, env={**local.user.env, **empty}, capture_output=True, text=True
         )
         assert done.returncode == 128, done.stderr
-        assert done.stderr.splitlines()[0] == "fatal: no 'git' on PATH"
+        assert done.stderr.splitlines()[0] == "fatal: 'git' was not found on PATH"
         assert done.stderr.splitlines()[1] == "hint: install git 2.34 or newer, or add it to PATH"
 
 
@@ -454,7 +454,7 @@ def test_a_runner_without_git_fetches_by_the_archive(place: World, tmp_path: Pat
     )
     # The URL alone does not say which platform it is, and a plain Git remote needs git.
     assert done.returncode == 128, done.stderr
-    assert done.stderr.startswith("fatal: no 'git' on PATH"), done.stderr
+    assert done.stderr.startswith("fatal: 'git' was not found on PATH"), done.stderr
     assert "hint: install git" in done.stderr
     shutil.rmtree(place.runner.home / "without git")
 

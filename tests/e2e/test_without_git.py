@@ -99,7 +99,7 @@ def test_an_altered_archive_needs_git_and_says_so(bare: World) -> None:
     )  # fmt: skip
     refused(
         bare.runner, "fetch", "--method", "git", "run.json", "code", status=128,
-        says="--method git requires git, and there is no 'git' on PATH", hint="--method auto",
+        says="--method git requires git, and 'git' was not found on PATH", hint="--method auto",
     )  # fmt: skip
     bare.checkout.write(".gitattributes", "*.bin filter=lfs -text\n")
     bare.checkout.commit("without the attribute")

@@ -34,7 +34,7 @@ def test_git_is_installed(checkout: Repo, program: Program, there: str, tmp_path
         (folder / "git").chmod(0o755)
     # The program's own interpreter is found by its absolute path.
     without = {"PATH": str(folder)}
-    says = "no 'git' on PATH" if there == "none" else "git 2.25.1 is too old"
+    says = "'git' was not found on PATH" if there == "none" else "git 2.25.1 is too old"
     words = ("hooks", "install")
     hints = stopped(program, *words, cwd=checkout.path, says=says, env=without)
     assert hints == ["install git 2.34 or newer, or add it to PATH"]

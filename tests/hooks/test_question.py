@@ -69,7 +69,7 @@ def test_where_there_is_no_git_the_hook_says_so(hooks: Hooks, tmp_path: Path) ->
     (tmp_path / "few" / "git").unlink()
     done = run(scripts.this_launcher()[1], env=env, cwd=hooks.repo.path)
     assert done.returncode == 1
-    assert done.stderr.startswith(b"fatal: no 'git' on PATH\nhint: ")
+    assert done.stderr.startswith(b"fatal: 'git' was not found on PATH\nhint: ")
     assert not hooks.current.exists()
 
 

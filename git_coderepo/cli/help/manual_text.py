@@ -92,7 +92,7 @@ CREDENTIALS_FILE = (
     "secret option that the class declares. If the options name several origins, each of them must have that "
     "credential.",
     "A line `{{NAME.KEY}} @/path/to/secret` sets the value of that reference, so that a registration with "
-    "`--token={{NAME.KEY}}` works without a keyring. If there is no keyring, `secret set` prints the line to add.",
+    "`--token={{NAME.KEY}}` works without a keyring. Without a keyring, `secret set` prints the line to add.",
 )
 
 TRAVELS = (
@@ -312,7 +312,7 @@ FILES = (
 
 STATUS = (
     ("0", "Success, or the answer is yes."),
-    ("1", "The answer is no: a tree differs, or a file is invalid."),
+    ("1", "A check failed: a tree differs, or a file is invalid."),
     ("4", "A credential is missing, was refused, or lacks a permission."),
     ("128", "A fatal error; nothing incomplete is left behind."),
     ("129", "Invalid usage."),

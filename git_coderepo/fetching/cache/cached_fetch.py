@@ -26,7 +26,7 @@ from git_coderepo.settings import Settings
 
 
 def open_cache(settings: Settings, *, notify: Callable[[str], None]) -> Cache:
-    """Return this user's cache; it is created if it is missing. Raises TargetUnusable if there is no place for it."""
+    """Return this user's cache, creating it if necessary. Raises TargetUnusable if it cannot be created."""
     _check_trust(settings, notify)
     return Cache(cache_place(settings, notify=notify), notify=notify, limit=cache_limit(settings))
 

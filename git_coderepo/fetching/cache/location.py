@@ -63,7 +63,7 @@ def known_cache_place(settings: Settings) -> CachePlace | None:
 
 
 class OldPart(NamedTuple):
-    """A user's part of the cache in the format of an older release, which is no longer used.
+    """A user's part of the cache in a format that only older releases use.
 
     `size` is in bytes on the disk; `used` is the time of the last addition, in seconds since the epoch.
     """

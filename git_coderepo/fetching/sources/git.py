@@ -37,27 +37,27 @@ class ByGit(Source):
             return error
         if failure.insisted:
             return GitNotFound(
-                "--method git requires git, and there is no 'git' on PATH", hints=["--method auto", _INSTALL]
+                "--method git requires git, and 'git' was not found on PATH", hints=["--method auto", _INSTALL]
             )
         platform = planned.base.platform if planned.base is not None else None
         kind = platform.type if platform is not None else "git"
         if not planned.archive_exact:
             return GitNotFound(
                 "git is required: attributes of this tree (export-ignore, export-subst and the like) alter its "
-                "archives, and there is no 'git' on PATH",
+                "archives, and 'git' was not found on PATH",
                 hints=[_INSTALL, "or remove these attributes and record the run again"],
             )
         differs = next((each for each in failure.before if isinstance(each, TreeDiffers)), None)
         if differs is not None:
             return GitNotFound(
                 "git is required: the platform's archive differs from the recorded tree (as it does where "
-                "submodules are missing in it), and there is no 'git' on PATH",
+                "submodules are missing in it), and 'git' was not found on PATH",
                 hints=[_INSTALL, differs.message],
             )
         if any(not isinstance(each, MethodUnavailable) for each in failure.before):
-            return GitNotFound("no 'git' on PATH", hints=[_INSTALL])
+            return GitNotFound("'git' was not found on PATH", hints=[_INSTALL])
         return GitNotFound(
-            f"git is required: the platform '{kind}' has no archives, and there is no 'git' on PATH",
+            f"git is required: the platform '{kind}' has no archives, and 'git' was not found on PATH",
             hints=[
                 _INSTALL,
                 "or register the checkout as github or gitlab, whose archives need no git, and record the run again",

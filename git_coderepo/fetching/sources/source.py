@@ -38,7 +38,7 @@ class Source(ABC):
 
     @abstractmethod
     def applies_to(self, planned: PlannedTree) -> bool:
-        """Return whether it is tried if the user names no source."""
+        """Return whether to try this source when the user has not chosen one."""
 
     @abstractmethod
     def stream(self, planned: PlannedTree, limits: Limits) -> AbstractContextManager[EntryStream]:
@@ -70,5 +70,5 @@ def base_request(planned: PlannedTree, limits: Limits) -> BaseRequest:
     if planned.problem is not None:
         raise planned.problem
     if planned.base is None:
-        raise MethodUnavailable("there is no base: the overlay is the whole tree")
+        raise MethodUnavailable("the run has no base: the overlay contains the whole tree")
     return planned.base._replace(limits=limits)

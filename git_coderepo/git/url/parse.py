@@ -126,7 +126,7 @@ def _web(transport: str, rest: str, *, secret: bool = False) -> Parts:
     path = decoded(raw_path).rstrip("/")
     segments = path.split("/")
     if not path or "." in segments or ".." in segments:
-        raise invalid("its path contains '.' or '..'" if path else "it names no repository")
+        raise invalid("its path contains '.' or '..'" if path else "the repository is missing")
     secret = secret or bool(colon) or "?" in rest[end:] or (user or "").startswith(_TOKEN_PREFIXES)
     names = names_in(lower(host), path, web=True)
     return transport, user, host, port, path, names, secret
@@ -145,7 +145,7 @@ def _over_network(transport: str, rest: str, separator: str) -> Parts:
     if "@[" in path:
         raise invalid("git misreads a path with '@['")  # in any other spelling git reads a host
     if not path.strip("/"):
-        raise invalid("it names no repository")
+        raise invalid("the repository is missing")
     destination, port = split_destination(rest[:where])
     userinfo, at, host = destination.rpartition("@")
     user, colon, _ = userinfo.partition(":")
