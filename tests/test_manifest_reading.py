@@ -405,7 +405,7 @@ def test_a_file_that_is_no_manifest_is_named_in_the_one_line(tmp_path):
     path.write_text("hello")
     with pytest.raises(InvalidManifest) as raised:
         Manifest.load(str(path))
-    assert raised.value.message == f"{str(path)!a} is no valid manifest: not JSON at line 1, column 1: expecting value"
+    assert raised.value.message == f"invalid manifest {str(path)!a}: not JSON at line 1, column 1: expecting value"
 
 
 @pytest.mark.parametrize("name", ["missing.json", ".", "a\0b"])

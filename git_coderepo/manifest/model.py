@@ -325,7 +325,7 @@ class Manifest(NamedTuple):
             return cls.parse(data)
         except InvalidManifest as error:
             shown = "standard input" if path == "-" else ascii(path)
-            raise InvalidManifest(f"{shown} is no valid manifest: {error.message}", hints=error.hints) from error
+            raise InvalidManifest(f"invalid manifest {shown}: {error.message}", hints=error.hints) from error
 
 
 # --- Runs that were recorded as not reproducible ---------------------------------------------------------------------

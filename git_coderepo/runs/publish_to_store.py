@@ -43,7 +43,7 @@ def share_snapshot(snapshot: Snapshot, store: SharedStore, say: Callable[[str], 
         except CodeRepoError as error:
             name = f"the submodule '{os.fsdecode(place[:-1])}': " if place else ""
             say(f"warning: not in the store: {name}{error.message}")
-            for text in (*error.hints, "the run is recorded all the same: runners use other sources"):
+            for text in (*error.hints, "the run is recorded; runners use other sources"):
                 say(f"hint: {text}")
             if isinstance(error, StoreRefused):
                 return  # the store would refuse the other trees, too

@@ -55,7 +55,7 @@ def read_tag(contents: bytes) -> tuple[ObjectId, bytes]:
     head, _, manifest = contents.partition(b"\n\n")
     lines = head.split(b"\n")
     if len(lines) < 2 or not lines[0].startswith(b"object ") or lines[1] != b"type commit":
-        raise InvalidManifest("the reference names no published run")
+        raise InvalidManifest("the reference is not that of a published run")
     return ObjectId(lines[0][7:].decode("ascii", "replace")), manifest
 
 
