@@ -32,6 +32,8 @@ _POINTER_BYTES = 1024
 _BESIDE = (
     b".md5", b".sha1", b".sha256", b".sha512", b".ptr", b".pointer", b".url", b".s3", b".gs", b".torrent",
 )  # fmt: skip
+# A longer path cannot be checked out: PATH_MAX of Linux.
+_PATH_BYTES = 4096
 # The most bytes of paths in the arguments of a command.
 _ARGUMENTS = 32 << 10
 # The most paths that a message names.
@@ -68,8 +70,11 @@ class Place:
         return self.toplevel is None or os.path.exists(os.path.join(self.toplevel, path))
 
     def holds(self, paths: Iterable[bytes]) -> set[bytes]:
-        """Return those of the paths that the tree has, as files, links or directories."""
-        rest, present = sorted(set(paths)), set[bytes]()
+        """Return those of the paths that the tree has, as files, links or directories.
+
+        The paths may be any bytes: they come from files that people write.
+        """
+        rest, present = sorted({path for path in paths if _may_be_in_a_tree(path)}), set[bytes]()
         while rest:
             size, count = 0, 0
             while count < len(rest) and (size < _ARGUMENTS or not count):
@@ -86,6 +91,11 @@ class Place:
         blobs = read_blobs(self.git, [id for _, id in rows])
         for (path, _), (_, size, source) in zip(rows, blobs, strict=True):
             yield path, source.read(size)
+
+
+def _may_be_in_a_tree(path: bytes) -> bool:
+    """Return whether `ls-tree` takes a path; it fails at others, of which no tree that was checked out has one."""
+    return 0 < len(path) <= _PATH_BYTES and b"\0" not in path and not (path + b"/").startswith((b"/", b"../"))
 
 
 def may_describe_data(listing: bytes) -> bool:
@@ -161,7 +171,7 @@ def _small_file(path: bytes) -> bytes | None:
 
 def _unrecorded(place: Place, candidates: Sequence[tuple[bytes, str, bytes]]) -> list[Outside]:
     """Return those of (path, reason, target from the root) whose target can be read here, and is not in the tree."""
-    recorded = place.holds(target for _, _, target in candidates if not target.startswith((b"/", b"../")))
+    recorded = place.holds(target for _, _, target in candidates)
     missing = [each for each in candidates if each[2] not in recorded]
     if place.toplevel is None:
         # A link of a commit that leads to nothing in it is broken wherever the commit is checked out.
@@ -187,7 +197,9 @@ def _pointer_targets(place: Place, rows: Sequence[tuple[bytes, str]]) -> Iterato
     for path, contents in _texts(place, rows):
         folder, _, name = path.rpartition(b"/")
         if not name.endswith((b".dvc", b"dvc.lock")):
-            yield path, path.rpartition(b".")[0]
+            beside = name.rpartition(b".")[0]
+            if beside:
+                yield path, os.path.join(folder, beside)
             continue
         if name == b"dvc.lock":
             folders = _stage_folders(place, folder)

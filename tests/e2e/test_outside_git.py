@@ -231,6 +231,17 @@ def test_a_checksum_beside_ignored_data_is_named_where_there_is_time_to_look(che
         assert "'weights.bin.sha256' describes 'weights.bin'" in program.run(*verb, cwd=checkout.path).errors
 
 
+def test_descriptions_of_paths_that_no_tree_can_have(checkout: Repo, program: Program) -> None:
+    for name in (".s3", ".dvc", "data/.md5"):
+        checkout.write(name, b"it describes nothing\n")
+    checkout.write("nul.dvc", b"outs:\n- path: a\0b\n")
+    checkout.write("long.dvc", b"outs:\n- path: " + b"x" * 200_000 + b"\n")
+    checkout.write("here.dvc", b"outs:\n- path: .\n")
+    assert outside(program, checkout) == []
+    checkout.write("above.dvc", b"outs:\n- path: ..\n")
+    assert outside(program, checkout) == [entry("above.dvc", "pointer-file", "..")]
+
+
 # --- git-annex ------------------------------------------------------------------------------------------------------
 
 
