@@ -47,7 +47,7 @@ _VERBS_WITH_SECRETS = ("login", "logout", "register", "secret", "update")
 def report_crash(
     error: BaseException, arguments: Sequence[str], environment: Mapping[str, str] = os.environ
 ) -> CodeRepoError:
-    """Write the report of an exception that nothing raised on purpose; return the error to print in its place.
+    """Write a crash report for an unexpected exception; return the error to print instead.
 
     `arguments` are the program's, without its name. Raises nothing: where no file can be written, the message says
     what a developer needs first.

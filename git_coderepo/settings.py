@@ -274,7 +274,7 @@ class Settings:
         return iter(seen)
 
     def git_flag(self, section: str, name: str, default: bool) -> bool:
-        """Return a boolean of git's own; the default where git would not accept the value either."""
+        """Return one of git's own boolean settings, or `default` if its value is missing or invalid."""
         text = self.value(section, name)
         return default if text is None else text.lower() in _TRUE or (text.lower() not in _FALSE and default)
 
@@ -417,7 +417,7 @@ def start_team_of(git: Git, listing: bytes) -> Process | None:
 
 
 def with_team(settings: Settings, process: Process | None, notify: Callable[[str], None]) -> Settings:
-    """Return the user's settings with the team's beneath them; `process` comes from `start_team`.
+    """Return the user's settings, with the team's as fallback; `process` comes from `start_team`.
 
     `notify` receives a warning for each setting that a team's file may not set. Raises NotReproducible where git
     cannot read the file.

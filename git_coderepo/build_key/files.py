@@ -75,7 +75,7 @@ class TreeFiles:
         return self._listed[tree]
 
     def find(self, path: bytes) -> tuple[int, str] | None:
-        """Return (mode, id) of the entry at a path from the root; None without one, or if it leads out of the tree."""
+        """Return (mode, id) of the entry at a path from the root; None if it is missing or leads out of the tree."""
         parts, trees, links = path.split(b"/"), [self.tree], 0
         while parts:
             part = parts.pop(0)

@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from git_coderepo.cli import output
 from git_coderepo.cli.output import PROGRAM, version
-from git_coderepo.cli.table import VERBS
+from git_coderepo.cli.table import GROUPS, VERBS
 from git_coderepo.errors import UsageError
 from git_coderepo.trace import set_verbose
 
@@ -35,8 +35,10 @@ class Verbs(TyperGroup):
         return self.commands.get(cmd_name)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, verb.summary) for name, verb in VERBS.items()])
+        width = max(map(len, VERBS))
+        for title, group in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), verb.summary) for name, verb in group.items()])
 
 
 # The module of each verb adds its verb here.

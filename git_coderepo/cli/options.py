@@ -12,7 +12,9 @@ CodeRepository = Annotated[
 ]
 Subdirectories = Annotated[
     list[str] | None,
-    typer.Option("--subdirectory", metavar="PATH", help="Use only this path; can be repeated (coderepo.scope)."),
+    typer.Option(
+        "--subdirectory", metavar="PATH", help="Limit the snapshot to this path; can be repeated (coderepo.scope)."
+    ),
 ]
 Subdirectory = Annotated[
     str | None, typer.Option("--subdirectory", metavar="PATH", help="Use only this directory of the run's code.")
@@ -23,6 +25,6 @@ Submodules = Annotated[
 ]
 AllowUnreproducible = Annotated[
     bool,
-    typer.Option("--allow-unreproducible", help="Record the run even if its code cannot be fetched again."),
+    typer.Option("--allow-unreproducible", help="Accept code that cannot be fetched again, and record the reason."),
 ]
 Check = Annotated[bool, typer.Option("--check", help="Ask the platform whether it serves the base.")]

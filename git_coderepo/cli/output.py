@@ -99,7 +99,7 @@ def fail(error: CodeRepoError) -> int:
 
 
 def say_not_run(program: str, status: int, directory: str | None = None) -> None:
-    """Print why a command did not start: `status` is 126 or 127, as of env(1), or there is nothing to print.
+    """Print why a command did not start, for exit status 126 or 127 (see env(1)); otherwise print nothing.
 
     `directory` is the working directory of the command, None for the current one.
     """
@@ -142,7 +142,7 @@ def _shown(char: str) -> str:
 
 
 def as_message(text: str) -> str:
-    """Return the text of an error that is not ours as our messages read: lower case, without a full stop."""
+    """Return an external error text in our style: lower case, without a full stop."""
     text = text.rstrip(".")
     return text[:1].lower() + text[1:]
 

@@ -152,7 +152,7 @@ def pointers_of(root: Directories, paths: Iterable[bytes]) -> dict[bytes, Pointe
 
 
 def by_pointers(directory: Root, paths: Iterable[bytes], object_format: str) -> dict[bytes, bytes]:
-    """Return the raw id of the pointer for each file with contents instead of a pointer, by raw path.
+    """Return, by raw path, the raw id of the pointer for each file that has real contents instead of a pointer.
 
     Files that the tree itself contains in spite of its attributes are included. Raises TargetUnusable.
     """

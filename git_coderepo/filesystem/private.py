@@ -124,12 +124,12 @@ def is_trusted_owner(facts: os.stat_result) -> bool:
 
 
 def is_writable_by_others(facts: os.stat_result) -> bool:
-    """Return whether another user than its owner can write to a directory."""
+    """Return whether a user other than the owner can write to a directory."""
     return bool(facts.st_mode & _WRITABLE_BY_OTHERS) and not _only_own_group(facts)
 
 
 def is_exchangeable(facts: os.stat_result) -> bool:
-    """Return whether another user than root can rename what is in a directory, regardless of its owner.
+    """Return whether a user other than root and this one could rename the entries of a directory.
 
     Names in such a directory cannot be trusted: another user may have renamed a directory of this user, which they
     cannot remove, to the name of one of our temporary directories.

@@ -212,7 +212,7 @@ def _notes_by_git(folder: bytes, path: bytes) -> Notes | None:
 
 
 def note_file(path: bytes, contents: bytes, layout: Layout | None = None) -> bool:
-    """Write the note of a file before the file is written at a path without links; return whether that was possible.
+    """Write the note of a file that is about to be written at a path without links; return whether it was written.
 
     Raises OSError.
     """
@@ -281,7 +281,7 @@ def own_files(layout: Layout, untracked: Iterable[bytes], *, keep: bool = True) 
 
 
 def unfinished_part(path: bytes) -> bytes | None:
-    """Return the part of a path up to an unfinished directory of a fetch, in progress or killed; None without one.
+    """Return the path of the unfinished fetch directory that contains `path`, or None.
 
     `fetching.target` calls them `.NAME.coderepo-PID-RANDOM` and `.coderepo-PID-RANDOM`.
     """

@@ -203,7 +203,7 @@ class Walk:
         self.before = before
 
     def base(self, known_by: Mapping[ObjectId, str], otherwise: str) -> BaseCommit | None:
-        """Return the first served commit as a base, known by the fact in `known_by`, or else by `otherwise`."""
+        """Return the first served commit as a base; its source is `known_by[commit]`, or else `otherwise`."""
         if self.first is None:
             return None
         return BaseCommit(self.first, known_by.get(self.first, otherwise), self.before, self.tree)

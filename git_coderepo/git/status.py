@@ -88,7 +88,7 @@ class Status:
         return self._changes
 
     def with_changes(self, more: Sequence[Change]) -> Status:
-        """Return the same state with more changes: those that git was told not to look at."""
+        """Return a copy of this status with more changes, for paths that git was told to ignore."""
         status = Status(self.head, self.branch, self.upstream, self._output, self._at)
         status._changes = [*self.changes, *more]
         return status

@@ -100,7 +100,7 @@ def inside(scope: Sequence[bytes]) -> Callable[[bytes], bool]:
 
 
 def looked_at(scope: Sequence[bytes], more: Iterable[bytes] = ()) -> tuple[bytes, ...]:
-    """Return the scope, the `.gitattributes` of the directories above it, and `more`; empty for everything."""
+    """Return the paths to inspect: the scope, `.gitattributes` files above it, and `more`; empty means everything."""
     if not scope:
         return ()
     above = {b"" if at < 0 else path[: at + 1] for path in scope for at in (-1, *_slashes(path))}

@@ -157,7 +157,7 @@ def this_program() -> bytes:
 
 
 def this_launcher() -> tuple[bytes, bytes]:
-    """Return the running interpreter, and the script that starts the pre-run hook in a third of the time."""
+    """Return the running interpreter and the script that starts the pre-run hook faster than `git-coderepo` does."""
     return os.fsencode(sys.executable), os.fsencode(os.path.join(os.path.dirname(os.path.abspath(__file__)), "lean.py"))
 
 

@@ -37,7 +37,7 @@ class _Environment:
         self._outside: dict[str, str | None] = {}
 
     def begin(self, run: ActiveRun) -> bool:
-        """Add a run; return whether it overlaps another run that it was not started in."""
+        """Add a run; return whether it overlaps an open run that does not contain it."""
         with self.lock:
             if not self._open:
                 self._outside = {name: os.environ.get(name) for name in _NAMES}
@@ -53,7 +53,7 @@ class _Environment:
             self._update()
 
     def around(self, run: ActiveRun | None) -> dict[str, str]:
-        """Return the environment for processes started in a run; None for those started outside of every run."""
+        """Return the environment for processes started in `run`, or outside every run if `run` is None."""
         with self.lock:
             variables: dict[str, str | None] = dict(os.environ)
             if self._open:
@@ -76,7 +76,7 @@ _current: ContextVar[ActiveRun | None] = ContextVar("git_coderepo_run", default=
 
 
 def current_run() -> ActiveRun | None:
-    """Return the innermost run in progress in this thread, or in this asyncio task and its creators; None for none."""
+    """Return the innermost open run of this thread or asyncio task (or of the tasks that created it), or None."""
     run = _current.get()
     while run is not None and run.has_ended:
         run = run.outer

@@ -85,7 +85,7 @@ class RunDirectory:
         return f"running in {where}, which is read-only; {advice}"
 
     def changed(self) -> TreeAltered | None:
-        """Compare the tree with the proved one after the command has ended; return the difference, None for none.
+        """Compare the tree with the verified one after the command has ended; return the difference, or None.
 
         File contents are read only if the times, sizes or modes of some files differ.
         """

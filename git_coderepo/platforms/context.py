@@ -79,7 +79,7 @@ class LocalRepositoryContext:
 
     @property
     def has_local_changes(self) -> bool:
-        """Whether the checkout has something that the remote is not known to have: it is dirty, or HEAD is not pushed.
+        """Whether the checkout is dirty or HEAD is not known to be pushed.
 
         A commit counts as pushed when any tracking reference of the remote reaches it, whatever the branch's name.
         """

@@ -239,7 +239,7 @@ class HostedRepository(BaseCodeRepository):
         )
 
     def recorded_host(self) -> Mapping[str, str]:
-        """Return the option `host` to record where no remote says it: a runner may not know what this machine knows."""
+        """Return the `host` option to record, unless the remote already names the host."""
         return {"host": self.site.url} if self.remote is None else {}
 
     def web_origin(self) -> Origin:

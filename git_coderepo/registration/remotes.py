@@ -78,7 +78,7 @@ class Surroundings(NamedTuple):
         return list(dict.fromkeys([*likely, *self.remotes]))
 
     def likely(self, names: Iterable[str]) -> str | None:
-        """Return the remote of these that the checkout most likely uses, or None without any.
+        """Return the most likely remote among `names`, or None if `names` is empty.
 
         Raises RegistrationError if several are equally likely.
         """
@@ -100,7 +100,7 @@ class Surroundings(NamedTuple):
         return known or (answer if answer not in (None, type) else None)
 
     def registered_for(self, choice: Choice) -> Registration | None:
-        """Return the registration that the remote of a choice has already, on the same platform, or None."""
+        """Return an existing registration for the remote of `choice` on the same platform, or None."""
         if choice.remote is None:
             return None
         for each in registrations(self.settings):

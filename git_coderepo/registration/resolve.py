@@ -152,7 +152,7 @@ def choose_source_of(
 
 
 def import_platform(git: Git, settings: Settings, layout: Layout) -> None:
-    """Import the likely platform while git is at work; `choose_source` chooses the platform later."""
+    """Import the likely platform class while git runs; `choose_source` makes the final choice later."""
     try:
         source = choose_source_of(git, settings, layout, None)
         if source is not None and source.registration.source is None:

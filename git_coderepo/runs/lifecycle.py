@@ -116,7 +116,7 @@ class Recording:
         self.close()
 
     def close(self) -> None:
-        """Release what is held for the end of the run."""
+        """Release the resources that are held until the run ends."""
         self._stack.close()
 
     def _start(self, stack: ExitStack, say: Callable[[str], None]) -> None:
@@ -158,7 +158,7 @@ class Recording:
         self._ending.begin()
 
     def declare(self, outputs: Sequence[tuple[bytes, bytes]]) -> None:
-        """Note the state of the declared outputs (path to show, path to read); warn of those that travel as code."""
+        """Record the state of declared outputs (path to show, path to read); warn about those that are sent as code."""
         absolute = {os.path.abspath(path): shown for shown, path in outputs}
         for path, travelling in travelling_outputs(self.snapshot, absolute).items():
             more = f" and {len(travelling) - 1} more" if len(travelling) > 1 else ""

@@ -49,7 +49,7 @@ class DeclaredOutputs:
         self._began = time.time_ns()
 
     def made(self, outputs: Sequence[tuple[bytes, bytes]]) -> MadeOutputs:
-        """Return what the run wrote at `outputs`: (path to record, path to read)."""
+        """Return the files that the run wrote at `outputs`, each a pair (path to record, path to read)."""
         files: list[dict[str, object]] = []
         missing, untouched, unread = [], [], []
         for shown, path in outputs:
@@ -86,7 +86,7 @@ class DeclaredOutputs:
 
 
 def travelling_outputs(snapshot: Snapshot, declared: Iterable[bytes]) -> dict[bytes, list[bytes]]:
-    """Return the untracked files of a snapshot at declared paths: outputs of an earlier run, which now travel.
+    """Return the declared outputs of earlier runs that are untracked files, and so become part of the snapshot.
 
     Keys are the declared paths (absolute), values paths from the checkout's root.
     """

@@ -62,7 +62,7 @@ def share_tree(store: SharedStore, git: Git, tree: ObjectId) -> bool:
 
 
 def put_tree(store: SharedStore, git: Git, tree: ObjectId) -> int:
-    """Put a tree into the store, replacing what is there; return the stored size in bytes. Raises as `share_tree`."""
+    """Put a tree into the store, replacing any existing one; return the stored size. Raises as `share_tree`."""
     rows = travelling(differences(git, None, tree))
 
     def pack(file: Written) -> None:
@@ -127,7 +127,7 @@ class StoreRequest(NamedTuple):
 
 
 def store_run(manifest: Manifest, here: Here, request: StoreRequest) -> Iterator[Stored]:
-    """Put the code of a recorded run, and of its submodules, into a shared store; yield what is there then.
+    """Put the code of a recorded run and its submodules into a shared store; yield the result for each tree.
 
     Raises NotReproducible, what `restore_tree` raises for what is not here, and what the store raises.
     """

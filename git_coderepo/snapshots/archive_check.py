@@ -134,7 +134,7 @@ def attribute_texts(git: Git, toplevel: bytes, listing: bytes) -> dict[bytes, by
 
 
 def system_attribute_files(environment: Mapping[str, str]) -> list[bytes] | None:
-    """Return where the system's attributes file may be; None if the location of git does not decide it.
+    """Return the possible paths of the system attributes file; None if they cannot be derived from git's location.
 
     git is built with `/etc` for the prefix `/usr`, else with `etc` below its prefix (`sysconfdir` in git's Makefile),
     and distributions that put it elsewhere build it with `/etc`. No process is started, as `git var GIT_ATTR_SYSTEM`
@@ -186,7 +186,7 @@ def outside_texts(layout: Layout, settings: Settings) -> list[bytes]:
 
 
 def taken_back(contents: Iterable[bytes]) -> set[bytes]:
-    """Return the converting attributes that some line of these files takes from paths: `-filter`, `!eol`, `binary`."""
+    """Return the converting attributes that these files unset for some paths: `-filter`, `!eol`, `binary`."""
     found = set()
     for file in contents:
         for word in _attribute_words(file):
@@ -197,7 +197,7 @@ def taken_back(contents: Iterable[bytes]) -> set[bytes]:
 
 
 def words_of(contents: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (name, value) of each attribute that some line of these files sets; b"" for one without a value."""
+    """Yield (name, value) of each attribute that these files set; the value is b"" if the attribute has none."""
     for file in contents:
         for word in _attribute_words(file):
             if not word.startswith((b"-", b"!")):

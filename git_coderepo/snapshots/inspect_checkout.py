@@ -180,7 +180,7 @@ class Surveys:
         self._start()
 
     def of(self, path: bytes) -> Surveying | None:
-        """Return the survey of a submodule, None if none was begun; another one begins in its place."""
+        """Return the running survey of a submodule, or None, and start the next waiting survey."""
         surveying = self._started.pop(path, None)
         self._start()
         return surveying
@@ -238,7 +238,7 @@ def survey(
 
 
 def embedded_repositories(status: Status) -> list[Change]:
-    """Return the directories that are repositories of their own, and no submodules.
+    """Return the directories that are Git repositories but not submodules.
 
     git names the untracked ones with a final slash; the index may have a file of the same name.
     """

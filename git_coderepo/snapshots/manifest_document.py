@@ -59,7 +59,7 @@ def write_record(
     command: Sequence[bytes] | None = None,
     build_key: str | None = None,
 ) -> Record:
-    """Write the manifest of a snapshot, `now` in seconds since the epoch; without an `id` it gets a new one.
+    """Build the manifest of a snapshot; `now` is in seconds since 1970, and `id` defaults to a new run id.
 
     With the commit under which it is `published` no overlay travels. Raises InvalidManifest.
     """
@@ -90,7 +90,7 @@ _LINE, _URL, _HOST = 1024, 8192, 255
 
 
 def refuse_unreadable(document: Mapping[str, object]) -> None:
-    """Raise InvalidManifest for a text from outside that readers would refuse.
+    """Raise InvalidManifest for a value (from the user, settings or environment) that readers would reject.
 
     This is the part of the schema that depends on users, settings and the environment, without the schema's reader,
     which would cost a hook more than everything else. Callers that have the time use `prove_readable`.
@@ -116,7 +116,7 @@ def check_name(name: str) -> None:
 
 
 def prove_readable(record: Record) -> Record:
-    """Read a manifest as its reader will, before anything starts. Raises InvalidManifest."""
+    """Parse a manifest as its readers will, before the run starts. Raises InvalidManifest."""
     from git_coderepo.manifest.model import Manifest
 
     Manifest.parse(record.data)
@@ -272,9 +272,7 @@ def repository_document(source: CodeSource) -> dict[str, object]:
 
 
 def remote_document(remote: RemoteURL) -> Mapping[str, object]:
-    """Return the recorded parts of a remote: no password and no query; a user name only for ssh, where it is part of
-    the address.
-    """
+    """Return the recorded parts of a remote: no password, no query, and a user name only for ssh."""
     return {
         "transport": remote.transport,
         "host": remote.host,
@@ -327,7 +325,7 @@ def _outside_document(snapshot: Snapshot) -> dict[str, object]:
 
 
 def outside_document(outside: Iterable[tuple[bytes, Outside]]) -> list[dict[str, object]]:
-    """Return the entries of `outside`; of many of a kind, one for each directory with their number."""
+    """Return the entries of `outside`; many entries of one kind are grouped by directory, with their number."""
     kinds: dict[tuple[str, bytes | None], list[tuple[bytes, bytes]]] = {}
     for directory, each in outside:
         kind = each.detail if each.reason in ("filter", "attribute") else None
@@ -415,7 +413,7 @@ def is_uuid7(text: str) -> bool:
 
 
 def carriers(size: int) -> list[str]:
-    """Return what can carry a manifest of `size` bytes, its overlay included, to a runner."""
+    """Return the ways in which a manifest of `size` bytes, overlay included, can be passed to a runner."""
     names = ["file"]
     if size <= 120 << 10:
         names.insert(0, "environment variable")

@@ -70,7 +70,7 @@ class Place:
         return self.toplevel is None or os.path.exists(os.path.join(self.toplevel, path))
 
     def holds(self, paths: Iterable[bytes]) -> set[bytes]:
-        """Return those of the paths that the tree has, as files, links or directories.
+        """Return the paths that exist in the tree, as files, links or directories.
 
         The paths may be any bytes: they come from files that people write.
         """
@@ -99,7 +99,7 @@ def _may_be_in_a_tree(path: bytes) -> bool:
 
 
 def may_describe_data(listing: bytes) -> bool:
-    """Return whether a name in the rows of `ls-tree -r -z` is that of a file which describes the data beside it."""
+    """Return whether `ls-tree -r -z` output contains a pointer file, which describes data stored outside Git."""
     return any(ending + b"\0" in listing for ending in _BESIDE)
 
 

@@ -146,7 +146,7 @@ class Packer:
         self._put(bytes(-size % _BLOCK))
 
     def finish(self) -> tuple[bytes, str, str]:
-        """Return (the gzip, the sha256 of the tar inside, the sha256 of the gzip), digests in hex; to be called once.
+        """Return (gzip data, hex sha256 of the tar, hex sha256 of the gzip data). Call this only once.
 
         The gzip is empty if it went to `write`.
         """
@@ -260,7 +260,7 @@ class CachedOverlay(Value):
 def find_cached(
     store: Store, base_tree: ObjectId | None, snapshot_tree: ObjectId, settings: Settings
 ) -> Overlay | None:
-    """Return the overlay that was made before of the same two trees, if the settings still allow it."""
+    """Return the cached overlay between two trees, if the current settings still allow it."""
     cached = read_cached(store, base_tree, snapshot_tree)
     if cached is None or cached.contents > settings.size("overlayLimit"):
         return None
@@ -268,7 +268,7 @@ def find_cached(
 
 
 def read_cached(store: Store, base_tree: ObjectId | None, snapshot_tree: ObjectId) -> CachedOverlay | None:
-    """Return the overlay between two trees; None if there is none, or it is damaged. Raises nothing."""
+    """Return the cached overlay between two trees; None if it is missing or damaged. Raises no exception."""
     import hashlib
 
     try:
@@ -319,7 +319,7 @@ def pack_into(
     screen: Callable[[bytes, Iterable[bytes]], Iterable[bytes]],
     count: Callable[[int], object] | None = None,
 ) -> Overlay:
-    """Build a large overlay straight into the folder of overlays: it is never whole in memory. Raises OSError."""
+    """Build a large overlay directly in the overlay folder, without holding it in memory. Raises OSError."""
     made: list[Overlay] = []
 
     def make(write: Callable[[bytes], object]) -> str:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def pack_travelling(
     attempt: Attempt, unpacked: Unpacked, refused: Mapping[str, tuple[bytes, Pointer, str]]
 ) -> Travelling:
-    """Measure and screen what travels, and pack it; `refused` is the answer of `refused_objects`.
+    """Measure, scan and pack the files that are sent with the manifest; `refused` comes from `refused_objects`.
 
     Raises NotReproducible.
     """

@@ -216,7 +216,7 @@ class Scan:
         self.has_excused = False
 
     def look_through(self, path: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Note the tokens in a file as `look` does, with two pieces in memory at most; yield the pieces."""
+        """Scan a file for tokens as `look` does, while passing its pieces on; at most two pieces are in memory."""
         held, line, first = b"", 1, 0
         for piece in pieces:
             yield piece
@@ -231,7 +231,7 @@ class Scan:
         self._note(path, held, line, first, len(held))
 
     def look(self, path: bytes, contents: bytes) -> None:
-        """Note the tokens in a file, except in lines with a pragma or an allowed fingerprint."""
+        """Scan a file for tokens, except lines with a pragma or an allowed fingerprint."""
         self._note(path, contents, 1, 0, len(contents))
 
     def _note(self, path: bytes, contents: bytes, line: int, first: int, end: int) -> None:

@@ -31,7 +31,7 @@ class Load(Value):
 
 
 def refuse_large(attempt: Attempt, checkout: Checkout, load: Load, *, publishes: bool) -> NotReproducible | None:
-    """Compare what would travel with the limits, alone and together with the other checkouts.
+    """Raise NotReproducible if the overlay exceeds a limit, alone or together with those of other checkouts.
 
     Return the error of a load that is too large for an overlay and may be published: the caller `publishes`, and the
     settings say so. None if it fits. Raises NotReproducible.

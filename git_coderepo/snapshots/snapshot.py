@@ -243,8 +243,9 @@ class Unpacked(Value):
 
     @property
     def cached_overlay(self) -> Overlay | None:
-        """The overlay that was made before of the same two trees, if it serves; None with submodules, which are judged
-        by the sum of all checkouts.
+        """The cached overlay between these two trees, if it can be reused.
+
+        None with submodules: limits apply to the sum of all checkouts.
         """
         if self.checkout.depth or self.submodules or not self.tree.is_stored:
             return None
@@ -421,7 +422,7 @@ class Differences:
         self.write_again = write_again
 
     def since(self, old: ObjectId | None) -> list[Difference]:
-        """Return the differences from a tree to the snapshot's; None stands for the tree without entries."""
+        """Return the differences from the tree `old` to the snapshot's tree; None means the empty tree."""
         if old not in self.known:
             try:
                 self.known[old] = differences(self._checkout.git_with_store, old, self._tree)
@@ -442,7 +443,7 @@ class Waived:
         self.reasons: list[NotReproducible] = []
 
     def waiving(self) -> Waiving:
-        """Return a block in which a reason not to record is noted instead, where that is allowed."""
+        """Return a context manager that records a NotReproducible error instead of raising it, if that is allowed."""
         return Waiving(self)
 
 
@@ -475,7 +476,7 @@ class Weights:
         self._rows: dict[str, list[tuple[bytes, int]]] = {}
 
     def add(self, word: str, rows: Iterable[tuple[bytes, int]]) -> list[tuple[bytes, int]]:
-        """Add rows with paths from the root of the outermost checkout; return all of the same word."""
+        """Add rows, with paths from the outermost root, under the label `word`; return all rows of that label."""
         together = self._rows.setdefault(word, [])
         together.extend(rows)
         return together
@@ -490,7 +491,7 @@ class Reached:
         self._stages: dict[type, object] = {}
 
     def note(self, stage: Stage) -> Stage:
-        """Note a stage, in the place of an earlier one of the same class, and return it."""
+        """Record a stage, replacing an earlier stage of the same class, and return it."""
         self._stages[type(stage)] = stage
         return stage
 
@@ -500,7 +501,7 @@ class Reached:
         return stage if isinstance(stage, kind) else None
 
     def forget(self) -> None:
-        """Forget the stages of an attempt that is repeated."""
+        """Forget the recorded stages, because the attempt is repeated."""
         self._stages.clear()
 
 

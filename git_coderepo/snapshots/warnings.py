@@ -36,7 +36,7 @@ def _mistakes(snapshot: Snapshot) -> list[str]:
 def outside_of(
     outside: Sequence[Outside], submodules: Sequence[Submodule], place: bytes = b""
 ) -> Iterator[tuple[bytes, Outside]]:
-    """Yield (directory with a final slash, path in it) of what has contents outside Git, in submodules too."""
+    """Yield (directory with a final slash, path) of each item stored outside Git, including submodules."""
     for each in outside:
         yield place, each
     for submodule in submodules:

@@ -1,9 +1,9 @@
-"""A published run: the snapshot as a commit on its base, a tag object with the manifest on it, and one reference.
+"""The Git objects of a published run: a commit with the snapshot's tree, an annotated tag, and a ref.
 
-`refs/coderepo/runs/<id>` names an annotated tag, whose message is the manifest, byte for byte, and whose object is the
-commit; the commit's tree is the snapshot's, exactly. So whoever fetches the reference has both, a listing needs the
-tags alone, and neither knows anything of the user: all of it follows from the manifest. Formats: gitformat-commit,
-`git help mktag`.
+The ref `refs/coderepo/runs/<id>` points to the tag. The tag's message is the manifest, byte for byte; the tag points to
+the commit, whose parent is the base. Fetching the ref therefore gets code and manifest, and listing runs requires only
+the tags. Nothing in these objects identifies the user: all of it is derived from the manifest. Formats:
+gitformat-commit, `git help mktag`.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from git_coderepo.runs.record_files import Runs
 
 NAMESPACE = "refs/coderepo/runs/"
-# RFC 2606: a name that nobody can have.
+# RFC 2606 reserves `.invalid`: nobody can own this address.
 _WHO = "git-coderepo <git-coderepo@noreply.invalid>"
 
 
 def reference_of(id: str) -> str:
-    """The reference of a published run."""
+    """Return the ref of a published run."""
     return NAMESPACE + id
 
 
 def write_commit(git: Git, *, tree: ObjectId, base: ObjectId | None, id: str, created_on: str) -> ObjectId:
-    """Write the commit of a run's snapshot into the store that `git` writes to (see Store.git); gives its id.
+    """Write the commit of a run's snapshot to the store that `git` writes to (see Store.git), and return its id.
 
-    The same run gives the same commit. `created_on` is `YYYY-MM-DDTHH:MM:SSZ`. Raises GitFailed.
+    The same run always gets the same commit id. `created_on` is `YYYY-MM-DDTHH:MM:SSZ`. Raises GitFailed.
     """
     parents = f"parent {base}\n" if base is not None else ""
     when = f"{_WHO} {_seconds(created_on)} +0000"
@@ -45,17 +45,17 @@ def write_commit(git: Git, *, tree: ObjectId, base: ObjectId | None, id: str, cr
 
 
 def write_tag(git: Git, *, commit: ObjectId, id: str, created_on: str, manifest: bytes) -> ObjectId:
-    """Write the tag object that ties a manifest's bytes to the commit; gives its id. Raises GitFailed."""
+    """Write the tag object with the manifest's bytes that points to the commit; return its id. Raises GitFailed."""
     head = f"object {commit}\ntype commit\ntag coderepo-{id}\ntagger {_WHO} {_seconds(created_on)} +0000\n\n"
     return _written(git, "tag", head.encode() + manifest)
 
 
 def read_tag(contents: bytes) -> tuple[ObjectId, bytes]:
-    """(the commit, the manifest's bytes) of a tag object. Raises InvalidManifest for one that is not ours."""
+    """Return (commit, manifest's bytes) of a tag object. Raises InvalidManifest for any other tag."""
     head, _, manifest = contents.partition(b"\n\n")
     lines = head.split(b"\n")
     if len(lines) < 2 or not lines[0].startswith(b"object ") or lines[1] != b"type commit":
-        raise InvalidManifest("the reference is not that of a published run")
+        raise InvalidManifest("the ref does not point to a published run")
     return ObjectId(lines[0][7:].decode("ascii", "replace")), manifest
 
 
@@ -69,12 +69,12 @@ def _seconds(created_on: str) -> int:
     return calendar.timegm(time.strptime(created_on, "%Y-%m-%dT%H:%M:%SZ"))
 
 
-# --- what the record says of it ---------------------------------------------------------------------
-# The manifest never changes: whether its run is published is noted beside it, in `<id>.published.json`.
+# --- the note in the local records ------------------------------------------------------------------
+# A manifest never changes, so a file `<id>.published.json` beside it notes whether the run is published.
 
 
 def note(runs: Runs, id: str, *, published: bool, now: float) -> None:
-    """Write down that a run was published, or is no longer. Raises OSError."""
+    """Note that a run was published, or is no longer published. Raises OSError."""
     document = {
         "run": {"id": id},
         "ref": reference_of(id),
@@ -85,12 +85,12 @@ def note(runs: Runs, id: str, *, published: bool, now: float) -> None:
 
 
 def note_path(manifest_path: bytes) -> bytes:
-    """Where the note of a recorded run lies, by its manifest's path."""
+    """Return the path of the note that belongs to the manifest at this path."""
     return manifest_path.removesuffix(b".json") + b".published.json"
 
 
 def is_published(manifest: Manifest, path: bytes | None) -> bool:
-    """Whether a run is published as far as it is known here: by the note beside its manifest, else by the manifest."""
+    """Return whether a run is published as far as this machine knows: by the note, or without one by the manifest."""
     if path is not None and os.path.basename(path) == manifest.run.id.encode() + b".json":
         try:
             with open(note_path(path), "rb") as file:
@@ -99,12 +99,12 @@ def is_published(manifest: Manifest, path: bytes | None) -> bool:
         except FileNotFoundError:
             pass
         except (OSError, ValueError, TypeError, KeyError):
-            return False  # damaged: nothing is claimed that is not known
+            return False  # a damaged note proves nothing
     return manifest.code.snapshot_ref is not None
 
 
 def needs_reference(manifest: Manifest) -> bool:
-    """Whether nothing but the published commit has this run's code: what its base lacks is in no overlay."""
+    """Return whether the code is only in the published commit: it differs from its base and no overlay has the rest."""
     code = manifest.code
     at_base = code.base is not None and code.base.tree == code.snapshot_tree
     return code.snapshot_commit is not None and code.overlay is None and not at_base

@@ -1,7 +1,7 @@
-"""Runs as a platform has them: which references there are, and the manifests that hang on them.
+"""Find published runs on a platform: list their refs, and read the manifests in their tags.
 
-Their names are ids, which begin with their time: what is newest is known before anything is fetched. The tags, with
-the manifests, come into a scratch repository, without a tree or a file of the code where the server can leave them out.
+A ref is named after the run's id, and an id starts with its time, so the newest runs are known before anything is
+fetched. The tags are fetched into a scratch repository, without trees and files if the server supports filters.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ _ROW = re.compile(
     + rb"([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})"
 )
 _CANDIDATES = 5
-# So many of the newest runs are read for a name, and so many at a time.
+# How many of the newest runs are searched for a name, and how many are fetched at once.
 _MOST_NAMED, _PAGE = 1000, 100
 
 
 class Published(NamedTuple):
-    """A run by its reference: the `tag` that it names; nothing of it has been looked at."""
+    """A ref of a published run and the `tag` it points to, which has not been read."""
 
     id: str
     tag: ObjectId
 
 
 class PublishedRun(NamedTuple):
-    """A run's manifest as it was published, and the commit whose tree is its snapshot's."""
+    """The manifest of a published run, and the commit that has its snapshot's tree."""
 
     manifest: Manifest
     commit: ObjectId
 
 
 def list_published(platform: BaseCodeRepository, git: Git, prefix: str = "") -> list[Published]:
-    """The runs that are published on a platform, newest first; their ids begin with `prefix` (hex digits and dashes).
+    """Return the runs published on a platform whose ids start with `prefix` (hex digits and dashes), newest first.
 
-    Raises what `git_words.explain` makes of git's words.
+    Raises the errors of `git_words.explain`.
     """
     rows = ask(platform, git, "ls-remote", "--quiet", "--", "{url}", f"{NAMESPACE}{prefix}*").splitlines()
     found = [_ROW.fullmatch(row) for row in rows]
@@ -57,9 +57,9 @@ def list_published(platform: BaseCodeRepository, git: Git, prefix: str = "") -> 
 def read_published(
     platform: BaseCodeRepository, listed: Sequence[Published], environment: Mapping[str, str]
 ) -> Iterator[PublishedRun | CodeRepoError]:
-    """The manifests of these runs, in their order; what cannot be used is an InvalidManifest in its place.
+    """Yield the manifests of these runs in the same order; an unusable run yields an InvalidManifest instead.
 
-    A manifest counts where it is valid, is of that run, and names the tree of the commit that its tag is on.
+    A manifest is usable if it is valid, has the id of the ref, and names the tree of the tagged commit.
     """
     if not listed:
         return
@@ -78,7 +78,7 @@ def _checked(published: Published, tag: bytes, scratch: Scratch) -> PublishedRun
     commit, data = read_tag(tag)
     manifest = Manifest.parse(data)
     if manifest.run.id != published.id:
-        raise InvalidManifest(f"its manifest is that of the run {manifest.run.id}")
+        raise InvalidManifest(f"its manifest belongs to the run {manifest.run.id}")
     tree = scratch.tree_of(commit)
     if tree != manifest.code.snapshot_tree:
         raise InvalidManifest(f"its manifest names the tree {manifest.code.snapshot_tree}, its commit has {tree}")
@@ -86,11 +86,10 @@ def _checked(published: Published, tag: bytes, scratch: Scratch) -> PublishedRun
 
 
 def find_published(platform: BaseCodeRepository, git: Git, word: str) -> PublishedRun | None:
-    """Return the one published run whose id begins so, or the newest of that name; None where there is none.
+    """Return the published run whose id starts with `word`, or the newest run of that name; None without either.
 
-    As in the record here: an id goes before a name, and a name before an ambiguous id. Names are looked for in the
-    newest runs only. Raises UnknownRun where several ids begin so, InvalidManifest for one that cannot be used,
-    PlatformErrors.
+    As for local records, an id takes precedence over a name, and a name over an ambiguous id. Only the newest runs are
+    searched for a name. Raises UnknownRun for an ambiguous id, InvalidManifest for an unusable run, PlatformErrors.
     """
     listed = list_published(platform, git, word) if is_id_prefix(word) else []
     if len(listed) != 1:
@@ -101,7 +100,7 @@ def find_published(platform: BaseCodeRepository, git: Git, word: str) -> Publish
         shown = [f"  {each.id}" for each in listed[:_CANDIDATES]]
         more = [f"  and {len(listed) - _CANDIDATES} more"] if len(listed) > _CANDIDATES else []
         raise UnknownRun(
-            f"the id '{word}' is ambiguous: {len(listed)} published runs begin with it",
+            f"the id '{word}' is ambiguous: {len(listed)} published runs start with it",
             hints=["one of:", *shown, *more],
         )
     for found in read_published(platform, listed, git.environment):
@@ -121,7 +120,7 @@ def _newest_named(platform: BaseCodeRepository, git: Git, name: str) -> Publishe
 
 
 def bring_tree(platform: BaseCodeRepository, run: PublishedRun, git: Git) -> None:
-    """Bring the tree of a published run to where `git` (see Store.git) writes objects: to our own store.
+    """Download the tree of a published run into the store that `git` writes to (see Store.git).
 
     Raises PlatformErrors, TreeDiffers.
     """

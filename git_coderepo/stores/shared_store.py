@@ -1,9 +1,9 @@
-"""The shared store: a directory or a bucket, from which many runners take a snapshot instead of the platform.
+"""The shared store: a directory or a bucket from which runners fetch snapshots instead of asking the platform.
 
-`coderepo.store` says where: `file:///…` (a directory, by the operating system alone), `s3://BUCKET[/…]` or
-`gs://BUCKET[/…]` (by fsspec's s3fs and gcsfs, which find their credentials themselves). Under `sha1/ab/<tree>.tar.gz`
-(or `sha256/…`) lies the whole of a tree, packed as an overlay on nothing: files and links, no submodules. Nothing in
-it is trusted: whoever takes a tree out of it computes its id. https://filesystem-spec.readthedocs.io/
+`coderepo.store` is its URL: `file:///…` for a directory, or `s3://BUCKET[/…]` and `gs://BUCKET[/…]`, which require the
+packages s3fs and gcsfs; these find their credentials themselves. `sha1/ab/<tree>.tar.gz` (or `sha256/…`) is a whole
+tree, packed like an overlay without a base: files and links, no submodules. The store is not trusted: readers compute
+the id of each tree they read. https://filesystem-spec.readthedocs.io/
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from git_coderepo.git.process import shell_word
 from git_coderepo.settings import Settings
 from git_coderepo.trace import trace
 
-# What speaks to which store; fsspec comes with each. Of gcsfs the plain class: the one that it registers asks by gRPC
-# first what kind of bucket it is, and waits a minute for an answer.
+# The class for each scheme; both packages install fsspec. For gcsfs this is the plain class: the one it registers with
+# fsspec first asks for the type of the bucket by gRPC, and waits a minute for an answer.
 _CLASSES = {"s3": ("s3fs.core", "S3FileSystem"), "gs": ("gcsfs.core", "GCSFileSystem")}
-# What is asked of a bucket at once: few requests, and little memory.
+# Bytes per request to a bucket: few requests, and little memory.
 _BLOCK = 4 << 20
 _PIECE = 1 << 20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _TEMPORARY = ".tmp"
 _OWN_TEMPORARY = re.compile(r"[0-9a-f]+\.tar\.gz\.[0-9]+\.[0-9a-f]{16}\.tmp")
-# Nobody writes one object for as long as that: what is older was left by a killed process.
+# Seconds. No object takes that long to write: an older temporary file was left by a killed process.
 _ABANDONED = 24 * 3600
 
 
 class SharedStore:
-    """The store at `url`, without a slash at its end. It is looked at when something is asked of it.
+    """The store at `url`, which has no slash at its end. It is opened by the first call of a method.
 
-    Each method raises StoreUnavailable or one of its kinds, or StoreRefused.
+    Each method raises StoreUnavailable or one of its subclasses, or StoreRefused.
     """
 
     def __init__(self, url: str) -> None:
@@ -73,28 +73,28 @@ class SharedStore:
         return cls(text.rstrip("/") if rest.strip("/") else text)
 
     def has(self, tree: ObjectId) -> bool:
-        """Whether there is something under this tree's id."""
+        """Return whether the store has an object for this tree."""
         trace(f"store: has {self.url}/{_key(tree)}")
-        with self._said("cannot be asked"):
+        with self._explained("cannot be reached"):
             return self._place.has(_key(tree))
 
     @contextmanager
     def open(self, tree: ObjectId) -> Iterator[_Reader]:
-        """What it has under a tree's id, the gzip'd tar, to be read once from its beginning."""
+        """Open the gzipped tar of a tree, to be read once from its beginning."""
         trace(f"store: get {self.url}/{_key(tree)}")
         missing = f"the store '{self.url}' does not have the tree {tree}"
-        with self._said("cannot be read", missing=missing):
+        with self._explained("cannot be read", missing=missing):
             file = self._place.open(_key(tree))
         try:
-            yield _Reader(file, lambda: self._said("cannot be read", missing=missing))
+            yield _Reader(file, lambda: self._explained("cannot be read", missing=missing))
         finally:
             file.close()
 
     def put(self, tree: ObjectId, pack: Callable[[Written], None]) -> int:
-        """Write what `pack` writes into the file that it gets, under a tree's id; gives its size in bytes.
+        """Store what `pack` writes to its file as the object of a tree, and return its size in bytes.
 
-        It is there whole or not at all, in the place of what was there. It is read back; raises StoreDamaged where its
-        sha256 is another. What `pack` raises is raised; then nothing was written.
+        The object replaces an older one atomically. It is read back: raises StoreDamaged if its sha256 differs. An
+        exception of `pack` is passed on, and then nothing was written.
         """
         written = Written()
 
@@ -103,14 +103,14 @@ class SharedStore:
             pack(written)
 
         trace(f"store: put {self.url}/{_key(tree)}")
-        with self._said("cannot be written to"):
+        with self._explained("cannot be written to"):
             self._place.put(_key(tree), fill)
         with self.open(tree) as file:
             read = sha256_of(file, most=written.size)
         if read != written.sha256.hexdigest():
-            # Somebody else's, packed by another zlib, may be as good: it is not for us to take it away.
+            # Another client may have stored the same tree, packed by another zlib: the object is not removed.
             raise StoreDamaged(
-                f"the store '{self.url}' gave back other bytes than it was given",
+                f"the store '{self.url}' returned other bytes than were written",
                 hints=["git coderepo publish --store"],
             )
         return written.size
@@ -123,8 +123,8 @@ class SharedStore:
         return self._opened
 
     @contextmanager
-    def _said(self, what: str, *, missing: str = "") -> Iterator[None]:
-        """What goes wrong in the block, in our words."""
+    def _explained(self, what: str, *, missing: str = "") -> Iterator[None]:
+        """Turn any exception of the block into a StoreUnavailable, its subclasses or StoreRefused."""
         try:
             yield
         except CodeRepoError:
@@ -133,7 +133,7 @@ class SharedStore:
             if missing:
                 raise StoreMissing(missing) from None
             raise StoreUnavailable(f"the store '{self.url}' {what}: {_words(error)}") from None
-        except Exception as error:  # whatever those packages and what they stand on raise
+        except Exception as error:  # s3fs, gcsfs and their dependencies share no base class
             kind = StoreRefused if _is_refused(error) else StoreUnavailable
             raise kind(f"the store '{self.url}' {what}: {_words(error)}") from None
 
@@ -143,35 +143,35 @@ def _key(tree: ObjectId) -> str:
 
 
 def _is_refused(error: Exception) -> bool:
-    """Whether it is about who asks; botocore's and google-auth's errors are known by their names alone."""
+    """Return whether access was denied; botocore and google-auth errors are recognised by class name."""
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & {"PermissionError", "NoCredentialsError", "PartialCredentialsError", "GoogleAuthError"}:
         return True
-    return getattr(error, "code", None) in (401, 403) or str(error).startswith("Forbidden")  # as gcsfs words it
+    return getattr(error, "code", None) in (401, 403) or str(error).startswith("Forbidden")  # the text of gcsfs
 
 
 def _words(error: Exception) -> str:
-    """An error in one short line: what the system says of a file, else the error's own words."""
+    """Return an error in one short line: the system's message for a file error, or the error's own text."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     line = " ".join(text.split()) or type(error).__name__
     return line[:1].lower() + line[1:200].rstrip(".")
 
 
 class _Reader:
-    """A stream of which `read` says in our words what went wrong."""
+    """A stream whose errors are those of SharedStore."""
 
-    def __init__(self, file: BinaryIO, said: Callable[[], Any]) -> None:
+    def __init__(self, file: BinaryIO, explained: Callable[[], Any]) -> None:
         self._file = file
-        self._said = said
+        self._explained = explained
 
     def read(self, size: int, /) -> bytes:
-        """Up to `size` of the next bytes, none at the end."""
-        with self._said():
+        """Return up to `size` of the next bytes; none at the end."""
+        with self._explained():
             return self._file.read(size)
 
 
 class Written:
-    """A file that is written to, and what was written so far: its `sha256` and its `size` in bytes."""
+    """A file being written, with the `sha256` and the `size` in bytes of what was written so far."""
 
     def __init__(self) -> None:
         self.file: BinaryIO
@@ -179,17 +179,17 @@ class Written:
         self.size = 0
 
     def write(self, data: bytes) -> None:
-        """Write all of it."""
+        """Write all of `data`."""
         self.sha256.update(data)
         self.size += len(data)
         self.file.write(data)
 
 
-# --- the two kinds of places ------------------------------------------------------------------------
+# --- directory and bucket ---------------------------------------------------------------------------
 
 
 class _Place(Protocol):
-    """Where objects lie under keys, paths parted by `/`."""
+    """A place for objects; their keys are paths with `/` between the parts."""
 
     def has(self, key: str) -> bool: ...
 
@@ -199,11 +199,11 @@ class _Place(Protocol):
 
 
 class _Directory:
-    """A directory that exists, perhaps shared by several users and machines: all who can read it can read its objects.
+    """An existing directory, possibly shared by users and machines. Whoever can read it can read its objects.
 
-    Other users may write to it, so everything below the root is reached by descriptors and never through a link: a link
-    that somebody planted would lead our writes and our sweep into a directory of their choice. The root itself is the
-    user's own setting and may be a link.
+    Other users may write to it. Everything below the root is therefore opened relative to a descriptor and never
+    through a symbolic link, which could redirect writes and deletions into another directory. The root itself may be a
+    link: it is the user's own setting.
     """
 
     def __init__(self, path: str) -> None:
@@ -224,11 +224,11 @@ class _Directory:
             except OSError as error:
                 if error.errno != errno.ELOOP:
                     raise
-                raise self._not_ours(key, "a symbolic link") from None
+                raise self._damaged(key, "a symbolic link") from None
         file = os.fdopen(descriptor, "rb", buffering=0)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             file.close()
-            raise self._not_ours(key, "not a regular file")
+            raise self._damaged(key, "not a regular file")
         return file
 
     def put(self, key: str, fill: Callable[[BinaryIO], None]) -> None:
@@ -250,26 +250,26 @@ class _Directory:
 
     @contextmanager
     def _folder(self, key: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
-        """Yield a descriptor of the directory that holds a key's object, and the object's name in it.
+        """Yield a descriptor of the directory of a key's object, and the object's file name.
 
-        Raises FileNotFoundError where there is none and `make` is false, StoreDamaged for a link or a file in the place
-        of a directory, StoreUnavailable where the store's own directory is missing.
+        Raises FileNotFoundError for a missing directory unless `make` is true, StoreDamaged for a link or a file
+        instead of a directory, StoreUnavailable if the store's own directory is missing.
         """
         *folders, name = key.split("/")
         descriptor = self._open_root()
         try:
             for depth, folder in enumerate(folders, 1):
-                is_new = make and _made(folder, descriptor)
+                is_new = make and _create(folder, descriptor)
                 try:
                     inner = os.open(folder, _DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
                 except OSError as error:
                     if error.errno not in (errno.ELOOP, errno.ENOTDIR):
                         raise
-                    raise self._not_ours("/".join(folders[:depth]), "not a directory") from None
+                    raise self._damaged("/".join(folders[:depth]), "not a directory") from None
                 os.close(descriptor)
                 descriptor = inner
-                # Whoever may write to the store may write here too. Somebody may have put another directory in the
-                # place of the one just made: its mode is not changed.
+                # Whoever may write to the store may write to this directory. Another user may have replaced the new
+                # directory by one of their own, whose mode must not be changed.
                 if is_new and os.fstat(descriptor).st_uid == os.geteuid():
                     os.fchmod(descriptor, self._mode)
             yield descriptor, name
@@ -280,18 +280,18 @@ class _Directory:
         try:
             descriptor = os.open(self._root, _DIRECTORY)
         except (FileNotFoundError, NotADirectoryError):
-            # A share that is not mounted must not be replaced by a directory of that name.
+            # A new directory would hide that a share is not mounted.
             raise StoreUnavailable(
                 f"the store 'file://{self._root}' was not found", hints=[f"mkdir {shell_word(self._root)}"]
             ) from None
         self._mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
         return descriptor
 
-    def _not_ours(self, key: str, what: str) -> StoreDamaged:
+    def _damaged(self, key: str, what: str) -> StoreDamaged:
         return StoreDamaged(f"unusable store: '{os.path.join(self._root, key)}' is {what}")
 
     def _sweep(self, folder: int) -> None:
-        """Remove what our own killed processes left long ago: files of this user that bear a temporary name of ours."""
+        """Remove old temporary files of this user that killed processes left behind."""
         before = time.time() - _ABANDONED
         for name in os.listdir(folder):
             if not _OWN_TEMPORARY.fullmatch(name):
@@ -301,11 +301,11 @@ class _Directory:
                 if stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid() and facts.st_mtime < before:
                     os.unlink(name, dir_fd=folder)
             except OSError:
-                continue  # another process was quicker, or may not: the next one looks again
+                continue  # removed by another process, or not permitted: the next write tries again
 
 
-def _made(name: str, parent: int) -> bool:
-    """Make a directory below a descriptor; False where something has that name already."""
+def _create(name: str, parent: int) -> bool:
+    """Create a directory relative to a descriptor; return False if the name exists."""
     try:
         os.mkdir(name, dir_fd=parent)
     except FileExistsError:
@@ -314,7 +314,7 @@ def _made(name: str, parent: int) -> bool:
 
 
 class _Bucket:
-    """A bucket, or what is below a prefix in it, by fsspec; an object there is written whole or not at all."""
+    """A bucket, or a prefix in one, through fsspec. Objects are written atomically."""
 
     def __init__(self, scheme: str, path: str) -> None:
         import logging
@@ -332,14 +332,14 @@ class _Bucket:
                 hints=[f"pip install {package}, into the environment that git-coderepo runs in"],
             ) from None
         for each in (package, "fsspec", "asyncio"):
-            # What they log would go to standard error where nobody set up logging: we say what went wrong.
+            # Without a handler, Python prints their warnings to standard error; our own message is enough.
             logging.getLogger(each).addHandler(logging.NullHandler())
         options: dict[str, Any] = {}
         if scheme == "s3":
-            # The package tries again itself: five times five tries would take minutes.
+            # s3fs retries too: five times five attempts would take minutes.
             configured = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
             options["config_kwargs"] = {"retries": {"max_attempts": 0}, **configured}
-        # A long process must hear of what others wrote meanwhile.
+        # A long-lived process must see what others write.
         self._fs = kind(skip_instance_cache=True, use_listings_cache=False, **options)
         self._fs.retries = 3
         self._root = path.rstrip("/")
@@ -358,7 +358,7 @@ class _Bucket:
         return file
 
     def put(self, key: str, fill: Callable[[BinaryIO], None]) -> None:
-        # Whole before anything is sent: with some of these packages what breaks off halfway is an object all the same.
+        # The file is complete before the upload starts: some packages store a truncated object if writing fails.
         with scratch_directory() as scratch:
             path = os.path.join(scratch, "object")
             with open(path, "wb") as file:

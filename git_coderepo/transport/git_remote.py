@@ -124,7 +124,7 @@ def transport(
 def prepared(
     git: Git, url: RemoteURL, credential: Credential | None, user: str | None, allowed: frozenset[str] | None
 ) -> Git:
-    """Do as `transport`, with a credential that was found already; None leaves it to the user's git."""
+    """Return git as `transport` does, but with a given credential; None lets the user's git find one."""
     base = git.foreign(git.directory if git.directory is not None else os.curdir)
     environment = {name: value for name, value in base.environment.items() if name not in _TELLTALES}
     environment.update(GIT_TERMINAL_PROMPT="0", GIT_TRACE_CURL_NO_DATA="1", GIT_NO_LAZY_FETCH="1")
@@ -226,7 +226,7 @@ class Route:
         self.is_own = is_own
 
     def run(self, *arguments: str, stdin: bytes | None = None, before: Sequence[str] = ()) -> Process:
-        """Run a git command, in which `{url}` stands for the repository; gives it finished, whatever its status.
+        """Run a git command with `{url}` replaced by the repository; return the finished process, whatever its status.
 
         A redirect within the repository's origin is followed. Raises UnexpectedAnswer, naming the target, for one that
         leads to another origin.
@@ -292,7 +292,7 @@ def _is_redirected(stderr: bytes) -> bool:
 
 
 def routes(repository: BaseCodeRepository, git: Git, command: str) -> Iterator[Route]:
-    """Yield the ways for the git command `command`, in the order in which to try them.
+    """Yield the routes for the git command `command`, in the order to try them.
 
     Where the user's own git reaches the repository that is the last of them: before it comes, over https, a credential
     that is kept for the platform elsewhere than with git. `git` stands in the repository into which it fetches.
@@ -316,7 +316,7 @@ def routes(repository: BaseCodeRepository, git: Git, command: str) -> Iterator[R
 
 
 def own_route(own: UsersRemote, into: Git | None, allowed: frozenset[str] | None) -> Route:
-    """Return the user's own git in the user's own repository; it fetches into the repository of `into`.
+    """Return a route through the user's own git and remote; it fetches into the repository of `into`.
 
     `allowed` are the protocols on a runner, None for what the user's git allows.
     """
@@ -413,7 +413,7 @@ def fetch(
     filter: str | None = None,
     stdin: bytes | None = None,
 ) -> None:
-    """Fetch into the bare repository that `git` stands in, with as little else as the server can leave out.
+    """Fetch into the bare repository that `git` runs in, transferring as little as the server allows.
 
     `refspecs` are read from standard input where that is given, one a line. `depth` and `filter` (git-rev-list(1),
     `--filter`) say what is not wanted; a server that is too old for one of them sends it as well. Raises the

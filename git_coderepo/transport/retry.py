@@ -37,7 +37,7 @@ def shown_seconds(seconds: float) -> str:
 
 
 def max_wait_hints(seconds: float) -> tuple[str, str]:
-    """Return hints that make the program wait so long."""
+    """Return the commands that set the maximum wait to `seconds`."""
     whole = -int(-seconds // 1)
     return f"git config coderepo.maxWait {whole}", f"outside a checkout: export CODEREPO_MAX_WAIT={whole}"
 

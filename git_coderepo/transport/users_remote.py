@@ -104,7 +104,7 @@ def users_remote(
 
 
 def pushed_to(own: UsersRemote, git: Git) -> UsersRemote | None:
-    """Return what `git push` is given, in the place of the remote's name, to reach its code repository and no other.
+    """Return a remote for `git push` that reaches this code repository only, or None if pushes go elsewhere.
 
     `git` stands in the user's repository. It is the remote's name itself, unless that pushes to several places; None
     where it pushes only to others.

@@ -35,7 +35,7 @@ def commands(text: str) -> list[str]:
     found, listed = [], False
     for line in text.splitlines():
         if not line.startswith(" "):
-            listed = line == "Commands:"
+            listed = line.endswith(":") and not line.startswith(("Usage:", "Options:", "Arguments:"))
         elif listed and (match := re.match(r"^  ([a-z][a-z-]*)(?:  |$)", line)):
             found.append(match[1])
     return found

@@ -139,7 +139,7 @@ def test_what_is_no_verb_is_held_against_all_of_them(program: Program) -> None:
         assert said.status == 129
         assert "Did you mean 'fetch'?" in said.errors
     for words in (["-h"], ["-v", "--help"], ["--help", "fetch"]):
-        listed = re.findall(r"(?m)^  ([a-z-]+)  ", program.run(*words).text.partition("Commands:")[2])
+        listed = re.findall(r"(?m)^  ([a-z-]+)  ", program.run(*words).text.partition("Everyday:")[2])
         assert listed == list(VERBS)
     for words in (["--version"], ["-v", "--version"], ["--version", "feth"]):
         assert program.run(*words).text.startswith("git-coderepo ")

@@ -5,15 +5,17 @@ from __future__ import annotations
 DESCRIPTION = (
     "`git coderepo` records exactly which code made a run, and gets exactly that code back on any machine. It is for "
     "people who train models or process data, often from a dirty checkout and on other machines than their own. The "
-    "record of a run is a small JSON file, the run manifest. A machine that has nothing but this file fetches the same "
-    "code from GitHub, GitLab or any Git remote, and verifies it.",
-    "To begin, run `git coderepo register` once in your checkout, start each run with `git coderepo run -- COMMAND`, "
-    "and fetch the code of the last run anywhere with `git coderepo fetch @{-1} DIR`, or with the manifest instead of "
-    "`@{-1}`. `git coderepo demo` shows all of this without a network or an account.",
+    "record of a run is a small JSON file, the run manifest. With this file, another machine fetches the last pushed "
+    "commit from GitHub, GitLab or any Git remote, adds your unpushed changes, which are stored in the manifest or in "
+    "a file beside it, and verifies the result.",
+    "To begin, start a run with `git coderepo run -- COMMAND`. In the same checkout, `git coderepo fetch @{-1} DIR` "
+    "gets the code of the last run; on another machine, give its manifest instead of `@{-1}`. `git coderepo register` "
+    "checks once that the platform serves your code. `git coderepo demo` shows how it works, without a network or an "
+    "account.",
     "A snapshot is a Git tree id: the tracked files as they are now, plus untracked files that are not ignored. Its "
-    "base is the commit from which the platform serves most of the tree. The overlay is everything that the base lacks "
-    "(contents, modes, deletions), and travels with the manifest. Dirty files and unpushed commits are handled in the "
-    "same way: both end up in the overlay.",
+    "base is the newest commit in your history that is already on the platform. The overlay is everything that the "
+    "base lacks (contents, modes, deletions); it is stored in the manifest, or in a file beside it if it is large. "
+    "Dirty files and unpushed commits are handled in the same way: both end up in the overlay.",
     "The tree id of a fetched directory always equals the recorded tree id, whichever source the files came from. "
     "Otherwise the fetch fails and leaves nothing behind.",
     "The index, objects, references, work tree, HEAD and stash of your checkout are never changed.",

@@ -31,7 +31,7 @@ _SHORT = len("019ab1c2-7f00-7abc")
 def run(
     command: Annotated[
         list[str] | None,
-        typer.Argument(metavar="COMMAND...", help="The command and its arguments.", show_default=False),
+        typer.Argument(metavar="-- COMMAND...", help="The command and its arguments.", show_default=False),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="A name for the run.")] = None,
     manifest: Annotated[
@@ -57,6 +57,9 @@ def run(
     allow_unreproducible: AllowUnreproducible = False,
 ) -> None:
     """Record a run and start its command.
+
+    The record is stored in the repository's own directory (`.git/coderepo/runs`); `log` lists it. Nothing is sent to a
+    platform unless `--check` or `coderepo.publish` asks for it. For example: git coderepo run -- python train.py
 
     The exit status is that of the command. It is 125 if the run could not be recorded and nothing was started, 126 or
     127 if the command could not be started, as for env(1), 128+N if signal N ended it, and 1 if it succeeded but a

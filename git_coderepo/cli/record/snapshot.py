@@ -44,11 +44,11 @@ def snapshot(
     ] = None,
     allow_unreproducible: AllowUnreproducible = False,
 ) -> None:
-    """Print the run manifest of the current code.
+    """Print a manifest of the current code; record no run.
 
-    No run is recorded. Warnings name the files that are left out. With `-o`, the code is also written to the shared
-    store if `coderepo.store` is set. FILE can be a FIFO, a device such as `/dev/stdout`, or a symbolic link, whose
-    target is written.
+    `git coderepo log` does not list it: to record a run, use `git coderepo run` or a hook. Warnings name the files that
+    are left out. With `-o`, the code is also written to the shared store if `coderepo.store` is set. FILE can be a
+    FIFO, a device such as `/dev/stdout`, or a symbolic link, whose target is written.
     """
     destination = OutputFile(os.fsencode(file)) if file is not None else None
     git = Git()

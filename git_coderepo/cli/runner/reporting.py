@@ -29,13 +29,13 @@ def receipt_file(name: str | None, *, made: str | None) -> OutputFile | None:
 
 
 def warn_unnoted(file: OutputFile) -> None:
-    """Warn if the next snapshot of the checkout that contains a file will include it."""
+    """Warn if the next snapshot will include an output file as code."""
     if not file.is_noted:
         _warn_code(os.fsdecode(file.name), notes_for(os.path.realpath(file.name)))
 
 
 def warn_unnotable(directory: str) -> None:
-    """Warn if the next snapshot of the checkout that contains a target directory will include it."""
+    """Warn if the next snapshot will include a target directory as code, because its note cannot be written."""
     notes = notes_for(os.path.realpath(os.fsencode(directory)))
     if notes is not None and not notes.is_writable:
         _warn_code(directory, notes)

@@ -116,7 +116,7 @@ def encode_listing(nodes: Iterable[tuple[bytes, Listing]]) -> bytes:
 
 
 def read_listing(planned: PlannedTree, data: bytes) -> dict[bytes, Listing]:
-    """Decode the listings of a tree and its submodules: listing by path of the submodule from the root, b"" for none.
+    """Decode the listings of a tree and its submodules, by submodule path from the root (b"" for the tree itself).
 
     Raises TreeAltered if one of them does not produce the planned tree id.
     """

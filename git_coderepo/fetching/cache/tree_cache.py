@@ -153,7 +153,7 @@ class Cache:
         return None
 
     def fill(self, key: str, check: Callable[[Entry], T], make: Callable[[str], bytes]) -> tuple[Entry, T | None]:
-        """Return the entry of `key`, and what `check` returned for it; None instead for a new entry.
+        """Return the entry for `key` and the result of `check`, creating the entry if necessary (result None).
 
         If there is no entry, `make(DIRECTORY)` creates the tree at an absent path, verifies it and returns its encoded
         listing; if it raises, nothing is left. One of several simultaneous callers creates it. If the file system is
@@ -264,7 +264,7 @@ class Cache:
                     self.evict(key, name)
 
     def shrink(self, size: int) -> int:
-        """Remove trees that were not used for longest until the cache takes no more than `size` bytes; bytes freed.
+        """Remove the least recently used trees until the cache is at most `size` bytes; return the bytes freed.
 
         What was written into stays, and so does what is in use: nobody asked for the removal of outputs.
         """

@@ -33,7 +33,7 @@ class TreeObjects(NamedTuple):
     name: str
 
     def stored(self, made: ObjectId) -> Mapping[bytes, bytes]:
-        """Return the contents of those that git would write differently (see `stored_trees`); none if that is `made`.
+        """Return the contents of tree objects that git would now write differently; empty if the tree is `made`.
 
         Raises UnsafeTree, GitFailed.
         """

@@ -65,7 +65,7 @@ class Here(NamedTuple):
 
 
 def find_local(code: Code, here: Here | None, *, overlay_at_hand: bool) -> LocalTree | None:
-    """Return the tree of a run's code that is complete here: that of its base, else that of the whole snapshot.
+    """Return a complete local tree of a run's code: the tree of its base, else of the whole snapshot.
 
     None if neither is complete, or outside of a repository.
     """

@@ -49,11 +49,11 @@ class Source(ABC):
         return not self.gives_base
 
     def is_due(self, before: Sequence[CodeRepoError]) -> bool:
-        """Return whether it is tried after the sources before it failed with these errors."""
+        """Return whether to try this source after earlier sources failed with these errors."""
         return True
 
     def attempted(self, planned: PlannedTree, coming: list[Source], attempt: Callable[[PlannedTree], Result]) -> Result:
-        """Run `attempt`, perhaps several times; `coming` are the sources that are tried next. Raises what it raises."""
+        """Run `attempt`, possibly several times, and raise its error; `coming` are the sources to try next."""
         return attempt(planned)
 
     def explained(self, failure: Failure) -> CodeRepoError:
@@ -61,7 +61,7 @@ class Source(ABC):
         return failure.error
 
     def in_addition(self, error: CodeRepoError) -> str | None:
-        """Return the failure as a hint for the error before it; None if it is an error of its own."""
+        """Return a hint to add to the previous source's error; None if this failure must be reported separately."""
         return None
 
 

@@ -71,7 +71,7 @@ def _unknown(path: str, via: str, problem: str | None = None) -> Imported:
 
 
 def sentences(found: Sequence[Imported], toplevel: bytes) -> list[str]:
-    """Return a sentence for each, of many only the first ones."""
+    """Return a sentence for each entry, or for the first few if there are many."""
     lines = [_sentence(each, toplevel) for each in found[:_SHOWN]]
     if len(found) > _SHOWN:
         lines.append(f"code is imported from {len(found) - _SHOWN} more places: the manifest lists them")
@@ -92,14 +92,14 @@ def this_interpreter() -> Interpreter:
 
 
 def interpreter_of(environment: Mapping[str, str], directory: str, command: Sequence[bytes] | None) -> Interpreter:
-    """Return where the Python that a command starts finds modules; without one, the Python of the environment."""
+    """Return where the Python that a command starts looks for modules; without a command, the environment's Python."""
     program = _interpreter(environment, directory, os.fsdecode(command[0]) if command else None)
     prefixes = () if program is None else (os.path.dirname(os.path.dirname(program)),)
     return Interpreter(tuple(_python_path(environment, directory)), tuple(_sites(program, environment)), prefixes)
 
 
 def with_imports(snapshot: Snapshot, git: Git, interpreter: Interpreter) -> Snapshot:
-    """Return a snapshot with the code outside of it that a Python would import, and the state of other checkouts."""
+    """Return the snapshot, with the outside code that Python would import and the state of other checkouts added."""
     roots = _imported_roots(snapshot, interpreter)
     return snapshot.replace(imported=tuple(_look_at(root, via, git) for root, via in roots.items()))
 

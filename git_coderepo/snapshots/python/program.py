@@ -19,7 +19,7 @@ _messages: set[str] = set()
 
 
 def in_notebook() -> bool:
-    """Return whether a notebook's kernel runs this process; that a library imported one means nothing."""
+    """Return whether this process is a notebook kernel; importing a notebook library does not count."""
     ipython = sys.modules.get("IPython")
     if ipython is None:
         return "ipykernel" in sys.modules

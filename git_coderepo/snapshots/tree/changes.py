@@ -196,7 +196,7 @@ def _reason_to_omit(change: Change, rule: str, *, is_excluded: bool) -> str | No
 
 
 def exclusion(settings: Settings) -> Callable[[bytes], bool]:
-    """Return a function: whether `coderepo.exclude` names a raw path, here or, from its own root, in a superproject."""
+    """Return a function that tells whether `coderepo.exclude`, here or in a superproject, matches a raw path."""
     patterns = settings.texts("exclude")
     outer = exclusion(settings.outer) if settings.outer is not None else None
     inside = settings.path + b"/"
@@ -208,7 +208,7 @@ def exclusion(settings: Settings) -> Callable[[bytes], bool]:
 
 
 def included(layout: Layout, include: Sequence[bytes], submodules: Sequence[bytes] = ()) -> list[Change]:
-    """Return the ignored paths that are included by name, directories with all files; not those in a submodule."""
+    """Return the ignored paths that the user explicitly included, outside submodules; directories are expanded."""
     changes = []
     for path in include:
         absolute = os.path.normpath(os.path.join(layout.toplevel, layout.prefix, path))

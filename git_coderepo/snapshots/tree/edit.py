@@ -44,7 +44,7 @@ class Directories:
             self._process = git.start("cat-file", "--batch", "--buffer", stdin=names)
 
     def read(self) -> dict[bytes, Row]:
-        """Return their entries by path, without the directories that are among them; to be called once.
+        """Return the entries of these directories by path, without subdirectories in the list. Call this only once.
 
         Raises ObjectMissing where one of them is not here, as in a partial clone; GitFailed.
         """
@@ -118,7 +118,7 @@ def _canonical(mode: int) -> int:
 def edited_tree(
     git: Git, store: Store, directories: Directories, edits: Mapping[bytes, Row | None], object_format: str
 ) -> tuple[ObjectId, list[Difference] | None]:
-    """Return the tree of `directories` with `edits`: by raw path, its new mode and raw id, None for a deleted one.
+    """Return the id of a tree after `edits`, which map a raw path to its new mode and raw id (None to delete it).
 
     With it the differences in git's order; None if git has to be asked. The new tree objects are in `store`. Raises as
     `Directories.read`.
@@ -197,14 +197,14 @@ def patched(listing: bytes, differences: Sequence[Difference]) -> bytes:
 
 
 def telling(differences: Sequence[Difference]) -> list[Difference]:
-    """Return the differences that may affect other paths: attributes files and submodules, deleted ones too."""
+    """Return the differences, deletions included, that may affect other paths: attributes files and submodules."""
     return [
         each for each in differences if GITLINK in (each.mode, each.old_mode) or each.path.endswith(b".gitattributes")
     ]
 
 
 def linking(differences: Sequence[Difference]) -> list[Difference]:
-    """Return the differences that may lead to contents outside the tree: links and DVC files, deleted ones too."""
+    """Return the differences, deletions included, that may lead outside the tree: symbolic links and DVC files."""
     return [
         each for each in differences if SYMLINK in (each.mode, each.old_mode) or each.path.endswith((b".dvc", b".lock"))
     ]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def hidden_twins(
     git: Git, layout: Layout, settings: Settings, status: Status, looked_at: tuple[bytes, ...] = ()
 ) -> list[Change]:
-    """Return the untracked paths that `status` lacks because of `core.ignoreCase` on a file system that has both.
+    """Return the untracked paths that `status` misses: `core.ignoreCase` is set on a case-sensitive file system.
 
     With paths `looked_at` (see `subtree.looked_at`), only those. Raises what reading the status raises.
     """
@@ -47,7 +47,7 @@ def _folds_case(layout: Layout) -> bool:
 
 
 def ignored_modes(toplevel: bytes, listing: bytes) -> list[bytes]:
-    """Return the raw paths of `listing` (`ls-tree -r -z` of the snapshot) that are executable only on the disk.
+    """Return the raw paths in `listing` that are executable on disk but not in the snapshot.
 
     The list is empty if every file is executable on the disk: such a file system has no execute bits.
     """

@@ -31,7 +31,7 @@ _MANY_BYTES = 10 << 20
 
 
 def mistakes(layout: Layout, selection: Selection) -> list[str]:
-    """Return a sentence for each such directory that was not named in this checkout before, and remember them."""
+    """Return a warning for each untracked directory that is probably a mistake and not yet reported; remember them."""
     untracked = [change.path for change in selection.changes if change.untracked]
     directories = dict(_unusual_directories(untracked, dict(selection.sizes)))
     note = layout.own_here + b"/named-directories"

@@ -76,7 +76,7 @@ class PrivateIndex:
         found: Found | None = None,
         only: Container[bytes] | None = None,
     ) -> None:
-        """Update each of `changes` from the disk.
+        """Update the index entries of `changes` from disk.
 
         `found` are the changes on the disk, if the caller has them; `only` limits the paths that git reads. Without
         `keep` contents are hashed and not stored. Raises NotReproducible for a path that git cannot read,
@@ -224,7 +224,7 @@ def unreadable_reason(path: bytes) -> str | None:
 def hidden_changes(
     git: Git, layout: Layout, store: Store, marked: Sequence[bytes], looked_at: tuple[bytes, ...] = ()
 ) -> list[Change]:
-    """Return the changes of the paths that git was told to ignore; see `marked_paths`."""
+    """Return the changes to paths marked assume-unchanged or skip-worktree; see `marked_paths`."""
     with PrivateIndex(git, layout, store, looked_at) as index:
         index.unmark(marked)
         changed = set(index.changed())

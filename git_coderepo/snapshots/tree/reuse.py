@@ -75,7 +75,7 @@ class Reuse:
                 self.entries[path] = entry_of(int(mode, 8), bytes.fromhex(id.decode()))
 
     def keep(self, entries: Mapping[bytes, bytes]) -> None:
-        """Store the entries of the settled files, by raw path; to be called after `Found.refuse_changed`.
+        """Store the entries of the settled files. Call this after `Found.refuse_changed`.
 
         Raises OSError. The last process to write wins. The file is not synced: a crash shows in its checksum, and after
         a restart it does not serve.
@@ -144,7 +144,7 @@ def _write(path: bytes, parts: Sequence[bytes]) -> None:
 
 
 def conditions(layout: Layout, settings: Settings, folders: Iterable[bytes]) -> bytes | None:
-    """Return everything but the files that decides what git stores of these folders; None where that is unknown."""
+    """Return everything, apart from the files, that affects what git stores for these folders; None if unknown."""
     environment = settings.environment
     # Attributes of a tree (git 2.43) may be those of a branch, which moves.
     if environment.get("GIT_ATTR_SOURCE") or settings.value("attr", "tree"):

@@ -46,7 +46,7 @@ class Found:
         ]
 
     def gone_and_present(self) -> tuple[list[bytes], list[bytes]]:
-        """Return the deleted paths, and those that git has to read; a path that is as in the index is neither.
+        """Return the deleted paths and the paths that git has to read, without paths that match the index.
 
         Below a directory that became a link another file may have the name of a deleted one.
         """
@@ -59,7 +59,7 @@ class Found:
         return gone, present
 
     def judge(self) -> None:
-        """Fill in `settled` and `doubtful`; call it before git reads any of the files."""
+        """Set `settled` and `doubtful`. Call this before git reads any of the files."""
         settled, doubtful = [], []
         known: dict[int, bool] = {}
         for path in self.gone_and_present()[1]:
@@ -77,7 +77,7 @@ class Found:
         self.settled, self.doubtful = frozenset(settled), frozenset(doubtful)
 
     def refuse_changed(self, since: int) -> None:
-        """Raise ChangedMeanwhile if a path changed since it was found; to be called after git has read everything.
+        """Raise ChangedMeanwhile if a path changed since its first stat. Call this after git has read every file.
 
         The same for a path that was written after `since`, when git began to look at the work tree (nanoseconds since
         1970): another path, unchanged at that time, may have been written together with it.

@@ -44,7 +44,7 @@ def write_snapshot_tree(
     keep: bool = True,
     found: Found | None = None,
 ) -> ObjectId:
-    """Write the tree of the work tree, or of its scope: the index as it is, and each of `changes` as it is on the disk.
+    """Write the tree of the work tree, or of its scope: the index, updated with each of `changes` from disk.
 
     Every change is hashed; all of them twice if one of those that were `found` is doubtful. The paths `without` are
     left out; `keep` as for `PrivateIndex.take`. Raises NotReproducible for a path that git cannot read or filter,
@@ -87,7 +87,7 @@ class Edited:
 
 
 def edit_head_tree(checkout: Checkout, head: HeadTree, found: Found, *, keep: bool) -> Edited | None:
-    """Write the same tree at the cost of the changes alone; None if only the whole index will do.
+    """Write the snapshot tree by editing HEAD's tree; None if the whole index is needed.
 
     Hashes of the last snapshot are reused, see `reuse`; doubtful files are hashed twice. Raises as
     `write_snapshot_tree`.
