@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.errors import UsageError
+from git_coderepo.git.dates import required_age
 from git_coderepo.git.process import Git
 from git_coderepo.git.store import Store
 from git_coderepo.runs import prune as module
 from git_coderepo.runs.find import runs_here
 from git_coderepo.runs.history import newest
-from git_coderepo.runs.prune import Pruned, PruneRequest, prune, required_age
+from git_coderepo.runs.prune import Pruned, PruneRequest, prune
 from tests.support.records import ENDED, add_run, record_of
 from tests.support.repo import Repo
 

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from git_coderepo.errors import UsageError
 from git_coderepo.filesystem.atomic import names_in
 from git_coderepo.git.process import Git
 from git_coderepo.git.store import Store
@@ -30,8 +29,6 @@ YOUNG = 3600.0
 _FORGOTTEN = 30 * 86400.0
 # From this many loose objects on, a pack is made.
 _MANY = 500
-_AGE = re.compile(r"([0-9]{1,6})[ .]?(s|m|h|d|w|y|(?:second|minute|hour|day|week|year)s?)(?:[ .]ago)?")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
 _OVERLAY = re.compile(rb"([0-9a-f]{64})\.tar\.gz")
 
 
@@ -62,20 +59,6 @@ class _Needs(NamedTuple):
     trees: frozenset[str]
     overlays: frozenset[str]
     unreadable: tuple[bytes, ...]
-
-
-def age_in_seconds(text: str) -> float | None:
-    """Parse an age such as `90m`, `12h`, `7d`, `2w`, `1y` or `7 days`; return None for any other text."""
-    age = _AGE.fullmatch(text.strip().lower())
-    return None if age is None else float(int(age[1]) * _UNITS[age[2][0]])
-
-
-def required_age(text: str) -> float:
-    """Parse an age; raises UsageError for any other text, since a guess would remove the wrong runs."""
-    age = age_in_seconds(text)
-    if age is None:
-        raise UsageError(f"invalid age '{text}'", hints=["write a number and a unit, such as 12h, 7d, 2w or 1y"])
-    return age
 
 
 def prune(runs: Runs, store: Store, git: Git, request: PruneRequest, *, now: float) -> Pruned:

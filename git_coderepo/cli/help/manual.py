@@ -8,6 +8,7 @@ from itertools import pairwise
 from git_coderepo import __version__
 from git_coderepo.cli.help import manual_text as text
 from git_coderepo.cli.help.introspection import Parameter, Verb, program_options, verbs
+from git_coderepo.cli.history.run_format import PLACEHOLDERS
 from git_coderepo.credentials.sources import CREDENTIAL_SOURCES
 from git_coderepo.platforms.registry import CUSTOM, platform_class, platform_types
 from git_coderepo.settings import ANYONE, PROGRAM, SETTINGS, USER, Setting
@@ -91,6 +92,9 @@ def _verb(verb: Verb) -> Iterator[str]:
         yield from _item("--OPTION=VALUE", "An option of the platform; see PLATFORMS.")
     if verb.words == ("secret", "set"):
         yield from _item("--KEY=@FILE|-", "A value, from a file or from standard input.")
+    if verb.words == ("log",):
+        yield from _paragraphs(text.FORMAT)
+        yield from _table((f"%{name}", each.help) for name, each in PLACEHOLDERS.items())
 
 
 def _platforms() -> Iterator[str]:

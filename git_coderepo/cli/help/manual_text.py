@@ -61,6 +61,12 @@ METHODS = (
      "similar attributes), `git` comes first. The receipt lists the methods that failed"),
 )  # fmt: skip
 
+FORMAT = (
+    "`--oneline` shows `%short %state %title` in colour. `-5` means `-n 5`. A date without a time is the beginning of "
+    "that day in local time. These placeholders can be used in `--format`; `%(NAME)` is the same as `%NAME`, and `%%` "
+    "is a percent sign:",
+)
+
 MEANT = (
     "A run uses the code repository of `--code-repository`, or else of `coderepo.default`. Without either, it uses the "
     "remote that the branch tracks, or else a remote whose references contain HEAD, or else a remote with a base for "

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import os
+import re
 import time
-from collections.abc import Iterable, Iterator
-from itertools import islice
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.colour import Palette
+from git_coderepo.cli.history.run_format import check_format, command_line, formatted, local_time
 from git_coderepo.cli.options import CodeRepository, Json
+from git_coderepo.cli.pager import paged
 from git_coderepo.errors import CodeRepoError, UsageError
 from git_coderepo.filesystem.digest import sha256_of
+from git_coderepo.git.dates import past_moment
 from git_coderepo.git.process import Git
 from git_coderepo.manifest.writer import path_value
 from git_coderepo.registration.resolve import source_here
 from git_coderepo.runs.find import runs_here
 from git_coderepo.runs.history import RecordedRun, abbreviated, committed_as, ids_since, load_run, select
-from git_coderepo.runs.result import seconds_of
 from git_coderepo.runs.search_index import Filter
 from git_coderepo.settings import Settings
 
@@ -35,13 +38,27 @@ if TYPE_CHECKING:
 
 # Runs are read and shown in pages of this size. Ids are abbreviated so that they are unique within a page.
 _PAGE = 200
+_COUNT = re.compile(r"-[0-9]{1,9}")
 _COLOURS = {"ok": "green", "running": "yellow", "recorded": "dim", "unfinished": "yellow"}
 
 
-@app.command(cls=Verb)
+class LogVerb(Verb):
+    """`log`, which also reads `-5` as `-n 5`, as `git log` does."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with_value = {flag for each in self.params if not getattr(each, "is_flag", False) for flag in each.opts}
+        before = ["", *args]
+        read = [
+            f"-n{word[1:]}" if _COUNT.fullmatch(word) and before[at] not in with_value else word
+            for at, word in enumerate(args)
+        ]
+        return super().parse_args(ctx, read)
+
+
+@app.command(cls=LogVerb)
 def log(
     number: Annotated[
-        int | None, typer.Option("--max-count", "-n", metavar="N", min=0, help="Show at most N runs.")
+        int | None, typer.Option("--max-count", "-n", metavar="N", min=0, help="Show at most N runs; also -N.")
     ] = None,
     commit: Annotated[
         str | None, typer.Option("--commit", metavar="REV", help="Show only runs at this commit.")
@@ -56,7 +73,9 @@ def log(
     since: Annotated[
         str | None,
         typer.Option(
-            "--since", metavar="DATE", help="Show only runs since DATE: 90m, 12h, 7d, or any date that git reads."
+            "--since",
+            metavar="DATE",
+            help="Show only runs since DATE: 90m, 7d, '2 weeks ago', yesterday, 2026-11-23, '2026-11-23 14:30'.",
         ),
     ] = None,
     produced: Annotated[
@@ -66,21 +85,29 @@ def log(
     remote: Annotated[bool, typer.Option("--remote", help="Show the published runs of the platform.")] = False,
     code_repository: CodeRepository = None,
     group: Annotated[bool, typer.Option("--group", help="Show one line for all runs of the same code.")] = False,
+    oneline: Annotated[bool, typer.Option("--oneline", help="Show only id, state, name and command.")] = False,
+    format: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="Show each run in this format, such as '%id %state %name'."),
+    ] = None,
+    no_pager: Annotated[bool, typer.Option("--no-pager", help="Do not use a pager.")] = False,
     as_json: Json = False,
 ) -> None:
     """List the recorded runs, newest first.
 
-    Each line shows the beginning of the run's id, its start, its state, its commit (with + if the code was dirty), its
-    name and its command. Notes in parentheses say, for example, that dirty code was committed later or that the run is
-    published. `pager.coderepo` and `color.coderepo` set the pager and the colours, as for git's own commands.
+    Each line shows the beginning of the run's id, its start in local time, its state, its commit (with + if the code
+    was dirty), its name and its command. Notes in parentheses say, for example, that dirty code was committed later or
+    that the run is published. On a terminal, the list is shown in git's pager. `color.coderepo` sets the colours, as
+    for git's own commands.
     """
+    _check_form(group=group, oneline=oneline, format=format, as_json=as_json)
     git = Git()
     wanted = Filter(
         commit=_id_of(git, commit, "commit"),
         tree=_id_of(git, tree, "tree"),
         name=name,
         dirty=dirty,
-        since=_moment(git, since),
+        since=None if since is None else past_moment(since, git, now=time.time()),
         produced=_digest(produced),
     )
     limit = None if group else number
@@ -92,20 +119,56 @@ def log(
         found = published_runs(git, code_repository, wanted, limit)
     else:
         found = found_runs(runs_here(git)[0], wanted, limit)
-    if group:
-        groups = list(islice(grouped(found).values(), number))
-        if as_json:
-            output.json_data([group_document(each) for each in groups])
+    if as_json:
+        groups = islice(grouped(found).values(), number) if group else ()
+        output.json_data([group_document(each) for each in groups] if group else [document(each) for each in found])
+        return
+    pages: Iterator[list[Any]] = _pages(islice(grouped(found).values(), number) if group else found)
+    first = next(pages, None)
+    if first is None:
+        if number != 0:
+            _say_empty(wanted, remote=remote)
+        return
+    with paged(git, on=not no_pager):
+        palette = Palette.of(Settings.read(git))
+        if group:
+            show: Callable[[list[Any]], None] = partial(show_groups, palette=palette)
+        elif oneline or format is not None:
+            show = partial(show_formatted, format=format, palette=palette)
         else:
-            show_groups(groups, Palette.of(Settings.read(git)))
-    elif as_json:
-        output.json_data([document(each) for each in found])
+            show = partial(show_runs, committed=cache(lambda: committed_as(git)), palette=palette)
+        for page in chain([first], pages):
+            show(page)
+
+
+def _check_form(*, group: bool, oneline: bool, format: str | None, as_json: bool) -> None:
+    """Raise UsageError if options exclude each other, or the format is invalid."""
+    forms = {"--group": group, "--oneline": oneline, "--format": format is not None}
+    chosen = [flag for flag, is_set in forms.items() if is_set]
+    chosen += ["--json"] if as_json and chosen[:1] != ["--group"] else []
+    if len(chosen) > 1:
+        raise UsageError(f"{chosen[0]} and {chosen[1]} are mutually exclusive")
+    if format is not None:
+        check_format(format)
+
+
+def _pages(found: Iterable[Any]) -> Iterator[list[Any]]:
+    """Yield what was found in pages."""
+    each = iter(found)
+    while page := list(islice(each, _PAGE)):
+        yield page
+
+
+def _say_empty(wanted: Filter, *, remote: bool) -> None:
+    """Say that there is nothing to list, and what to do next."""
+    if wanted != Filter():
+        output.say("no run matches")
+    elif remote:
+        output.say("no published runs yet")
+        output.hint("git coderepo publish")
     else:
-        commits: dict[str, str] | None = None
-        while page := list(islice(found, _PAGE)):
-            if commits is None and any(each.manifest.code.dirty for each in page):
-                commits = committed_as(git)
-            show(page, commits or {}, Palette.of(Settings.read(git)))
+        output.say("no runs yet")
+        output.hint("git coderepo run -- COMMAND")
 
 
 def found_runs(runs: Runs, wanted: Filter, limit: int | None) -> Iterator[RecordedRun]:
@@ -197,17 +260,18 @@ def group_document(group: list[RecordedRun]) -> dict[str, object]:
     return {"tree": group[0].manifest.code.snapshot_tree.hex, "runs": [document(each) for each in group]}
 
 
-def show(page: list[RecordedRun], commits: dict[str, str], palette: Palette) -> None:
-    """Print a line for each run."""
+def show_runs(page: list[RecordedRun], *, committed: Callable[[], dict[str, str]], palette: Palette) -> None:
+    """Print a line for each run; `committed` returns the commits of trees by now, and is slow."""
+    commits = committed() if any(each.manifest.code.dirty for each in page) else {}
     short = abbreviated([each.id for each in page])
     width = max(map(len, short.values()))
     lines = []
     for each in page:
         run, code = each.manifest.run, each.manifest.code
-        committed = commits.get(code.snapshot_tree.hex) if code.dirty and not code.dirty_submodule else None
+        commit = commits.get(code.snapshot_tree.hex) if code.dirty and not code.dirty_submodule else None
         notes = []
-        if committed is not None:
-            notes.append(f"(committed as {committed[:8]})")
+        if commit is not None:
+            notes.append(f"(committed as {commit[:8]})")
         if code.obstacles:
             notes.append("(not reproducible)")
         if each.result is not None and each.result.edited:
@@ -227,7 +291,20 @@ def show(page: list[RecordedRun], commits: dict[str, str], palette: Palette) -> 
     output.data("".join(line + "\n" for line in lines))
 
 
-def show_groups(groups: list[list[RecordedRun]], palette: Palette) -> None:
+def show_formatted(page: list[RecordedRun], *, format: str | None, palette: Palette) -> None:
+    """Print each run in a format of the user, or without one as a short line."""
+    short = abbreviated([each.id for each in page])
+    lines = []
+    for each in page:
+        if format is not None:
+            lines.append(formatted(each, format, short[each.id]))
+            continue
+        state = palette.paint(_COLOURS.get(each.state, "red"), each.state)
+        lines.append(" ".join((palette.paint("yellow", short[each.id]), state, *_what(each, palette))))
+    output.data("".join(line + "\n" for line in lines))
+
+
+def show_groups(groups: list[list[RecordedRun]], *, palette: Palette) -> None:
     """Print a line for each tree: the number of runs, and time, state, name and command of the newest."""
     lines = []
     for each in groups:
@@ -243,19 +320,6 @@ def show_groups(groups: list[list[RecordedRun]], palette: Palette) -> None:
             )).rstrip()
         )  # fmt: skip
     output.data("".join(line + "\n" for line in lines))
-
-
-def local_time(text: str) -> str:
-    """Convert an ISO 8601 time to local time, as `YYYY-MM-DD HH:MM:SS`."""
-    seconds = seconds_of(text)
-    return text if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
-
-
-def command_line(each: RecordedRun) -> str:
-    """Return the command quoted for a shell, or an empty string if none was recorded."""
-    import shlex
-
-    return shlex.join(os.fsdecode(word) for word in each.manifest.run.command or ())
 
 
 def _what(each: RecordedRun, palette: Palette) -> list[str]:
@@ -282,18 +346,6 @@ def _id_of(git: Git, word: str | None, kind: str) -> str | None:
     if 4 <= len(folded) <= 64 and set(folded) <= set("0123456789abcdef"):
         return folded
     raise UsageError(f"unknown revision '{word}'")
-
-
-def _moment(git: Git, text: str | None) -> float | None:
-    """Return an age such as `7d`, or a date that git reads, in seconds since the epoch."""
-    if text is None:
-        return None
-    from git_coderepo.runs.prune import age_in_seconds  # reads whole overlays: only --since needs it
-
-    age = age_in_seconds(text)
-    if age is not None:
-        return time.time() - age
-    return float(git.line("rev-parse", f"--since={text}").removeprefix("--max-age="))
 
 
 def _digest(path: str | None) -> str | None:

@@ -10,10 +10,11 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
+from git_coderepo.git.dates import required_age
 from git_coderepo.git.process import Git
 from git_coderepo.git.store import Store
 from git_coderepo.runs.find import runs_here
-from git_coderepo.runs.prune import PruneRequest, prune, required_age
+from git_coderepo.runs.prune import PruneRequest, prune
 from git_coderepo.snapshots.size_limits import shown_size
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
-from git_coderepo.cli.history.log import local_time
+from git_coderepo.cli.history.run_format import local_time
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.runs.find import find_run, recorded_run

@@ -58,7 +58,7 @@ def prune(
     Trees in use are kept.
     """
     from git_coderepo.fetching.cache.tree_cache import Evicted, prune_cache
-    from git_coderepo.runs.prune import required_age
+    from git_coderepo.git.dates import required_age
     from git_coderepo.settings import size_of
 
     size = None if max_size is None else size_of(max_size, "--max-size")
