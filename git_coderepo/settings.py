@@ -97,8 +97,9 @@ SETTINGS = {
         _setting(
             "buildFile",
             "PATTERN",
-            "More files that go into an image, for `build-key`: a name, in the run's directory and those above it, or "
-            "with a slash a path from the root, or a folder. Files outside the scope do not count.",
+            "Additional files for `build-key`. A PATTERN without a slash is a file name, looked up in the run's "
+            "directory and its parents; with a slash it is the path of a file or a folder from the root. Files outside "
+            "the scope are ignored.",
             set_by=ANYONE,
             repeated=True,
         ),
@@ -122,7 +123,7 @@ SETTINGS = {
         _setting(
             "overlayLimit",
             "SIZE",
-            "The maximum size of everything that travels with the manifest.",
+            "Maximum total size of the files that are sent with the manifest.",
             "100m",
             set_by=ANYONE,
         ),
@@ -130,7 +131,7 @@ SETTINGS = {
         _setting(
             "cacheDir",
             "DIR",
-            "The directory of the cache, if not the user's cache directory; each user has a separate part of it.",
+            "Cache directory (default: the user's cache directory). Each user gets a separate subdirectory.",
         ),
         _setting(
             "cacheLimit",

@@ -37,7 +37,10 @@ def test_a_tracked_path_and_one_outside_are_refused(repo: Repo, program: Program
     repo.write("a", "1")
     repo.commit()
     tracked = program.run("ignore", "a", cwd=repo.path, check=False)
-    assert tracked.status == 129 and tracked.errors == "fatal: git tracks 'a'\nhint: git rm -r --cached -- a\n"
+    assert (
+        tracked.status == 129
+        and tracked.errors == "fatal: cannot ignore 'a': git tracks it\nhint: git rm -r --cached -- a\n"
+    )
     outside = program.run("ignore", "../x", cwd=repo.path, check=False)
     assert outside.status == 129 and "is not inside the checkout" in outside.errors
 

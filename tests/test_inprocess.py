@@ -172,7 +172,7 @@ def test_an_edit_meanwhile_is_marked_and_outputs_are_kept(checkout: Repo, script
     ]
 
 
-@cures("do not change '.git/coderepo' during a run, and run it again")
+@cures("start the run again, and do not change '.git/coderepo' while it runs")
 def test_a_prune_meanwhile_takes_nothing_that_the_end_of_a_run_needs(checkout: Repo, script: Script) -> None:
     """A private index has the time of the user's, which may be months old; the run may go on for days."""
     checkout.write("train.py", "lr = 0.1\n")

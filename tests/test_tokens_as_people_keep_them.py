@@ -69,7 +69,7 @@ def test_a_file_of_credentials_in_utf_16_is_named_as_such(tmp_path: Path, encodi
 @pytest.mark.parametrize(
     ("line", "cause"),
     [
-        ("https://github.com", "no user and password"),
+        ("https://github.com", "must contain a user name and a password"),
         ("https://u:@github.com", "empty"),
         ("github.com u hunter2", "the URL is missing"),
         ("https://github.com u hunter2", "expected a URL"),

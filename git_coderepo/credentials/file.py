@@ -117,7 +117,7 @@ def _stored(scheme: str, rest: str) -> FileEntry:
     userinfo, at, host = rest[:end].partition("@")
     user, colon, password = userinfo.partition(":")
     if not at or not colon:
-        raise CredentialError("the URL has no user and password")
+        raise CredentialError("the URL must contain a user name and a password")
     address = _decoded(host)
     if not address or any(char in address for char in "/?#@") or not address.isprintable():
         raise CredentialError("the host is missing or invalid")

@@ -127,7 +127,7 @@ def _planned(
         if found is None:
             raise MethodUnavailable(
                 f"cannot find the tree of the commit {commit}: git is not installed, and the platform has no API",
-                hints=["install git, or fetch by a run manifest, which records the tree"],
+                hints=["install git, or fetch with a run manifest, which records the tree"],
             ) from None
         facts = found
     submodules = []

@@ -173,7 +173,7 @@ class TreeWriter:
         if name in siblings:
             raise UnsafeTree(f"the path {quoted(path)} is named twice")
         if path in directories:
-            raise UnsafeTree(f"the path {quoted(path)} is a file and a directory")
+            raise UnsafeTree(f"the path {quoted(path)} is both a file and a directory")
         self._count(len(name))
         self.files_seen += 1
         self._base_tree = None
@@ -275,7 +275,7 @@ class TreeWriter:
         for here in reversed(missing):
             parent, _, name = here.rpartition(b"/")
             if name in directories[parent]:
-                raise UnsafeTree(f"the path {quoted(here)} is a file and a directory")
+                raise UnsafeTree(f"the path {quoted(here)} is both a file and a directory")
             self._count(len(here))
             directories[here] = {}
         return directories[directory]

@@ -35,12 +35,12 @@ def exclude(git: Git, paths: Sequence[bytes]) -> list[bytes]:
             raise UsageError(f"'{shown}' is not inside the checkout")
         if b"\n" in below or b"\r" in below:
             raise UsageError(
-                f"cannot name '{shown}' in 'info/exclude': the path has a line break",
+                f"cannot add '{shown}' to 'info/exclude': the path contains a line break",
                 hints=["rename it", f"or: {exclude_command(below)}"],
             )
         if git.at(layout.toplevel).run("ls-files", "-z", "--", b":(top,literal)" + below):
             command, word = git_word(layout.toplevel), path_word(below, layout.toplevel)
-            raise UsageError(f"git tracks '{shown}'", hints=[f"{command} rm -r --cached -- {word}"])
+            raise UsageError(f"cannot ignore '{shown}': git tracks it", hints=[f"{command} rm -r --cached -- {word}"])
         folder = os.path.isdir(absolute) and not os.path.islink(absolute)
         lines.append(b"/" + _escaped(below) + (b"/" if folder else b""))
     file = git.run("rev-parse", "--path-format=absolute", "--git-path", "info/exclude").removesuffix(b"\n")

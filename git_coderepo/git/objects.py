@@ -189,7 +189,7 @@ def directory_trees(
         rows = [(name, b"%b %b\0%b" % (entry[:6], name, entry[6:])) for name, entry in files.items()]
         for name, id in subtrees.pop(directory, ()):
             if name in files:
-                raise UnsafeTree(f"the path {(directory and directory + b'/') + name!r} is a file and a directory")
+                raise UnsafeTree(f"the path {(directory and directory + b'/') + name!r} is both a file and a directory")
             rows.append((name + b"/", b"40000 %b\0%b" % (name, id)))
         if directory and not rows:
             continue

@@ -217,7 +217,7 @@ def _refuse_unseen(words: bytes, git: Git | None) -> None:
             top = os.getcwdb() if git is None else git.run("rev-parse", "--show-toplevel").removesuffix(b"\n")
             raise NotReproducible(
                 f"git cannot read '{path}': {reason}",
-                hints=["make it readable", f"or leave it out: {ignore_command(os.fsencode(path), top)}"],
+                hints=["make it readable", f"or exclude it: {ignore_command(os.fsencode(path), top)}"],
             )
 
 

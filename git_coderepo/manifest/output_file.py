@@ -126,7 +126,7 @@ class OutputFile:
             return
         if stat.S_ISREG(mode):
             if not self._folder_is_writable and not _may(path, os.W_OK):
-                raise self._unusable("it is not writable")
+                raise self._unusable("the file is not writable")
             self.path = path
         elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
             _refuse_planted(path)

@@ -23,7 +23,11 @@ class GitRemote(BaseCodeRepository):
     title = "any Git remote"
     options = (
         Option("url", "where git fetches it; taken from the remote"),
-        Option("token", "the password for https: @FILE, - or {{secret.key}} keep it off the command line", secret=True),
+        Option(
+            "token",
+            "the password for https; use @FILE, - or {{secret.key}} to keep it off the command line",
+            secret=True,
+        ),
     )
     token_help = "Whatever the server gives as a password for git over https; ssh uses your keys"  # noqa: S105
 

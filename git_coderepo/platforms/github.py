@@ -36,7 +36,9 @@ class GitHub(HostedRepository):
         ),
         Option("host", "the host of the repositories; taken from the remote, else github.com"),
         Option(
-            "token", "a personal access token: @FILE, - or {{secret.key}} keep it off the command line", secret=True
+            "token",
+            "a personal access token; use @FILE, - or {{secret.key}} to keep it off the command line",
+            secret=True,
         ),
     )
     host_aliases: ClassVar = {("ssh.github.com", 443): "github.com"}

@@ -33,7 +33,7 @@ class GitLab(HostedRepository):
         Option("project", "the project's name; taken from the remote"),
         Option("instance_url", "the URL of a self-hosted instance, with its path if it has one; follows from --host"),
         Option("host", "the host of the instance; taken from the remote, else gitlab.com"),
-        Option("token", "an access token: @FILE, - or {{secret.key}} keep it off the command line", secret=True),
+        Option("token", "an access token; use @FILE, - or {{secret.key}} to keep it off the command line", secret=True),
     )
     host_aliases: ClassVar = {("altssh.gitlab.com", 443): "gitlab.com"}
     ci = CIVariables(

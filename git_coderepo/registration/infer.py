@@ -133,7 +133,7 @@ def literal_secret(section: str, key: str, settings: Settings | None = None) -> 
             "revoke the old token where it was issued, since others may have read it",
         ]
     else:
-        hints.append(f"give '{{{{NAME.{key}}}}}' instead of the secret")
+        hints.append(f"use '{{{{NAME.{key}}}}}' instead of the secret")
     return RegistrationError(f"'coderepo.{section}.{key}' contains a secret in plain text", hints=hints)
 
 

@@ -125,7 +125,7 @@ def parse_options(
         elif "{{" in text and not is_hidden(platform, name, text):
             raise UsageError(
                 f"'--{bare}' is recorded with each run and cannot refer to a secret",
-                hints=[f"give its value: --{bare}=VALUE"],
+                hints=[f"add a value: --{bare}=VALUE"],
             )
         elif not text or any(char in text for char in "\r\n\0"):
             raise UsageError(f"invalid value of '--{bare}': it is empty, or contains a line break or a NUL byte")

@@ -178,7 +178,7 @@ def _require_path(
     raise RegistrationError(
         f"the remote of '{registration.name}' is on '{remote.host}', which is {platform_title(other)} and not "
         f"{platform_title(registration.type)}",
-        hints=[f"give {flags} to git coderepo register or update, or choose another remote: --remote REMOTE"],
+        hints=[f"add {flags} to git coderepo register or update, or choose another remote: --remote REMOTE"],
     )
 
 

@@ -129,7 +129,7 @@ def _registered_already(git: Git, here: Surroundings, wanted: Registering, exist
         raise RegistrationError(
             f"the remote '{existing.remote}' is already registered as '{existing.name}'",
             hints=[
-                f"give the options to: git coderepo update {shell_word(existing.name)}",
+                f"add the options to: git coderepo update {shell_word(existing.name)}",
                 "git coderepo register NAME creates another registration of the remote",
             ],
         )
@@ -263,7 +263,7 @@ def keep_secrets(
                 f"cannot store the secret option '{name}': its origin is unknown",
                 hints=[
                     f"git coderepo secret set NAME --{name}=-",
-                    f"give --{name}='{{{{NAME.{name}}}}}' instead of the secret itself",
+                    f"use --{name}='{{{{NAME.{name}}}}}' instead of the secret itself",
                 ],
             )
         origin, prefix = home

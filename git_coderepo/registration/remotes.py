@@ -305,7 +305,7 @@ def _contradicts(subject: str, remote: str, url: RemoteURL) -> RegistrationError
         hints=[
             "omit the options to register that remote",
             f"--remote={shell_word(remote)} uses that remote anyway",
-            "--no-remote registers a repository that is not a remote of this checkout",
+            "use --no-remote to register a repository that is not a remote of this checkout",
         ],
     )
 
@@ -320,14 +320,14 @@ def _no_remote_of(here: Surroundings, platform: type[HostedRepository], type: st
             return RegistrationError(
                 f"no remote of this checkout is on {title}: '{name}' is on '{url.host}', which is "
                 f"{platform_title(other)}",
-                hints=[f"give {flags}", f"--type={other}"],
+                hints=[f"add {flags}", f"--type={other}"],
             )
     if here.remotes:
         return RegistrationError(
-            "no remote of this checkout matches the options", hints=[f"give {flags}", "git remote -v"]
+            "no remote of this checkout matches the options", hints=[f"add {flags}", "git remote -v"]
         )
     refuse_invalid_remotes(here.git, here.settings)
-    return RegistrationError("this checkout has no git remote", hints=[f"give {flags}", "git remote add origin URL"])
+    return RegistrationError("this checkout has no git remote", hints=[f"add {flags}", "git remote add origin URL"])
 
 
 def _is_another_platform(

@@ -144,7 +144,7 @@ def _refuse_repository(repository: Any) -> None:
         _refuse_line("the remote's host", remote["host"], _HOST)
         _refuse_line("the remote's user", remote["user"], _LINE)
         if not remote["path"]:
-            raise InvalidManifest("the remote's URL cannot be recorded: it has no path")
+            raise InvalidManifest("the remote's URL cannot be recorded: the path is missing")
 
 
 def _refuse_line(what: str, text: str | None, most: int) -> None:

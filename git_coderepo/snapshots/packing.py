@@ -216,5 +216,5 @@ def _refuse_names(sending: Sequence[Difference]) -> None:
             check_path(row.path, is_link=row.mode == SYMLINK)
         except UnsafeTree as error:
             raise NotReproducible(
-                f"no runner writes such a path: {error.message}", hints=["leave it out: git coderepo ignore PATH"]
+                f"no runner writes such a path: {error.message}", hints=["exclude it: git coderepo ignore PATH"]
             ) from error

@@ -86,7 +86,7 @@ def refuse_changed(
         total,
         [(path, size, word(path)) for path, size in named],
         [
-            f"leave it out: {ignore_command(heaviest, found.toplevel)}"
+            f"exclude it: {ignore_command(heaviest, found.toplevel)}"
             if ignorable
             else f"commit and push '{os.fsdecode(heaviest)}', so that the platform serves it"
         ],
@@ -145,7 +145,7 @@ def refuse_together(
             f"{shown_size(total)} would travel with the run, more than the limit of {most}: "
             + ", ".join(f"'{os.fsdecode(path)}' {shown_size(size)} {word}" for path, size in named),
             hints=[
-                f"commit and push '{os.fsdecode(heaviest)}', or leave it out where it is untracked: "
+                f"commit and push '{os.fsdecode(heaviest)}', or exclude it if it is untracked: "
                 f"{ignore_command(heaviest, toplevel)}"
                 if word == "changed"
                 else "git push, so that the platform serves it",

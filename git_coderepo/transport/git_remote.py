@@ -245,7 +245,7 @@ class Route:
                 hint = "check the URL of the remote"
                 if self.is_own:
                     moved = f"{shell_word(self.word)} {shell_word(target.url())}"
-                    hint = f"if the repository has moved there: git remote set-url {moved}"
+                    hint = f"if the repository has moved, run: git remote set-url {moved}"
                 raise UnexpectedAnswer(
                     f"'{self.url.origin()}' redirects git to '{target.origin()}'; the redirect is not followed",
                     hints=[hint],

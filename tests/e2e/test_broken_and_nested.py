@@ -53,7 +53,7 @@ def nested(checkout: Repo, name: str, *, url: str | None, commit: bool = True) -
 
 
 @cures(
-    "leave it out: {ignore_command(path + b'/', toplevel)}",
+    "exclude it: {ignore_command(path + b'/', toplevel)}",
     "or push it to a remote of its own, and then: {git_word(toplevel)} submodule add -- URL {name}",
 )
 @pytest.mark.parametrize("name", ["vendored", "it's a dir", "-x"])
@@ -66,7 +66,7 @@ def test_a_nested_repository_is_left_out(
     assert not any(hint.startswith("git submodule add") for hint in hints), hints
     pushes = [hint for hint in hints if "push it to a remote of its own" in hint]
     assert len(pushes) == (name != "-x"), "git makes no submodule of a path with a dash at its start"
-    typed(checkout, hints[0].removeprefix("leave it out: "), below)
+    typed(checkout, hints[0].removeprefix("exclude it: "), below)
     assert program.run("snapshot", cwd=checkout.path).status == 0
     if not pushes:
         return

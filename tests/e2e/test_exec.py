@@ -268,7 +268,7 @@ def test_a_place_that_cannot_be_used_is_named_and_another_taken(place: World) ->
         "exec", "run.json", "--", PYTHON, "train.py", env={"CODEREPO_CACHE_DIR": str(file / "cache")}
     )
     assert result.text == "edited\n"
-    assert "the cache cannot be in" in result.errors
+    assert "for the cache" in result.errors
     assert "a file/cache" in result.errors
     refused(
         place.runner, "exec", "run.json", "--", "true", status=125, says="use an absolute path",

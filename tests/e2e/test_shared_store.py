@@ -153,7 +153,7 @@ def tar_of(name: str, contents: bytes) -> bytes:
     return made.getvalue()
 
 
-@cures("git coderepo publish --store RUN, in the checkout that recorded the run, writes it again")
+@cures("in the checkout that recorded the run: git coderepo publish --store RUN")
 def test_what_is_wrong_in_the_store_is_found_out_and_put_right(shared: Shared, directory: Path) -> None:
     """Whatever it is: nothing of it is kept, the platform is asked, and the launcher can put it there anew."""
     shared.place.checkout.write("large.bin", b"small\n")  # the overlay stands in the manifest

@@ -75,7 +75,7 @@ def test_a_line_break_in_a_name_to_be_ignored(checkout: Repo, program: Program) 
     recorded(program, checkout)
 
 
-@cures("try again when nothing writes to it", "or leave it out: {ignore_command(first, self.toplevel)}")
+@cures("try again when nothing writes to it", "or exclude it: {ignore_command(first, self.toplevel)}")
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_file_that_is_written_meanwhile(checkout: Repo, program: Program, which: int, here: Path) -> None:
     checkout.write(".gitattributes", "*.log filter=writer\n")
@@ -102,7 +102,7 @@ def without_rights(program: Program, cwd: Path) -> Result:
     return Result(done.returncode, done.stdout, done.stderr)
 
 
-@cures("or leave it out: {ignore_command(os.fsencode(path), top)}")
+@cures("or exclude it: {ignore_command(os.fsencode(path), top)}")
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("name", [b"it's mine", b"- \xff"])
 def test_a_directory_that_cannot_be_listed(
@@ -119,7 +119,7 @@ def test_a_directory_that_cannot_be_listed(
     assert without_rights(program, here).status == 0
 
 
-@cures("make it readable", "or leave it out: {ignore}")
+@cures("make it readable", "or exclude it: {ignore}")
 @pytest.mark.parametrize("tracked", [False, True])
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("name", [b"it's [mine]", b"-\xff"])
@@ -141,7 +141,7 @@ def test_a_file_that_cannot_be_read(
     assert without_rights(program, here).status == 0
 
 
-@cures("leave it out: {ignore_command(ignored, self.layout.toplevel)}", "do not name it with --include")
+@cures("exclude it: {ignore_command(ignored, self.layout.toplevel)}", "do not name it with --include")
 def test_a_name_that_no_tree_may_have(checkout: Repo, program: Program, here: Path) -> None:
     checkout.git("config", "core.protectNTFS", "true")
     checkout.write("git~1/x", "x")

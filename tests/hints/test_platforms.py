@@ -130,7 +130,7 @@ def test_git_is_answered_by_something_else(
     desk.run(*GIT)
 
 
-@cures("if the repository has moved there: git remote set-url {moved}")
+@cures("if the repository has moved, run: git remote set-url {moved}")
 def test_a_repository_that_has_moved(plain: World, tmp_path: Path) -> None:
     """The user's own git, whose credential is for both places."""
     desk = checkout(plain, tmp_path, **NOBODY)
@@ -140,7 +140,7 @@ def test_a_repository_that_has_moved(plain: World, tmp_path: Path) -> None:
     desk.types(f"git config credential.helper 'store --file={tmp_path}/tokens'")
     to = f"{moved.origin}/acme/widgets.git/info/refs?service=git-upload-pack"
     plain.forge.misbehave("git/refs", Redirect(to), times=2)  # git does not say where to: it is asked again
-    typed = hint(desk.refused("register", says="the redirect is not followed"), "if the repository has moved there")
+    typed = hint(desk.refused("register", says="the redirect is not followed"), "if the repository has moved, run")
     plain.forge.behave()
     desk.types(typed.partition(": ")[2])
     assert moved.origin in desk.types("git remote get-url origin").text

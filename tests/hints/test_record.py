@@ -214,7 +214,7 @@ def test_an_output_that_git_tracks(place: World, repo: Repo, program: Program) -
 
 @cures(
     "{git_word(toplevel)} add -- {path_word(change.path, toplevel)}",
-    "or leave it out: {ignore_command(change.path, toplevel)}",
+    "or exclude it: {ignore_command(change.path, toplevel)}",
 )
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("name", [b"- new.py", b"it's \xff", b":top"])
@@ -224,7 +224,7 @@ def test_untracked_files_are_refused(
     repo.git("config", "coderepo.untracked", "refuse")
     repo.write(name, "x\n")
     hints = stopped(program, "snapshot", cwd=here, says="is untracked")
-    typed(hints[which].removeprefix("or leave it out: "), here, program.env)
+    typed(hints[which].removeprefix("or exclude it: "), here, program.env)
     place.user.run("snapshot", cwd=repo.path)
 
 
@@ -251,8 +251,7 @@ def test_git_commit(place: World, repo: Repo, program: Program, where: str) -> N
 
 
 @cures(
-    "commit and push '{os.fsdecode(heaviest)}', or leave it out where it is untracked: "
-    "{ignore_command(heaviest, toplevel)}",
+    "commit and push '{os.fsdecode(heaviest)}', or exclude it if it is untracked: {ignore_command(heaviest, toplevel)}",
     "or raise the limit: git config coderepo.{limit} {-(-total >> 20)}m",
     "git push, so that the platform serves it",
 )
@@ -280,18 +279,18 @@ def test_more_than_the_limit(place: World, repo: Repo, program: Program, way: st
     elif way == "ignore":
         typed(tail(hints[0]), here, program.env)
     else:
-        assert hints[0].startswith("commit and push 'it's big/', or leave it out"), hints
+        assert hints[0].startswith("commit and push 'it's big/', or exclude it"), hints
         repo.git("add", "it's big")
         repo.git("commit", "--quiet", "-m", "large")
         repo.git("push", "--quiet")
     place.user.run("snapshot", cwd=repo.path)
 
 
-@cures("leave it out: git coderepo ignore PATH")
+@cures("exclude it: git coderepo ignore PATH")
 def test_a_path_that_no_runner_writes(place: World, repo: Repo, program: Program) -> None:
     repo.write(".g\u200cit/config", "x\n")
     hints = stopped(program, "snapshot", cwd=repo.path, says="no runner writes such a path")
-    assert "leave it out: git coderepo ignore PATH" in hints
+    assert "exclude it: git coderepo ignore PATH" in hints
     typed_here(place, repo, "git coderepo ignore .g\u200cit")
     place.user.run("snapshot", cwd=repo.path)
 

@@ -119,7 +119,7 @@ def test_register_with_a_remote_that_is_not_there(desk: Desk) -> None:
     register(desk, f"--remote={name}")
 
 
-@cures("give {flags}")
+@cures("add {flags}")
 def test_a_type_that_no_remote_is_of(desk: Desk) -> None:
     remote(desk, "origin", "https://git.corp/acme/widgets.git")
     words = ("hub", "--type=github", "--host=code.corp")
@@ -152,7 +152,7 @@ def test_a_type_that_the_remote_is_not_of(desk: Desk) -> None:
 @cures(
     "omit the options to register that remote",
     "--remote={shell_word(remote)} uses that remote anyway",
-    "--no-remote registers a repository that is not a remote of this checkout",
+    "use --no-remote to register a repository that is not a remote of this checkout",
 )
 @pytest.mark.parametrize("follow", ["omit", "--remote", "--no-remote"])
 def test_options_that_contradict_the_remote(desk: Desk, follow: str) -> None:
@@ -179,7 +179,7 @@ def test_without_a_remote_a_name_is_needed(desk: Desk) -> None:
 
 
 @cures(
-    "give the options to: git coderepo update {shell_word(existing.name)}",
+    "add the options to: git coderepo update {shell_word(existing.name)}",
     "git coderepo register NAME creates another registration of the remote",
 )
 def test_a_remote_that_is_registered_under_another_name(desk: Desk) -> None:
@@ -194,7 +194,7 @@ def test_a_remote_that_is_registered_under_another_name(desk: Desk) -> None:
     assert sorted(registered(desk)) == ["another", "it's"]
 
 
-@cures("give {flags} to git coderepo register or update, or choose another remote: --remote REMOTE")
+@cures("add {flags} to git coderepo register or update, or choose another remote: --remote REMOTE")
 @pytest.mark.parametrize("follow", [("--owner=acme", "--repository=widgets"), ("--remote", "hub")])
 def test_a_registered_remote_that_was_moved_to_another_platform(desk: Desk, follow: tuple[str, ...]) -> None:
     remote(desk, "origin", GITHUB)
@@ -266,7 +266,7 @@ def test_an_option_that_the_platform_has_not(desk: Desk) -> None:
     register(desk, *words, f"{quoted(near)}=acme")
 
 
-@cures("give its value: --{bare}=VALUE")
+@cures("add a value: --{bare}=VALUE")
 def test_a_reference_in_an_option_that_is_recorded(desk: Desk) -> None:
     words = ("hub", "--no-remote", "--type=github", "--repository=widgets")
     (given,) = desk.refused("register", *words, "--owner={{a.b}}", says="cannot refer to a secret")

@@ -44,7 +44,8 @@ def status(
     exit_code: Annotated[
         bool,
         typer.Option(
-            "--exit-code", help="Exit with 0 if reproducible, 1 if not, 4 without credential, 128 if unknown."
+            "--exit-code",
+            help="Exit with 0 if reproducible, 1 if not, 4 if a credential is missing or refused, 128 if unknown.",
         ),
     ] = False,
     as_json: Json = False,

@@ -44,7 +44,7 @@ def cache_place(settings: Settings, *, notify: Callable[[str], None]) -> CachePl
         except OSError as error:
             reasons.append(f"{quoted(os.fsencode(directory))} ({_reason(error)})")
             if named:
-                notify(f"warning: the cache cannot be in {reasons[-1]}")
+                notify(f"warning: cannot use {reasons[-1]} for the cache")
     tried = f": not {', not '.join(reasons)}" if reasons else ""
     raise TargetUnusable(
         f"there is no place for a cache{tried}",

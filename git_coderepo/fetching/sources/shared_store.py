@@ -45,7 +45,7 @@ class InSharedStore(Source):
             return error
         return StoreDamaged(
             f"what the store '{planned.store.url}' has for the tree {planned.tree} is not that tree: {error.message}",
-            hints=["git coderepo publish --store RUN, in the checkout that recorded the run, writes it again"],
+            hints=["in the checkout that recorded the run: git coderepo publish --store RUN"],
         )
 
 

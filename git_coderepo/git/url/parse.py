@@ -136,7 +136,7 @@ def _over_network(transport: str, rest: str, separator: str) -> Parts:
     """Parse `HOST SEPARATOR PATH`, already decoded, for ssh and git, with the peculiarities of git."""
     where = rest.find(separator, bracket_end(rest))
     if where < 0:
-        raise invalid("it has no path")
+        raise invalid("the path is missing")
     path = rest[where + 1 :] if separator == ":" else rest[where:]
     if path.encode("utf-8", "surrogateescape")[1:2] == b"~":  # git counts bytes
         path = path[1:]  # ssh://host/~user/x is ~user/x

@@ -170,7 +170,7 @@ def _select_by_rule(checkout: Checkout, changes: Sequence[Change], omitted: list
                     f"'{os.fsdecode(change.path)}' is untracked, and 'coderepo.untracked' is 'refuse'",
                     hints=[
                         f"{git_word(toplevel)} add -- {path_word(change.path, toplevel)}",
-                        f"or leave it out: {ignore_command(change.path, toplevel)}",
+                        f"or exclude it: {ignore_command(change.path, toplevel)}",
                     ],
                 )
             reason = _reason_to_omit(change, rule, is_excluded=is_left_out)
@@ -238,7 +238,7 @@ def _own_outputs(request: Request, checkout: Checkout, changes: Sequence[Change]
     for place in sorted(own.edited):
         request.notify(
             f"'{os.fsdecode(place)}' was written by git coderepo and has changed since: it is recorded as code. "
-            f"To leave it out: {ignore_command(place, layout.toplevel)}"
+            f"To exclude it: {ignore_command(place, layout.toplevel)}"
         )
     # A command that runs in a fetched directory runs the code there.
     running = [place for place in own.outputs if checkout.prefix.startswith(place + b"/")]
@@ -282,7 +282,7 @@ def _refuse_nested_repositories(attempt: Attempt, checkout: Checkout, changes: S
 def _nested_repository_hints(git: Git, toplevel: bytes, path: bytes) -> list[str]:
     """Return the hints for the repository at a raw path from the root: it is left out, or becomes a submodule."""
     name = path_word(path, toplevel)
-    hints = [f"leave it out: {ignore_command(path + b'/', toplevel)}"]
+    hints = [f"exclude it: {ignore_command(path + b'/', toplevel)}"]
     inner = git.submodule(toplevel + b"/" + path)
     if path.startswith(b"-"):
         return hints  # `git submodule add` takes it for an option, even after `--`

@@ -115,7 +115,7 @@ class PrivateIndex:
             raise NotReproducible(
                 f"git takes no path such as '{os.fsdecode(ignored)}'",
                 hints=[
-                    f"leave it out: {ignore_command(ignored, self.layout.toplevel)}",
+                    f"exclude it: {ignore_command(ignored, self.layout.toplevel)}",
                     "do not name it with --include",
                 ],
             )
@@ -179,7 +179,7 @@ class PrivateIndex:
         if self.exists and not os.path.exists(self.path):
             raise CodeRepoError(
                 f"cannot determine the edits during the run: '{os.fsdecode(self.path)}' was removed",
-                hints=["do not change '.git/coderepo' during a run, and run it again"],
+                hints=["start the run again, and do not change '.git/coderepo' while it runs"],
             )
         # Its status only says that something differs; the next command lists the paths.
         self.git.start("update-index", "-q", "--really-refresh").finish()
@@ -278,7 +278,7 @@ def _unreadable(layout: Layout, found: Found, paths: Sequence[bytes], error: Exc
             ignore = f"{git_word(top)} rm --cached -- {path_word(path, top)} && {ignore}"
         return NotReproducible(
             f"'{os.fsdecode(path)}' cannot be read: {reason}",
-            hints=["make it readable", f"or leave it out: {ignore}"],
+            hints=["make it readable", f"or exclude it: {ignore}"],
             waived_as="unreadable",
         )
     filtered = filter_failure(error.stderr)

@@ -103,7 +103,7 @@ class Found:
         first, *others = sorted(paths)
         hints = ["try again when nothing writes to it"]
         if any(change.untracked and change.path == first for change in self.changes):
-            hints.append(f"or leave it out: {ignore_command(first, self.toplevel)}")
+            hints.append(f"or exclude it: {ignore_command(first, self.toplevel)}")
         more = f", and {len(others)} more" if others else ""
         return ChangedMeanwhile(f"a file changed while it was read: '{os.fsdecode(first)}'{more}", hints=hints)
 
