@@ -14,6 +14,7 @@ import ast
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,7 +55,8 @@ class Text(NamedTuple):
     module: str
 
 
-def catalogue() -> list[Text]:
+@cache
+def catalogue() -> tuple[Text, ...]:
     """Return every text, by kind and text; each once for a module."""
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
     errors = _error_classes(trees.values())
@@ -66,7 +68,8 @@ def catalogue() -> list[Text]:
     found.update(_of_verbs())
     found.update(_of_hooks())
     order = list(KINDS)
-    return sorted(found, key=lambda each: (order.index(each.kind), each.text.casefold(), each.text, each.module))
+    by_kind = sorted(found, key=lambda each: (order.index(each.kind), each.text.casefold(), each.text, each.module))
+    return tuple(by_kind)
 
 
 def written() -> str:

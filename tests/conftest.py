@@ -16,9 +16,10 @@ from tests.support.repo import Repo
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Whoever was started in a shell's background ignores ^C, and so would every program that the tests start."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Restore the signals that a shell's background or nohup ignores: the tests' programs would inherit that."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def pytest_unconfigure() -> None:

@@ -72,6 +72,7 @@ LINES = st.one_of(
 FILES = st.lists(LINES, max_size=6).map(b"\n".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     files=st.dictionaries(st.sampled_from([b"", b"a", b"a/b", b"b", b"\xff"]), FILES, max_size=4),
@@ -122,6 +123,7 @@ def test_each_class_of_bytes_is_the_one_of_git(repository: Repo):
     assert len({name for found in expected.values() for name in found}) == len(names)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(pattern=st.lists(PIECES, min_size=1, max_size=6).map(b"".join), path=PATHS)
 def test_a_pattern_with_many_stars_means_the_same_by_its_other_way(pattern: bytes, path: bytes):

@@ -85,6 +85,7 @@ def test_every_kind_of_input_counts_from_the_runs_directory_up_and_never_a_sibli
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(INPUTS))
 def test_editing_an_input_changes_the_key(checkout: Repo, path: str) -> None:
     before = key_in(checkout).digest
@@ -124,6 +125,7 @@ def test_the_key_of_this_snapshot_is_the_same_for_ever_and_everywhere(repo: Repo
     assert key_in(repo, "").digest == "b27383eb11325dbcd6a3dc9a666203a9610b5b353a05f54e2396a1500cc2efa4"
 
 
+@pytest.mark.slow
 def test_a_colleague_has_the_same_key(checkout: Repo, program: Program, tmp_path: Path) -> None:
     """Another path, umask, locale and time zone, line endings as on Windows, the files in another order and younger."""
     mine = program.run("build-key", cwd=checkout.file("services/train")).text
@@ -152,6 +154,7 @@ def test_it_is_made_of_the_snapshot_and_not_of_the_work_tree(checkout: Repo) -> 
     assert key_in(checkout).digest != before
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     names=st.lists(
@@ -194,6 +197,7 @@ def test_a_link_counts_by_what_it_leads_to_inside_the_snapshot(repo: Repo) -> No
     assert key_in(repo, "run").digest != key.digest
 
 
+@pytest.mark.slow
 def test_python_is_what_was_asked_for_or_written_and_never_the_one_that_runs(repo: Repo) -> None:
     repo.write("pyproject.toml", '[tool.poetry.dependencies]\npython = "^3.9"\n')
     assert key_in(repo, "").python == "^3.9"
@@ -210,6 +214,7 @@ def test_python_is_what_was_asked_for_or_written_and_never_the_one_that_runs(rep
     assert key_in(repo, "").python is None
 
 
+@pytest.mark.slow
 def test_platform_and_python_are_part_of_it(repo: Repo) -> None:
     repo.write("requirements.txt", "numpy\n")
     keys = {
@@ -226,6 +231,7 @@ def test_platform_and_python_are_part_of_it(repo: Repo) -> None:
         key_in(repo, "", python=" ")
 
 
+@pytest.mark.slow
 def test_patterns_of_the_setting_add_names_and_paths(checkout: Repo) -> None:
     checkout.write("services/train/apt.list", "libgomp1\n")
     checkout.write("docker/gpu/cuda.txt", "12.4\n")
@@ -245,6 +251,7 @@ def test_files_that_are_named_count_instead_of_those_that_are_found(checkout: Re
             key_in(checkout, files=[wrong])
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_counts_whole(repo: Repo) -> None:
     for data in (b"[project\n", b"\xff", b"a = " + b"[" * 5000):
         repo.write("pyproject.toml", data)
@@ -331,6 +338,7 @@ def test_a_list_that_is_none_is_read_as_words() -> None:
     assert copied(Instruction(1, "ADD", "'a b' c\\")) == ["'a", "b'"]
 
 
+@pytest.mark.slow
 def test_the_verb_prints_the_key_alone_and_explains_when_asked(checkout: Repo, program: Program) -> None:
     there = checkout.file("services/train")
     plain = program.run("build-key", cwd=there)
@@ -354,6 +362,7 @@ def test_the_verb_says_no_where_nothing_tells(repo: Repo, program: Program, tmp_
     assert program.run("build-key", cwd=tmp_path, check=False).status == 128
 
 
+@pytest.mark.slow
 def test_run_and_snapshot_put_it_into_the_manifest_and_the_hook_does_not(checkout: Repo, program: Program) -> None:
     there = checkout.file("services/train")
     key = key_in(checkout).digest
@@ -366,6 +375,7 @@ def test_run_and_snapshot_put_it_into_the_manifest_and_the_hook_does_not(checkou
     assert Manifest.load(str(current)).environment.build_key is None
 
 
+@pytest.mark.slow
 def test_in_a_limited_snapshot_only_what_it_holds_counts(checkout: Repo, program: Program) -> None:
     there = checkout.file("services/train")
     scope = ("--subdirectory", ".", "--subdirectory", "../../uv.lock", "--subdirectory", "../../common")
@@ -386,6 +396,7 @@ def test_what_nobody_can_get_back_nobody_builds_from(checkout: Repo, program: Pr
     assert manifest.environment.build_key is None and manifest.code.snapshot_tree.hex == checkout.tree()
 
 
+@pytest.mark.slow
 def test_a_snapshot_of_a_commit_has_the_key_of_that_commit(checkout: Repo, program: Program) -> None:
     key = key_in(checkout).digest
     checkout.write("uv.lock", "edited\n")

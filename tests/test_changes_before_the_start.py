@@ -65,6 +65,7 @@ EDITS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edit", EDITS)
 def test_what_changes_while_a_run_is_published_is_in_its_record(checkout: Repo, program: Program, edit: str) -> None:
     checkout.write("untracked.py", "x\n")
@@ -75,6 +76,7 @@ def test_what_changes_while_a_run_is_published_is_in_its_record(checkout: Repo, 
     assert served(checkout) == [manifest.code.snapshot_ref]  # the first one is withdrawn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edit", ["edited", "made", "edited and staged"])
 def test_a_block_of_python_and_a_part_of_a_checkout_do_the_same(checkout: Repo, program: Program, edit: str) -> None:
     edit_while_publishing(checkout, EDITS[edit])
@@ -92,6 +94,7 @@ def refused(checkout: Repo, done: Ended, status: int, name: str) -> None:
     assert not list((checkout.git_dir() / "coderepo").glob("index.*"))
 
 
+@pytest.mark.slow
 @cures("or leave a log out: git coderepo ignore PATH")
 def test_a_checkout_that_keeps_changing_is_refused(checkout: Repo, program: Program) -> None:
     edit_while_publishing(checkout, "date +%N >train.py", times=99)
@@ -105,6 +108,7 @@ def test_a_checkout_that_keeps_changing_is_refused(checkout: Repo, program: Prog
     assert program.run("run", "echo", "ran", cwd=checkout.path).text == "ran\n"
 
 
+@pytest.mark.slow
 def test_the_hook_refuses_what_changes_while_it_publishes(checkout: Repo, program: Program) -> None:
     """A launcher starts its program when the hook has ended, whatever the hook prints."""
     edit_while_publishing(checkout, EDITS["edited"])
@@ -132,6 +136,7 @@ def test_a_submodule_that_changes_is_recorded_as_it_is(checkout: Repo, program: 
     assert program.run("run", "echo", "ran", cwd=checkout.path).text == "ran\n"
 
 
+@pytest.mark.slow
 def test_a_frozen_run_lets_the_checkout_change(checkout: Repo, program: Program) -> None:
     edit_while_publishing(checkout, EDITS["edited"])
     done = program.run("run", "--frozen", "cat", "train.py", cwd=checkout.path, env={"CODEREPO_ALLOW_PROTOCOL": "file"})

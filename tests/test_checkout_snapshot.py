@@ -28,6 +28,7 @@ from tests.support.environment import clean_environment
 from tests.support.repo import Repo
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(before=st.lists(edits(FEW_PATHS), max_size=12), after=st.lists(edits(FEW_PATHS), max_size=12))
 def test_whatever_is_edited_the_tree_is_gits_and_the_overlay_carries_it(before: list[Any], after: list[Any]) -> None:

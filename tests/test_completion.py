@@ -52,6 +52,7 @@ def run(argv: list[str], cwd: Path, env: dict[str, str], input: str = "") -> lis
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_each_script_is_printed_by_the_program(program: Program) -> None:
     for shell in SHELLS:
         assert program.run("completion", shell).text == script(shell)

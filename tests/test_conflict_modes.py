@@ -63,6 +63,7 @@ def test_an_unmerged_file_keeps_its_mode(repo: Repo, conflict: str, on_disk: str
     assert b"100755" in check(repo)
 
 
+@pytest.mark.slow
 def test_line_ends_of_an_unmerged_file_are_judged_by_our_side(repo: Repo) -> None:
     """With `text=auto` CRLF stays where the blob of our side has it, and goes where there is none of our side."""
     for ours in ("1\r\n", None):

@@ -62,6 +62,7 @@ WORDS = [
 STATES = st.lists(st.sampled_from(WORDS), max_size=4).map(" ".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(files=st.lists(st.tuples(BLOBS, STATES), min_size=1, max_size=8))
 @example(files=[(b"$$Id$ $Id:a b$ $Id$", "ident"), (b"$$Id$ $Id:a b$ $Id$", "ident text=auto")])
@@ -144,6 +145,7 @@ def test_any_file_is_checked_in_as_git_does_it(repository: Repo, files: list[tup
             assert ours == said, (variant, conversion.lines, conversion.encoding)
 
 
+@pytest.mark.slow
 def test_every_encoding_writes_what_iconv_writes():
     """For each character of the basic plane, and some above; every name under which Python knows the codec."""
     names = {alias.replace("_", "-") for alias in encodings.aliases.aliases}

@@ -140,6 +140,7 @@ def test_values_that_only_a_platform_knows_are_hidden(checkout: Repo, program: P
     assert "git coderepo register mine --source '****' '--key=****' '--pin=****'\n" in report_of(program)
 
 
+@pytest.mark.slow
 def test_every_form_of_a_secret_of_this_process_is_hidden(tmp_path: Path) -> None:
     made = [Secret(PASSWORD), Secret("four")]
     error = ValueError(PASSWORD, quote(PASSWORD), PASSWORD.encode(), base64.b64encode(f"u:{PASSWORD}".encode()), "four")
@@ -153,6 +154,7 @@ def test_every_form_of_a_secret_of_this_process_is_hidden(tmp_path: Path) -> Non
     assert len(made) == 2
 
 
+@pytest.mark.slow
 def test_the_newest_twenty_are_kept(tmp_path: Path) -> None:
     environment = {"XDG_STATE_HOME": str(tmp_path)}
     folder = tmp_path / "git-coderepo" / "crashes"
@@ -229,6 +231,7 @@ def started(copy: Path, program: Program, checkout: Repo, *words: str | Path) ->
     return Result(done.returncode, done.stdout, done.stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [False, True], ids=["as the installed hook starts it", "the whole program"])
 def test_the_pre_run_hook_says_it_and_leaves_no_record(
     checkout: Repo, program: Program, tmp_path: Path, whole: bool
@@ -250,6 +253,7 @@ def test_the_pre_run_hook_says_it_and_leaves_no_record(
     assert 'File "git_coderepo/snapshots/packing.py", line ' in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "status"), [(("status",), 128), (("run", "--", "true"), 125)])
 def test_a_command_line_that_cannot_be_imported(
     checkout: Repo, program: Program, tmp_path: Path, words: tuple[str, ...], status: int
@@ -269,6 +273,7 @@ def test_an_installation_in_which_nothing_works(checkout: Repo, program: Program
     assert reports(program) == []
 
 
+@pytest.mark.slow
 def test_a_bug_after_the_command_has_run_does_not_change_its_status(
     checkout: Repo, program: Program, tmp_path: Path
 ) -> None:
@@ -281,6 +286,7 @@ def test_a_bug_after_the_command_has_run_does_not_change_its_status(
     assert_hidden(report_of(program) + done.errors, TOKEN)
 
 
+@pytest.mark.slow
 def test_a_thread_that_fails_is_reported_and_the_verb_goes_on(checkout: Repo, program: Program, tmp_path: Path) -> None:
     bug = f"import threading\nfailing = threading.Thread(target=lambda: int('Bearer {TOKEN}'))\n"
     copy = damaged(tmp_path, "snapshots/report.py", bug + "failing.start()\nfailing.join()\n")

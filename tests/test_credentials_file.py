@@ -137,6 +137,7 @@ _HOSTS = st.from_regex(r"[a-z][a-z0-9-]{0,8}(\.[a-z]{2,4})?(:[1-9][0-9]{0,3})?",
 _PREFIXES = st.lists(st.from_regex(r"[A-Za-z0-9_.-]{1,6}", fullmatch=True), max_size=3).map("/".join)
 
 
+@pytest.mark.slow
 @given(user=_SECRETS, secret=_SECRETS, host=_HOSTS, prefix=_PREFIXES)
 def test_whatever_can_be_encoded_is_read_again(user: str, secret: str, host: str, prefix: str) -> None:
     line = f"https://{quote(user, safe='')}:{quote(secret, safe='')}@{host}/{prefix}"

@@ -76,6 +76,7 @@ def objects(repo: Repo, kind: str) -> Iterator[Path]:
             yield path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", DAMAGES)
 @pytest.mark.parametrize("kind", ["blob", "tree"])
 @pytest.mark.parametrize("kept", [True, False], ids=["private index", "no private index"])
@@ -98,6 +99,7 @@ def test_damaged_objects_are_made_again(recorded: Repo, kind: str, how: str, kep
     assert snapshot(recorded)[1] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", DAMAGES)
 @pytest.mark.parametrize("end", ["pack", "idx"])
 def test_a_damaged_pack_is_made_again(recorded: Repo, how: str, end: str) -> None:
@@ -127,6 +129,7 @@ def test_a_damaged_private_index_serves_nothing(recorded: Repo, how: str) -> Non
     assert private_index(recorded).read_bytes() != DAMAGES[how](before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", DAMAGES)
 @pytest.mark.parametrize("noted", [True, False], ids=["by its trees", "by its digest"])
 def test_a_damaged_overlay_never_goes_with_a_run(recorded: Repo, program: Program, how: str, noted: bool) -> None:

@@ -65,6 +65,7 @@ def test_what_is_written_through_a_mapping_is_seen_though_no_time_changes(checko
     check(checkout)
 
 
+@pytest.mark.slow
 def test_what_was_mapped_while_it_was_hashed_and_is_closed_now_is_hashed_again(checkout: Repo) -> None:
     """The last write came after the hash, through a page that was dirty: no time tells, and nobody has it open."""
     each = mapped(checkout, b"new/plain")
@@ -76,6 +77,7 @@ def test_what_was_mapped_while_it_was_hashed_and_is_closed_now_is_hashed_again(c
     assert check(checkout).tree != before
 
 
+@pytest.mark.slow
 def test_what_is_mapped_read_and_written_since_the_last_snapshot_is_seen(checkout: Repo) -> None:
     """On tmpfs a page that was read is writable without a fault, and the times stay as they are."""
     before = check(checkout).tree
@@ -138,6 +140,7 @@ print(sorted(outcomes))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkout", ["disk"], indirect=True)
 def test_a_lease_that_a_writer_breaks_kills_nobody(checkout: Repo) -> None:
     """A broken lease sends SIGIO, which ends a process; here to one with threads or without, whatever it blocks."""
@@ -156,6 +159,7 @@ def test_a_lease_that_a_writer_breaks_kills_nobody(checkout: Repo) -> None:
     assert "(0, 1)" in done.stdout  # they did meet
 
 
+@pytest.mark.slow
 def test_whole_second_times_hide_nothing(tmp_path: Path) -> None:
     """Inodes of 128 bytes have no room for nanoseconds: two edits in one second have the same times."""
     with whole_seconds(tmp_path) as place:

@@ -13,6 +13,7 @@ from tests.support.repo import Repo
 KILLED = "exclude.4242.0123abcd.tmp"
 
 
+@pytest.mark.slow
 def test_no_line_is_lost_among_eight_processes(repo: Repo, program: Program) -> None:
     repo.write("tracked", "1")
     repo.commit()

@@ -92,6 +92,7 @@ def test_a_block_is_a_recorded_run(checkout: Repo, script: Script) -> None:
     assert current.read_bytes() == manifest.data and left_behind(checkout) == []
 
 
+@pytest.mark.slow
 def test_it_is_the_run_that_the_verb_would_make(checkout: Repo, script: Script, program: Program) -> None:
     """The same manifest, but for the id, the time and the command."""
     checkout.write(b"services/tr\xe4in/ x\n.py", "y\n")
@@ -103,6 +104,7 @@ def test_it_is_the_run_that_the_verb_would_make(checkout: Repo, script: Script, 
     assert (block.code, block.repository, block.environment) == (verb.code, verb.repository, verb.environment)
 
 
+@pytest.mark.slow
 def test_what_it_starts_knows_the_run_and_after_it_the_environment_is_as_it_was(
     checkout: Repo, script: Script, program: Program
 ) -> None:
@@ -130,6 +132,7 @@ def test_what_it_starts_knows_the_run_and_after_it_the_environment_is_as_it_was(
     assert within.parent == verb.id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "status", "state"),
     [
@@ -172,6 +175,7 @@ def test_an_edit_meanwhile_is_marked_and_outputs_are_kept(checkout: Repo, script
     ]
 
 
+@pytest.mark.slow
 @cures("start the run again, and do not change '.git/coderepo' while it runs")
 def test_a_prune_meanwhile_takes_nothing_that_the_end_of_a_run_needs(checkout: Repo, script: Script) -> None:
     """A private index has the time of the user's, which may be months old; the run may go on for days."""
@@ -243,6 +247,7 @@ def test_a_fork_of_the_trainer_does_not_end_its_run(checkout: Repo, script: Scri
     assert result is not None and result.state == "ok"
 
 
+@pytest.mark.slow
 def test_what_the_settings_publish_is_published(checkout: Repo, script: Script) -> None:
     """By a block as by the verb, and by what MLflow asks as by the hook; the build key is in the manifest."""
     checkout.git("config", "coderepo.publish", "auto")
@@ -262,6 +267,7 @@ def test_what_the_settings_publish_is_published(checkout: Repo, script: Script) 
     assert "there is no terminal to prompt on" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_cannot_be_recorded_does_not_begin(checkout: Repo, script: Script) -> None:
     body = (
         "before = dict(os.environ)\n"
@@ -283,6 +289,7 @@ def test_what_cannot_be_recorded_does_not_begin(checkout: Repo, script: Script) 
     assert script.run(body, checkout.path).stdout == "the checkout is dirty, and 'coderepo.dirty' is 'refuse'\n"
 
 
+@pytest.mark.slow
 def test_a_result_that_cannot_be_written_is_said_and_never_hides_what_the_user_did(
     checkout: Repo, script: Script
 ) -> None:
@@ -325,6 +332,7 @@ def on_a_runner(checkout: Repo, program: Program, code: Path) -> Manifest:
     return manifest
 
 
+@pytest.mark.slow
 def test_on_a_runner_it_is_the_run_that_was_recorded(
     checkout: Repo, script: Script, program: Program, tmp_path: Path
 ) -> None:
@@ -343,6 +351,7 @@ def test_on_a_runner_it_is_the_run_that_was_recorded(
     assert "the digests of its outputs are not recorded" in kept.stderr
 
 
+@pytest.mark.slow
 def test_where_there_is_neither_checkout_nor_manifest_it_says_so(script: Script, program: Program, repo: Repo) -> None:
     home = script.env["HOME"]
     assert f"NotACheckout: neither the program '{script.file}' nor" in script.run(REPORT, home, status=1).stderr
@@ -352,6 +361,7 @@ def test_where_there_is_neither_checkout_nor_manifest_it_says_so(script: Script,
     assert "cannot read the manifest 'gone.json'" in missing.stderr
 
 
+@pytest.mark.slow
 def test_a_manifest_of_another_run_is_not_taken_for_this_one(
     checkout: Repo, script: Script, program: Program, tmp_path: Path
 ) -> None:
@@ -364,6 +374,7 @@ def test_a_manifest_of_another_run_is_not_taken_for_this_one(
     )
 
 
+@pytest.mark.slow
 def test_a_checkout_that_git_refuses_is_not_taken_for_a_runner(
     checkout: Repo, script: Script, program: Program, tmp_path: Path
 ) -> None:
@@ -374,6 +385,7 @@ def test_a_checkout_that_git_refuses_is_not_taken_for_a_runner(
     assert "NotACheckout" in script.run(REPORT, checkout.path, status=1, env=variables).stderr
 
 
+@pytest.mark.slow
 def test_a_run_within_a_checkout_is_recorded_whatever_manifest_is_inherited(
     checkout: Repo, script: Script, program: Program
 ) -> None:

@@ -50,6 +50,7 @@ def kinds(seed: int) -> list[tuple[bytes, bytes]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_it_is_one_gzip_member_of_the_same_tar(seed: int) -> None:
     members = kinds(seed)
@@ -75,6 +76,7 @@ def test_what_gets_smaller_is_packed_and_the_rest_costs_next_to_nothing() -> Non
     assert len(packed([(b"noise", noise), (b"text", text)])[0]) < len(noise) * 1.001 + len(text) / 100 + 2000
 
 
+@pytest.mark.slow
 def test_a_large_overlay_is_right_whatever_is_in_it(repo: Repo) -> None:
     repo.write("a", "1")
     repo.commit()
@@ -90,6 +92,7 @@ def in_pieces(contents: bytes) -> Iterator[bytes]:
         yield contents[at : at + MIB]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "around", [b"\n", *(pytest.param(each, marks=pytest.mark.slow) for each in (b"\x00", b" word\n"))]
 )
@@ -111,6 +114,7 @@ def test_a_token_is_found_wherever_it_stands(around: bytes) -> None:
             assert len(found) == (0 if around == b" word\n" and contents[at - 1 : at].isalnum() and at else 1)
 
 
+@pytest.mark.slow
 def test_a_token_in_a_large_file_stops_the_snapshot(repo: Repo) -> None:
     repo.write("a", "1")
     repo.commit()

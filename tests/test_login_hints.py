@@ -79,6 +79,7 @@ def test_what_a_runner_without_a_keyring_is_told_works_when_it_is_typed(
     assert runner.run(*words, env=variables).status == 0
 
 
+@pytest.mark.slow
 @cures(
     "renew the token in {source}, or unset {source}",
     "renew the token in the file that {source} names",
@@ -135,6 +136,7 @@ def test_login_without_a_keyring_says_which_lines_do_the_same(program: Program, 
     assert found is not None and found.secret == Secret("hunter2")
 
 
+@pytest.mark.slow
 def test_login_says_when_another_token_comes_first(program: Program, home: Path) -> None:
     keyring = {
         "PYTHON_KEYRING_BACKEND": "tests.support.keyring_backend.FileKeyring",

@@ -117,6 +117,7 @@ def assert_alike(name: str, document: Any) -> None:
     assert all("\n" not in line and line.isprintable() for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "original"), [(MANIFEST, FULL), (RECEIPT, RECEIPT_OF_ALL)], ids=["manifest", "receipt"]
 )
@@ -132,6 +133,7 @@ def test_every_field_with_a_few_values_in_it(name, original, one_in):
             assert_alike(name, replaced(original, place, there | LATER_FIELDS[number % len(LATER_FIELDS)]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("examples", first_quick(10, 100))
 def test_a_damaged_manifest(examples):
     @settings(UNTIMED, max_examples=examples)

@@ -95,6 +95,7 @@ def test_the_examples_are_valid_for_schema_and_reader(document):
     assert Manifest.parse(data).data == data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("examples", first_quick(8, 50))
 def test_whatever_the_writer_can_write_schema_and_reader_take(examples):
     @settings(UNTIMED, max_examples=examples)
@@ -213,6 +214,7 @@ PLACES = [
 SECTIONS = sorted({place[:2] if place[0] == "code" else place[:1] for place in PLACES}, key=str)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one_in", first_quick(9, 1))
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: ".".join(map(str, section)))
 def test_reader_and_schema_agree_on_every_field_with_anything_in_it(section, one_in):
@@ -272,6 +274,7 @@ def damaged(draw: st.DrawFn, whole: st.SearchStrategy[Any] | None = None) -> Any
     return document
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("examples", first_quick(15, 100))
 def test_reader_and_schema_agree_on_a_damaged_document(examples):
     @settings(UNTIMED, max_examples=examples)

@@ -80,6 +80,7 @@ def test_no_repository_no_base_no_commit_and_an_overlay_beside_the_manifest():
     assert code.overlay is not None and code.overlay.data is None
 
 
+@pytest.mark.slow
 @settings(UNTIMED, max_examples=150)
 @given(st.lists(paths(), unique=True, max_size=5), st.lists(arguments(), min_size=1, max_size=3))
 @example(
@@ -160,6 +161,7 @@ JSON_PIECES = [
 ]
 
 
+@pytest.mark.slow
 @settings(UNTIMED, max_examples=300)
 @given(st.data())
 def test_a_damaged_text_is_read_or_refused_in_one_line(data):
@@ -435,6 +437,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(UNTIMED, max_examples=150)
 @given(st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), json_values, max_size=4))
 @example({"controls": "".join(map(chr, range(0x20))) + '"\\/\x7f\u2028'})

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,6 +71,7 @@ def full_receipt() -> dict[str, Any]:
 RECEIPT_OF_ALL = full_receipt()
 
 
+@pytest.mark.slow
 def test_receipt_reader_and_schema_agree_on_every_field_with_anything_in_it():
     assert receipt_reader_takes(RECEIPT_OF_ALL)
     assert OPEN_RECEIPT.is_valid(RECEIPT_OF_ALL)
@@ -90,6 +92,7 @@ def test_receipt_reader_and_schema_agree_on_every_field_with_anything_in_it():
     assert disagreements == []
 
 
+@pytest.mark.slow
 @settings(UNTIMED, max_examples=150)
 @given(damaged(st.just(RECEIPT_OF_ALL)))
 def test_reader_and_schema_agree_on_a_damaged_receipt(document):
@@ -159,6 +162,7 @@ def verdicts(text: str, taken_by_reader: Any, schema_validator: Any) -> tuple[bo
     return taken_by_reader(document), schema_validator.is_valid(document)
 
 
+@pytest.mark.slow
 @settings(UNTIMED, max_examples=150)
 @given(edited(encode(FULL).decode()))
 def test_reader_and_schema_agree_on_an_edited_manifest(text):
@@ -183,6 +187,7 @@ json.dump([problems(text.encode("utf-8", "surrogatepass")) for text in json.load
 """
 
 
+@pytest.mark.slow
 def test_validate_gives_every_reason_where_only_the_standard_library_is_installed():
     texts = [encode(FULL).decode(), encode(RECEIPT_OF_ALL).decode()]
     for original in (FULL, RECEIPT_OF_ALL):

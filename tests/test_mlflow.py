@@ -90,6 +90,7 @@ def test_mlflow_finds_it_by_its_entry_point() -> None:
     assert found.load().__name__ == "CodeRepoRunContext"
 
 
+@pytest.mark.slow
 def test_a_run_in_a_registered_checkout_is_recorded_and_carries_its_tags(
     checkout: Repo, training: Training, program: Program
 ) -> None:
@@ -113,6 +114,7 @@ def test_a_run_in_a_registered_checkout_is_recorded_and_carries_its_tags(
     assert first["tree"] in shown and "recorded" in shown
 
 
+@pytest.mark.slow
 def test_within_a_recorded_run_it_is_that_run(checkout: Repo, training: Training) -> None:
     training.write(
         "import git_coderepo as coderepo\n"
@@ -126,6 +128,7 @@ def test_within_a_recorded_run_it_is_that_run(checkout: Repo, training: Training
     assert told.json() == [tags_of(verb), tags_of(block)] and block.run.parent == verb.run.id
 
 
+@pytest.mark.slow
 def test_on_a_runner_without_a_checkout_it_is_the_run_that_was_launched(
     checkout: Repo, training: Training, program: Program, tmp_path: Path
 ) -> None:
@@ -145,6 +148,7 @@ def test_on_a_runner_without_a_checkout_it_is_the_run_that_was_launched(
     assert len(recorded(checkout)) == 1
 
 
+@pytest.mark.slow
 def test_it_says_nothing_and_records_nothing_where_nothing_is_registered(checkout: Repo, training: Training) -> None:
     checkout.git("config", "--remove-section", "coderepo.origin")
     body = (
@@ -158,6 +162,7 @@ def test_it_says_nothing_and_records_nothing_where_nothing_is_registered(checkou
     assert not (checkout.git_dir() / "coderepo").exists() and "which code it ran" not in training.errors
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_is_said_and_the_training_goes_on(checkout: Repo, training: Training) -> None:
     checkout.git("config", "coderepo.dirty", "refuse")
     found = training.run(

@@ -52,6 +52,7 @@ def as_entries(tree: dict[bytes, tuple[int, int]], object_format: str) -> list[T
     return [TreeEntry(path, mode, bytes([byte]) * ID_BYTES[object_format]) for path, (mode, byte) in tree.items()]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(tree=TREES, object_format=st.sampled_from(FORMATS))
 @example(tree={b"a.b": (FILE, 1), b"a/x": (FILE, 2), b"a0": (FILE, 3), b"a-": (GITLINK, 4)}, object_format="sha1")

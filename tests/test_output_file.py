@@ -174,6 +174,7 @@ def test_where_no_file_can_be_it_is_said_before_work_starts(
     assert not (checkout.git_dir() / "coderepo" / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
 def test_standard_output_is_written_to_where_it_stands(checkout: Repo, tmp_path: Path, name: str) -> None:
     """Redirected to a file that holds something already: it is continued, neither replaced nor overwritten."""
@@ -205,6 +206,7 @@ def test_standard_output_may_be_a_socket(checkout: Repo) -> None:
     assert json.loads(received)["run"]
 
 
+@pytest.mark.slow
 def test_process_substitution(checkout: Repo, tmp_path: Path) -> None:
     script = f'"{PROGRAM}" run --manifest >(cat >"{tmp_path}/read") -- true; wait'
     subprocess.run(["bash", "-c", script + "; sleep 0.3"], cwd=checkout.path, env=checkout.env, check=True)

@@ -59,6 +59,7 @@ def notes(checkout: Repo) -> list[str]:
     return os.listdir(folder) if folder.exists() else []
 
 
+@pytest.mark.slow
 def test_every_kind_of_output_again_and_again(checkout: Repo, run: Callable[..., Any]) -> None:
     first = code(run)["snapshot"]["tree"]
     for _ in range(3):
@@ -144,6 +145,7 @@ def _relink(place: Path) -> None:
     (place / "link").symlink_to("train.pz")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [_edit, _add, _remove, _flip, _relink])
 def test_a_fetched_directory_is_ours_while_all_of_it_is_unchanged(
     checkout: Repo, run: Callable[..., Any], change: Callable[[Path], None]
@@ -163,6 +165,7 @@ def test_a_fetched_directory_is_ours_while_all_of_it_is_unchanged(
     assert "has changed since" not in run("snapshot").errors
 
 
+@pytest.mark.slow
 def test_what_is_tracked_is_always_code(checkout: Repo, run: Callable[..., Any]) -> None:
     run("snapshot", "-o", "run.json")
     run("fetch", "run.json", "vendored")
@@ -199,6 +202,7 @@ def test_a_moved_or_copied_checkout(checkout: Repo, run: Callable[..., Any], tmp
     assert "'run.json' was written by" in run("snapshot", cwd=tmp_path / "copy").errors
 
 
+@pytest.mark.slow
 def test_through_links_and_from_elsewhere(checkout: Repo, run: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "way in").symlink_to(checkout.path)
     run("snapshot", "-o", "run.json", cwd=tmp_path / "way in" / "sub dir")
@@ -211,6 +215,7 @@ def test_through_links_and_from_elsewhere(checkout: Repo, run: Callable[..., Any
     assert {"sub dir/run.json", "other.json", "fetched", "linked.json"} <= found
 
 
+@pytest.mark.slow
 def test_linked_worktrees(checkout: Repo, run: Callable[..., Any], tmp_path: Path) -> None:
     checkout.git("worktree", "add", "--quiet", tmp_path / "second")
     run("snapshot", "-o", tmp_path / "second" / "run.json")
@@ -238,6 +243,7 @@ def test_submodules(checkout: Repo, run: Callable[..., Any], tmp_path: Path) -> 
     assert [each["path"] for each in before["omitted"]][:1] and before["omitted"][0]["reason"] == "own-output"
 
 
+@pytest.mark.slow
 def test_scope_and_include(checkout: Repo, run: Callable[..., Any]) -> None:
     checkout.write(".gitignore", "/ignored/\n")
     checkout.git("add", ".gitignore")
@@ -344,6 +350,7 @@ def test_a_run_says_its_id_and_how_to_get_it_back(checkout: Repo, run: Callable[
     assert run("run", "--quiet", "--", "true").errors == ""
 
 
+@pytest.mark.slow
 def test_the_record_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_files, "_YOUNG", 0)
     root = os.fsencode(tmp_path)
@@ -400,6 +407,7 @@ def layout_of(checkout: Repo) -> Layout:
     return read_layout(start_layout(git), git)
 
 
+@pytest.mark.slow
 def test_many_outputs_stay_known(checkout: Repo) -> None:
     """What looks for outputs that are gone does not take one for gone that is about to appear."""
     layout = layout_of(checkout)
@@ -430,6 +438,7 @@ def test_files_of_the_same_size_are_hashed_once(checkout: Repo, monkeypatch: pyt
     assert len(hashed) == len(names)
 
 
+@pytest.mark.slow
 def test_who_runs_in_a_fetched_directory_runs_that_code(
     checkout: Repo, program: Program, run: Callable[..., Any]
 ) -> None:
@@ -480,6 +489,7 @@ def test_a_file_of_somebody_else_with_such_a_name_is_code(checkout: Repo, run: C
     assert own(run) == sorted(["run.json", *(path.name for path in checkout.path.glob("*.tar.gz"))])
 
 
+@pytest.mark.slow
 def test_a_fetched_file_that_was_moved_among_the_code_is_code(checkout: Repo, run: Callable[..., Any]) -> None:
     head = checkout.line("rev-parse", "HEAD")
     run("fetch", f"origin@{head}:sub dir", "lib")
@@ -491,6 +501,7 @@ def test_a_fetched_file_that_was_moved_among_the_code_is_code(checkout: Repo, ru
         assert own(run) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs a tmpfs, which never writes a page back")
 def test_a_write_that_shows_in_no_time_of_the_file_is_seen(checkout: Repo, run: Callable[..., Any]) -> None:
     """A page of a shared mapping that is dirty already can be written to again without any sign."""
@@ -507,6 +518,7 @@ def test_a_write_that_shows_in_no_time_of_the_file_is_seen(checkout: Repo, run: 
             assert "fetched" not in own(run, cwd=here)
 
 
+@pytest.mark.slow
 def test_a_directory_that_is_equal_by_chance_is_code(checkout: Repo, run: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "small").mkdir()
     small = Repo.init(tmp_path / "small", checkout.env)
@@ -530,6 +542,7 @@ def test_a_cache_inside_a_checkout_leaves_no_notes(checkout: Repo, program: Prog
     assert notes(checkout) == []
 
 
+@pytest.mark.slow
 def test_a_record_in_another_place(checkout: Repo, program: Program, tmp_path: Path) -> None:
     """Where `.git` cannot be written to, the notes lie where the record lies."""
     env = {**ALLOWED, "CODEREPO_RECORD_DIR": str(tmp_path / "record")}

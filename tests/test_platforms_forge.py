@@ -192,6 +192,7 @@ def test_some_fine_grained_tokens_want_another_word(forge: Forge, source: Repo) 
     archive.stream.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), [("job", "gitlab-ci-token"), ("deploy", "gitlab+deploy-token-7")])
 def test_tokens_that_only_git_takes(forge: Forge, source: Repo, kind: str, name: str) -> None:
     hosted = forge.add_repository("acme/widgets", platform="gitlab", source=source.path)
@@ -203,6 +204,7 @@ def test_tokens_that_only_git_takes(forge: Forge, source: Repo, kind: str, name:
     assert forge.requests("archive") == [] and forge.requests("access") == []
 
 
+@pytest.mark.slow
 def test_an_instance_below_a_path(tmp_path: Path, source: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     with Forge(tmp_path / "below", gitlab_root="/gitlab") as forge:
         monkeypatch.setenv("GIT_SSL_CAINFO", str(forge.ca_file))
@@ -221,6 +223,7 @@ def test_an_unknown_host_is_recognised(forge: Forge, hosted: Repository, platfor
     assert all("authorization" not in request.headers for request in forge.requests())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [RetryAfter(1), RetryAfter(1, status=403), LimitReset(1), LimitReset(1, status=429)])
 @pytest.mark.parametrize("kind", ["access", "archive"])
 def test_a_short_limit_is_waited_for(

@@ -306,6 +306,7 @@ def test_a_token_with_every_odd_character_arrives(server: Server) -> None:
     remote(f"{server.url}/git/acme/widgets.git", Tokens({server.url: ("a'd\"a", odd)})).login()
 
 
+@pytest.mark.slow
 def test_the_platforms_user_name_goes_with_a_bare_token(server: Server) -> None:
     server.git_password = f"x-access-token:{TOKEN}"
     tokens = Tokens({server.url: TOKEN})

@@ -177,6 +177,7 @@ def test_a_wanted_credential_that_is_not_there_is_told(anonymous: Case, status: 
     assert raised.value.hints[0].startswith("git coderepo login --host")
 
 
+@pytest.mark.slow
 def test_an_unreachable_host_is_told(case: Case) -> None:
     case.server.close()
     with pytest.raises(HostUnreachable):
@@ -202,6 +203,7 @@ def test_a_renamed_repository_is_followed_with_its_token(case: Case) -> None:
     assert [r.headers.get("authorization") for r in case.server.requests[:2]] == [f"Bearer {TOKEN}"] * 2
 
 
+@pytest.mark.slow
 def test_no_error_holds_the_token(case: Case) -> None:
     for status in (401, 403, 404, 406, 418, 500):
         case.server.answers[case.repo] = json_answer(f'{{"message": "{TOKEN}"}}', status)
@@ -599,5 +601,6 @@ def test_an_unknown_host_is_recognised_by_its_answer(
     assert all("authorization" not in request.headers for request in server.requests)
 
 
+@pytest.mark.slow
 def test_a_host_that_cannot_be_reached_is_not_recognised() -> None:
     assert recognise("nowhere.invalid") is None

@@ -223,6 +223,7 @@ def test_http_is_for_this_machine_only(http: Http, host: str) -> None:
 # --- rate limits -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "limit",
     [
@@ -275,6 +276,7 @@ def test_the_clock_of_a_limit_is_the_servers_own(server: Server, tokens: Tokens,
         http.close()
 
 
+@pytest.mark.slow
 def test_a_limit_that_never_ends_is_given_up(server: Server, http: Http) -> None:
     server.answers["/x"] = json_answer("{}", 429, Retry_After="0")
     with pytest.raises(RateLimited, match="after 3 seconds of waiting"):
@@ -301,6 +303,7 @@ def test_a_server_that_stumbles_is_asked_again(server: Server, http: Http) -> No
     assert http.get(f"{server.url}/x").json() == {"ok": 1}
 
 
+@pytest.mark.slow
 def test_a_server_that_stays_down_says_so(server: Server, http: Http) -> None:
     server.answers["/x"] = Answer(500, b"oops")
     assert http.get(f"{server.url}/x").status == 500
@@ -310,11 +313,13 @@ def test_a_server_that_stays_down_says_so(server: Server, http: Http) -> None:
 # --- no answer ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_unknown_host_name_is_told(http: Http) -> None:
     with pytest.raises(HostUnreachable, match="unknown host name"):
         http.get("https://nowhere.invalid/x")
 
 
+@pytest.mark.slow
 def test_a_refused_connection_is_told(http: Http) -> None:
     with pytest.raises(HostUnreachable, match="connection refused"):
         http.get(f"https://127.0.0.1:{closed_port()}/x")
@@ -400,6 +405,7 @@ def test_a_proxy_of_the_environment_is_used(server: Server, http: Http, monkeypa
     assert TOKEN not in str(server.requests)
 
 
+@pytest.mark.slow
 def test_a_proxy_that_does_not_answer_is_told(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{closed_port()}")
     with pytest.raises(HostUnreachable, match="through the proxy"):
@@ -409,6 +415,7 @@ def test_a_proxy_that_does_not_answer_is_told(http: Http, monkeypatch: pytest.Mo
 # --- what is shown ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_no_message_and_no_cause_holds_a_token_or_a_query(server: Server, http: Http) -> None:
     server.answers["/x"] = redirect(f"https://127.0.0.1:{closed_port()}/y?X-Signature={TOKEN}")
     with pytest.raises(CodeRepoError) as raised:

@@ -106,6 +106,7 @@ def test_the_systems_authorities_are_trusted_where_none_is_named(place: World, m
         fetched(place, method, GIT_SSL_CAINFO="", SSL_CERT_FILE="", SSL_CERT_DIR=str(tmp_path / "hashed"))
 
 
+@pytest.mark.slow
 def test_a_proxy_that_refuses_or_is_not_there_is_named(place: World) -> None:
     with Proxy(user="ada:right") as proxy:
         wrong = proxy.address.replace("://", "://ada:wrong@")

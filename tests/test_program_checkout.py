@@ -93,6 +93,7 @@ def named_both(desk: Desk, answer: Answer) -> bool:
     return len(warnings) == 1 and str(desk.x.path) in warnings[0] and str(desk.y.path) in warnings[0]
 
 
+@pytest.mark.slow
 def test_the_programs_checkout_is_recorded_and_one_warning_names_both(desk: Desk) -> None:
     desk.x.write("job.py", JOB + RECORD + RECORD)
     answer = desk.ask([sys.executable, desk.x.file("job.py")], desk.y.path)
@@ -100,11 +101,13 @@ def test_the_programs_checkout_is_recorded_and_one_warning_names_both(desk: Desk
     assert named_both(desk, answer)
 
 
+@pytest.mark.slow
 def test_the_working_directory_may_be_no_checkout(desk: Desk) -> None:
     answer = desk.ask([sys.executable, desk.x.file("job.py")], desk.nowhere)
     assert answer == (desk.x.tree(), ".", "")
 
 
+@pytest.mark.slow
 def test_within_one_checkout_the_directory_is_the_working_directory(desk: Desk) -> None:
     desk.x.write("a/deep/job.py", JOB + RECORD)
     desk.x.write("b/x", "")
@@ -114,11 +117,13 @@ def test_within_one_checkout_the_directory_is_the_working_directory(desk: Desk) 
     assert desk.ask([sys.executable, "-m", "a.deep.job"], desk.x.path) == (expected, ".", "")
 
 
+@pytest.mark.slow
 def test_a_directory_that_is_named_decides(desk: Desk) -> None:
     desk.x.write("job.py", JOB + RECORD.replace("run()", "run(directory='.')"))
     assert desk.ask([sys.executable, desk.x.file("job.py")], desk.y.path) == (desk.y.tree(), ".", "")
 
 
+@pytest.mark.slow
 def test_a_program_that_is_ignored_is_not_the_code(desk: Desk) -> None:
     desk.x.write("ignored/job.py", JOB + RECORD)
     assert desk.ask([sys.executable, desk.x.file("ignored/job.py")], desk.y.path) == (desk.y.tree(), ".", "")
@@ -132,6 +137,7 @@ def test_a_program_with_a_name_that_looks_like_a_pattern(desk: Desk) -> None:
     assert answer.tree == desk.x.tree()
 
 
+@pytest.mark.slow
 def test_a_link_to_a_program_leads_to_its_checkout(desk: Desk) -> None:
     desk.y.symlink("bin/job", desk.x.file("job.py"))
     assert desk.ask([sys.executable, desk.y.file("bin/job")], desk.y.path).tree == desk.x.tree()
@@ -170,6 +176,7 @@ STARTS = "import subprocess, sys\nsys.exit(subprocess.run([sys.executable, *sys.
 IN_PROCESS = "import runpy, sys\nsys.argv = sys.argv[1:]\nrunpy.run_path(sys.argv[0], run_name='__main__')\n"
 
 
+@pytest.mark.slow
 def test_a_console_script(desk: Desk, venv: Path) -> None:
     script = console_script(venv, "train", JOB + RECORD)
     assert desk.ask([venv / "bin" / "python", script], desk.y.path) == (desk.y.tree(), ".", "")
@@ -182,6 +189,7 @@ def test_a_console_script_of_the_user(desk: Desk) -> None:
     assert desk.ask([sys.executable, home.file(".local/bin/train")], desk.y.path) == (desk.y.tree(), ".", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", [STARTS, IN_PROCESS, JOB + RECORD], ids=["starts", "runs", "records"])
 @pytest.mark.parametrize("how", ["module", "script"])
 def test_a_launcher(desk: Desk, venv: Path, launcher: str, how: str) -> None:
@@ -245,6 +253,7 @@ def test_code_without_a_file(desk: Desk) -> None:
     assert desk.ask([sys.executable, "-c", JOB + RECORD], desk.y.path) == (desk.y.tree(), ".", "")
 
 
+@pytest.mark.slow
 def test_a_checkout_below_the_interpreters_prefix_is_named(desk: Desk, venv: Path) -> None:
     """`pip install -e git+https://…` clones into `src` of the environment; a system's prefix holds `/usr/src`."""
     (venv / "src").mkdir()
@@ -258,6 +267,7 @@ def test_a_checkout_below_the_interpreters_prefix_is_named(desk: Desk, venv: Pat
 CHDIR = "os.makedirs('outputs/now', exist_ok=True)\nos.chdir('outputs/now')\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["relative", "absolute", "module", "lazy"])
 def test_a_program_that_changed_its_directory_starts_on_a_runner(desk: Desk, program: Program, how: str) -> None:
     """Hydra changes to a directory of each job before it calls the program's function."""
@@ -272,6 +282,7 @@ def test_a_program_that_changed_its_directory_starts_on_a_runner(desk: Desk, pro
     assert done.text.rstrip().endswith("/services")
 
 
+@pytest.mark.slow
 def test_an_installed_program_that_changed_its_directory(desk: Desk, venv: Path, tmp_path: Path) -> None:
     script = console_script(venv, "train", JOB + CHDIR + RECORD)
     assert desk.ask([venv / "bin" / "python", script], desk.y.path) == (desk.y.tree(), ".", "")
@@ -286,6 +297,7 @@ def test_an_installed_program_that_changed_its_directory(desk: Desk, venv: Path,
 # --- neither is a checkout, and MLflow ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_where_neither_is_a_checkout_both_are_named(desk: Desk) -> None:
     (desk.nowhere / "job.py").write_text(JOB + RECORD)
     done = subprocess.run(

@@ -77,6 +77,7 @@ def test_a_signal_is_the_programs_end(program: Program, repo: Repo) -> None:
     assert program.run("run", "--", "sh", "-c", "kill -KILL $PPID", cwd=repo.path, check=False).status == -9
 
 
+@pytest.mark.slow
 def test_a_call_that_takes_too_long_is_ended(program: Program, repo: Repo) -> None:
     repo.commit()
     words = ("run", "--", "sh", "-c", "echo $PPID $$ > pids; exec sleep 200")
@@ -106,6 +107,7 @@ def test_what_python_reads_at_its_start_needs_a_start(program: Program) -> None:
     assert fork_server(b"/bin/true", program.env) is None
 
 
+@pytest.mark.slow
 def test_the_package_reads_one_thing_at_its_import(env: dict[str, str], tmp_path: Path) -> None:
     """The server imports it in other surroundings than those of a call: what it finds there must not stay with it."""
     other = {**env, "TERM": "xterm", "HOME": "/", "TZ": "Asia/Tokyo", "COLUMNS": "31", "NO_COLOR": "1", "CI": "true",

@@ -63,6 +63,7 @@ def test_a_password_that_a_proxy_refuses_is_not_shown(place: World, road: str) -
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("road", ROADS)
 def test_a_dead_proxy(place: World, road: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -70,6 +71,7 @@ def test_a_dead_proxy(place: World, road: str) -> None:
     ask(place, road, f"http://127.0.0.1:{port}", f"through the proxy '127.0.0.1:{port}': connection refused")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("road", ROADS)
 def test_a_proxy_of_an_unknown_name(place: World, road: str) -> None:
     ask(place, road, "http://proxy.invalid:3128", "through the proxy 'proxy.invalid")

@@ -415,6 +415,7 @@ def test_installed_hooks_are_taken_out(checkout: Repo, program: Program) -> None
 NO_MODULES = {"git_coderepo.diff"}
 
 
+@pytest.mark.slow
 def test_every_module_named_in_a_text_exists() -> None:
     """A name in `sys.modules.get(…)`, or in a test that nothing of it is loaded, would go stale without a word."""
     stale = []

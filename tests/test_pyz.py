@@ -70,6 +70,7 @@ def _is_old(python: str) -> bool:
     return re.search(r"python(2|3[.]([0-9]|$)(?![0-9]))", os.path.basename(python)) is not None
 
 
+@pytest.mark.slow
 def test_it_holds_no_compiled_file_and_no_word_of_this_machine(pyz: Path) -> None:
     words = [str(PROJECT), sys.prefix, sys.base_prefix, str(Path.home()) + "/", tempfile.gettempdir() + "/pytest-of"]
     words += [os.uname().nodename] if len(os.uname().nodename) > 8 else []
@@ -102,6 +103,7 @@ def test_the_same_sources_give_the_same_bytes(pyz: Path, tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["again.pyz"]
 
 
+@pytest.mark.slow
 def test_every_module_of_ours_can_be_loaded_from_it_and_nothing_from_elsewhere(pyz: Path) -> None:
     done = bare(sys.executable, "-c", IMPORT_ALL, str(pyz))
     assert done.returncode == 0, done.stderr
@@ -112,6 +114,7 @@ def test_every_module_of_ours_can_be_loaded_from_it_and_nothing_from_elsewhere(p
     assert [file for file in files if not file.startswith((str(pyz), standard))] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("python", pythons())
 def test_it_starts_with_any_python_since_3_10(pyz: Path, python: str) -> None:
     shown = bare(python, pyz, "--version")
@@ -188,6 +191,7 @@ def test_another_file_has_another_copy(pyz: Path, home: Path, tmp_path: Path) ->
     assert found != str(copy) and (Path(found) / "note.txt").exists()
 
 
+@pytest.mark.slow
 def test_a_copy_that_lost_files_is_made_again(pyz: Path, home: Path) -> None:
     started(pyz, home)
     (copy,) = copies(home)
@@ -255,6 +259,7 @@ def test_git_finds_it_under_the_name_that_an_image_gives_it(pyz: Path, tmp_path:
     assert (done.stdout, done.stderr) == (f"git-coderepo {git_coderepo.__version__}\n", "")
 
 
+@pytest.mark.slow
 def test_what_starts_the_program_again_starts_the_file(pyz: Path, tmp_path: Path) -> None:
     """The demo calls itself: the whole way out of one file, from a directory of its own and by a relative name."""
     shown = subprocess.run(

@@ -74,6 +74,7 @@ def shell(command: str, machine: Machine, directory: Path) -> subprocess.Complet
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_first_screen_is_what_happens(place: World) -> None:
     screen = "".join(TEXT.splitlines(keepends=True)[:SCREEN])
     shown = blocks("console", screen)
@@ -103,6 +104,7 @@ def test_the_first_screen_holds_all_of_it() -> None:
     assert len(before_the_next_part.splitlines()) <= SCREEN
 
 
+@pytest.mark.slow
 def test_the_python_api_is_what_happens(place: World) -> None:
     example = next(block for block in blocks("python") if "coderepo.snapshot" in block)
     (place.user.home / "example.py").write_text(example)
@@ -113,6 +115,7 @@ def test_the_python_api_is_what_happens(place: World) -> None:
     assert place.user.tree("code") == place.checkout.tree()
 
 
+@pytest.mark.slow
 def test_the_custom_class_can_be_registered_as_shown(place: World) -> None:
     example = next(block for block in blocks("python") if "class Mirror" in block)
     modules = place.user.home / "modules"
@@ -131,6 +134,7 @@ def test_the_names_for_classes_of_zenml_are_there() -> None:
     exec(line, {})
 
 
+@pytest.mark.slow
 def test_a_manifest_in_a_variable_reaches_the_runner(place: World) -> None:
     (command,) = re.findall(r"`(printf %s \"\$RUN\" \| [^`]*)`", TEXT)
     place.runner.env["RUN"] = place.manifest().read_text()
@@ -139,6 +143,7 @@ def test_a_manifest_in_a_variable_reaches_the_runner(place: World) -> None:
     assert place.runner.tree("code") == place.checkout.tree()
 
 
+@pytest.mark.slow
 def test_a_line_for_zenml_works_when_it_is_pasted(place: World) -> None:
     """`--owner=…` as ZenML's documents have it, with `git coderepo` for `zenml code-repository`."""
     pasted = "register NAME --type=github --owner=acme --repository=widgets --token=@token.txt --no-verify"

@@ -102,6 +102,7 @@ def test_overlays_and_objects_go_with_the_last_run_that_needs_them(checkout: Rep
     assert pruned(checkout).objects == 0
 
 
+@pytest.mark.slow
 def test_many_objects_become_one_pack_and_useless_ones_leave_it(
     checkout: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

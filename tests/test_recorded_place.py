@@ -134,6 +134,7 @@ def place(request: pytest.FixtureRequest, checkout: Repo, tmp_path: Path) -> Pla
     return make(checkout, pushed(tmp_path / "elsewhere", checkout.env))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", first_quick(*ELSEWHERE), indirect=True, ids=lambda make: make.__name__)
 def test_a_place_outside_the_work_tree_is_refused_by_every_recorder(
     place: Place, program: Program, tmp_path: Path
@@ -160,6 +161,7 @@ def test_a_place_outside_the_work_tree_is_refused_by_every_recorder(
     assert str(place.here) in said and str(place.reported) in said, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", first_quick(*ELSEWHERE), indirect=True, ids=lambda make: make.__name__)
 def test_the_hints_of_the_refusal_cure_it(place: Place, program: Program) -> None:
     errors = program.run("run", "true", cwd=place.here, env=place.env, check=False).errors
@@ -188,6 +190,7 @@ def started_in(repo: Repo, program: Program, here: PathLike, env: Mapping[str, s
     return Manifest.parse(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_checkout_reached_through_a_link_is_recorded(checkout: Repo, program: Program, tmp_path: Path) -> None:
     checkout.write("t.py", "edited\n")
     link = tmp_path / "link"
@@ -201,6 +204,7 @@ def test_a_checkout_reached_through_a_link_is_recorded(checkout: Repo, program: 
     assert (recorded.code.snapshot_tree.hex, recorded.run.directory) == (checkout.tree(), b"lib")
 
 
+@pytest.mark.slow
 def test_a_worktree_and_a_dotfiles_layout_are_recorded(checkout: Repo, program: Program, tmp_path: Path) -> None:
     worktree = Repo(tmp_path / "wt", checkout.env)
     checkout.git("worktree", "add", "--quiet", worktree.path)
@@ -217,6 +221,7 @@ def test_a_worktree_and_a_dotfiles_layout_are_recorded(checkout: Repo, program: 
     assert json.loads(recorded.stdout)["run"]["directory"] == "dots"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="needs a mount namespace of its own")
 def test_a_bind_mounted_checkout_is_recorded(checkout: Repo, program: Program, tmp_path: Path) -> None:
     """Git compares paths, and sees itself outside a work tree that was named by its other path."""
@@ -241,6 +246,7 @@ def test_the_hook_of_git_passes_in_a_subdirectory_and_in_a_submodule(checkout: R
     assert os.path.exists(checkout.git_dir() / "coderepo" / "current.json")
 
 
+@pytest.mark.slow
 @cures('in the root of the checkout: git --work-tree="$PWD" coderepo run …')
 def test_a_worktree_of_a_submodule_whose_configuration_leads_nowhere_is_refused(
     checkout: Repo, program: Program, tmp_path: Path

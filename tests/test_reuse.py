@@ -267,6 +267,7 @@ def test_whatever_happened_since_the_last_run_the_tree_is_gits(
     check(dirty)
 
 
+@pytest.mark.slow
 def test_edits_within_one_tick_of_the_clock_are_seen(dirty: Repo) -> None:
     for number in range(20):
         dirty.write(b"new/-dash", b"%02d" % number)
@@ -351,6 +352,7 @@ def test_a_filter_whose_program_changed_is_asked_again(dirty: Repo, tmp_path: Pa
     assert check(dirty).tree != first
 
 
+@pytest.mark.slow
 def test_a_filter_that_only_a_sparse_checkouts_index_names_is_asked_again(dirty: Repo, tmp_path: Path) -> None:
     """git takes the attributes from the index where the folder's file is not checked out."""
     script = tmp_path / "clean"
@@ -423,6 +425,7 @@ def test_where_modes_and_links_are_the_indexs_they_are_not_the_last_runs(repo: R
     check(repo)
 
 
+@pytest.mark.slow
 def test_objects_that_are_gone_are_written_again(dirty: Repo) -> None:
     """Pruned from our store, or never in it since the user's had them until `git gc`."""
     store = dirty.git_dir() / "coderepo" / "objects"
@@ -476,6 +479,7 @@ def test_two_worktrees_have_a_seed_each(dirty: Repo, tmp_path: Path) -> None:
     assert sorted(names) == ["seed", f"seed.{second.git_dir().name}"]
 
 
+@pytest.mark.slow
 def test_marks_conflicts_and_intents_to_add_come_out_as_without_a_seed(dirty: Repo) -> None:
     dirty.git("add", "--intent-to-add", "new/-dash")
     settle(dirty)
@@ -503,6 +507,7 @@ def test_marks_conflicts_and_intents_to_add_come_out_as_without_a_seed(dirty: Re
     assert hidden.tree is not None and hidden.tree.hex == dirty.tree()
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(before=EDITS, rounds=st.lists(EDITS, min_size=2, max_size=4), settled=st.booleans())
 def test_run_after_run_whatever_is_edited_the_tree_is_gits(
@@ -532,6 +537,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_writers_at_once_and_killed_at_any_point_agree_on_the_tree(dirty: Repo) -> None:
     want = dirty.tree()
     command = [sys.executable, "-c", _WRITER, str(dirty.path)]

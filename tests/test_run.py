@@ -103,6 +103,7 @@ def test_an_edit_meanwhile_is_marked_and_outputs_are_not(checkout: Repo, program
     assert only_outputs.errors == "" and result_of(runs(checkout)[1])["edited"] == []
 
 
+@pytest.mark.slow
 def test_a_run_within_a_run_has_a_parent(checkout: Repo, program: Program) -> None:
     program.run("run", "--", "git-coderepo", "run", "--", "true", cwd=checkout.path)
     outer, inner = (Manifest.load(str(path)).run for path in runs(checkout))
@@ -118,6 +119,7 @@ def test_sigterm_reaches_the_command_and_the_end_is_written_down(checkout: Repo,
     assert running.returncode == 9 and result_of(runs(checkout)[0])["status"] == 9
 
 
+@pytest.mark.slow
 def test_a_run_killed_for_good_has_no_end(checkout: Repo, program: Program) -> None:
     running = program.start("run", "--", "sh", "-c", "echo ready; sleep 2", cwd=checkout.path)
     assert running.stdout is not None and running.stdout.readline() == b"ready\n"

@@ -92,6 +92,7 @@ def test_an_output_that_cannot_be_read_loses_nothing_else(checkout: Repo, progra
     assert credited(checkout) == ["ignored/a", "ignored/c"]
 
 
+@pytest.mark.slow
 @cures("git coderepo ignore {shown_command([cure])}")
 def test_an_output_of_the_last_run_is_not_edited_code(checkout: Repo, program: Program) -> None:
     """It is untracked, so it travels: that is said, with the line that cures it."""
@@ -133,6 +134,7 @@ run.outputs("too late")
 """
 
 
+@pytest.mark.slow
 def test_within_a_program(with_outputs: Repo, tmp_path: Path) -> None:
     with_outputs.write("early/made", "old\n")
     os.utime(with_outputs.file("early/made"), (1_700_000_000, 1_700_000_000))

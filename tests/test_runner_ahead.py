@@ -92,6 +92,7 @@ def test_where_no_thread_can_be_had_all_is_read_without(monkeypatch: pytest.Monk
         assert list(ahead.blocks(iter([b"1", b"2"]))) == [b"1", b"2"]
 
 
+@pytest.mark.slow
 def test_a_thread_that_is_gone_without_a_word_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has no memory for a block may have none to say so, either."""
     monkeypatch.setattr(Ahead, "_put", lambda self, block: None)

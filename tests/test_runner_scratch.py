@@ -31,6 +31,7 @@ def test_a_directory_named_like_what_git_describe_gives_is_that_directory(repo: 
             scratch.tree_of(commit, b"a")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "start"), [("blob", b""), ("commit", b"tree %s\n")])
 def test_an_object_that_inflates_to_gigabytes_is_not_held_in_memory(repo: Repo, kind: str, start: bytes) -> None:
     repo.write("a", "1")

@@ -142,6 +142,7 @@ def test_contents_that_nobody_reads_are_passed_over():
         next(pieces)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the peak is read from /proc")
 def test_a_large_file_streams_in_little_memory(tmp_path: Path):
     """Z3: no size of a file makes it come out empty, and none makes the runner grow."""
@@ -312,6 +313,7 @@ def test_an_archive_cut_off_anywhere_is_refused():
             read(packed[:length], top=True)
 
 
+@pytest.mark.slow
 def test_a_bomb_is_stopped_by_its_first_bytes_too_many():
     limits = Limits(bytes=10 << 20)
     bomb = zeros_gzipped(header(b"bomb", size=64 << 20), 64 << 20)
@@ -356,6 +358,7 @@ HONEST = archive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_flipped_bytes_end_in_a_word_of_ours_or_in_entries_with_safe_paths(data: st.DataObject):
@@ -450,6 +453,7 @@ NAMES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @example([(b".gitmodules:x/gi7eba~0", True), (b".gitmodules/x", True), (b"a\\gitmod~1 :s/x", True)])
 @given(

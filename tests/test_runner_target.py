@@ -286,6 +286,7 @@ def kill_at_every_step(directory: Path) -> int:
     raise AssertionError("it never ended")
 
 
+@pytest.mark.slow
 def test_a_fetch_killed_at_any_step_is_in_nobody_s_way(place: Path):
     (place / "code").mkdir()
     assert kill_at_every_step(place / "code") > 2
@@ -343,6 +344,7 @@ def test_a_mount_point_is_as_it_was_after_a_failure(mounted: Path):
         fetch(mounted)
 
 
+@pytest.mark.slow
 def test_a_fetch_into_a_mount_point_killed_at_any_step_is_undone_by_the_next(mounted: Path):
     assert kill_at_every_step(mounted) > 10
     assert os.listdir(mounted) == []
@@ -432,6 +434,7 @@ fetch(sys.argv[1])
 """
 
 
+@pytest.mark.slow
 def test_a_directory_in_one_that_cannot_be_written_is_filled():
     """As a volume that belongs to the job's user, in an image that belongs to root."""
     checkout = Path(__file__).parent.parent

@@ -230,6 +230,7 @@ def git_trees(tmp_path_factory: pytest.TempPathFactory) -> GitTrees:
 RELAXED = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.mark.slow
 @RELAXED
 @given(tree=TREES, format=st.sampled_from(["tar", "tar.gz"]))
 @example(tree={b"a.b": (FILE, b"1"), b"a/b": (FILE, b"2"), b"a0": (EXECUTABLE, b"3")}, format="tar")
@@ -254,6 +255,7 @@ def test_any_tree_of_git_comes_out_with_the_same_id(git_trees: GitTrees, tree, f
         shutil.rmtree(place)
 
 
+@pytest.mark.slow
 @RELAXED
 @given(base=TREES, snapshot=TREES, kept=st.sets(st.integers(0, 11)))
 @example(base={b"a": (FILE, b"1")}, snapshot={b"a/b": (FILE, b"2")}, kept=set())
@@ -409,6 +411,7 @@ def test_links_that_leave_the_tree_stand_as_git_has_them_and_are_named(target: P
     assert (target.parent / "outside" / "file").read_text() == "precious"
 
 
+@pytest.mark.slow
 def test_links_through_one_another_without_measure_are_refused(target: Path):
     long = b"a/" * 2000
     chain = [entry(b"x%d" % n, long + b"x%d" % (n + 1), SYMLINK) for n in range(6_000)]

@@ -50,6 +50,7 @@ def parents(checkout: Repo) -> dict[str | None, str | None]:
     return {run.name: names.get(run.parent, run.parent) if run.parent else None for run in found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", list(itertools.permutations("abc")), ids="".join)
 def test_runs_end_in_any_order(checkout: Repo, order: tuple[str, ...]) -> None:
     """Each in a thread of its own: none is the parent of another, and the environment never tells of an ended one."""
@@ -76,6 +77,7 @@ def test_runs_end_in_any_order(checkout: Repo, order: tuple[str, ...]) -> None:
     assert said.count("overlaps another run") == 2
 
 
+@pytest.mark.slow
 def test_tasks_of_asyncio(checkout: Repo) -> None:
     """A task belongs to the run in which it was made, and not to its siblings."""
     python(
@@ -96,6 +98,7 @@ def test_tasks_of_asyncio(checkout: Repo) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_thread_that_was_given_the_context_belongs_to_its_run(checkout: Repo) -> None:
     python(
         checkout,
@@ -107,6 +110,7 @@ def test_a_thread_that_was_given_the_context_belongs_to_its_run(checkout: Repo) 
     assert parents(checkout) == {"outer": None, "inner": "outer"}
 
 
+@pytest.mark.slow
 def test_blocks_of_one_thread_that_end_in_another_order(checkout: Repo) -> None:
     said = python(
         checkout,
@@ -120,6 +124,7 @@ def test_blocks_of_one_thread_that_end_in_another_order(checkout: Repo) -> None:
     assert "overlaps" not in said
 
 
+@pytest.mark.slow
 def test_the_run_around_the_process_is_the_parent_of_all(checkout: Repo) -> None:
     """Within `git coderepo run`, whatever runs go on in the process."""
     around = "01a2298e-56f9-7d5a-b569-6913a6cda7ad"
@@ -133,6 +138,7 @@ def test_the_run_around_the_process_is_the_parent_of_all(checkout: Repo) -> None
     assert parents(checkout) == {"a": around, "b": around}
 
 
+@pytest.mark.slow
 def test_a_fork_and_a_block_that_fails(checkout: Repo) -> None:
     python(
         checkout,

@@ -244,6 +244,7 @@ def test_an_askpass_program_does_not_answer_a_host_that_a_manifest_names(
     assert place.forge.origins_that_saw(place.token) == set()
 
 
+@pytest.mark.slow
 def test_a_header_for_every_host_does_not_go_to_one_that_a_manifest_names(lured: tuple[World, Machine, Path]) -> None:
     place, runner, spoilt = lured
     header = "Authorization: Basic " + base64.b64encode(f"ada:{place.token}".encode()).decode()
@@ -289,6 +290,7 @@ def test_a_token_in_the_url_of_an_option_is_not_written_down(
 # --- what is fetched cannot take all memory and time -----------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leaf", ["files", "nothing"])
 def test_a_few_objects_that_name_one_another_without_end_are_refused(
     repo: Repo, program: Program, env: dict[str, str], leaf: str

@@ -55,6 +55,7 @@ def test_attributes_above_are_looked_at_and_none_beside() -> None:
     assert common_directory((b"a/b", b"c")) == b""
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
 @given(st.lists(FEW_PATHS, min_size=1, max_size=8, unique=True), st.integers(0, 7), st.integers(0, 3))
 def test_a_part_is_the_tree_of_its_paths(paths: list[bytes], chosen: int, depth: int) -> None:
@@ -89,6 +90,7 @@ def of_git(repo: Repo, tree: str | None, scope: tuple[bytes, ...]) -> str:
     return index.line("write-tree")
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck))
 @given(EDITS, EDITS, st.lists(FEW_PATHS, min_size=1, max_size=2), st.integers(0, 2))
 def test_a_scoped_snapshot_is_what_git_makes_of_these_paths(

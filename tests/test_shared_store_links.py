@@ -170,6 +170,7 @@ def crowd() -> Iterator[tuple[Path, Path]]:
         yield store, victim
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other users")
 def test_an_exchange_of_directory_and_link_leads_nowhere(crowd: tuple[Path, Path]) -> None:
     store, victim = crowd

@@ -69,6 +69,7 @@ def test_a_wheel_with_another_hash_stops_the_build(tmp_path: Path) -> None:
     assert not (tmp_path / "out.pyz").exists()
 
 
+@pytest.mark.slow
 def test_the_sdist_has_the_lock_and_the_security_page(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path, PROJECT],

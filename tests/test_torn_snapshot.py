@@ -80,6 +80,7 @@ def test_on_every_road_to_the_tree(pair: Repo, tmp_path: Path, road: str) -> Non
     assert blob == Path(os.fsdecode(pair.file("t a"))).read_bytes()
 
 
+@pytest.mark.slow
 def test_what_never_stops_changing_is_named_and_nothing_is_recorded(
     pair: Repo, tmp_path: Path, program: Program
 ) -> None:

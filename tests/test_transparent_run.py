@@ -101,6 +101,7 @@ def test_every_signal_reaches_the_command_once(checkout: Repo, program: Program,
     assert running.returncode == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["run", "exec"])
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGINT, signal.SIGALRM, signal.SIGRTMIN])
 def test_the_signal_that_the_command_dies_of_is_its_status(
@@ -114,6 +115,7 @@ def test_the_signal_that_the_command_dies_of_is_its_status(
     running.communicate()
 
 
+@pytest.mark.slow
 def test_a_command_in_a_session_of_its_own_receives_what_is_sent_to_our_group(checkout: Repo, program: Program) -> None:
     body = "import os, sys; os.setsid(); exec(open('count.py').read())"
     running = start(program, checkout, "run", sys.executable, "-c", body)
@@ -130,6 +132,7 @@ def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_a_stopped_command_goes_on(checkout: Repo, program: Program) -> None:
     """^Z and `fg`, sent to us alone: we stop with the command, so that a shell takes its terminal back."""
@@ -159,6 +162,7 @@ def test_an_ignored_signal_stays_ignored(checkout: Repo, program: Program) -> No
     assert done.returncode == 5
 
 
+@pytest.mark.slow
 def test_nothing_of_ours_stays_behind_when_we_are_killed(checkout: Repo, program: Program) -> None:
     running = start(program, checkout, "run", "sh", "-c", "echo $$; exec sleep 2")
     assert running.stdout is not None
@@ -243,6 +247,7 @@ def test_the_result_of_a_checkout_that_was_moved_is_written(checkout: Repo, prog
     assert not list(Path(moved, ".git", "coderepo").glob("runs/*/*.tmp"))
 
 
+@pytest.mark.slow
 def test_exec_passes_the_status_where_its_copy_is_gone(checkout: Repo, program: Program, tmp_path: Path) -> None:
     program.run("run", "true", cwd=checkout.path)
     copy = tmp_path / "copy"
@@ -253,6 +258,7 @@ def test_exec_passes_the_status_where_its_copy_is_gone(checkout: Repo, program: 
     assert done.status == 6, done.errors
 
 
+@pytest.mark.slow
 def test_a_closed_standard_error_changes_no_status(checkout: Repo, program: Program) -> None:
     script = (
         "git-coderepo run -- sh -c 'echo x >count.py; sleep 1; exit 9' 2>&1 >/dev/null | true; exit ${PIPESTATUS[0]}"
@@ -261,6 +267,7 @@ def test_a_closed_standard_error_changes_no_status(checkout: Repo, program: Prog
     assert done.returncode == 9
 
 
+@pytest.mark.slow
 def test_a_request_to_end_after_the_command_cuts_the_record_short(checkout: Repo, program: Program) -> None:
     """Hashing large outputs takes its time; a scheduler that ends the job then does not change how it ended."""
     checkout.write(".git/info/exclude", "late\n")
@@ -280,6 +287,7 @@ def test_a_request_to_end_after_the_command_cuts_the_record_short(checkout: Repo
 Fill = Callable[[], None]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="needs a mount namespace of its own")
 @pytest.mark.parametrize("log", ["", " 2>log"])
 def test_a_full_disk_at_the_end_leaves_the_status_and_the_result(
@@ -303,6 +311,7 @@ def test_a_full_disk_at_the_end_leaves_the_status_and_the_result(
     assert result is not None and result.state == "ok" and result.finished_on is not None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="needs a mount namespace of its own")
 def test_a_result_that_is_larger_than_the_reserve_keeps_the_status(
     checkout: Repo, program: Program, tmp_path: Path

@@ -109,6 +109,7 @@ def assert_read_alike(url: RemoteURL, fields: Mapping[str, str] | None) -> None:
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["ssh", "git", "file"])
 def test_a_url_of_any_host_user_port_and_path_is_taken_and_read_as_git_reads_it(transport, git_reader):
     @examples
@@ -130,6 +131,7 @@ def test_a_url_of_any_host_user_port_and_path_is_taken_and_read_as_git_reads_it(
     holds()
 
 
+@pytest.mark.slow
 @examples
 @given(hosts, ports, users, paths, st.booleans())
 def test_an_scp_like_url_is_taken_and_read_as_git_reads_it(git_reader, host, port, user, path, inside):
@@ -148,6 +150,7 @@ def test_an_scp_like_url_is_taken_and_read_as_git_reads_it(git_reader, host, por
     assert_read_alike(url, git_reader.diagnosis(text))
 
 
+@pytest.mark.slow
 @examples
 @given(st.sampled_from(["/", "./", "../", "a/", ""]), paths)
 def test_a_path_is_taken_and_read_as_git_reads_it(git_reader, start, path):
@@ -159,7 +162,8 @@ def test_a_path_is_taken_and_read_as_git_reads_it(git_reader, start, path):
     assert_read_alike(url, git_reader.diagnosis(text))
 
 
-@settings(examples, max_examples=800)
+@pytest.mark.slow
+@settings(examples, max_examples=200)
 @given(puzzles)
 @example("h:pa@[th]:y")
 @example("host:a~b/c")
@@ -193,6 +197,7 @@ def assert_asked_alike(url: RemoteURL, fields: Mapping[str, str] | None) -> None
     assert fields["path"].strip("/") == (url.path or "").strip("/")
 
 
+@pytest.mark.slow
 @examples
 @given(st.sampled_from(["https", "http"]), hosts, ports, users, st.one_of(st.none(), st.text(_NAME, max_size=5)), paths)
 def test_a_web_url_is_taken_and_read_as_git_reads_it(git_reader, scheme, host, port, user, password, path):
@@ -212,7 +217,8 @@ def test_a_web_url_is_taken_and_read_as_git_reads_it(git_reader, scheme, host, p
         assert url.has_secret
 
 
-@settings(examples, max_examples=400)
+@pytest.mark.slow
+@settings(examples, max_examples=200)
 @given(web_puzzles)
 @example("https://a@b@c/x")
 @example("https://h/a:b/c")
@@ -231,7 +237,8 @@ def test_whatever_web_url_we_take_is_read_as_git_reads_it(git_reader, text):
 # --- rebuilt from parts ------------------------------------------------------------------------
 
 
-@settings(examples, max_examples=400)
+@pytest.mark.slow
+@settings(examples, max_examples=200)
 @given(st.sampled_from(["ssh", "git", "https", "http", "file"]), hosts, ports, users, paths, st.booleans())
 def test_a_url_rebuilt_from_parts_is_read_by_git_as_these_parts(
     git_reader, transport, host, port, user, path, absolute
@@ -276,7 +283,8 @@ anything = st.one_of(
 )
 
 
-@settings(examples, max_examples=1500)
+@pytest.mark.slow
+@settings(examples, max_examples=600)
 @given(anything, st.booleans())
 def test_any_text_is_a_url_or_refused_and_a_rebuilt_one_stays_as_it_is(text, windows):
     try:
@@ -312,6 +320,7 @@ def test_any_text_is_an_origin_or_refused(text):
     assert Origin.parse(str(origin)) == origin
 
 
+@pytest.mark.slow
 @settings(examples, max_examples=300)
 @given(
     st.sampled_from(["https", "http", "ssh", "ftp", "git", "HTTPS", "git+https", "hg", "x::https"]),

@@ -48,6 +48,7 @@ class Given:
     def accepted(self, *_: object) -> None: ...
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 @pytest.mark.parametrize(
     ("hosted", "kind"), [("github", "commit"), ("github", "access"), ("gitlab", "access")], indirect=["hosted"]

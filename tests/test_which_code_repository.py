@@ -166,6 +166,7 @@ def test_what_blurs_the_choice_is_said_and_the_hint_cures_it(place: Place) -> No
     assert place.used() == "origin"
 
 
+@pytest.mark.slow
 def test_with_fifty_registrations_a_refusal_is_five_lines(place: Place, program: Program) -> None:
     place.follow("topic", None)
     url = place.repo.line("remote", "get-url", "origin")

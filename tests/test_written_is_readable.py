@@ -158,6 +158,7 @@ def apply(checkout: Repo, path: bytes, edit: Any) -> None:
         pass
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(edits=st.lists(st.tuples(st.sampled_from([b"train.py", b"caf\xe9", b"a/\n"]) | paths(), EDITS), max_size=8))
 def test_what_the_hook_writes_satisfies_schema_and_invariants(checkout: Repo, program: Program, edits: Any) -> None:

@@ -103,6 +103,7 @@ def test_there_are_recordings() -> None:
 # --- manifests and receipts --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("version", "name"), MANIFESTS, ids=lambda value: value)
 def test_a_manifest_is_read_and_fetched(
     version: str, name: str, programs: Path, served: dict[str, Platforms], tmp_path: Path

@@ -37,6 +37,7 @@ def rehearsed(place: World, *arguments: str, status: int = 0) -> Any:
     return json.loads(done.stdout)["asRunner"]
 
 
+@pytest.mark.slow
 def test_with_what_the_runner_will_have_the_receipt_is_shown(place: World, credentials: Path) -> None:
     before = everything(place.user.home)
     found = rehearsed(place, "--credentials", str(credentials))
@@ -48,6 +49,7 @@ def test_with_what_the_runner_will_have_the_receipt_is_shown(place: World, crede
     assert "yes: 6 files by archive in " in shown or "by archive in" in shown
 
 
+@pytest.mark.slow
 def test_the_users_own_token_does_not_count(place: World) -> None:
     """CODEREPO_TOKEN is in the user's environment: `fetch` would work here, and not there."""
     found = rehearsed(place, status=4)
@@ -56,6 +58,7 @@ def test_the_users_own_token_does_not_count(place: World) -> None:
     assert any(line.startswith("hint: ") for line in found["says"])
 
 
+@pytest.mark.slow
 def test_nor_do_the_keyring_the_agent_and_the_users_configuration(place: World) -> None:
     place.user.run("login", "--token", "-", cwd=place.checkout.path, input=place.token.encode(), check=False)
     helper = f"!f() {{ echo username={place.git_user}; echo password={place.token}; }}; f"
@@ -66,11 +69,13 @@ def test_nor_do_the_keyring_the_agent_and_the_users_configuration(place: World) 
         place.checkout.git("config", "--global", "--unset", "credential.helper")
 
 
+@pytest.mark.slow
 def test_without_git(place: World, credentials: Path) -> None:
     found = rehearsed(place, "--no-git", "--credentials", str(credentials))
     assert (found["receipt"]["method"], found["receipt"]["producer"]["git"]) == ("archive", None)
 
 
+@pytest.mark.slow
 def test_an_overlay_beside_the_manifest_goes_along(place: World, credentials: Path) -> None:
     place.checkout.write("large.bin", os.urandom(200_000))
     found = rehearsed(place, "--credentials", str(credentials))

@@ -69,6 +69,7 @@ def configure_all_that_could_convert(place: World) -> Path:
     return ran
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", on_platforms("gitlab", "github", "git"))
 def test_files_on_a_runner_are_as_a_checkout_without_configuration_has_them(tmp_path: Path, platform: str) -> None:
     """Line ends, encodings and `$Id$` as the tree asks, nothing as the machine does, and it is the recorded tree."""
@@ -117,6 +118,7 @@ def test_files_on_a_runner_are_as_a_checkout_without_configuration_has_them(tmp_
         assert (answer["changed"], answer["added"]) == (["raw/main.c"], ["raw/.gitattributes"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", on_platforms("github", "gitlab"))
 def test_a_runner_without_git_undoes_what_was_done_to_the_archive(tmp_path: Path, platform: str) -> None:
     """`git archive` converts as a checkout does: such files are hashed again as git would check them in."""
@@ -141,6 +143,7 @@ def test_a_runner_without_git_undoes_what_was_done_to_the_archive(tmp_path: Path
         assert "unchanged" in place.runner.run("verify", "run.json", "code").text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "name"), [(b"secret.txt export-ignore\n", "export-ignore"), (b"*.txt export-subst\n", "export-subst")]
 )
@@ -180,6 +183,7 @@ def test_an_archive_that_should_be_exact_and_is_not_leads_to_git(tmp_path: Path,
         assert files_of(place.runner.home / "code")[b"README.md"][1] == b"one\ntwo\n"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_converted_keeps_its_bytes_and_is_named(tmp_path: Path) -> None:
     """An encoding that nobody knows, contents that it cannot hold, line ends that would not come back."""
     asked = b"*.odd working-tree-encoding=klingon\n*.latin working-tree-encoding=latin-1\n"
@@ -211,6 +215,7 @@ def test_what_cannot_be_converted_keeps_its_bytes_and_is_named(tmp_path: Path) -
         assert "unchanged" in place.runner.run("verify", f"{place.url}@{commit}", "code").text
 
 
+@pytest.mark.slow
 def test_a_part_is_converted_by_the_attributes_in_it(tmp_path: Path) -> None:
     files = {
         ".gitattributes": b"*.cmd eol=crlf\n",

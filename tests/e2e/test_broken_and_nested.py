@@ -110,6 +110,7 @@ def test_a_nested_repository_without_a_commit(checkout: Repo, program: Program) 
 # --- a submodule whose `.git` is none -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contents", [
     "gitdir: /nowhere/at/all\n", "gitdir: ../.git/modules/gone\n", "gitdir: x/../y\n", "garbage\n", "",
 ])  # fmt: skip
@@ -129,6 +130,7 @@ def test_the_broken_submodule_is_named(checkout: Repo, program: Program, tmp_pat
     assert "fatal: the submodule" not in program.run("snapshot", cwd=checkout.path, check=False).errors
 
 
+@pytest.mark.slow
 def test_a_broken_submodule_in_a_submodule(checkout: Repo, program: Program, tmp_path: Path) -> None:
     checkout.git("config", "--global", "protocol.file.allow", "always")
     lib = Repo.init(tmp_path / "lib", checkout.env)

@@ -181,6 +181,7 @@ def victim(hosted: World, shared: Path) -> Victim:
     return Victim(hosted, shared)
 
 
+@pytest.mark.slow
 @two_users
 def test_without_a_home_the_temporary_directory_serves(victim: Victim, shared: Path) -> None:
     done = victim.exec()
@@ -189,6 +190,7 @@ def test_without_a_home_the_temporary_directory_serves(victim: Victim, shared: P
     assert stat.S_IMODE(part.stat().st_mode) == stat.S_IMODE(part.parent.stat().st_mode) == 0o700
 
 
+@pytest.mark.slow
 @cures("name a directory that can be written to: CODEREPO_CACHE_DIR")
 @two_users
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o755, 0o700])
@@ -214,6 +216,7 @@ def test_a_link_that_somebody_planted_is_not_followed(victim: Victim, shared: Pa
     assert os.listdir(mine) == []
 
 
+@pytest.mark.slow
 @two_users
 @pytest.mark.parametrize("umask", [0o002, 0o000, 0o077])
 def test_what_the_tool_makes_itself_it_uses_again_under_any_umask(victim: Victim, shared: Path, umask: int) -> None:

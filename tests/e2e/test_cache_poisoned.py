@@ -168,12 +168,14 @@ def proved(place: World, tree: Path) -> None:
 FIRST = ("a file and the listing", "a file that is a pipe", "a pointer for its file", "a module")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", [name if name in FIRST else slow(name) for name in (*ATTACKS, *ADDED)])
 def test_exec_does_not_run_in_a_tree_that_was_changed(place: World, tree: Path, attack: str) -> None:
     {**ATTACKS, **ADDED}[attack](tree)
     proved(place, tree)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", [name if name in FIRST else slow(name) for name in ATTACKS])
 def test_fetch_copies_nothing_that_was_changed(place: World, tree: Path, attack: str) -> None:
     ATTACKS[attack](tree)
@@ -225,6 +227,7 @@ def test_an_empty_directory_is_nothing_to_git_and_nothing_here(place: World, tre
     assert load(place.runner.path("second.json"))["cacheHit"] is True
 
 
+@pytest.mark.slow
 def test_a_command_that_changes_the_tree_meanwhile_is_told_in_the_receipt(place: World, tree: Path) -> None:
     """Another process does, which is not kept from it by a mount of the command's own."""
     started, go_on = place.runner.path("started"), place.runner.path("go on")

@@ -54,6 +54,7 @@ def run_all(place: World, *numbers: int, env: dict[str, str] | None = None) -> N
         place.runner.run("exec", "--quiet", f"{number}.json", "--", "true", env=env or {})
 
 
+@pytest.mark.slow
 def test_a_limit_is_kept_whenever_a_tree_comes(place: World) -> None:
     limit = {"CODEREPO_CACHE_LIMIT": "5m"}
     run_all(place, 0, 1, 0, 2, env=limit)
@@ -67,6 +68,7 @@ def test_a_limit_is_kept_whenever_a_tree_comes(place: World) -> None:
     assert place.runner.run("cache", "prune", env={"CODEREPO_CACHE_LIMIT": "1"}).text.startswith("removed 2 trees")
 
 
+@pytest.mark.slow
 def test_prune_keeps_to_the_limit_where_nothing_else_is_asked_for(place: World) -> None:
     run_all(place, 0, 1)
     assert place.runner.run("cache", "prune").text == "nothing to remove\n"

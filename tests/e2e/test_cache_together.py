@@ -79,6 +79,7 @@ def test_sixty_four_at_once_ask_for_one_archive(place: World) -> None:
     all_of_them(place, 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [20_000, pytest.param(200_000, marks=pytest.mark.slow)])
 def test_another_takes_over_when_the_one_that_downloads_is_killed(place: World, after: int) -> None:
     place.forge.misbehave("archive", Stall(after=after), times=1)
@@ -170,6 +171,7 @@ def people(place: World) -> Iterator[tuple[Person, Person]]:
         yield with_token, Person(place, 41_002, homes, has_token=False)
 
 
+@pytest.mark.slow
 def test_a_user_without_a_token_gets_nothing_out_of_the_cache_of_one_with(people: tuple[Person, Person]) -> None:
     with_token, without = people
     first = with_token.exec()

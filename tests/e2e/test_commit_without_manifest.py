@@ -30,6 +30,7 @@ def hosted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield made
 
 
+@pytest.mark.slow
 def test_by_registration_remote_and_url(hosted: World, tmp_path: Path) -> None:
     whole = hosted.checkout.line("rev-parse", "HEAD^{tree}")
     part = hosted.checkout.line("rev-parse", "HEAD:services/train")
@@ -55,6 +56,7 @@ def test_by_registration_remote_and_url(hosted: World, tmp_path: Path) -> None:
             assert hosted.user.run("verify", word, target, **here).text.endswith(f"tree {tree}, unchanged\n")
 
 
+@pytest.mark.slow
 def test_on_a_runner_that_has_nothing_but_the_url(hosted: World) -> None:
     word = f"{hosted.url}@{hosted.base}:services"
     said = hosted.runner.run("fetch", word, "by url").text
@@ -77,6 +79,7 @@ def test_a_part_comes_by_either_method(hosted: World, method: str, tmp_path: Pat
     assert not (target / "services").exists()
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_refused(hosted: World) -> None:
     here: dict[str, Any] = {"cwd": hosted.checkout.path}
     gone = f"mine@{'1' * 40}"
@@ -114,6 +117,7 @@ def test_a_url_with_a_user_in_it_is_split_at_the_last_sign(tmp_path: Path, url: 
         assert "secret" not in said.errors
 
 
+@pytest.mark.slow
 def test_a_repository_beside_the_runner_and_a_name_with_a_sign(tmp_path: Path) -> None:
     with world(tmp_path, "file", object_format="sha256") as place:
         place.checkout.git("config", "--rename-section", "remote.origin", "remote.who@where")
@@ -126,6 +130,7 @@ def test_a_repository_beside_the_runner_and_a_name_with_a_sign(tmp_path: Path) -
         assert place.runner.tree("from a path", "sha256") == tree == made["tree"]
 
 
+@pytest.mark.slow
 def test_without_git_the_platform_says_the_tree(tmp_path: Path) -> None:
     """And the receipt says that it was the platform."""
     for platform in ("github", "gitlab"):

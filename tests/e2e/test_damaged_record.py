@@ -42,6 +42,7 @@ def record(place: World, env: dict[str, str] | None = None) -> str:
     return str(place.user.run("show", "--json", cwd=place.checkout.path).json()["run"]["id"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", first_quick("flipped", "empty", "half"))
 @pytest.mark.parametrize("verb", VERBS)
 def test_what_is_damaged_is_named_and_created_again(place: World, verb: str, how: str) -> None:
@@ -61,6 +62,7 @@ def test_what_is_damaged_is_named_and_created_again(place: World, verb: str, how
     assert again.errors == "" and again.status in (0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["diff", "publish", "store"])
 @cures("git coderepo show {run}")
 def test_a_run_that_cannot_be_made_again_is_named_with_what_it_lost(place: World, verb: str) -> None:

@@ -94,6 +94,7 @@ def there_and_back(place: World, methods: tuple[str, ...]) -> None:
         moved.rename(place.checkout.path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", on_platforms("github", "gitlab", "git", "file"))
 def test_every_kind_of_dirt_arrives_unchanged(tmp_path: Path, platform: str) -> None:
     machine = Machine(tmp_path / "author", {})

@@ -60,6 +60,7 @@ def listed(place: World) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_command_runs_in_the_recorded_code_as_dirty_as_it_was(place: World) -> None:
     result = place.runner.run("exec", "run.json", "--", PYTHON, "train.py")
     assert result.text == "edited\n"
@@ -148,6 +149,7 @@ def test_the_tree_in_the_cache_is_read_only(place: World) -> None:
             assert stat.S_IMODE(path.lstat().st_mode) & 0o222 == 0, path
 
 
+@pytest.mark.slow
 def test_what_a_command_wrote_into_it_is_found_at_the_next_hit(place: World) -> None:
     place.runner.run("exec", "run.json", "--", "true")
     helper = cached(place) / "helper.py"
@@ -224,6 +226,7 @@ def test_a_wrong_download_leaves_nothing_in_the_cache(place: World) -> None:
     assert json.loads(place.runner.run("cache", "list", "--json").stdout) == []
 
 
+@pytest.mark.slow
 def test_a_tree_in_use_is_not_evicted_even_when_exec_itself_was_killed(place: World) -> None:
     marker = place.runner.path("go on")
     script = (
@@ -246,6 +249,7 @@ def test_a_tree_in_use_is_not_evicted_even_when_exec_itself_was_killed(place: Wo
     assert place.runner.run("cache", "list").text.startswith("0 trees")
 
 
+@pytest.mark.slow
 def test_prune_by_size_takes_what_was_unused_longest(place: World) -> None:
     trees = []
     for number in range(3):

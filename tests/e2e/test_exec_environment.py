@@ -63,6 +63,7 @@ def given(place: World) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_fetched_code_does_not_get_the_credentials_that_fetched_it(place: World, given: dict[str, str]) -> None:
     remove(place.runner.path("code"))
     for options in ((), ("--copy", "code")):
@@ -102,6 +103,7 @@ def paths(place: World, *options: str, env: dict[str, str] | None = None) -> tup
     return shown.text.split(":") if shown.text else [], shown.errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", first_quick("x:/tmp:y", "a:b", ":"))
 def test_a_directory_with_a_colon_puts_no_other_directory_on_the_path(place: World, name: str) -> None:
     place.checkout.write(f"{name}/main.py", "print('main')\n")
@@ -171,6 +173,7 @@ def test_frozen_runs_keep_to_the_same(place: World) -> None:
 # --- bytecode -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_no_bytecode_is_read_or_written_beside_the_code(place: World) -> None:
     remove(place.runner.path("code"))
     program = "import helper, sys; print(sys.pycache_prefix)"

@@ -25,6 +25,7 @@ def result_of(place: World) -> Any:
     return load(max(place.checkout.path.glob(".git/coderepo/runs/*/*.result.json")))
 
 
+@pytest.mark.slow
 def test_an_edit_meanwhile_does_not_reach_the_command_and_is_none_of_the_run(place: World, tmp_path: Path) -> None:
     place.checkout.write("train.py", "print('as it was')\n")  # never committed
     started, go_on = tmp_path / "started", tmp_path / "go on"

@@ -222,6 +222,7 @@ HOSTED = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 def test_what_git_reaches_is_reached(user: User, way: Callable[[User], None], tmp_path: Path) -> None:
     if user.place.world.platform != "git" and way not in HOSTED:
@@ -305,6 +306,7 @@ def test_a_token_that_is_given_has_to_work_itself(user: User) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_token_for_something_else_is_no_obstacle(user: User) -> None:
     """GITHUB_TOKEN of a workflow sees its own repository only; the checkout beside it is cloned by a key."""
     a_header_as_actions_checkout_leaves_it(user)
@@ -317,6 +319,7 @@ def test_a_token_for_something_else_is_no_obstacle(user: User) -> None:
     assert "reproducible  yes" in user.run("status", "--check").text
 
 
+@pytest.mark.slow
 def test_a_password_that_only_git_takes_stays_with_gits_helper(user: User) -> None:
     """The API's 401 says nothing about git over https: what git keeps is not erased for it."""
     if user.place.world.platform != "gitlab":

@@ -80,11 +80,13 @@ def of(lib: Repo, via: str, *, dirty: bool = False) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_nothing_is_named_where_all_is_in_the_checkout(checkout: Repo, program: Program, site: Path) -> None:
     (site / "own.pth").write_text(f"{checkout.path}\n")
     assert imported(program, checkout, VIRTUAL_ENV=str(site.parents[2]), PYTHONPATH=f".:{checkout.path}:/nowhere") == []
 
 
+@pytest.mark.slow
 def test_pythonpath(checkout: Repo, program: Program, lib: Repo) -> None:
     found = imported(program, checkout, PYTHONPATH="../lib/src")
     assert found == [of(lib, "PYTHONPATH")]
@@ -95,6 +97,7 @@ def test_pythonpath(checkout: Repo, program: Program, lib: Repo) -> None:
     assert sorted(path for path in (lib.path / ".git").rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_directory_that_is_in_no_checkout(checkout: Repo, program: Program, tmp_path: Path) -> None:
     (tmp_path / "loose").mkdir()
     checkout.write("vendor/x.py", "ignored\n")
@@ -103,6 +106,7 @@ def test_a_directory_that_is_in_no_checkout(checkout: Repo, program: Program, tm
     assert found == [{"path": "../loose", **nothing}, {"path": "vendor", **nothing}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["path", "finder", "direct-url", "egg-link", "link"])
 def test_what_site_packages_refer_to(checkout: Repo, program: Program, lib: Repo, site: Path, kind: str) -> None:
     source = lib.path / "src"
@@ -133,6 +137,7 @@ def test_what_site_packages_refer_to(checkout: Repo, program: Program, lib: Repo
         assert imported(program, checkout, "uv", "run", "train.py") == expected
 
 
+@pytest.mark.slow
 def test_a_checkout_that_cannot_be_recorded_is_named(checkout: Repo, program: Program, tmp_path: Path) -> None:
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib/.git").write_text("gitdir: /nowhere\n")

@@ -48,6 +48,7 @@ def hidden(place: World) -> list[Path]:
     return [path for path in place.runner.home.iterdir() if path.name.startswith(".code.coderepo-")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 @pytest.mark.parametrize(("method", "target"), [("archive", "absent"), ("archive", "empty"), ("git", "absent")])
 def test_killed_while_files_arrive(place: World, number: signal.Signals, method: str, target: str) -> None:
@@ -85,6 +86,7 @@ def test_killed_while_files_arrive(place: World, number: signal.Signals, method:
     assert hidden(place) == [], "the next fetch cleans up after the killed one"
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment(place: World) -> None:
     """At whatever point the blow falls, the directory is either not there or whole."""
     tree = place.checkout.tree()
@@ -113,6 +115,7 @@ def test_two_fetches_into_one_directory(place: World) -> None:
     assert hidden(place) == []
 
 
+@pytest.mark.slow
 def test_a_snapshot_that_is_killed_leaves_no_half_manifest(place: World) -> None:
     written = place.user.home / "killed.json"
     place.checkout.write("large.bin", os.urandom(5_000_000))

@@ -68,6 +68,7 @@ def receipt_of(place: World, *words: str | Path) -> Any:
 # --- what a runner gets ---
 
 
+@pytest.mark.slow
 def test_a_runner_gets_the_part_and_nothing_else(hosted: World, tmp_path: Path) -> None:
     place = hosted
     checkout = another(place)
@@ -118,6 +119,7 @@ def test_several_paths_make_the_tree_that_holds_only_them(hosted: World, tmp_pat
     assert receipt["tree"] == want == place.runner.tree("several") and receipt["fallbacks"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hosted", ["gitlab", "file"], indirect=True)
 def test_any_directory_can_be_kept_after_the_whole_is_proved(hosted: World, tmp_path: Path) -> None:
     place = hosted
@@ -177,6 +179,7 @@ ELSEWHERE = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ELSEWHERE)
 def test_nothing_elsewhere_stops_or_changes_a_run(made: World, what: str) -> None:
     checkout = another(made)

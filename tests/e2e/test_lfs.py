@@ -134,6 +134,7 @@ def test_pointers_are_left_where_that_is_asked_for(each: World) -> None:
     assert receipt["lfs"]["state"] == "pointers" and receipt["lfs"]["files"] == 4
 
 
+@pytest.mark.slow
 def test_the_cache_has_the_contents_and_no_pointers(gitlab: World, tmp_path: Path) -> None:
     manifest, env = gitlab.manifest(), {"CODEREPO_CACHE_DIR": str(tmp_path / "cache")}
     gitlab.runner.run("fetch", "--cache", manifest, target(gitlab), env=env)
@@ -164,6 +165,7 @@ def test_a_download_that_is_cut_goes_on_where_it_was(each: World) -> None:
     assert resumed in (["bytes=20000-", "bytes=20000-"], ["bytes=20000-", "bytes=40000-"])
 
 
+@pytest.mark.slow
 def test_a_server_that_gives_no_parts_is_asked_for_the_whole_again(gitlab: World) -> None:
     manifest = gitlab.manifest()
     gitlab.forge.lfs.ranges = False
@@ -172,6 +174,7 @@ def test_a_server_that_gives_no_parts_is_asked_for_the_whole_again(gitlab: World
     fetched(gitlab, manifest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["lfs/object", "lfs/batch"])
 def test_a_server_that_stumbles_is_asked_again(gitlab: World, kind: str) -> None:
     manifest = gitlab.manifest()
@@ -194,12 +197,14 @@ def test_wrong_bytes_that_stay_wrong_are_refused_by_name(gitlab: World) -> None:
     not_fetched(gitlab, manifest, "does not match its Git LFS pointer", hint=None)
 
 
+@pytest.mark.slow
 def test_a_download_that_never_comes_is_given_up(gitlab: World) -> None:
     manifest = gitlab.manifest()
     gitlab.forge.misbehave("lfs/object", Cut(after=0), times=None)
     not_fetched(gitlab, manifest, "from the Git LFS server completely", hint="try again")
 
 
+@pytest.mark.slow
 @cures("fetch the pointers as they are: --no-lfs")
 def test_what_the_server_lacks_or_keeps_locked_is_named(each: World) -> None:
     manifest = each.manifest()
@@ -218,6 +223,7 @@ def test_what_the_server_lacks_or_keeps_locked_is_named(each: World) -> None:
     assert "(it is locked out: under legal hold)" in said.errors and "tool.sh" not in said.errors
 
 
+@pytest.mark.slow
 def test_a_link_that_is_no_longer_good_is_asked_for_again(github: World) -> None:
     manifest = github.manifest()
     github.forge.lfs.lifetime = -1
@@ -261,6 +267,7 @@ def test_a_server_that_refuses_is_quoted(gitlab: World, answer: Any, says: str, 
     not_fetched(gitlab, manifest, says, hint=None, status=status)
 
 
+@pytest.mark.slow
 def test_many_objects_are_asked_for_a_hundred_at_a_time(tmp_path: Path) -> None:
     numbers = {f"many/{number:03}.bin": b"%d\n" % number * 50 for number in range(230)}
     files = {".gitattributes": ATTRIBUTES, **{path: pointer(contents) for path, contents in numbers.items()}}
@@ -300,6 +307,7 @@ def test_an_object_on_another_host_is_asked_for_without_our_credential(each: Wor
     assert each.forge.evil_url not in each.forge.origins_that_saw(each.token)
 
 
+@pytest.mark.slow
 def test_an_object_is_not_asked_for_without_encryption(gitlab: World) -> None:
     manifest = gitlab.manifest()
     oid = pointer(ODD).split(b"sha256:")[1][:64].decode()
@@ -363,6 +371,7 @@ def keep(place: World, contents: bytes) -> bytes:
 NEW = b"new weights " * 3000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inline", [True, False])
 def test_what_was_never_pushed_travels_with_the_run(each: World, inline: bool) -> None:
     text = keep(each, NEW)
@@ -443,6 +452,7 @@ def test_what_is_too_large_to_travel_is_refused_with_its_folder(local: World) ->
     refused(local.user, "snapshot", status=128, says=says, hint="git push", cwd=local.checkout.path, env=env)
 
 
+@pytest.mark.slow
 def test_git_lfs_that_is_not_set_up_is_named(local: World) -> None:
     """git takes the contents into the tree then, and so does the snapshot: it is what ran, and it comes back."""
     raw = b"not a pointer" * 100
@@ -464,6 +474,7 @@ def test_git_lfs_that_is_not_set_up_is_named(local: World) -> None:
             local.checkout.commit("it is in the tree itself")
 
 
+@pytest.mark.slow
 def test_check_asks_the_lfs_server_and_what_it_lacks_travels_or_is_named(each: World) -> None:
     """A clean checkout whose objects somebody pushed with `--no-verify`, or that were cleaned up since."""
     repo, oid = each.checkout, pointer(ODD).split(b"sha256:")[1][:64].decode()

@@ -35,6 +35,7 @@ def place(tmp_path: Path) -> Iterator[World]:
         yield made
 
 
+@pytest.mark.slow
 @needs_git_lfs
 def test_edits_and_new_files_travel_and_the_rest_comes_from_the_platform(place: World) -> None:
     repo = place.checkout
@@ -63,6 +64,7 @@ def test_edits_and_new_files_travel_and_the_rest_comes_from_the_platform(place: 
     place.runner.run("verify", "--strict", manifest, "code")
 
 
+@pytest.mark.slow
 @needs_git_lfs
 def test_large_objects_are_never_whole_in_memory(place: World) -> None:
     large = random.Random(1).randbytes(100 << 20)
@@ -84,6 +86,7 @@ def test_large_objects_are_never_whole_in_memory(place: World) -> None:
     assert int(done.stdout) < 100 << 10, "KiB"
 
 
+@pytest.mark.slow
 @needs_git_lfs
 def test_a_clone_that_left_the_pointers_is_as_good(place: World) -> None:
     place.user.env["GIT_LFS_SKIP_SMUDGE"] = "1"
@@ -95,6 +98,7 @@ def test_a_clone_that_left_the_pointers_is_as_good(place: World) -> None:
     assert (place.runner.home / "code" / "weights.bin").read_bytes() == OLD
 
 
+@pytest.mark.slow
 @needs_git_lfs
 def test_looking_at_a_checkout_installs_no_hooks_and_keeps_no_objects_of_the_users(place: World) -> None:
     repo = place.checkout
@@ -108,6 +112,7 @@ def test_looking_at_a_checkout_installs_no_hooks_and_keeps_no_objects_of_the_use
     assert contents(repo.git_dir() / "lfs") == objects
 
 
+@pytest.mark.slow
 @needs_git_lfs
 def test_a_linked_worktree(place: World) -> None:
     place.checkout.git("worktree", "add", "--quiet", "-b", "aside", "../aside")
@@ -146,6 +151,7 @@ def new_file(place: World, *, pushed: bool) -> Path:
     return repo.git_dir() / "lfs" / "objects" / oid[:2] / oid[2:4] / oid
 
 
+@pytest.mark.slow
 @needs_git_lfs
 @cures(
     "git lfs fsck; git lfs pull",
@@ -165,6 +171,7 @@ def test_a_damaged_object_is_brought_back(place: World, which: int, below: str) 
     assert kept.read_bytes() == UNTRACKED
 
 
+@pytest.mark.slow
 @needs_git_lfs
 @cures("git lfs pull", "or, if it was pushed meanwhile: git fetch")
 @pytest.mark.parametrize("which", [0, 1])
@@ -181,6 +188,7 @@ def test_a_missing_object_is_brought_or_known_to_be_there(place: World, which: i
     place.user.run("snapshot", cwd=repo.path)
 
 
+@pytest.mark.slow
 @needs_git_lfs
 @cures("in a clone that has them: git lfs push --all REMOTE")
 def test_an_object_that_the_platform_lost_is_pushed_again(place: World) -> None:
@@ -196,6 +204,7 @@ def test_an_object_that_the_platform_lost_is_pushed_again(place: World) -> None:
     place.user.run("snapshot", "--check", cwd=cwd)
 
 
+@pytest.mark.slow
 @needs_git_lfs
 @cures("{git} lfs checkout {word} && {git} add --renormalize -- {word}")
 @pytest.mark.parametrize("below", [".", "it's below"])
@@ -213,6 +222,7 @@ def test_a_pointer_that_git_lfs_would_write_otherwise(place: World, below: str) 
     place.user.run("snapshot", cwd=repo.path)
 
 
+@pytest.mark.slow
 @needs_git_lfs
 @cures("fetch the pointers as they are: --no-lfs")
 def test_a_pointer_with_extensions_is_fetched_as_it_is(place: World) -> None:
@@ -231,6 +241,7 @@ def test_a_pointer_with_extensions_is_fetched_as_it_is(place: World) -> None:
     assert (place.runner.home / "code" / "odd one.bin").read_bytes() == text
 
 
+@pytest.mark.slow
 @needs_git_lfs
 @cures(
     "'{sources.sha256}.tar.gz' travels with the run: copy it into the manifest's folder",

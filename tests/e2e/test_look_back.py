@@ -51,6 +51,7 @@ def gc(repo: Repo) -> None:
 # --- log and show ---
 
 
+@pytest.mark.slow
 def test_the_log_tells_the_runs_newest_first(place: World) -> None:
     here(place, "run", "--name", "first try", "--", "sh", "-c", "exit 3", check=False)
     place.checkout.write("train.py", "lr = 0.2\n")
@@ -84,6 +85,7 @@ def test_a_dirty_run_whose_code_was_committed_later_says_so(place: World) -> Non
     assert f"committed as {commit}" in here(place, "show").text
 
 
+@pytest.mark.slow
 def test_runs_of_one_tree_are_folded(place: World) -> None:
     for number in range(3):
         run(place, "--name", f"seed {number}")
@@ -108,6 +110,7 @@ def test_the_run_of_a_result_is_found(place: World) -> None:
     assert "out/model" in here(place, "show", "1").text
 
 
+@pytest.mark.slow
 def test_show_gives_the_manifest_byte_for_byte_and_in_words(place: World) -> None:
     place.checkout.write(b"caf\xe9", "untracked\n")
     place.checkout.remove("docs/read me.txt")
@@ -161,6 +164,7 @@ def test_what_a_name_or_command_holds_cannot_steer_a_terminal(place: World) -> N
 # --- diff ---
 
 
+@pytest.mark.slow
 def test_diff_is_gits_own_with_all_its_options(place: World) -> None:
     place.checkout.write("train.py", "lr = 0.2\n")
     run(place, "--name", "one")
@@ -179,6 +183,7 @@ def test_diff_is_gits_own_with_all_its_options(place: World) -> None:
     assert place.checkout.git("status", "--porcelain") == b' M train.py\n?? "new file.txt"\n'
 
 
+@pytest.mark.slow
 def test_diff_makes_a_tree_again_that_is_base_and_overlay_only(place: World) -> None:
     odd = [b"caf\xe9", b"-rf", b"line\nbreak", b"x" * 250]
     for path in odd:
@@ -244,6 +249,7 @@ def forget_platform(place: World) -> None:
     place.repository.git("gc", "--quiet", "--prune=now")
 
 
+@pytest.mark.slow
 def test_the_same_tree_from_here_without_any_platform(ran: tuple[World, str]) -> None:
     place, tree = ran
     forget(place)  # the tracking reference still holds the base
@@ -260,6 +266,7 @@ def test_the_same_tree_from_here_without_any_platform(ran: tuple[World, str]) ->
         (place.root / "gone.git").rename(place.repository.path)
 
 
+@pytest.mark.slow
 def test_the_same_tree_from_the_platform_when_it_is_gone_from_here(ran: tuple[World, str]) -> None:
     place, tree = ran
     place.checkout.git("update-ref", "-d", "refs/remotes/origin/topic")
@@ -269,6 +276,7 @@ def test_the_same_tree_from_the_platform_when_it_is_gone_from_here(ran: tuple[Wo
     assert fetched["method"] == "git" and place.user.tree("code") == tree
 
 
+@pytest.mark.slow
 def test_gone_from_both_says_what_is_missing(ran: tuple[World, str]) -> None:
     place, _ = ran
     base = Manifest.load(str(manifests(place.checkout)[0])).code.base
@@ -294,6 +302,7 @@ def test_a_partial_clone_is_not_taken_for_a_whole_one(place: World) -> None:
     place.user.run("fetch", path, "../code", cwd=partial.path, env={"CODEREPO_ALLOW_PROTOCOL": "file"})
 
 
+@pytest.mark.slow
 def test_a_method_may_be_asked_for(ran: tuple[World, str]) -> None:
     place, tree = ran
     here(place, "fetch", "--method", "local", "@{-1}", "../code")
@@ -323,6 +332,7 @@ def test_words_that_name_no_run(place: World) -> None:
 # --- everywhere ---
 
 
+@pytest.mark.slow
 def test_a_bare_repository_and_a_linked_worktree_have_one_record(place: World) -> None:
     run(place, "--name", "main")
     place.checkout.git("worktree", "add", "--quiet", "../linked", "-b", "other")
@@ -335,6 +345,7 @@ def test_a_bare_repository_and_a_linked_worktree_have_one_record(place: World) -
     assert bare.text == here(place, "log").text
 
 
+@pytest.mark.slow
 def test_looking_back_changes_nothing_of_yours(place: World) -> None:
     place.checkout.write("staged.txt", "one\n")
     place.checkout.git("add", "staged.txt")

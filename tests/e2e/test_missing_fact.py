@@ -116,6 +116,7 @@ def test_an_overlay_that_is_too_large_for_want_of_a_base(place: World) -> None:
     assert place.user.run("run", "--", "true", cwd=repo.path).status == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unpushed", [1, 3, 40])
 def test_check_asks_for_the_parents(hosted: World, unpushed: int) -> None:
     repo = hosted.checkout
@@ -132,6 +133,7 @@ def test_check_asks_for_the_parents(hosted: World, unpushed: int) -> None:
 # --- an outage is no answer -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--check"], ["--as-runner"]])
 def test_a_platform_that_cannot_be_reached_is_unknown(hosted: World, arguments: list[str]) -> None:
     dead = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}

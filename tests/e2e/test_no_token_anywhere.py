@@ -135,6 +135,7 @@ WAYS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hosted", "way"),
     [WAYS[0], *(pytest.param(*way, marks=pytest.mark.slow) for way in WAYS[1:])],
@@ -178,6 +179,7 @@ def test_no_token_in_any_file_output_or_argument(place: World, way: Callable[[Wo
     assert holding(place.token, place.user.home, tmp_path, without=tuple(own)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hosted", "way"), [("github", by_variable), ("git", by_file_option)], indirect=["hosted"], ids=named
 )
@@ -197,6 +199,7 @@ def test_no_token_in_what_git_is_told_to_say(place: World, way: Callable[[World]
         assert not any(form in result.stdout + result.stderr for form in forms(place.token)), result.errors
 
 
+@pytest.mark.slow
 def test_a_token_typed_as_an_option_warns(place: World) -> None:
     checkout: dict[str, Any] = {"cwd": place.checkout.path, "env": KEYRING}
     said = place.user.run("register", "typed", "--token", place.token, **checkout)
@@ -244,6 +247,7 @@ def elsewhere(place: World, manifest: Path) -> Iterator[tuple[str, Path]]:
         yield f"{name} and remote", altered(manifest, "repository", to=both, name=f"{name} and remote.json")
 
 
+@pytest.mark.slow
 def test_a_manifest_that_leads_elsewhere_gets_no_token(place: World) -> None:
     """Safety rule 1, with each source of credentials at the runner, and a git helper that answers for any host."""
     place.register("mine", env=by_variable(place)[1])
@@ -274,6 +278,7 @@ def test_a_manifest_that_leads_elsewhere_gets_no_token(place: World) -> None:
         remove(place.runner.home / "code")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["access", "link", "archive", "git/refs"])
 def test_a_redirect_elsewhere_takes_no_token_along(place: World, kind: str) -> None:
     if place.platform == "git" and kind != "git/refs":
@@ -324,6 +329,7 @@ def test_a_query_in_the_url_of_a_remote_is_not_recorded(tmp_path: Path) -> None:
         assert b"s3cr3tS3cr3t" not in written.stdout + written.stderr
 
 
+@pytest.mark.slow
 def test_a_token_never_stands_in_an_environment_that_it_was_not_given_to(tmp_path: Path) -> None:
     """A token for one platform's host does not go to another host, whatever the manifest names it."""
     with world(tmp_path, "github") as place:

@@ -89,6 +89,7 @@ def test_a_run_that_can_be_reproduced_says_nothing_of_it(story: Story) -> None:
     assert story.place.user.run("log", "--json", cwd=story.repo.path).json()[0]["reproducible"] is True
 
 
+@pytest.mark.slow
 def test_a_token_travels_in_no_case(story: Story) -> None:
     story.repo.write("settings.py", f"import os\n\nTOKEN = '{TOKEN}'\n")
     story.repo.write("train.py", "lr = 0.2\n")
@@ -114,6 +115,7 @@ def test_outputs_that_are_too_large_are_named_with_the_line_that_cures_it(story:
     story.place.user.run("snapshot", cwd=story.repo.path)
 
 
+@pytest.mark.slow
 def test_a_large_file_beside_tracked_ones_is_named_itself(story: Story) -> None:
     """`ignore` does nothing for a folder that git tracks."""
     story.repo.git("config", "coderepo.overlayLimit", "1m")
@@ -125,6 +127,7 @@ def test_a_large_file_beside_tracked_ones_is_named_itself(story: Story) -> None:
     story.stops("'data/' 2.0 MiB not on the platform", "git push")
 
 
+@pytest.mark.slow
 def test_no_platform_and_a_tree_too_large(story: Story) -> None:
     story.repo.git("remote", "remove", "origin")
     story.place.user.run("snapshot", cwd=story.repo.path)
@@ -135,6 +138,7 @@ def test_no_platform_and_a_tree_too_large(story: Story) -> None:
     assert code["snapshot"]["tree"] == hashed(story.repo)
 
 
+@pytest.mark.slow
 def test_what_is_too_large_is_hashed_and_kept_nowhere(story: Story) -> None:
     story.repo.git("config", "coderepo.overlayLimit", "1m")
     story.repo.write(b"out put/caf\xe9\n.bin", os.urandom(2 << 20))
@@ -158,6 +162,7 @@ def unreadable(repo: Repo, path: str) -> None:
         bound.bind(os.fsdecode(repo.file(path)))
 
 
+@pytest.mark.slow
 def test_a_tracked_path_that_cannot_be_read(story: Story) -> None:
     unreadable(story.repo, "docs/read me.txt")
     story.repo.write("train.py", "lr = 0.2\n")
@@ -176,6 +181,7 @@ def test_a_tracked_path_that_may_not_be_read(story: Story) -> None:
     story.recorded("unreadable", "'train.py' cannot be read: permission denied")
 
 
+@pytest.mark.slow
 def test_a_repository_inside_and_a_remote_that_no_runner_may_use(story: Story) -> None:
     Repo.init(story.repo.path / "vendor/inner lib", story.repo.env).commit("its own")
     story.repo.git("remote", "set-url", "origin", "http://git.corp/acme/widgets.git")
@@ -205,6 +211,7 @@ def test_what_would_make_the_record_false_is_never_waived(story: Story) -> None:
     assert not (story.repo.path / "started").exists()
 
 
+@pytest.mark.slow
 def test_a_base_that_is_gone_from_the_platform_is_replaced_by_the_whole_tree(tmp_path: Path) -> None:
     with world(tmp_path, "gitlab") as place:
         place.checkout.write("train.py", "lr = 0.2\n")
@@ -221,6 +228,7 @@ def test_a_base_that_is_gone_from_the_platform_is_replaced_by_the_whole_tree(tmp
 # --- the rules ---
 
 
+@pytest.mark.slow
 def test_what_is_left_out_makes_nothing_dirty(story: Story) -> None:
     story.repo.git("config", "coderepo.dirty", "refuse")
     story.repo.git("config", "coderepo.exclude", "outputs/")
@@ -235,6 +243,7 @@ def test_what_is_left_out_makes_nothing_dirty(story: Story) -> None:
     story.stops("the checkout is dirty", "git commit")
 
 
+@pytest.mark.slow
 def test_untracked_files_are_a_rule_of_their_own(story: Story) -> None:
     story.repo.git("config", "coderepo.exclude", "outputs/")
     story.repo.write("outputs/log", "x\n")

@@ -41,6 +41,7 @@ def place(tmp_path: Path) -> Iterator[World]:
         yield made
 
 
+@pytest.mark.slow
 def test_looking_recording_and_fetching_change_nothing(place: World) -> None:
     checkout: dict[str, Any] = {"cwd": place.checkout.path}
     before = contents(place.checkout.path, without=OURS)
@@ -67,6 +68,7 @@ def test_looking_recording_and_fetching_change_nothing(place: World) -> None:
     assert place.user.tree("code") == place.checkout.tree()
 
 
+@pytest.mark.slow
 def test_publishing_moves_no_reference_here_and_sends_nothing_else(place: World) -> None:
     # Settings for the user's own pushes, each of which would do more than was asked.
     for name, value in (
@@ -212,6 +214,7 @@ def test_no_verb_that_looks_or_records_changes_anything(place: World) -> None:
     assert not place.user.path("hook-ran").exists(), "nobody's hook was started"
 
 
+@pytest.mark.slow
 def test_login_and_secret_change_the_lines_that_they_announce_and_no_other(place: World) -> None:
     place.user.program.env.update(KEYRING)
     config = place.user.home / ".gitconfig"

@@ -50,6 +50,7 @@ def dumb(place: World, tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_dumb_http_server(place: World, dumb: str) -> None:
     place.checkout.write("more.txt", b"of the second commit\n")
     place.checkout.commit("second")
@@ -70,6 +71,7 @@ def test_a_dumb_http_server(place: World, dumb: str) -> None:
     assert sorted(path.name for path in place.runner.path("part").iterdir()) == ["read me.txt"]
 
 
+@pytest.mark.slow
 def test_a_commit_that_a_dumb_server_does_not_have(place: World, dumb: str) -> None:
     refused(
         place.runner, "fetch", f"{dumb}@{'12ab' * 10}", "code", status=128, says="has no such commit",
@@ -95,6 +97,7 @@ class WithoutShallow:
         return proceed()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", first_quick("2", "0"))
 @pytest.mark.parametrize("words", [b"NAK\n", b"ERR upload-pack: shallow is not supported\n"])
 def test_a_server_that_knows_no_depth(place: World, words: bytes, version: str) -> None:
@@ -110,6 +113,7 @@ def test_a_server_that_knows_no_depth(place: World, words: bytes, version: str) 
     assert "reproducible  yes" in place.user.run("status", "--check", cwd=place.checkout.path).text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("filter", first_quick("blob:none", "tree"))
 def test_a_server_that_refuses_a_filter(place: World, filter: str) -> None:
     """git-config(1), uploadpackfilter: a large host allows some filters only."""
@@ -141,6 +145,7 @@ class Broken:
         return Response(200, {"Content-Type": "application/x-git-upload-pack-result"}, b"0015ERR out of order\n0000")
 
 
+@pytest.mark.slow
 def test_what_the_plain_fetch_says_is_said(place: World) -> None:
     place.register()
     manifest = place.manifest()

@@ -44,6 +44,7 @@ def make_old(place: World, shape: str) -> None:
     place.checkout.git("update-ref", "refs/remotes/origin/main", "HEAD")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", first_quick(*SHAPES))
 def test_a_clean_old_tree_comes_back(place: World, shape: str) -> None:
     make_old(place, shape)
@@ -78,6 +79,7 @@ def test_an_edit_elsewhere_leaves_the_old_directory_as_it_is(place: World, shape
     assert place.runner.run("verify", "--json", manifest, "code").json()["sameTree"] is True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", first_quick(*SHAPES))
 def test_the_cache_proves_it_by_the_objects_that_it_keeps(place: World, shape: str) -> None:
     make_old(place, shape)
@@ -92,6 +94,7 @@ def test_the_cache_proves_it_by_the_objects_that_it_keeps(place: World, shape: s
     assert load(place.runner.path("receipt.json"))["cacheHit"] is True
 
 
+@pytest.mark.slow
 def test_a_directory_of_it_alone(place: World) -> None:
     make_old(place, "a nested directory")
     manifest = place.manifest()
@@ -103,6 +106,7 @@ def test_a_directory_of_it_alone(place: World) -> None:
     assert receipt["storedTrees"] == ["deep er"]
 
 
+@pytest.mark.slow
 def test_a_commit_by_its_name(place: World) -> None:
     make_old(place, "a nested directory")
     name = f"{place.url}@{place.checkout.head()}"

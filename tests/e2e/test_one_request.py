@@ -18,6 +18,7 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield made
 
 
+@pytest.mark.slow
 def test_two_thousand_files_take_one_archive_request(place: World) -> None:
     place.checkout.write("an edit.txt", "that travels\n")
     manifest = place.manifest()
@@ -33,6 +34,7 @@ def test_two_thousand_files_take_one_archive_request(place: World) -> None:
     assert place.runner.tree("code") == place.checkout.tree()
 
 
+@pytest.mark.slow
 def test_a_fetch_by_git_does_not_ask_for_each_file_either(place: World) -> None:
     manifest = place.manifest(name="again.json")
     place.forge.forget_requests()

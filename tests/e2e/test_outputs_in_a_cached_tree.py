@@ -94,6 +94,7 @@ def job(hosted: World, request: pytest.FixtureRequest) -> Iterator[Job]:
         yield Job(hosted, request.param, home)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", [MOUNTS, BOUND, USER], indirect=True, ids=["mounts", "bound by modes", "user"])
 def test_the_tree_is_read_only_in_fact(job: Job) -> None:
     if job.who is MOUNTS and not may_mount():
@@ -141,6 +142,7 @@ def test_root_without_the_capability_runs_in_a_copy_that_stays_while_it_holds_ou
     assert job.kinds() == ["tree"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", [CONTAINER], indirect=True, ids=["container"])
 def test_a_copy_in_use_is_never_removed(job: Job) -> None:
     go_on = job.home / "go on"
@@ -175,6 +177,7 @@ def test_a_frozen_run_loses_nothing_either(hosted: World, job: Job) -> None:
         assert (Path(where) / "outputs/model.pt").read_text() == "model\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", [MOUNTS], indirect=True, ids=["mounts"])
 def test_a_tree_that_is_altered_in_use_stays_where_its_job_finds_it(job: Job) -> None:
     """Somebody writes into the tree of a running job from elsewhere; the next job does not pull it away."""

@@ -62,6 +62,7 @@ def entry(path: str, reason: str, detail: str) -> dict[str, Any]:
 # --- nothing to name ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_links_within_the_tree_are_part_of_it(checkout: Repo, program: Program) -> None:
     checkout.write("data/v1/x.csv", "1\n")
     checkout.write(f"data/{ODD}", "odd\n")
@@ -90,6 +91,7 @@ def test_the_hook_prints_no_control_characters(checkout: Repo, program: Program)
 # --- links ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("committed", [True, False])
 def test_links_to_what_is_ignored(checkout: Repo, program: Program, committed: bool) -> None:
     checkout.write(".gitignore", "/out/\n/model.bin\n")
@@ -106,6 +108,7 @@ def test_links_to_what_is_ignored(checkout: Repo, program: Program, committed: b
     ]
 
 
+@pytest.mark.slow
 def test_names_that_git_reads_as_pathspec_magic(checkout: Repo, program: Program) -> None:
     """`:_`, `:!x` and `:(top)x` are file names here; git would refuse or misread them as arguments."""
     checkout.write(".gitignore", "*.h5\n")
@@ -150,6 +153,7 @@ def test_a_link_to_a_file_that_is_left_out_as_a_secret(checkout: Repo, program: 
     assert outside(program, checkout) == [entry("settings", "link-unrecorded", ".env")]
 
 
+@pytest.mark.slow
 def test_many_links_and_another_index_format(checkout: Repo, program: Program) -> None:
     """What the hook reads off the index, and what `git ls-tree` tells it otherwise, is the same."""
     checkout.write(".gitignore", "/out\n")
@@ -186,6 +190,7 @@ def test_a_submodule(checkout: Repo, program: Program, tmp_path: Path) -> None:
 # --- pointer files --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_dvc_files_beside_ignored_data(checkout: Repo, program: Program) -> None:
     checkout.write("data/.gitignore", "/set.xml\n/gone\n")
     checkout.write("data/set.xml", "<x/>\n")
@@ -204,6 +209,7 @@ def test_dvc_files_beside_ignored_data(checkout: Repo, program: Program) -> None
     assert outside(program, checkout) == expected
 
 
+@pytest.mark.slow
 def test_outputs_of_a_dvc_pipeline(checkout: Repo, program: Program) -> None:
     checkout.write(".gitignore", "/model.pkl\n/work/prepared\n")
     checkout.write("model.pkl", "1\n")
@@ -231,6 +237,7 @@ def test_a_checksum_beside_ignored_data_is_named_where_there_is_time_to_look(che
         assert "'weights.bin.sha256' describes 'weights.bin'" in program.run(*verb, cwd=checkout.path).errors
 
 
+@pytest.mark.slow
 def test_descriptions_of_paths_that_no_tree_can_have(checkout: Repo, program: Program) -> None:
     for name in (".s3", ".dvc", "data/.md5"):
         checkout.write(name, b"it describes nothing\n")
@@ -283,6 +290,7 @@ def test_unlocked_annexed_files_also_when_just_modified(annex: Repo, program: Pr
 # --- filters and attributes of this machine ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", first_quick("user", "info", "tree", "default"))
 def test_a_filter_that_a_runner_cannot_know(checkout: Repo, program: Program, home: Path, where: str) -> None:
     checkout.git("config", "--global", "filter.upper.clean", "tr a-z A-Z")
@@ -306,6 +314,7 @@ def test_a_filter_that_a_runner_cannot_know(checkout: Repo, program: Program, ho
     assert outside(program, checkout) == []
 
 
+@pytest.mark.slow
 def test_attributes_outside_the_tree(checkout: Repo, program: Program) -> None:
     (checkout.path / ".git/info/attributes").write_text("*.bat eol=crlf\n*.c diff=cpp\n*.sh eol=lf\n* text=auto\n")
     checkout.write("run.bat", "dir\n")
@@ -318,6 +327,7 @@ def test_attributes_outside_the_tree(checkout: Repo, program: Program) -> None:
     assert outside(program, checkout) == []
 
 
+@pytest.mark.slow
 def test_attributes_outside_the_tree_that_take_back_its_own(checkout: Repo, program: Program) -> None:
     checkout.write(".gitattributes", "*.bat eol=crlf\n*.c ident\n*.bin filter=lfs\n*.sh eol=lf\n*.txt text\n")
     for name in ("a.bat", "b.bat", "x.c", "x.bin", "x.sh", "x.txt"):
@@ -330,6 +340,7 @@ def test_attributes_outside_the_tree_that_take_back_its_own(checkout: Repo, prog
     assert [(each["path"], each["detail"]) for each in outside(program, checkout)] == expected
 
 
+@pytest.mark.slow
 def test_thousands_are_counted_by_directory(checkout: Repo, program: Program) -> None:
     checkout.git("config", "filter.up.clean", "tr a-z A-Z")
     (checkout.path / ".git/info/attributes").write_text("*.nb filter=up\n")

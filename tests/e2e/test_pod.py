@@ -96,6 +96,7 @@ def cluster(place: World, pyz: Path, tmp_path_factory: pytest.TempPathFactory) -
     return Cluster(place, pyz, tmp_path_factory.mktemp("cluster"))
 
 
+@pytest.mark.slow
 def test_the_pod_is_as_bare_as_it_says(cluster: Cluster) -> None:
     """What the other tests show here is worth as much as this."""
     program = """
@@ -120,6 +121,7 @@ else: raise SystemExit("a way out")
     assert cluster.pod.run("python3", "-c", program) == Ended(0, "", "")
 
 
+@pytest.mark.slow
 def test_the_rehearsal_says_so_beforehand(place: World, cluster: Cluster, pyz: Path) -> None:
     """On the user's machine, from the same file, with the same proxy, authority and credentials, and without git."""
     credentials = place.user.path("what the pod will have")
@@ -143,6 +145,7 @@ def test_the_rehearsal_says_so_beforehand(place: World, cluster: Cluster, pyz: P
     assert proxy.asked[0] == place.forge.url.removeprefix("https://")
 
 
+@pytest.mark.slow
 def test_fetch_fills_the_volume(place: World, cluster: Cluster) -> None:
     cluster.run("fetch", "--receipt", "/work/receipt.json", "/app/run.json", "/work/code")
     assert place.runner.tree(cluster.volume / "code") == place.checkout.tree()
@@ -157,6 +160,7 @@ def test_fetch_fills_the_volume(place: World, cluster: Cluster) -> None:
         assert cluster.run("validate", path).text == f"'{path}' is valid\n"
 
 
+@pytest.mark.slow
 def test_fetch_fills_the_mount_point_itself(place: World, cluster: Cluster) -> None:
     for directory, cwd in (("/work", "/"), (".", "/work")):
         ended = cluster.run("fetch", "/app/run.json", directory, cwd=cwd)
@@ -168,6 +172,7 @@ def test_fetch_fills_the_mount_point_itself(place: World, cluster: Cluster) -> N
         (cluster.volume / "lost+found").mkdir(mode=0o700)
 
 
+@pytest.mark.slow
 def test_exec_runs_in_the_code_from_a_cache_on_the_volume(place: World, cluster: Cluster) -> None:
     words = ("exec", "--receipt", "/work/receipt.json", "/app/run.json", "--", "python3", "train.py")
     assert cluster.run(*words, CODEREPO_CACHE_DIR="/work/cache").text == "never committed\n"
@@ -184,6 +189,7 @@ def test_exec_runs_in_the_code_from_a_cache_on_the_volume(place: World, cluster:
     assert not list(cluster.volume.rglob("*manifest*"))
 
 
+@pytest.mark.slow
 def test_without_a_place_for_the_cache_it_says_what_to_name(cluster: Cluster) -> None:
     ended = cluster.run("exec", "/app/run.json", "--", "python3", "train.py", status=125)
     assert ended.errors.splitlines() == [
@@ -196,6 +202,7 @@ def test_without_a_place_for_the_cache_it_says_what_to_name(cluster: Cluster) ->
     assert copied == Ended(0, "never committed\n", "warning: there is no place for a cache\n")
 
 
+@pytest.mark.slow
 def test_a_token_that_rotates_is_read_again(place: World, cluster: Cluster) -> None:
     cluster.token.write_text("expired\n")
     ended = cluster.run("fetch", "/app/run.json", "/work/code", status=4)
@@ -205,6 +212,7 @@ def test_a_token_that_rotates_is_read_again(place: World, cluster: Cluster) -> N
     cluster.run("fetch", "/app/run.json", "/work/code")
 
 
+@pytest.mark.slow
 def test_what_stands_in_the_way_is_named(place: World, cluster: Cluster) -> None:
     """Without the authority, without the proxy: what to set."""
     ended = cluster.run("fetch", "/app/run.json", "/work/code", status=128, GIT_SSL_CAINFO="")

@@ -58,6 +58,7 @@ def edit_slowly(place: World) -> None:
     place.checkout.write("data/weights.bin", os.urandom(3_000_000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["snapshot", "-o", "../run.json"], ["run", "true"]], ids=["snapshot", "run"])
 def test_hashing_shows_its_bytes_while_git_is_at_work(place: World, arguments: list[str]) -> None:
     edit_slowly(place)
@@ -66,6 +67,7 @@ def test_hashing_shows_its_bytes_while_git_is_at_work(place: World, arguments: l
     assert re.search(r"hashing\s+[0-9.]+/3\.0 MB", shown), shown
 
 
+@pytest.mark.slow
 def test_packing_shows_its_bytes(place: World) -> None:
     place.checkout.write("data/weights.bin", os.urandom(12_000_000))
     status, shown = on_terminal(
@@ -83,12 +85,14 @@ def test_nothing_is_shown_of_what_is_short(place: World) -> None:
     assert (status, shown) == (0, "")
 
 
+@pytest.mark.slow
 def test_nothing_is_shown_without_a_terminal(place: World) -> None:
     edit_slowly(place)
     done = place.user.run("snapshot", "-o", "../run.json", cwd=place.checkout.path, env={"GIT_PROGRESS_DELAY": "0"})
     assert "hashing" not in done.errors
 
 
+@pytest.mark.slow
 def test_a_fetch_moves_within_one_large_file(place: World) -> None:
     place.checkout.write("data/weights.bin", os.urandom(8_000_000))
     place.checkout.commit("large")

@@ -72,6 +72,7 @@ def references(place: World) -> list[str]:
 # --- the way there and back ---
 
 
+@pytest.mark.slow
 def test_any_clone_lists_and_fetches_a_published_run_by_its_id(hosted: World) -> None:
     place = hosted
     tree = edit(place.checkout)
@@ -112,6 +113,7 @@ def test_any_clone_lists_and_fetches_a_published_run_by_its_id(hosted: World) ->
     assert gone.status == 128 and "it is not published on 'origin'" in gone.errors
 
 
+@pytest.mark.slow
 def test_a_run_that_publishes_itself_needs_no_overlay(hosted: World) -> None:
     place = hosted
     tree = edit(place.checkout)
@@ -138,6 +140,7 @@ def test_a_run_that_publishes_itself_needs_no_overlay(hosted: World) -> None:
     here(place, "diff", "@{-1}", ".", "--", "--exit-code")
 
 
+@pytest.mark.slow
 def test_a_sha256_repository_and_one_whose_platform_has_nothing_yet(tmp_path: Path) -> None:
     with world(tmp_path, "file", object_format="sha256") as place:
         place.checkout.git("update-ref", "-d", "refs/remotes/origin/main")
@@ -202,6 +205,7 @@ def clean_up_there(place: World) -> None:
     place.repository.prune()
 
 
+@pytest.mark.slow
 def test_a_dirty_run_comes_back_while_its_base_is_here(place: World) -> None:
     tree = history(place)
     clean_up_there(place)
@@ -210,6 +214,7 @@ def test_a_dirty_run_comes_back_while_its_base_is_here(place: World) -> None:
     assert place.user.tree("code") == tree
 
 
+@pytest.mark.slow
 def test_a_dirty_run_comes_back_while_its_base_is_on_the_platform(place: World) -> None:
     tree = history(place)
     clean_up_here(place, reflogs=True)
@@ -217,6 +222,7 @@ def test_a_dirty_run_comes_back_while_its_base_is_on_the_platform(place: World) 
     assert place.user.tree("code") == tree
 
 
+@pytest.mark.slow
 def test_a_run_whose_base_is_gone_from_both_says_what_is_missing(place: World) -> None:
     history(place)
     base = place.checkout.head()
@@ -232,6 +238,7 @@ def test_a_run_whose_base_is_gone_from_both_says_what_is_missing(place: World) -
     assert late.status == 128 and base in late.errors, "too late to publish it"
 
 
+@pytest.mark.slow
 def test_a_published_run_comes_back_whatever_is_gone(place: World) -> None:
     tree = history(place)
     id = last(place)["id"]
@@ -250,6 +257,7 @@ def test_a_published_run_comes_back_whatever_is_gone(place: World) -> None:
     assert place.user.tree("from the record") == tree
 
 
+@pytest.mark.slow
 def test_a_lost_overlay_is_replaced_by_the_published_run(place: World) -> None:
     place.checkout.git("config", "coderepo.inlineLimit", "0")
     tree = edit(place.checkout)
@@ -267,6 +275,7 @@ def test_a_lost_overlay_is_replaced_by_the_published_run(place: World) -> None:
 # --- what is refused ---
 
 
+@pytest.mark.slow
 def test_a_platform_that_declines_is_named_and_the_overlay_travels(place: World) -> None:
     hook = place.repository.path / "hooks" / "pre-receive"
     hook.parent.mkdir(exist_ok=True)
@@ -291,6 +300,7 @@ def test_a_platform_that_declines_is_named_and_the_overlay_travels(place: World)
     refused(place.user, "publish", status=128, says="hidden ref", hint=None, cwd=place.checkout.path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", on_platforms("gitlab", "github", "git"))
 def test_a_token_that_may_only_read_publishes_nothing(tmp_path: Path, platform: str) -> None:
     with world(tmp_path, platform) as place:
@@ -311,6 +321,7 @@ def test_a_platform_out_of_reach_stops_no_run(place: World) -> None:
     assert load(Path(last(place)["manifest"]))["code"]["overlay"] is not None
 
 
+@pytest.mark.slow
 def test_what_is_too_large_for_an_overlay_can_be_published(place: World) -> None:
     place.checkout.git("config", "coderepo.overlayLimit", "1k")
     place.checkout.write("weights", os.urandom(5000))
@@ -340,6 +351,7 @@ def test_the_shape_of_a_token_is_not_published(place: World) -> None:
     assert references(place) == []
 
 
+@pytest.mark.slow
 def test_deleting_what_alone_has_the_code_wants_to_be_forced(place: World) -> None:
     edit(place.checkout)
     here(place, "run", "--", "true", **AUTO)
@@ -359,6 +371,7 @@ def test_deleting_what_alone_has_the_code_wants_to_be_forced(place: World) -> No
 # --- when ---
 
 
+@pytest.mark.slow
 def test_the_pre_run_hook_publishes_where_it_is_told_to(place: World) -> None:
     here(place, "hooks", "install")
     tree = edit(place.checkout)
@@ -405,6 +418,7 @@ def test_ask_asks_on_a_terminal(place: World, answer: bytes, number: int) -> Non
 # --- what others left there ---
 
 
+@pytest.mark.slow
 def test_the_listing_takes_no_file_of_the_code_and_names_what_is_no_run(place: World) -> None:
     edit(place.checkout)
     here(place, "run", "--name", "good", "--", "true")
@@ -461,6 +475,7 @@ def test_a_clone_that_is_behind_sends_no_history(place: World) -> None:
     assert last(place)["tree"] in sent and place.base not in sent
 
 
+@pytest.mark.slow
 def test_prune_takes_the_note_with_the_run(place: World) -> None:
     edit(place.checkout)
     here(place, "run", "--", "true")

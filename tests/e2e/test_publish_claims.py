@@ -42,6 +42,7 @@ def test_what_was_never_published_is_not_removed(place: World) -> None:
     assert lines(result, "error") == [f"run {id} is not published on 'origin'"]
 
 
+@pytest.mark.slow
 def test_what_was_removed_already_is_not_removed_again(place: World) -> None:
     place.checkout.write("train.py", b"edited")
     id = run(place)
@@ -58,6 +59,7 @@ def test_what_somebody_else_removed_is_no_longer_noted_as_published(place: World
     assert "refs/coderepo" not in place.user.run("show", id, cwd=place.checkout.path).text
 
 
+@pytest.mark.slow
 def test_a_clean_pushed_submodule_needs_nothing_to_travel(place: World, tmp_path: Path) -> None:
     with_submodule(place, tmp_path)
     place.checkout.write("train.py", b"edited")
@@ -71,6 +73,7 @@ def test_a_clean_pushed_submodule_needs_nothing_to_travel(place: World, tmp_path
     assert place.user.path("code/train.py").read_bytes() == b"edited"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["an edit", "an untracked file", "a commit that is not pushed"])
 def test_a_submodule_of_which_something_travels_is_refused(place: World, tmp_path: Path, change: str) -> None:
     sub = with_submodule(place, tmp_path)

@@ -97,6 +97,7 @@ def test_no_token_at_all(place: World) -> None:
     refused(place.runner, "fetch", "run.json", "code", env=none, status=4, says="requires a credential", hint=hint)
 
 
+@pytest.mark.slow
 def test_a_registration_tells_a_wrong_token_a_scope_a_repository_and_a_host_apart(place: World) -> None:
     config = place.checkout.path / ".git" / "config"
 
@@ -128,6 +129,7 @@ def test_a_missing_repository(place: World, method: str) -> None:
     refused(place.runner, *asked, status=128, says="no repository 'acme/wodgets", hint="check the spelling")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", first_quick("auto", "archive"))
 def test_a_host_that_cannot_be_reached(place: World, method: str) -> None:
     gone = closed_port()
@@ -176,6 +178,7 @@ MUCH_THE_SAME = (
 SLOW = pytest.mark.slow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hosted", "name"),
     [
@@ -214,6 +217,7 @@ def test_the_archive_of_another_commit(place: World) -> None:
     refused(place.runner, *asked, status=128, says="fetched tree", hint="bytes that differ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "misbehaviour", [Html(), Redirect("loop"), Status(503), Hangup(), Redirect("http")], ids=lambda m: type(m).__name__
 )
@@ -223,12 +227,14 @@ def test_a_platform_that_answers_nothing_sensible(place: World, misbehaviour: Mi
     assert "'git fetch' failed" not in said.errors, "in words of our own"
 
 
+@pytest.mark.slow
 def test_a_pack_that_is_cut_off(place: World) -> None:
     place.forge.misbehave("git/upload-pack", Cut(after=50), times=None)
     asked = ("fetch", "--method", "git", "run.json", "code")
     refused(place.runner, *asked, status=128, says="broke off", hint="try again")
 
 
+@pytest.mark.slow
 def test_a_base_that_is_gone_from_the_platform(tmp_path: Path) -> None:
     """Z4, Z5: what only the platform knows is asked by --check, and said before the run starts."""
     with world(tmp_path, "gitlab") as place:
@@ -290,6 +296,7 @@ def test_a_damaged_manifest(local: World, damage: str) -> None:
         refused(local.runner, "fetch", "-", "code", input=spoilt, status=128, says="", hint=None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", ["snapshot", "base", "overlay"])
 def test_a_manifest_with_another_digest(local: World, field: str) -> None:
     """Whatever is changed in it, what comes out is what it says, or nothing."""
@@ -328,6 +335,7 @@ def test_a_custom_class_that_the_runner_does_not_allow(local: World) -> None:
     refused(local.runner, *asked, status=128, says="os.path.Evil", hint="CODEREPO_ALLOW_SOURCE")
 
 
+@pytest.mark.slow
 @cures("copy it into the manifest's folder, or name it: --overlay FILE")
 def test_an_overlay_that_did_not_come_along(local: World) -> None:
     local.checkout.git("config", "coderepo.inlineLimit", "0")
@@ -422,6 +430,7 @@ def test_a_full_disk(local: World, target: str) -> None:
 # --- what the machine or the words lack ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_no_git_on_path(local: World, tmp_path: Path) -> None:
     empty = {"PATH": str(tmp_path)}
     program = local.user.program.executable()
@@ -434,6 +443,7 @@ def test_no_git_on_path(local: World, tmp_path: Path) -> None:
         assert done.stderr.splitlines()[1] == "hint: install git 2.34 or newer, or add it to PATH"
 
 
+@pytest.mark.slow
 def test_a_runner_without_git_fetches_by_the_archive(place: World, tmp_path: Path) -> None:
     program = place.runner.program.executable()
     env = {**place.runner.env, "PATH": str(tmp_path)}
@@ -531,6 +541,7 @@ def test_a_pointer_of_git_lfs(local: World) -> None:
     not_reproducible(local, "'data/weights.bin' is kept in Git LFS", "git lfs")
 
 
+@pytest.mark.slow
 def test_a_submodule_that_lost_its_repository(local: World) -> None:
     library = Repo.init(local.root / "a library", local.user.env)
     library.write("lib.py", "x = 1\n")

@@ -107,6 +107,7 @@ def everything_is_there(place: Place) -> None:
     assert problems(place.world.user, place.world.user.path("receipt.json")) == []
 
 
+@pytest.mark.slow
 def test_submodules_come_along_in_one_pass(place: Place) -> None:
     place.fetch(f"mine@{place.commit}")
     everything_is_there(place)
@@ -126,6 +127,7 @@ def test_they_can_be_left(place: Place) -> None:
     assert "warning" not in done.errors or place.world.platform != "git"
 
 
+@pytest.mark.slow
 def test_a_part_has_its_own_submodules(place: Place) -> None:
     place.fetch(f"mine@{place.commit}:services")
     assert (place.code / "inner/leaf/lib.py").exists()
@@ -133,6 +135,7 @@ def test_a_part_has_its_own_submodules(place: Place) -> None:
     assert not (place.code / "lib").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("revision", ["main", "feature/x", "v1.0", "short"])
 def test_a_branch_a_tag_or_a_short_id(place: Place, revision: str) -> None:
     if revision == "short":
@@ -147,6 +150,7 @@ def test_a_branch_a_tag_or_a_short_id(place: Place, revision: str) -> None:
     assert place.receipt["commit"] == place.commit
 
 
+@pytest.mark.slow
 def test_by_url_and_of_no_such_revision(place: Place) -> None:
     done = place.fetch(f"{place.world.url}@main")
     assert place.commit in done.errors
@@ -156,6 +160,7 @@ def test_by_url_and_of_no_such_revision(place: Place) -> None:
     assert "manifest" not in gone.errors
 
 
+@pytest.mark.slow
 def test_without_git_all_of_it(place: Place, without_git: Mapping[str, str]) -> None:
     """Whole, by a branch, and a part: the platform says the trees, and the receipt says that it did."""
     url = place.world.url
@@ -226,6 +231,7 @@ def hostile(place: Place) -> Iterator[Any]:
     checkout.git("reset", "--quiet", "--hard", place.commit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "url",
     [
@@ -243,6 +249,7 @@ def test_a_submodule_elsewhere_than_https_and_ssh(place: Place, hostile: Any, ur
     place.fetch("--no-submodules", f"mine@{commit}")
 
 
+@pytest.mark.slow
 def test_another_host_gets_no_credential_of_this_one(place: Place, hostile: Any) -> None:
     commit = hostile(f"{place.world.forge.evil_url}/acme/lib.git")
     done = place.fetch(f"mine@{commit}", check=False)
@@ -251,6 +258,7 @@ def test_another_host_gets_no_credential_of_this_one(place: Place, hostile: Any)
     assert place.world.forge.evil_url not in saw
 
 
+@pytest.mark.slow
 def test_a_circle_of_submodules_ends(tmp_path: Path) -> None:
     with world(tmp_path, "git", files=FILES) as made:
         made.register("mine")

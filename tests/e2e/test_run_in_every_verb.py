@@ -35,6 +35,7 @@ def fresh(place: World, runs: list[str]) -> Repo:
     return place.clone("a fresh clone")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["id", "prefix", "name"])
 def test_a_published_run_in_a_fresh_clone(place: World, fresh: Repo, runs: list[str], by: str) -> None:
     word = {"id": runs[1], "prefix": runs[1][:23], "name": "try 2"}[by]
@@ -54,6 +55,7 @@ def test_a_published_run_in_a_fresh_clone(place: World, fresh: Repo, runs: list[
     assert place.user.run("exec", word, "--", "cat", "train.py", **here).text == "# try 2\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [["show"], ["diff"], ["fetch", "X"], ["exec", "--", "true"], ["verify", "X"], ["publish"]]
 )
@@ -75,6 +77,7 @@ def test_the_users_repository_gets_no_object(place: World, fresh: Repo, runs: li
     assert fresh.git("count-objects", "-v") == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["prefix", "name", "manifest"])
 def test_publish_knows_a_published_run_in_a_fresh_clone(place: World, fresh: Repo, by: str) -> None:
     here: dict[str, Any] = {"cwd": fresh.path}
@@ -98,6 +101,7 @@ def test_publish_knows_a_published_run_in_a_fresh_clone(place: World, fresh: Rep
     assert not place.repository.git("for-each-ref", f"refs/coderepo/runs/{id}")
 
 
+@pytest.mark.slow
 def test_publish_deletes_the_last_run_by_its_place(place: World) -> None:
     here: dict[str, Any] = {"cwd": place.checkout.path}
     place.checkout.write("train.py", "# the last\n")

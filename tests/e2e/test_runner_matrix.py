@@ -59,6 +59,7 @@ def is_private(place: World) -> bool:
     return place.repository.private
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("git", [True, False], ids=["git", "no git"])
 @pytest.mark.parametrize("token", [True, False], ids=["token", "no token"])
 def test_fetch_and_exec(place: World, without_git: Mapping[str, str], tmp_path: Path, git: bool, token: bool) -> None:

@@ -132,6 +132,7 @@ def test_a_pragma_on_the_line(checkout: Repo, program: Program, pragma: str) -> 
 # --- what is likely a mistake ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_likely_mistakes_are_named_once(checkout: Repo, program: Program) -> None:
     checkout.write("env/pyvenv.cfg", "home = /usr/bin\n")
     checkout.write("env/lib/python3.11/site-packages/x.py", "x\n")
@@ -157,6 +158,7 @@ def test_likely_mistakes_are_named_once(checkout: Repo, program: Program) -> Non
 # --- a scope from the settings ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["team", "config", "environment"])
 def test_a_scope_is_named_each_time(checkout: Repo, program: Program, where: str) -> None:
     checkout.write("src/a.py", "x\n")

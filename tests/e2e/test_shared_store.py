@@ -92,6 +92,7 @@ def objects(directory: Path) -> list[Path]:
 # --- in a directory ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_runner_with_nothing_but_the_store_gets_the_code(shared: Shared, directory: Path) -> None:
     """No token, no overlay beside the manifest, no request: the tree is proved as ever."""
     shared.place.checkout.write("large.bin", os.urandom(200_000))
@@ -128,6 +129,7 @@ def test_snapshot_puts_it_there_where_a_manifest_is_written(shared: Shared, dire
     assert len(objects(directory)) == 1
 
 
+@pytest.mark.slow
 def test_where_the_store_lacks_it_that_is_said_and_the_platform_is_asked(shared: Shared, directory: Path) -> None:
     shared.launch()
     (stored,) = objects(directory)
@@ -153,6 +155,7 @@ def tar_of(name: str, contents: bytes) -> bytes:
     return made.getvalue()
 
 
+@pytest.mark.slow
 @cures("in the checkout that recorded the run: git coderepo publish --store RUN")
 def test_what_is_wrong_in_the_store_is_found_out_and_put_right(shared: Shared, directory: Path) -> None:
     """Whatever it is: nothing of it is kept, the platform is asked, and the launcher can put it there anew."""
@@ -194,6 +197,7 @@ def test_a_pipe_in_the_place_of_an_archive_holds_nobody_up(shared: Shared, direc
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ["file:///no/such/place", "s3://code", "gs://code/runs"])
 def test_a_store_that_cannot_be_used_stops_no_run(shared: Shared, url: str, tmp_path: Path) -> None:
     """The share is not mounted, there are no credentials, the package is not installed."""
@@ -275,6 +279,7 @@ def test_publish_puts_a_run_there_that_a_hook_recorded(shared: Shared, directory
     refused(user, "publish", "--store", cwd=cwd, status=129, says="coderepo.store is not set", hint="coderepo.store")
 
 
+@pytest.mark.slow
 def test_what_has_the_shape_of_a_token_does_not_get_there(shared: Shared, directory: Path) -> None:
     checkout = shared.place.clone("with a token")
     checkout.write("settings.py", f'KEY = "ghp_{"a1B2c3D4e5F6" * 3}"\n')
@@ -299,6 +304,7 @@ def test_a_part_of_a_large_repository(shared: Shared) -> None:
     assert shared.place.forge.requests() == []
 
 
+@pytest.mark.slow
 def test_status_says_whether_it_is_there(shared: Shared) -> None:
     cwd, user = shared.place.checkout.path, shared.place.user
     assert f"store         {shared.url}\n" in user.run("status", cwd=cwd, env=shared.env).text
@@ -322,6 +328,7 @@ def test_ids_of_sha256(directory: Path, tmp_path: Path) -> None:
         assert place.forge.requests() == []
 
 
+@pytest.mark.slow
 def test_each_submodule_has_an_object_of_its_own(hosted: World, directory: Path, tmp_path: Path) -> None:
     shared = Shared(hosted, f"file://{directory}", tmp_path)
     library = Repo.init(tmp_path / "library", hosted.scratch.env)
@@ -351,6 +358,7 @@ def test_each_submodule_has_an_object_of_its_own(hosted: World, directory: Path,
 # --- a directory of many -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_many_writers_at_once_and_one_that_died(shared: Shared, directory: Path) -> None:
     """Nobody ever sees half an archive; what a killed one left goes when it is a day old."""
     shared.launch()
@@ -395,6 +403,7 @@ except CodeRepoError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other users")
 def test_two_users_of_one_group() -> None:
     """Each reads what the other wrote, whatever the umask; who is not of the group reads nothing."""
@@ -441,6 +450,7 @@ def bucket(hosted: World, server: S3Server, tmp_path: Path) -> Shared:
     return Shared(hosted, server.env["CODEREPO_STORE"], tmp_path, **env)
 
 
+@pytest.mark.slow
 @cures("or: git config coderepo.store s3://BUCKET/PREFIX")
 def test_the_setting_that_is_named_makes_a_bucket_the_store(bucket: Shared, server: S3Server) -> None:
     user, checkout = bucket.place.user, bucket.place.checkout
@@ -452,6 +462,7 @@ def test_the_setting_that_is_named_makes_a_bucket_the_store(bucket: Shared, serv
     checkout.git("config", "--unset", "coderepo.store")
 
 
+@pytest.mark.slow
 def test_a_bucket_is_written_once_and_read_back(bucket: Shared, server: S3Server) -> None:
     assert bucket.launch("--quiet").errors == ""
     tree = bucket.place.checkout.tree()

@@ -64,6 +64,7 @@ def asked_of_git(said: Result) -> list[str]:
     return [line.split("git ", 1)[1].split()[0] for line in before.splitlines() if "run git " in line]
 
 
+@pytest.mark.slow
 def test_a_fetch_loads_its_own_verb_and_nothing_that_it_does_not_use(place: World) -> None:
     modules, _ = loaded(place.runner.program.env, "fetch", "--method", "archive", "run.json", "code")
     assert files_of_verbs(modules) == {VERBS["fetch"].module}

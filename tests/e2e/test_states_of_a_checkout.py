@@ -172,6 +172,7 @@ def test_no_remote(story: Story) -> None:
     assert "none: the whole tree travels" in story.place.user.run("status", cwd=story.repo.path).text
 
 
+@pytest.mark.slow
 def test_a_shallow_clone(made: World) -> None:
     """The boundary came from the remote, whatever the tracking references say."""
     author = made.clone("author of many")
@@ -202,6 +203,7 @@ def test_a_linked_worktree(story: Story) -> None:
     assert document["code"]["head"]["branch"] == f"linked{story.number}"
 
 
+@pytest.mark.slow
 def test_a_commit_as_it_is(story: Story) -> None:
     """Nothing of the work tree counts."""
     story.repo.write("train.py", "lr = 5\n")
@@ -262,6 +264,7 @@ def test_a_commit_pushed_under_another_name(story: Story) -> None:
     assert (base["commit"], base["knownBy"]) == (commit, "remote-tracking")
 
 
+@pytest.mark.slow
 def test_a_branch_that_was_deleted_upstream(story: Story) -> None:
     """Z4: what the tracking reference says is old; --check asks, and another branch may still have the commit."""
     name = f"doomed-{story.number}"
@@ -312,6 +315,7 @@ def test_fetch_head_only(made: World, depth: list[str], known_by: str) -> None:
     assert (code["base"]["commit"], code["base"]["knownBy"]) == (made.base, known_by)
 
 
+@pytest.mark.slow
 def test_the_variables_of_a_ci(tmp_path: Path) -> None:
     """A detached checkout of a merge commit that no branch holds, as pull requests get it."""
     for platform, variables in (
@@ -356,6 +360,7 @@ def test_aliases_of_remotes(tmp_path: Path) -> None:
         assert place.runner.tree("code") == place.checkout.tree()
 
 
+@pytest.mark.slow
 def test_other_spellings_of_a_remote_match_its_registration(tmp_path: Path) -> None:
     """Z8, and what is recorded is the same place without a secret (P3)."""
     with world(tmp_path, "github") as place:
@@ -390,6 +395,7 @@ def test_other_spellings_of_a_remote_match_its_registration(tmp_path: Path) -> N
 # --- which one is meant --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_which_registration_is_meant(story: Story) -> None:
     user = story.place.user
     here: dict[str, Any] = {"cwd": story.repo.path}
@@ -424,6 +430,7 @@ def test_a_fetch_from_another_registration(story: Story) -> None:
 # --- what does not travel, and what does ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_named(story: Story) -> None:
     """P5, and what W&B's and MLflow's users miss: nothing is left out in silence."""
     repo = story.repo
@@ -547,6 +554,7 @@ NOISE = {
 }
 
 
+@pytest.mark.slow
 def test_whatever_the_user_has_configured(made: World) -> None:
     """P8: only plumbing is read, so that a setting for people changes nothing."""
     plain, noisy = made.clone("plain checkout"), made.clone("noisy checkout")
@@ -610,6 +618,7 @@ def test_a_hash_that_git_only_echoes(tmp_path: Path) -> None:
         refused(place.user, "snapshot", "ab" * 20, cwd=place.checkout.path, status=128, says="ab" * 20, hint=None)
 
 
+@pytest.mark.slow
 def test_a_server_that_serves_only_the_tips_of_branches(tmp_path: Path) -> None:
     """An older commit of a branch, from a server that gives no commit by its id: deeper and deeper."""
     with world(tmp_path, "git") as place:

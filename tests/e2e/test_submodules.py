@@ -106,6 +106,7 @@ def test_a_clean_submodule_travels_by_its_commit(place: World, lib: Repo) -> Non
     assert code["submodules"][0]["repository"]["remote"]["path"] == str(place.root / "library")
 
 
+@pytest.mark.slow
 def test_a_dirty_submodule_makes_the_run_dirty_and_travels_in_its_own_overlay(place: World, lib: Repo) -> None:
     lib.write("lib.py", "x = 2\n")
     lib.write("new \n one", "new\n")
@@ -121,6 +122,7 @@ def test_a_dirty_submodule_makes_the_run_dirty_and_travels_in_its_own_overlay(pl
     assert f"submodule     lib at {lib.head()[:12]}, dirty: 2 unstaged, 1 untracked; git" in status, status
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["submodule.lib.ignore=all", "diff.ignoreSubmodules=all", "submodule.recurse=true"])
 def test_no_setting_hides_what_is_in_a_submodule(place: World, lib: Repo, setting: str) -> None:
     place.checkout.git("config", *setting.split("="))
@@ -130,6 +132,7 @@ def test_no_setting_hides_what_is_in_a_submodule(place: World, lib: Repo, settin
     assert load(place.runner.home / "run.json")["code"]["dirty"] is True
 
 
+@pytest.mark.slow
 def test_commits_that_were_never_pushed_travel(place: World, lib: Repo) -> None:
     lib.write("lib.py", "x = 5\n")
     lib.commit("not pushed")
@@ -142,6 +145,7 @@ def test_commits_that_were_never_pushed_travel(place: World, lib: Repo) -> None:
     there_and_back(place)
 
 
+@pytest.mark.slow
 def test_one_that_was_added_since_and_one_that_is_gone(place: World, lib: Repo) -> None:
     add(place.checkout, library(place.root, place, "another"), ODD, "--name", "odd")
     shutil.rmtree(lib.path)
@@ -149,6 +153,7 @@ def test_one_that_was_added_since_and_one_that_is_gone(place: World, lib: Repo) 
     assert [each["path"] for each in receipt["submodules"]] == [{"base64": "dmVuZG9yLy1vZP9kIG5hCm1l"}]
 
 
+@pytest.mark.slow
 def test_one_that_was_moved_and_one_whose_url_is_another(place: World, lib: Repo) -> None:
     """Its name stays `lib`; what is asked for its code is its own remote, not what `.gitmodules` says."""
     place.checkout.git("mv", "lib", "third party")
@@ -157,6 +162,7 @@ def test_one_that_was_moved_and_one_whose_url_is_another(place: World, lib: Repo
     assert [each["path"] for each in receipt["submodules"]] == ["third party"]
 
 
+@pytest.mark.slow
 def test_update_none_and_not_checked_out(place: World, lib: Repo) -> None:
     place.checkout.git("config", "submodule.lib.update", "none")
     there_and_back(place)
@@ -178,6 +184,7 @@ def test_a_git_directory_of_the_old_kind(place: World) -> None:
     assert there_and_back(place)["submodules"][0]["path"] == "old"
 
 
+@pytest.mark.slow
 def test_in_a_linked_work_tree(place: World, lib: Repo) -> None:
     place.checkout.git("worktree", "add", "--quiet", "-b", "other", "../other tree")
     other = Repo(place.user.home / "other tree", place.user.env)
@@ -187,6 +194,7 @@ def test_in_a_linked_work_tree(place: World, lib: Repo) -> None:
     assert lib.read("lib.py") == b"x = 1\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("object_format", ["sha1", "sha256"])
 def test_one_in_another(tmp_path: Path, object_format: str) -> None:
     with world(tmp_path, "file", object_format=object_format) as place:
@@ -209,6 +217,7 @@ def test_one_in_another(tmp_path: Path, object_format: str) -> None:
         assert (result.status, result.text) == (1, "changed: lib/deep/inner/lib.py\n")
 
 
+@pytest.mark.slow
 def test_a_commit_with_its_submodules(place: World, lib: Repo) -> None:
     """`snapshot REV` is of what was committed, whatever the work trees look like now."""
     expected = {path: contents for path, (_, contents) in files(place.checkout.path).items()}
@@ -227,6 +236,7 @@ def test_a_commit_with_its_submodules(place: World, lib: Repo) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_part_of_the_checkout_and_a_part_of_the_code(place: World) -> None:
     """What is not looked at is not looked into; a submodule is looked at as a whole, whatever is set."""
     source = library(place.root, place, "library")
@@ -299,6 +309,7 @@ def test_one_that_lost_its_git(place: World, lib: Repo) -> None:
     stops(place, "its '.git' is that of another work tree", "git -C lib config --unset core.worktree")
 
 
+@pytest.mark.slow
 def test_what_is_screened_is_screened_in_a_submodule(place: World, lib: Repo) -> None:
     lib.write(".env", "PASSWORD=1\n")
     lib.write("out/result.bin", "left out by the superproject's setting\n")
@@ -316,6 +327,7 @@ def test_what_is_screened_is_screened_in_a_submodule(place: World, lib: Repo) ->
     refused(place.user, "snapshot", cwd=place.checkout.path, status=128, says="'coderepo.dirty' is 'refuse'", hint="")
 
 
+@pytest.mark.slow
 def test_the_limit_is_for_all_together(place: World, lib: Repo) -> None:
     place.checkout.git("config", "coderepo.overlayLimit", "100k")
     place.checkout.write("cache/one.bin", b"1" * 60_000)
@@ -337,6 +349,7 @@ def test_a_repository_inside_a_submodule_that_is_none(place: World, lib: Repo) -
 # --- overlays beside the manifest, and the record -------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_overlays_that_are_too_large_lie_beside(place: World, lib: Repo) -> None:
     place.checkout.write("noise.bin", os.urandom(50_000))
     lib.write("noise.bin", os.urandom(40_000))
@@ -355,6 +368,7 @@ def test_overlays_that_are_too_large_lie_beside(place: World, lib: Repo) -> None
     assert files(place.runner.home / "code") == files(place.checkout.path)
 
 
+@pytest.mark.slow
 def test_the_record_keeps_and_prunes_all_of_it(place: World, lib: Repo) -> None:
     place.checkout.git("config", "coderepo.inlineLimit", "0")
     lib.write("lib.py", "x = 7\n")
@@ -392,6 +406,7 @@ def test_the_hook_records_it_as_the_verb_does(place: World, lib: Repo) -> None:
     assert code["snapshot"]["tree"] == place.checkout.tree()
 
 
+@pytest.mark.slow
 def test_a_pre_run_hook_that_changes_a_submodule(place: World, lib: Repo) -> None:
     lib.write("lib.py", "x = 7\n")
     hook = place.checkout.path / ".git/hooks/pre-run"
@@ -413,12 +428,14 @@ def test_objects_that_are_here_need_no_platform(place: World, lib: Repo) -> None
     assert files(place.user.home / "back") == files(place.checkout.path)
 
 
+@pytest.mark.slow
 def test_the_demonstration_on_a_checkout_with_submodules(place: World, lib: Repo) -> None:
     lib.write("lib.py", "x = 9\n")
     told = place.user.run("demo", "--here", cwd=place.checkout.path).text
     assert "travels   1 file " in told and "identical to the snapshot" in told, told
 
 
+@pytest.mark.slow
 def test_the_code_of_a_commit_comes_with_its_submodules(place: World, lib: Repo) -> None:
     commit = f"{place.url}@{place.checkout.head()}"
     result = place.runner.run("fetch", commit, "code", "--receipt", "receipt.json")
@@ -428,6 +445,7 @@ def test_the_code_of_a_commit_comes_with_its_submodules(place: World, lib: Repo)
     place.runner.run("verify", "--strict", commit, "code")
 
 
+@pytest.mark.slow
 def test_it_is_not_published_and_travels(place: World, lib: Repo) -> None:
     """Each would need a commit in a repository of its own: said, and recorded as it would be without."""
     place.checkout.git("config", "coderepo.publish", "auto")
@@ -506,6 +524,7 @@ def test_a_dirty_flag_does_not_pass_another_tree(place: World, lib: Repo) -> Non
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_limits_are_for_all_together(place: World, lib: Repo) -> None:
     """Neither tree is too large, both are: nothing is left behind."""
     git = Git(environment=place.runner.env)
@@ -519,6 +538,7 @@ def test_the_limits_are_for_all_together(place: World, lib: Repo) -> None:
     assert len(fetch(plan.root, str(target), FetchOptions(limits=Limits(entries=30, bytes=10_000))).submodules) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed")
 def test_what_git_lfs_keeps_of_a_dirty_submodule(tmp_path: Path) -> None:
     pushed, edited, made = b"pushed " * 5000, b"edited " * 5000, b"made " * 5000
@@ -597,6 +617,7 @@ def two_hosts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         forge.close(check=False)
 
 
+@pytest.mark.slow
 def test_each_from_its_own_platform_and_no_token_on_the_way_to_another(two_hosts: World) -> None:
     place, (kind, other) = two_hosts, (two_hosts.platform, two_hosts.other.platforms)  # type: ignore[attr-defined]
     forge, token, lib = place.other, place.other_token, place.lib  # type: ignore[attr-defined]

@@ -33,6 +33,7 @@ def left_out(made: World, checkout: Repo, **env: str) -> set[str]:
     return {each["path"] for each in status(made, checkout, **env)["omitted"]}
 
 
+@pytest.mark.slow
 def test_what_a_team_excludes_stays_here_from_the_moment_that_it_is_written(made: World, checkout: Repo) -> None:
     checkout.write("outputs/a b.log", "x\n")
     checkout.write("cache/x", "x\n")
@@ -49,6 +50,7 @@ def test_what_a_team_excludes_stays_here_from_the_moment_that_it_is_written(made
     assert {each["path"] for each in below["omitted"]} == {"cache/x"}
 
 
+@pytest.mark.slow
 def test_the_users_own_settings_win_and_the_environment_over_both(made: World, checkout: Repo) -> None:
     checkout.write("outputs/x", "x\n")
     checkout.write("cache/x", "x\n")
@@ -67,6 +69,7 @@ def test_the_users_own_settings_win_and_the_environment_over_both(made: World, c
     assert left_out(made, checkout, CODEREPO_EXCLUDE="outputs/") == {"outputs/x"}
 
 
+@pytest.mark.slow
 def test_the_platform_of_a_host_is_known_to_the_whole_team(made: World, checkout: Repo) -> None:
     checkout.git("remote", "set-url", "origin", "https://git.corp/acme/widgets.git")
     assert status(made, checkout)["repository"]["type"] == "git"

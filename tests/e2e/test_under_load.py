@@ -41,6 +41,7 @@ def test_a_limit_on_archives_leads_to_git_at_once_and_says_so(place: World) -> N
     assert place.runner.tree("code") == place.checkout.tree()
 
 
+@pytest.mark.slow
 def test_who_insists_on_the_archive_waits_for_it(place: World) -> None:
     place.forge.misbehave("archive", RetryAfter(1))
     said = place.runner.run("fetch", "--method", "archive", "run.json", "code")
@@ -48,6 +49,7 @@ def test_who_insists_on_the_archive_waits_for_it(place: World) -> None:
     assert len(place.forge.requests("archive")) == 2
 
 
+@pytest.mark.slow
 def test_where_git_does_not_work_the_archive_is_waited_for(place: World) -> None:
     place.forge.misbehave("archive", RetryAfter(1))
     place.forge.misbehave("git/refs", Hangup(), times=None)
@@ -58,6 +60,7 @@ def test_where_git_does_not_work_the_archive_is_waited_for(place: World) -> None
     assert "by archive" in said.text
 
 
+@pytest.mark.slow
 def test_where_there_is_no_git_the_archive_is_waited_for(place: World, tmp_path: Path) -> None:
     place.forge.misbehave("archive", RetryAfter(1))
     program = place.runner.program.executable()
@@ -70,6 +73,7 @@ def test_where_there_is_no_git_the_archive_is_waited_for(place: World, tmp_path:
     assert place.runner.tree("code") == place.checkout.tree()
 
 
+@pytest.mark.slow
 def test_a_limit_that_never_ends_is_given_up_and_the_setting_named(place: World) -> None:
     place.forge.misbehave("*", RetryAfter(1), times=None)
     asked = ("fetch", "--quiet", "run.json", "code")

@@ -12,6 +12,7 @@ import pytest
 from tests.e2e.support import remove, world
 
 
+@pytest.mark.slow
 def test_several_files_and_a_link_to_a_manifest(tmp_path: Path) -> None:
     with world(tmp_path, "file") as place:
         place.checkout.write("big.bin", os.urandom(100_000))

@@ -42,6 +42,7 @@ PLANTED = [
 ]
 
 
+@pytest.mark.slow
 @cures("to accept added files: {pattern}")
 @pytest.mark.parametrize("name", PLANTED, ids=repr)
 def test_any_added_file_is_a_difference(place: World, code: Path, name: bytes) -> None:
@@ -59,6 +60,7 @@ def test_any_added_file_is_a_difference(place: World, code: Path, name: bytes) -
     assert "1 accepted added file" in accepted.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pattern", "added", "status"),
     [
@@ -85,12 +87,14 @@ def test_a_pattern_that_means_nothing_is_refused(place: World, code: Path, patte
     assert (done.status, "invalid pattern" in done.errors) == (129, True)
 
 
+@pytest.mark.slow
 def test_a_pattern_excuses_no_change(place: World, code: Path) -> None:
     (code / "train.py").write_text("import json, os\n")
     done = place.runner.run("verify", "--allow-added=*", "run.json", code, check=False)
     assert (done.status, done.text) == (1, "changed: train.py\n")
 
 
+@pytest.mark.slow
 def test_outputs_that_the_run_recorded_are_expected_and_others_are_not(place: World) -> None:
     checkout = place.checkout.path
     place.user.run("run", "--output", "outputs", "--", "sh", "-c", "mkdir outputs; echo m >outputs/model", cwd=checkout)
@@ -109,6 +113,7 @@ def test_outputs_that_the_run_recorded_are_expected_and_others_are_not(place: Wo
     assert (done.status, done.text) == (1, "added: outputs/model\n")
 
 
+@pytest.mark.slow
 def test_a_checkout_of_git_needs_its_git_directory_accepted(place: World, code: Path) -> None:
     (code / ".git").mkdir()
     (code / ".git" / "config").write_text("[core]\n\tfsmonitor = evil\n")

@@ -52,6 +52,7 @@ def bare(place: World, tmp_path: Path) -> Iterator[World]:
         remove(place.runner.path(name))
 
 
+@pytest.mark.slow
 def test_archives_overlays_submodules_and_lfs(bare: World) -> None:
     bare.manifest()
     bare.runner.run("fetch", "--receipt", "receipt.json", "run.json", "code")
@@ -70,6 +71,7 @@ def test_archives_overlays_submodules_and_lfs(bare: World) -> None:
     assert (changed.status, changed.text) == (1, "changed: lib/lib.py\n"), changed.errors
 
 
+@pytest.mark.slow
 def test_it_is_cached_and_executed(bare: World, tmp_path: Path) -> None:
     bare.manifest()
     words = ("exec", "run.json", "--", "/bin/cat", "lib/lib.py")
@@ -86,6 +88,7 @@ def test_a_refused_token_is_what_is_told(bare: World) -> None:
     refused(bare.runner, "fetch", "run.json", "code", status=4, says="refused the token", env=wrong)
 
 
+@pytest.mark.slow
 @cures("or remove these attributes and record the run again", "--method auto")
 def test_an_altered_archive_needs_git_and_says_so(bare: World) -> None:
     bare.checkout.write(".gitattributes", "*.bin filter=lfs -text\nsecret.py export-ignore\n")
@@ -108,6 +111,7 @@ def test_an_altered_archive_needs_git_and_says_so(bare: World) -> None:
     bare.runner.run("fetch", "--method", "auto", "run.json", "code")
 
 
+@pytest.mark.slow
 @cures("install git 2.34 or newer, or add it to PATH")
 def test_a_plain_remote_needs_git_and_says_what_does_not(tmp_path: Path) -> None:
     with world(tmp_path, "git") as plain:
@@ -131,6 +135,7 @@ def test_a_plain_remote_needs_git_and_says_what_does_not(tmp_path: Path) -> None
         plain.runner.run("fetch", "run.json", "code")  # with git on PATH
 
 
+@pytest.mark.slow
 @cures("or register the checkout as github or gitlab, whose archives need no git, and record the run again")
 def test_a_checkout_that_is_registered_by_its_platform_needs_no_git(tmp_path: Path) -> None:
     with world(tmp_path, "github") as place:

@@ -32,6 +32,7 @@ def git_env(env: dict[str, str], forge: Forge, user: str = "", password: str = "
 # --- git over http ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("platform", "user"), [("github", "x-access-token"), ("gitlab", "oauth2"), ("git", "ada")])
 def test_git_clones_and_fetches_one_commit_by_its_id(forge, code, env, tmp_path, platform, user):
     repository = forge.add_repository("acme/widgets", platform=platform, source=code.path)
@@ -48,6 +49,7 @@ def test_git_clones_and_fetches_one_commit_by_its_id(forge, code, env, tmp_path,
     assert {entry.status for entry in packs} == {200}
 
 
+@pytest.mark.slow
 def test_git_pushes_only_with_a_token_that_may_write(forge, github, code, env, tmp_path):
     code.write("large", os.urandom(3_000_000))  # more than http.postBuffer: a chunked body
     code.commit("third")
@@ -64,6 +66,7 @@ def test_git_pushes_only_with_a_token_that_may_write(forge, github, code, env, t
     assert bodies[-1].headers["transfer-encoding"] == "chunked"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["github", "gitlab"])
 def test_git_is_refused_without_with_a_wrong_and_with_a_foreign_token(forge, code, env, platform):
     repository = forge.add_repository("acme/widgets", platform=platform, source=code.path)
@@ -87,6 +90,7 @@ def test_git_is_refused_without_with_a_wrong_and_with_a_foreign_token(forge, cod
         assert words in asked.stderr
 
 
+@pytest.mark.slow
 def test_anybody_clones_what_is_public_and_a_missing_repository_looks_private(forge, code, env, tmp_path, client):
     public = forge.add_repository("acme/public", private=False, source=code.path)
     assert Repo.clone(public.url, tmp_path / "clone", git_env(env, forge)).head() == code.head()
@@ -101,6 +105,7 @@ def test_anybody_clones_what_is_public_and_a_missing_repository_looks_private(fo
     assert asked.status_code == 404
 
 
+@pytest.mark.slow
 def test_a_job_token_is_for_git_only_with_its_user_name(forge, gitlab, env, tmp_path, client):
     job = forge.add_token("gitlab", kind="job")
     Repo.clone(gitlab.url, tmp_path / "clone", git_env(env, forge, "gitlab-ci-token", job))
@@ -120,6 +125,7 @@ def test_a_client_that_does_not_trust_the_authority_is_refused(forge, github, en
     assert forge.requests() == []
 
 
+@pytest.mark.slow
 def test_a_renamed_repository_is_pointed_to_by_its_number(forge, github, code, env, tmp_path, client):
     token = forge.add_token("github")
     forge.rename(github, "acme/gadgets")

@@ -68,6 +68,7 @@ def test_a_cut_that_http_does_not_tell(tmp_path, code, framing):
             assert len(client.gitlab(f"/projects/{repository.id}/repository/archive.tar.gz").content) == 10_000
 
 
+@pytest.mark.slow
 def test_wrong_archives(forge, gitlab, archive_url, token, client, code, env, tmp_path):
     first = code.line("rev-parse", "HEAD~1")
     proper = gzip.decompress(client.get(archive_url, token).content)
@@ -126,6 +127,7 @@ def test_redirects_to_a_foreign_host_are_recorded(forge, archive_url, token, cli
     assert forge.plain_url in forge.origins_that_saw(token)
 
 
+@pytest.mark.slow
 def test_slow_stalled_and_dropped_answers(forge, archive_url, token, client):
     impatient = partial(
         client.session.get,
@@ -163,6 +165,7 @@ def test_a_commit_that_housekeeping_removed_is_gone(forge, github, code, client)
     assert client.github(f"/repos/acme/widgets/tarball/{head}", token).status_code == 404
 
 
+@pytest.mark.slow
 def test_a_reset_comes_after_what_was_sent(forge, archive_url, token, client):
     forge.misbehave("archive", Reset(after=100))
     named = {"Authorization": f"Bearer {token}"}

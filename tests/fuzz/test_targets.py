@@ -15,6 +15,7 @@ from tests.fuzz.targets import TARGETS, mutated
 COUNTS = {"tar": 1500, "manifest": 60, "url": 5000, "parsed": 3000}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_nothing_but_errors_of_ours_comes_of_seeds_and_mutations(name: str) -> None:
     target = TARGETS[name]

@@ -98,6 +98,7 @@ def test_a_dirty_one_with_commits_that_are_not_pushed_costs_ten(pushed: Hooks, t
     assert len(started) <= 10, started
 
 
+@pytest.mark.slow
 def test_hundreds_of_new_files_cost_ten_and_seven_where_none_was_written_to(pushed: Hooks, tmp_path: Path) -> None:
     for number in range(600):
         pushed.repo.write(f"outputs/metric {number}", f"{number}\n")
@@ -158,6 +159,7 @@ def test_what_the_hook_loads(pushed: Hooks, state: str, remote: str | None) -> N
     assert not {name for name in loaded if name.split(".")[0] in ("importlib", "rich", "git")} & HEAVY
 
 
+@pytest.mark.slow
 def test_the_installed_hook_starts_the_launcher_and_not_the_program(pushed: Hooks, tmp_path: Path) -> None:
     block = pushed["pre-run"]
     assert block.state == "installed"
@@ -171,6 +173,7 @@ def test_the_installed_hook_starts_the_launcher_and_not_the_program(pushed: Hook
     assert not (tmp_path / "started").exists() and pushed.current.exists()
 
 
+@pytest.mark.slow
 def test_where_the_launcher_is_gone_the_program_records(pushed: Hooks, tmp_path: Path) -> None:
     """As after the package was installed anew for another Python."""
     python, launcher = scripts.this_launcher()

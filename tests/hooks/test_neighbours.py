@@ -73,6 +73,7 @@ def install_pre_commit(hooks: Hooks) -> None:
     start(hooks, "pre-commit", "install", "--hook-type", "post-commit")
 
 
+@pytest.mark.slow
 @needs("pre-commit")
 def test_pre_commit_was_there_first(pre_commit: Hooks) -> None:
     install_pre_commit(pre_commit)
@@ -84,6 +85,7 @@ def test_pre_commit_was_there_first(pre_commit: Hooks) -> None:
     assert picture(pre_commit.folder) == theirs
 
 
+@pytest.mark.slow
 @in_folder
 @needs("pre-commit")
 def test_pre_commit_that_writes_its_hook_anew_drops_ours_and_status_tells(pre_commit: Hooks) -> None:
@@ -98,6 +100,7 @@ def test_pre_commit_that_writes_its_hook_anew_drops_ours_and_status_tells(pre_co
     assert picture(pre_commit.folder) == theirs
 
 
+@pytest.mark.slow
 @in_folder
 @needs("pre-commit")
 def test_pre_commit_came_later_and_goes_on_to_run_ours(pre_commit: Hooks) -> None:
@@ -119,6 +122,7 @@ def test_pre_commit_came_later_and_goes_on_to_run_ours(pre_commit: Hooks) -> Non
     assert picture(pre_commit.folder) == before
 
 
+@pytest.mark.slow
 @in_folder
 @needs("pre-commit")
 def test_pre_commit_goes_and_gives_ours_back(pre_commit: Hooks) -> None:
@@ -144,6 +148,7 @@ def test_pre_commit_knows_nothing_of_ours(pre_commit: Hooks) -> None:
     assert in_the_folder(pre_commit) == {}
 
 
+@pytest.mark.slow
 @needs("pre-commit")
 def test_our_hooks_through_pre_commit(hooks: Hooks, tmp_path: Path) -> None:
     """For those who use that framework: `.pre-commit-hooks.yaml`."""
@@ -181,6 +186,7 @@ def lefthook(hooks: Hooks) -> Hooks:
     return hooks
 
 
+@pytest.mark.slow
 @needs("lefthook")
 def test_lefthook_was_there_first(lefthook: Hooks) -> None:
     start(lefthook, "lefthook", "install")
@@ -191,6 +197,7 @@ def test_lefthook_was_there_first(lefthook: Hooks) -> None:
     assert picture(lefthook.folder) == theirs
 
 
+@pytest.mark.slow
 @in_folder
 @needs("lefthook")
 def test_lefthook_came_later_and_put_ours_aside(lefthook: Hooks) -> None:

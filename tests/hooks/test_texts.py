@@ -58,6 +58,7 @@ scripts = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(scripts, st.sampled_from(texts.EVENTS))
 def test_what_is_put_in_comes_out_again_byte_for_byte(script: bytes, event: str) -> None:
     block = texts.block(event, b"/opt/it's here/git-coderepo", snapshot=False).of_kind(texts.BLOCK)

@@ -145,6 +145,7 @@ def test_a_gui_without_path_records_all_the_same(hooks: Hooks, tmp_path: Path) -
     assert len(hooks.runs()) == 1
 
 
+@pytest.mark.slow
 def test_a_worktree_and_a_submodule_have_records_of_their_own(hooks: Hooks, tmp_path: Path) -> None:
     hooks.install()
     hooks.remember()
@@ -198,6 +199,7 @@ def test_so_do_a_merge_and_a_pull(hooks: Hooks, tmp_path: Path) -> None:
     assert not hooks.current.exists()
 
 
+@pytest.mark.slow
 def test_so_do_an_amended_commit_and_a_rebase_of_many(hooks: Hooks) -> None:
     hooks.repo.git("checkout", "-q", "-b", "side")
     for number in range(5):
@@ -283,6 +285,7 @@ def test_a_git_file_is_followed_where_git_does_not_say_where_it_is(hooks: Hooks,
 # --- coderepo.onCommit = snapshot ---
 
 
+@pytest.mark.slow
 def test_with_on_commit_snapshot_a_commit_writes_the_record_anew(hooks: Hooks) -> None:
     hooks.repo.git("config", "coderepo.onCommit", "snapshot")
     hooks.install()
@@ -305,6 +308,7 @@ def test_in_a_rebase_it_is_only_taken_away(hooks: Hooks) -> None:
     assert not hooks.current.exists()
 
 
+@pytest.mark.slow
 def test_a_snapshot_that_is_refused_says_nothing_and_stops_no_commit(hooks: Hooks, tmp_path: Path) -> None:
     hooks.repo.git("config", "coderepo.onCommit", "snapshot")
     hooks.repo.git("config", "coderepo.dirty", "refuse")

@@ -99,6 +99,7 @@ def test_an_overlay_that_is_everything_is_hashed_before_anything_is_written(runn
     assert not (runner / "code").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "levels"), [(11, 2000), (300, 120), (2500, 40)])
 def test_directories_are_bounded_by_the_overlays_size(runner: Path, count: int, levels: int) -> None:
     """Its tree is the right one, so that nothing else would stop it."""
@@ -109,6 +110,7 @@ def test_directories_are_bounded_by_the_overlays_size(runner: Path, count: int, 
     assert not (runner / "code").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "levels"), [(1, 2000), (4, 2000), (1000, 8), (500, 15)])
 def test_an_honest_tree_is_not_meant(runner: Path, count: int, levels: int) -> None:
     manifest = written(runner, deep(count, levels))
@@ -122,6 +124,7 @@ def test_an_honest_tree_is_not_meant(runner: Path, count: int, levels: int) -> N
         os.close(parent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pattern", "path"),
     [
@@ -140,6 +143,7 @@ def test_patterns_of_attributes_that_would_take_hours(runner: Path, pattern: str
     assert not (runner / "code").exists()
 
 
+@pytest.mark.slow
 def test_many_ordinary_patterns_and_paths_are_not_meant(runner: Path) -> None:
     lines = [f"src/**/generated-{number}/*.txt text eol=crlf" for number in range(60)]
     files = [(".gitattributes", "\n".join([*lines, "*.bat text eol=crlf", ""]).encode())]
