@@ -37,8 +37,9 @@ GROUPS = {
         "validate": Verb("git_coderepo.cli.runner.validate", "Check whether run manifests and receipts are valid."),
         "cache": Verb("git_coderepo.cli.runner.cache", "Manage the local tree cache."),
     },
-    "Share and clean up runs": {
+    "Share, continue and clean up runs": {
         "publish": Verb("git_coderepo.cli.history.publish", "Push the code of runs to the platform."),
+        "restore": Verb("git_coderepo.cli.history.restore", "Continue from a run on a new branch or in a worktree."),
         "prune": Verb("git_coderepo.cli.history.prune", "Remove old runs, and data that no run needs."),
     },
     "Where the code is hosted": {

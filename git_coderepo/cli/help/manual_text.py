@@ -18,7 +18,8 @@ DESCRIPTION = (
     "Dirty files and unpushed commits are handled in the same way: both end up in the overlay.",
     "The tree id of a fetched directory always equals the recorded tree id, whichever source the files came from. "
     "Otherwise the fetch fails and leaves nothing behind.",
-    "The index, objects, references, work tree, HEAD and stash of your checkout are never changed.",
+    "The index, objects, references, work tree, HEAD and stash of your checkout are never changed, unless "
+    "you ask `restore` for a new branch or worktree.",
 )
 
 WORDS = (
@@ -346,6 +347,7 @@ EXAMPLES = (
     ("git coderepo build-key --explain", "List the inputs of a dependency image, and warn if it depends on the code."),
     ("git coderepo fetch run.json code", "On any machine: fetch the same code and verify it."),
     ("git coderepo publish @{-1}", "Keep the code of the last run on the platform, even if branches are deleted."),
+    ("git coderepo restore @{-1}", "Continue from the last run on a new branch, with its edits."),
     ("git coderepo verify run.json code", "Later: check that the code is unchanged."),
     ("git coderepo fetch https://github.com/acme/widgets.git@COMMIT code", "Fetch the code of a commit without a "
      "manifest; COMMIT is its full id."),
