@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +22,9 @@ from git_coderepo.cli.help.introspection import program_options, verbs
 from git_coderepo.cli.table import VERBS
 from git_coderepo.platforms.registry import CUSTOM, platform_class, platform_types
 from git_coderepo.settings import PROGRAM, SETTINGS, TEAM, TRUSTED_SCOPES, Entry, Settings
+from tests.hints import cures
 from tests.support.program import Program
+from tests.support.repo import Repo
 
 PACKAGE = Path(git_coderepo.__file__).parent
 PAGE = PACKAGE.parent / "man" / "git-coderepo.1"
@@ -46,19 +50,21 @@ def sources() -> Iterator[ast.AST]:
 # --- the page ---
 
 
-def test_the_page_is_the_one_that_make_man_writes() -> None:
-    assert PAGE.read_text(encoding="utf-8") == manual.make(), "make man"
+def test_the_pages_are_those_that_make_man_writes() -> None:
+    assert {path.name: path.read_text(encoding="utf-8") for path in PAGE.parent.iterdir()} == manual.pages(), "make man"
 
 
-def test_every_verb_and_each_of_its_options_is_in_it(page: str) -> None:
-    sections = {section.splitlines()[0]: section for section in re.split(r"\n  (?=\S)", page)}
+def test_every_verb_has_a_page_with_each_of_its_options_and_the_main_page_lists_it(page: str) -> None:
     for verb in verbs():
-        heading = next(each for each in sections if re.match(rf"{' '.join(verb.words)}( [A-Z\[]|$)", each))
-        words = sections[heading]
-        assert " ".join(verb.help.split()).replace("`", "") in " ".join(words.split())
+        own = plain(manual.make_verb(verb.words[0]))
+        titles = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXAMPLES", "EXIT STATUS", "SEE ALSO"]
+        assert [line for line in own.splitlines() if line in titles] == titles, f"add {verb.words[0]} to VERB_EXAMPLES"
+        assert f"git coderepo {' '.join(verb.words)}" in own
+        assert " ".join(verb.help.split()).replace("`", "") in " ".join(own.split())
         for each in verb.parameters:
             for name in each.flags or (str(each.metavar),):
-                assert name in words, f"{heading} has {name}"
+                assert re.search(rf"(?m)^    .*{re.escape(name)}", own), f"{verb.words} has {name}"
+        assert f"git-coderepo-{verb.words[0]}(1)" in page
     for option in program_options():
         for flag in option.flags:
             assert flag in page
@@ -79,9 +85,13 @@ def test_every_option_and_token_page_of_each_platform_is_in_it(page: str) -> Non
 
 
 @pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc is not installed")
-def test_mandoc_finds_no_fault_in_it() -> None:
+def test_mandoc_finds_no_fault_in_any_page() -> None:
     done = subprocess.run(
-        ["mandoc", "-Tlint", "-Wwarning", PAGE], capture_output=True, text=True, check=False, timeout=60
+        ["mandoc", "-Tlint", "-Wwarning", *sorted(PAGE.parent.glob("git-*.1"))],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
@@ -98,6 +108,15 @@ def test_man_shows_it(env: dict[str, str]) -> None:
     assert shown.isprintable() or all(char.isprintable() or char == "\n" for char in shown)
 
 
+@pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
+def test_groff_finds_no_fault_in_any_page() -> None:
+    done = subprocess.run(
+        ["groff", "-Kutf8", "-man", "-Tutf8", "-ww", "-z", *sorted(PAGE.parent.glob("git-*.1"))],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
 def _help_of_man() -> bytes:
     return subprocess.run(["man", "--help"], capture_output=True, check=False, timeout=60).stdout
 
@@ -106,6 +125,36 @@ def test_help_prints_the_page_where_it_goes_into_a_pipe(program: Program, page: 
     assert program.run("help").text == page
     assert max(map(len, page.splitlines())) < 100
     assert "\\" not in page
+
+
+def test_help_shows_the_page_of_a_verb_and_the_sections_of_a_topic(program: Program, page: str) -> None:
+    shown = program.run("help", "fetch").text
+    assert shown == plain(manual.make_verb("fetch"))
+    assert program.run("fetch", "--help").text == program.run("fetch", "RUN", "--help").text == shown
+    assert program.run("secret", "set", "--help").text == plain(manual.make_verb("secret"))
+    headings = set(re.findall(r"(?m)^[A-Z].*$", page))
+    for topic, titles in manual_text.TOPICS.items():
+        assert topic not in VERBS, "the page of a verb hides the topic"
+        assert set(titles) <= headings
+    assert {title for each in manual_text.VERB_SECTIONS.values() for title in each} <= headings
+    shown = program.run("help", "store").text
+    assert shown.startswith("SHARED STORE\n") and shown in page
+
+
+@cures("git coderepo help {similar[0]}")
+def test_a_mistyped_topic_is_answered_with_a_similar_one(program: Program) -> None:
+    refused = program.run("help", "credential", check=False)
+    assert (refused.status, refused.errors.splitlines()[0]) == (129, "fatal: no help for 'credential'")
+    hint = refused.errors.splitlines()[1].removeprefix("hint: git coderepo ")
+    assert program.run(*hint.split()).text.startswith("CREDENTIALS\n")
+
+
+@cures("git coderepo help -h")
+def test_the_topics_are_listed_where_none_is_similar(program: Program) -> None:
+    refused = program.run("help", "zzz", check=False)
+    assert refused.errors.endswith("hint: git coderepo help -h\n")
+    listed = " ".join(program.run("help", "-h").text.split())
+    assert all(topic in listed for topic in manual_text.TOPICS)
 
 
 # --- what it says is so ---
@@ -203,15 +252,43 @@ def test_each_exit_status_of_an_error_is_in_it() -> None:
 
 
 def test_the_examples_are_commands_that_there_are() -> None:
-    known = {verb.words[0]: verb for verb in verbs()}
-    for command, _ in manual_text.EXAMPLES:
+    for command, _ in (*manual_text.EXAMPLES, *(row for rows in manual_text.VERB_EXAMPLES.values() for row in rows)):
         words = command.partition(" -- ")[0].split()
         if words[:2] == ["git", "config"]:
             continue
         assert words[:2] == ["git", "coderepo"]
-        verb = known[words[2]]
+        (verb,) = (each for each in verbs() if each.words == tuple(words[2 : 2 + len(each.words)]))
         flags = {flag for option in verb.options for flag in option.flags}
-        assert {word for word in words[3:] if word.startswith("-")} <= flags
+        if verb.takes_platform_options or verb.words == ("secret", "set"):
+            flags |= {"--instance-url", "--token"}
+        used = {word.partition("=")[0] for word in words[3:] if word.startswith("-") and word != "-"}
+        assert used <= flags, command
+
+
+# What needs a platform, a keyring or another command before it; or takes long and has tests of its own.
+_NOT_RUN = ("--check", "ci.txt", "--frozen", "publish", "register", "update", "remove", "login", "logout", "secret",
+            "--token", "github.com", "build-key", "demo", "help", "--as-runner", "completion", "--branch")  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_examples_of_the_verbs_work_in_their_order(program: Program, repo: Repo, tmp_path: Path) -> None:
+    repo.write("train.py", "import os\nif os.access('.', os.W_OK):\n    open('model.bin', 'w').close()\n")
+    repo.write(".gitignore", "model.bin\ncode*/\n*.json\n")
+    repo.write("scratch.txt", "draft\n")
+    repo.git("add", "train.py", ".gitignore")
+    repo.git("commit", "--quiet", "-m", "first")
+    repo.git("init", "--quiet", "--bare", str(tmp_path / "origin.git"))
+    repo.git("remote", "add", "origin", str(tmp_path / "origin.git"))
+    repo.git("push", "--quiet", "origin", "HEAD")
+    env = {"CODEREPO_CACHE_DIR": str(tmp_path / "cache"), "CODEREPO_ALLOW_PROTOCOL": "file"}
+    ran = 0
+    for rows in manual_text.VERB_EXAMPLES.values():
+        for command, _ in rows:
+            if not any(word in command for word in _NOT_RUN):
+                words = [sys.executable if word == "python" else word for word in shlex.split(command)[2:]]
+                program.run(*words, cwd=repo.path, env=env)
+                ran += 1
+    assert ran > 20
 
 
 # --- the short help ---
@@ -245,6 +322,21 @@ def test_register_and_update_list_the_options_of_the_platforms(program: Program)
         for name in platform_types():
             assert f"Options of '{name}'" in shown
         assert "--instance-url" in shown and "--owner" in shown
+
+
+def helps(width: int) -> Iterator[str]:
+    """The short help of each command, in a terminal of that width."""
+    found = list(commands(*VERBS).values())
+    for command in [*found, *(each for group in found for each in getattr(group, "commands", {}).values())]:
+        yield command.get_help(command.context_class(command, info_name="git coderepo verb", terminal_width=width))
+
+
+@pytest.mark.parametrize("width", [60, 70, 80, 90, 100])
+def test_the_short_help_fits_the_terminal_and_breaks_between_words(width: int) -> None:
+    for shown in helps(width):
+        assert max(map(len, shown.splitlines())) <= width, shown
+        assert not re.search(r"(?m)\w-$", shown), shown
+        assert not re.search(r"(?m)git coderepo$|git coderepo run --$", shown), shown
 
 
 def test_without_a_verb_the_help_is_shown_on_standard_error(program: Program) -> None:

@@ -77,7 +77,8 @@ def test_the_wheel_holds_the_page_the_schemas_and_the_marker_for_types(built: Pa
         names = set(archive.namelist())
         page = archive.read("git_coderepo/man/git-coderepo.1").decode()
         (licence,) = (archive.read(name) for name in names if name.endswith("/LICENSE"))
-    assert f"git_coderepo-{git_coderepo.__version__}.data/data/share/man/man1/git-coderepo.1" in names
+    shared = f"git_coderepo-{git_coderepo.__version__}.data/data/share/man/man1"
+    assert {f"{shared}/{name}" for name in manual.pages()} <= names
     assert page == manual.make()
     assert licence == (ROOT / "LICENSE").read_bytes()
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "git_coderepo").rglob("*.py")}
@@ -112,7 +113,7 @@ def test_git_finds_the_program(user: dict[str, str], home: Path) -> None:
     shown = run(["git", "coderepo", "-h"], user, home)
     assert shown.startswith("Usage: git coderepo [OPTIONS] COMMAND")
     assert "  snapshot    " in shown
-    assert run(["git", "coderepo", "register", "--help"], user, home).startswith("Usage: git coderepo register")
+    assert run(["git", "coderepo", "register", "--help"], user, home).startswith("NAME\n    git-coderepo-register ")
 
 
 def test_it_is_the_installed_package_that_runs(installed: Path, user: dict[str, str], home: Path) -> None:
@@ -127,6 +128,8 @@ def test_git_help_shows_the_page(user: dict[str, str], home: Path) -> None:
     assert "know exactly which code made a run" in " ".join(shown.split())
     assert "EXIT STATUS" in shown
     assert re.sub(r".\x08", "", run(["git", "coderepo", "--help"], user, home)) == shown
+    shown = re.sub(r".\x08", "", run(["git", "help", "coderepo-run"], user, home))
+    assert "git-coderepo-run - record a run and start its command" in " ".join(shown.split())
 
 
 def test_the_program_has_the_page_where_man_cannot_find_it(user: dict[str, str], home: Path) -> None:

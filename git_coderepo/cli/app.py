@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
+import textwrap
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from git_coderepo.cli import output
 from git_coderepo.cli.output import PROGRAM, version
@@ -15,15 +17,91 @@ from git_coderepo.cli.table import GROUPS, VERBS
 from git_coderepo.errors import UsageError
 from git_coderepo.trace import set_verbose
 
+# Some releases of typer contain click, others depend on it; its context names the class that lays out the help.
+_Layout: Any = typer.Context.formatter_class
+_SHORT = 40  # characters of a command or of an argument that stays on one line
+
+
+class _HelpLayout(_Layout):  # type: ignore[misc]
+    """The layout of `-h`: lines break between words only, and not inside a short command such as `git log -- FILE`."""
+
+    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
+        start = f"{prefix or 'Usage: '}{prog} "
+        together = re.sub(r"\[[^]]*\]", _joined, args)
+        self.write("\n".join(_wrap(together, self.width, start, " " * len(start))) + "\n")
+
+    def write_text(self, text: str) -> None:
+        indent = " " * self.current_indent
+        paragraphs = (_wrap(each, self.width, indent, indent) for each in text.split("\n\n"))
+        self.write("\n\n".join("\n".join(lines) for lines in paragraphs) + "\n")
+
+    def write_dl(self, rows: Any, col_max: int = 30, col_spacing: int = 2) -> None:
+        rows = list(rows)
+        column = min(max((len(name) for name, _ in rows), default=0), col_max) + col_spacing
+        indent = " " * self.current_indent
+        for name, meaning in rows:
+            lines = _wrap(meaning, max(self.width - column - self.current_indent, 20), "", "")
+            if len(name) > column - col_spacing or not lines:
+                self.write(f"{indent}{name}\n")
+            else:
+                self.write(f"{indent}{name:<{column}}{lines.pop(0)}\n")
+            for line in lines:
+                self.write(f"{indent}{'':<{column}}{line}\n")
+
+
+def _wrap(text: str, width: int, first: str, others: str) -> list[str]:
+    together = re.sub(r"`[^`]*`", _joined, " ".join(text.split(" ")))
+    lines = textwrap.wrap(
+        together, width, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
+    )
+    return [line.replace("\xa0", " ") for line in lines]
+
+
+def _joined(found: re.Match[str]) -> str:
+    return " ".join(found[0].split()).replace(" ", "\xa0") if len(found[0]) <= _SHORT else found[0]
+
+
+class _Context(typer.Context):
+    formatter_class = _HelpLayout
+
+
+def _show_page(context: Any, _: object, wanted: bool) -> None:
+    """Show the manual page of the command to which `--help` was given."""
+    if wanted and not context.resilient_parsing:
+        first_word = context.command_path.removeprefix(PROGRAM).split()[:1]
+        context.exit(run(["help", *first_word]))
+
+
+def _page_option() -> Any:
+    """Return the option `--help`, which shows a manual page; `-h` is typer's, and shows the short help."""
+    return TyperOption(
+        param_decls=["--help"], is_flag=True, expose_value=False, is_eager=True, callback=_show_page,
+        help="Show the manual page.",
+    )  # fmt: skip
+
 
 class Verb(TyperCommand):
     """A verb whose usage line is written as in Git: `RUN DIR` instead of typer's `{RUN} {DIR}`."""
 
+    context_class = _Context
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        return [*super().get_params(ctx), _page_option()]
 
-class Verbs(TyperGroup):
+
+class Group(TyperGroup):
+    """A verb with commands of its own, such as `hooks`."""
+
+    context_class = _Context
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return [*super().get_params(ctx), _page_option()]
+
+
+class Verbs(Group):
     """All verbs in the order of the table; the module of a verb is imported when the verb is used."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -50,7 +128,7 @@ _program = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h"], "max_content_width": 100},
 )
 
 

@@ -59,7 +59,7 @@ GROUPS = {
     },
     "Help": {
         "demo": Verb("git_coderepo.cli.help.demo", "Demonstrate the workflow, without a network or an account."),
-        "help": Verb("git_coderepo.cli.help.help", "Show the manual page, or the help of one command."),
+        "help": Verb("git_coderepo.cli.help.help", "Show the manual page of the program or a command, or a topic."),
         "completion": Verb("git_coderepo.cli.help.completion", "Print the completion script for a shell."),
     },
 }

@@ -22,8 +22,8 @@ _COLUMN = re.compile(r"^  (\S+(?: \S+)*)")
 
 
 def verbs(user: Machine, words: tuple[str, ...] = ()) -> dict[str, str]:
-    """Every verb and group of verbs with the text of its `--help`; the program itself is the empty one."""
-    text = user.run(*words, "--help").text
+    """Every verb and group of verbs with the text of its `-h`; the program itself is the empty one."""
+    text = user.run(*words, "-h").text
     found = {" ".join(words): text}
     for name in commands(text):
         found.update(verbs(user, (*words, name)))

@@ -8,6 +8,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
+from git_coderepo.cli.help.manual_text import TOPICS
 from git_coderepo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def script(shell: str) -> str:
     """Return the script. In bash and zsh, git's own completion calls the function that it defines."""
     from git_coderepo.cli.help.introspection import verbs
 
-    return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](verbs())
+    return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](list(verbs()))
 
 
 def _flags(verbs: Iterable[introspection.Verb]) -> list[str]:
@@ -71,7 +72,7 @@ def _by_first_word(verbs: Iterable[introspection.Verb]) -> dict[str, list[intros
 def _words(verbs: list[introspection.Verb], firsts: Iterable[str]) -> list[str]:
     """Return the words that can follow a first word: second words, or the values of its argument."""
     if verbs[0].words == ("help",):
-        return list(firsts)
+        return [*firsts, *TOPICS]
     seconds = [verb.words[1] for verb in verbs if len(verb.words) > 1]
     return seconds or [word for each in verbs[0].arguments for word in each.choices]
 

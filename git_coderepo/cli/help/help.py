@@ -1,7 +1,9 @@
-"""`git coderepo help [TOPIC]`: show the manual page or the help of a command."""
+"""`git coderepo help [TOPIC]`: show a manual page, or a section of it."""
 
 from __future__ import annotations
 
+import difflib
+import os
 import re
 import shutil
 import subprocess
@@ -13,36 +15,60 @@ from typing import Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.app import Verb, app, run
+from git_coderepo.cli.app import Verb, app
+from git_coderepo.cli.help.manual_text import TOPICS
+from git_coderepo.cli.table import VERBS
+from git_coderepo.errors import UsageError
+from git_coderepo.filesystem.scratch import scratch_directory
 
 
 @app.command("help", cls=Verb)
 def help_(
-    topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", help="A command of git coderepo.")] = None,
+    topic: Annotated[
+        str | None, typer.Argument(metavar="[TOPIC]", help=f"A command, or one of: {', '.join(TOPICS)}.")
+    ] = None,
 ) -> None:
-    """Show the manual page, or the help of one command."""
-    if topic is not None:
-        raise typer.Exit(run([topic, "--help"]))
-    page = manual_page()
+    """Show the manual page of the program or a command, or a topic."""
+    page = page_of(topic)
     man = shutil.which("man")
     if man is None or not sys.stdout.isatty():
         output.data(plain(page))
         return
-    with resources.as_file(resources.files("git_coderepo") / "man" / "git-coderepo.1") as path:
-        if path.exists():
-            subprocess.run([man, str(path)], check=False)
-            return
-    output.data(plain(page))
+    with scratch_directory() as place:
+        path = os.path.join(place, f"git-coderepo{f'-{topic}' if topic else ''}.1")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(page)
+        subprocess.run([man, path], check=False)
 
 
-def manual_page() -> str:
-    """Return the manual page as roff: from the package, or generated if this is a checkout."""
-    packaged = resources.files("git_coderepo") / "man" / "git-coderepo.1"
+def page_of(topic: str | None) -> str:
+    """Return the page of the program, of a command or of a topic as roff. Raises UsageError for any other word."""
+    if topic is None:
+        return _manual_page("git-coderepo.1")
+    if topic in VERBS:
+        return _manual_page(f"git-coderepo-{topic}.1")
+    if topic in TOPICS:
+        return _sections(_manual_page("git-coderepo.1"), TOPICS[topic])
+    similar = difflib.get_close_matches(topic, [*VERBS, *TOPICS], 1)
+    hints = [f"git coderepo help {similar[0]}"] if similar else ["git coderepo help -h"]
+    raise UsageError(f"no help for '{topic}'", hints=hints)
+
+
+def _sections(page: str, titles: tuple[str, ...]) -> str:
+    """Return a page with its title and only these sections."""
+    title, *sections = re.split(r"(?m)^(?=\.SH )", page)
+    chosen = [each for each in sections if each.partition("\n")[0].removeprefix(".SH ").strip('"') in titles]
+    return title + "".join(chosen)
+
+
+def _manual_page(name: str) -> str:
+    """Return a manual page as roff: from the package, or generated if this is a checkout."""
+    packaged = resources.files("git_coderepo") / "man" / name
     if packaged.is_file():
         return packaged.read_text(encoding="utf-8")
-    from git_coderepo.cli.help.manual import make
+    from git_coderepo.cli.help.manual import pages
 
-    return make()
+    return pages()[name]
 
 
 def plain(roff: str) -> str:
@@ -53,7 +79,13 @@ def plain(roff: str) -> str:
 
     def flush() -> None:
         shown.extend(
-            textwrap.wrap(" ".join(paragraph), 79, initial_indent=" " * indent, subsequent_indent=" " * indent)
+            textwrap.wrap(
+                " ".join(paragraph),
+                79,
+                initial_indent=" " * indent,
+                subsequent_indent=" " * indent,
+                break_on_hyphens=False,
+            )
         )
         paragraph.clear()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 from git_coderepo.cli.app import commands, program
@@ -48,15 +49,25 @@ class Verb(NamedTuple):
         return tuple(each for each in self.parameters if not each.flags)
 
 
-def verbs() -> list[Verb]:
+@cache
+def verbs() -> tuple[Verb, ...]:
     """Return all verbs in the order of `git coderepo -h`."""
-    found = commands(*VERBS)
-    return [verb for name in VERBS for verb in _walk(found[name], (name,))]
+    return tuple(verb for name in VERBS for verb in _walk(_all_commands()[name], (name,)))
+
+
+@cache
+def _all_commands() -> dict[str, Any]:
+    return commands(*VERBS)
 
 
 def program_options() -> tuple[Parameter, ...]:
     """Return the options that come before the verb."""
     return tuple(_parameter(each) for each in program().params)
+
+
+def group_help(name: str) -> str:
+    """Return the help of a first word: of the verb, or of the group of verbs."""
+    return str(_all_commands()[name].help or "").strip()
 
 
 def _walk(command: Any, words: tuple[str, ...]) -> Iterator[Verb]:

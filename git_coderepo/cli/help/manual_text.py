@@ -49,6 +49,43 @@ RUN = (
     "the modes 666 and 777 less the umask, and the current time.",
 )
 
+MANIFEST = (
+    "A run manifest is a JSON document of at most 4 MiB that says which code a run uses and where to get it. It never "
+    "changes after it was written and contains no secrets: you can commit it, mail it, or put it into an environment "
+    "variable. `run` stores it in `.git/coderepo/runs`, `show --json` prints it, `snapshot` prints one without a run, "
+    "and `validate` checks it against its JSON Schema, `urn:git-coderepo:run-manifest:1`, which is part of the "
+    "package. Readers ignore fields that they do not know, and refuse another major version.",
+    'Ids are full, in lower case. A path or an argument that is not UTF-8 is `{"base64": "…"}`. These are the most '
+    "important fields:",
+)
+
+MANIFEST_FIELDS = (
+    ("run", "the run's id, start, name, parent, command, and the directory it was started in"),
+    ("repository", "the code repository: platform, remote and public options; null if there is none"),
+    ("code.snapshot.tree", "the tree id of the code; everything else in `code` serves to get this tree"),
+    ("code.head", "the commit of HEAD, its tree and its branch"),
+    ("code.dirty, code.changes", "whether the code differs from HEAD, and how many files were staged, edited or "
+     "untracked"),
+    ("code.base", "the commit that the platform serves, and how that is known (`knownBy`)"),
+    ("code.overlay", "what the base lacks: digests and size of a tar archive, and the archive itself (`data`) if it is "
+     "small; null if the base has everything"),
+    ("code.lfs", "the Git LFS files that travel with the run"),
+    ("code.submodules", "each submodule, with its own repository and code"),
+    ("code.scope, code.subdirectory", "the paths to which the snapshot is limited"),
+    ("code.omitted, code.outside", "files that were left out, and contents that Git does not store, with the reasons"),
+    ("environment", "the build key, the image, and code that was imported from outside the snapshot"),
+    ("producer", "the versions of this program and of git"),
+)  # fmt: skip
+
+HOOKS = (
+    "`run` records the runs that you start with it. To record the runs that other programs start, `hooks install` adds "
+    "git hooks. The pre-run hook writes the manifest of the checkout, to `.git/coderepo/current.json` among other "
+    "places, and exits with 1 if it cannot; the program that calls `git hook run pre-run` should then not start. The "
+    "hooks post-commit, post-checkout, post-merge and post-rewrite only remove `current.json` and always exit with 0.",
+    "Hooks of other tools keep working: they run beside ours, and `hooks uninstall` removes exactly what `hooks "
+    "install` added.",
+)
+
 METHODS = (
     ("archive", "download one archive of the commit from the platform's API"),
     ("git", "fetch the commit with git into a scratch directory; nothing is checked out, so that no hook and no filter "
@@ -137,12 +174,18 @@ TRAVELS = (
     "would be false, for example because HEAD keeps moving.",
     "Overlays of up to `coderepo.inlineLimit` together are stored in the manifest. A larger overlay is a file "
     "`SHA256.tar.gz` in the manifest's directory, where `fetch` finds it. If you move it, use `--overlay FILE`.",
+)
+
+SUBMODULES = (
     "A submodule with a work tree is a snapshot of its own, with its own base, overlay and code repository, and so are "
     "the submodules in it. Its code repository is that of its remote, not of `.gitmodules`. The `coderepo.*` settings "
     "of the superproject apply in the submodule unless it has its own, and limits apply to the sum of all. A dirty "
     "submodule makes the run dirty. A submodule that is not checked out is recorded as absent, and its directory stays "
     "empty. The superproject's tree id covers the commit of each submodule; the tree of its files is recorded beside "
     "it, and `fetch` and `verify` check it.",
+)
+
+LFS = (
     "Git LFS files are pointers in the tree. Contents that no pointer of the base names travel with the run in a "
     "separate tar, under the same limits. With `--check`, the LFS server is asked for the others; objects that it "
     "lacks travel too, or are named if they are not local either. If git-lfs is not set up, git adds the contents of a "
@@ -354,3 +397,178 @@ EXAMPLES = (
     ("git coderepo login --host git.corp --token @token.txt", "Save a token for a host in the keyring."),
     ("git config --global coderepo.https://git.corp/.type gitlab", "Set the platform of a host."),
 )  # fmt: skip
+
+# The concepts that `git coderepo help TOPIC` explains: each is one section or more of the manual page.
+TOPICS = {
+    "concepts": ("DESCRIPTION",),
+    "configuration": ("CONFIGURATION",),
+    "contents": ("WHAT TRAVELS",),
+    "credentials": ("CREDENTIALS",),
+    "environment": ("ENVIRONMENT",),
+    "examples": ("EXAMPLES",),
+    "exit-status": ("EXIT STATUS",),
+    "files": ("FILES",),
+    "lfs": ("GIT LFS",),
+    "manifest": ("RUN MANIFEST",),
+    "methods": ("METHODS",),
+    "monorepos": ("LARGE REPOSITORIES",),
+    "platforms": ("PLATFORMS",),
+    "published": ("PUBLISHED RUNS",),
+    "repositories": ("CHOICE OF THE CODE REPOSITORY",),
+    "runner": ("ON A RUNNER",),
+    "runs": ("RUN AND DIR",),
+    "store": ("SHARED STORE",),
+    "submodules": ("SUBMODULES",),
+}
+
+# The sections of the manual page that the page of a verb repeats.
+VERB_SECTIONS = {
+    "run": ("WHAT TRAVELS",),
+    "show": ("RUN MANIFEST",),
+    "fetch": ("RUN AND DIR", "METHODS"),
+    "snapshot": ("RUN MANIFEST",),
+    "hooks": ("HOOKS",),
+    "exec": ("RUN AND DIR",),
+    "cache": ("CACHE",),
+    "publish": ("PUBLISHED RUNS",),
+    "register": ("CHOICE OF THE CODE REPOSITORY", "PLATFORMS"),
+    "update": ("PLATFORMS",),
+    "login": ("CREDENTIALS",),
+    "secret": ("CREDENTIALS",),
+}
+
+# What 0 and 1 mean, where it is more than "Success" and a failed check.
+VERB_STATUS = {
+    "hooks": (("0", "Success."), ("1", "A hook could not be installed or removed.")),
+    "remove": (("0", "The registration was removed."), ("1", "You answered no.")),
+    "status": (("0", "Success; with `--exit-code`, the code is reproducible."),
+               ("1", "With `--exit-code`: the code is not reproducible. With `--as-runner`: it cannot be fetched.")),
+    "verify": (("0", "The directory matches."), ("1", "The directory differs.")),
+    "validate": (("0", "All files are valid."), ("1", "A file is invalid.")),
+}  # fmt: skip
+
+# Examples for the page of each verb. A test runs those that need no platform, in this order, in a new checkout.
+VERB_EXAMPLES = {
+    "status": (
+        ("git coderepo status", "Show what a run would record."),
+        ("git coderepo status --check --exit-code", "In a script: fail unless the platform can serve the code."),
+        (
+            "git coderepo status --as-runner --credentials ci.txt",
+            "Fetch the code as a runner with this credentials file would.",
+        ),
+    ),
+    "run": (
+        ("git coderepo run -- python train.py", "Record a run and start its command."),
+        (
+            "git coderepo run --name baseline --output model.bin -- python train.py",
+            "Give the run a name, and record the digest of the file that it writes.",
+        ),
+        ("git coderepo run --frozen -- python train.py", "Run a read-only copy, and go on editing."),
+        ("git coderepo run --manifest run.json -- python train.py", "Also write the manifest, for another machine."),
+    ),
+    "log": (
+        ("git coderepo log -n 5", "List the last five runs."),
+        ("git coderepo log --dirty --since 7d", "List the runs of this week whose code was not committed."),
+        ("git coderepo log --produced model.bin", "Find the run that wrote this file."),
+    ),
+    "show": (
+        ("git coderepo show", "Show the last run."),
+        ("git coderepo show --json baseline", "Print the manifest of the newest run with this name."),
+    ),
+    "diff": (
+        ("git coderepo diff @{-1}", "Show what changed in the checkout since the last run."),
+        ("git coderepo diff @{-2} @{-1} -- --stat", "Compare the code of the last two runs, as a summary."),
+    ),
+    "fetch": (
+        ("git coderepo fetch @{-1} code", "In the same repository: get the code of the last run."),
+        (
+            "git coderepo fetch --receipt receipt.json run.json code2",
+            "On another machine: fetch the code of a manifest, and note what was verified.",
+        ),
+        (
+            "git coderepo fetch https://github.com/acme/widgets.git@main:src code",
+            "Fetch a directory of a branch, without a manifest.",
+        ),
+    ),
+    "restore": (
+        ("git coderepo restore --worktree ../again baseline", "Continue from a run in a new worktree."),
+        ("git coderepo restore --branch again baseline", "Continue from it here, on a new branch."),
+    ),
+    "snapshot": (
+        ("git coderepo snapshot -o job.json", "Write a manifest of the current code, for a job that starts later."),
+        ("git coderepo snapshot HEAD", "Print a manifest of the last commit, without local changes."),
+    ),
+    "hooks": (
+        ("git coderepo hooks install", "Record the runs of programs that call the pre-run hook in this checkout."),
+        ("git coderepo hooks status", "Show which runs are recorded, and what to add to a Makefile or a job script."),
+        ("git coderepo hooks uninstall", "Remove the hooks."),
+    ),
+    "ignore": (
+        ("git coderepo ignore scratch.txt", "Leave an untracked file out of snapshots, and out of `git status`."),
+    ),
+    "exec": (
+        ("git coderepo exec run.json -- python train.py", "Run the code of a manifest, from the cache."),
+        ("git coderepo exec --copy work run.json -- python train.py", "Run it in a writable copy, and keep that."),
+    ),
+    "verify": (
+        ("git coderepo verify run.json code2", "Check that a fetched directory is unchanged."),
+        ("git coderepo verify --allow-added '*.log' run.json code2", "Accept log files that were added."),
+    ),
+    "validate": (
+        ("git coderepo validate run.json receipt.json", "Check a manifest and a receipt against their schemas."),
+    ),
+    "cache": (
+        ("git coderepo cache list", "List the trees in the cache, and their sizes."),
+        ("git coderepo cache prune --max-size 10g", "Remove the least recently used trees until 10 GiB remain."),
+    ),
+    "publish": (
+        ("git coderepo publish @{-1}", "Push the code of the last run to its platform."),
+        ("git coderepo publish --delete @{-1}", "Remove it again."),
+        ("git coderepo publish --store", "Write the current code to the shared store."),
+    ),
+    "prune": (
+        ("git coderepo prune -n --older-than 90d", "List the runs that would be removed."),
+        ("git coderepo prune --keep 100", "Remove all but the newest 100 runs."),
+    ),
+    "register": (
+        ("git coderepo register", "Register the remote of this checkout."),
+        (
+            "git coderepo register corp --type gitlab --instance-url https://git.corp --token @token.txt",
+            "Register a self-hosted GitLab, with a token.",
+        ),
+    ),
+    "list": (
+        ("git coderepo list", "List the code repositories, registered or inferred."),
+        ("git coderepo list --json", "Print them as JSON."),
+    ),
+    "describe": (("git coderepo describe", "Show the code repository that a run would use."),),
+    "update": (("git coderepo update corp --name work", "Change the name of a registration."),),
+    "remove": (("git coderepo remove -y work", "Remove a registration without a question."),),
+    "login": (
+        ("git coderepo login --host github.com --token -", "Save a token from standard input."),
+        ("git coderepo login --host git.corp --token @token.txt", "Save a token from a file."),
+    ),
+    "logout": (("git coderepo logout --host git.corp", "Remove the token of a host."),),
+    "secret": (
+        ("git coderepo secret set corp --token=@token.txt", "Save a secret as `{{corp.token}}`."),
+        ("git coderepo secret list", "List the names of saved secrets."),
+    ),
+    "build-key": (
+        ("git coderepo build-key", "Print the digest, for the tag of an image."),
+        ("git coderepo build-key --explain", "List the inputs, and warn if the image depends on the code."),
+    ),
+    "demo": (
+        ("git coderepo demo", "Show the whole way in a scratch directory."),
+        ("git coderepo demo --here", "Show what would travel from this checkout, and fetch the same tree back."),
+    ),
+    "help": (
+        ("git coderepo help fetch", "Show the page of a command, as `git help coderepo-fetch` does."),
+        ("git coderepo help credentials", "Explain a concept."),
+    ),
+    "completion": (
+        (
+            "git coderepo completion bash",
+            "Print the completion script for bash; its first lines say where to install it.",
+        ),
+    ),
+}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.app import Verb, app, usage
+from git_coderepo.cli.app import Group, Verb, app, usage
 from git_coderepo.cli.options import Json
 from git_coderepo.errors import UsageError
 from git_coderepo.git.process import Git
@@ -20,7 +20,7 @@ from git_coderepo.hooks.scripts import EVENTS
 if TYPE_CHECKING:
     from git_coderepo.hooks.install import Hook, Status
 
-hooks = typer.Typer(name="hooks", rich_markup_mode=None)
+hooks = typer.Typer(name="hooks", cls=Group, rich_markup_mode=None)
 app.add_typer(hooks)
 
 Local = Annotated[bool, typer.Option("--local", help="For this checkout and its worktrees (default).")]

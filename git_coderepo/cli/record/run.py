@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.app import app
+from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository, Subdirectories
 from git_coderepo.cli.progress import stages_shown
 from git_coderepo.errors import UsageError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _SHORT = len("019ab1c2-7f00-7abc")
 
 
-@app.command(context_settings={"allow_interspersed_args": False})
+@app.command(cls=Verb, context_settings={"allow_interspersed_args": False})
 def run(
     command: Annotated[
         list[str] | None,
@@ -59,7 +59,8 @@ def run(
     """Record a run and start its command.
 
     The record is stored in the repository's own directory (`.git/coderepo/runs`); `log` lists it. Nothing is sent to a
-    platform unless `--check` or `coderepo.publish` asks for it. For example: git coderepo run -- python train.py
+    platform unless `--check` or `coderepo.publish` asks for it. For example:
+    `git coderepo run -- python train.py`
 
     The exit status is that of the command. It is 125 if the run could not be recorded and nothing was started, 126 or
     127 if the command could not be started, as for env(1), 128+N if signal N ended it, and 1 if it succeeded but a

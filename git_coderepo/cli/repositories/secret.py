@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.app import Verb, app, usage
+from git_coderepo.cli.app import Group, Verb, app, usage
 from git_coderepo.cli.options import Json
 from git_coderepo.cli.repositories.register import PLATFORM_OPTIONS, name_and_pairs
 from git_coderepo.credentials.named_secrets import list_secrets, remove_secret, secrets_in_file, set_secret
@@ -17,7 +17,7 @@ from git_coderepo.errors import UsageError
 from git_coderepo.git.process import Git
 from git_coderepo.registration.options import is_on_command_line, read_value
 
-secret = typer.Typer(name="secret", rich_markup_mode=None)
+secret = typer.Typer(name="secret", cls=Group, rich_markup_mode=None)
 app.add_typer(secret)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from git_coderepo.cli import output
-from git_coderepo.cli.app import Verb, app, usage
+from git_coderepo.cli.app import Group, Verb, app, usage
 from git_coderepo.cli.options import Json
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from git_coderepo.fetching.cache.location import OldPart
     from git_coderepo.fetching.cache.tree_cache import Cache, Evicted, Kept
 
-cache = typer.Typer(name="cache", rich_markup_mode=None)
+cache = typer.Typer(name="cache", cls=Group, rich_markup_mode=None)
 app.add_typer(cache)
 
 
