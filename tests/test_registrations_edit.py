@@ -78,7 +78,7 @@ def test_a_name_that_is_taken_is_refused_with_the_next_command(repo: Repo) -> No
     assert failure.value.hints[0] == "git coderepo update widgets"
 
 
-@cures("give '{{NAME.{key}}}' instead of the secret")
+@cures("use '{{NAME.{key}}}' instead of the secret")
 def test_a_secret_in_plain_text_is_never_written(repo: Repo) -> None:
     before = config_of(repo)
     bad = Registration("widgets", "github", options={"token": "ghp_plain"})

@@ -67,7 +67,7 @@ def test_a_token(checkout: Repo, program: Program, which: int) -> None:
 def test_a_line_break_in_a_name_to_be_ignored(checkout: Repo, program: Program) -> None:
     checkout.write("sub/a [b]\nc", "x")
     checkout.write("sub/a b\nc", "x")
-    hints = stopped(program, "ignore", "a [b]\nc", cwd=checkout.path / "sub", says="cannot name")
+    hints = stopped(program, "ignore", "a [b]\nc", cwd=checkout.path / "sub", says="cannot add")
     typed(tail(hints[1]), checkout.path / "sub", program.env)
     recorded(program, checkout, "sub/a [b]\nc")
     os.rename(checkout.file("sub/a [b]\nc"), checkout.file("sub/abc"))

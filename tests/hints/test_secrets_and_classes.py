@@ -220,7 +220,7 @@ def test_an_option_that_no_class_can_have(desk: Desk) -> None:
     desk.run(*words, "--a-b=c")
 
 
-@cures("git coderepo secret set NAME --{name}=-", "give --{name}='{{NAME.{name}}}' instead of the secret itself")
+@cures("git coderepo secret set NAME --{name}=-", "use --{name}='{{NAME.{name}}}' instead of the secret itself")
 def test_a_secret_that_belongs_to_no_place(desk: Desk, tmp_path: Path) -> None:
     desk.types("git remote remove origin")
     write(desk, "mine", "from git_coderepo import BaseCodeRepository")
