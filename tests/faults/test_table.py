@@ -48,7 +48,6 @@ def stages() -> Iterator[dict[str, Stage]]:
         opened[platform].__exit__(None, None, None)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("platform", "fault", "verb"), plays())
 def test_a_cell_says_what_a_fault_leads_to(stages: dict[str, Stage], platform: str, fault: Fault, verb: str) -> None:
     if not fault.playable:

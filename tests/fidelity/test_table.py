@@ -22,7 +22,6 @@ def plays() -> list[ParameterSet]:
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("row", "platform"), plays())
 def test_a_cell_says_what_comes_back(row: Case, platform: str) -> None:
     with room() as root:
