@@ -52,7 +52,7 @@ def report_crash(
     `arguments` are the program's, without its name. Raises nothing: where no file can be written, the message says
     what a developer needs first.
     """
-    hide = _redaction(arguments, environment)
+    hide = redaction(arguments, environment)
     words = f"internal error: {_one_line(_message(error, hide))}"
     try:
         path = _write(_text(error, arguments, hide), environment)
@@ -117,11 +117,7 @@ def _write(text: str, environment: Mapping[str, str]) -> str:
 def _text(error: BaseException, arguments: Sequence[str], hide: Redact) -> str:
     facts = [
         ("time", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())),
-        ("git-coderepo", __version__),
-        ("python", f"{_python()} ({sys.implementation.name})"),
-        ("git", _git()),
-        ("system", _system()),
-        *_dependencies(),
+        *versions(),
         ("command", _command(arguments)),
     ]
     width = max(len(name) for name, _ in facts)
@@ -133,6 +129,17 @@ def _text(error: BaseException, arguments: Sequence[str], hide: Redact) -> str:
         *_chain(error, hide, set()),
     ]
     return hide("\n".join(lines) + "\n")
+
+
+def versions() -> list[tuple[str, str]]:
+    """Return the name and version of this program and of everything that it uses."""
+    return [
+        ("git-coderepo", __version__),
+        ("python", f"{_python()} ({sys.implementation.name})"),
+        ("git", _git()),
+        ("system", _system()),
+        *_dependencies(),
+    ]
 
 
 def _python() -> str:
@@ -280,7 +287,7 @@ def _one_line(text: str) -> str:
 # --- what is left out --------------------------------------------------------------------------
 
 
-def _redaction(arguments: Sequence[str], environment: Mapping[str, str]) -> Redact:
+def redaction(arguments: Sequence[str], environment: Mapping[str, str]) -> Redact:
     """Return a function that replaces secrets in a text: those that are known, then whatever looks like one."""
     forms = sorted({form for text in _known(arguments, environment) for form in _forms(text)}, key=len, reverse=True)
     known = re.compile("|".join(map(re.escape, forms))) if forms else None

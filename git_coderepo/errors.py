@@ -76,6 +76,10 @@ class GitNotFound(CodeRepoError):
     """There is no `git` on PATH."""
 
 
+class NoAnswer(CodeRepoError):
+    """A command, a server or a keyring did not answer within the time limit."""
+
+
 class GitFailed(CodeRepoError):
     """A git command failed with an unexpected exit status."""
 

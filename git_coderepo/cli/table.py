@@ -58,6 +58,7 @@ GROUPS = {
         "build-key": Verb("git_coderepo.cli.images.build_key", "Print a digest of the inputs of a dependency image."),
     },
     "Help": {
+        "doctor": Verb("git_coderepo.cli.help.doctor", "Find what is wrong with this machine and this checkout."),
         "demo": Verb("git_coderepo.cli.help.demo", "Demonstrate the workflow, without a network or an account."),
         "help": Verb("git_coderepo.cli.help.help", "Show the manual page of the program or a command, or a topic."),
         "completion": Verb("git_coderepo.cli.help.completion", "Print the completion script for a shell."),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from git_coderepo.errors import CodeRepoError, GitNotFound, ObjectMissing
+from git_coderepo.errors import CodeRepoError, GitNotFound, NoAnswer, ObjectMissing
 from git_coderepo.git.messages import failure
 from git_coderepo.git.spawn import ENVIRONMENT, StartedProcess, above_standard, anonymous_file, spawn
 from git_coderepo.trace import is_on, redact, trace
@@ -42,16 +42,18 @@ _OFFLINE = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": ""}
 class Process:
     """A started command: `finish()` waits for it, and sets `status`, `stdout` and `stderr`.
 
-    `status` is None until then, and negative for a command that a signal ended.
+    `status` is None until then, and negative for a command that a signal ended. A command that takes longer than
+    `limit` seconds is ended, and whoever waits for it gets NoAnswer; None means no limit.
     """
 
-    __slots__ = ("_err", "_out", "_pid", "argv", "status", "stderr", "stdout")
+    __slots__ = ("_err", "_out", "_pid", "argv", "limit", "status", "stderr", "stdout")
 
     def __init__(self, argv: list[Argument], started: StartedProcess) -> None:
         self.argv = argv
         self.status: int | None = None
         self.stdout = b""
         self.stderr = b""
+        self.limit: float | None = None
         self._pid, self._out, self._err = started.pid, started.out, started.err
 
     @classmethod
@@ -122,8 +124,9 @@ class Process:
         if self.status is not None:
             return self.status
         try:
-            _, code = os.waitpid(self._pid, 0)
+            code = os.waitpid(self._pid, 0)[1] if self.limit is None else self._code_within(self.limit)
         except BaseException:
+            self.limit = None
             self.kill()  # Ctrl-C, for example: the command must not outlive this process
             raise
         status = self.status = os.waitstatus_to_exitcode(code)
@@ -131,6 +134,31 @@ class Process:
             self.stdout = _whole(self._out)
         self.stderr = _whole(self._err)
         return status
+
+    def _code_within(self, seconds: float) -> int:
+        """Wait for the command; raises NoAnswer if it takes longer."""
+        import time
+
+        end, pause = time.monotonic() + seconds, 0.001
+        while True:
+            pid, code = os.waitpid(self._pid, os.WNOHANG)
+            if pid != 0:
+                return code
+            if time.monotonic() >= end:
+                raise NoAnswer(f"no answer within {seconds:g} s from '{_verb(self.argv)}'")
+            time.sleep(pause)
+            pause = min(2 * pause, 0.05)
+
+
+def _verb(argv: Sequence[Argument]) -> str:
+    """Return the first words of a git command for a message: `git ls-remote`."""
+    words, options = [], iter(argv[1:])
+    for word in map(os.fsdecode, options):
+        if word in ("-C", "-c"):
+            next(options)
+        elif not word.startswith("-"):
+            words.append(word)
+    return " ".join(["git", *words[:1]])
 
 
 def _trace_command(argv: Sequence[Argument]) -> None:
@@ -142,10 +170,11 @@ class Git:
     """How git is run: in a directory, with an environment and settings.
 
     `directory` is where git starts (`-C`), None for the current one; `environment` replaces os.environ; `settings`
-    become `-c name=value` and must not contain a secret; with `is_offline` git does not use the network.
+    become `-c name=value` and must not contain a secret; with `is_offline` git does not use the network. `limit` is
+    that of each `Process`; see `within`.
     """
 
-    __slots__ = ("directory", "environment", "is_offline", "settings")
+    __slots__ = ("directory", "environment", "is_offline", "limit", "settings")
 
     def __init__(
         self,
@@ -157,6 +186,7 @@ class Git:
     ) -> None:
         self.directory = directory
         self.is_offline = is_offline
+        self.limit: float | None = None
         base = dict(os.environ if environment is None else environment)
         base.update(ENVIRONMENT)
         self.environment = base
@@ -169,7 +199,7 @@ class Git:
             for name, value in self.environment.items()
             if name not in LOCAL_ENVIRONMENT and not name.startswith(("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"))
         }
-        return Git(directory, environment=environment, settings=self.settings)
+        return Git(directory, environment=environment, settings=self.settings).within(self.limit)
 
     def submodule(self, directory: Argument) -> Git:
         """Return git for the work tree of a submodule. As in git itself, settings from `-c` still apply."""
@@ -178,7 +208,7 @@ class Git:
             for name, value in self.environment.items()
             if name not in LOCAL_ENVIRONMENT or name in ("GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS")
         }
-        return Git(directory, environment=environment, settings=self.settings)
+        return Git(directory, environment=environment, settings=self.settings).within(self.limit)
 
     def at(self, directory: Argument) -> Git:
         """Return the same git, started in another directory of the same checkout.
@@ -202,6 +232,14 @@ class Git:
         """Return the same git with these settings added."""
         return self._with(settings=self.settings + settings)
 
+    def within(self, seconds: float | None) -> Git:
+        """Return the same git, whose commands are ended after so many seconds; see `Process.limit`."""
+        if seconds == self.limit:
+            return self
+        other = self._with()
+        other.limit = seconds
+        return other
+
     def offline(self) -> Git:
         """Return the same git without network access, not even for an object that a partial clone lacks."""
         return self._with(is_offline=True)
@@ -223,7 +261,7 @@ class Git:
             environment=self.environment if environment is None else environment,
             settings=self.settings if settings is None else settings,
             is_offline=self.is_offline if is_offline is None else is_offline,
-        )
+        ).within(self.limit)
 
     @property
     def _whole_environment(self) -> Mapping[str, str]:
@@ -241,7 +279,9 @@ class Git:
 
     def start(self, *arguments: Argument, stdin: bytes | None = None, before: Sequence[Argument] = ()) -> Process:
         """Start a command without waiting for it. Raises GitNotFound; see `Process.start` for `before`."""
-        return Process.start(self.command(*arguments), self._whole_environment, stdin=stdin, before=before)
+        process = Process.start(self.command(*arguments), self._whole_environment, stdin=stdin, before=before)
+        process.limit = self.limit
+        return process
 
     def adopt(self, started: StartedProcess, *arguments: Argument) -> Process:
         """Return the process of a command that was started earlier, with these arguments."""

@@ -6,7 +6,7 @@ from git_coderepo.errors import CodeRepoError, RateLimited, UnexpectedAnswer
 from git_coderepo.git.objects import DIRECTORY, GITLINK, ObjectId, TreeEntry, one_tree_id, tree_id
 from git_coderepo.git.url.remote import Origin
 from git_coderepo.platforms.base import CIVariables, CommitTree, Option, TokenVariable
-from git_coderepo.platforms.hosted import HostedRepository, Site, listed_rows, no_directory, quoted
+from git_coderepo.platforms.hosted import HostedRepository, Site, TokenFacts, listed_rows, no_directory, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,6 +122,21 @@ class GitHub(HostedRepository):
             "repository": repository,
             "api_url": self.api_url,
         }
+
+    def token_facts(self) -> TokenFacts:
+        """Return what the headers say: the scopes of a classic token, and the end of one that expires.
+
+        https://docs.github.com/apps/oauth-apps/building-oauth-apps/scopes-for-oauth-apps
+        https://docs.github.com/authentication/keeping-your-account-and-data-secure/token-expiration-and-revocation
+        """
+        response = self.get(self.access_url())
+        response.close()
+        scopes = response.headers.get("x-oauth-scopes") if response.credential is not None else None
+        return TokenFacts(
+            scopes=None if scopes is None else tuple(each.strip() for each in scopes.split(",") if each.strip()),
+            expires=response.headers.get("github-authentication-token-expiration"),
+            date=response.headers.get("date"),
+        )
 
     def login(self) -> None:
         super().login()

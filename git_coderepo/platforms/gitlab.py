@@ -5,7 +5,7 @@ from __future__ import annotations
 from git_coderepo.errors import UnexpectedAnswer
 from git_coderepo.git.objects import DIRECTORY, GITLINK, ObjectId, TreeEntry, tree_objects
 from git_coderepo.platforms.base import Archive, CIVariables, CommitTree, Option, TokenVariable
-from git_coderepo.platforms.hosted import HostedRepository, Site, listed_rows, no_directory, quoted
+from git_coderepo.platforms.hosted import HostedRepository, Site, TokenFacts, listed_rows, no_directory, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,6 +122,23 @@ class GitLab(HostedRepository):
             check_access(self)
             return
         super().login()
+
+    def token_facts(self) -> TokenFacts:
+        """Ask https://docs.gitlab.com/api/personal_access_tokens/#self-inform, which any token may."""
+        if self.credential() is None or self.only_git_may():
+            return super().token_facts()
+        response = self.get(f"{self.api_url}/personal_access_tokens/self")
+        date = response.headers.get("date")
+        if response.status != 200 or "json" not in response.content_type:
+            response.close()
+            return TokenFacts(scopes=None, expires=None, date=date)
+        answer = response.json()
+        scopes, expires = answer.get("scopes"), answer.get("expires_at")
+        return TokenFacts(
+            scopes=tuple(map(str, scopes)) if isinstance(scopes, list) else None,
+            expires=expires if isinstance(expires, str) else None,
+            date=date,
+        )
 
     def open_archive(self, commit: ObjectId, path: bytes, *, max_wait: float | None = None) -> Archive | None:
         if self.only_git_may():

@@ -24,6 +24,7 @@ from git_coderepo.git.objects import DIRECTORY, MODES, ObjectId
 from git_coderepo.git.url.parse import has_dot_segment
 from git_coderepo.git.url.remote import Origin, RemoteURL
 from git_coderepo.platforms.base import Archive, BaseCodeRepository
+from git_coderepo.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,6 +85,18 @@ class Site:
     def url(self) -> str:
         """`https://host:8443/gitlab`, without a final slash."""
         return f"{self.scheme}://{self.authority}{self.root}"
+
+
+class TokenFacts(Value):
+    """What a platform says of the token that it was sent, and of its own clock.
+
+    `scopes` are in its own words, None where it does not say; `expires` is the day or time in its own words. `date` is
+    the header of that name (RFC 9110).
+    """
+
+    scopes: tuple[str, ...] | None
+    expires: str | None
+    date: str | None
 
 
 def object_id(value: object, response: Response) -> ObjectId:
@@ -279,6 +292,12 @@ class HostedRepository(BaseCodeRepository):
         if response.status != 200:
             raise self.refusal(response)
         response.json()
+
+    def token_facts(self) -> TokenFacts:
+        """Return what the platform says of the token. Raises HostUnreachable and other PlatformErrors."""
+        response = self.get(self.access_url())
+        response.close()
+        return TokenFacts(scopes=None, expires=None, date=response.headers.get("date"))
 
     def open_archive(self, commit: ObjectId, path: bytes, *, max_wait: float | None = None) -> Archive | None:
         """Return an archive as `BaseCodeRepository` does; `max_wait` is in seconds, None for the usual wait."""

@@ -158,7 +158,7 @@ def prepared(
         settings.append(("credential.helper", ""))
     if credential is not None:
         settings.append((f"credential.{url.origin()}{_bound_path(url, credential)}.helper", _HELPER))
-    return Git(base.directory, environment=environment, settings=settings)
+    return Git(base.directory, environment=environment, settings=settings).within(base.limit)
 
 
 def _bound_path(url: RemoteURL, credential: Credential) -> str:
@@ -335,7 +335,8 @@ def own_route(own: UsersRemote, into: Git | None, allowed: frozenset[str] | None
             environment.update(_trusted_authorities(git, own.url))
     elif own.url.transport == "ssh" and not _has_terminal():
         environment.update(ssh_without_questions(git))
-    return Route(Git(git.directory, environment=environment, settings=settings), own.name, own.url, None, is_own=True)
+    reach = Git(git.directory, environment=environment, settings=settings).within(git.limit)
+    return Route(reach, own.name, own.url, None, is_own=True)
 
 
 # --- commands for any repository with a git URL -------------------------------------------

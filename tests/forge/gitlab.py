@@ -28,6 +28,8 @@ def api(forge: Forge, request: Request, path: str) -> Route:
     match [urllib.parse.unquote(part) for part in path.strip("/").split("/")]:
         case ["version"] | ["metadata"]:
             return Route("meta", lambda: _metadata(forge, request))
+        case ["personal_access_tokens", "self"]:
+            return Route("other", lambda: _token_itself(forge, request))
         case ["projects", project, *rest]:
             repository = _project(forge, project)
         case _:
@@ -102,6 +104,16 @@ def _metadata(forge: Forge, request: Request) -> Response:
         return refusal or _unauthorized()
     kas = {"enabled": False, "externalUrl": None, "externalK8sProxyUrl": None, "version": None}
     return _answer(200, {"version": VERSION, "revision": "ceb07b24cb0", "kas": kas, "enterprise": True})
+
+
+def _token_itself(forge: Forge, request: Request) -> Response:
+    """https://docs.gitlab.com/api/personal_access_tokens/#self-inform, which needs no scope of its own."""
+    scopes = ("api", "read_api", "read_user", "read_repository", "write_repository")
+    token, refusal = _authenticate(forge, request, *scopes)
+    if token is None:
+        return refusal or _unauthorized()
+    described = {"id": 4, "name": "laptop", "revoked": False, "active": True, "scopes": sorted(token.scopes)}
+    return _answer(200, {**described, "expires_at": forge.tokens.expires_at})
 
 
 def _visible(

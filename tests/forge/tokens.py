@@ -52,6 +52,7 @@ class Tokens:
 
     def __init__(self) -> None:
         self._tokens: dict[tuple[str, str], Token] = {}
+        self.expires_at = "2099-12-31"  # of each of GitLab's
 
     def add(
         self,

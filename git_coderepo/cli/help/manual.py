@@ -13,6 +13,7 @@ from git_coderepo.cli.history.run_format import PLACEHOLDERS
 from git_coderepo.cli.main import PASSING_THROUGH
 from git_coderepo.cli.table import GROUPS, VERBS
 from git_coderepo.credentials.sources import CREDENTIAL_SOURCES
+from git_coderepo.doctor.checks import CHECKS
 from git_coderepo.platforms.registry import CUSTOM, platform_class, platform_types
 from git_coderepo.settings import ANYONE, PROGRAM, SETTINGS, USER, Setting
 
@@ -338,6 +339,11 @@ def _exit_status() -> Iterator[str]:
     yield from _paragraphs(text.RUN_STATUS)
 
 
+def _doctor() -> Iterator[str]:
+    yield from _paragraphs(text.DOCTOR)
+    yield from _table((f"`{check.name}`", f"{check.title}.") for check in CHECKS)
+
+
 # The sections that explain more than one command, in the order of the page. `text.TOPICS` refers to them.
 _SECTIONS: dict[str, Callable[[], Iterator[str]]] = {
     "RUN AND DIR": lambda: _paragraphs(text.RUN),
@@ -354,6 +360,7 @@ _SECTIONS: dict[str, Callable[[], Iterator[str]]] = {
     "CACHE": lambda: _paragraphs(text.CACHE),
     "HOOKS": lambda: _paragraphs(text.HOOKS),
     "ON A RUNNER": lambda: _paragraphs(text.UNTRUSTED),
+    "DOCTOR": _doctor,
     "LARGE REPOSITORIES": lambda: _paragraphs(text.LARGE),
     "CONFIGURATION": _configuration,
     "ENVIRONMENT": _environment,

@@ -344,6 +344,16 @@ OTHERS_ENVIRONMENT = (
     ("TMPDIR", "The directory for temporary files (default `/tmp`). Fetching an archive needs none; git does."),
 )  # fmt: skip
 
+DOCTOR = (
+    "`doctor` checks the machine and the checkout, submodules included. Each finding is `ok`, a `note` or a `problem`; "
+    "the line below a problem cures it. `--fix` applies the lines that change only the checkout's own configuration, "
+    "hooks that `hooks install` wrote, and the permissions of the cache and of `.git/coderepo`. All other lines are "
+    "yours to type. No server, keyring or credential helper is waited for longer than `--timeout`, and none prompts. "
+    "With `--json`, the findings are in `checks`: `name`, `state`, `detail` and `fix` (null without one); with "
+    "`--fix`, `fixed` lists what was done. A report of `--report` contains versions and findings, and no secrets, user "
+    "names or paths of URLs. The checks are:",
+)
+
 FILES = (
     (".git/config", "Registrations, in sections `[coderepo \"NAME\"]`; never a secret. Linked work trees share it."),
     (".git/coderepo/", "Objects of snapshots, with the checkout's objects as alternates, and overlays."),
@@ -364,7 +374,7 @@ FILES = (
 
 STATUS = (
     ("0", "Success, or the answer is yes."),
-    ("1", "A check failed: a tree differs, or a file is invalid."),
+    ("1", "A check failed: a tree differs, a file is invalid, or `doctor` found a problem."),
     ("4", "A credential is missing, was refused, or lacks a permission."),
     ("128", "A fatal error; nothing incomplete is left behind."),
     ("129", "Invalid usage."),
@@ -394,6 +404,7 @@ EXAMPLES = (
     ("git coderepo verify run.json code", "Later: check that the code is unchanged."),
     ("git coderepo fetch https://github.com/acme/widgets.git@COMMIT code", "Fetch the code of a commit without a "
      "manifest; COMMIT is its full id."),
+    ("git coderepo doctor", "Find out why something does not work, and how to fix it."),
     ("git coderepo login --host git.corp --token @token.txt", "Save a token for a host in the keyring."),
     ("git config --global coderepo.https://git.corp/.type gitlab", "Set the platform of a host."),
 )  # fmt: skip
@@ -430,6 +441,7 @@ VERB_SECTIONS = {
     "hooks": ("HOOKS",),
     "exec": ("RUN AND DIR",),
     "cache": ("CACHE",),
+    "doctor": ("DOCTOR",),
     "publish": ("PUBLISHED RUNS",),
     "register": ("CHOICE OF THE CODE REPOSITORY", "PLATFORMS"),
     "update": ("PLATFORMS",),
@@ -443,6 +455,7 @@ VERB_STATUS = {
     "remove": (("0", "The registration was removed."), ("1", "You answered no.")),
     "status": (("0", "Success; with `--exit-code`, the code is reproducible."),
                ("1", "With `--exit-code`: the code is not reproducible. With `--as-runner`: it cannot be fetched.")),
+    "doctor": (("0", "No problem was found."), ("1", "A problem was found.")),
     "verify": (("0", "The directory matches."), ("1", "The directory differs.")),
     "validate": (("0", "All files are valid."), ("1", "A file is invalid.")),
 }  # fmt: skip
@@ -497,6 +510,11 @@ VERB_EXAMPLES = {
     "snapshot": (
         ("git coderepo snapshot -o job.json", "Write a manifest of the current code, for a job that starts later."),
         ("git coderepo snapshot HEAD", "Print a manifest of the last commit, without local changes."),
+    ),
+    "doctor": (
+        ("git coderepo doctor --offline", "Find what is wrong with this machine and this checkout."),
+        ("git coderepo doctor --offline --fix", "Apply the fixes that are safe."),
+        ("git coderepo doctor --report", "Print versions and findings, to attach to an issue."),
     ),
     "hooks": (
         ("git coderepo hooks install", "Record the runs of programs that call the pre-run hook in this checkout."),

@@ -12,6 +12,7 @@ from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.options import Check, CodeRepository, Json, Subdirectories
 from git_coderepo.errors import UsageError
 from git_coderepo.git.process import Git
+from git_coderepo.registration.mistyped import mistyped
 from git_coderepo.snapshots.python.imported import interpreter_of
 from git_coderepo.snapshots.report import make_report
 from git_coderepo.snapshots.size_limits import shown_size
@@ -142,6 +143,7 @@ def _facts(report: Report, facts: Facts) -> list[tuple[str, str]]:
     rows += [("not in Git", text) for text in outside_sentences(facts.outside)]
     rows += [("imports", text) for text in import_sentences(facts.imported, checkout.layout.toplevel)]
     rows += [("left out", f"{os.fsdecode(path)} ({reason})") for path, reason in facts.omitted]
+    rows += [("settings", each.sentence) for each in mistyped(checkout.settings)]
     rows += [
         ("not executable", f"{os.fsdecode(path)} on a runner: core.fileMode is false") for path in report.ignored_modes
     ]

@@ -62,6 +62,31 @@ def known_cache_place(settings: Settings) -> CachePlace | None:
     return None
 
 
+class CandidatePlace(NamedTuple):
+    """A directory that may hold the cache, in which `path` is this user's part.
+
+    `is_configured` says whether the user named it; `alone` whether it must belong to this user.
+    """
+
+    directory: str
+    path: str
+    is_configured: bool
+    alone: bool
+
+    def look(self) -> CachePlace:
+        """Return this user's part, without creating it. Raises OSError."""
+        return _own_part(self.directory, make=False, alone=self.alone)
+
+
+def candidate_places(settings: Settings) -> list[CandidatePlace]:
+    """Return the directories that `cache_place` tries, in its order. Raises CodeRepoError as it does."""
+    name = f"{_PART}{os.geteuid()}"
+    return [
+        CandidatePlace(directory, os.path.join(directory, name), named, alone)
+        for directory, named, alone in _candidates(settings)
+    ]
+
+
 class OldPart(NamedTuple):
     """A user's part of the cache in a format that only older releases use.
 

@@ -33,7 +33,7 @@ _MANY_BYTES = 10 << 20
 def mistakes(layout: Layout, selection: Selection) -> list[str]:
     """Return a warning for each untracked directory that is probably a mistake and not yet reported; remember them."""
     untracked = [change.path for change in selection.changes if change.untracked]
-    directories = dict(_unusual_directories(untracked, dict(selection.sizes)))
+    directories = dict(unusual_directories(untracked, dict(selection.sizes)))
     note = layout.own_here + b"/named-directories"
     try:
         with open(note, "rb") as file:
@@ -62,7 +62,7 @@ def _remember(note: bytes, paths: Iterable[bytes]) -> None:
         os.close(descriptor)
 
 
-def _unusual_directories(paths: Sequence[bytes], sizes: Mapping[bytes, int]) -> Iterator[tuple[bytes, str]]:
+def unusual_directories(paths: Sequence[bytes], sizes: Mapping[bytes, int]) -> Iterator[tuple[bytes, str]]:
     """Yield (directory, what it looks like), the outermost ones, each once."""
     environments = frozenset(filter(None, map(_environment, paths)))
     data: dict[bytes, tuple[int, int]] = {}
