@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-all coverage fidelity faults property snapshots hostile fuzz git-newest lint lock bench man runner clean
+.PHONY: demo test test-all coverage fidelity faults property snapshots hostile fuzz git-newest lint lock bench man docs pictures runner clean
 
 # With LOCKED=1 the environment has exactly the releases of requirements-dev.lock, checked by their hashes.
 $(VENV)/installed: pyproject.toml man/git-coderepo.1
@@ -94,6 +94,21 @@ bench: $(VENV)/installed
 
 man: $(VENV)/installed
 	$(BIN)/python -m git_coderepo.cli.help.manual
+
+# The site, in an environment of its own: build/docs/site. Warnings are errors; links and anchors are checked.
+build/docs/installed: pyproject.toml man/git-coderepo.1
+	$(PYTHON) -m venv build/docs/venv
+	build/docs/venv/bin/pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@
+
+docs: build/docs/installed
+	NO_MKDOCS_2_WARNING=1 build/docs/venv/bin/python -m mkdocs build --strict
+	@echo 'build/docs/site/index.html'
+
+# The pictures of a terminal, from the program's output, and the dark ones of those that are written by hand.
+pictures: $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m website.terminal_picture
+	$(BIN)/python -m website.dark_pictures
 
 # What builds the runner's file; what goes into it is in pyz/requirements.lock.
 build/runner/installed: pyproject.toml man/git-coderepo.1

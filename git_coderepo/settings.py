@@ -73,7 +73,7 @@ def _setting(
     return Setting(name=name, value=value, default=default, set_by=set_by, repeated=repeated, help=help)
 
 
-# The readers in `Settings`, what a team's file may set, the manual and the README's table are derived from this table.
+# The readers in `Settings`, what a team's file may set, the manual and the reference are derived from this table.
 SETTINGS = {
     each.name: each
     for each in (

@@ -408,8 +408,8 @@ def test_a_manifest_too_large_for_a_variable_leaves_none_of_another_run(checkout
     assert "CODEREPO_MANIFEST=" in told.text and "CODEREPO_MANIFEST_JSON" not in told.text
 
 
-def test_the_example_of_the_readme_works(checkout: Repo, script: Script) -> None:
-    text = (Path(git_coderepo.__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+def test_the_example_of_the_guide_works(checkout: Repo, script: Script) -> None:
+    text = (Path(git_coderepo.__file__).parent.parent / "docs/guides/python.md").read_text(encoding="utf-8")
     (example,) = (block for block in re.findall(r"(?ms)^```python\n(.*?)^```$", text) if "coderepo.run(" in block)
     checkout.write("trainer.py", "def train(tree):\n    open('model.pt', 'w').write(str(tree))\n")
     example = example.replace("import git_coderepo", "sys.path.insert(0, '.')\nimport git_coderepo", 1)

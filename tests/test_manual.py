@@ -213,10 +213,9 @@ def test_only_the_user_and_the_system_set_what_chooses_a_program_or_a_credential
         assert Settings(entries, {}).configured(name) == list(TRUSTED_SCOPES)
 
 
-def test_the_manual_and_the_readme_list_every_setting(page: str) -> None:
+def test_the_manual_lists_every_setting(page: str) -> None:
     for setting in SETTINGS.values():
         assert f"coderepo.{setting.name} = {setting.value}" in page
-        assert (f"`coderepo.{setting.name}`" in manual.settings_table()) == (setting.set_by != PROGRAM)
 
 
 def test_the_lists_that_the_program_keeps_are_in_the_table() -> None:

@@ -250,7 +250,7 @@ def test_the_users_word_for_where_caches_are_counts(pyz: Path, home: Path, tmp_p
 
 
 def test_git_finds_it_under_the_name_that_an_image_gives_it(pyz: Path, tmp_path: Path) -> None:
-    """Copied as the README's Dockerfile does, without its suffix."""
+    """Copied as the Dockerfile of the guide does, without its suffix."""
     shutil.copy(pyz, tmp_path / "git-coderepo")
     env = {"PATH": os.pathsep.join([str(tmp_path), os.environ["PATH"]]), "HOME": str(tmp_path)}
     done = subprocess.run(
