@@ -23,6 +23,7 @@ GROUPS = {
         "log": Verb("git_coderepo.cli.history.log", "List the recorded runs, newest first."),
         "show": Verb("git_coderepo.cli.history.show", "Show a run: its code, where the code is, and its result."),
         "diff": Verb("git_coderepo.cli.history.diff", "Show code changes since a run, or between two runs."),
+        "report": Verb("git_coderepo.cli.history.report", "Write an HTML report of recorded runs."),
         "fetch": Verb("git_coderepo.cli.runner.fetch", "Fetch a run's code into a directory and verify it."),
         "status": Verb("git_coderepo.cli.record.status", "Show what a run would record and if a runner can fetch it."),
     },

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from git_coderepo.errors import CodeRepoError, GitNotFound, NotACheckout
 from git_coderepo.git.process import Git
 from git_coderepo.manifest.model import Manifest
+from git_coderepo.report.notebook_table import notebook_table
 from git_coderepo.runs.lifecycle import Recording
 from git_coderepo.runs.this_process import inherited_manifest
 from git_coderepo.snapshots.python.program import program_file, root_above, run_directory
@@ -142,6 +143,15 @@ class ActiveRun:
     def environment(self) -> dict[str, str]:
         """The environment for a process of this run; os.environ may describe another run."""
         return _environment.around(self)
+
+    def _repr_html_(self) -> str | None:
+        """Return a table for notebooks, which call this method; None before the run has started."""
+        if self._manifest is None:
+            return None
+        state = "recorded elsewhere" if not self.recorded else "running"
+        if self.finished is not None:
+            state = "ok" if self.finished.status == 0 else f"exit {self.finished.status}"
+        return notebook_table(self._manifest, state)
 
     def is_within(self, other: ActiveRun) -> bool:
         """Return whether this run was started in `other`, or is `other`."""

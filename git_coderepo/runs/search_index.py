@@ -44,7 +44,7 @@ Answer = TypeVar("Answer")
 class Filter(NamedTuple):
     """Which runs `log` shows; None matches every run. Ids are prefixes in hex, `since` is in seconds since 1970.
 
-    `name` may be a pattern (`*`, `?`, `[…]`); `produced` is the sha256 (hex) of an output.
+    `name` may be a pattern (`*`, `?`, `[…]`); `produced` is the sha256 (hex) of an output; `parent` is a whole id.
     """
 
     commit: str | None = None
@@ -53,11 +53,13 @@ class Filter(NamedTuple):
     dirty: bool = False
     since: float | None = None
     produced: str | None = None
+    parent: str | None = None
 
     @property
     def needs_index(self) -> bool:
         """Whether the filter needs more than the names of files."""
-        return self.dirty or any(each is not None for each in (self.commit, self.tree, self.name, self.produced))
+        contents = (self.commit, self.tree, self.name, self.produced, self.parent)
+        return self.dirty or any(each is not None for each in contents)
 
 
 class _Changes(NamedTuple):
@@ -355,6 +357,9 @@ def _conditions(filter: Filter) -> tuple[str, list[object]]:
     if filter.produced is not None:
         conditions.append("id IN (SELECT run FROM outputs WHERE sha256 = ?)")
         values.append(bytes.fromhex(filter.produced))
+    if filter.parent is not None:
+        conditions.append("parent = ?")
+        values.append(_packed(filter.parent))
     return (" WHERE " + " AND ".join(conditions) if conditions else ""), values
 
 

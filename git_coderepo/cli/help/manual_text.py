@@ -397,6 +397,7 @@ EXAMPLES = (
     ("git coderepo run -- python train.py", "Record a run and start its command."),
     ("git coderepo log --dirty --since 7d", "List the runs of this week whose code was not committed."),
     ("git coderepo diff @{-1}", "Show what changed in the code since the last run."),
+    ("git coderepo report --open", "Write a report of the recorded runs, and open it in your browser."),
     ("git coderepo build-key --explain", "List the inputs of a dependency image, and warn if it depends on the code."),
     ("git coderepo fetch run.json code", "On any machine: fetch the same code and verify it."),
     ("git coderepo publish @{-1}", "Keep the code of the last run on the platform, even if branches are deleted."),
@@ -491,6 +492,10 @@ VERB_EXAMPLES = {
     "diff": (
         ("git coderepo diff @{-1}", "Show what changed in the checkout since the last run."),
         ("git coderepo diff @{-2} @{-1} -- --stat", "Compare the code of the last two runs, as a summary."),
+    ),
+    "report": (
+        ("git coderepo report --open", "Write a report of the newest runs, and open it in your browser."),
+        ("git coderepo report @{-2} @{-1} -o comparison", "Compare the last two runs, side by side."),
     ),
     "fetch": (
         ("git coderepo fetch @{-1} code", "In the same repository: get the code of the last run."),

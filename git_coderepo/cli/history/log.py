@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ from git_coderepo.cli.colour import Palette
 from git_coderepo.cli.history.run_format import check_format, command_line, formatted, local_time
 from git_coderepo.cli.options import CodeRepository, Json
 from git_coderepo.cli.pager import paged
+from git_coderepo.cli.table import VERBS
 from git_coderepo.errors import CodeRepoError, UsageError
 from git_coderepo.filesystem.digest import sha256_of
 from git_coderepo.git.dates import past_moment
@@ -92,6 +94,9 @@ def log(
     ] = None,
     no_pager: Annotated[bool, typer.Option("--no-pager", help="Do not use a pager.")] = False,
     as_json: Json = False,
+    web: Annotated[
+        bool, typer.Option("--web", help="Write a report of the listed runs, and open it in your browser.")
+    ] = False,
 ) -> None:
     """List the recorded runs, newest first.
 
@@ -100,7 +105,7 @@ def log(
     that the run is published. On a terminal, the list is shown in git's pager. `color.coderepo` sets the colours, as
     for git's own commands.
     """
-    _check_form(group=group, oneline=oneline, format=format, as_json=as_json)
+    _check_form(group=group, oneline=oneline, format=format, as_json=as_json, web=web)
     git = Git()
     wanted = Filter(
         commit=_id_of(git, commit, "commit"),
@@ -119,6 +124,10 @@ def log(
         found = published_runs(git, code_repository, wanted, limit)
     else:
         found = found_runs(runs_here(git)[0], wanted, limit)
+    if web:
+        # As for any verb, what a report needs is loaded only for a report.
+        importlib.import_module(VERBS["report"].module).show_runs(git, list(found))
+        return
     if as_json:
         groups = islice(grouped(found).values(), number) if group else ()
         output.json_data([group_document(each) for each in groups] if group else [document(each) for each in found])
@@ -141,9 +150,9 @@ def log(
             show(page)
 
 
-def _check_form(*, group: bool, oneline: bool, format: str | None, as_json: bool) -> None:
+def _check_form(*, group: bool, oneline: bool, format: str | None, as_json: bool, web: bool) -> None:
     """Raise UsageError if options exclude each other, or the format is invalid."""
-    forms = {"--group": group, "--oneline": oneline, "--format": format is not None}
+    forms = {"--web": web, "--group": group, "--oneline": oneline, "--format": format is not None}
     chosen = [flag for flag, is_set in forms.items() if is_set]
     chosen += ["--json"] if as_json and chosen[:1] != ["--group"] else []
     if len(chosen) > 1:
