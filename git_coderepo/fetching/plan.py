@@ -128,6 +128,24 @@ def _is_code_repository(name: str, settings: Settings) -> bool:
         return False
 
 
+class NamedPublishedRun(NamedTuple):
+    """The published run of the code repository `name` whose id or name is `run`."""
+
+    name: str
+    run: str
+
+
+def named_published_run(word: str, settings: Settings) -> NamedPublishedRun | None:
+    """Parse `NAME@run:RUN`; None for another word, and for the name of an existing file.
+
+    It precedes a branch `run`, whose directories can be named by `NAME@refs/heads/run:PATH`.
+    """
+    name, separator, run = word.rpartition("@run:")
+    if not separator or not run or os.path.exists(word) or not _is_code_repository(name, settings):
+        return None
+    return NamedPublishedRun(name, run)
+
+
 class NamedRevision(NamedTuple):
     """A `revision` of the code repository `name`, and the directory `path` of it, "" for the root."""
 
@@ -155,7 +173,7 @@ def plan_revision(named: NamedRevision, runner: Runner, *, keep: bytes = b"", su
     name, revision, path = named
     if path and keep:
         raise UsageError("the directory is given twice", hints=["use either NAME@COMMIT:PATH or --subdirectory PATH"])
-    platform = _platform_named(name, runner)
+    platform = platform_named(name, runner)
     is_id = len(revision) in (40, 64) and _HEX.issuperset(revision)
     commit = ObjectId(revision) if is_id else resolve_revision(platform, revision, runner.environment)
 
@@ -232,7 +250,7 @@ def plan_manifest(
     """
     refuse_unreproducible(manifest.code, manifest.run.id)
     beside = _Beside(manifest, [overlay] if isinstance(overlay, str) else overlay or (), folder, runner.git)
-    chosen = _platform_named(code_repository, runner) if code_repository is not None else None
+    chosen = platform_named(code_repository, runner) if code_repository is not None else None
     here = Here.of(runner.git) if chosen is None else None
     shared = _Shared(runner, SharedStore.of(runner.settings) if chosen is None else None, beside)
     locations = _locations(manifest.code, manifest.repository, here, shared, chosen)
@@ -349,7 +367,7 @@ class _Beside:
         return found[0]
 
 
-def _platform_named(name: str, runner: Runner) -> BaseCodeRepository:
+def platform_named(name: str, runner: Runner) -> BaseCodeRepository:
     """Return the platform of a registration, of a git remote, or of a URL. Raises RegistrationError."""
     git, settings, notify = runner
     for registration in registrations(settings):

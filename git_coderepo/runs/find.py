@@ -106,9 +106,7 @@ def find_run(
     try:
         source = source_here(git, code_repository)
         platform = source.platform(notify=notify)
-        from git_coderepo.stores.published_runs import find_published  # asks the platform: RUN is mostly here
-
-        published = find_published(platform, git, word)
+        published = find_on_platform(platform, git, word)
     except UnknownRun:
         raise
     except CodeRepoError as error:
@@ -117,7 +115,15 @@ def find_run(
         raise _also(
             unknown, f"it is not published on '{source.registration.name}'", hints=["git coderepo log --remote"]
         )
-    return FoundRun(NamedRun(published.manifest, None), platform, published.commit)
+    return published
+
+
+def find_on_platform(platform: BaseCodeRepository, git: Git, word: str) -> FoundRun | None:
+    """Return the published run whose id or name is `word`, or None. Raises UnknownRun for an ambiguous id."""
+    from git_coderepo.stores.published_runs import find_published  # asks the platform: RUN is mostly here
+
+    published = find_published(platform, git, word)
+    return published and FoundRun(NamedRun(published.manifest, None), platform, published.commit)
 
 
 def _also(unknown: UnknownRun, text: str, *, hints: Sequence[str]) -> UnknownRun:

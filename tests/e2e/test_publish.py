@@ -15,6 +15,7 @@ import pytest
 
 from tests.e2e.support import World, contents, lines, load, on_platforms, refused, world
 from tests.forge import closed_port
+from tests.hints import cures
 from tests.support.program import Result
 from tests.support.repo import Repo, tree_of
 
@@ -111,6 +112,23 @@ def test_any_clone_lists_and_fetches_a_published_run_by_its_id(hosted: World) ->
     assert not last(place)["published"] and "(published)" not in here(place, "log").text
     gone = here(place, "fetch", run["id"], "out 3", cwd=fresh.path, check=False)
     assert gone.status == 128 and "it is not published on 'origin'" in gone.errors
+
+
+@cures("list the published runs in a clone: git coderepo log --remote")
+def test_a_published_run_is_fetched_by_a_url_without_a_clone_or_a_manifest(hosted: World) -> None:
+    tree = edit(hosted.checkout)
+    here(hosted, "run", "--name", "first try", "--", "true")
+    here(hosted, "publish")
+    id = last(hosted)["id"]
+    for number, word in enumerate((id, id[:13], "first try")):
+        hosted.runner.run("fetch", f"{hosted.url}@run:{word}", f"code {number}")
+        assert hosted.runner.tree(f"code {number}") == tree
+    hosted.runner.run("exec", f"{hosted.url}@run:{id}", "--", "test", "-e", "train.py")
+    hosted.runner.run("verify", f"{hosted.url}@run:{id}", "code 0")
+    missing = hosted.runner.run("fetch", f"{hosted.url}@run:nothing", "code 3", check=False)
+    assert missing.status == 128 and "no published run 'nothing' on" in missing.errors
+    assert not hosted.runner.path("code 3").exists()
+    assert id[:13] in here(hosted, "log", "--remote").text
 
 
 @pytest.mark.slow

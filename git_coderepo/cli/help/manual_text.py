@@ -40,6 +40,8 @@ RUN = (
     "reports the tree id, and the receipt says so (`treeBy`). Submodules with a URL in the commit's `.gitmodules` are "
     "fetched too: over https and ssh only, at most 8 levels deep and 256 in all, each with the credential for its own "
     "host. `--no-submodules` leaves their directories empty.",
+    "`NAME@run:RUN` is a published run of a code repository, by its id or its name; it needs neither a manifest nor a "
+    "clone: `git coderepo fetch https://HOST/OWNER/REPOSITORY@run:ID DIR`.",
     "In a repository with recorded runs, RUN can also be the beginning of a run's id (at least four digits, unique), "
     "the name of a run (the newest with that name), or `@{-N}` for the N-th last run. A word that looks like a path, "
     "or that is the name of a file, is a path. If the run is not recorded in this repository, as in a fresh clone, RUN "
