@@ -18,6 +18,7 @@ from tests.forge import Forge
 from tests.forge.http import Request, Response
 from tests.forge.misbehaviour import Delay, Proceed
 from tests.hints.support import typed
+from tests.hints.test_checkout import AS_USER
 from tests.support.keyring_backend import NAME
 from tests.support.marks import first_quick
 from tests.support.program import Program
@@ -218,6 +219,7 @@ def test_a_fix_touches_neither_files_nor_index_nor_head(doctor: Doctor, checkout
 # --- what its user has to decide ---
 
 
+@pytest.mark.slow
 def test_a_misspelt_setting_of_the_user_is_left_to_the_user(doctor: Doctor, checkout: Repo) -> None:
     checkout.git("config", "--global", "coderepo.cachDir", "/tmp")
     assert "coderepo.cachdir" in doctor.program.run("doctor", "--fix", "--offline", cwd=checkout.path, check=False).text
@@ -238,6 +240,7 @@ def test_an_unknown_setting_gets_a_suggestion_only_if_one_is_close(doctor: Docto
     assert doctor.only_problem("settings", "'coderepo.dirtyy'", "--offline") == "git config --local --edit"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["config", "variable"])
 def test_an_invalid_value(doctor: Doctor, checkout: Repo, by: str) -> None:
     env = {"CODEREPO_CACHE_LIMIT": "much"} if by == "variable" else {}
@@ -257,6 +260,7 @@ def test_a_configuration_that_git_cannot_read(doctor: Doctor, checkout: Repo) ->
     doctor.cure(fix, "config", "--offline", env={"EDITOR": str(editor)})
 
 
+@pytest.mark.slow
 def test_untracked_environments_and_secrets(doctor: Doctor, checkout: Repo) -> None:
     checkout.write("-venv x/pyvenv.cfg", "home = /usr\n")
     fix = doctor.only_problem("untracked", "'-venv x/' is untracked and travels", "--offline")
@@ -280,6 +284,7 @@ def with_submodule(checkout: Repo, tmp_path: Path, path: str) -> Repo:
     return inner
 
 
+@pytest.mark.slow
 def test_submodules(doctor: Doctor, checkout: Repo, tmp_path: Path) -> None:
     with_submodule(checkout, tmp_path, "third party")
     found = doctor.check()
@@ -315,12 +320,14 @@ def test_how_it_was_cloned(program: Program, checkout: Repo, tmp_path: Path) -> 
     assert shallow.noted("clone", "partial clone", "--offline") is None
 
 
+@pytest.mark.slow
 def test_another_owner(doctor: Doctor) -> None:
     env = {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}  # of git's own tests
     fix = doctor.only_problem("checkout", "dubious ownership", "--offline", env=env)
     doctor.cure(fix, "checkout", "--offline", env=env)
 
 
+@pytest.mark.slow
 def test_a_work_tree_elsewhere(doctor: Doctor, checkout: Repo, tmp_path: Path) -> None:
     checkout.git("config", "core.worktree", tmp_path / "gone")
     assert "--work-tree=" in doctor.only_problem("checkout", "is outside the work tree", "--offline")
@@ -438,7 +445,10 @@ def test_a_keyring_that_is_locked(hosted: World) -> None:
     locked.write_text("")
     assert doctor.only_problem("keyring", "the keyring is locked", "--offline", env=env) == "unlock the keyring"
     locked.unlink()
-    assert doctor.check("--offline", env=env)["keyring"][0]["detail"] == "usable, 1 entry"
+    fix = doctor.only_problem("keyring", "1 token of 'coderepo.keyringEntry' cannot be read", "--offline")
+    assert doctor.check("--offline", env=env)["keyring"][0]["detail"] == "usable, 1 token"
+    typed(fix, doctor.path, doctor.program.env)
+    assert doctor.noted("keyring", "no keyring on this machine", "--offline") is None
 
 
 @pytest.mark.slow
@@ -466,9 +476,9 @@ def test_a_credential_helper_that_does_not_answer(hosted: World) -> None:
 
 def test_a_remote_that_is_gone(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "remote.git").rename(tmp_path / "moved.git")
-    fix = doctor.only_problem("remote", "remote.git")
-    assert fix
+    fix = doctor.only_problem("remote", "no repository")
     assert doctor.noted("remote", "not asked", "--offline") is None
+    doctor.cure(fix.replace("URL", f"'file://{tmp_path}/moved.git'"), "remote")
 
 
 # --- where there is less to look at ---
@@ -490,9 +500,48 @@ def test_a_checkout_without_a_remote_or_a_commit(repo: Repo, program: Program) -
 
 
 def test_a_bare_repository(program: Program, tmp_path: Path, env: dict[str, str]) -> None:
-    Doctor(program, Repo.init(tmp_path / "bare.git", env, bare=True).path, {}).only_problem(
-        "checkout", "bare repository"
-    )
+    bare = Repo.init(tmp_path / "bare.git", env, bare=True)
+    assert Doctor(program, bare.path, {}).noted("checkout", "only this machine is checked", "--offline") is None
+
+
+@pytest.mark.slow
+def test_a_program_that_git_does_not_find(doctor: Doctor, tmp_path: Path) -> None:
+    path = doctor.program.env["PATH"]
+    own = Path(os.fsdecode(doctor.program.executable()))
+    for directory, says in ((None, "not in PATH"), (tmp_path / "bin", "starts another one")):
+        if directory is not None:
+            directory.mkdir()
+            (directory / "git-coderepo").write_text("#!/bin/sh\n")
+            (directory / "git-coderepo").chmod(0o755)
+        others = [each for each in path.split(":") if not (Path(each) / "git-coderepo").exists()]
+        env = {**doctor.program.env, "PATH": ":".join([*([str(directory)] if directory else []), *others])}
+        shown = typed(f"'{own}' doctor --offline", doctor.path, env, check=False).text
+        assert says in shown
+        line = next(row.split(": ", 1)[1] for row in shown.splitlines() if "export PATH=" in row)
+        assert says not in typed(f"{line}; '{own}' doctor --offline", doctor.path, env).text
+
+
+@pytest.mark.slow
+def test_a_record_that_cannot_be_written(doctor: Doctor, checkout: Repo) -> None:
+    record = checkout.path / ".git" / "coderepo"
+    record.mkdir()
+    record.chmod(0o555)
+    user = " ".join(AS_USER) if os.geteuid() == 0 else ""
+    shown = typed(f"{user} git coderepo doctor --offline", doctor.path, doctor.program.env, check=False).text
+    assert f"problem  record      '{record}' is not writable" in shown
+    assert f"chmod u+rwx '{record}'" in shown
+    fixed = typed(f"{user} git coderepo doctor --offline --fix", doctor.path, doctor.program.env).text
+    assert "fixed      record" in fixed and record.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.slow
+def test_a_repository_of_git_annex(doctor: Doctor, checkout: Repo, tmp_path: Path) -> None:
+    checkout.git("branch", "git-annex")
+    assert "apt-get install git-annex" in doctor.only_problem("annex", "which is not installed", "--offline")
+    (tmp_path / "git-annex").write_text("#!/bin/sh\n")
+    (tmp_path / "git-annex").chmod(0o755)
+    found = doctor.check("--offline", env={"PATH": f"{doctor.program.env['PATH']}:{tmp_path}"})
+    assert found["annex"][0]["state"] == "ok"
 
 
 # --- how it is shown ---

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from git_coderepo.credentials.secret import Credential, NoCredentials, Secret
-from git_coderepo.errors import CodeRepoError, CredentialError, GitFailed, GitNotFound, NotACheckout
+from git_coderepo.errors import CodeRepoError, CredentialError, GitFailed, GitNotFound, NoAnswer, NotACheckout
 from git_coderepo.git.process import Git, check_version, read_blobs, shell_word, shown, version
 from git_coderepo.settings import Settings, variable_of
 from git_coderepo.trace import redact
@@ -35,6 +35,14 @@ def test_a_failure_says_what_git_said(repo: Repo) -> None:
     with pytest.raises(GitFailed, match="'git rev-parse' failed: Needed a single revision") as caught:
         Git(str(repo.path), environment=repo.env).run("rev-parse", "--verify", "nothing")
     assert caught.value.status == 128
+
+
+def test_a_command_that_takes_too_long_is_ended(repo: Repo) -> None:
+    git = Git(str(repo.path), environment=repo.env, settings=[("alias.wait", "!exec sleep 60")])
+    process = git.within(0.2).with_environment(X="y").start("-c", "a.b=c", "wait")
+    with pytest.raises(NoAnswer, match=r"no answer within 0\.2 s from 'git wait'"):
+        process.finish()
+    assert process.status == -15
 
 
 def test_outside_of_a_repository_it_says_so(tmp_path: Path, env: dict[str, str]) -> None:

@@ -14,6 +14,7 @@ from git_coderepo.doctor.finding import PROBLEM, CheckResult, from_error
 from git_coderepo.doctor.place import look
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.git.process import Git
+from git_coderepo.trace import redact
 
 # What to type where a check failed itself.
 _AGAIN = "git coderepo -v doctor"
@@ -28,7 +29,8 @@ class Checked(NamedTuple):
     def document(self) -> dict[str, object]:
         """Return plain values."""
         state, detail, fix = self.finding
-        return {"name": self.name, "state": state, "detail": detail, "fix": None if fix is None else fix.line}
+        line = None if fix is None else redact(fix.line)
+        return {"name": self.name, "state": state, "detail": redact(detail), "fix": line}
 
 
 class Repair(NamedTuple):

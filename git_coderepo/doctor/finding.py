@@ -8,7 +8,7 @@ from typing import NamedTuple
 from git_coderepo.errors import CodeRepoError
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
-_COMMANDS = ("git ", "export ", "unset ", "cd ", "chmod ", "rm ", "pip ", "echo ")
+_COMMANDS = ("git ", "export ", "unset ", "cd ", "chmod ", "rm ", "pip ", "echo ", "ssh ", "ssh-add ")
 
 
 class Fix(NamedTuple):
@@ -39,6 +39,11 @@ def note(detail: str, line: str | None = None, apply: Callable[[], object] | Non
 def problem(detail: str, line: str, apply: Callable[[], object] | None = None) -> CheckResult:
     """Return a finding that has to be cured, with the line that cures it."""
     return CheckResult(PROBLEM, detail, Fix(line, apply))
+
+
+def count(number: int, word: str) -> str:
+    """Return a number with its unit: `1 file`, `2 files`."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def from_error(error: CodeRepoError, *, otherwise: str) -> CheckResult:

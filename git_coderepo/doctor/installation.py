@@ -35,19 +35,25 @@ def git(known: Known) -> Iterator[CheckResult]:
 
 
 def program(known: Known) -> Iterator[CheckResult]:
-    """Check that `git coderepo` finds this program."""
+    """Check that `git coderepo` finds this program, and no other version of it."""
     version = f"{__version__}, Python {sys.version.split()[0]}, {sys.executable}"
-    if shutil.which("git-coderepo", path=known.place.environment.get("PATH")) is not None:
-        yield ok(version)
-        return
+    found = shutil.which("git-coderepo", path=known.place.environment.get("PATH"))
     try:
-        directory = os.path.dirname(os.fsdecode(this_program()))
+        own = os.fsdecode(this_program())
     except CodeRepoError:
-        yield note(
-            f"{version}; not installed as a program, so 'git coderepo' does not find it", "pipx install git-coderepo"
-        )
-        return
-    yield problem(f"{version}; its directory is not in PATH", f'export PATH={shell_word(directory)}:"$PATH"')
+        own = None
+    if found is None and own is None:
+        yield note(f"{version}; 'git coderepo' does not find it", "pipx install git-coderepo")
+    elif found is None:
+        yield problem(f"{version}; its directory is not in PATH", _in_path(own))
+    elif own is not None and os.path.realpath(own) != os.path.realpath(found):
+        yield note(f"{version}; 'git coderepo' starts another one: '{found}'", _in_path(own))
+    else:
+        yield ok(version)
+
+
+def _in_path(program: str | None) -> str:
+    return f'export PATH={shell_word(os.path.dirname(program or ""))}:"$PATH"'
 
 
 def configuration(known: Known) -> Iterator[CheckResult]:
@@ -64,6 +70,8 @@ def configuration(known: Known) -> Iterator[CheckResult]:
 
 def _edit(message: str) -> str:
     """Return the line that opens the broken file, which git names as `bad config line 3 in file PATH`."""
+    if "current working directory" in message:
+        return 'cd "$HOME"'
     before, _, path = message.partition(" in file ")
     number = before.rpartition(" ")[2]
     if not path or not number.isdigit():

@@ -14,6 +14,8 @@ from git_coderepo.git.repository import Layout, branch_of_head, read_layout, sta
 from git_coderepo.registration.resolve import CodeSource, choose_source_of, refuse_source
 from git_coderepo.settings import Settings, team_settings
 
+# Beginnings and parts of the errors for a directory that belongs to no work tree, which is no problem.
+_NO_WORK_TREE = ("not a git repository", "bare repository", "must be run in a work tree")
 # As deep as snapshots take them.
 _DEEPEST = 16
 
@@ -105,13 +107,11 @@ def look(git: Git, seconds: float) -> CheckedPlace:
     warnings: list[str] = []
     place = CheckedPlace(git, version, None, settings, None)
     try:
-        layout = read_layout(start_layout(git), git, bare_allowed=True)
-        if layout.toplevel == layout.git_dir:
-            raise NotACheckout("this is a bare repository: it has no work tree")
+        layout = read_layout(start_layout(git), git)
         layout = stand_inside(layout, git)
         settings = team_settings(git, layout, settings, warnings.append)
     except CodeRepoError as error:
-        is_none = isinstance(error, NotACheckout) and "not a git repository" in error.message
+        is_none = isinstance(error, NotACheckout) and any(words in error.message for words in _NO_WORK_TREE)
         return place._replace(outside=None if is_none else error)
     parts, links = zip(*_walk(git, layout, settings, b"", 0), strict=True)
     return place._replace(

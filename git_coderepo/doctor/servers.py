@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial
 
-from git_coderepo.credentials.keyring import LIST, KeyringEntry
+from git_coderepo.credentials.keyring import LIST
 from git_coderepo.doctor.answers import Known, PlatformAnswer
-from git_coderepo.doctor.finding import CheckResult, from_error, note, ok, problem
+from git_coderepo.doctor.finding import CheckResult, count, from_error, note, ok, problem
 from git_coderepo.doctor.place import CheckedRepository
 from git_coderepo.errors import CodeRepoError, CredentialError, NoAnswer
 from git_coderepo.git.process import shell_word
@@ -21,6 +21,8 @@ from git_coderepo.transport.proxy import CA_VARIABLES, NetworkSettings
 
 _USUAL = "https://github.com"
 _DAY = 24 * 3600
+# The hints of errors that another URL of the remote may cure.
+_WRONG_PLACE = ("check the spelling", "check the host", "check the URL of the remote")
 # Certificates and signed requests (S3: 15 minutes) fail where a clock is far off; a little is nobody's fault.
 _CLOCK_NOTE, _CLOCK_PROBLEM = 30, 300
 
@@ -33,15 +35,15 @@ def keyring(known: Known) -> Iterator[CheckResult]:
     answer = known.answers.keyring
     entries = known.place.settings.configured(LIST)
     if not isinstance(answer, CodeRepoError):
-        yield ok(f"usable, {answer} {'entry' if answer == 1 else 'entries'}")
+        yield ok(f"usable, {count(answer, 'token')}")
     elif not entries:
         yield note(f"{answer.message}; use CODEREPO_TOKEN_FILE or git's credential helpers instead")
     elif isinstance(answer, NoAnswer):
         yield problem(f"{answer.message}: it may wait for you to unlock it", "unlock the keyring")
     else:
-        place = str(KeyringEntry.parse(entries[-1])).partition(" ")[0].removeprefix("https://")
-        line = answer.hints[0] if "locked" in answer.message else f"git coderepo logout --host {shell_word(place)}"
-        yield problem(f"{answer.message}, and coderepo.{LIST} lists {len(entries)}", line)
+        words = f"{answer.message}, and {count(len(entries), 'token')} of 'coderepo.{LIST}' cannot be read"
+        locked = "locked" in answer.message
+        yield problem(words, answer.hints[0] if locked else f"git config --global --unset-all coderepo.{LIST}")
 
 
 def credential(known: Known) -> Iterator[CheckResult]:
@@ -131,8 +133,14 @@ def _reached(
     error = refused or by_git
     if error is None:
         return ok(f"{part.name}{url} answers")
-    finding = from_error(error, otherwise=f"git ls-remote {shell_word(url)}")
-    return finding._replace(detail=f"{part.name}{url}: {error.message}")
+    detail = f"{part.name}{url}: {error.message}"
+    finding = from_error(error, otherwise="git coderepo -v doctor")._replace(detail=detail)
+    hint = finding.fix.line if finding.fix is not None else ""
+    remote_name = part.source.remote_name if part.source is not None else None
+    if remote_name is None or not hint.startswith(_WRONG_PLACE):
+        return finding
+    directory = f"-C {shell_word(part.layout.toplevel)} " if part.path else ""
+    return problem(f"{detail}; {hint}", f"git {directory}remote set-url {shell_word(remote_name)} URL")
 
 
 def refspec(known: Known) -> Iterator[CheckResult]:
@@ -151,12 +159,17 @@ def refspec(known: Known) -> Iterator[CheckResult]:
                 f"git {directory}config --local --add {shell_word(setting)} {shell_word(value)}",
                 partial(part.git.run, "config", "--local", "--add", setting, value),
             )
-        elif not part.git.run("for-each-ref", "--count=1", f"refs/remotes/{name}/"):
+        elif not part.git.run("for-each-ref", "--count=1", *_destinations(specs)):
             yield note(
                 f"{part.name}no remote-tracking branches of '{name}' yet", f"git {directory}fetch {shell_word(name)}"
             )
         else:
             yield ok(f"{part.name}{name}: {', '.join(specs)}")
+
+
+def _destinations(specs: Sequence[str]) -> list[str]:
+    """Return the references that refspecs update, as `git for-each-ref` takes them."""
+    return [spec.partition(":")[2].partition("*")[0].rstrip("/") for spec in specs if ":" in spec]
 
 
 # --- clock, proxy and certificates ---

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from git_coderepo.doctor.answers import Known
-from git_coderepo.doctor.finding import CheckResult, from_error, note, ok, problem
+from git_coderepo.doctor.finding import CheckResult, count, from_error, note, ok, problem
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.fetching.cache.location import CandidatePlace, candidate_places, old_parts
 from git_coderepo.fetching.cache.tree_cache import Cache
@@ -54,8 +54,7 @@ def cache(known: Known) -> Iterator[CheckResult]:
             trees = Cache(place, notify=silent).kept(measure=False)
             os.close(place.descriptor)
             size = shown_size(sum(tree.size for tree in trees))
-            number = f"{len(trees)} {'tree' if len(trees) == 1 else 'trees'}"
-            yield ok(f"{number}, {size} in {quoted(os.fsencode(candidate.path))}")
+            yield ok(f"{count(len(trees), 'tree')}, {size} in {quoted(os.fsencode(candidate.path))}")
             break
     for part in old_parts(settings):
         yield note(f"an older release left {shown_size(part.size)} in '{part.directory}'", "git coderepo cache prune")
@@ -153,21 +152,40 @@ def space(known: Known) -> Iterator[CheckResult]:
     places += [place for place in (temporary_place(),) if place is not None]
     if checkout is not None:
         places.insert(0, os.fsdecode(checkout.layout.own))
+    cached = _devices_of_trees(known.place.settings)
     seen = set()
     for place in places:
         path = next(_upwards(place), "/")
         device = os.stat(path).st_dev
         if device not in seen:
             seen.add(device)
-            yield _space(path)
+            yield _space(path, cached)
 
 
-def _space(path: str) -> CheckResult:
+def _space(path: str, cached: set[int]) -> CheckResult:
+    """Return the free space at a path; `cached` are the devices on which the cache has trees."""
     facts = os.statvfs(path)
     free = facts.f_bavail * facts.f_frsize
-    words = f"{shown_size(free)} free at {quoted(os.fsencode(path))}"
+    name = quoted(os.fsencode(path))
+    words = f"{shown_size(free)} free at {name}"
+    line = f"du -xh -d 1 {shell_word(path)} | sort -h"
+    if os.stat(path).st_dev in cached:
+        line = "git coderepo cache prune --max-size 0"
     if facts.f_files and not facts.f_favail:
-        return problem(f"no inodes free at {quoted(os.fsencode(path))}", "git coderepo cache prune --max-size 0")
+        return problem(f"no inodes free at {name}", line)
     if free < _HARDLY:
-        return problem(words, "git coderepo cache prune --max-size 0")
-    return note(words, "git coderepo cache prune --max-size 0") if free < _LITTLE else ok(words)
+        return problem(words, line)
+    return note(words, line) if free < _LITTLE else ok(words)
+
+
+def _devices_of_trees(settings: Settings) -> set[int]:
+    devices = set()
+    for candidate in candidate_places(settings):
+        try:
+            place = candidate.look()
+        except OSError:
+            continue
+        if Cache(place, notify=silent).all_keys():
+            devices.add(os.fstat(place.descriptor).st_dev)
+        os.close(place.descriptor)
+    return devices

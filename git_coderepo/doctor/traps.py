@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from git_coderepo.doctor.answers import Known
-from git_coderepo.doctor.finding import CheckResult, note, ok, problem
+from git_coderepo.doctor.finding import CheckResult, count, note, ok, problem
 from git_coderepo.doctor.place import CheckedRepository, Link
 from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git.partial_clone import is_partial
@@ -69,7 +69,7 @@ def untracked(known: Known) -> Iterator[CheckResult]:
             ignore_command(directory + b"/", top),
         )
     if not found:
-        yield ok(f"{len(paths)} untracked {'file' if len(paths) == 1 else 'files'}, nothing unusual")
+        yield ok(f"{count(len(paths), 'untracked file')}, nothing unusual")
 
 
 def secrets(known: Known) -> Iterator[CheckResult]:
