@@ -101,6 +101,17 @@ def test_the_sdist_holds_what_is_needed_to_test_it(built: Path) -> None:
     assert not any(name.startswith((".venv", ".git/", "dist")) for name in names)
 
 
+def test_a_package_index_shows_a_readme_without_broken_links(built: Path) -> None:
+    """The project has no canonical address, so that only absolute links lead anywhere there."""
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (archive.read(name).decode() for name in archive.namelist() if name.endswith("/METADATA"))
+    headers, _, shown = metadata.partition("\n\n")
+    assert "Description-Content-Type: text/markdown" in headers
+    assert shown.startswith("# git coderepo\n\nKnow exactly which code")
+    assert not re.findall(r"\]\((?!https://)", shown) and "<picture" not in shown
+
+
 def test_the_versions_agree(built: Path, user: dict[str, str]) -> None:
     (wheel,) = built.glob("*.whl")
     version = git_coderepo.__version__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from importlib import resources
 from typing import Any, NamedTuple
@@ -91,18 +92,24 @@ def _remark(root: Schema, node: Schema) -> str:
     return " ".join(dict.fromkeys(each for each in remarks if each))
 
 
+def _part(field: Field, found: list[Field]) -> str:
+    """Return the title of the part of the page for a field: its first name, if that has fields below it."""
+    top = re.split(r"[.\[]", field.path)[0]
+    below = any(each.path.startswith((f"{top}.", f"{top}[]")) for each in found)
+    return top if below else "The document"
+
+
 def _page(name: str, meanings: dict[str, str], opening: tuple[str, ...]) -> str:
     root = schema(name)
     found = fields(root)
     parts: list[str] = []
-    for top in dict.fromkeys(each.path.split(".")[0].removesuffix("[]") for each in found):
+    for title in dict.fromkeys(_part(each, found) for each in found):
         rows = []
         for each in found:
-            if each.path.split(".")[0].removesuffix("[]") != top:
-                continue
-            meaning = " ".join(word for word in (meanings.get(each.path, ""), each.remark) if word)
-            rows.append((f"`{each.path}`" + ("" if each.required else " (optional)"), each.value, meaning))
-        parts += [f"## {top.replace('$', '')}", "", *table(("field", "value", "meaning"), rows)]
+            if _part(each, found) == title:
+                meaning = " ".join(word for word in (meanings.get(each.path, ""), each.remark) if word)
+                rows.append((f"`{each.path}`" + ("" if each.required else " (optional)"), each.value, meaning))
+        parts += [f"## {title}", "", *table(("field", "value", "meaning"), rows)]
     text = json.dumps(root, indent=2, ensure_ascii=True)
     return page(*opening, parts, "## The schema", f"```json\n{text}\n```")
 
