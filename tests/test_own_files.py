@@ -339,6 +339,8 @@ def test_what_was_written_is_named(checkout: Repo, run: Callable[..., Any]) -> N
     said = run("snapshot", "-o", "sub dir/run.json").errors.splitlines()
     (overlay,) = (checkout.path / "sub dir").glob("*.tar.gz")
     assert f"wrote sub dir/{overlay.name}" in said and "wrote sub dir/run.json" in said
+    assert any(each.startswith("snapshot ") and each.endswith(" fetch 'sub dir/run.json' DIR") for each in said)
+    assert "wrote sub" not in run("snapshot", "-q", "-o", "sub dir/run.json").errors
 
 
 def test_a_run_says_its_id_and_how_to_get_it_back(checkout: Repo, run: Callable[..., Any], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")]
 CodeRepository = Annotated[
     str | None, typer.Option("--code-repository", metavar="NAME", help="The code repository to use.")
 ]

@@ -10,6 +10,10 @@ from git_coderepo import __version__
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.trace import redact
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_coderepo.cli.colour import Palette
+
 PROGRAM = "git coderepo"
 
 
@@ -147,6 +151,11 @@ def as_message(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
+def short_id(id: str) -> str:
+    """Return the beginning of a run's id: the time in milliseconds and twelve random bits, practically unique."""
+    return id[: len("019ab1c2-7f00-7abc")]
+
+
 def count(number: int, word: str) -> str:
     """Return a number with its unit: `1 file`, `2 files`."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
@@ -163,9 +172,14 @@ def any_surrogate(value: object) -> bool:
     return False
 
 
-def table(rows: Iterable[tuple[str, str]]) -> None:
-    """Print names and values in two columns."""
+def table(rows: Iterable[tuple[str, str]], palette: Palette | None = None) -> None:
+    """Print names and values in two columns; with a palette, the value of the first row may already be coloured."""
     rows = list(rows)
     width = max((len(name) for name, _ in rows), default=0)
-    for name, value in rows:
-        line(f"{name:<{width}}  {value}".rstrip())
+    for at, (name, value) in enumerate(rows):
+        if palette is not None and at == 0:
+            data(f"{palette.paint('bold', f'{name:<{width}}')}  {value}\n")
+        elif palette is not None and name:
+            data(f"{palette.paint('dim', f'{name:<{width}}')}  {clean(value)}".rstrip() + "\n")
+        else:
+            line(f"{name:<{width}}  {value}".rstrip())

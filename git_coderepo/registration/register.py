@@ -19,7 +19,7 @@ from git_coderepo.platforms.ask_api_or_git import Asking
 from git_coderepo.platforms.base import BaseCodeRepository
 from git_coderepo.platforms.hosted import HostedRepository
 from git_coderepo.registration import write
-from git_coderepo.registration.config import Registration
+from git_coderepo.registration.config import Registration, registrations
 from git_coderepo.registration.config import registration as registration_of
 from git_coderepo.registration.describe import credential_source
 from git_coderepo.registration.options import parse_options
@@ -95,7 +95,6 @@ def register_repository(git: Git, wanted: Registering, *, standard_input: Callab
             "a code repository without a remote requires a name", hints=["git coderepo register NAME"]
         )
     write.check_name(name)
-    write.refuse_existing(git, name)
     values = choice.values
     secrets = {key: value for key, value in values.items() if isinstance(value, Secret)}
     registration = Registration(
@@ -107,6 +106,10 @@ def register_repository(git: Git, wanted: Registering, *, standard_input: Callab
         description=wanted.description,
         logo_url=wanted.logo_url,
     )
+    known = next((each for each in registrations(here.settings) if each.name == name), None)
+    if known is not None and _has_all(known, registration) and not secrets:
+        return _checked_again(git, here, known, verify=wanted.verify)
+    write.refuse_existing(git, name)
     before = here.choice()
     chain = users_chain(here.settings, git, interactive=False)
     remote = here.remote(choice.remote)
@@ -133,12 +136,27 @@ def _registered_already(git: Git, here: Surroundings, wanted: Registering, exist
                 "git coderepo register NAME creates another registration of the remote",
             ],
         )
+    return _checked_again(git, here, existing, verify=wanted.verify)
+
+
+def _has_all(known: Registration, wanted: Registration) -> bool:
+    """Return whether a registration already has everything that is to be registered."""
+    return (
+        (known.type, known.remote, known.source) == (wanted.type, wanted.remote, wanted.source)
+        and known.options.items() >= wanted.options.items()
+        and wanted.description in (None, known.description)
+        and wanted.logo_url in (None, known.logo_url)
+    )
+
+
+def _checked_again(git: Git, here: Surroundings, existing: Registration, *, verify: bool) -> Registered:
+    """Check the access to a registration that exists."""
     chain = users_chain(here.settings, git, interactive=False)
     remote = here.remote(existing.remote)
     access = users_access(git, existing.remote, remote)
     directory = here.directory(existing.source)
     repository = build(existing, remote, chain, settings=here.settings, directory=directory, access=access)
-    checked, credential, hints = check(repository) if wanted.verify else (None, None, ())
+    checked, credential, hints = check(repository) if verify else (None, None, ())
     return Registered(existing, place_shown(repository, remote), [], checked, credential, None, hints)
 
 

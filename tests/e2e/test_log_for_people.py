@@ -74,3 +74,48 @@ def test_the_pager_is_gits(place: World) -> None:
     # A pager that is not there, and a reader who leaves at once.
     assert "recorded" in on_terminal(program, "log", cwd=cwd, env={"GIT_PAGER": "no-such-pager"})[1]
     assert on_terminal(program, "log", cwd=cwd, env={"GIT_PAGER": "exit 3;"}) == (0, "")
+
+
+def test_status_answers_first_and_explains_then(place: World) -> None:
+    def status(*words: str) -> list[str]:
+        return place.user.run("status", *words, cwd=place.checkout.path).text.splitlines()
+
+    assert status() == [
+        "reproducible  yes, on this machine only: the remote is a path",
+        f"base          origin/main ({place.base[:7]})",
+        "travels       nothing",
+    ]
+    place.checkout.write("model.py", "layers = 3\n")
+    place.checkout.commit("not pushed")
+    place.checkout.write("train.py", "lr = 0.2\n")
+    place.checkout.write("new", "untracked\n")
+    answer, base, travels = status()
+    assert answer.startswith("reproducible  yes")
+    assert base == f"base          origin/main ({place.base[:7]}), 1 unpushed commit"
+    assert travels.startswith("travels       3 files, ")
+    assert travels.endswith(" (1 unpushed commit, 1 unstaged, 1 untracked)")
+    details = "\n".join(status("-v"))
+    assert "known by remote-tracking" in details and place.checkout.tree() in details
+    _, shown = on_terminal(place.user.program, "status", cwd=place.checkout.path)
+    assert shown.startswith("\x1b[1mreproducible\x1b[m  \x1b[33myes\x1b[m, on this machine only")
+
+
+def test_each_success_says_how_to_get_it_back(place: World) -> None:
+    def said(*words: str) -> str:
+        done = place.user.run(*words, cwd=place.checkout.path)
+        return done.text + done.errors
+
+    assert said("register").endswith("to record a run: git coderepo run -- COMMAND\n")
+    said("run", "--", "true")
+    published = said("publish")
+    command = published.strip().rpartition("git coderepo ")[2].replace("DIR", "../code")
+    said(*command.split())
+    assert place.user.tree("code") == place.checkout.tree()
+    for words in (
+        ("publish",),
+        ("publish", "--delete"),
+        ("run", "--", "true"),
+        ("register",),
+        ("snapshot", "-o", "../r"),
+    ):
+        assert said(words[0], "-q", *words[1:]) == "", words

@@ -31,7 +31,7 @@ def hosted(tmp_path: Path) -> Iterator[World]:
 
 
 def status(place: World, repo: Repo, *arguments: str, check: bool = False) -> Result:
-    return place.user.run("status", *arguments, cwd=repo.path, check=check)
+    return place.user.run("status", "-v", *arguments, cwd=repo.path, check=check)
 
 
 def type_hints(repo: Repo, result: Result) -> None:

@@ -346,7 +346,7 @@ def test_what_is_too_large_for_an_overlay_can_be_published(place: World) -> None
     tree = place.checkout.tree()
     assert here(place, "run", "--", "true", check=False).status == 125
     assert here(place, "status", "--exit-code", check=False).status == 1
-    told = here(place, "status", "--exit-code", **AUTO).text
+    told = here(place, "status", "-v", "--exit-code", **AUTO).text
     assert "published reference" in told and "once it is published" in told
     here(place, "run", "--", "true", **AUTO)
     assert last(place)["tree"] == tree

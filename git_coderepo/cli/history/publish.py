@@ -11,7 +11,7 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.history.show import RUN_HELP
-from git_coderepo.cli.options import CodeRepository
+from git_coderepo.cli.options import CodeRepository, Quiet
 from git_coderepo.errors import CodeRepoError, NegativeAnswer, UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def publish_(
     ] = False,
     store: Annotated[bool, typer.Option("--store", help="Write to the shared store (coderepo.store) instead.")] = False,
     code_repository: CodeRepository = None,
+    quiet: Quiet = False,
 ) -> None:
     """Push the code of runs to the platform.
 
@@ -52,14 +53,15 @@ def publish_(
         raise UsageError("--force requires --delete")
     if store and (delete or code_repository is not None):
         raise UsageError("--store cannot be combined with --delete or --code-repository")
+    say = (lambda _: None) if quiet else output.line
     for word in runs or ["@{-1}"]:
         if store:
             for text in stored(word, Git()):
-                output.line(text)
+                say(text)
         elif delete:
-            output.line(unpublished(word, Git(), code_repository, force=force))
+            say(unpublished(word, Git(), code_repository, force=force))
         else:
-            output.line(published(word, Git(), code_repository))
+            say(published(word, Git(), code_repository))
 
 
 def published(word: str, git: Git, code_repository: str | None) -> str:
@@ -88,8 +90,10 @@ def published(word: str, git: Git, code_repository: str | None) -> str:
     restore_tree(manifest.code, manifest.repository, data, git, store, run=manifest.run.id, notify=output.say)
     commit = publish_recorded(manifest, source, ours)
     _note(found, layout, published=True)
+    id, name = manifest.run.id, source.registration.name
     return (
-        f"published {manifest.run.id}: commit {commit}, {reference_of(manifest.run.id)} on '{source.registration.name}'"
+        f"published {id}: commit {commit}, {reference_of(id)} on '{name}'; to get its code in any clone: "
+        f"git coderepo fetch {output.short_id(id)} DIR"
     )
 
 

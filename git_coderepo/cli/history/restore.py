@@ -10,7 +10,7 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.history.show import RUN_HELP
-from git_coderepo.cli.options import Json
+from git_coderepo.cli.options import Json, Quiet
 from git_coderepo.cli.runner.reporting import ended_by_signals
 from git_coderepo.fetching.sources.local import Here
 from git_coderepo.git.process import Git, shell_word
@@ -32,7 +32,7 @@ def restore_(
     worktree: Annotated[
         str | None, typer.Option("--worktree", metavar="DIR", help="Add a linked worktree; leave this checkout alone.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")] = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Continue from a run on a new branch or in a worktree.

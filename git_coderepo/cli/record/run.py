@@ -23,9 +23,6 @@ from git_coderepo.snapshots.submodules import unreproducible
 if TYPE_CHECKING:
     from git_coderepo.runs.lifecycle import Finished, Recording
 
-# Covers the time in milliseconds and twelve random bits, which is practically unique in a repository.
-_SHORT = len("019ab1c2-7f00-7abc")
-
 
 @app.command(cls=Verb, context_settings={"allow_interspersed_args": False})
 def run(
@@ -128,7 +125,7 @@ def _say_outputs(finished: Finished) -> int:
 
 def _announce(running: Recording) -> None:
     """Print the run's id and how to fetch its code; a closed standard error does not stop the run."""
-    id = running.record.id[:_SHORT]
+    id = output.short_id(running.record.id)
     if unreproducible(running.snapshot):
         output.say_if_possible(f"recorded as {id}; its code cannot be fetched")
     else:

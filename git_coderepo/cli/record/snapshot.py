@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from git_coderepo.build_key.key import build_key
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
-from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository, Subdirectories
+from git_coderepo.cli.options import AllowUnreproducible, Check, CodeRepository, Quiet, Subdirectories
 from git_coderepo.cli.progress import stages_shown
 from git_coderepo.cli.runner.reporting import warn_unnoted
-from git_coderepo.git.process import Git, check_version
+from git_coderepo.git.process import Git, check_version, shell_word
 from git_coderepo.manifest.output_file import OutputFile
 from git_coderepo.runs.manifest_files import keep_beside, refuse_tracked, say_left, write_manifest
 from git_coderepo.runs.publish_to_store import share_snapshot
@@ -22,9 +22,14 @@ from git_coderepo.snapshots.manifest_document import prove_readable, write_recor
 from git_coderepo.snapshots.pipeline import take_snapshot
 from git_coderepo.snapshots.python.imported import interpreter_of, with_imports
 from git_coderepo.snapshots.snapshot import Request
-from git_coderepo.snapshots.submodules import omission_lines, snapshots_in
+from git_coderepo.snapshots.submodules import omission_lines, snapshots_in, unreproducible
 from git_coderepo.snapshots.warnings import remarks
 from git_coderepo.stores.shared_store import SharedStore
+
+if TYPE_CHECKING:
+    from git_coderepo.runs.manifest_files import WrittenFiles
+    from git_coderepo.snapshots.manifest_document import Record
+    from git_coderepo.snapshots.snapshot import Snapshot
 
 
 @app.command(cls=Verb)
@@ -43,6 +48,7 @@ def snapshot(
         list[str] | None, typer.Option("--include", metavar="PATH", help="Include an ignored path; can be repeated.")
     ] = None,
     allow_unreproducible: AllowUnreproducible = False,
+    quiet: Quiet = False,
 ) -> None:
     """Print a manifest of the current code; record no run.
 
@@ -65,7 +71,7 @@ def snapshot(
         include=[os.fsencode(path) for path in include or ()],
         thorough=True,
         output=destination.path if destination is not None else None,
-        progress=stages_shown(),
+        progress=stages_shown(quiet),
     )
     taken = take_snapshot(git, request)
     if rev is None:
@@ -79,8 +85,8 @@ def snapshot(
     keep_beside(taken, record)
     if destination is not None:
         written = write_manifest(record, destination, taken.layout)
-        for path in written.paths:
-            output.say(f"wrote {os.path.relpath(os.fsdecode(path))}")
+        if not quiet:
+            _announce(record, taken, written)
         warn_unnoted(destination)
         say_left(written.left, taken.store.overlays, output.say)
         if store is not None:
@@ -99,3 +105,12 @@ def snapshot(
         output.warn(text)
     for error in taken.unreproducible:
         output.warn(f"not reproducible: {error.message}")
+
+
+def _announce(record: Record, taken: Snapshot, written: WrittenFiles) -> None:
+    """Print which files were written, and how to fetch the code; nothing for a FIFO or a device."""
+    for path in written.paths:
+        output.say(f"wrote {os.path.relpath(os.fsdecode(path))}")
+    if written.paths and not unreproducible(taken):
+        file = shell_word(os.path.relpath(written.paths[-1]))
+        output.say(f"snapshot {output.short_id(record.id)}; to get its code: git coderepo fetch {file} DIR")

@@ -9,10 +9,12 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
+from git_coderepo.cli.colour import Palette
 from git_coderepo.cli.options import Check, CodeRepository, Json, Subdirectories
 from git_coderepo.errors import UsageError
 from git_coderepo.git.process import Git
 from git_coderepo.registration.mistyped import mistyped
+from git_coderepo.settings import Settings
 from git_coderepo.snapshots.python.imported import interpreter_of
 from git_coderepo.snapshots.report import make_report
 from git_coderepo.snapshots.size_limits import shown_size
@@ -22,11 +24,12 @@ from git_coderepo.snapshots.warnings import import_sentences, outside_sentences
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from git_coderepo.git.objects import ObjectId
     from git_coderepo.git.status import Status
     from git_coderepo.launch.rehearsal import Rehearsal
     from git_coderepo.registration.resolve import CodeSource
     from git_coderepo.snapshots.report import Facts, InStore, Report
-    from git_coderepo.snapshots.snapshot import Submodule
+    from git_coderepo.snapshots.snapshot import Checkout, Submodule
 
 
 @app.command(cls=Verb)
@@ -49,17 +52,21 @@ def status(
             help="Exit with 0 if reproducible, 1 if not, 4 if a credential is missing or refused, 128 if unknown.",
         ),
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also show HEAD, the repository, the tree and how facts are known.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show what a run would record and if a runner can fetch it.
 
-    This includes the base and how it is known, what travels with the manifest, which files are left out, and why the
-    code is not reproducible.
+    The first line says whether a run would be reproducible, or why not. The others name the base, what would travel
+    with the manifest and why, and what a runner would not get.
     """
     if not as_runner and (credentials is not None or no_git):
         raise UsageError("--credentials and --no-git require --as-runner")
+    git = Git()
     report = make_report(
-        Git(),
+        git,
         Request(
             code_repository=code_repository,
             check=check,
@@ -78,23 +85,19 @@ def status(
     if as_json:
         output.json_data({**report.document(), **({"asRunner": rehearsal.document()} if rehearsal is not None else {})})
     else:
-        show(report)
+        show(report, Palette.of(Settings.read(git)), verbose=verbose)
         if rehearsal is not None:
             show_rehearsal(rehearsal)
     if exit_code:
         raise typer.Exit(report.exit_status or (0 if rehearsal is None else rehearsal.exit_status))
 
 
-def show(report: Report) -> None:
-    """Print the report."""
-    facts = report.facts
-    rows = [("head", "unknown"), ("repository", "unknown")] if facts is None else _facts(report, facts)
-    if report.problem is None:
-        rows.append(("reproducible", _reproducible(report)))
-    else:
-        answer = "unknown" if report.reproducible is None else "no"
-        rows.append(("reproducible", f"{answer}: {report.problem.message}"))
-    output.table(rows)
+def show(report: Report, palette: Palette, *, verbose: bool = False) -> None:
+    """Print the answer, then what it is based on."""
+    rows = [("reproducible", _answer(report, palette))]
+    if report.facts is not None:
+        rows += _facts(report, report.facts, verbose=verbose)
+    output.table(rows, palette)
     hints = report.problem.hints if report.problem is not None else ()
     if not hints and report.missing_fact is not None:
         hints = report.missing_fact.hints
@@ -102,10 +105,16 @@ def show(report: Report) -> None:
         output.hint(text)
 
 
-def _reproducible(report: Report) -> str:
-    """Say that a runner can fetch the snapshot, and under which condition."""
+def _answer(report: Report, palette: Palette) -> str:
+    """Say whether a runner could fetch the snapshot, under which condition, or why not."""
+    if report.problem is not None:
+        unknown = report.reproducible is None
+        word = palette.paint("yellow", "unknown") if unknown else palette.paint("red", "no")
+        return f"{word}: {output.clean(report.problem.message)}"
     facts = report.facts
-    answer = "yes, on this machine only: the remote is a path" if report.this_machine_only else "yes"
+    answer = palette.paint("green", "yes")
+    if report.this_machine_only:
+        answer = palette.paint("yellow", "yes") + ", on this machine only: the remote is a path"
     if facts is None:
         return answer
     if facts.imported or facts.outside:
@@ -113,32 +122,16 @@ def _reproducible(report: Report) -> str:
     return answer if facts.travelling.oversize is None else f"{answer}, once it is published"
 
 
-def _facts(report: Report, facts: Facts) -> list[tuple[str, str]]:
-    checkout, base = facts.checkout, facts.served.base
-    rows: list[tuple[str, str]] = []
-    if checkout.head is None:
-        rows.append(("head", "no commit yet"))
-    else:
-        where = f"branch {checkout.head.branch}" if checkout.head.branch is not None else "detached"
-        rows.append(("head", f"{checkout.head.commit.hex[:12]} ({where})"))
+def _facts(report: Report, facts: Facts, *, verbose: bool) -> list[tuple[str, str]]:
+    checkout = facts.checkout
+    rows = _details(facts) if verbose else []
     rows += [("scope", os.fsdecode(path)) for path in checkout.scope]
-    rows.append(("repository", _repository(facts.served.source)))
-    if base is not None:
-        unpushed = f", {output.count(base.unpushed, 'commit')} after it" if base.unpushed else ""
-        rows.append(("base", f"{base.commit.hex[:12]}, known by {base.known_by}{unpushed}"))
-        if facts.archive == "altered":
-            rows.append(("", "attributes alter its archives: a runner fetches with git"))
-    elif facts.tree is not None:
-        rows.append(("base", "none: the whole tree travels"))
-        if report.missing_fact is not None:
-            rows.append(("", report.missing_fact.sentence))
-    if facts.tree is not None:
-        rows.append(("snapshot", f"tree {facts.tree}, {dirt(checkout.status, dirty=facts.dirty)}"))
+    rows += _base(report, facts, verbose=verbose)
     rows += _travels(report, facts)
     rows += submodule_rows(facts.submodules)
-    if report.record is not None:
+    if verbose and report.record is not None:
         rows.append(("carried by", ", ".join(report.carriers(report.record))))
-    if report.store is not None:
+    if report.store is not None and (verbose or report.store.problem is not None):
         rows.append(("store", _store(report.store)))
     rows += [("not in Git", text) for text in outside_sentences(facts.outside)]
     rows += [("imports", text) for text in import_sentences(facts.imported, checkout.layout.toplevel)]
@@ -150,12 +143,59 @@ def _facts(report: Report, facts: Facts) -> list[tuple[str, str]]:
     return rows
 
 
+def _details(facts: Facts) -> list[tuple[str, str]]:
+    """Return the rows of HEAD, the code repository and the tree."""
+    head = facts.checkout.head
+    if head is None:
+        rows = [("head", "no commit yet")]
+    else:
+        where = f"branch {head.branch}" if head.branch is not None else "detached"
+        rows = [("head", f"{head.commit.hex[:12]} ({where})")]
+    rows.append(("repository", _repository(facts.served.source)))
+    if facts.tree is not None:
+        rows.append(("snapshot", f"tree {facts.tree}, {dirt(facts.checkout.status, dirty=facts.dirty)}"))
+    return rows
+
+
+def _base(report: Report, facts: Facts, *, verbose: bool) -> list[tuple[str, str]]:
+    """Return the rows of the base, such as `origin/main (22300fd), 1 unpushed commit`."""
+    base = facts.served.base
+    if base is None:
+        rows = [("base", "none: the whole tree travels")] if facts.tree is not None else []
+        missing = report.missing_fact if rows else None
+        return rows if missing is None else [*rows, ("", missing.sentence)]
+    source = facts.served.source
+    remote = source.remote_name if source is not None else None
+    branch = _tracking_branch(facts.checkout, remote, base.commit) if remote is not None else None
+    name = f"{branch} ({base.commit.hex[:7]})" if branch is not None else base.commit.hex[:12]
+    parts = [f"{name}, {output.count(base.unpushed, 'unpushed commit')}" if base.unpushed else name]
+    if verbose:
+        parts.append(f"commit {base.commit}, known by {base.known_by}")
+        if facts.archive == "altered":
+            parts.append("attributes alter its archives: a runner fetches with git")
+    return [("base", parts[0]), *(("", text) for text in parts[1:])]
+
+
+def _tracking_branch(checkout: Checkout, remote: str, commit: ObjectId) -> str | None:
+    """Return a remote-tracking branch at a commit, such as `origin/main`; preferably that of the current branch."""
+    form = "%(refname:lstrip=2)%00%(symref)"
+    listed = checkout.git.run("for-each-ref", f"--points-at={commit}", f"--format={form}", f"refs/remotes/{remote}/")
+    rows = [row.partition(b"\0") for row in listed.splitlines()]
+    names = [os.fsdecode(name) for name, _, target in rows if not target]
+    own = f"{remote}/{checkout.head.branch}" if checkout.head is not None else None
+    return own if own in names else next(iter(names), None)
+
+
 def _travels(report: Report, facts: Facts) -> list[tuple[str, str]]:
+    """Return the rows of what travels, and why."""
     rows: list[tuple[str, str]] = []
-    overlay, lfs = facts.travelling.overlay, facts.travelling.lfs
+    overlay, lfs, base = facts.travelling.overlay, facts.travelling.lfs, facts.served.base
     if overlay is not None:
         gone = f", {output.count(len(overlay.deleted), 'deletion')}" if overlay.deleted else ""
-        rows.append(("travels", f"{output.count(overlay.files, 'file')}{gone}, {shown_size(len(overlay.data))}"))
+        unpushed = [output.count(base.unpushed, "unpushed commit")] if base is not None and base.unpushed else []
+        reasons = [*unpushed, *_edits(facts.checkout.status)] if base is not None else ["no base"]
+        why = f" ({', '.join(reasons)})" if reasons else ""
+        rows.append(("travels", f"{output.count(overlay.files, 'file')}{gone}, {shown_size(len(overlay.data))}{why}"))
     elif facts.travelling.oversize is not None:
         rows.append(("travels", "nothing: the code is too large for an overlay and will be published"))
     elif facts.tree is not None and report.problem is None:
@@ -218,9 +258,13 @@ def dirt(status: Status | None, *, dirty: bool) -> str:
     if status is None or not dirty:
         staged = status is not None and status.staged > 0
         return "same as HEAD, but the index differs" if staged else "clean"
-    parts = [
-        f"{number} {word}"
-        for number, word in ((status.staged, "staged"), (status.unstaged, "unstaged"), (status.untracked, "untracked"))
-        if number
-    ]
+    parts = _edits(status)
     return "dirty: " + ", ".join(parts) if parts else "dirty"
+
+
+def _edits(status: Status | None) -> list[str]:
+    """Return the numbers of staged, unstaged and untracked paths, without zeros."""
+    if status is None:
+        return []
+    numbers = ((status.staged, "staged"), (status.unstaged, "unstaged"), (status.untracked, "untracked"))
+    return [f"{number} {word}" for number, word in numbers if number]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
+from git_coderepo.cli.options import Quiet
 from git_coderepo.errors import UsageError
 from git_coderepo.platforms.registry import CUSTOM, platform_class, platform_types
 from git_coderepo.registration.options import is_on_command_line
@@ -62,6 +63,7 @@ def register(
     description: Description = None,
     logo_url: LogoURL = None,
     no_verify: NoVerify = False,
+    quiet: Quiet = False,
 ) -> None:
     """Register where the code of this checkout is hosted.
 
@@ -92,27 +94,35 @@ def register(
     )
     place = f" at {done.place}" if done.place is not None else ""
     word = "registered" if done.lines else "already registered:"
-    output.line(f"{word} '{done.registration.name}': {done.registration.type}{place}")
-    show(done)
+    if not quiet:
+        output.line(f"{word} '{done.registration.name}': {done.registration.type}{place}")
+    show(done, quiet=quiet)
+    if done.lines and not quiet:
+        output.line("to record a run: git coderepo run -- COMMAND")
 
 
-def show(done: Registered) -> None:
+def show(done: Registered, *, quiet: bool = False) -> None:
     """Print the new settings, how the repository was verified, and what a runner will need."""
-    for key, value in done.lines:
-        output.line(f"  coderepo.{done.registration.name}.{key} = {value}")
-    if done.checked is None:
-        output.line("  not verified")
-    elif done.checked == "git":
-        output.line("  verified with git; the platform's API was not used")
-    else:
-        source = f", using {done.credential}" if done.credential is not None else ""
-        output.line(f"  verified: the repository exists{source}")
-    if done.kept_at is not None:
-        output.line(f"  saved the token for {done.kept_at} in the keyring")
+    for text in () if quiet else _lines(done):
+        output.line(f"  {text}")
     if done.warnings:
         output.warn(done.warnings[0])
     for text in (*done.warnings[1:], *done.hints):
         output.hint(text)
+
+
+def _lines(done: Registered) -> Iterator[str]:
+    for key, value in done.lines:
+        yield f"coderepo.{done.registration.name}.{key} = {value}"
+    if done.checked is None:
+        yield "not verified"
+    elif done.checked == "git":
+        yield "verified with git; the platform's API was not used"
+    else:
+        source = f", using {done.credential}" if done.credential is not None else ""
+        yield f"verified: the repository exists{source}"
+    if done.kept_at is not None:
+        yield f"saved the token for {done.kept_at} in the keyring"
 
 
 def name_and_pairs(first: str | None, rest: Iterable[str]) -> tuple[str | None, list[tuple[str, str]]]:
