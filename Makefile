@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-all coverage fidelity faults property snapshots hostile fuzz git-newest lint lock bench man docs pictures runner clean
+.PHONY: demo test test-all test-browser coverage fidelity faults property snapshots hostile fuzz git-newest lint lock bench man docs pictures runner clean
 
 # With LOCKED=1 the environment has exactly the releases of requirements-dev.lock, checked by their hashes.
 $(VENV)/installed: pyproject.toml man/git-coderepo.1
@@ -31,10 +31,14 @@ demo: build/demo/installed
 PYTEST = PYTHONDONTWRITEBYTECODE= PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist worksteal
 
 test: $(VENV)/installed
-	$(PYTEST) -m 'not slow' $(TESTS)
+	$(PYTEST) -m 'not slow and not browser' $(TESTS)
 
 test-all: $(VENV)/installed
-	$(PYTEST) -m slow $(TESTS)
+	$(PYTEST) -m 'slow and not browser' $(TESTS)
+
+# Pages of the report in chromium, which must be installed: apt-get install chromium
+test-browser: $(VENV)/installed
+	$(PYTEST) -m browser $(TESTS)
 
 # Lines and branches that the tests reach, subprocesses included, in an environment of its own: TESTS=tests/test_run.py
 COVERAGE = build/coverage/venv

@@ -228,7 +228,7 @@ def test_the_browser_is_opened(checkout: Repo, program: Program, tmp_path: Path)
 # --- in a browser ---
 
 
-@pytest.mark.slow
+@pytest.mark.browser
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
 def test_a_browser_runs_the_script_under_the_policy(checkout: Repo, program: Program, tmp_path: Path) -> None:
     checkout.write(HOSTILE, "<script>document.title = 'hostile'</script>\n")
