@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -175,6 +176,28 @@ def test_elements_escape_text_and_attributes() -> None:
     assert element("a", "<b>", href='"><x', hidden=True, id=None) == '<a href="&quot;&gt;&lt;x" hidden>&lt;b&gt;</a>'
     assert text(b"a\xff\n") == "a<i>\\xff</i><i>\\n</i>"
     assert shown("\u202e\t\u200b", lines=True) == "\\u202e\t\\u200b"
+
+
+def test_a_run_that_was_never_pushed_is_compared_with_its_commit(repo: Repo, program: Program) -> None:
+    repo.write("train.py", "lr = 0.1\n")
+    repo.commit()
+    repo.write("new.py", "x = 1\n")
+    repo.write("empty", "")
+    run = add_run(repo)
+    page = report(program, repo)[f"runs/{run.id}.html"]
+    assert "Differences from the commit" in page.text and "new.py added" in page.text
+    assert "lr = 0.1" not in page.text and "git coderepo publish" not in page.text
+
+
+def test_a_notebook_shows_a_run_as_a_table(checkout: Repo, env: dict[str, str]) -> None:
+    shown = "print(run._repr_html_())"
+    program = f"import git_coderepo\nwith git_coderepo.run(name='<b>') as run:\n    {shown}\n{shown}"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=checkout.path, env=env, capture_output=True, text=True, check=True
+    )
+    during, after = done.stdout.splitlines()
+    assert "<td>&lt;b&gt;</td>" in during and "<td>running</td>" in during and checkout.head() in during
+    assert after == during.replace("running", "ok")
 
 
 # --- where it is written ---

@@ -12,7 +12,7 @@ from git_coderepo.git.process import Git
 from git_coderepo.git.repository import Layout, read_layout, start_layout
 from git_coderepo.git.store import Store, find_overlay, quoted_path
 from git_coderepo.git.subtree import read_part
-from git_coderepo.manifest.model import Code, Manifest
+from git_coderepo.manifest.model import Base, Code, Head, Manifest
 from git_coderepo.report.patches import Pair, Patch, compare
 from git_coderepo.runs.history import RecordedRun, committed_as, load_run, select
 from git_coderepo.runs.record_files import Runs
@@ -40,9 +40,10 @@ class PartChanges(NamedTuple):
 
 
 class ReportedRun(NamedTuple):
-    """A run of a report; `changes` lead from the base to the snapshot, and `committed` is a later commit with the code.
+    """A run of a report.
 
-    `same_code` is the id of a newer run of the report with the same changes, if any.
+    `changes` lead from `origin_of` its code to the snapshot. `committed` is a later commit with the code of a dirty
+    run. `same_code` is the id of a newer run of the report with the same changes, if any.
     """
 
     recorded: RecordedRun
@@ -119,12 +120,18 @@ def _committed(run: RecordedRun, commits: Mapping[str, str]) -> str | None:
     return commits.get(code.snapshot_tree.hex) if code.dirty and not code.dirty_submodule else None
 
 
+def origin_of(code: Code) -> Base | Head | None:
+    """Return the commit from which a snapshot is shown as a diff: the base, or HEAD if no platform has a base."""
+    return code.base if code.base is not None else code.head
+
+
 def _trees_of(runs: Iterable[RecordedRun]) -> Iterator[str]:
     """Yield the trees of bases and snapshots, in hex; those of submodules are in other repositories."""
     for each in runs:
         yield each.manifest.code.snapshot_tree.hex
-        if each.manifest.code.base is not None:
-            yield each.manifest.code.base.tree.hex
+        origin = origin_of(each.manifest.code)
+        if origin is not None:
+            yield origin.tree.hex
 
 
 class _Side(NamedTuple):
@@ -152,15 +159,16 @@ class _Trees:
         self._parts: dict[tuple[str, tuple[bytes, ...]], str] = {}
 
     def from_base(self, run: RecordedRun, path: bytes, code: Code) -> _Side:
-        """Return the trees of base and snapshot; that of a scope has only the paths in it."""
+        """Return the trees of `origin_of(code)` and of the snapshot; that of a scope has only the paths in it."""
         reason = self._missing(run, path, code)
         if reason is not None:
             return _Side(path, None, reason)
         base = _EMPTY_TREES[code.object_format]
-        if code.base is not None:
-            base = code.base.tree.hex
+        origin = origin_of(code)
+        if origin is not None:
+            base = origin.tree.hex
             if not self._has(path, base):
-                return _Side(path, None, f"its base {code.base.commit.hex[:12]} is not in this repository")
+                return _Side(path, None, f"the commit {origin.commit.hex[:12]} is not in this repository")
             if code.scope is not None:
                 base = self._part(base, code)
         return _Side(path, (base, code.snapshot_tree.hex), None)

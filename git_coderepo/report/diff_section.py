@@ -45,6 +45,8 @@ def _numbers(patches: Iterable[Patch]) -> Html:
 
 
 def _plus_minus(added: int, removed: int) -> Html:
+    if not added and not removed:
+        return Html("")
     return joined([
         element("span", f"+{added:,}", class_="plus"),
         " ",

@@ -21,6 +21,8 @@ class Html(str):
 
 def shown(value: str | bytes, *, lines: bool = False) -> str:
     """Return text for people, with escapes; with `lines`, line breaks and tabs remain."""
+    if isinstance(value, str) and value.isprintable():
+        return str(value)
     return "".join(part for part, _ in _parts(value, lines=lines))
 
 
@@ -28,6 +30,8 @@ def text(value: str | bytes, *, lines: bool = False) -> Html:
     """Return text as HTML; escapes are marked, so that they differ from a backslash in the text."""
     if isinstance(value, Html):
         return value
+    if isinstance(value, str) and value.isprintable():
+        return Html(html.escape(value))
     return Html(
         "".join(
             f"<i>{html.escape(part)}</i>" if is_escape else html.escape(part)
@@ -47,12 +51,12 @@ def element(name: str, /, *children: str | bytes, **attributes: str | bytes | bo
     start = f"<{' '.join(written)}>"
     if name in _VOID:
         return Html(start)
-    return Html(f"{start}{joined(children)}</{name}>")
+    return Html(f"{start}{joined(children) if children else ''}</{name}>")
 
 
 def joined(parts: Iterable[str | bytes], between: str = "") -> Html:
     """Return parts one after the other; `between` is HTML."""
-    return Html(between.join([text(part) for part in parts]))
+    return Html(between.join([part if type(part) is Html else text(part) for part in parts]))
 
 
 def link(address: str, content: str | bytes) -> Html:

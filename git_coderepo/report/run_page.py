@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from git_coderepo.git.process import shell_word
 from git_coderepo.manifest.model import Code, Imported, Outside, Overlay
-from git_coderepo.report.collect import ReportedRun
+from git_coderepo.report.collect import ReportedRun, origin_of
 from git_coderepo.report.diff_section import diff_section
 from git_coderepo.report.elements import Html, code, element, joined, link, link_outside, table, text
 from git_coderepo.report.family_graph import Family, family_graph, family_rows
@@ -67,7 +67,7 @@ def run_page(each: ReportedRun, neighbours: Neighbours, shared: Shown, *, has_di
             section("get", "Get it back", _commands(each)),
             section("run", "Run", facts(run_facts(each))),
             section("code", "Code", facts(code_facts(each))),
-            section("diff", "Differences from the base", _differences(each, shared, has_diff=has_diff)),
+            section("diff", _origin(each.manifest.code), _differences(each, shared, has_diff=has_diff)),
             section("environment", "Environment", facts(environment_facts(each))),
             section("result", "Result", *_result(recorded.result)),
             _relatives(each, shared),
@@ -115,9 +115,9 @@ def _commands(each: ReportedRun) -> Html:
         parts += [
             element("p", f"On another machine, with a copy of the manifest{files}:"),
             _command(f"git coderepo fetch {shell_word(os.path.basename(each.recorded.path))} code"),
-            element("p", "To make it available to every clone:"),
-            _command(f"git coderepo publish {id}"),
         ]
+        if each.manifest.repository is not None:
+            parts += [element("p", "To make it available to every clone:"), _command(f"git coderepo publish {id}")]
     return joined(parts)
 
 
@@ -223,9 +223,18 @@ def _imported(found: Imported) -> Html:
 # --- Differences, result and relatives -------------------------------------------------------------------------------
 
 
+def _origin(whole: Code) -> str:
+    """Return the heading of the diff."""
+    if origin_of(whole) is None:
+        return "Files"
+    return f"Differences from the {'base' if whole.base is not None else 'commit'}"
+
+
 def _differences(each: ReportedRun, shared: Shown, *, has_diff: bool) -> Html:
     if has_diff or each.same_code is None:
-        return diff_section(each.changes, same="The code is that of the base.")
+        return diff_section(
+            each.changes, same=f"The code is that of the {'base' if each.manifest.code.base is not None else 'commit'}."
+        )
     other = link(f"{each.same_code}.html#diff", code(shared.short[each.same_code]))
     return element("p", "The same code as the run ", other, ", which shows the differences.")
 
