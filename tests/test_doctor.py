@@ -129,7 +129,8 @@ def outdated(checkout: Repo, program: Program) -> None:
 
 def lost_program(checkout: Repo, program: Program) -> None:
     program.run("hooks", "install", "--event", "pre-run", cwd=checkout.path)
-    path = checkout.path / ".git" / "hooks" / "pre-run"
+    in_folder = checkout.path / ".git" / "hooks" / "pre-run"
+    path = in_folder if in_folder.exists() else checkout.path / ".git" / "config"
     path.write_text(re.sub(r"'/[^']*/git-coderepo'", "'/gone/git-coderepo'", path.read_text()))
 
 
@@ -167,8 +168,8 @@ BROKEN = {
 @pytest.mark.parametrize("broken", first_quick(*BROKEN))
 def test_what_is_broken_is_named_and_cured(doctor: Doctor, checkout: Repo, broken: str) -> None:
     how, name, says = BROKEN[broken]
-    in_folder = name == "hooks" and checkout.line("version").split()[2] >= "2.54"
-    if in_folder or (name == "lfs" and shutil.which("git-lfs") is None):
+    configured = name == "hooks" and checkout.line("version").split()[2] >= "2.54"
+    if (configured and how is not lost_program) or (name == "lfs" and shutil.which("git-lfs") is None):
         pytest.skip("this machine keeps hooks elsewhere, or has no Git LFS")
     how(checkout, doctor.program) if name == "hooks" else how(checkout)  # type: ignore[operator]
     before = copied(checkout)

@@ -57,6 +57,32 @@ def stages_shown(quiet: bool = False) -> Callable[[str, int, Callable[[], int] |
     return stage
 
 
+@contextmanager
+def waiting_shown(text: str) -> Iterator[None]:
+    """Show a text on a terminal while the block waits, if it takes longer than half a second."""
+    if not _has_terminal():
+        yield
+        return
+    shown = threading.Event()
+
+    def show() -> None:
+        shown.set()
+        sys.stderr.write(f"{output.clean(text)} …")
+        sys.stderr.flush()
+
+    timer = threading.Timer(_delay(), show)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        if shown.is_set():
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
 def _has_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()  # None if it was closed when the program started
 

@@ -12,6 +12,7 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.colour import Palette
 from git_coderepo.cli.options import Json
+from git_coderepo.cli.progress import waiting_shown
 from git_coderepo.doctor.bug_report import bug_report
 from git_coderepo.doctor.examine import Checked, Repair, examine, repair
 from git_coderepo.doctor.finding import NOTE, OK, PROBLEM
@@ -45,10 +46,11 @@ def doctor(
         raise UsageError("--timeout requires a positive number of seconds")
     if report and as_json:
         raise UsageError("--report and --json are mutually exclusive")
-    findings = examine(timeout, offline=offline)
-    repairs = repair(findings) if fix else []
-    if repairs:
+    with waiting_shown("checking this machine" if offline else "checking this machine, and asking the servers"):
         findings = examine(timeout, offline=offline)
+        repairs = repair(findings) if fix else []
+        if repairs:
+            findings = examine(timeout, offline=offline)
     if report:
         for text in bug_report(findings, os.environ, timeout):
             output.line(text)
