@@ -6,6 +6,7 @@ import importlib
 import re
 import sys
 import textwrap
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +20,7 @@ from git_coderepo.trace import set_verbose
 
 # Some releases of typer contain click, others depend on it; its context names the class that lays out the help.
 _Layout: Any = typer.Context.formatter_class
+_JSON = "--json"
 _SHORT = 40  # characters of a command or of an argument that stays on one line
 
 
@@ -40,6 +42,7 @@ class _HelpLayout(_Layout):  # type: ignore[misc]
         column = min(max((len(name) for name, _ in rows), default=0), col_max) + col_spacing
         indent = " " * self.current_indent
         for name, meaning in rows:
+            name = name.replace(" [=", "[=")
             lines = _wrap(meaning, max(self.width - column - self.current_indent, 20), "", "")
             if len(name) > column - col_spacing or not lines:
                 self.write(f"{indent}{name}\n")
@@ -90,6 +93,29 @@ class Verb(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         return [*super().get_params(ctx), _page_option()]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _with_json_value(args, self.params, interspersed=ctx.allow_interspersed_args))
+
+
+def _with_json_value(args: list[str], parameters: list[Any], *, interspersed: bool) -> list[str]:
+    """Write `--json` as `--json=`, and `--json A,B` as `--json=A,B` if the verb has no arguments."""
+    options = [each for each in parameters if each.param_type_name == "option"]
+    if not any(_JSON in each.opts for each in options):
+        return args
+    takes_next = _takes_next(options, fields=len(options) == len(parameters))
+    words, read = list(args), []
+    while words and words[0] != "--" and (interspersed or words[0].startswith("-")):
+        word = words.pop(0)
+        following = [words.pop(0)] if words and takes_next(word, words[0]) else []
+        read += [f"{word}={''.join(following)}"] if word == _JSON else [word, *following]
+    return [*read, *words]
+
+
+def _takes_next(options: list[Any], *, fields: bool) -> Callable[[str, str], bool]:
+    """Return whether a word is an option whose value is the next word; with `fields` `--json` can be one, too."""
+    with_value = {flag for each in options if not each.is_flag for flag in each.opts} - {_JSON}
+    return lambda word, following: word in with_value or (fields and word == _JSON and not following.startswith("-"))
 
 
 class Group(TyperGroup):

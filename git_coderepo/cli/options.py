@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+from git_coderepo.cli.json_output import Fields, check_fields, parse_fields
+
+Json = Annotated[
+    Fields | None,
+    typer.Option(
+        "--json", metavar="[=FIELDS]", parser=parse_fields, callback=check_fields,
+        help="Print JSON, or only these fields of it: A,B.",
+    ),
+]  # fmt: skip
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")]
 CodeRepository = Annotated[
     str | None, typer.Option("--code-repository", metavar="NAME", help="The code repository to use.")

@@ -11,6 +11,7 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.colour import Palette
+from git_coderepo.cli.json_output import print_json
 from git_coderepo.cli.options import Json
 from git_coderepo.cli.progress import waiting_shown
 from git_coderepo.doctor.bug_report import bug_report
@@ -34,7 +35,7 @@ def doctor(
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait for each answer.")
     ] = 10,
-    as_json: Json = False,
+    as_json: Json = None,
 ) -> None:
     """Find what is wrong with this machine and this checkout.
 
@@ -56,7 +57,8 @@ def doctor(
             output.line(text)
     elif as_json:
         document: dict[str, object] = {"checks": [each.document() for each in findings]}
-        output.json_data({**document, "fixed": [each.document() for each in repairs]} if fix else document)
+        fixed = {"fixed": [each.document() for each in repairs]} if fix else {}
+        print_json({**document, **fixed}, as_json)
     else:
         palette = _palette()
         show_repairs(repairs, palette)

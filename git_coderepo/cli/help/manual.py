@@ -10,6 +10,7 @@ from git_coderepo import __version__
 from git_coderepo.cli.help import manual_text as text
 from git_coderepo.cli.help.introspection import Parameter, Verb, group_help, program_options, verbs
 from git_coderepo.cli.history.run_format import PLACEHOLDERS
+from git_coderepo.cli.json_output import DOCUMENTS
 from git_coderepo.cli.main import PASSING_THROUGH
 from git_coderepo.cli.table import GROUPS, VERBS
 from git_coderepo.credentials.sources import CREDENTIAL_SOURCES
@@ -300,7 +301,7 @@ def _named(each: Parameter) -> str:
     if not each.flags:
         return str(each.metavar)
     names = ", ".join(sorted(each.flags, key=len))
-    return names if each.metavar is None else f"{names} {each.metavar}"
+    return names if each.metavar is None else f"{names} {each.metavar}".replace(" [=", "[=")
 
 
 def _sentence(words: str) -> str:
@@ -334,6 +335,15 @@ def _manifest() -> Iterator[str]:
     yield from _table(text.MANIFEST_FIELDS)
 
 
+def _json() -> Iterator[str]:
+    yield from _paragraphs(text.JSON)
+    for command, fields in DOCUMENTS.items():
+        yield f'.SS "{_roff(command)}"'
+        yield from _table(fields.items())
+        if not fields:
+            yield from _paragraphs(("The names of your secrets, each with a list of its keys.",))
+
+
 def _exit_status() -> Iterator[str]:
     yield from _table(text.STATUS)
     yield from _paragraphs(text.RUN_STATUS)
@@ -359,6 +369,7 @@ _SECTIONS: dict[str, Callable[[], Iterator[str]]] = {
     "SHARED STORE": lambda: _paragraphs(text.STORE),
     "CACHE": lambda: _paragraphs(text.CACHE),
     "HOOKS": lambda: _paragraphs(text.HOOKS),
+    "JSON": _json,
     "ON A RUNNER": lambda: _paragraphs(text.UNTRUSTED),
     "DOCTOR": _doctor,
     "LARGE REPOSITORIES": lambda: _paragraphs(text.LARGE),

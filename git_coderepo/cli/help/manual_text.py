@@ -79,6 +79,16 @@ MANIFEST_FIELDS = (
     ("producer", "the versions of this program and of git"),
 )  # fmt: skip
 
+JSON = (
+    "`--json` prints the answer of a command as one JSON document. `--json=A,B` prints only these fields of it, or of "
+    "each item if the document is a list. `--json A,B` means the same for commands without arguments. A dot leads into "
+    "an object: `git coderepo show --json=run.id,code.snapshot.tree`. An unknown field is an error that lists the "
+    "valid ones; a field that is absent from an object is null.",
+    "`show` prints the run manifest and `fetch` the receipt, byte for byte if no fields are chosen. The documents of "
+    "`exec` and `snapshot` are the files of `--receipt` and `-o`. Fields are only ever added. A path that is not UTF-8 "
+    'is `{"base64": "…"}`.',
+)
+
 HOOKS = (
     "`run` records the runs that you start with it. To record the runs that other programs start, `hooks install` adds "
     "git hooks. The pre-run hook writes the manifest of the checkout, to `.git/coderepo/current.json` among other "
@@ -422,6 +432,7 @@ TOPICS = {
     "examples": ("EXAMPLES",),
     "exit-status": ("EXIT STATUS",),
     "files": ("FILES",),
+    "json": ("JSON",),
     "lfs": ("GIT LFS",),
     "manifest": ("RUN MANIFEST",),
     "methods": ("METHODS",),
@@ -486,9 +497,11 @@ VERB_EXAMPLES = {
         ("git coderepo log -n 5", "List the last five runs."),
         ("git coderepo log --dirty --since 7d", "List the runs of this week whose code was not committed."),
         ("git coderepo log --produced model.bin", "Find the run that wrote this file."),
+        ("git coderepo log --json id,name,tree", "Print these fields of all runs as JSON."),
     ),
     "show": (
         ("git coderepo show", "Show the last run."),
+        ("git coderepo show --json=run.id,code.snapshot.tree", "Print two fields of its manifest as JSON."),
         ("git coderepo show --json baseline", "Print the manifest of the newest run with this name."),
     ),
     "diff": (

@@ -11,14 +11,18 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.history.show import RUN_HELP
+from git_coderepo.cli.json_output import print_json
+from git_coderepo.cli.options import Json
+from git_coderepo.errors import UsageError
 from git_coderepo.fetching.sources.local import Here
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git
 from git_coderepo.git.repository import read_layout, start_layout
 from git_coderepo.git.store import Store
+from git_coderepo.manifest.writer import path_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from git_coderepo.fetching.sources.local import Here
     from git_coderepo.git.process import Git
@@ -44,6 +48,7 @@ def diff(
     context: typer.Context,
     run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP + ".")],
     other: Annotated[str, typer.Argument(metavar="[RUN]", help="Another run, or . for the checkout (default).")] = ".",
+    as_json: Json = None,
 ) -> None:
     """Show code changes since a run, or between two runs.
 
@@ -60,10 +65,47 @@ def diff(
     whole = any(len(side.parts) > 1 for side in sides)
     trees = [side.whole(here) if whole else side.parts[0][1] for side in sides]
     stores = [here.store.objects, *(objects for side in sides for objects in side.objects)]
-    arguments = ["git", "diff", *(tree.hex for tree in trees), *context.meta[_FOR_GIT]]
+    words = context.meta[_FOR_GIT]
+    if as_json:
+        if words and words[0] != "--":
+            raise UsageError(
+                "--json and options of git diff are mutually exclusive",
+                hints=["git coderepo diff --json RUN -- -- PATH"],
+            )
+        reading = git.with_environment(GIT_ALTERNATE_OBJECT_DIRECTORIES=alternates(stores))
+        print_json(changed_files(reading, trees, words), as_json)
+        return
+    arguments = ["git", "diff", *(tree.hex for tree in trees), *words]
     sys.stdout.flush()
     # Replace this process by git, so that its pager, its exit status and ^C work as usual.
     os.execvpe("git", arguments, {**os.environ, "GIT_ALTERNATE_OBJECT_DIRECTORIES": alternates(stores)})  # noqa: S606
+
+
+_STATUS = {"A": "added", "D": "deleted", "M": "modified", "T": "type-changed"}
+_NO_FILE = "000000"
+
+
+def changed_files(git: Git, trees: Sequence[ObjectId], paths: Sequence[str]) -> list[dict[str, object]]:
+    """Return the files that differ between two trees as JSON values."""
+    hexes = [tree.hex for tree in trees]
+    raw = git.run("diff-tree", "-r", "-z", "--raw", "--no-renames", *hexes, *paths).split(b"\0")
+    numbers = git.run("diff-tree", "-r", "-z", "--numstat", "--no-renames", *hexes, *paths).split(b"\0")
+    lines = {path: (added, removed) for added, removed, path in (each.split(b"\t", 2) for each in numbers if each)}
+    found: list[dict[str, object]] = []
+    for entry, path in zip(raw[::2], raw[1::2], strict=False):
+        old, new, _, _, status = entry.decode().removeprefix(":").split(" ")
+        added, removed = lines.get(path, (b"-", b"-"))
+        found.append(
+            {
+                "path": path_value(path),
+                "status": _STATUS.get(status, status),
+                "oldMode": None if old == _NO_FILE else old,
+                "newMode": None if new == _NO_FILE else new,
+                "additions": None if added == b"-" else int(added),
+                "deletions": None if removed == b"-" else int(removed),
+            }
+        )
+    return found
 
 
 def scope_of_run(word: str, git: Git) -> tuple[bytes, ...]:

@@ -16,6 +16,7 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.colour import Palette
 from git_coderepo.cli.history.run_format import check_format, command_line, formatted, local_time
+from git_coderepo.cli.json_output import print_json
 from git_coderepo.cli.options import CodeRepository, Json
 from git_coderepo.cli.pager import paged
 from git_coderepo.cli.table import VERBS
@@ -93,7 +94,7 @@ def log(
         typer.Option("--format", metavar="FORMAT", help="Show each run in this format, such as '%id %state %name'."),
     ] = None,
     no_pager: Annotated[bool, typer.Option("--no-pager", help="Do not use a pager.")] = False,
-    as_json: Json = False,
+    as_json: Json = None,
     web: Annotated[
         bool, typer.Option("--web", help="Write a report of the listed runs, and open it in your browser.")
     ] = False,
@@ -105,7 +106,7 @@ def log(
     that the run is published. On a terminal, the list is shown in git's pager. `color.coderepo` sets the colours, as
     for git's own commands.
     """
-    _check_form(group=group, oneline=oneline, format=format, as_json=as_json, web=web)
+    _check_form(group=group, oneline=oneline, format=format, as_json=as_json is not None, web=web)
     git = Git()
     wanted = Filter(
         commit=_id_of(git, commit, "commit"),
@@ -130,7 +131,7 @@ def log(
         return
     if as_json:
         groups = islice(grouped(found).values(), number) if group else ()
-        output.json_data([group_document(each) for each in groups] if group else [document(each) for each in found])
+        print_json([group_document(each) for each in groups] if group else [document(each) for each in found], as_json)
         return
     pages: Iterator[list[Any]] = _pages(islice(grouped(found).values(), number) if group else found)
     first = next(pages, None)

@@ -10,9 +10,12 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
+from git_coderepo.cli.json_output import print_json
+from git_coderepo.cli.options import Json
 from git_coderepo.git.dates import required_age
 from git_coderepo.git.process import Git
 from git_coderepo.git.store import Store
+from git_coderepo.manifest.writer import path_value
 from git_coderepo.runs.find import runs_here
 from git_coderepo.runs.prune import PruneRequest, prune
 from git_coderepo.snapshots.size_limits import shown_size
@@ -30,6 +33,7 @@ def prune_(
         int | None, typer.Option("--keep", metavar="N", min=0, help="Remove all runs but the newest N.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only print what would be removed.")] = False,
+    as_json: Json = None,
 ) -> None:
     """Remove old runs, and data that no run needs.
 
@@ -39,7 +43,23 @@ def prune_(
     request = PruneRequest(None if older_than is None else required_age(older_than), keep, dry_run)
     git = Git()
     runs, layout = runs_here(git)
-    show(prune(runs, Store(layout), git, request, now=time.time()), dry_run=dry_run)
+    pruned = prune(runs, Store(layout), git, request, now=time.time())
+    if as_json:
+        print_json(document(pruned, dry_run=dry_run), as_json)
+    else:
+        show(pruned, dry_run=dry_run)
+
+
+def document(pruned: Pruned, *, dry_run: bool) -> dict[str, object]:
+    """Return what was or would be removed as JSON values."""
+    return {
+        "runs": list(pruned.runs),
+        "overlays": pruned.overlays,
+        "objects": pruned.objects,
+        "size": pruned.size,
+        "unreadable": [path_value(path) for path in pruned.unreadable],
+        "dryRun": dry_run,
+    }
 
 
 def show(pruned: Pruned, *, dry_run: bool) -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.history.show import RUN_HELP
-from git_coderepo.cli.options import CodeRepository, Quiet
+from git_coderepo.cli.json_output import print_json
+from git_coderepo.cli.options import CodeRepository, Json, Quiet
 from git_coderepo.errors import CodeRepoError, NegativeAnswer, UsageError
+from git_coderepo.manifest.writer import path_value
+from git_coderepo.trace import silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
@@ -36,6 +39,7 @@ def publish_(
     store: Annotated[bool, typer.Option("--store", help="Write to the shared store (coderepo.store) instead.")] = False,
     code_repository: CodeRepository = None,
     quiet: Quiet = False,
+    as_json: Json = None,
 ) -> None:
     """Push the code of runs to the platform.
 
@@ -53,30 +57,59 @@ def publish_(
         raise UsageError("--force requires --delete")
     if store and (delete or code_repository is not None):
         raise UsageError("--store cannot be combined with --delete or --code-repository")
-    say = (lambda _: None) if quiet else output.line
+    say = silent if quiet or as_json else output.line
+    done = []
     for word in runs or ["@{-1}"]:
         if store:
-            for text in stored(word, Git()):
-                say(text)
-        elif delete:
-            say(unpublished(word, Git(), code_repository, force=force))
-        else:
-            say(published(word, Git(), code_repository))
+            done.append(stored(word, Git(), notify=say))
+            continue
+        done.append(
+            unpublished(word, Git(), code_repository, force=force)
+            if delete
+            else published(word, Git(), code_repository)
+        )
+        say(done[-1].sentence)
+    if as_json:
+        print_json([each.document() for each in done], as_json)
 
 
-def published(word: str, git: Git, code_repository: str | None) -> str:
-    """Publish a run and return a message."""
+class PublishAnswer(NamedTuple):
+    """What was done with a run: the fields of its JSON document, and a sentence for people."""
+
+    run: str
+    action: str
+    repository: str
+    sentence: str
+    commit: str | None = None
+    reference: str | None = None
+    trees: tuple[dict[str, object], ...] = ()
+
+    def document(self) -> dict[str, object]:
+        return {
+            "run": self.run,
+            "action": self.action,
+            "repository": self.repository,
+            "reference": self.reference,
+            "commit": self.commit,
+            "trees": list(self.trees),
+        }
+
+
+def published(word: str, git: Git, code_repository: str | None) -> PublishAnswer:
+    """Publish a run."""
     from git_coderepo.fetching.sources.local import restore_tree
     from git_coderepo.git.store import Store, find_overlay
     from git_coderepo.runs.find import find_run
     from git_coderepo.runs.publish import publish_recorded, source_of
     from git_coderepo.stores.published_commit import reference_of
 
-    found, platform, _ = find_run(word, git, code_repository)
+    found, platform, known = find_run(word, git, code_repository)
     manifest = found.manifest
+    id, reference = manifest.run.id, reference_of(manifest.run.id)
     if platform is not None:
-        id = manifest.run.id
-        return f"run {id} is already published: {reference_of(id)} on '{_name_of(git, code_repository)}'"
+        name = _name_of(git, code_repository)
+        sentence = f"run {id} is already published: {reference} on '{name}'"
+        return PublishAnswer(id, "already-published", name, sentence, None if known is None else known.hex, reference)
     settings, layout = _here(git)
     source = source_of(manifest, git, settings, layout, code_repository)
     store = Store(layout)
@@ -90,15 +123,16 @@ def published(word: str, git: Git, code_repository: str | None) -> str:
     restore_tree(manifest.code, manifest.repository, data, git, store, run=manifest.run.id, notify=output.say)
     commit = publish_recorded(manifest, source, ours)
     _note(found, layout, published=True)
-    id, name = manifest.run.id, source.registration.name
-    return (
-        f"published {id}: commit {commit}, {reference_of(id)} on '{name}'; to get its code in any clone: "
+    name = source.registration.name
+    sentence = (
+        f"published {id}: commit {commit}, {reference} on '{name}'; to get its code in any clone: "
         f"git coderepo fetch {output.short_id(id)} DIR"
     )
+    return PublishAnswer(id, "published", name, sentence, str(commit), reference)
 
 
-def stored(word: str, git: Git) -> Iterator[str]:
-    """Write a run's code to the shared store; yield a message for each tree, including submodules."""
+def stored(word: str, git: Git, *, notify: Callable[[str], None]) -> PublishAnswer:
+    """Write a run's code to the shared store; `notify` gets a message for each tree, including submodules."""
     from git_coderepo.fetching.sources.local import Here
     from git_coderepo.git.store import Store
     from git_coderepo.runs.find import find_run
@@ -124,15 +158,18 @@ def stored(word: str, git: Git) -> Iterator[str]:
         bring_tree(platform, PublishedRun(found.manifest, commit), store.git(git))
     allowed = allowed_secrets(settings) if settings.flag("secretScan") else None
     request = StoreRequest(shared, found.folder, allowed, output.say)
+    trees: list[dict[str, object]] = []
     for each in store_run(found.manifest, here, request):
         place = f" '{os.fsdecode(each.path)}'" if each.path else ""
         how = "verified, already there" if each.size is None else f"{shown_size(each.size)} written"
         again = ", replacing a damaged copy" if each.damaged else ""
-        yield f"{found.manifest.run.id}{place}: tree {each.tree} in '{shared.url}', {how}{again}"
+        notify(f"{found.manifest.run.id}{place}: tree {each.tree} in '{shared.url}', {how}{again}")
+        trees.append({"path": path_value(each.path), "tree": str(each.tree), "size": each.size})
+    return PublishAnswer(found.manifest.run.id, "stored", shared.url, "", trees=tuple(trees))
 
 
-def unpublished(word: str, git: Git, code_repository: str | None, *, force: bool) -> str:
-    """Remove the reference of a run, recorded locally or only published, and return a message."""
+def unpublished(word: str, git: Git, code_repository: str | None, *, force: bool) -> PublishAnswer:
+    """Remove the reference of a run, recorded locally or only published."""
     from git_coderepo.git.store import Store
     from git_coderepo.registration.resolve import source_here
     from git_coderepo.runs.find import find_run
@@ -156,7 +193,8 @@ def unpublished(word: str, git: Git, code_repository: str | None, *, force: bool
     _note(found, layout, published=False)
     if not was_there:
         raise NegativeAnswer(f"run {manifest.run.id} is not published on '{source.registration.name}'")
-    return f"removed {manifest.run.id} from '{source.registration.name}'"
+    name = source.registration.name
+    return PublishAnswer(manifest.run.id, "removed", name, f"removed {manifest.run.id} from '{name}'")
 
 
 def _name_of(git: Git, code_repository: str | None) -> str:

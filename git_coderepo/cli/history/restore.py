@@ -10,6 +10,7 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.history.show import RUN_HELP
+from git_coderepo.cli.json_output import print_json
 from git_coderepo.cli.options import Json, Quiet
 from git_coderepo.cli.runner.reporting import ended_by_signals
 from git_coderepo.fetching.sources.local import Here
@@ -33,7 +34,7 @@ def restore_(
         str | None, typer.Option("--worktree", metavar="DIR", help="Add a linked worktree; leave this checkout alone.")
     ] = None,
     quiet: Quiet = False,
-    as_json: Json = False,
+    as_json: Json = None,
 ) -> None:
     """Continue from a run on a new branch or in a worktree.
 
@@ -55,7 +56,7 @@ def restore_(
     with ended_by_signals():
         done = restore(found, Here(git, layout, Store(layout)), place, notify=silent if quiet else output.say)
     if as_json:
-        output.json_data(document(id, done))
+        print_json(document(id, done), as_json)
     elif not quiet:
         show(id, done)
 

@@ -10,6 +10,8 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.history.run_format import local_time
+from git_coderepo.cli.json_output import print_encoded
+from git_coderepo.cli.options import Json
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.runs.find import find_run, recorded_run
@@ -28,14 +30,17 @@ RUN_HELP = "A run: the beginning of its id, its name, @{-N}, a manifest file, or
 @app.command("show", cls=Verb)
 def show_(
     run: Annotated[str, typer.Argument(metavar="[RUN]", help=RUN_HELP + " (default: the last run).")] = "@{-1}",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest, byte for byte.")] = False,
+    as_json: Json = None,
 ) -> None:
-    """Show a run: its code, where the code is, and its result."""
+    """Show a run: its code, where the code is, and its result.
+
+    `--json` prints the manifest, byte for byte; `--json=run.id,code.snapshot.tree` only these fields of it.
+    """
     git = Git()
     any_run = find_run(run, git)
     found = any_run.named
     if as_json:
-        output.data(found.manifest.data)
+        print_encoded(found.manifest.data, as_json)
         return
     noted = recorded_run(found)
     code = found.manifest.code

@@ -10,6 +10,7 @@ import typer
 from git_coderepo.build_key.key import build_key as key_of
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
+from git_coderepo.cli.json_output import print_json
 from git_coderepo.cli.options import Json
 from git_coderepo.errors import NegativeAnswer
 from git_coderepo.git.process import Git, check_version
@@ -36,7 +37,7 @@ def build_key(
     explain: Annotated[
         bool, typer.Option("--explain", help="List the inputs, and warn of what the key does not cover.")
     ] = False,
-    as_json: Json = False,
+    as_json: Json = None,
 ) -> None:
     """Print a digest of the inputs of a dependency image.
 
@@ -55,7 +56,7 @@ def build_key(
             hints=["git coderepo build-key --file PATH", "git config coderepo.buildFile PATTERN"],
         )
     if as_json:
-        output.json_data(key.document())
+        print_json(key.document(), as_json)
     elif explain:
         show(key)
     else:

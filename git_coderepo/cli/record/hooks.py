@@ -8,6 +8,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Group, Verb, app, usage
+from git_coderepo.cli.json_output import print_json
 from git_coderepo.cli.options import Json
 from git_coderepo.errors import UsageError
 from git_coderepo.git.process import Git
@@ -18,7 +19,7 @@ from git_coderepo.hooks.install import uninstall as uninstall_hooks
 from git_coderepo.hooks.scripts import EVENTS
 
 if TYPE_CHECKING:
-    from git_coderepo.hooks.install import Hook, Status
+    from git_coderepo.hooks.install import Done, Hook, Status
 
 hooks = typer.Typer(name="hooks", cls=Group, rich_markup_mode=None)
 app.add_typer(hooks)
@@ -42,7 +43,13 @@ def group(context: typer.Context) -> None:
 
 
 @hooks.command("install", cls=Verb)
-def install(local: Local = False, worktree: Worktree = False, global_: Global = False, event: Event = None) -> None:
+def install(
+    local: Local = False,
+    worktree: Worktree = False,
+    global_: Global = False,
+    event: Event = None,
+    as_json: Json = None,
+) -> None:
     """Install or update the hooks.
 
     pre-run records a run for each program that calls `git hook run pre-run`. After a commit, a checkout, a merge or a
@@ -51,7 +58,9 @@ def install(local: Local = False, worktree: Worktree = False, global_: Global = 
     already there gets one marked block and is otherwise unchanged.
     """
     done = install_hooks(Git(), event or (), _scope(local, worktree, global_))
-    for each in done:
+    if as_json:
+        print_json([_change(each) for each in done], as_json)
+    for each in done if as_json is None else ():
         if each.refused is None:
             output.line(f"{each.event}: {each.place}")
     refused = [each.refused for each in done if each.refused is not None]
@@ -65,12 +74,21 @@ def install(local: Local = False, worktree: Worktree = False, global_: Global = 
 
 
 @hooks.command("uninstall", cls=Verb)
-def uninstall(local: Local = False, worktree: Worktree = False, global_: Global = False, event: Event = None) -> None:
+def uninstall(
+    local: Local = False,
+    worktree: Worktree = False,
+    global_: Global = False,
+    event: Event = None,
+    as_json: Json = None,
+) -> None:
     """Remove the hooks.
 
     Hooks of other tools are left exactly as they were before `hooks install`.
     """
     gone = uninstall_hooks(Git(), event or (), _scope(local, worktree, global_))
+    if as_json:
+        print_json([_change(each) for each in gone], as_json)
+        return
     for each in gone:
         output.line(f"{each.event}: removed from {each.place}")
     if not gone:
@@ -78,16 +96,22 @@ def uninstall(local: Local = False, worktree: Worktree = False, global_: Global 
 
 
 @hooks.command("status", cls=Verb)
-def status(as_json: Json = False) -> None:
+def status(as_json: Json = None) -> None:
     """Show which runs are recorded automatically.
 
     This includes the lines to add to a Makefile, a Slurm script or a notebook so that it records its runs.
     """
     found = hooks_status(Git())
     if as_json:
-        output.json_data(json_of(found))
+        print_json(json_of(found), as_json)
     else:
         show(found)
+
+
+def _change(done: Done) -> dict[str, object]:
+    """Return what was done to a hook as JSON values."""
+    error = None if done.refused is None else done.refused.message
+    return {"event": done.event, "place": done.place, "error": error}
 
 
 def show(status: Status) -> None:

@@ -10,6 +10,7 @@ import typer
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.colour import Palette
+from git_coderepo.cli.json_output import print_json
 from git_coderepo.cli.options import Check, CodeRepository, Json, Subdirectories
 from git_coderepo.errors import UsageError
 from git_coderepo.git.process import Git
@@ -55,7 +56,7 @@ def status(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Also show HEAD, the repository, the tree and how facts are known.")
     ] = False,
-    as_json: Json = False,
+    as_json: Json = None,
 ) -> None:
     """Show what a run would record and if a runner can fetch it.
 
@@ -83,7 +84,8 @@ def status(
 
         rehearsal = rehearse(report.record, os.environ, credentials=credentials, without_git=no_git)
     if as_json:
-        output.json_data({**report.document(), **({"asRunner": rehearsal.document()} if rehearsal is not None else {})})
+        runner = {"asRunner": rehearsal.document()} if rehearsal is not None else {}
+        print_json({**report.document(), **runner}, as_json)
     else:
         show(report, Palette.of(Settings.read(git)), verbose=verbose)
         if rehearsal is not None:

@@ -8,6 +8,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
+from git_coderepo.cli.json_output import print_json
 from git_coderepo.cli.options import Json
 from git_coderepo.git.process import Git
 from git_coderepo.platforms.base import Option
@@ -20,7 +21,7 @@ def describe(
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="A code repository (default: the one that a run would use).")
     ] = None,
-    as_json: Json = False,
+    as_json: Json = None,
 ) -> None:
     """Show the details of a code repository.
 
@@ -29,7 +30,7 @@ def describe(
     """
     row = description(name)
     if as_json:
-        output.json_data(row)
+        print_json(row, as_json)
         return
     options = {word: row.pop(key) for word, key in (("option", "options"), ("recorded", "recordedOptions"))}
     credential = row.pop("credential") or "none"

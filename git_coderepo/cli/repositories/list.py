@@ -10,6 +10,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
+from git_coderepo.cli.json_output import print_json
 from git_coderepo.cli.options import Json
 from git_coderepo.errors import RegistrationError, UsageError
 from git_coderepo.git.process import Git
@@ -38,7 +39,7 @@ def list_(
     columns: Annotated[
         str | None, typer.Option("--columns", metavar="A,B", help=f"The columns to show: {', '.join(COLUMNS)}.")
     ] = None,
-    as_json: Json = False,
+    as_json: Json = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_yaml: Annotated[bool, typer.Option("--yaml", help="Print YAML.")] = False,
 ) -> None:
@@ -46,7 +47,7 @@ def list_(
 
     If none is registered, show the one that a run would use.
     """
-    if as_json + as_csv + as_yaml > 1:
+    if (as_json is not None) + as_csv + as_yaml > 1:
         raise UsageError("--json, --csv and --yaml are mutually exclusive")
     wanted = [column.strip() for column in columns.split(",")] if columns is not None else None
     for each in filters or ():
@@ -63,7 +64,7 @@ def list_(
         rows.sort(key=lambda row: _shown(row[sort.lstrip("-")]).lower(), reverse=sort.startswith("-"))
     if as_json or as_yaml:
         kept = rows if wanted is None else [{column: row[column] for column in wanted} for row in rows]
-        output.json_data(kept) if as_json else output.data(yaml(kept))
+        print_json(kept, as_json) if as_json else output.data(yaml(kept))
     elif as_csv:
         buffer = io.StringIO(newline="")
         writer = csv.writer(buffer)

@@ -9,6 +9,8 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
+from git_coderepo.cli.json_output import print_json
+from git_coderepo.cli.options import Json
 from git_coderepo.cli.repositories.register import warn_of_plain_secrets
 from git_coderepo.errors import KeyringUnavailable, NegativeAnswer, RegistrationError, UsageError
 
@@ -37,6 +39,7 @@ def login(
     ] = None,
     user: Annotated[str | None, typer.Option("--user", metavar="USER", help="The user name for the token.")] = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Do not try the token first.")] = False,
+    as_json: Json = None,
 ) -> None:
     """Save a token in the keyring.
 
@@ -66,14 +69,19 @@ def login(
         file = token[1:] if token is not None and token.startswith("@") and not token.startswith("@@") else None
         entry = f"{place} {user or 'git'}"
         raise KeyringUnavailable(error.message, hints=credentials_file_hints(settings, entry, file)) from None
-    output.line(f"saved the token for {place} in the keyring")
+    if as_json:
+        tried_first = place.source is not None and not no_verify
+        stored = {"storedIn": "keyring", "user": user, "verified": tried_first}
+        print_json({**place.document(), **stored}, as_json)
+    else:
+        output.line(f"saved the token for {place} in the keyring")
     first = users_chain(settings, git).find(place.origin, place.prefix)
     if first is not None and first.secret != secret:
         output.warn(f"the token from {first.source} takes precedence: {log_in_hint(None, place.origin, first)}")
 
 
 @app.command(cls=Verb)
-def logout(name: Name = None, host: Host = None) -> None:
+def logout(name: Name = None, host: Host = None, as_json: Json = None) -> None:
     """Remove a token from the keyring."""
     from git_coderepo.credentials import keyring
     from git_coderepo.git.process import Git
@@ -81,7 +89,10 @@ def logout(name: Name = None, host: Host = None) -> None:
     git = Git()
     place = _place(git, name, host)
     if keyring.logout(git, place.origin, prefix=place.prefix):
-        output.line(f"removed the token for {place} from the keyring")
+        if as_json:
+            print_json({**place.document(), "removedFrom": "keyring"}, as_json)
+        else:
+            output.line(f"removed the token for {place} from the keyring")
         return
     known = ", ".join(str(each) for each in keyring.logins(git))
     hints = [f"choose one of: {known}"] if known else []
@@ -94,6 +105,9 @@ class _Place(NamedTuple):
     origin: Origin
     prefix: str
     source: CodeSource | None
+
+    def document(self) -> dict[str, object]:
+        return {"origin": str(self.origin), "prefix": self.prefix}
 
     def __str__(self) -> str:
         return f"{self.origin}{self.prefix.rstrip('/')}"

@@ -10,7 +10,8 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
-from git_coderepo.cli.options import Quiet
+from git_coderepo.cli.json_output import print_json
+from git_coderepo.cli.options import Json, Quiet
 from git_coderepo.errors import UsageError
 from git_coderepo.platforms.registry import CUSTOM, platform_class, platform_types
 from git_coderepo.registration.options import is_on_command_line
@@ -64,6 +65,7 @@ def register(
     logo_url: LogoURL = None,
     no_verify: NoVerify = False,
     quiet: Quiet = False,
+    as_json: Json = None,
 ) -> None:
     """Register where the code of this checkout is hosted.
 
@@ -92,6 +94,9 @@ def register(
         ),
         standard_input=sys.stdin.buffer.read,
     )
+    if as_json:
+        print_json(registered_document(done), as_json)
+        return
     place = f" at {done.place}" if done.place is not None else ""
     word = "registered" if done.lines else "already registered:"
     if not quiet:
@@ -99,6 +104,20 @@ def register(
     show(done, quiet=quiet)
     if done.lines and not quiet:
         output.line("to record a run: git coderepo run -- COMMAND")
+
+
+def registered_document(done: Registered) -> dict[str, object]:
+    """Return what was registered as JSON values."""
+    return {
+        "name": done.registration.name,
+        "type": done.registration.type,
+        "place": done.place,
+        "settings": dict(done.lines),
+        "verified": done.checked,
+        "credential": done.credential,
+        "tokenSavedFor": done.kept_at,
+        "warnings": [*done.warnings, *done.hints],
+    }
 
 
 def show(done: Registered, *, quiet: bool = False) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Group, Verb, app, usage
+from git_coderepo.cli.json_output import print_json
 from git_coderepo.cli.options import Json
 from git_coderepo.cli.repositories.register import PLATFORM_OPTIONS, name_and_pairs
 from git_coderepo.credentials.named_secrets import list_secrets, remove_secret, secrets_in_file, set_secret
@@ -30,7 +31,9 @@ def group(context: typer.Context) -> None:
 
 @secret.command("set", cls=Verb, context_settings=PLATFORM_OPTIONS)
 def set_(
-    context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the secret.")]
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the secret.")],
+    as_json: Json = None,
 ) -> None:
     """Save a secret in the keyring: --KEY=@FILE or --KEY=-.
 
@@ -47,12 +50,15 @@ def set_(
     }
     files = {key: value[1:] for key, value in pairs if value.startswith("@") and not value.startswith("@@")}
     set_secret(Git(), given, values, files=files)
+    if as_json:
+        print_json({"name": given, "keys": list(values), "storedIn": "keyring"}, as_json)
+        return
     for key in values:
         output.line(f"saved {{{{{given}.{key}}}}} in the keyring")
 
 
 @secret.command("list", cls=Verb)
-def list_(as_json: Json = False) -> None:
+def list_(as_json: Json = None) -> None:
     """List the names and keys of secrets, without their values.
 
     This includes the keyring and the credentials file.
@@ -62,7 +68,7 @@ def list_(as_json: Json = False) -> None:
     for name, keys in secrets_in_file(git).items():
         found[name] = list(dict.fromkeys([*found.get(name, []), *keys]))
     if as_json:
-        output.json_data(found)
+        print_json(found, as_json)
         return
     for name, keys in found.items():
         for key in keys:
@@ -73,7 +79,12 @@ def list_(as_json: Json = False) -> None:
 def remove(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the secret.")],
     keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="Remove only these keys.")] = None,
+    as_json: Json = None,
 ) -> None:
     """Remove a secret from the keyring."""
-    for key in remove_secret(Git(), name, keys or ()):
+    removed = remove_secret(Git(), name, keys or ())
+    if as_json:
+        print_json({"name": name, "keys": list(removed), "removedFrom": "keyring"}, as_json)
+        return
+    for key in removed:
         output.line(f"removed {{{{{name}.{key}}}}} from the keyring")

@@ -9,6 +9,8 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import app
+from git_coderepo.cli.json_output import print_json
+from git_coderepo.cli.options import Json
 from git_coderepo.cli.repositories.register import (
     PLATFORM_OPTIONS,
     Description,
@@ -19,6 +21,7 @@ from git_coderepo.cli.repositories.register import (
     Remote,
     Source,
     name_and_pairs,
+    registered_document,
     show,
     warn_of_plain_secrets,
 )
@@ -41,6 +44,7 @@ def update(
         list[str] | None, typer.Option("--unset", metavar="OPTION", help="Remove an option; can be repeated.")
     ] = None,
     no_verify: NoVerify = False,
+    as_json: Json = None,
 ) -> None:
     """Change the name or the options of a registration.
 
@@ -66,5 +70,8 @@ def update(
         ),
         standard_input=sys.stdin.buffer.read,
     )
+    if as_json:
+        print_json(registered_document(done), as_json)
+        return
     output.line(f"updated '{done.registration.name}'")
     show(done)

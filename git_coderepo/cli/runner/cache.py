@@ -9,6 +9,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Group, Verb, app, usage
+from git_coderepo.cli.json_output import print_json
 from git_coderepo.cli.options import Json
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def group(context: typer.Context) -> None:
 
 
 @cache.command("list", cls=Verb)
-def list_(as_json: Json = False) -> None:
+def list_(as_json: Json = None) -> None:
     """List the cached trees, most recently used first.
 
     Modified trees are listed with their paths. They are kept for 30 days and never used again.
@@ -37,7 +38,7 @@ def list_(as_json: Json = False) -> None:
     here, old = _cache()
     found = here.kept() if here is not None else []
     if as_json:
-        output.json_data([*(_document(tree) for tree in found), *(_old_document(part) for part in old)])
+        print_json([*(_document(tree) for tree in found), *(_old_document(part) for part in old)], as_json)
     else:
         show(found, old)
 
@@ -51,6 +52,7 @@ def prune(
         str | None, typer.Option("--older-than", metavar="AGE", help="Remove trees unused for AGE: 12h, 7d, 2w, 1y.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only print what would be removed.")] = False,
+    as_json: Json = None,
 ) -> None:
     """Remove cached trees, least recently used first.
 
@@ -70,6 +72,9 @@ def prune(
         pruned = prune_cache(here, max_size=size, older_than=age, dry_run=dry_run, now=now)
     aged = [part for part in old if age is None or now - part.used > age]
     removed = [part for part in aged if dry_run or part.remove()]
+    if as_json:
+        print_json(pruned_document(pruned, removed, dry_run=dry_run), as_json)
+        return
     if pruned.gone or pruned.in_use or not removed:
         show_pruned(pruned, dry_run=dry_run)
     for part in removed:
@@ -105,6 +110,20 @@ def _old_document(part: OldPart) -> dict[str, object]:
         "good": False,
         "kind": "old",
     }
+
+
+def pruned_document(pruned: Evicted, old: Sequence[OldPart], *, dry_run: bool) -> dict[str, object]:
+    """Return what was or would be removed as JSON values."""
+    return {
+        "removed": [_removed(each) for each in (*map(_document, pruned.gone), *map(_old_document, old))],
+        "inUse": [tree.key for tree in pruned.in_use],
+        "size": sum(tree.size for tree in pruned.gone) + sum(part.size for part in old),
+        "dryRun": dry_run,
+    }
+
+
+def _removed(document: dict[str, object]) -> dict[str, object]:
+    return {key: document[key] for key in ("key", "directory", "size")}
 
 
 def _document(tree: Kept) -> dict[str, object]:

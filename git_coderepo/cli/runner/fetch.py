@@ -9,6 +9,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
+from git_coderepo.cli.json_output import print_encoded
 from git_coderepo.cli.options import CodeRepository, Json, Subdirectory, Submodules
 from git_coderepo.cli.progress import progress_shown
 from git_coderepo.cli.runner.planning import plan_request
@@ -57,7 +58,7 @@ def fetch(
     lfs: Annotated[bool, typer.Option("--lfs/--no-lfs", help="Fetch Git LFS files, or leave their pointers.")] = True,
     submodules: Submodules = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")] = False,
-    as_json: Json = False,
+    as_json: Json = None,
 ) -> None:
     """Fetch a run's code into a directory and verify it.
 
@@ -85,7 +86,7 @@ def fetch(
         written_to.write(made.encode())
         warn_unnoted(written_to)
     if as_json:
-        output.data(made.encode())
+        print_encoded(made.encode(), as_json)
     elif not quiet:
         show(made, directory, submodules=submodules)
 

@@ -11,6 +11,7 @@ import typer
 
 from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
+from git_coderepo.cli.json_output import print_json
 from git_coderepo.cli.options import Json, Subdirectory, Submodules
 from git_coderepo.cli.runner.planning import plan_request
 from git_coderepo.errors import NegativeAnswer
@@ -46,7 +47,7 @@ def verify(
     ] = None,
     subdirectory: Subdirectory = None,
     submodules: Submodules = True,
-    as_json: Json = False,
+    as_json: Json = None,
 ) -> None:
     """Check whether a directory still matches a run's code.
 
@@ -62,7 +63,7 @@ def verify(
         return by_pattern(path) or is_output(path)
 
     if as_json:
-        output.json_data({**found.document(), "holds": found.holds(allowed)})
+        print_json({**found.document(), "holds": found.holds(allowed)}, as_json)
     else:
         show(found, directory, allowed)
     if not found.holds(allowed):
