@@ -119,7 +119,13 @@ SETTINGS = {
             repeated=True,
         ),
         _setting("secretScan", "BOOL", "Whether contents that look like a token stop a snapshot.", "true"),
-        _setting("inlineLimit", "SIZE", "The maximum size of an overlay inside the manifest.", "64k", set_by=ANYONE),
+        _setting(
+            "inlineLimit",
+            "SIZE",
+            "The maximum total size of the overlays inside the manifest; larger ones are files beside it.",
+            "64k",
+            set_by=ANYONE,
+        ),
         _setting(
             "overlayLimit",
             "SIZE",

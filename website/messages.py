@@ -62,10 +62,12 @@ def make() -> str:
     """Return the page, in a part for each kind of error."""
     found = messages()
     parts: list[str] = []
-    for kind in dict.fromkeys(each.kind for each in found):
+    kinds = dict.fromkeys(each.kind for each in found)
+    for kind in sorted(kinds, key=lambda kind: (kind == errors.CodeRepoError.__name__, kind)):
         described = inspect.getdoc(getattr(errors, kind)) or ""
         status = getattr(errors, kind).exit_status
-        parts += [f"## {kind}", "", f"{described.partition(chr(10) * 2)[0]} Exit status {status}.", ""]
+        cause = "Everything else." if kind == errors.CodeRepoError.__name__ else described.partition("\n\n")[0]
+        parts += [f"## {kind}", "", f"{cause} Exit status {status}.", ""]
         rows = (
             (_code(each.text), "<br>".join(_code(hint) for hint in each.hints)) for each in found if each.kind == kind
         )

@@ -130,12 +130,16 @@ def _spans(line: Line, theme: Theme) -> Iterator[str]:
             yield f"<tspan{style}>{text}</tspan>" if style else text
 
 
+def path(theme: Theme) -> Path:
+    """Return where the picture of a theme is."""
+    return IMAGES / f"terminal-{theme.name}.svg"
+
+
 def main() -> None:
     """Write the pictures."""
     lines = transcript()
-    IMAGES.mkdir(parents=True, exist_ok=True)
     for theme in THEMES:
-        (IMAGES / f"terminal-{theme.name}.svg").write_text(drawn(lines, theme), encoding="utf-8")
+        path(theme).write_text(drawn(lines, theme), encoding="utf-8")
 
 
 if __name__ == "__main__":
