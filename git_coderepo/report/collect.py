@@ -110,8 +110,13 @@ def collect(git: Git, found: Sequence[RecordedRun], *, left_out: int = 0, togeth
 def _same_code(sides: Mapping[str, Sequence[_Side]]) -> dict[str, str]:
     """Return the newest run with the same changes, for each run but that; runs are given newest first."""
     newest: dict[object, str] = {}
-    found = {id: newest.setdefault(tuple((part.path, part.pair) for part in parts), id) for id, parts in sides.items()}
-    return {id: other for id, other in found.items() if id != other}
+    found: dict[str, str] = {}
+    for id, parts in sides.items():
+        if all(part.pair is not None for part in parts):
+            other = newest.setdefault(tuple((part.path, part.pair) for part in parts), id)
+            if other != id:
+                found[id] = other
+    return found
 
 
 def _committed(run: RecordedRun, commits: Mapping[str, str]) -> str | None:
