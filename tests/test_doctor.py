@@ -109,6 +109,10 @@ def fetch_nothing(checkout: Repo) -> None:
     checkout.git("config", "remote.origin.fetch", "refs/heads/main")
 
 
+def mirror(checkout: Repo) -> None:
+    checkout.git("config", "remote.origin.fetch", "+refs/*:refs/*")
+
+
 def misspell(checkout: Repo) -> None:
     checkout.git("config", "coderepo.overlayLimt", "200m")
 
@@ -155,6 +159,7 @@ def open_cache(checkout: Repo) -> None:
 BROKEN = {
     "no refspec": (unset_refspec, "refspec", "updates no remote-tracking branch"),
     "a refspec without a destination": (fetch_nothing, "refspec", "updates no remote-tracking branch"),
+    "a mirror": (mirror, "refspec", "updates no remote-tracking branch"),
     "a misspelt setting": (misspell, "settings", "did you mean 'coderepo.overlayLimit'?"),
     "a hook that is not executable": (not_executable, "hooks", "post-commit: not executable"),
     "an old hook": (outdated, "hooks", "outdated: post-commit"),
@@ -293,6 +298,10 @@ def test_submodules(doctor: Doctor, checkout: Repo, tmp_path: Path) -> None:
     (checkout.path / "third party" / ".git").unlink()
     fix = doctor.only_problem("submodules", "has files but no '.git'", "--offline")
     doctor.cure(fix, "submodules", "--offline")
+    shutil.rmtree(checkout.path / "third party.without-git")
+    (checkout.path / "third party" / ".git").write_text("gitdir: /gone\n")
+    fix = doctor.only_problem("submodules", "cannot be read", "--offline")
+    doctor.cure(fix, "submodules", "--offline")
     checkout.git("submodule", "deinit", "--force", "third party")
     fix = doctor.noted("submodules", "is not initialised", "--offline") or ""
     doctor.cure(fix, "submodules", "--offline")
@@ -319,6 +328,14 @@ def test_how_it_was_cloned(program: Program, checkout: Repo, tmp_path: Path) -> 
     shallow.cure(shallow.noted("clone", "sparse checkout", "--offline") or "", "clone", "--offline")
     run.git("config", "remote.origin.promisor", "true")
     assert shallow.noted("clone", "partial clone", "--offline") is None
+
+
+@pytest.mark.slow
+def test_tracking_branches_that_do_not_count(doctor: Doctor, checkout: Repo) -> None:
+    checkout.git("update-ref", "-d", "refs/remotes/origin/main")
+    doctor.cure(doctor.noted("refspec", "no remote-tracking branches of 'origin' yet") or "", "refspec")
+    checkout.git("remote", "set-url", "--push", "origin", "file:///elsewhere.git")
+    assert doctor.noted("refspec", "is pushed to another URL", "--offline") is None
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from git_coderepo.registration.secret_options import credential_home, is_custom
 from git_coderepo.stores.shared_store import SharedStore
 from git_coderepo.transport.git_remote import check_access
 
-# A tree that no store has: the empty one would do as well, but a run may have stored that.
+# An id that no tree has: a store that can be read answers that it does not have it.
 _NO_TREE = ObjectId("0" * 39 + "1")
 
 
@@ -61,7 +61,7 @@ class Known(NamedTuple):
 
 
 def ask(place: CheckedPlace, seconds: float, *, offline: bool) -> Answers:
-    """Ask everybody at once; nobody is waited for longer than `seconds`."""
+    """Ask all of them at once, and wait at most so many seconds."""
     sources = {part.path: part.source for part in place.parts if part.source is not None}
     questions: dict[tuple[str, bytes], Callable[[], object]] = {("keyring", b""): partial(_keyring, place)}
     for path, source in sources.items():

@@ -1,4 +1,4 @@
-"""What is known without a question to anybody: git, its configuration, the checkout, its submodules and remotes."""
+"""What is known without the network: git, its configuration, the checkout, its submodules and their remotes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from git_coderepo.git.repository import Layout, branch_of_head, read_layout, sta
 from git_coderepo.registration.resolve import CodeSource, choose_source_of, refuse_source
 from git_coderepo.settings import Settings, team_settings
 
-# Beginnings and parts of the errors for a directory that belongs to no work tree, which is no problem.
+# Parts of the errors for a directory that is in no work tree, which is not a problem.
 _NO_WORK_TREE = ("not a git repository", "bare repository", "must be run in a work tree")
 # As deep as snapshots take them.
 _DEEPEST = 16
@@ -42,13 +42,15 @@ class CheckedRepository(NamedTuple):
 class Link(NamedTuple):
     """A submodule of the index at the raw `path`, from the root of the checkout.
 
-    `command` is what to type to initialise it. `is_listed` says whether `.gitmodules` has it.
+    `command` is what to type to initialise it. `is_listed` says whether `.gitmodules` has it. `problem` is why git
+    cannot read it although it is initialised.
     """
 
     path: bytes
     root: bytes
     command: str
     is_listed: bool
+    problem: CodeRepoError | None = None
 
     @property
     def is_initialised(self) -> bool:
@@ -127,17 +129,20 @@ def _walk(
 ) -> Iterator[tuple[CheckedRepository, tuple[Link, ...]]]:
     """Yield a checkout and the submodules in it, then the same of each submodule that is initialised."""
     part = _part(git, layout, settings, path)
-    links = tuple(_links(part))
-    yield part, links
-    for link in links:
+    links, inside = [], []
+    for link in _links(part):
+        problem = None
         if link.is_initialised and depth < _DEEPEST:
             inner = git.submodule(link.root)
             try:
                 inner_layout = read_layout(start_layout(inner), inner)
-                inner_settings = Settings.read(inner).within(settings, link.path)
-            except CodeRepoError:
-                continue  # the check of submodules asks again, and says why
-            yield from _walk(inner, inner_layout, inner_settings, link.path, depth + 1)
+                inside.append((inner, inner_layout, Settings.read(inner).within(settings, link.path), link.path))
+            except CodeRepoError as error:
+                problem = error
+        links.append(link._replace(problem=problem))
+    yield part, tuple(links)
+    for inner, inner_layout, inner_settings, inner_path in inside:
+        yield from _walk(inner, inner_layout, inner_settings, inner_path, depth + 1)
 
 
 def _part(git: Git, layout: Layout, settings: Settings, path: bytes) -> CheckedRepository:

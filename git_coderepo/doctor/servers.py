@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -14,7 +14,8 @@ from git_coderepo.doctor.finding import CheckResult, count, from_error, note, ok
 from git_coderepo.doctor.place import CheckedRepository
 from git_coderepo.errors import CodeRepoError, CredentialError, NoAnswer
 from git_coderepo.git.process import shell_word
-from git_coderepo.git.url.remote import Origin
+from git_coderepo.git.pushed_commits import tracking_arguments
+from git_coderepo.git.url.remote import Origin, push_differs
 from git_coderepo.platforms.hosted import TokenFacts
 from git_coderepo.transport.http_failures import proxy_shown
 from git_coderepo.transport.proxy import CA_VARIABLES, NetworkSettings
@@ -23,7 +24,7 @@ _USUAL = "https://github.com"
 _DAY = 24 * 3600
 # The hints of errors that another URL of the remote may cure.
 _WRONG_PLACE = ("check the spelling", "check the host", "check the URL of the remote")
-# Certificates and signed requests (S3: 15 minutes) fail where a clock is far off; a little is nobody's fault.
+# Seconds. Signed requests fail if the clock is off by 15 minutes (S3), and new certificates even earlier.
 _CLOCK_NOTE, _CLOCK_PROBLEM = 30, 300
 
 
@@ -149,27 +150,23 @@ def refspec(known: Known) -> Iterator[CheckResult]:
         name = part.source.remote_name if part.source is not None else None
         if name is None or part.settings.value("remote", "url", name) is None:
             continue
-        specs = [spec for spec in part.settings.values("remote", "fetch", name) if not spec.startswith("^")]
-        directory = "" if not part.path else f"-C {shell_word(part.layout.toplevel)} "
-        if not any(":refs/" in spec for spec in specs):
+        directory = f"-C {shell_word(part.layout.toplevel)} " if part.path else ""
+        arguments = tracking_arguments(part.settings, name)
+        if not arguments:
             setting, value = f"remote.{name}.fetch", f"+refs/heads/*:refs/remotes/{name}/*"
-
             yield problem(
                 f"{part.name}'git fetch {name}' updates no remote-tracking branch, so the pushed commits are unknown",
                 f"git {directory}config --local --add {shell_word(setting)} {shell_word(value)}",
                 partial(part.git.run, "config", "--local", "--add", setting, value),
             )
-        elif not part.git.run("for-each-ref", "--count=1", *_destinations(specs)):
+        elif push_differs(part.settings, name):
+            yield note(f"{part.name}'{name}' is pushed to another URL, so its remote-tracking branches do not count")
+        elif not part.git.run("rev-parse", *arguments):
             yield note(
                 f"{part.name}no remote-tracking branches of '{name}' yet", f"git {directory}fetch {shell_word(name)}"
             )
         else:
-            yield ok(f"{part.name}{name}: {', '.join(specs)}")
-
-
-def _destinations(specs: Sequence[str]) -> list[str]:
-    """Return the references that refspecs update, as `git for-each-ref` takes them."""
-    return [spec.partition(":")[2].partition("*")[0].rstrip("/") for spec in specs if ":" in spec]
+            yield ok(f"{part.name}{name}: {', '.join(part.settings.values('remote', 'fetch', name))}")
 
 
 # --- clock, proxy and certificates ---

@@ -21,8 +21,8 @@ from git_coderepo.settings import Settings, variable_of
 from git_coderepo.snapshots.size_limits import shown_size
 from git_coderepo.trace import silent
 
-# Free bytes: an overlay of the largest size fits in the first, hardly a manifest in the second.
-_LITTLE, _HARDLY = 1 << 30, 64 << 20
+# Free bytes. A fetched tree may not fit below the first limit; below the second, a run may not be recorded.
+_NOTE_BELOW, _PROBLEM_BELOW = 1 << 30, 64 << 20
 
 
 def temporary(known: Known) -> Iterator[CheckResult]:
@@ -173,9 +173,9 @@ def _space(path: str, cached: set[int]) -> CheckResult:
         line = "git coderepo cache prune --max-size 0"
     if facts.f_files and not facts.f_favail:
         return problem(f"no inodes free at {name}", line)
-    if free < _HARDLY:
+    if free < _PROBLEM_BELOW:
         return problem(words, line)
-    return note(words, line) if free < _LITTLE else ok(words)
+    return note(words, line) if free < _NOTE_BELOW else ok(words)
 
 
 def _devices_of_trees(settings: Settings) -> set[int]:

@@ -43,13 +43,14 @@ def _submodule(link: Link) -> CheckResult | None:
             f"{name} is not in .gitmodules, so no clone can fetch it",
             f"git submodule add --force URL {shell_word(link.path)}",
         )
-    if link.is_initialised:
+    if link.is_initialised and link.problem is None:
         return None
     if link.is_empty:
         return note(f"{name} is not initialised: runs record it as an empty directory", link.command)
     aside = link.root + b".without-git"
+    why = "has files but no '.git', so git does not look at them"
     return problem(
-        f"{name} has files but no '.git', so git does not look at them",
+        f"{name} {why}" if link.problem is None else f"{name} cannot be read: {link.problem.message}",
         f"mv -- {shell_word(link.root)} {shell_word(aside)} && {link.command}",
     )
 
