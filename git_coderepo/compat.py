@@ -19,6 +19,7 @@ from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from git_coderepo.errors import CodeRepoError, PlatformError, RegistrationError, UnknownOption
 from git_coderepo.platforms import base, context
+from git_coderepo.similar import closest
 from git_coderepo.trace import redact
 
 if TYPE_CHECKING:
@@ -94,9 +95,7 @@ class BaseCodeRepositoryConfig:
         fields = type(self).fields()
         for name in values:
             if fields and name not in fields:
-                from difflib import get_close_matches
-
-                near = get_close_matches(name, fields, n=1)
+                near = closest(name, fields)
                 hint = f"did you mean '--{near[0]}'?" if near else f"choose one of: {', '.join(fields)}"
                 raise UnknownOption(f"'{type(self).__name__}' has no option '{name}'", hints=[hint])
         missing = [f"'{name}'" for name, field in fields.items() if field.required and name not in values]

@@ -105,6 +105,10 @@ class UnknownRun(CodeRepoError):
     """No recorded run, or more than one, has this id or name."""
 
 
+class NoRecord(UnknownRun):
+    """RUN is not a file, and there is no repository here in whose record it could be."""
+
+
 class OutputUnusable(CodeRepoError):
     """An output file cannot be written."""
 

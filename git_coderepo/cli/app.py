@@ -16,6 +16,7 @@ from git_coderepo.cli import output
 from git_coderepo.cli.output import PROGRAM, version
 from git_coderepo.cli.table import GROUPS, VERBS
 from git_coderepo.errors import UsageError
+from git_coderepo.similar import closest
 from git_coderepo.trace import set_verbose
 
 # Some releases of typer contain click, others depend on it; its context names the class that lays out the help.
@@ -134,9 +135,16 @@ class Verbs(Group):
         return list(VERBS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        # For an unknown verb, load all of them, so that similar ones can be suggested.
-        self.commands = commands(*([cmd_name] if cmd_name in VERBS else VERBS))
+        self.commands = commands(cmd_name) if cmd_name in VERBS else {}
         return self.commands.get(cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            command, near = PROGRAM, closest(args[0], VERBS)
+            raise UsageError(
+                f"no such command '{args[0]}'", hints=[f"did you mean '{near[0]}'?"] if near else [f"{command} -h"]
+            )
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         width = max(map(len, VERBS))

@@ -85,7 +85,7 @@ class CarriedOverlay(NamedTuple):
         """
         found = read_overlay(self.data, tar_sha256=self.tar_sha256, sha256=self.sha256, limits=limits)
         if self.files not in (None, len(found.paths)):
-            raise InvalidManifest(f"the overlay has {len(found.paths)} files, not the recorded {self.files}")
+            raise InvalidManifest(f"number of files in the overlay: {len(found.paths)}, not the recorded {self.files}")
         return found
 
 

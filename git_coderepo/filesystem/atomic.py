@@ -9,7 +9,7 @@ from git_coderepo.errors import CodeRepoError as Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from git_coderepo.errors import CodeRepoError
 
@@ -73,6 +73,30 @@ def write_whole(path: bytes, contents: bytes, *, mode: int = 0o666, exact: bool 
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def not_yet_noted(note: bytes, paths: Iterable[bytes]) -> frozenset[bytes]:
+    """Return the paths that are not yet in the file `note`, and add them; if it cannot be written they are new again.
+
+    They are added by one write, so that two processes may add some at once.
+    """
+    try:
+        with open(note, "rb") as file:
+            known = frozenset(file.read().split(b"\0"))
+    except FileNotFoundError:
+        known = frozenset()
+    new = frozenset(paths) - known
+    if new:
+        try:
+            os.makedirs(os.path.dirname(note), exist_ok=True)
+            descriptor = os.open(note, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError:
+            return new
+        try:
+            os.write(descriptor, b"".join(path + b"\0" for path in sorted(new)))
+        finally:
+            os.close(descriptor)
+    return new
 
 
 def sweep(folder: bytes, name: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from git_coderepo.errors import SourceNotAllowed
 from git_coderepo.platforms.base import BaseCodeRepository
+from git_coderepo.similar import closest
 
 
 def split_source(source: str) -> tuple[str, str]:
@@ -46,9 +47,7 @@ def load_class(source: str, *, directory: str | None = None) -> type[BaseCodeRep
             sys.path.remove(directory)
     found = vars(module).get(name)
     if found is None:
-        from difflib import get_close_matches
-
-        near = get_close_matches(name, [key for key, value in vars(module).items() if isinstance(value, type)], n=1)
+        near = closest(name, [key for key, value in vars(module).items() if isinstance(value, type)])
         raise SourceNotAllowed(
             f"'{module_name}' has no class '{name}'", hints=[f"did you mean '{module_name}.{near[0]}'?"] if near else []
         )

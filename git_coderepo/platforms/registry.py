@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from git_coderepo.errors import CodeRepoError, RegistrationError
+from git_coderepo.similar import closest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ def platform_class(type: str) -> type[BaseCodeRepository]:
             hints=["name its class: --source my_module.MyRepositoryClass"],
         )
     if type not in _PLATFORMS:
-        from difflib import get_close_matches
-
-        near = get_close_matches(type.lower(), platform_types(), n=1)
+        near = closest(type.lower(), platform_types())
         hint = f"did you mean '{near[0]}'?" if near else f"choose one of: {', '.join(platform_types())}"
         raise RegistrationError(f"'{type}' is not a type of code repository", hints=[hint])
     return _PLATFORMS[type]()

@@ -21,6 +21,7 @@ from git_coderepo.registration.infer import (
 )
 from git_coderepo.registration.match import matcher
 from git_coderepo.registration.options import platform_of
+from git_coderepo.similar import closest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -192,10 +193,11 @@ def _named(
             return each
     if name in remotes:
         return inferred(name, remotes[name], settings, rules)
-    import difflib
-
-    near = difflib.get_close_matches(name, [each.name for each in known] + list(remotes), n=1)
-    hints = [f"did you mean '{near[0]}'?"] if near else ["git coderepo list"]
+    near = closest(name, [each.name for each in known] + list(remotes))
+    if near:
+        hints = [f"did you mean '{near[0]}'?"]
+    else:
+        hints = ["git coderepo list"] if known or remotes else ["git remote add NAME URL"]
     raise RegistrationError(f"code repository not found: '{name}'", hints=hints)
 
 

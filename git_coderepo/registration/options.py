@@ -15,6 +15,7 @@ from git_coderepo.errors import (
 )
 from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.platforms.registry import platform_class
+from git_coderepo.similar import closest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -188,10 +189,8 @@ def is_on_command_line(given: str) -> bool:
 
 def unknown_option(platform: type[BaseCodeRepository], name: str) -> UnknownOption:
     """Return the error for an unknown option, with a similar one as hint."""
-    import difflib
-
     flags = {_folded(option.name): option.flag for option in platform.options}
-    near = difflib.get_close_matches(_folded(name), flags, n=1)
+    near = closest(_folded(name), flags)
     if near:
         hints = [f"did you mean '{flags[near[0]]}'?"]
     elif flags:

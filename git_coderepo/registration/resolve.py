@@ -172,7 +172,8 @@ def source_here(git: Git, name: str | None) -> CodeSource:
         git, settings, layout, name, branch=branch_of_head(git), walks=Walks(git, settings, layout.head)
     )
     if source is None:
-        raise RegistrationError("this checkout has no code repository", hints=["git coderepo register"])
+        added = [] if any(settings.subsections("remote")) else ["git remote add origin URL"]
+        raise RegistrationError("this checkout has no code repository", hints=[*added, "git coderepo register"])
     return source
 
 

@@ -17,6 +17,7 @@ from git_coderepo.registration.config import Registration, registrations
 from git_coderepo.registration.infer import literal_secret
 from git_coderepo.registration.options import config_key, is_secret, platform_of
 from git_coderepo.settings import Settings
+from git_coderepo.similar import closest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -99,7 +100,7 @@ def update(
     `options` are merged; `unset` names values to remove, by Python name, including `remote`, `description` and
     `logo_url`. Raises RegistrationError for an unknown name, an existing new name, and a secret in plain text.
     """
-    known = _registered(git, name)
+    known = registered_here(git, name)
     if new_name is not None and new_name != name:
         check_name(new_name)
         refuse_existing(git, new_name)
@@ -123,17 +124,17 @@ def update(
             copy.run("config", "--file", "config", "--rename-section", f"coderepo.{name}", f"coderepo.{new_name}")
 
     _edit(git, write)
-    return _registered(git, new_name or name)
+    return registered_here(git, new_name or name)
 
 
 def remove(git: Git, name: str) -> Registration:
     """Remove a section, and return its registration. Old runs keep their record (Z7 in docs/design/faults.md)."""
-    known = _registered(git, name)
+    known = registered_here(git, name)
     _edit(git, lambda copy: _remove_section(copy, name))
     return known
 
 
-def _registered(git: Git, name: str) -> Registration:
+def registered_here(git: Git, name: str) -> Registration:
     """Return the registration of that name in the checkout's own configuration. Raises RegistrationError."""
     settings = Settings.read(git)
     local = {entry.subsection for entry in settings.entries if entry.section == "coderepo" and entry.scope == "local"}
@@ -145,9 +146,7 @@ def _registered(git: Git, name: str) -> Registration:
                     hints=[f"git config --show-origin --get-regexp {shell_word(_pattern(name))}"],
                 )
             return each
-    import difflib
-
-    near = difflib.get_close_matches(name, [each.name for each in registrations(settings)], n=1)
+    near = closest(name, [each.name for each in registrations(settings)])
     raise RegistrationError(
         f"code repository not found: '{name}'",
         hints=[f"did you mean '{near[0]}'?"] if near else ["git coderepo list"],

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from git_coderepo.errors import CodeRepoError, GitNotFound, NotACheckout, UnknownRun
+from git_coderepo.errors import CodeRepoError, GitNotFound, NoRecord, NotACheckout, UnknownRun
 from git_coderepo.git.objects import ObjectId
 from git_coderepo.git.process import Git
 from git_coderepo.git.repository import Layout, read_layout, start_layout
@@ -52,18 +52,27 @@ def named_run(word: str, git: Git) -> NamedRun:
 
     Raises InvalidManifest, UnknownRun.
     """
-    if is_manifest_path(word):
+    is_path = is_manifest_path(word)
+    if is_path and (word == "-" or os.path.lexists(word)):
         return NamedRun(Manifest.load(word), None if word == "-" else os.fsencode(word))
     try:
         runs, _ = runs_here(git)
-    except (NotACheckout, GitNotFound):
-        return NamedRun(Manifest.load(word), os.fsencode(word))  # without a record RUN can only be a path
-    path = runs.path_of(id_of_run(runs, word))
+        path = runs.path_of(id_of_run(runs, word))
+    except (NotACheckout, GitNotFound, UnknownRun) as error:
+        if is_path:
+            return NamedRun(Manifest.load(word), os.fsencode(word))  # says why the file cannot be read
+        if isinstance(error, UnknownRun):
+            raise
+        reason = "git is not installed" if isinstance(error, GitNotFound) else "this directory is not in a repository"
+        raise NoRecord(
+            f"unknown run '{word}': {reason}, and no file has this name",
+            hints=["give the path of a run manifest, or work in the checkout where the run was recorded"],
+        ) from None
     return NamedRun(Manifest.load(os.fsdecode(path)), path)
 
 
 def is_manifest_path(word: str) -> bool:
-    """Return whether RUN can only be a path: it looks like one, or a file of that name exists."""
+    """Return whether RUN is first of all a path: it looks like one, or a file of that name exists."""
     if word == "-" or "/" in word or word.endswith(".json"):
         return True
     return os.path.exists(word) and not os.path.isdir(word)
@@ -100,7 +109,7 @@ def find_run(
     try:
         return FoundRun(named_run(word, git))
     except UnknownRun as error:
-        if word.startswith("@"):
+        if word.startswith("@") or (isinstance(error, NoRecord) and code_repository is None):
             raise  # `@{-N}` counts the runs of this record
         unknown = error
     try:

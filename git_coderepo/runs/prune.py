@@ -10,6 +10,7 @@ import json
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -43,7 +44,8 @@ class PruneRequest(NamedTuple):
 class Pruned(NamedTuple):
     """What was removed, or with `dry_run` would be: ids of runs, numbers of overlays and objects, and bytes.
 
-    `unreadable` are the raw paths of manifests that cannot be read. If there are any, no overlay or object is removed.
+    `kept` are the reasons why runs were kept, with their numbers. `unreadable` are the raw paths of manifests that
+    cannot be read. If there are any, no overlay or object is removed.
     """
 
     runs: tuple[str, ...]
@@ -51,6 +53,7 @@ class Pruned(NamedTuple):
     objects: int
     size: int
     unreadable: tuple[bytes, ...]
+    kept: tuple[tuple[str, int], ...] = ()
 
 
 class _Needs(NamedTuple):
@@ -63,7 +66,8 @@ class _Needs(NamedTuple):
 
 def prune(runs: Runs, store: Store, git: Git, request: PruneRequest, *, now: float) -> Pruned:
     """Remove what the request selects; `now` is in seconds since 1970. Raises OSError, GitFailed."""
-    old = list(_old_runs(runs, request, now))
+    kept: Counter[str] = Counter()
+    old = list(_old_runs(runs, request, now, kept))
     if not request.dry_run:
         for id in old:
             # The manifest goes first: without its result it would look like a run whose end is unknown.
@@ -79,21 +83,34 @@ def prune(runs: Runs, store: Store, git: Git, request: PruneRequest, *, now: flo
         size = freed + freed_objects + _prune_lfs(store, request, now)
     if not request.dry_run:
         _remove_leftovers(store, now)
-    return Pruned(tuple(old), overlays, objects, size, needs.unreadable)
+    return Pruned(tuple(old), overlays, objects, size, needs.unreadable, tuple(kept.items()))
 
 
-def _old_runs(runs: Runs, request: PruneRequest, now: float) -> Iterator[str]:
-    if request.older_than is None and request.keep is None:
-        return
-    age = max(request.older_than or 0.0, YOUNG)
+def _old_runs(runs: Runs, request: PruneRequest, now: float, kept: Counter[str]) -> Iterator[str]:
+    """Yield the runs to remove, newest first; count in `kept` the others, by the reason for which they are kept."""
     for count, id in enumerate(newest(runs)):
-        created = int(id[:8] + id[9:13], 16) / 1000
-        if count < (request.keep or 0) or created > now - age:
-            continue
-        state = state_of(Result.load(runs.result_path_of(id)))
-        if state == "running" or (state == "unfinished" and created > now - _FORGOTTEN):
-            continue
-        yield id
+        reason = _reason_to_keep(runs, id, count, request, now)
+        if reason is None:
+            yield id
+        else:
+            kept[reason] += 1
+
+
+def _reason_to_keep(runs: Runs, id: str, count: int, request: PruneRequest, now: float) -> str | None:
+    """Return why a run is kept, None if it is to be removed; `count` is the number of newer runs."""
+    if request.older_than is None and request.keep is None:
+        return "neither --older-than nor --keep is given"
+    if count < (request.keep or 0):
+        return f"among the newest {request.keep}"
+    created = int(id[:8] + id[9:13], 16) / 1000
+    if created > now - (request.older_than or 0.0):
+        return "not old enough"
+    if created > now - YOUNG:
+        return "younger than an hour"
+    state = state_of(Result.load(runs.result_path_of(id)))
+    if state == "running" or (state == "unfinished" and created > now - _FORGOTTEN):
+        return "still running" if state == "running" else "perhaps still running on another host"
+    return None
 
 
 def _needs(runs: Runs, gone: frozenset[str]) -> _Needs:

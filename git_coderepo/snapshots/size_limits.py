@@ -200,7 +200,7 @@ def largest_folders(
 def shown_size(size: int) -> str:
     """Return a number of bytes for people: `17 bytes`, `3.4 MiB`."""
     if size < 1024:
-        return f"{size} bytes"
+        return f"{size} bytes" if size != 1 else "1 byte"
     for unit, scale in (("KiB", 1 << 10), ("MiB", 1 << 20)):
         if size < scale << 10:
             return f"{size / scale:.1f} {unit}"

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 UNREADABLE = "unreadable"
 # Reason for leaving out a file that this program wrote.
 OWN_OUTPUT = "own-output"
+# Reason for leaving out a file whose name is that of secrets, such as `.env`.
+BY_NAME = "secret-name"
 
 
 class Request(Value):

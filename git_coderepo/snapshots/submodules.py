@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 
 from git_coderepo.errors import CodeRepoError, NotReproducible, TooLarge
+from git_coderepo.filesystem.atomic import not_yet_noted
 from git_coderepo.git.process import git_word, path_word
-from git_coderepo.snapshots.snapshot import OWN_OUTPUT, Submodule, Within
+from git_coderepo.snapshots.snapshot import BY_NAME, OWN_OUTPUT, Submodule, Within
 from git_coderepo.value import Value
 
 TYPE_CHECKING = False
@@ -80,8 +81,15 @@ def omitted_in(snapshot: Snapshot | Unpacked) -> list[tuple[bytes, str]]:
 
 
 def omission_lines(snapshot: Snapshot) -> list[str]:
-    """Return lines for people about what was left out, one for all files that this program wrote."""
+    """Return lines for people about what was left out, one for all files that this program wrote.
+
+    A file that is left out because of its name is named once per checkout; `status` and the manifest always list it.
+    """
     rows = omitted(snapshot)
+    by_name = [path for path, reason in rows if reason == BY_NAME]
+    if by_name:
+        new = not_yet_noted(snapshot.layout.own_here + b"/named-files", by_name)
+        rows = [(path, reason) for path, reason in rows if reason != BY_NAME or path in new]
     lines = [f"'{os.fsdecode(path)}' does not travel ({reason})" for path, reason in rows if reason != OWN_OUTPUT]
     own = sorted((path for path, reason in rows if reason == OWN_OUTPUT), key=len)
     if own:

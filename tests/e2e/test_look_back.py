@@ -326,7 +326,17 @@ def test_words_that_name_no_run(place: World) -> None:
         refused = here(place, *verb, check=False)
         assert refused.status == 128 and "unknown run 'nothing', and no file has this name" in refused.errors
     outside = place.user.run("fetch", "nothing", "code", check=False)
-    assert outside.status == 128 and "cannot read the manifest" in outside.errors
+    assert outside.status == 128 and "unknown run 'nothing': this directory is not in a repository" in outside.errors
+    for verb in (["show", "@{-1}"], ["fetch", "@{-1}", "code"]):
+        outside = place.user.run(*verb, check=False)
+        assert outside.status == 128 and "unknown run '@{-1}': this directory is not in a repository" in outside.errors
+    assert "cannot read the manifest" in place.user.run("show", "no/such.json", check=False).errors
+
+
+def test_a_run_may_have_the_name_of_a_path(place: World) -> None:
+    for name in ("lr/0.1", "a.json"):
+        run(place, "--name", name)
+        assert f"name        {name}\n" in here(place, "show", name).text
 
 
 # --- everywhere ---

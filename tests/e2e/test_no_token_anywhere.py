@@ -168,7 +168,7 @@ def test_no_token_in_any_file_output_or_argument(place: World, way: Callable[[Wo
         place.checkout.git("config", "coderepo.publish", "auto")
         said.append(place.user.run("run", "--", "true", **checkout))
         assert "not published" in said[-1].errors
-        said.append(place.user.run("remove", "mine", **checkout))
+        said.append(place.user.run("remove", "-y", "mine", **checkout))
 
     assert processes.found == set()
     assert any(b"upload-pack" in line or b"fetch\0" in line for line in processes.seen), "somebody did look"

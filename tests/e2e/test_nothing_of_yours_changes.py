@@ -150,7 +150,7 @@ def test_a_registration_adds_its_announced_lines_and_nothing_else(place: World) 
     assert config.read_text() == text + added.replace('\\"a word; or two\\"', "another").replace("mine", "ours")
     only_the_config_changed()
 
-    place.user.run("remove", "ours", **checkout)
+    place.user.run("remove", "-y", "ours", **checkout)
     assert config.read_text() == text
     only_the_config_changed()
 
@@ -167,7 +167,7 @@ def test_old_runs_outlive_their_registration(place: World) -> None:
     """Z7: a manifest stands alone."""
     place.user.run("register", "mine", cwd=place.checkout.path)
     manifest = place.manifest()
-    place.user.run("remove", "mine", cwd=place.checkout.path)
+    place.user.run("remove", "-y", "mine", cwd=place.checkout.path)
     expected = place.checkout.tree()
     subprocess.run(["rm", "-rf", place.checkout.path], check=True)
     place.runner.run("fetch", manifest, "code")

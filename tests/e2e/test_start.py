@@ -138,7 +138,8 @@ def test_what_is_no_verb_is_held_against_all_of_them(program: Program) -> None:
     for words in (["feth"], ["-v", "feth"], ["--verbose", "help", "feth"]):
         said = program.run(*words, check=False)
         assert said.status == 129
-        assert "Did you mean 'fetch'?" in said.errors
+        assert "hint: did you mean 'fetch'?" in said.errors or "hint: git coderepo help fetch" in said.errors
+    assert "did you mean" not in program.run("frobnicate", check=False).errors
     for words in (["-h"], ["-v", "--help"], ["--help", "fetch"]):
         listed = re.findall(r"(?m)^  ([a-z-]+)  ", program.run(*words).text.partition("Everyday:")[2])
         assert listed == list(VERBS)

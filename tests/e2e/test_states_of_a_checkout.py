@@ -410,7 +410,7 @@ def test_which_registration_is_meant(story: Story) -> None:
     story.repo.git("config", "coderepo.default", "first")
     assert story.recorded()["repository"]["name"] == "first"
     assert story.recorded(CODEREPO_DEFAULT="second")["repository"]["name"] == "second"
-    user.run("remove", "second", **here)
+    user.run("remove", "-y", "second", **here)
     story.repo.git("config", "--unset", "coderepo.default")
     assert story.recorded()["repository"]["name"] == "first", "the one whose remote matches"
 

@@ -150,7 +150,7 @@ def test_a_checkout_that_is_registered_by_its_platform_needs_no_git(tmp_path: Pa
             place.runner, "fetch", "run.json", "code", status=128, says="git is required: the platform 'git'",
             hint="register the checkout as github", **nothing,
         )  # fmt: skip
-        place.user.run("remove", "origin", cwd=place.checkout.path)
+        place.user.run("remove", "-y", "origin", cwd=place.checkout.path)
         place.register("--type", "github")
         place.manifest()
         place.runner.run("fetch", "run.json", "code", **nothing)

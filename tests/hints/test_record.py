@@ -368,7 +368,7 @@ def test_a_remote_that_no_runner_can_use(place: World, repo: Repo, program: Prog
         repo.git("config", f"coderepo.a{{{{b.{key}", value)
     typed_here(place, repo, hint("contains '{{'").replace("NEW", "plain"))
     place.user.run("snapshot", cwd=repo.path)
-    place.user.run("remove", "plain", cwd=repo.path)
+    place.user.run("remove", "-y", "plain", cwd=repo.path)
 
     for key, value in (("type", "github"), ("host", "git.corp"), ("owner", "{{my.owner}}"), ("repository", "w")):
         repo.git("config", f"coderepo.r.{key}", value)

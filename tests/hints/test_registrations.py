@@ -44,7 +44,7 @@ def registered(desk: Desk) -> list[str]:
 
 
 @cures("did you mean '{near[0]}'?", "git coderepo list")
-@pytest.mark.parametrize("verb", [("describe",), ("update", "--no-verify", "--description=x"), ("remove",)])
+@pytest.mark.parametrize("verb", [("describe",), ("update", "--no-verify", "--description=x"), ("remove", "-y")])
 def test_a_name_that_is_not_registered(desk: Desk, verb: tuple[str, ...]) -> None:
     remote(desk, "origin", GITHUB)
     register(desk, "widgets")
@@ -236,7 +236,7 @@ def test_a_name_that_is_taken(desk: Desk) -> None:
     hints = desk.refused("register", "--no-verify", "it's", words, says="is already registered")
     desk.types(f"{hint(hints, 'git coderepo update')} --no-verify {words}")
     assert "new" in desk.run("describe", "it's").text
-    desk.types(hint(hints, "git coderepo remove"))
+    desk.types(f"{hint(hints, 'git coderepo remove')} --yes")
     register(desk, "it's", words)
 
 
@@ -280,7 +280,7 @@ def test_a_url_with_a_token_in_it(desk: Desk, tmp_path: Path) -> None:
     words = ("x", "--no-remote", "--type=git")
     desk.refused("register", *words, "--url=https://a:b@git.corp/x.git", says="invalid URL of '--url'")
     register(desk, *words, "--url=https://git.corp/x.git", "--token", f"@{tmp_path}/token")
-    desk.run("remove", "x")
+    desk.run("remove", "-y", "x")
     register(desk, *words, "--url=https://git.corp/x.git")
     desk.run("login", "--host=git.corp", "--no-verify", f"--token=@{tmp_path}/token")
     assert "hunter2" not in (desk.here / ".git" / "config").read_text()

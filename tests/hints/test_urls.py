@@ -58,7 +58,7 @@ def test_the_url_of_a_remote(place: World, repo: Repo, wrong: str, hint: str, ri
     typed(f"git remote set-url origin {filled(right)}", repo.path, repo.env)
     place.user.run("snapshot", cwd=repo.path)
     place.user.run("register", cwd=repo.path)
-    place.user.run("remove", "origin", cwd=repo.path)
+    place.user.run("remove", "-y", "origin", cwd=repo.path)
 
 
 @cures("'{first}' is part of the path here: write a port as ssh://HOST:{first}/PATH")
@@ -77,7 +77,7 @@ def test_a_port_in_the_short_form_of_ssh(place: World, repo: Repo, tmp_path: Pat
     written = tail(hint).removeprefix("write a port as ").replace("HOST", "git@git.corp").replace("PATH", path)
     repo.git("remote", "set-url", "origin", written)
     place.user.run("register", cwd=repo.path, env=env)
-    place.user.run("remove", "origin", cwd=repo.path)
+    place.user.run("remove", "-y", "origin", cwd=repo.path)
 
 
 @cures("write './' before it")
@@ -87,7 +87,7 @@ def test_a_path_that_looks_like_an_option(place: World, repo: Repo) -> None:
     assert stopped(place.user.program, "register", cwd=repo.path, says="starts with a dash") == ["write './' before it"]
     repo.git("remote", "set-url", "--", "origin", "./-x")
     place.user.run("register", cwd=repo.path)
-    place.user.run("remove", "origin", cwd=repo.path)
+    place.user.run("remove", "-y", "origin", cwd=repo.path)
     repo.remove("-x")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from git_coderepo.cli.help.manual_text import TOPICS
 from git_coderepo.cli.table import VERBS
 from git_coderepo.errors import UsageError
 from git_coderepo.filesystem.scratch import scratch_directory
+from git_coderepo.similar import closest
 
 
 @app.command("help", cls=Verb)
@@ -49,7 +49,7 @@ def page_of(topic: str | None) -> str:
         return _manual_page(f"git-coderepo-{topic}.1")
     if topic in TOPICS:
         return _sections(_manual_page("git-coderepo.1"), TOPICS[topic])
-    similar = difflib.get_close_matches(topic, [*VERBS, *TOPICS], 1)
+    similar = closest(topic, [*VERBS, *TOPICS])
     hints = [f"git coderepo help {similar[0]}"] if similar else ["git coderepo help -h"]
     raise UsageError(f"no help for '{topic}'", hints=hints)
 

@@ -77,3 +77,5 @@ def show(pruned: Pruned, *, dry_run: bool) -> None:
     size = f", {shown_size(pruned.size)}" if pruned.size else ""
     verb = "would remove" if dry_run else "removed"
     output.line(f"{verb} {', '.join(parts)}{size}" if parts else "nothing to remove")
+    for reason, number in pruned.kept:
+        output.line(f"{'would keep' if dry_run else 'kept'} {output.count(number, 'run')}: {reason}")

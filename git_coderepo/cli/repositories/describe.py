@@ -10,10 +10,12 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.json_output import print_json
 from git_coderepo.cli.options import Json
-from git_coderepo.git.process import Git
+from git_coderepo.errors import RegistrationError
+from git_coderepo.git.process import Git, shell_word
 from git_coderepo.platforms.base import Option
 from git_coderepo.registration.describe import credential_source, described
 from git_coderepo.registration.resolve import source_here
+from git_coderepo.settings import Settings
 
 
 @app.command(cls=Verb)
@@ -50,9 +52,17 @@ def description(name: str | None) -> dict[str, object]:
 
     Raises RegistrationError.
     """
-    source = source_here(Git(), name)
-    row = described(source.registration, source.remote)
-    platform = source.platform()
-    row["recordedOptions"] = {Option(key, "").key: value for key, value in platform.recorded_options().items()}
-    row["credential"] = credential_source(platform)
+    git = Git()
+    try:
+        source = source_here(git, name)
+        row = described(source.registration, source.remote)
+        platform = source.platform()
+        row["recordedOptions"] = {Option(key, "").key: value for key, value in platform.recorded_options().items()}
+        row["credential"] = credential_source(platform)
+    except RegistrationError as error:
+        if name is None or name not in Settings.read(git).subsections("coderepo"):
+            raise
+        # The hints of the error are for `register`.
+        hints = [f"git coderepo update {shell_word(name)} --OPTION=VALUE", "git coderepo update -h"]
+        raise error.replace(hints=hints) from None
     return row

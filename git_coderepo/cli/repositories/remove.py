@@ -10,7 +10,9 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.json_output import print_json
 from git_coderepo.cli.options import Json
-from git_coderepo.git.process import Git
+from git_coderepo.errors import UsageError
+from git_coderepo.git.process import Git, shell_word
+from git_coderepo.registration.write import registered_here
 from git_coderepo.registration.write import remove as remove_registration
 
 
@@ -22,13 +24,20 @@ def remove(
 ) -> None:
     """Remove a registration.
 
-    Recorded runs are not affected: their manifests do not refer to the configuration.
+    This asks for confirmation, and requires `--yes` if there is no terminal to ask on. Recorded runs are not affected:
+    their manifests do not refer to the configuration.
     """
-    import sys
-
-    if not yes and sys.stdin.isatty() and not typer.confirm(f"remove '{name}'?", err=True):
-        raise typer.Exit(1)
-    removed = remove_registration(Git(), name)
+    git = Git()
+    registered_here(git, name)
+    if not yes:
+        if not output.has_terminal():
+            raise UsageError(
+                "cannot ask for confirmation without a terminal",
+                hints=[f"git coderepo remove --yes {shell_word(name)}"],
+            )
+        if not output.ask(f"remove '{name}'?"):
+            raise typer.Exit(1)
+    removed = remove_registration(git, name)
     if as_json:
         print_json({"name": removed.name, "type": removed.type}, as_json)
     else:

@@ -12,7 +12,14 @@ from git_coderepo.git.url.remote import RemoteURL
 from git_coderepo.snapshots.inspect_checkout import embedded_repositories
 from git_coderepo.snapshots.secret_scan import excluded, secret_by_name
 from git_coderepo.snapshots.size_limits import Load, refuse_changed, refuse_large
-from git_coderepo.snapshots.snapshot import OWN_OUTPUT, UNREADABLE, Differences, Selection, SnapshotTree
+from git_coderepo.snapshots.snapshot import (
+    BY_NAME,
+    OWN_OUTPUT,
+    UNREADABLE,
+    Differences,
+    Selection,
+    SnapshotTree,
+)
 from git_coderepo.snapshots.tree.edit import linking, patched, telling
 from git_coderepo.snapshots.tree.private_index import unreadable_paths
 from git_coderepo.snapshots.tree.worktree_stat import Found
@@ -189,7 +196,7 @@ def _reason_to_omit(change: Change, rule: str, *, is_excluded: bool) -> str | No
     if rule == "ignore":
         return "untracked-ignored-by-setting"
     if secret_by_name(change.path):
-        return "secret-name"
+        return BY_NAME
     if is_excluded:
         return "excluded"
     return "repository-inside" if change.path.endswith(b"/") else None

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 
+from git_coderepo.filesystem.atomic import not_yet_noted
 from git_coderepo.git.process import ignore_command
 from git_coderepo.snapshots.size_limits import shown_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from git_coderepo.git.repository import Layout
     from git_coderepo.snapshots.snapshot import Selection
@@ -34,32 +35,13 @@ def mistakes(layout: Layout, selection: Selection) -> list[str]:
     """Return a warning for each untracked directory that is probably a mistake and not yet reported; remember them."""
     untracked = [change.path for change in selection.changes if change.untracked]
     directories = dict(unusual_directories(untracked, dict(selection.sizes)))
-    note = layout.own_here + b"/named-directories"
-    try:
-        with open(note, "rb") as file:
-            known = frozenset(file.read().split(b"\0"))
-    except FileNotFoundError:
-        known = frozenset()
-    new = {path: words for path, words in directories.items() if path not in known}
-    if new:
-        try:
-            _remember(note, new)
-        except OSError:
-            pass  # `.git` is read-only: the warning is repeated next time
+    new = not_yet_noted(layout.own_here + b"/named-directories", directories)
     return [
         f"'{os.fsdecode(path)}/' is untracked and travels with the run: it looks like {words}; "
         f"{ignore_command(path + b'/', layout.toplevel)} leaves it out"
-        for path, words in new.items()
+        for path, words in directories.items()
+        if path in new
     ]
-
-
-def _remember(note: bytes, paths: Iterable[bytes]) -> None:
-    os.makedirs(os.path.dirname(note), exist_ok=True)
-    descriptor = os.open(note, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        os.write(descriptor, b"".join(path + b"\0" for path in paths))
-    finally:
-        os.close(descriptor)
 
 
 def unusual_directories(paths: Sequence[bytes], sizes: Mapping[bytes, int]) -> Iterator[tuple[bytes, str]]:
