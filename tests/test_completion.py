@@ -13,6 +13,7 @@ import pytest
 from git_coderepo.cli.help.completion import SHELLS, script
 from git_coderepo.cli.help.introspection import verbs
 from tests.support.program import Program
+from tests.support.records import add_run
 from tests.support.repo import Repo
 
 # Where Debian, Fedora, Homebrew and git's own sources have git's completion for bash.
@@ -122,6 +123,23 @@ def test_bash_completes_words_of_which_one_is_wanted(bash: Complete) -> None:
     assert bash("git coderepo secret ") == ["set", "list", "remove"]
     assert bash("git coderepo secret list --j") == ["--json"]
     assert bash("git coderepo help val") == ["validate"]
+
+
+def test_bash_completes_runs_by_id_and_by_name(bash: Complete, checkout: Repo) -> None:
+    first = add_run(checkout, name="lr 0.1").id[:18]
+    second = add_run(checkout, name="b\xe9ta").id[:18]
+    add_run(checkout)
+    words = bash("git coderepo show ")
+    assert words[1:3] == [second, first] and words[3:] == ["b\xe9ta", "lr 0.1"]
+    assert bash(f"git coderepo restore {first}") == [first]
+    for verb in ("diff", "fetch", "exec", "verify", "publish"):
+        assert bash(f"git coderepo {verb} lr") == ["lr 0.1"], verb
+
+
+def test_no_run_is_offered_where_there_is_none(program: Program, checkout: Repo) -> None:
+    for cwd in (checkout.path, None):
+        done = program.run("completion", "--runs", cwd=cwd)
+        assert (done.text, done.errors) == ("", "")
 
 
 def test_bash_leaves_paths_to_its_own_completion(bash: Complete) -> None:

@@ -1,6 +1,7 @@
 """The command line's entry point: run a verb, and convert errors to messages and exit statuses.
 
-typer is not imported for `--version` and `validate FILE...`.
+typer is not imported for `--version`, for `validate FILE...`, and for `completion --runs`, which the completion scripts
+call.
 """
 
 from __future__ import annotations
@@ -67,6 +68,11 @@ def _run(arguments: list[str]) -> int:
         from git_coderepo.cli.runner.validate_files import validate_files
 
         validate_files(arguments[1:])
+        return 0
+    if arguments == ["completion", "--runs"]:
+        from git_coderepo.cli.help.run_words import print_run_words
+
+        print_run_words()
         return 0
     import threading
 

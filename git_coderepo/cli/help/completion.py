@@ -21,6 +21,8 @@ SHELLS = ("bash", "zsh", "fish")
 # Lists the names of registrations, which these verbs take as arguments. Host rules are not registrations.
 _NAMES = r"git config --name-only --get-regexp '^coderepo\..*\.type$' 2>/dev/null"
 _NAMES_ONLY = r"sed -n '/:\/\//d; s/^coderepo\.\(.*\)\.type$/\1/p'"
+# Lists the ids and names of runs; see `run_words`.
+_RUNS = "git-coderepo completion --runs 2>/dev/null"
 _TAKE_NAMES = ("describe", "update", "remove", "login", "logout")
 
 
@@ -69,6 +71,11 @@ def _by_first_word(verbs: Iterable[introspection.Verb]) -> dict[str, list[intros
     return found
 
 
+def _take_runs(verbs: Iterable[introspection.Verb]) -> list[str]:
+    """Return the verbs that take RUN as an argument."""
+    return [verb.words[0] for verb in verbs if any(each.metavar == "RUN" for each in verb.arguments)]
+
+
 def _words(verbs: list[introspection.Verb], firsts: Iterable[str]) -> list[str]:
     """Return the words that can follow a first word: second words, or the values of its argument."""
     if verbs[0].words == ("help",):
@@ -103,6 +110,7 @@ def _bash(verbs: list[introspection.Verb]) -> str:
         if words := _words(group, firsts):
             lines.append(f"\t{first},*) __gitcomp '{' '.join(words)}' ;;")
     lines.append(f'\t{"|".join(f"{name},*" for name in _TAKE_NAMES)}) __gitcomp_nl "$({_NAMES} | {_NAMES_ONLY})" ;;')
+    lines.append(f'\t{"|".join(f"{name},*" for name in _take_runs(verbs))}) __gitcomp_nl "$({_RUNS})" ;;')
     return "\n".join([*lines, "\tesac", "}", ""])
 
 
@@ -128,6 +136,8 @@ def _zsh(verbs: list[introspection.Verb]) -> str:
             lines.append(f"    {first},*) compadd -- {' '.join(words)} ;;")
     names = "|".join(f"{name},*" for name in _TAKE_NAMES)
     lines.append(f'    {names}) compadd -- "${{(@f)$({_NAMES} | {_NAMES_ONLY})}}" ;;')
+    runs = "|".join(f"{name},*" for name in _take_runs(verbs))
+    lines.append(f'    {runs}) compadd -- "${{(@f)$({_RUNS})}}"; _files ;;')
     return "\n".join([*lines, "    *) _files ;;", "  esac", "}", '_git-coderepo "$@"', ""])
 
 
@@ -150,6 +160,8 @@ def _fish(verbs: list[introspection.Verb]) -> str:
             lines.append(f"complete -c git-coderepo -f {seen} -a '{' '.join(words)}'")
         if first in _TAKE_NAMES:
             lines.append(f"complete -c git-coderepo -f {seen} -a {_single(f'({_NAMES} | {_NAMES_ONLY})')}")
+        if first in _take_runs(verbs):
+            lines.append(f"complete -c git-coderepo {seen} -a {_single(f'({_RUNS})')}")
         values = _values(group)
         for flag in _flags(group):
             takes = f" -x -a '{' '.join(values[flag])}'" if flag in values else ""
