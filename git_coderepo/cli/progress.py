@@ -1,29 +1,37 @@
-"""The progress line: shown on a terminal only, and only for work that takes more than half a second."""
+"""Progress of work that takes more than half a second: a line that moves on a terminal, plain lines in the log of CI.
+
+Without a terminal and without CI (the variable `CI` is `true` or `1`), and with `--quiet`, nothing is shown.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from git_coderepo.cli import output
+from git_coderepo.snapshots.size_limits import shown_size
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from git_coderepo.fetching.writer import Counts, Progress
 
+    Stage = Callable[[str, int | None, Callable[[], int] | None], AbstractContextManager[object]]
+
 _DELAY = 0.5
 _INTERVAL = 0.1
+_LOG_INTERVAL = 5.0
 
 
 @contextmanager
 def progress_shown(quiet: bool) -> Iterator[Progress | None]:
-    """Show the files and bytes of a fetch on a terminal."""
-    if quiet or not _has_terminal():
+    """Show the files and bytes of a fetch."""
+    if quiet or not (_has_terminal() or _is_in_ci()):
         yield None
         return
     counts: Counts = lambda: (0, 0)  # noqa: E731
@@ -40,19 +48,19 @@ def progress_shown(quiet: bool) -> Iterator[Progress | None]:
         yield watch
 
 
-def stages_shown(quiet: bool = False) -> Callable[[str, int, Callable[[], int] | None], AbstractContextManager[object]]:
-    """Return a function that shows the progress of one stage of a snapshot.
+def stages_shown(quiet: bool = False) -> Stage:
+    """Return a function that shows the progress of one stage, such as hashing.
 
-    Its arguments are the name of the stage, its size in bytes, and a function that returns the bytes done so far.
-    Without such a function, the bytes that child processes have written are shown (Linux only).
+    Its arguments are the name of the stage, its size in bytes (None if it is unknown), and a function that returns the
+    bytes done so far. Without such a function, the bytes that child processes have written are shown (Linux only).
     """
-    is_shown = not quiet and _has_terminal()
+    is_shown = not quiet and (_has_terminal() or _is_in_ci())
 
-    def stage(name: str, total: int, done: Callable[[], int] | None = None) -> AbstractContextManager[object]:
+    def stage(name: str, total: int | None, done: Callable[[], int] | None = None) -> AbstractContextManager[object]:
         if not is_shown:
             return nullcontext()
         count = done if done is not None else _Children().written
-        return _Line(lambda: (name, min(count(), total)), total)
+        return _Line(lambda: (name, count() if total is None else min(count(), total)), total)
 
     return stage
 
@@ -83,22 +91,33 @@ def waiting_shown(text: str) -> Iterator[None]:
             sys.stderr.flush()
 
 
+def bytes_read() -> Callable[[], int]:
+    """Return a function that returns the bytes that this process has read since now; 0 on other systems than Linux."""
+    before = _io_of("self", "rchar")
+    return lambda: max(_io_of("self", "rchar") - before, 0)
+
+
 def _has_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()  # None if it was closed when the program started
+
+
+def _is_in_ci() -> bool:
+    return sys.stderr is not None and os.environ.get("CI", "").lower() in ("true", "1")
 
 
 class _Line:
     """A progress line for the duration of a `with`; `state` returns its text and the bytes so far.
 
-    A thread draws the line, so that it moves while the caller waits for git. The line is removed at the end of the
-    `with`, before any other output.
+    A thread draws the line, so that it moves while the caller waits for git. On a terminal the line is removed at the
+    end of the `with`, before any other output; a log gets a new line every few seconds.
     """
 
     def __init__(self, state: Callable[[], tuple[str, int]], total: int | None) -> None:
         self._state = state
         self._total = total
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._draw, name="progress", daemon=True)
+        draw = self._draw if _has_terminal() else self._log
+        self._thread = threading.Thread(target=draw, name="progress", daemon=True)
 
     def __enter__(self) -> _Line:
         self._thread.start()
@@ -109,6 +128,13 @@ class _Line:
     ) -> None:
         self._stop.set()
         self._thread.join()
+
+    def _log(self) -> None:
+        begun = time.monotonic()
+        interval = min(_delay() * 10, _LOG_INTERVAL)
+        while not self._stop.wait(max(interval, _INTERVAL)):
+            text, done = self._state()
+            output.say_if_possible(f"{text}: {progress_words(done, self._total, time.monotonic() - begun)}")
 
     def _draw(self) -> None:
         delay = _delay()
@@ -121,11 +147,18 @@ class _Line:
             Progress,
             SpinnerColumn,
             TextColumn,
+            TimeRemainingColumn,
             TransferSpeedColumn,
         )
 
-        size = FileSizeColumn() if self._total is None else DownloadColumn()
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), size, TransferSpeedColumn())
+        known = self._total is not None
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            DownloadColumn() if known else FileSizeColumn(),
+            TransferSpeedColumn(),
+            *((TimeRemainingColumn(compact=True), TextColumn("left")) if known else ()),
+        )
         console = Console(stderr=True)
         with Progress(*columns, console=console, transient=True, auto_refresh=False, redirect_stdout=False) as bar:
             task = bar.add_task(self._state()[0], total=self._total)
@@ -134,6 +167,16 @@ class _Line:
                 bar.update(task, description=text, completed=done, refresh=True)
                 if self._stop.wait(_INTERVAL):
                     return
+
+
+def progress_words(done: int, total: int | None, seconds: float) -> str:
+    """Return for a log how many bytes are done, how fast, and how long the rest will take."""
+    rate = done / seconds if seconds > 0 else 0.0
+    words = shown_size(done) if total is None else f"{shown_size(done)} of {shown_size(total)}"
+    if rate >= 1:
+        words += f", {shown_size(int(rate))}/s"
+        words += "" if total is None else f", {round((total - done) / rate)} s left"
+    return words
 
 
 def _delay() -> float:
@@ -163,10 +206,14 @@ class _Children:
 
 
 def _written_by(process: str) -> int:
-    """Return the bytes that a process has passed to write(2); see proc_pid_io(5)."""
+    return _io_of(process, "wchar")
+
+
+def _io_of(process: str, field: str) -> int:
+    """Return the bytes that a process has passed to write(2) or got from read(2); see proc_pid_io(5)."""
     try:
         with open(f"/proc/{process}/io") as file:
             fields = dict(line.rstrip().split(": ") for line in file)
     except OSError:
         return 0
-    return int(fields.get("wchar", 0))
+    return int(fields.get(field, 0))

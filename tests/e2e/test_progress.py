@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from git_coderepo.cli.progress import progress_words
 from tests.e2e.support import Machine, World, world
 from tests.forge.misbehaviour import Slow
 from tests.support.repo import PathLike
@@ -83,6 +84,37 @@ def test_nothing_is_shown_of_what_is_short(place: World) -> None:
         place.user, "run", "--quiet", "--", "true", cwd=place.checkout.path, env={"GIT_PROGRESS_DELAY": "60"}
     )
     assert (status, shown) == (0, "")
+
+
+@pytest.mark.slow
+def test_status_and_verify_show_what_they_hash(place: World) -> None:
+    edit_slowly(place)
+    status, shown = on_terminal(place.user, "status", cwd=place.checkout.path)
+    assert status == 0, shown
+    assert re.search(r"hashing\s+[0-9.]+/3\.0 MB.*left", shown), shown
+    manifest = place.manifest()
+    place.runner.run("fetch", manifest, "code")
+    status, shown = on_terminal(place.runner, "verify", manifest, "code", env={"GIT_PROGRESS_DELAY": "0"})
+    assert status == 0, shown
+    assert "hashing" in shown
+
+
+@pytest.mark.slow
+def test_the_log_of_ci_gets_plain_lines_unless_it_is_to_be_quiet(place: World) -> None:
+    edit_slowly(place)
+    env = {"GIT_PROGRESS_DELAY": "0", "CI": "true"}
+    lines = place.user.run("snapshot", "-o", "../run.json", cwd=place.checkout.path, env=env).errors.splitlines()
+    shown = [line for line in lines if line.startswith("hashing: ")]
+    assert shown and all(" of 2.9 MiB" in line and line.isprintable() for line in shown)
+    edit_slowly(place)
+    quiet = place.user.run("run", "--quiet", "--", "true", cwd=place.checkout.path, env=env)
+    assert "hashing" not in quiet.errors
+
+
+def test_the_words_of_a_log_have_size_rate_and_time_left() -> None:
+    assert progress_words(3 << 20, 9 << 20, 2.0) == "3.0 MiB of 9.0 MiB, 1.5 MiB/s, 4 s left"
+    assert progress_words(2048, None, 1.0) == "2.0 KiB, 2.0 KiB/s"
+    assert progress_words(0, 10, 1.0) == "0 bytes of 10 bytes"
 
 
 @pytest.mark.slow

@@ -346,6 +346,7 @@ OTHERS_ENVIRONMENT = (
     ("GIT_TRACE", "`1` shows each command and request with secrets redacted, as `--verbose` does."),
     ("GIT_ADVICE", "`0` turns off all hints."),
     ("GIT_PROGRESS_DELAY", "The delay before a progress line is shown on a terminal, in seconds (default `0.5`)."),
+    ("CI", "`true` or `1` prints progress as plain lines every five seconds if standard error is not a terminal."),
     ("GIT_SSL_CAINFO, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE", "A file of certificate authorities to trust, "
      "for git and for APIs. The first that is set is used; git's `http.sslCAInfo` comes after the first of them. "
      "Without any, the system's authorities are trusted."),

@@ -12,6 +12,7 @@ from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.colour import Palette
 from git_coderepo.cli.json_output import print_json
 from git_coderepo.cli.options import Check, CodeRepository, Json, Subdirectories
+from git_coderepo.cli.progress import stages_shown
 from git_coderepo.errors import UsageError
 from git_coderepo.git.process import Git
 from git_coderepo.registration.mistyped import mistyped
@@ -73,6 +74,7 @@ def status(
             check=check,
             notify=output.say,
             publishes=True,
+            progress=stages_shown(),
             scope=[os.fsencode(path) for path in subdirectory or ()],
             thorough=True,
         ),

@@ -75,7 +75,7 @@ def exec_(
     request = FetchRequest(run, overlay, code_repository, submodules=submodules)
     runner, plan = plan_request(request, receipt=written_to)
     with ExitStack() as stack:
-        code = _fetched(plan, runner, copy, stack)
+        code = _fetched(plan, runner, copy, stack, quiet=quiet)
         show_fallbacks(code.receipt)
         if written_to is not None:
             written_to.write(code.receipt.encode())
@@ -122,9 +122,9 @@ class _Code(NamedTuple):
     place: RunDirectory | None = None
 
 
-def _fetched(plan: FetchPlan, runner: Runner, copy: str | None, stack: ExitStack) -> _Code:
+def _fetched(plan: FetchPlan, runner: Runner, copy: str | None, stack: ExitStack, *, quiet: bool) -> _Code:
     """Fetch the code into the directory `copy`, or into the cache; `stack` then holds the tree in the cache."""
-    with ended_by_signals(), progress_shown(False) as progress:
+    with ended_by_signals(), progress_shown(quiet) as progress:
         options = FetchOptions(progress=progress)
         if copy is not None:
             warn_unnotable(copy)

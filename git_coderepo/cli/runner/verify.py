@@ -13,6 +13,7 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.json_output import print_json
 from git_coderepo.cli.options import Json, Subdirectory, Submodules
+from git_coderepo.cli.progress import bytes_read, stages_shown
 from git_coderepo.cli.runner.planning import plan_request
 from git_coderepo.errors import NegativeAnswer
 from git_coderepo.fetching.plan import FetchPlan
@@ -56,7 +57,8 @@ def verify(
     """
     by_pattern = matching([os.fsencode(pattern) for pattern in allow_added or ()])
     runner, plan = plan_request(FetchRequest(run, overlay, subdirectory=subdirectory, submodules=submodules))
-    found = verify_directory(plan.root, directory, git=runner.git)
+    with stages_shown()("hashing", None, bytes_read()):
+        found = verify_directory(plan.root, directory, git=runner.git)
     is_output = _recorded_outputs(plan, directory)
 
     def allowed(path: bytes) -> bool:
