@@ -591,10 +591,13 @@ def test_a_report_has_versions_and_no_names(hosted: World) -> None:
     assert hosted.user.run("doctor", "--report", "--json", check=False).status == 129
 
 
-def test_status_names_a_misspelt_setting(doctor: Doctor, checkout: Repo) -> None:
+def test_a_misspelt_setting_is_named_before_a_run(doctor: Doctor, checkout: Repo) -> None:
     misspell(checkout)
-    text = doctor.program.run("status", cwd=checkout.path).text
-    assert "unknown setting 'coderepo.overlaylimt'; did you mean 'coderepo.overlayLimit'?" in text
+    for words in (["status"], ["run", "--", "true"], ["snapshot"], ["hook", "pre-run"]):
+        done = doctor.program.run(*words, cwd=checkout.path)
+        assert "unknown setting 'coderepo.overlaylimt' has no effect; did you mean 'coderepo.overlayLimit'?" in (
+            done.errors + done.text
+        )
 
 
 @pytest.mark.slow

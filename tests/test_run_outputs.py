@@ -83,6 +83,8 @@ def test_a_path_that_does_not_exist_is_an_error(checkout: Repo, program: Program
     assert done.status == status and "error: the output 'no such' does not exist" in done.errors
     assert credited(checkout) == ["made"]
     assert last_result(checkout)["status"] == (0 if status == 1 else status)
+    assert last_result(checkout)["notWritten"] == ["no such"]
+    assert "output      no such, not written by the run\n" in program.run("show", cwd=checkout.path).text
 
 
 def test_an_output_that_cannot_be_read_loses_nothing_else(checkout: Repo, program: Program) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from git_coderepo.settings import SETTINGS, TEAM
+from git_coderepo.value import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from git_coderepo.settings import Settings
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _CLOSE = 0.75
 
 
-class Mistyped(NamedTuple):
+class Mistyped(Value):
     """A name as git prints it (lower case), the scope of the last line that sets it, and the setting it is close to."""
 
     name: str
@@ -24,7 +24,7 @@ class Mistyped(NamedTuple):
     def sentence(self) -> str:
         """One sentence for people."""
         meant = f"; did you mean 'coderepo.{self.suggestion}'?" if self.suggestion is not None else ""
-        return f"unknown setting 'coderepo.{self.name}'{meant}"
+        return f"unknown setting 'coderepo.{self.name}' has no effect{meant}"
 
 
 def mistyped(settings: Settings) -> list[Mistyped]:
@@ -35,7 +35,7 @@ def mistyped(settings: Settings) -> list[Mistyped]:
         for entry in settings.entries
         if entry.section == "coderepo" and entry.subsection is None and entry.name not in known and entry.scope != TEAM
     }
-    return [Mistyped(name, scope, _closest(name, known)) for name, scope in scopes.items()]
+    return [Mistyped(name=name, scope=scope, suggestion=_closest(name, known)) for name, scope in scopes.items()]
 
 
 def _closest(name: str, known: dict[str, str]) -> str | None:

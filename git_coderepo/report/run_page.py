@@ -248,7 +248,11 @@ def _result(result: Result | None) -> list[Html]:
     if result.outputs:
         parts.append(element("h3", "Outputs"))
         parts.append(table("Outputs", ("File", "Size", "sha256"), [_output(each) for each in result.outputs]))
-    for heading, paths in (("Edited during the run", result.edited), ("Files it produced", result.produced)):
+    for heading, paths in (
+        ("Declared outputs that were not written", result.not_written),
+        ("Edited during the run", result.edited),
+        ("Files it produced", result.produced),
+    ):
         if paths:
             more = len(paths) - _MOST_PATHS
             parts += [element("h3", heading), listed([code(path) for path in paths[:_MOST_PATHS]])]

@@ -260,7 +260,8 @@ class Recording:
         )
         made: MadeOutputs = hashed[0] if hashed else MadeOutputs([])
         try:
-            self._ending.end(Outcome(status, died_of, edited, produced, made.files, unknown))
+            not_written = sorted({*made.missing, *made.untouched})
+            self._ending.end(Outcome(status, died_of, edited, produced, made.files, unknown, not_written))
         except CodeRepoError as error:
             problems.append(error.message)
         return Finished(self.record.id, status, tuple(edited), tuple(produced), made, tuple(problems))

@@ -28,7 +28,7 @@ class Result(NamedTuple):
     """How a run ended: `status` as in a shell; `finished_on` is None while it runs, and if the recorder was killed.
 
     Times are `YYYY-MM-DDTHH:MM:SSZ`, paths raw. `unknown` names the fields (`edited`, `produced`, `outputs`) that could
-    not be determined.
+    not be determined, `not_written` the declared outputs that the run did not write.
     """
 
     started_on: str
@@ -41,6 +41,7 @@ class Result(NamedTuple):
     pid: int
     host: str
     unknown: tuple[str, ...] = ()
+    not_written: tuple[bytes, ...] = ()
 
     @classmethod
     def parse(cls, data: bytes) -> Result | None:
@@ -61,6 +62,7 @@ class Result(NamedTuple):
                 pid=int(document["pid"]),
                 host=_text(document["host"]),
                 unknown=tuple(_text(each) for each in document.get("unknown", ())),
+                not_written=tuple(_path(each) for each in document.get("notWritten", ())),
             )
         except (ValueError, TypeError, KeyError, RecursionError):
             return None
@@ -167,6 +169,7 @@ class Outcome(NamedTuple):
     produced: Sequence[bytes]
     outputs: Sequence[Mapping[str, object]]
     unknown: Sequence[str] = ()
+    not_written: Sequence[bytes] = ()
 
 
 class Ending:
@@ -233,7 +236,10 @@ class Ending:
             produced=[path_value(path) for path in outcome.produced],
             outputs=list(outcome.outputs),
         )
-        whole = self._encoded(unknown=list(outcome.unknown)) if outcome.unknown else self._encoded()
+        rare: dict[str, object] = {"unknown": list(outcome.unknown)} if outcome.unknown else {}
+        if outcome.not_written:
+            rare["notWritten"] = [path_value(path) for path in outcome.not_written]
+        whole = self._encoded(**rare)
         shortened: OSError | None = None
         try:
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from git_coderepo.registration.mistyped import mistyped
 from git_coderepo.settings import TEAM
 
 TYPE_CHECKING = False
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
 
 
 def remarks(snapshot: Snapshot, request: Request) -> list[str]:
-    """Return the warnings before a run: about a scope, content that runners lack, imports, and likely mistakes."""
+    """Return the warnings before a run: about settings, a scope, content that runners lack, and likely mistakes."""
     return [
+        *[each.sentence for each in mistyped(snapshot.settings)],
         *_scope(snapshot, request),
         *outside_sentences(list(outside_of(snapshot.outside, snapshot.submodules))),
         *import_sentences(snapshot.imported, snapshot.layout.toplevel),

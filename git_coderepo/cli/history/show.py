@@ -142,6 +142,7 @@ def result_rows(state: str, result: Result | None) -> list[tuple[str, str]]:
     ]
     if len(result.outputs) > _SHOWN:
         rows.append(("output", f"and {len(result.outputs) - _SHOWN} more"))
+    rows += [("output", f"{os.fsdecode(path)}, not written by the run") for path in result.not_written]
     return rows
 
 
