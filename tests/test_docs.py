@@ -265,6 +265,15 @@ def test_the_list_of_messages_has_those_that_people_meet() -> None:
     assert text.count("\n| `") > 300
 
 
+def test_every_message_that_is_explained_is_one_of_the_program() -> None:
+    catalogue = read(PROJECT / "tests" / "catalogue.txt")
+    explained = [each.partition(": ")[2].strip() for each in blocks("text", DOCS / "troubleshooting.md")]
+    assert len(explained) > 12
+    for message in explained:
+        pattern = ".*".join(re.escape(part) for part in message.split("…"))
+        assert re.search(f"(?m)^{pattern}", catalogue), message
+
+
 @pytest.mark.slow
 def test_the_pictures_of_the_terminal_show_what_happens() -> None:
     lines = terminal_picture.transcript()
