@@ -93,6 +93,13 @@ def ask(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
+def ask_text(question: str) -> str:
+    """Ask for a word on standard error; an empty answer, or the end of input, is an empty string."""
+    sys.stderr.write(f"{clean(question)} ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
 def fail(error: CodeRepoError) -> int:
     """Print an error and its hints; return its exit status."""
     word = "error" if error.exit_status == 1 else "fatal"

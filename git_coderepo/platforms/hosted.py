@@ -455,7 +455,7 @@ class HostedRepository(BaseCodeRepository):
             if credential is None:
                 return RepositoryMissing(
                     f"no repository '{self.path}' on '{self.site.authority}' that anybody may see",
-                    hints=["check the spelling", f"if it is private: {log_in}"],
+                    hints=["check the spelling", f"if it is private: {log_in}", *self._token_hint()],
                 )
             return RepositoryMissing(
                 f"no repository '{self.path}' on '{self.site.authority}', or the token from {credential.source} "

@@ -36,7 +36,10 @@ from git_coderepo.settings import Settings
 
 
 class Registering(NamedTuple):
-    """A request to register; `pairs` are the platform's options as given, `no_remote` means without a git remote."""
+    """A request to register; `pairs` are the platform's options as given, `no_remote` means without a git remote.
+
+    `ask_type` asks the user for the platform of a host that does not answer; None without a terminal.
+    """
 
     name: str | None = None
     type: str | None = None
@@ -47,6 +50,7 @@ class Registering(NamedTuple):
     pairs: Sequence[tuple[str, str]] = ()
     verify: bool = True
     no_remote: bool = False
+    ask_type: Callable[[str], str] | None = None
 
 
 class Registered(NamedTuple):
@@ -75,7 +79,7 @@ def register_repository(git: Git, wanted: Registering, *, standard_input: Callab
     """
     if wanted.remote is not None and wanted.no_remote:
         raise UsageError("--remote and --no-remote are mutually exclusive")
-    here = Surroundings.read(git)
+    here = Surroundings.read(git)._replace(ask_type=wanted.ask_type)
     choice = chosen_remote(
         here,
         type=wanted.type,

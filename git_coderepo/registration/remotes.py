@@ -37,6 +37,7 @@ class Surroundings(NamedTuple):
     """A checkout in which a code repository is registered.
 
     `upstream` is the remote that its branch follows. `recognised` maps hosts to the platform types that they answered.
+    `ask_type` asks the user for the type of a host that does not answer; None without a terminal.
     """
 
     git: Git
@@ -46,6 +47,7 @@ class Surroundings(NamedTuple):
     upstream: str | None
     walks: Walks
     recognised: dict[str, str]
+    ask_type: Callable[[str], str] | None = None
 
     @classmethod
     def read(cls, git: Git) -> Surroundings:
@@ -183,7 +185,9 @@ def _inferred_type(
     if guessed != "git" or not verify or url.transport not in ("https", "ssh") or url.host is None:
         return guessed, remote
     answered = recognise(_place_to_ask(url))
-    return (answered.type if answered is not None else guessed), remote
+    if answered is not None:
+        return answered.type, remote
+    return (guessed if here.ask_type is None else here.ask_type(url.host)), remote
 
 
 def _fits(here: Surroundings, name: str, given: Mapping[str, str]) -> bool:

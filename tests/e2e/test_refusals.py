@@ -484,7 +484,7 @@ def test_not_a_checkout(local: World) -> None:
         (["fetch", "--metod", "git", "run.json", "code"], "--metod", "-h"),
         (["fetch", "--method", "achive", "run.json", "code"], "choose auto, local, store, archive, git", None),
         (["fetch", "run.json"], "DIR", "-h"),
-        (["snapshto"], "snapshto", "-h"),
+        (["snapshto"], "snapshto", "snapshot"),
         (["list", "--sort", "nam"], "nam", "name"),
         (["completion", "ksh"], "ksh", "bash"),
     ],

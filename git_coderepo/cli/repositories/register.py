@@ -12,11 +12,12 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.cli.json_output import print_json
 from git_coderepo.cli.options import Json, Quiet
-from git_coderepo.errors import UsageError
+from git_coderepo.errors import CredentialError, RepositoryMissing, UsageError
 from git_coderepo.platforms.registry import CUSTOM, platform_class, platform_types
 from git_coderepo.registration.options import is_on_command_line
 
 if TYPE_CHECKING:
+    from git_coderepo.errors import CodeRepoError
     from git_coderepo.registration.register import Registered
 
 PLATFORM_OPTIONS = {"ignore_unknown_options": True, "allow_extra_args": True}
@@ -70,7 +71,8 @@ def register(
     """Register where the code of this checkout is hosted.
 
     Without options, use the checkout's remote, the platform of its host and a credential that you already have. Check
-    that the credential works and that the repository exists, and print what was added to the configuration.
+    that the credential works and that the repository exists, and print what was added to the configuration. On a
+    terminal, ask for what is still unknown: the platform of a host that does not answer, and a token if none works.
     """
     from git_coderepo.git.process import Git, check_version
     from git_coderepo.registration.register import Registering, register_repository
@@ -79,21 +81,27 @@ def register(
     warn_of_plain_secrets(pairs)
     git = Git()
     check_version(git)
-    done = register_repository(
-        git,
-        Registering(
-            name=name,
-            type=type,
-            remote=remote,
-            source=source,
-            description=description,
-            logo_url=logo_url,
-            pairs=pairs,
-            verify=not no_verify,
-            no_remote=no_remote,
-        ),
-        standard_input=sys.stdin.buffer.read,
+    has_options = any((type, source, no_remote, pairs))
+    wanted = Registering(
+        name=name,
+        type=type,
+        remote=remote,
+        source=source,
+        description=description,
+        logo_url=logo_url,
+        pairs=pairs,
+        verify=not no_verify,
+        no_remote=no_remote,
+        ask_type=_ask_type if output.has_terminal() and not has_options else None,
     )
+    try:
+        done = register_repository(git, wanted, standard_input=sys.stdin.buffer.read)
+    except (CredentialError, RepositoryMissing) as error:
+        token = None if wanted.ask_type is None else _ask_token(error)
+        if token is None:
+            raise
+        again = wanted._replace(pairs=[("token", token)])
+        done = register_repository(git, again, standard_input=sys.stdin.buffer.read)
     if as_json:
         print_json(registered_document(done), as_json)
         return
@@ -104,6 +112,31 @@ def register(
     show(done, quiet=quiet)
     if done.lines and not quiet:
         output.line("to record a run: git coderepo run -- COMMAND")
+
+
+def _ask_type(host: str) -> str:
+    """Ask for the platform of a host that did not say what it is."""
+    types = [each for each in platform_types() if each != CUSTOM]
+    while True:
+        answer = output.ask_text(f"which platform is {host}? One of: {', '.join(types)} [git]").lower() or "git"
+        if answer in types:
+            return answer
+        output.say(f"'{answer}' is not a type of code repository")
+
+
+def _ask_token(error: CodeRepoError) -> str | None:
+    """Say what is wrong and where to create a token, and ask for it; None if that would not help, or without answer."""
+    if not any("create a token" in hint for hint in error.hints):
+        return None
+    import getpass
+
+    output.say(error.message)
+    for text in error.hints:
+        output.hint(text)
+    token = getpass.getpass("token (it is saved in the keyring; empty to give up): ").strip()
+    if not token:
+        return None
+    return f"@{token}" if token.startswith("@") else token  # a single @ would name a file
 
 
 def registered_document(done: Registered) -> dict[str, object]:
