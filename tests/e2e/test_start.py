@@ -131,7 +131,7 @@ def test_each_verb_is_found_in_the_file_that_is_named_for_it(verb: str, program:
 
 def test_help_finds_a_topic_that_nothing_has_loaded(program: Program) -> None:
     for verb in ("build-key", "logout", "secret"):
-        assert program.run("help", verb).text == program.run(verb, "-h").text
+        assert program.run("help", verb).text == program.run(verb, "--help").text
 
 
 def test_what_is_no_verb_is_held_against_all_of_them(program: Program) -> None:
@@ -140,7 +140,9 @@ def test_what_is_no_verb_is_held_against_all_of_them(program: Program) -> None:
         assert said.status == 129
         assert "hint: did you mean 'fetch'?" in said.errors or "hint: git coderepo help fetch" in said.errors
     assert "did you mean" not in program.run("frobnicate", check=False).errors
-    for words in (["-h"], ["-v", "--help"], ["--help", "fetch"]):
+    for words in (["-v", "--help"], ["--help", "fetch"]):
+        assert program.run(*words).text.startswith("NAME\n    git-coderepo - ")
+    for words in (["-h"], ["-v", "-h"], ["-h", "fetch"]):
         listed = re.findall(r"(?m)^  ([a-z-]+)  ", program.run(*words).text.partition("Everyday:")[2])
         assert listed == list(VERBS)
     for words in (["--version"], ["-v", "--version"], ["--version", "feth"]):
