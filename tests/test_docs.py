@@ -18,7 +18,7 @@ from git_coderepo.platforms.registry import CUSTOM, platform_class, platform_typ
 from git_coderepo.settings import PROGRAM, SETTINGS
 from tests.e2e.support import Machine, World, world
 from tests.support.repo import Repo
-from website import console_blocks, dark_pictures, messages, reference, schema_pages, terminal_picture
+from website import console_blocks, cures, dark_pictures, messages, reference, schema_pages, terminal_picture
 from website.field_meanings import MANIFEST, RECEIPT
 
 PROJECT = Path(__file__).parents[1]
@@ -263,6 +263,7 @@ def test_the_list_of_messages_has_those_that_people_meet() -> None:
     for words in ("unknown revision", "refused the token from", "is not in a work tree", "would travel with the run"):
         assert words in text
     assert text.count("\n| `") > 300
+    assert set(re.findall(r"(?m)^## (\w+)$", text)) == set(cures.CURES)
 
 
 def test_every_message_that_is_explained_is_one_of_the_program() -> None:

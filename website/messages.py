@@ -11,6 +11,7 @@ from typing import NamedTuple
 from git_coderepo import errors
 from tests.catalogue import shown
 from tests.hints.extract import PACKAGE, text_nodes
+from website.cures import CURES
 from website.reference import page, table
 
 
@@ -67,7 +68,16 @@ def make() -> str:
         described = inspect.getdoc(getattr(errors, kind)) or ""
         status = getattr(errors, kind).exit_status
         cause = "Everything else." if kind == errors.CodeRepoError.__name__ else described.partition("\n\n")[0]
-        parts += [f"## {kind}", "", f"{cause} Exit status {status}.", ""]
+        parts += [
+            f"## {kind}",
+            "",
+            f"Cause: {cause}",
+            "",
+            f"Cure: {CURES.get(kind, 'see the table.')}",
+            "",
+            f"Exit status: {status}.",
+            "",
+        ]
         rows = (
             (_code(each.text), "<br>".join(_code(hint) for hint in each.hints)) for each in found if each.kind == kind
         )
@@ -78,9 +88,9 @@ def make() -> str:
         "the program suggests.",
         "```sh\ngit coderepo --verbose status\n```",
         "The list is made from the program's source. `<name>` stands for what the program fills in. Above each table "
-        "stands the cause that its messages have in common; the name is that of the Python exception. The suggestions "
-        "are those of the place where the error begins: what you see on the terminal can have more, since the rest of "
-        "the program adds what it knows. [Troubleshooting](../troubleshooting.md) explains the messages that people "
-        "meet most; for the others, this list is all that is written.",
+        "stand the cause and the cure that its messages have in common; the title is the name of the Python exception. "
+        "The table has what the program itself suggests; what you see on the terminal can have more, since other parts "
+        "of the program add what they know. [Troubleshooting](../troubleshooting.md) explains the messages that people "
+        "meet most.",
         parts,
     )
