@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from email.utils import formatdate
 from pathlib import Path
@@ -17,8 +17,10 @@ from tests.e2e.support import World, can_mount, world
 from tests.forge import Forge
 from tests.forge.http import Request, Response
 from tests.forge.misbehaviour import Delay, Proceed
+from tests.hints import cures
 from tests.hints.support import typed
 from tests.hints.test_checkout import AS_USER
+from tests.hooks.support import in_folder
 from tests.support.keyring_backend import NAME
 from tests.support.marks import first_quick
 from tests.support.program import Program
@@ -351,13 +353,115 @@ def test_a_work_tree_elsewhere(doctor: Doctor, checkout: Repo, tmp_path: Path) -
     assert "--work-tree=" in doctor.only_problem("checkout", "is outside the work tree", "--offline")
 
 
-@pytest.mark.slow
-def test_hooks_that_are_switched_off(doctor: Doctor, checkout: Repo) -> None:
-    if checkout.line("version").split()[2] >= "2.54":
-        pytest.skip("git has hooks in its configuration")
+# --- hooks ---
+
+
+def hooks_elsewhere(value: str, scope: str = "--local") -> Callable[[Doctor, Repo], None]:
+    def break_it(doctor: Doctor, checkout: Repo) -> None:
+        hook_in(checkout, doctor.program)
+        checkout.git("config", scope, "core.hooksPath", value)
+
+    return break_it
+
+
+def hooks_of_a_team(doctor: Doctor, checkout: Repo) -> None:
+    hooks_elsewhere("-the team's\nhooks")(doctor, checkout)
+    checkout.write("-the team's\nhooks/post-commit", "test 1", mode=0o755)
+
+
+def hooks_of_others(doctor: Doctor, checkout: Repo) -> None:
+    hooks_elsewhere("../shared")(doctor, checkout)
+    (checkout.path.parent / "shared").mkdir()
+    (checkout.path.parent / "shared" / "post-commit").write_text("#!/bin/sh\ntrue\n")
+
+
+def hooks_of_the_machine(doctor: Doctor, checkout: Repo) -> None:
     hook_in(checkout, doctor.program)
-    checkout.git("config", "core.hooksPath", "/dev/null")
-    fix = doctor.only_problem("hooks", "makes git use '/dev/null'", "--offline")
+    doctor.program.env.pop("GIT_CONFIG_NOSYSTEM", None)
+    doctor.program.env["GIT_CONFIG_SYSTEM"] = str(checkout.path.parent / "system")
+    (checkout.path.parent / "system").write_text("[core]\n\thooksPath = /dev/null\n")
+
+
+def hooks_of_an_included_file(doctor: Doctor, checkout: Repo) -> None:
+    hook_in(checkout, doctor.program)
+    (checkout.path.parent / "included").write_text("[core]\n\thooksPath = /dev/null\n\thooksPath = ../nowhere\n")
+    checkout.git("config", "include.path", checkout.path.parent / "included")
+
+
+HOOKS_ELSEWHERE = {
+    "outside of the checkout": (hooks_elsewhere("../hh"), "makes git use"),
+    "in the work tree": (hooks_of_a_team, "makes git use"),
+    "empty": (hooks_elsewhere(""), "core.hooksPath is empty, so git runs no hooks"),
+    "switched off": (hooks_elsewhere("/dev/null"), "makes git use '/dev/null'"),
+    "in a folder that does not exist": (hooks_elsewhere(".husky"), "makes git use"),
+    "with the scripts of others": (hooks_of_others, "makes git use"),
+    "for all checkouts": (hooks_elsewhere("/gone/hooks", "--global"), "makes git use '/gone/hooks'"),
+    "for all checkouts, relative": (hooks_elsewhere("../hh", "--global"), "makes git use"),
+    "of the machine": (hooks_of_the_machine, "makes git use '/dev/null'"),
+    "in an included file": (hooks_of_an_included_file, "makes git use"),
+}
+
+
+@in_folder
+@cures("git config --local core.hooksPath {shell_word(layout.common_dir + b'/hooks')}")
+@pytest.mark.parametrize("where", first_quick(*HOOKS_ELSEWHERE))
+def test_hooks_that_git_looks_for_elsewhere(doctor: Doctor, checkout: Repo, where: str) -> None:
+    how, says = HOOKS_ELSEWHERE[where]
+    how(doctor, checkout)
+    fix = doctor.only_problem("hooks", says, "--offline")
+    if "/gone/" in says:
+        assert fix == "git coderepo hooks install --global"
+        return
+    typed(fix, checkout.path, doctor.program.env)
+    assert {each["state"] for each in doctor.check("--offline")["hooks"]} <= {"ok", "note"}
+    assert "post-commit" in doctor.check("--offline")["hooks"][0]["detail"]
+    if where in ("in the work tree", "with the scripts of others"):
+        typed("git commit -q --allow-empty -m x", checkout.path, doctor.program.env)
+
+
+@pytest.mark.slow
+@in_folder
+@pytest.mark.parametrize("value", ["../hh", "/dev/null", "team hooks", None])
+def test_the_line_that_installs_the_first_hook(doctor: Doctor, checkout: Repo, value: str | None) -> None:
+    if value is not None:
+        checkout.git("config", "core.hooksPath", value)
+    doctor.cure(doctor.noted("hooks", "they are optional", "--offline") or "", "hooks", "--offline")
+    assert "pre-run" in doctor.check("--offline")["hooks"][0]["detail"]
+
+
+OTHER_PRE_RUNS = {
+    "gone": None,
+    "a script": "#!/bin/sh\ntrue\n",
+    "not executable": "#!/bin/sh\n",
+    "a link": "../../linked script",
+}
+
+
+@in_folder
+@pytest.mark.parametrize("other", first_quick(*OTHER_PRE_RUNS))
+def test_pre_run_is_missing_while_other_hooks_are_installed(doctor: Doctor, checkout: Repo, other: str) -> None:
+    doctor.program.run("hooks", "install", cwd=checkout.path)
+    path, script = checkout.path / ".git" / "hooks" / "pre-run", OTHER_PRE_RUNS[other]
+    path.unlink()
+    if other == "a link":
+        checkout.write("linked script", "#!/bin/sh\ntrue", mode=0o755)
+        path.symlink_to(str(script))
+    elif script is not None:
+        path.write_text(script)
+        path.chmod(0o644 if other == "not executable" else 0o755)
+    fix = doctor.noted("hooks", "pre-run is not installed: runs are not recorded automatically", "--offline")
+    doctor.cure(fix or "", "hooks", "--offline")
+    assert "pre-run" in doctor.check("--offline")["hooks"][0]["detail"]
+
+
+@pytest.mark.slow
+@in_folder
+def test_a_line_added_by_hand_to_a_script_that_git_does_not_run(doctor: Doctor, checkout: Repo) -> None:
+    checkout.git("config", "core.hooksPath", "team")
+    checkout.write("team/pre-run", "git coderepo hook pre-run || exit 1\n")
+    fix = doctor.only_problem("hooks", "pre-run: not executable", "--offline")
+    assert "not fixed" not in doctor.program.run("doctor", "--fix", "--offline", cwd=doctor.path, check=False).text
+    assert doctor.only_problem("hooks", "pre-run: not executable", "--offline") == fix
     doctor.cure(fix, "hooks", "--offline")
 
 

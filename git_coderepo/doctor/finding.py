@@ -47,12 +47,14 @@ def count(number: int, word: str) -> str:
 
 
 def from_error(error: CodeRepoError, *, otherwise: str) -> CheckResult:
-    """Return the problem that an error describes.
+    """Return the problem that an error describes; its fix is its `command_of`."""
+    return problem(error.message, command_of(error, otherwise=otherwise))
 
-    Its fix is the first command among the hints, else the first hint, else `otherwise`.
-    """
+
+def command_of(error: CodeRepoError, *, otherwise: str) -> str:
+    """Return the first command among the hints of an error, else its first hint, else `otherwise`."""
     commands = [command for command in map(_command, error.hints) if command is not None]
-    return problem(error.message, next(iter((*commands, *error.hints)), otherwise))
+    return next(iter((*commands, *error.hints)), otherwise)
 
 
 def _command(hint: str) -> str | None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from functools import partial
 
 from git_coderepo.doctor.answers import Known
-from git_coderepo.doctor.finding import CheckResult, from_error, note, ok, problem
+from git_coderepo.doctor.finding import PROBLEM, CheckResult, command_of, note, ok, problem
 from git_coderepo.errors import HookRefused
-from git_coderepo.filesystem.paths import quoted
+from git_coderepo.filesystem.paths import is_within, quoted
 from git_coderepo.git.process import Git, shell_word
 from git_coderepo.git.repository import Layout
 from git_coderepo.hooks import folder, scripts
@@ -27,16 +26,41 @@ def hooks(known: Known) -> Iterator[CheckResult]:
         return
     git, layout = checkout.git, checkout.layout
     status = hooks_status(git)
-    findings = [*_elsewhere(git, layout, status), *_stale(git, status.hooks), *map(_state, status.hooks)]
+    elsewhere = list(_elsewhere(git, layout, status))
+    findings = [*elsewhere, *_stale(git, status.hooks), *(_state(hook, layout) for hook in status.hooks)]
     if not status.is_configured and _is_noexec(os.fsencode(status.folder)):
         findings.append(note(f"the file system of '{status.folder}' is mounted noexec: git cannot run its hooks"))
     found = [finding for finding in findings if finding is not None]
     good = [hook.event for hook in status.hooks if hook.state in (INSTALLED, BY_HAND) and hook.program_exists]
     if good:
         yield ok(f"installed: {', '.join(good)}")
-    elif not found:
-        yield note("none installed: only `git coderepo run` records runs", "git coderepo hooks install")
+        if status.state_of(scripts.PRE_RUN) in (MISSING, FOREIGN) and not elsewhere:
+            words = "pre-run is not installed: runs are not recorded automatically, except by `git coderepo run`"
+            yield note(words, _first_step(git, layout, status))
+    elif not any(finding.state == PROBLEM for finding in found):
+        words = "none installed; they are optional: without them, only `git coderepo run` records runs"
+        yield note(words, _first_step(git, layout, status))
     yield from found
+
+
+def _first_step(git: Git, layout: Layout, status: Status) -> str:
+    """Return the line that installs the missing hooks, or pre-run by hand where they cannot be installed."""
+    line = "git coderepo hooks install"
+    if status.is_configured:
+        return line
+    by_hand = folder.folder_by_hand(git, layout)
+    if by_hand is not None:
+        return folder.line_by_hand(by_hand, scripts.PRE_RUN, layout)
+    try:
+        place = folder.hooks_folder(git, layout)
+    except HookRefused as refused:
+        first = command_of(refused, otherwise=line)
+        return first if first.startswith(line) else f"{first} && {line}"
+    refusal = folder.refusal(place, scripts.PRE_RUN)
+    if refusal is None:
+        return line
+    first = next(iter(refusal.hints), "")
+    return f"{first} && {line}" if first.startswith("chmod") else folder.line_by_hand(place, scripts.PRE_RUN, layout)
 
 
 def _elsewhere(git: Git, layout: Layout, status: Status) -> Iterator[CheckResult]:
@@ -45,6 +69,10 @@ def _elsewhere(git: Git, layout: Layout, status: Status) -> Iterator[CheckResult
     in_use = os.fsencode(status.folder)
     if os.path.realpath(own) == os.path.realpath(in_use) or status.is_configured:
         return
+    setting = folder.hooks_path(git)
+    if setting is not None and not setting.value:
+        yield problem("core.hooksPath is empty, so git runs no hooks", setting.hint(layout))
+        return
     unused = [
         event
         for event, hook in zip(scripts.EVENTS, status.hooks, strict=True)
@@ -52,11 +80,17 @@ def _elsewhere(git: Git, layout: Layout, status: Status) -> Iterator[CheckResult
     ]
     if not unused:
         return
-    words = f"{', '.join(unused)} in {quoted(own)} does not run: core.hooksPath makes git use {quoted(in_use)}"
+    words = f"in {quoted(own)} does not run: core.hooksPath makes git use {quoted(in_use)}"
+    by_hand = folder.folder_by_hand(git, layout)
+    if by_hand is not None:
+        for event in unused:
+            yield problem(f"{event} {words}", folder.line_by_hand(by_hand, event, layout))
+        return
+    words = f"{', '.join(unused)} {words}"
     try:
         folder.hooks_folder(git, layout)
     except HookRefused as error:
-        yield from_error(error, otherwise="git coderepo hooks install")._replace(detail=words)
+        yield problem(words, command_of(error, otherwise="git config --edit"))
         return
     yield _reinstalled(git, words, unused, None)
 
@@ -82,24 +116,20 @@ def _reinstalled(git: Git, words: str, events: Sequence[str], scope: str | None)
     return problem(words, line, partial(install_hooks, git, events, LOCAL) if own else None)
 
 
-def _state(hook: Hook) -> CheckResult | None:
+def _state(hook: Hook, layout: Layout) -> CheckResult | None:
     if hook.state == FOREIGN:
         return note(f"{hook.event}: the hook of another tool: {hook.place}")
     if hook.state != OFF or hook.place is None:
         return None
     if hook.scope is not None:
         return note(f"{hook.event}: switched off by '{hook.place.rpartition('.')[0]}'")
+    # In the work tree, the mode of a script is an edit of the user's.
+    own = is_within(os.path.realpath(os.fsencode(hook.place)), os.path.realpath(layout.common_dir))
     return problem(
         f"{hook.event}: not executable, so git does not run it",
         f"chmod +x {shell_word(hook.place)}",
-        partial(_make_executable, hook.place),
+        partial(folder.make_executable, hook.place) if own else None,
     )
-
-
-def _make_executable(path: str) -> None:
-    """Set the execute bits of those who may read a script."""
-    mode = stat.S_IMODE(os.stat(path).st_mode)
-    os.chmod(path, mode | (mode & 0o444) >> 2)
 
 
 def _is_noexec(path: bytes) -> bool:

@@ -52,8 +52,11 @@ class Status(NamedTuple):
     @property
     def records(self) -> bool:
         """Whether pre-run records a run when a launcher runs it."""
-        pre_run = next(hook for hook in self.hooks if hook.event == scripts.PRE_RUN)
-        return pre_run.state in (INSTALLED, OUTDATED, BY_HAND)
+        return self.state_of(scripts.PRE_RUN) in (INSTALLED, OUTDATED, BY_HAND)
+
+    def state_of(self, event: str) -> str:
+        """Return the state of the hook of an event."""
+        return next(hook.state for hook in self.hooks if hook.event == event)
 
 
 def chosen_events(events: Sequence[str]) -> tuple[str, ...]:
@@ -99,6 +102,8 @@ def install(git: Git, events: Sequence[str], scope: str) -> list[Done]:
 def _into_folder(hooks_folder: bytes, block: scripts.Block) -> Done:
     try:
         by_hand = folder.script_by_hand(hooks_folder, block.event)
+        if by_hand is not None:
+            folder.check_executable(hooks_folder, by_hand)
         path = by_hand if by_hand is not None else folder.install(hooks_folder, block)
     except HookRefused as refused:
         return Done(block.event, None, refused)
@@ -176,7 +181,8 @@ def _in_folder(hooks_folder: bytes, event: str, writes_again: bool) -> Hook:
         return _hook(state, os.fsdecode(ours.path), None, ours.block)
     by_hand = folder.script_by_hand(hooks_folder, event)
     if by_hand is not None:
-        return Hook(event, BY_HAND, os.fsdecode(by_hand))
+        state = BY_HAND if folder.is_run(hooks_folder, by_hand) else OFF
+        return Hook(event, state, os.fsdecode(by_hand))
     return Hook(event, MISSING)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def with_newest_git(program: Program) -> dict[str, str]:
 
 @in_folder
 @cures(
-    "git config --{scope.decode()} --unset core.hooksPath",
+    "git config {place} --unset-all core.hooksPath",
     "or install git 2.54 or newer, which runs hooks from its configuration",
 )
 @pytest.mark.parametrize("scope", ["--local", "--global", "newest"])
@@ -57,15 +58,28 @@ def test_hooks_that_are_switched_off(program: Program, checkout: Repo, scope: st
 
 
 @in_folder
-@cures("add to '{name}/{event}': {texts.line_to_add(event)}")
 def test_hooks_in_the_work_tree(program: Program, checkout: Repo) -> None:
     (checkout.path / "team's hooks").mkdir()
     checkout.git("config", "core.hooksPath", "team's hooks")
     hints = stopped(program, "hooks", "install", cwd=checkout.path, says="in its work tree")
     for hint in hints[: len(EVENTS)]:
-        place, _, line = hint.removeprefix("add to '").partition("': ")
-        checkout.write(place, f"#!/bin/sh\n{line}\n", mode=0o755)
+        typed(hint, checkout.path, program.env)
     assert states(program, checkout) == dict.fromkeys(EVENTS, "by hand")
+
+
+@in_folder
+@cures("leave out the option -c core.hooksPath", "rm {shell_word(folder)}")
+def test_hooks_that_are_switched_off_for_one_command_or_by_a_file(program: Program, checkout: Repo) -> None:
+    command = "git -c core.hooksPath=/dev/null coderepo hooks install"
+    assert lines(typed(command, checkout.path, program.env, check=False), "hint")[0] == (
+        "leave out the option -c core.hooksPath"
+    )
+    shutil.rmtree(checkout.git_dir() / "hooks", ignore_errors=True)
+    (checkout.git_dir() / "hooks").write_text("")
+    (hint,) = stopped(program, "hooks", "install", cwd=checkout.path, says="hooks' is a file")
+    typed(hint, checkout.path, program.env)
+    program.run("hooks", "install", cwd=checkout.path)
+    assert set(states(program, checkout).values()) == {"installed"}
 
 
 @in_folder

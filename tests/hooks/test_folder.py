@@ -166,11 +166,11 @@ def test_hooks_that_stand_in_the_work_tree_are_left_alone_and_all_lines_are_told
         hooks.git = hooks.git.at(str(place))
         with pytest.raises(HookRefused, match=r"are in its work tree: 'core\.hooksPath' is '\.husky/_'") as told:
             hooks.install()
-        assert "add to '.husky/pre-run': git coderepo hook pre-run || exit 1" in told.value.hints
-        assert any(hint.startswith("add to '.husky/post-merge': rm -f ") for hint in told.value.hints)
+        lines = [hint for hint in told.value.hints if hint.startswith("printf ")]
+        assert "/.husky/pre-run" in lines[0] and "git coderepo hook pre-run || exit 1" in lines[0]
     assert picture(hooks.repo.path) == before
     assert set(hooks.states().values()) == {"missing"}
-    hooks.repo.write(".husky/post-merge", told.value.hints[3].partition(": ")[2] + "\n")
+    subprocess.run(["sh", "-c", lines[3]], check=True)
     assert hooks.states()["post-merge"] == "by hand"
 
 
@@ -234,6 +234,17 @@ def test_installed_before_another_tool_took_the_folder_over(hooks: Hooks) -> Non
     assert set(hooks.states().values()) == {"missing"}, "git looks elsewhere now"
     assert [each.event for each in hooks.uninstall()] == list(EVENTS)
     assert not any((hooks.repo.git_dir() / "hooks" / event).exists() for event in EVENTS)
+
+
+@pytest.mark.parametrize("of_another", [False, True])
+def test_only_our_own_file_is_made_executable_again(hooks: Hooks, of_another: bool) -> None:
+    if of_another:
+        hooks.foreign("pre-run", "#!/bin/sh\ntrue\n")
+    hooks.install("pre-run")
+    (hooks.folder / "pre-run").chmod(0o644)
+    (done,) = hooks.try_install("pre-run")
+    assert (done.refused is not None) is of_another
+    assert hooks.states()["pre-run"] == ("off" if of_another else "installed")
 
 
 def test_lines_added_to_our_own_file_stay_when_ours_go(hooks: Hooks) -> None:
