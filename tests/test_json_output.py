@@ -79,6 +79,7 @@ ANSWERS = {
 }
 
 
+@pytest.mark.slow
 def test_every_document_has_the_fields_of_the_table(say: Say) -> None:
     assert set(ANSWERS) == set(DOCUMENTS)
     optional = {"status": {"asRunner"}, "doctor": {"fixed"}}
@@ -108,6 +109,7 @@ def test_every_verb_that_answers_something_has_json() -> None:
         assert has_json or verb.words[0] in without, verb.words
 
 
+@pytest.mark.slow
 def test_fields_are_chosen_in_their_order(say: Say) -> None:
     assert [list(each) for each in say("log", "--json", "name,id").json()] == [["name", "id"]] * 2
     assert say("log", "--json=name").json() == [{"name": "second"}, {"name": "first"}]

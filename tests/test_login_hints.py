@@ -54,6 +54,7 @@ def test_without_a_keyring_login_is_not_the_answer(repo: Repo) -> None:
     assert hint_for(repo) == ("export CODEREPO_TOKEN_ORIGIN=https://git.corp:8443 CODEREPO_TOKEN_FILE=/path/to/token")
 
 
+@pytest.mark.slow
 @cures("export CODEREPO_TOKEN_ORIGIN={origin} CODEREPO_TOKEN_FILE=/path/to/token")
 @pytest.mark.parametrize("type", first_quick("github", "gitlab", "git"))
 def test_what_a_runner_without_a_keyring_is_told_works_when_it_is_typed(

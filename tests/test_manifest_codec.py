@@ -144,6 +144,7 @@ def test_a_damaged_manifest(examples):
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("examples", first_quick(10, 100))
 def test_a_damaged_receipt(examples):
     @settings(UNTIMED, max_examples=examples)
@@ -154,6 +155,7 @@ def test_a_damaged_receipt(examples):
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("examples", first_quick(5, 30))
 def test_what_a_writer_can_write_is_valid(examples):
     @settings(UNTIMED, max_examples=examples)

@@ -213,6 +213,7 @@ def test_process_substitution(checkout: Repo, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "read").read_bytes())["run"]
 
 
+@pytest.mark.slow
 def test_a_descriptor_that_only_reads_or_is_not_open_is_refused(checkout: Repo) -> None:
     for name in ("/dev/fd/7", "/dev/stdin"):
         with open("/dev/null", "rb") as stdin:
@@ -261,6 +262,7 @@ def test_an_overlay_lies_beside_the_file_that_a_link_leads_to(
     assert not list(tmp_path.glob("*.tar.gz"))
 
 
+@pytest.mark.slow
 def test_a_receipt_may_lie_in_what_is_fetched_and_replaces_nothing_that_is_read(
     call: Callable[..., Any], tmp_path: Path
 ) -> None:

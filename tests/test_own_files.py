@@ -77,6 +77,7 @@ def test_every_kind_of_output_again_and_again(checkout: Repo, run: Callable[...,
     assert overlay.name in left_out and f"sub dir/{overlay.name}" in left_out
 
 
+@pytest.mark.slow
 def test_the_hook_leaves_it_out_too(checkout: Repo, program: Program) -> None:
     env = {**ALLOWED, "CODEREPO_OUT": "hook.json"}
     trees = set()
@@ -180,6 +181,7 @@ def test_what_is_tracked_is_always_code(checkout: Repo, run: Callable[..., Any])
     assert now["omitted"] == [] and now["snapshot"]["tree"] == checkout.line("rev-parse", "HEAD^{tree}")
 
 
+@pytest.mark.slow
 def test_what_was_moved_or_copied_is_still_ours(checkout: Repo, run: Callable[..., Any]) -> None:
     run("snapshot", "-o", "run.json")
     run("fetch", "run.json", "fetched")
@@ -343,6 +345,7 @@ def test_what_was_written_is_named(checkout: Repo, run: Callable[..., Any]) -> N
     assert "wrote sub" not in run("snapshot", "-q", "-o", "sub dir/run.json").errors
 
 
+@pytest.mark.slow
 def test_a_run_says_its_id_and_how_to_get_it_back(checkout: Repo, run: Callable[..., Any], tmp_path: Path) -> None:
     said = run("run", "--", "true").errors
     (line,) = said.splitlines()

@@ -121,6 +121,7 @@ def test_nothing_is_written(pushed: Repo) -> None:
     assert (pushed.git_dir() / "index").read_bytes() == index
 
 
+@pytest.mark.slow
 def test_the_object_view_is_gitpythons(pushed: Repo) -> None:
     with context(pushed).repo as found:
         assert found.head.commit.hexsha == pushed.head()

@@ -274,6 +274,7 @@ def test_the_users_own_helper_is_not_asked_when_there_is_a_token(server: Server,
     assert not (tmp_path / "asked").exists()
 
 
+@pytest.mark.slow
 def test_the_users_own_helper_is_asked_when_there_is_none(server: Server) -> None:
     """A laptop where `git fetch` works needs nothing else."""
     Git().run("config", "--global", "credential.helper", f"!f() {{ echo username=ada; echo password={TOKEN}; }}; f")

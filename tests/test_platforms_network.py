@@ -49,6 +49,7 @@ def fetched(place: World, method: str, **env: str) -> None:
     shutil.rmtree(place.runner.path("code"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["archive", "git"])
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
 def test_the_environments_proxy_is_asked_by_both(place: World, method: str, name: str) -> None:
@@ -62,6 +63,7 @@ def test_the_environments_proxy_is_asked_by_both(place: World, method: str, name
         assert len(proxy.asked) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["archive", "git"])
 @pytest.mark.parametrize("for_all", [True, False], ids=["http.proxy", "http.URL.proxy"])
 def test_gits_setting_for_the_proxy_holds_for_both(place: World, method: str, for_all: bool) -> None:

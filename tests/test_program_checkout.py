@@ -131,6 +131,7 @@ def test_a_program_that_is_ignored_is_not_the_code(desk: Desk) -> None:
     assert desk.ask([sys.executable, desk.x.file(".git/job.py")], desk.y.path) == (desk.y.tree(), ".", "")
 
 
+@pytest.mark.slow
 def test_a_program_with_a_name_that_looks_like_a_pattern(desk: Desk) -> None:
     desk.x.write(b"-[j]*\n\xff.py", JOB + RECORD)
     answer = desk.ask([sys.executable, desk.x.file(b"-[j]*\n\xff.py")], desk.y.path)
@@ -146,6 +147,7 @@ def test_a_link_to_a_program_leads_to_its_checkout(desk: Desk) -> None:
     assert answer == (desk.x.tree(), ".", "")
 
 
+@pytest.mark.slow
 def test_a_linked_worktree_is_another_checkout(desk: Desk) -> None:
     worktree = Repo(desk.nowhere / "worktree", desk.env)
     desk.y.git("worktree", "add", "--quiet", worktree.path)
@@ -154,6 +156,7 @@ def test_a_linked_worktree_is_another_checkout(desk: Desk) -> None:
     assert answer.tree == worktree.tree() and str(worktree.path) in answer.errors
 
 
+@pytest.mark.slow
 def test_a_zip_file_is_a_program(desk: Desk) -> None:
     with zipfile.ZipFile(desk.x.file("job.pyz").decode(), "w") as archive:
         archive.writestr("__main__.py", JOB + RECORD)
@@ -161,6 +164,7 @@ def test_a_zip_file_is_a_program(desk: Desk) -> None:
     assert answer.tree == desk.x.tree() and named_both(desk, answer)
 
 
+@pytest.mark.slow
 def test_what_a_git_hook_of_another_checkout_starts_is_refused_or_its_own(desk: Desk) -> None:
     """A hook has GIT_DIR in its environment."""
     pinned = {"GIT_DIR": str(desk.y.git_dir())}
@@ -182,6 +186,7 @@ def test_a_console_script(desk: Desk, venv: Path) -> None:
     assert desk.ask([venv / "bin" / "python", script], desk.y.path) == (desk.y.tree(), ".", "")
 
 
+@pytest.mark.slow
 def test_a_console_script_of_the_user(desk: Desk) -> None:
     """`pip install --user` in a home directory that is a checkout."""
     home = Repo.init(Path(desk.env["HOME"]), desk.env)
@@ -249,6 +254,7 @@ def test_a_notebook(desk: Desk) -> None:
     assert desk.ask([sys.executable, desk.x.file("kernel.py")], desk.y.path).tree == desk.x.tree()
 
 
+@pytest.mark.slow
 def test_code_without_a_file(desk: Desk) -> None:
     assert desk.ask([sys.executable, "-c", JOB + RECORD], desk.y.path) == (desk.y.tree(), ".", "")
 

@@ -55,6 +55,7 @@ def test_the_same_words_have_the_same_answer(program: Program, repo: Repo, words
     assert (answer.status, answer.stdout, answer.stderr) == really(program, *words, cwd=repo.path, env={}, input=b"")
 
 
+@pytest.mark.slow
 def test_a_command_stands_in_the_same_surroundings(program: Program, repo: Repo) -> None:
     repo.commit()
     words = ("run", "--quiet", "--", "sh", "-c", SURROUNDINGS)

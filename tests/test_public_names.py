@@ -235,6 +235,7 @@ def test_what_mlflow_is_not_told_is_logged_under_our_name(
     assert {record.name for record in caplog.records} == {"git_coderepo"}
 
 
+@pytest.mark.slow
 def test_the_values_that_the_functions_give_have_their_parts(repo: Repo, tmp_path: Path) -> None:
     repo.write("train.py", "lr = 0.1\n")
     commit = repo.commit()

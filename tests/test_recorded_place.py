@@ -236,6 +236,7 @@ def test_a_bind_mounted_checkout_is_recorded(checkout: Repo, program: Program, t
         assert (recorded.code.snapshot_tree.hex, recorded.run.directory) == (expected, b"lib")
 
 
+@pytest.mark.slow
 def test_the_hook_of_git_passes_in_a_subdirectory_and_in_a_submodule(checkout: Repo, program: Program) -> None:
     program.run("hooks", "install", cwd=checkout.path)
     for here in (checkout.path / "lib", checkout.path / "sub"):

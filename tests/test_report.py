@@ -99,6 +99,7 @@ def report(program: Program, checkout: Repo, *arguments: str) -> dict[str, Page]
 # --- what it shows ---
 
 
+@pytest.mark.slow
 def test_a_run_and_what_differed_from_its_base(checkout: Repo, program: Program) -> None:
     checkout.write("train.py", "lr = 0.2\n")
     checkout.write("new\nname.bin", b"\0\1")
@@ -120,6 +121,7 @@ def test_a_run_and_what_differed_from_its_base(checkout: Repo, program: Program)
         assert part in page.text, part
 
 
+@pytest.mark.slow
 def test_two_runs_are_compared_and_relatives_are_drawn(checkout: Repo, program: Program) -> None:
     program.run("run", "--name", "parent", "--", "git", "coderepo", "run", "--name", "child", "true", cwd=checkout.path)
     checkout.write("train.py", "lr = 0.3\n")
@@ -189,6 +191,7 @@ def test_a_run_that_was_never_pushed_is_compared_with_its_commit(repo: Repo, pro
     assert "lr = 0.1" not in page.text and "git coderepo publish" not in page.text
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_a_run_as_a_table(checkout: Repo, env: dict[str, str]) -> None:
     shown = "print(run._repr_html_())"
     program = f"import git_coderepo\nwith git_coderepo.run(name='<b>') as run:\n    {shown}\n{shown}"
@@ -203,6 +206,7 @@ def test_a_notebook_shows_a_run_as_a_table(checkout: Repo, env: dict[str, str]) 
 # --- where it is written ---
 
 
+@pytest.mark.slow
 def test_no_snapshot_has_a_report(checkout: Repo, program: Program) -> None:
     before = program.run("run", "true", cwd=checkout.path)
     assert before.status == 0
@@ -214,6 +218,7 @@ def test_no_snapshot_has_a_report(checkout: Repo, program: Program) -> None:
     assert (first["tree"], first["dirty"]) == (second["tree"], False)
 
 
+@pytest.mark.slow
 @cures("name another directory: git coderepo report -o DIR")
 def test_only_an_older_report_is_replaced(checkout: Repo, program: Program) -> None:
     add_run(checkout)
@@ -231,6 +236,7 @@ def test_only_an_older_report_is_replaced(checkout: Repo, program: Program) -> N
     program.run("report", "-o", "another", cwd=checkout.path)
 
 
+@pytest.mark.slow
 def test_the_browser_is_opened(checkout: Repo, program: Program, tmp_path: Path) -> None:
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\nprintf %s "$1" > "{tmp_path}/opened"\n', encoding="utf-8")

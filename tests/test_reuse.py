@@ -636,6 +636,7 @@ def test_a_kept_overlay_that_is_damaged_is_built_again(dirty: Repo, damage: str)
     check_overlay(check(dirty))
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_overlay_whole_though_another_process_prunes(dirty: Repo, program: Program) -> None:
     data = big(dirty)
     check(dirty)

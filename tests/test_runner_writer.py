@@ -60,6 +60,7 @@ def write_tar(target: Path, data: bytes, *, top: bool = False) -> WrittenTree:
 # --- what comes out is what git has ---------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_archive_becomes_the_tree_that_git_has(repo: Repo, target: Path, env: dict[str, str]):
     """Z2: exec bits and links come out as such. Z6: names of any bytes."""
     repo.write("README.md", "hello\n")
@@ -135,6 +136,7 @@ def test_a_submodule_counts_in_the_tree_and_is_an_empty_directory(repo: Repo, ta
     assert list((target / "vendor" / "lib").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_paths_longer_than_the_system_takes_come_out(target: Path):
     """A thousand directories deep, 5,000 bytes long: every step goes below the one before."""
     deep = b"/".join([b"d%03d" % number for number in range(1000)])

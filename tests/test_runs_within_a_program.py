@@ -156,6 +156,7 @@ def test_a_fork_and_a_block_that_fails(checkout: Repo) -> None:
     assert parents(checkout) == {"outer": None, "child": "outer"}
 
 
+@pytest.mark.slow
 def test_mlflow_is_told_of_the_run_around_it(checkout: Repo) -> None:
     python(
         checkout,

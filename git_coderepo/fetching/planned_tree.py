@@ -85,7 +85,9 @@ class CarriedOverlay(NamedTuple):
         """
         found = read_overlay(self.data, tar_sha256=self.tar_sha256, sha256=self.sha256, limits=limits)
         if self.files not in (None, len(found.paths)):
-            raise InvalidManifest(f"number of files in the overlay: {len(found.paths)}, not the recorded {self.files}")
+            raise InvalidManifest(
+                f"the overlay does not have the recorded number of files: {len(found.paths)} instead of {self.files}"
+            )
         return found
 
 

@@ -189,6 +189,7 @@ def test_fetch_copies_nothing_that_was_changed(place: World, tree: Path, attack:
     assert [os.path.basename(each["directory"]) for each in kept(place, "modified")] == [f"modified-{tree.parent.name}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ["a module", *map(slow, [*ADDED][1:])])
 def test_fetch_leaves_behind_what_was_added(place: World, tree: Path, attack: str) -> None:
     ADDED[attack](tree)

@@ -196,6 +196,7 @@ def test_a_copy_for_root_makes_room_as_well(place: World) -> None:
     assert ", a copy in the cache: " in done.stderr
 
 
+@pytest.mark.slow
 def test_the_cache_of_an_older_release_is_listed_and_pruned(place: World, tmp_path: Path) -> None:
     old = tmp_path / "cache" / f"trees-1-{os.geteuid()}"
     tree = old / "key" / "1" / "tree"

@@ -67,6 +67,7 @@ def test_a_command_runs_in_the_recorded_code_as_dirty_as_it_was(place: World) ->
     assert archives(place) == 1
 
 
+@pytest.mark.slow
 def test_the_second_time_nothing_is_asked_of_the_platform(place: World) -> None:
     place.runner.run("exec", "--receipt", "first.json", "run.json", "--", "true")
     place.forge.forget_requests()
@@ -79,6 +80,7 @@ def test_the_second_time_nothing_is_asked_of_the_platform(place: World) -> None:
     assert problems(place.runner, place.runner.path("second.json")) == []
 
 
+@pytest.mark.slow
 def test_its_status_and_its_signals_are_passed_through(place: World) -> None:
     def status(*command: str) -> int:
         return place.runner.run("exec", "run.json", "--", *command, check=False).status
@@ -115,6 +117,7 @@ def test_a_manifest_from_a_pipe_is_a_file_for_the_command(place: World) -> None:
     assert os.listdir(place.runner.env["TMPDIR"]) == []
 
 
+@pytest.mark.slow
 def test_it_starts_where_the_run_was_started(place: World) -> None:
     below = place.checkout.path / "services/my train"
     place.user.run("snapshot", "-o", place.runner.path("below.json"), cwd=below)
@@ -217,6 +220,7 @@ def test_fetch_leaves_the_cache_alone_unless_asked(place: World) -> None:
     assert len(json.loads(place.runner.run("cache", "list", "--json").stdout)) == 1
 
 
+@pytest.mark.slow
 def test_a_wrong_download_leaves_nothing_in_the_cache(place: World) -> None:
     place.forge.misbehave("archive", WrongByte("train.py"), times=None)
     place.forge.misbehave("git/upload-pack", Hangup(), times=None)
@@ -280,6 +284,7 @@ def test_a_place_that_cannot_be_used_is_named_and_another_taken(place: World) ->
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_tree_whose_files_are_converted_is_kept_and_copied_as_converted(place: World) -> None:
     """A blob with CRLF beside files that were converted: what lies there is not the recorded tree."""
     place.checkout.write(".gitattributes", "*.bat eol=crlf\nraw.txt -text\n")

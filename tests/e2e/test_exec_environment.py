@@ -76,6 +76,7 @@ def test_fetched_code_does_not_get_the_credentials_that_fetched_it(place: World,
     assert told(place, env=file).keys().isdisjoint(CREDENTIALS)
 
 
+@pytest.mark.slow
 def test_a_command_that_needs_them_is_given_them(place: World, given: dict[str, str]) -> None:
     environment = told(place, "--keep-credentials", env=given)
     assert {name: environment.get(name) for name in CREDENTIALS if name in given} == {
@@ -123,6 +124,7 @@ def test_a_cache_or_a_copy_with_a_colon_is_not_split(place: World, tmp_path: Pat
     assert found == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     first_quick(
@@ -147,6 +149,7 @@ def test_a_module_with_the_name_of_one_of_pythons_own_does_not_break_python(plac
     assert place.runner.run(*below, "main.py").text == "main\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", first_quick("randomly.py", "random.txt", "types/data.csv", "test/__init__.py", "json/x/y.py")
 )

@@ -264,6 +264,7 @@ def test_a_part_that_the_platform_has_nothing_of_travels_whole(made: World) -> N
     assert made.runner.path("a new one/services/new one/n.py").read_text() == "n = 1\n"
 
 
+@pytest.mark.slow
 def test_a_run_below_the_root_says_where_and_can_be_looked_back_at(made: World) -> None:
     checkout = another(made)
     checkout.write("services/train/train.py", "lr = 0.6\n")

@@ -515,6 +515,7 @@ def test_check_where_the_server_is_a_folder_or_has_no_lfs(local: World, gitlab: 
     refused(gitlab.user, "snapshot", "--check", status=128, says=says, hint="push", cwd=gitlab.checkout.path)
 
 
+@pytest.mark.slow
 def test_a_recorded_run_comes_back_from_the_checkout_itself(local: World) -> None:
     local.checkout.write("data/new.bin", keep(local, NEW))
     local.checkout.git("config", "coderepo.inlineLimit", "0")

@@ -63,6 +63,7 @@ def test_short_forms_and_formats(place: World) -> None:
         assert log(place, *words, check=False).status == 129, words
 
 
+@pytest.mark.slow
 def test_the_pager_is_gits(place: World) -> None:
     add_run(place.checkout)
     program, cwd = place.user.program, place.checkout.path
@@ -100,6 +101,7 @@ def test_status_answers_first_and_explains_then(place: World) -> None:
     assert shown.startswith("\x1b[1mreproducible\x1b[m  \x1b[33myes\x1b[m, on this machine only")
 
 
+@pytest.mark.slow
 def test_each_success_says_how_to_get_it_back(place: World) -> None:
     def said(*words: str) -> str:
         done = place.user.run(*words, cwd=place.checkout.path)

@@ -97,6 +97,7 @@ def test_runs_of_one_tree_are_folded(place: World) -> None:
     assert " 1 run, last " in first and " 3 runs, last " in second and second.endswith("seed 2: true")
 
 
+@pytest.mark.slow
 def test_the_run_of_a_result_is_found(place: World) -> None:
     for seed in ("1", "2"):
         here(
@@ -127,6 +128,7 @@ def test_show_gives_the_manifest_byte_for_byte_and_in_words(place: World) -> Non
     assert "name        odd\n" in place.user.run("show", copied).text  # outside of any checkout
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_is_shown_as_such(place: World) -> None:
     started = place.user.program.start("run", "--", "sleep", "60", cwd=place.checkout.path)
     deadline = time.monotonic() + 30
@@ -144,6 +146,7 @@ def test_a_run_that_was_killed_is_shown_as_such(place: World) -> None:
     assert " killed " in here(place, "log").text and "killed: " in here(place, "show").text
 
 
+@pytest.mark.slow
 def test_colours_are_gits_business(place: World) -> None:
     run(place)
     assert "\x1b" not in here(place, "log").text
@@ -291,6 +294,7 @@ def test_gone_from_both_says_what_is_missing(ran: tuple[World, str]) -> None:
     assert compared.status == 128 and f"the base {base.commit}" in compared.errors and "git fetch" in compared.errors
 
 
+@pytest.mark.slow
 def test_a_partial_clone_is_not_taken_for_a_whole_one(place: World) -> None:
     """What a promisor only promised is not at hand."""
     place.repository.git("config", "uploadpack.allowFilter", "true")

@@ -49,6 +49,7 @@ def bare_with_worktree(place: World) -> Repo:
     return Repo(worktree, place.user.env)
 
 
+@pytest.mark.slow
 @cures(
     "git config --add {shell_word(f'remote.{name}.fetch')} {shell_word(refspec)}",
     "git fetch {word}",
@@ -71,6 +72,7 @@ def test_a_mirrors_refspec(place: World) -> None:
     assert "'remote.origin.fetch' creates no tracking references" in status(place, repo).text
 
 
+@pytest.mark.slow
 @cures(
     "git coderepo status --check asks the platform; run and snapshot take --check as well",
     "add a separate remote for each URL of '{name}': git remote -v lists them",
@@ -89,6 +91,7 @@ def test_two_urls_on_one_remote(place: World) -> None:
     assert status(place, repo, "--json").json()["missingFact"] is None
 
 
+@pytest.mark.slow
 @cures("git push {word} HEAD")
 def test_nothing_fetched_yet_and_an_unrelated_branch(place: World) -> None:
     repo = Repo.init(place.user.home / "new", place.user.env)
@@ -146,6 +149,7 @@ def test_a_platform_that_cannot_be_reached_is_unknown(hosted: World, arguments: 
         assert document["reproducible"] is None
 
 
+@pytest.mark.slow
 def test_a_failure_is_not_taken_for_an_unborn_branch(place: World) -> None:
     repo = place.checkout
     lib = Repo.init(place.user.home / "lib", place.user.env)
@@ -178,6 +182,7 @@ def read_only() -> list[str]:
     return before
 
 
+@pytest.mark.slow
 @cures("export CODEREPO_RECORD_DIR=/path/to/directory")
 @pytest.mark.parametrize("verb", [["run", "--", "true"], ["snapshot"], ["hook", "pre-run"]])
 def test_a_read_only_git_directory(place: World, read_only: list[str], verb: list[str]) -> None:

@@ -300,6 +300,7 @@ def test_a_redirect_elsewhere_takes_no_token_along(place: World, kind: str) -> N
     assert place.forge.evil_url not in place.forge.origins_that_saw(place.token)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["{user}:{token}@", "{token}@", "{token}:x-oauth-basic@"])
 def test_a_token_within_the_url_of_a_remote_stays_there(tmp_path: Path, form: str) -> None:
     """P3, Z8: CI writes such remotes; the manifest has host and path, and the token is in .git/config only."""

@@ -81,6 +81,7 @@ def hashed(repo: Repo, *, without: tuple[str, ...] = ()) -> str:
     return tree
 
 
+@pytest.mark.slow
 def test_a_run_that_can_be_reproduced_says_nothing_of_it(story: Story) -> None:
     story.repo.write("train.py", "lr = 0.2\n")
     story.place.user.run("run", ANYWAY, "--", "true", cwd=story.repo.path)

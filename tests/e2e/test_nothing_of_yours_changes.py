@@ -163,6 +163,7 @@ def test_a_registration_in_a_linked_worktree_is_one_for_all(place: World) -> Non
     assert "mine" in place.user.run("list", cwd=place.checkout.path).text
 
 
+@pytest.mark.slow
 def test_old_runs_outlive_their_registration(place: World) -> None:
     """Z7: a manifest stands alone."""
     place.user.run("register", "mine", cwd=place.checkout.path)
@@ -184,11 +185,14 @@ LOOKING = (
     "show @{-1}", "diff @{-1} .", "build-key --explain", "fetch ../run.json ../code", "fetch --cache @{-1} ../kept",
     "exec ../run.json -- true", "verify ../run.json ../code", "validate ../run.json", "cache list",
     "cache prune --max-size 0", "list", "describe", "secret list", "hooks status", "publish", "log --remote",
-    "prune --keep 1", "publish --delete --force", "demo", "demo --here", "help", "completion bash",
+    "report -o ../report", "doctor --offline", "prune --keep 1", "publish --delete --force", "demo", "demo --here",
+    "help", "completion bash",
 )  # fmt: skip
-# These are there to write, each into one file; what they write is what they say.
+# These are there to write: into one file, or (`restore`) a new branch or worktree.
 WRITING = {"register", "update", "remove", "login", "logout", "secret set", "secret remove", "ignore", "hooks install",
-           "hooks uninstall"}  # fmt: skip
+           "hooks uninstall", "restore"}  # fmt: skip
+
+OUTPUTS = ("my checkout", "run.json", "code", "kept", "report", "tmp")
 
 
 def test_every_verb_is_looked_at_here() -> None:
@@ -205,11 +209,11 @@ def test_no_verb_that_looks_or_records_changes_anything(place: World) -> None:
     place.user.program.env["CODEREPO_CACHE_DIR"] = str(place.root / "cache")
     place.checkout.write("Dockerfile", "FROM python:3.12\n")
     before = contents(place.checkout.path, without=OURS)
-    settings = contents(place.user.home, without=("my checkout", "run.json", "code", "kept", "tmp"))
+    settings = contents(place.user.home, without=OUTPUTS)
     for line in LOOKING:
         place.user.run(*line.split(), cwd=place.checkout.path)
         assert contents(place.checkout.path, without=OURS) == before, line
-    now = contents(place.user.home, without=("my checkout", "run.json", "code", "kept", "tmp"))
+    now = contents(place.user.home, without=OUTPUTS)
     assert {path: facts for path, facts in now.items() if path in settings} == settings
     assert not place.user.path("hook-ran").exists(), "nobody's hook was started"
 

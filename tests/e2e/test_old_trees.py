@@ -64,6 +64,7 @@ def test_a_clean_old_tree_comes_back(place: World, shape: str) -> None:
     assert answer.status == 1 and answer.json()["changed"] == ["lib/a.py"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", first_quick(*SHAPES))
 def test_an_edit_elsewhere_leaves_the_old_directory_as_it_is(place: World, shape: str) -> None:
     make_old(place, shape)
@@ -129,6 +130,7 @@ def test_a_published_run_of_it(place: World) -> None:
     place.user.run("fetch", "--method", "published", id, place.user.path("code"), cwd=place.checkout.path)
 
 
+@pytest.mark.slow
 def test_without_git_the_error_names_the_directory(place: World) -> None:
     if place.platform != "github":
         pytest.skip("there is no other way than git")

@@ -46,6 +46,7 @@ def test_a_fetch_by_git_does_not_ask_for_each_file_either(place: World) -> None:
     assert place.forge.requests("archive") == []
 
 
+@pytest.mark.slow
 def test_a_snapshot_and_a_status_ask_nobody(place: World) -> None:
     place.forge.forget_requests()
 

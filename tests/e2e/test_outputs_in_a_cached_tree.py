@@ -157,6 +157,7 @@ def test_a_copy_in_use_is_never_removed(job: Job) -> None:
     until(lambda: job.run("cache", "prune").stdout.startswith(b"removed 1 tree"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", [CONTAINER, MOUNTS], indirect=True, ids=["container", "mounts"])
 def test_a_frozen_run_loses_nothing_either(hosted: World, job: Job) -> None:
     if job.who is MOUNTS and not may_mount():

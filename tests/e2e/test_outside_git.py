@@ -130,6 +130,7 @@ def test_names_that_git_reads_as_pathspec_magic(checkout: Repo, program: Program
     ]
 
 
+@pytest.mark.slow
 def test_links_out_of_the_tree(checkout: Repo, program: Program, tmp_path: Path) -> None:
     (tmp_path / "data set").mkdir()
     (tmp_path / "data set" / "x").write_text("1")
@@ -146,6 +147,7 @@ def test_links_out_of_the_tree(checkout: Repo, program: Program, tmp_path: Path)
     ]
 
 
+@pytest.mark.slow
 def test_a_link_to_a_file_that_is_left_out_as_a_secret(checkout: Repo, program: Program) -> None:
     checkout.symlink("settings", ".env")
     publish(checkout)

@@ -222,6 +222,7 @@ def test_what_stands_in_the_way_is_named(place: World, cluster: Cluster) -> None
     assert "Traceback" not in ended.errors
 
 
+@pytest.mark.slow
 def test_validate_gives_every_reason(cluster: Cluster) -> None:
     broken = json.dumps({**load(cluster.place.runner.path("for the pod.json")), "producer": None, "run": {}})
     ended = cluster.run("validate", "-", stdin=broken.encode(), status=1)

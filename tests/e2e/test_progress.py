@@ -78,6 +78,7 @@ def test_packing_shows_its_bytes(place: World) -> None:
     assert re.search(r"packing\s+[0-9.]+/12\.0 MB", shown), shown
 
 
+@pytest.mark.slow
 def test_nothing_is_shown_of_what_is_short(place: World) -> None:
     place.checkout.write("train.py", b"lr = 0.2\n")
     status, shown = on_terminal(

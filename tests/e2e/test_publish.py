@@ -114,6 +114,7 @@ def test_any_clone_lists_and_fetches_a_published_run_by_its_id(hosted: World) ->
     assert gone.status == 128 and "it is not published on 'origin'" in gone.errors
 
 
+@pytest.mark.slow
 @cures("list the published runs in a clone: git coderepo log --remote")
 def test_a_published_run_is_fetched_by_a_url_without_a_clone_or_a_manifest(hosted: World) -> None:
     tree = edit(hosted.checkout)
@@ -477,6 +478,7 @@ def test_a_remote_whose_pushes_go_elsewhere_is_published_where_it_is_fetched(pla
     assert len(references(place)) == 1 and fork.git("for-each-ref", "refs/coderepo") == ""
 
 
+@pytest.mark.slow
 def test_a_clone_that_is_behind_sends_no_history(place: World) -> None:
     """The platform's branch moved on, so that none of its references is known here: they find what both have."""
     other = place.clone("somebody else's")

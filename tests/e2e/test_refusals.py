@@ -75,6 +75,7 @@ def poor_token(place: World) -> dict[str, str]:
 # --- credentials and places -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", first_quick("auto", "archive"))
 def test_a_wrong_token(place: World, method: str) -> None:
     asked = ("fetch", "--method", method, "run.json", "code")
@@ -388,6 +389,7 @@ def test_a_target_that_is_not_free(local: World) -> None:
     assert (home / "full" / "mine.txt").read_text() == "precious\n"
 
 
+@pytest.mark.slow
 def test_a_file_larger_than_the_system_lets_it_be(local: World) -> None:
     limited = f"ulimit -f 1; exec {local.runner.program.executable().decode()} fetch run.json code"
     before = sorted(os.listdir(local.runner.home))
@@ -401,6 +403,7 @@ def test_a_file_larger_than_the_system_lets_it_be(local: World) -> None:
     assert os.listdir(local.runner.env["TMPDIR"]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="a small file system can be mounted by root only")
 @pytest.mark.parametrize("target", ["disk/code", "disk"])
 def test_a_full_disk(local: World, target: str) -> None:

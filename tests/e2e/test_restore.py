@@ -59,6 +59,7 @@ def seen(checkout: Repo) -> dict[Any, Any]:
             "trees": checkout.git("worktree", "list")}  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_dirty_run_goes_on_on_a_branch_of_its_own(place: World) -> None:
     tree = dirty_run(place)
     checkout, before = place.checkout, seen(place.checkout)
@@ -87,6 +88,7 @@ def tree_of_files(checkout: Repo) -> str:
         shutil.rmtree(copy)
 
 
+@pytest.mark.slow
 def test_a_worktree_leaves_the_checkout_alone(place: World) -> None:
     tree = dirty_run(place)
     place.checkout.write("train.py", "my own edit\n")
@@ -100,6 +102,7 @@ def test_a_worktree_leaves_the_checkout_alone(place: World) -> None:
     assert Repo(place.user.home / "other", place.checkout.env).line("branch", "--show-current") == "topic/x"
 
 
+@pytest.mark.slow
 @cures(
     "git coderepo restore {id} --worktree DIR",
     "to leave them alone: {worktree}",
@@ -145,6 +148,7 @@ def test_nothing_of_yours_is_overwritten(place: World) -> None:
     assert lines(here(place, "restore", "dirty"), "hint") == ["git status"]
 
 
+@pytest.mark.slow
 @cures("restore into a new directory: --worktree DIR")
 def test_a_result_that_differs_is_undone(place: World) -> None:
     """Files that are ignored today, but not at the base of the run, would join its code."""
@@ -182,6 +186,7 @@ def test_a_base_that_is_not_here_is_fetched(place: World) -> None:
     assert other.git("rev-list", "--count", "HEAD") == b"2\n"
 
 
+@pytest.mark.slow
 @cures("git coderepo fetch {manifest.run.id} DIR")
 def test_a_part_of_a_repository_and_a_submodule(place: World) -> None:
     checkout = place.checkout

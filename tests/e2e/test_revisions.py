@@ -120,6 +120,7 @@ def test_submodules_come_along_in_one_pass(place: Place) -> None:
     assert "unchanged" in done.text
 
 
+@pytest.mark.slow
 def test_they_can_be_left(place: Place) -> None:
     done = place.fetch("--no-submodules", f"mine@{place.commit}")
     assert list((place.code / "lib").iterdir()) == []
@@ -183,6 +184,7 @@ def test_without_git_all_of_it(place: Place, without_git: Mapping[str, str]) -> 
     assert (gone.status, "has no commit" in gone.errors) == (128, True), gone.errors
 
 
+@pytest.mark.slow
 def test_a_listing_that_is_cut_off_is_an_error(place: Place, without_git: Mapping[str, str]) -> None:
     if place.world.platform == "git":
         pytest.skip("a plain remote has no listing")

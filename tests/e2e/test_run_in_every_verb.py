@@ -71,6 +71,7 @@ def test_an_unknown_one_is_unknown_in_the_same_words(place: World, fresh: Repo, 
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_users_repository_gets_no_object(place: World, fresh: Repo, runs: list[str]) -> None:
     before = fresh.git("count-objects", "-v")
     place.user.run("diff", *runs, cwd=fresh.path)

@@ -96,6 +96,7 @@ def test_fetch_and_exec(place: World, without_git: Mapping[str, str], tmp_path: 
         assert (done.status, done.text) == (0, "print('changed')\n"), done.errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("git", [True, False], ids=["git", "no git"])
 @pytest.mark.parametrize("token", [True, False], ids=["token", "no token"])
 def test_the_rehearsal_says_so_before(place: World, tmp_path: Path, git: bool, token: bool) -> None:

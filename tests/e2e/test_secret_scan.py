@@ -92,6 +92,7 @@ def test_all_findings_are_named_at_once(checkout: Repo, program: Program) -> Non
     assert token(2) not in refused.errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["config", "team", "both"])
 def test_one_false_positive_is_excused(checkout: Repo, program: Program, place: str) -> None:
     """The hint's own command does it; another line, another file or another token is no less refused."""

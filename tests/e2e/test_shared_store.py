@@ -111,6 +111,7 @@ def test_a_runner_with_nothing_but_the_store_gets_the_code(shared: Shared, direc
     assert shared.place.forge.requests() == []
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_written_again(shared: Shared, directory: Path) -> None:
     shared.launch()
     (stored,) = objects(directory)
@@ -243,6 +244,7 @@ def test_what_is_no_store_is_refused_before_anything_is_recorded(shared: Shared,
     )
 
 
+@pytest.mark.slow
 def test_neither_a_teams_file_nor_a_manifest_names_a_store(shared: Shared, directory: Path, tmp_path: Path) -> None:
     """Both may come from anybody; the store is asked and written to with the user's credentials."""
     other = tmp_path / "somebody's"
@@ -259,6 +261,7 @@ def test_neither_a_teams_file_nor_a_manifest_names_a_store(shared: Shared, direc
     assert done.status != 0, "it has no token, and was told of no store"
 
 
+@pytest.mark.slow
 def test_publish_puts_a_run_there_that_a_hook_recorded(shared: Shared, directory: Path) -> None:
     """The hook is quick and lean, and leaves the store alone; a launcher that uses it has a verb for it."""
     user, cwd = shared.place.user, shared.place.checkout.path

@@ -55,6 +55,7 @@ def story(made: World, request: pytest.FixtureRequest) -> Story:
     return Story(made, made.clone(f"checkout {number}"), number)
 
 
+@pytest.mark.slow
 def test_clean(story: Story) -> None:
     code = story.recorded()["code"]
     assert (code["dirty"], code["overlay"], code["changes"]["unpushed"]) == (False, None, 0)
@@ -137,6 +138,7 @@ def test_a_merge_with_conflicts(story: Story) -> None:
     assert code["dirty"] is True
 
 
+@pytest.mark.slow
 def test_detached_head(story: Story) -> None:
     """Z4: every CI's checkout; ZenML raises."""
     story.repo.git("checkout", "--quiet", "--detach")
@@ -236,6 +238,7 @@ def test_a_commit_of_a_bare_repository(made: World) -> None:
     refused(made.user, *asked, cwd=bare, status=128, says="this is a bare repository", hint="git coderepo snapshot REV")
 
 
+@pytest.mark.slow
 def test_below_the_root(story: Story) -> None:
     story.repo.write("services/train dir/main.py", "x = 1\n")
     document = story.recorded(cwd="services/train dir")
@@ -284,6 +287,7 @@ def test_a_branch_that_was_deleted_upstream(story: Story) -> None:
     assert story.status("--check")["base"]["knownBy"] == "platform"
 
 
+@pytest.mark.slow
 def test_a_push_url_that_differs(story: Story) -> None:
     """A tracking reference then says what was pushed elsewhere; the platform has to be asked."""
     other = Repo.clone(
@@ -609,6 +613,7 @@ def test_git_started_with_other_directories(story: Story) -> None:
     assert story.repo.tree() == expected
 
 
+@pytest.mark.slow
 def test_a_hash_that_git_only_echoes(tmp_path: Path) -> None:
     """P1: `git rev-parse` prints any 40 hex digits; a commit is there only when git has the object."""
     with world(tmp_path, "git") as place:

@@ -95,6 +95,7 @@ def lib(place: World) -> Repo:
     return made
 
 
+@pytest.mark.slow
 def test_a_clean_submodule_travels_by_its_commit(place: World, lib: Repo) -> None:
     receipt = there_and_back(place)
     [inner] = receipt["submodules"]
@@ -637,6 +638,7 @@ def test_each_from_its_own_platform_and_no_token_on_the_way_to_another(two_hosts
     assert place.user.run("status", "--check", "--exit-code", cwd=place.checkout.path).status == 0
 
 
+@pytest.mark.slow
 def test_without_the_credential_for_the_submodule(two_hosts: World) -> None:
     place = two_hosts
     manifest = place.manifest()
@@ -646,6 +648,7 @@ def test_without_the_credential_for_the_submodule(two_hosts: World) -> None:
     assert not (place.runner.home / "none").exists()
 
 
+@pytest.mark.slow
 def test_killed_while_the_submodule_comes(two_hosts: World) -> None:
     place, forge = two_hosts, two_hosts.other  # type: ignore[attr-defined]
     manifest = place.manifest()
