@@ -695,6 +695,16 @@ def test_a_report_has_versions_and_no_names(hosted: World) -> None:
     assert hosted.user.run("doctor", "--report", "--json", check=False).status == 129
 
 
+def test_a_report_does_not_name_the_checkout(doctor: Doctor, tmp_path: Path) -> None:
+    repo = Repo.init(tmp_path / "secret project")
+    repo.write("f", "1")
+    repo.commit("first")
+    repo.git("worktree", "add", "--quiet", "--detach", str(tmp_path / "secret_worktree"))
+    for directory in (repo.path, tmp_path / "secret_worktree"):
+        text = doctor.program.run("doctor", "--report", "--offline", cwd=directory, check=False).text
+        assert "'CHECKOUT'" in text and "secret project" not in text and "secret_worktree" not in text
+
+
 def test_a_misspelt_setting_is_named_before_a_run(doctor: Doctor, checkout: Repo) -> None:
     misspell(checkout)
     for words in (["status"], ["run", "--", "true"], ["snapshot"], ["hook", "pre-run"]):

@@ -12,6 +12,7 @@ from git_coderepo.crash_report import redaction, versions
 from git_coderepo.doctor.bounded import bounded_git, within
 from git_coderepo.doctor.examine import Checked
 from git_coderepo.errors import CodeRepoError
+from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git.process import Git
 
 _HOMES = re.compile(r"(?<![\w.])(/home/|/Users/)[^/\s']+")
@@ -29,7 +30,29 @@ def bug_report(findings: Iterable[Checked], environment: Mapping[str, str], seco
     lines.append("")
     lines += [f"{each.finding.state:<8} {each.name:<{width}} {each.finding.detail}" for each in findings]
     hide = redaction([], environment)
-    return [hide(_anonymous(line, environment)) for line in lines]
+    places = _checkouts(seconds)
+    return [hide(_anonymous(_without_places(line, places), environment)) for line in lines]
+
+
+def _checkouts(seconds: float) -> list[bytes]:
+    """Return the directories whose names are often those of repositories: the checkout, and what it belongs to."""
+    git = bounded_git(Git(), seconds)
+    found: set[bytes] = set()
+    for option in ("--show-toplevel", "--git-common-dir", "--show-superproject-working-tree"):
+        try:
+            answer = within(seconds, partial(git.start, "rev-parse", "--path-format=absolute", option)).finish()
+        except CodeRepoError:
+            continue
+        if answer.status == 0:
+            found.add(answer.stdout.removesuffix(b"\n").removesuffix(b"/.git"))
+    return sorted(found - {b"", b"/"}, key=len, reverse=True)
+
+
+def _without_places(text: str, places: Iterable[bytes]) -> str:
+    for place in places:
+        for form in (os.fsdecode(place), quoted(place)[1:-1]):
+            text = re.sub(re.escape(form) + r"(?=[/'\s:]|$)", "CHECKOUT", text)
+    return text
 
 
 def _lfs(seconds: float) -> str:

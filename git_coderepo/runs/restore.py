@@ -46,6 +46,7 @@ _SETTINGS = (
     ("core.sparseCheckout", "false"),
     ("core.safecrlf", "false"),
     ("core.splitIndex", "false"),
+    ("submodule.recurse", "false"),
     ("advice.detachedHead", "false"),
 )
 _SHOWN = 3
@@ -147,7 +148,7 @@ def _refuse_checkout(here: Here, id: str) -> None:
     if here.git.start("config", "--type=bool", "core.sparseCheckout").finish().stdout == b"true\n":
         raise CodeRepoError("this checkout is sparse: files of the run could be missing", hints=[worktree])
     git = here.git.at(here.layout.toplevel)
-    listed = git.run("status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
+    listed = git.run("status", "--porcelain", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none")
     paths = [row[3:] for row in listed.split(b"\0") if row]
     if paths:
         raise CodeRepoError(
@@ -171,13 +172,15 @@ def _refuse_directory(directory: str) -> None:
 def _refuse_overwriting(here: Here, target: _Target) -> None:
     """Raise an error if a new file of the run would replace one that git ignores here."""
     git = here.git.at(here.layout.toplevel)
-    others = set(git.run("ls-files", "-z", "--others", "--directory").split(b"\0")) - {b""}
+    listed = git.run("ls-files", "-z", "--others", "--directory", "--no-empty-directory")
+    others = set(listed.split(b"\0")) - {b""}
     above = directories_above(each.rstrip(b"/") for each in others)
     root = here.layout.toplevel + b"/"
     in_the_way = [
         path
         for path in target.added
         if path in others
+        or path + b"/" in others
         or path in above
         or any(each in others for each in directories_above([path]))
         or (any(each + b"/" in others for each in directories_above([path])) and os.path.lexists(root + path))
@@ -287,7 +290,7 @@ def _switched(here: Here, place: Place, target: _Target) -> Iterator[Git]:
     def undo() -> None:
         _remove(here.layout.toplevel, target.added)
         git.run("switch", "--quiet", "--discard-changes", *back)
-        git.start("branch", "--quiet", "-D", branch).finish()
+        _delete_branch(git, branch, target.commit)
 
     try:
         git.run("switch", "--quiet", "--no-track", "--no-overwrite-ignore", "--create", branch, target.commit.hex)
@@ -318,10 +321,15 @@ def _added_worktree(here: Here, place: Place, target: _Target) -> Iterator[Git]:
         if is_added:  # otherwise git has removed what it had written
             git.start("worktree", "remove", "--force", directory).finish()
         if place.branch is not None:
-            git.start("branch", "--quiet", "-D", place.branch).finish()
+            _delete_branch(git, place.branch, target.commit)
         if was_there:
             os.makedirs(directory, exist_ok=True)
         raise
+
+
+def _delete_branch(git: Git, name: str, commit: ObjectId) -> None:
+    """Delete a new branch, unless it is at another commit: then someone else has created it meanwhile."""
+    git.start("update-ref", "-d", f"refs/heads/{name}", commit.hex).finish()
 
 
 def _with_store(git: Git, here: Here) -> Git:
@@ -367,8 +375,10 @@ def _listed(paths: Sequence[bytes]) -> str:
 
 
 def _remove(root: bytes, paths: Sequence[bytes]) -> None:
-    """Remove files that were added, and the directories that become empty."""
+    """Remove files that were added, and the directories that become empty; never through a symbolic link."""
     for path in paths:
+        if any(os.path.islink(root + b"/" + each) for each in directories_above([path]) - {b""}):
+            continue  # the commit has a link where the run has a directory, which was not written yet
         try:
             os.unlink(root + b"/" + path)
         except OSError:

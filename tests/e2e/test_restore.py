@@ -140,12 +140,38 @@ def test_nothing_of_yours_is_overwritten(place: World) -> None:
         "move it away, or restore into a new directory: --worktree DIR"
     ]
     checkout.remove("new")
+    with open(checkout.git_dir() / "info" / "exclude", "a", encoding="ascii") as file:
+        file.write("latest\n")
+    checkout.write("latest/model.bin", "ignored, below a name that the run has for a link\n")
+    refused(says="'latest' is ignored here and would be overwritten")
+    checkout.remove("latest")
     checkout.write(b"mi\x1bne", "edit\n")
     command, _ = refused(says="this checkout has edits of your own: 'mi\\x1bne'")
     elsewhere = here(place, *command.partition("git coderepo ")[2].replace("DIR", "../new place").split(maxsplit=3))
     assert lines(elsewhere, "hint")[0].startswith("git -C '") and lines(elsewhere, "hint")[0].endswith("status")
     checkout.git("stash", "-u", "--quiet")
     assert lines(here(place, "restore", "dirty"), "hint") == ["git status"]
+
+
+def test_nothing_is_removed_through_a_link(place: World) -> None:
+    """The base has a link where the run has a directory, and git refuses to write the run's files."""
+    checkout = place.checkout
+    place.user.path("shared").mkdir()
+    place.user.path("shared/x").write_text("not in Git\n", encoding="ascii")
+    checkout.symlink("data", "../shared")
+    checkout.commit("link")
+    checkout.git("push", "--quiet", "origin", "HEAD")
+    checkout.remove("data")
+    checkout.write("data/x", "code\n")
+    checkout.write("train.py", "lr = 0.2\n")
+    here(place, "run", "--name", "directory", "--", "true")
+    checkout.git("reset", "--hard", "--quiet")
+    checkout.git("update-index", "--skip-worktree", "train.py")
+    checkout.write("train.py", "hidden edit\n")
+    before = seen(checkout)
+    assert here(place, "restore", "directory", check=False).status == 128
+    assert seen(checkout) == before
+    assert place.user.path("shared/x").read_text(encoding="ascii") == "not in Git\n"
 
 
 @pytest.mark.slow

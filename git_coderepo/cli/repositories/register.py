@@ -133,7 +133,10 @@ def _ask_token(error: CodeRepoError) -> str | None:
     output.say(error.message)
     for text in error.hints:
         output.hint(text)
-    token = getpass.getpass("token (it is saved in the keyring; empty to give up): ").strip()
+    try:
+        token = getpass.getpass("token (it is saved in the keyring; empty to give up): ").strip()
+    except EOFError:  # ^D
+        token = ""
     if not token:
         return None
     return f"@{token}" if token.startswith("@") else token  # a single @ would name a file
