@@ -111,6 +111,10 @@ def fetch_nothing(checkout: Repo) -> None:
     checkout.git("config", "remote.origin.fetch", "refs/heads/main")
 
 
+def empty_refspec(checkout: Repo) -> None:
+    checkout.git("config", "remote.origin.fetch", "")
+
+
 def mirror(checkout: Repo) -> None:
     checkout.git("config", "remote.origin.fetch", "+refs/*:refs/*")
 
@@ -161,6 +165,7 @@ def open_cache(checkout: Repo) -> None:
 BROKEN = {
     "no refspec": (unset_refspec, "refspec", "updates no remote-tracking branch"),
     "a refspec without a destination": (fetch_nothing, "refspec", "updates no remote-tracking branch"),
+    "an empty refspec": (empty_refspec, "refspec", "updates no remote-tracking branch"),
     "a mirror": (mirror, "refspec", "updates no remote-tracking branch"),
     "a misspelt setting": (misspell, "settings", "did you mean 'coderepo.overlayLimit'?"),
     "a hook that is not executable": (not_executable, "hooks", "post-commit: not executable"),
@@ -282,6 +287,26 @@ def test_untracked_environments_and_secrets(doctor: Doctor, checkout: Repo) -> N
     doctor.cure(fix, "secrets", "--offline")
 
 
+@pytest.mark.parametrize("by", first_quick("local", "global", "twice", "variable", "option"))
+def test_a_choice_is_left_to_the_user(doctor: Doctor, checkout: Repo, by: str) -> None:
+    variables = {"variable": "CODEREPO_DIRTY", "option": "GIT_CONFIG_PARAMETERS"}
+    env = {variables[by]: "false" if by == "variable" else "'coderepo.dirty'='false'"} if by in variables else {}
+    if not env:
+        checkout.git("config", "--global" if by == "global" else "--local", "coderepo.dirty", "false")
+    if by == "twice":
+        checkout.git("config", "--add", "coderepo.dirty", "no")
+    fix = doctor.only_problem("settings", "of 'coderepo.dirty'; choose one of: allow, refuse", "--offline", env=env)
+    if by == "variable":
+        assert fix == "export CODEREPO_DIRTY=refuse"
+        doctor.check("--offline", env={"CODEREPO_DIRTY": "refuse"})
+    elif by == "option":
+        assert fix == "leave out the option -c coderepo.dirty"
+    else:
+        assert "fixed" not in doctor.program.run("doctor", "--fix", "--offline", cwd=doctor.path, check=False).text
+        doctor.cure(fix, "settings", "--offline")
+        assert checkout.line("config", "coderepo.dirty") == "refuse"
+
+
 def with_submodule(checkout: Repo, tmp_path: Path, path: str) -> Repo:
     inner = Repo.init(tmp_path / "inner", checkout.env)
     inner.write("lib.py", "x = 1\n")
@@ -338,6 +363,49 @@ def test_tracking_branches_that_do_not_count(doctor: Doctor, checkout: Repo) -> 
     doctor.cure(doctor.noted("refspec", "no remote-tracking branches of 'origin' yet") or "", "refspec")
     checkout.git("remote", "set-url", "--push", "origin", "file:///elsewhere.git")
     assert doctor.noted("refspec", "is pushed to another URL", "--offline") is None
+
+
+ALL = "+refs/heads/*:refs/remotes/origin/*"
+BRANCHES_MISSED = {
+    "a pattern without a branch": (
+        ("+refs/heads/nosuch/*:refs/remotes/origin/*",),
+        "names no branch that 'origin' has",
+    ),
+    "a renamed branch": (("+refs/heads/ma'ster:refs/remotes/origin/ma'ster",), "names no branch that 'origin' has"),
+    "a short name": (("master:refs/remotes/origin/master",), "names no branch that 'origin' has"),
+    "all are left out": ((ALL, "^refs/heads/*"), "names no branch that 'origin' has"),
+    "one of several": ((ALL, "+refs/heads/gone:refs/remotes/origin/gone"), "names 'refs/heads/gone', which 'origin'"),
+}
+
+
+@pytest.mark.parametrize("how", first_quick(*BRANCHES_MISSED))
+def test_refspecs_that_miss_the_branches_of_the_remote(doctor: Doctor, checkout: Repo, how: str) -> None:
+    refspecs, says = BRANCHES_MISSED[how]
+    checkout.git("config", "--unset-all", "remote.origin.fetch")
+    for refspec in refspecs:
+        checkout.git("config", "--add", "remote.origin.fetch", refspec)
+    if how != "a pattern without a branch":
+        checkout.git("update-ref", "-d", "refs/remotes/origin/main")
+    doctor.cure(doctor.only_problem("refspec", says), "refspec")
+    assert checkout.line("config", "--get-all", "remote.origin.fetch") == ALL
+    assert checkout.git("rev-parse", "refs/remotes/origin/main")
+
+
+@pytest.mark.slow
+def test_refspecs_for_other_references_stay(doctor: Doctor, checkout: Repo) -> None:
+    changes = "+refs/changes/*:refs/remotes/origin/changes/*"
+    checkout.git("config", "remote.origin.fetch", changes)
+    assert doctor.noted("refspec", "selects none of the remote-tracking branches", "--offline") == "git coderepo doctor"
+    doctor.cure(doctor.only_problem("refspec", "names no branch"), "refspec")
+    assert checkout.line("config", "--get-all", "remote.origin.fetch") == f"{changes}\n{ALL}"
+
+
+@pytest.mark.slow
+def test_a_remote_without_branches(doctor: Doctor, checkout: Repo, tmp_path: Path) -> None:
+    Repo.init(tmp_path / "empty.git", checkout.env, bare=True)
+    checkout.git("remote", "set-url", "origin", f"file://{tmp_path}/empty.git")
+    checkout.git("update-ref", "-d", "refs/remotes/origin/main")
+    doctor.cure(doctor.noted("refspec", "'origin' has no branches yet") or "", "refspec")
 
 
 @pytest.mark.slow
@@ -696,7 +764,7 @@ def test_a_report_has_versions_and_no_names(hosted: World) -> None:
 
 
 def test_a_report_does_not_name_the_checkout(doctor: Doctor, tmp_path: Path) -> None:
-    repo = Repo.init(tmp_path / "secret project")
+    repo = Repo.init(tmp_path / "secret project", doctor.program.env)
     repo.write("f", "1")
     repo.commit("first")
     repo.git("worktree", "add", "--quiet", "--detach", str(tmp_path / "secret_worktree"))

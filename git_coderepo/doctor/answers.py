@@ -18,7 +18,7 @@ from git_coderepo.platforms.hosted import HostedRepository, TokenFacts
 from git_coderepo.registration.resolve import CodeSource
 from git_coderepo.registration.secret_options import credential_home, is_custom
 from git_coderepo.stores.shared_store import SharedStore
-from git_coderepo.transport.git_remote import check_access
+from git_coderepo.transport.git_remote import read_branches
 
 # An id that no tree has: a store that can be read answers that it does not have it.
 _NO_TREE = ObjectId("0" * 39 + "1")
@@ -41,13 +41,13 @@ class PlatformAnswer(NamedTuple):
 class Answers(NamedTuple):
     """`access` and `git` are by `CheckedRepository.path`; a CodeRepoError is why there is no answer.
 
-    A value of `git` is None where git reaches the remote. Without network (`is_offline`), `git` is empty and `store` is
-    None. `keyring` is the number of its entries in use.
+    A value of `git` holds the branches of the remote, as `refs/heads/…`, and is None where there is no git URL. Without
+    network (`is_offline`), `git` is empty and `store` is None. `keyring` is the number of its entries in use.
     """
 
     is_offline: bool
     access: dict[bytes, PlatformAnswer | CodeRepoError]
-    git: dict[bytes, CodeRepoError | None]
+    git: dict[bytes, frozenset[str] | CodeRepoError | None]
     keyring: int | CodeRepoError
     store: bool | CodeRepoError | None
 
@@ -80,7 +80,7 @@ def ask(place: CheckedPlace, seconds: float, *, offline: bool) -> Answers:
             if kind == "access" and isinstance(answer, PlatformAnswer | CodeRepoError)
         },
         git={
-            path: answer if isinstance(answer, CodeRepoError) else None
+            path: answer if isinstance(answer, frozenset | CodeRepoError) else None
             for (kind, path), answer in answers.items()
             if kind == "git"
         },
@@ -112,12 +112,12 @@ def _access(source: CodeSource, *, offline: bool) -> PlatformAnswer:
         repository.close()
 
 
-def _reach(source: CodeSource, place: CheckedPlace) -> None:
-    """Check that git reaches the code repository, with a credential of ours or by the user's own means."""
+def _reach(source: CodeSource, place: CheckedPlace) -> frozenset[str] | None:
+    """Return the branches that git lists, with a credential of ours or by the user's own means."""
     try:
-        check_access(source.platform(), source.git if source.remote is not None else place.git)
+        return read_branches(source.platform(), source.git if source.remote is not None else place.git)
     except MethodUnavailable:
-        pass  # a custom class without a git URL
+        return None  # a custom class without a git URL
 
 
 def _keyring(place: CheckedPlace) -> int:

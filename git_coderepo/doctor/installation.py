@@ -17,7 +17,7 @@ from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git.process import shell_word
 from git_coderepo.hooks.scripts import this_program
 from git_coderepo.registration.mistyped import Mistyped, mistyped
-from git_coderepo.settings import SETTINGS, Settings, variable_of
+from git_coderepo.settings import SETTINGS, Setting, Settings, variable_of
 
 _SCOPES = {"system": "--system", "global": "--global", "local": "--local", "worktree": "--worktree"}
 _KINDS = {"BOOL": Settings.flag, "SIZE": Settings.size}
@@ -128,18 +128,43 @@ def _invalid(settings: Settings) -> Iterator[CheckResult]:
             error = attempt(partial(read, settings, setting.name))
         else:
             continue
-        if error is not None:
+        if error is None:
+            continue
+        if setting.choices:
+            yield problem(f"{error.message}; {error.hints[0]}", _chosen(settings, setting))
+        else:
             yield problem(error.message, _unset(settings, setting.name))
+
+
+def _chosen(settings: Settings, setting: Setting) -> str:
+    """Return the line that gives a setting its most careful value, where the last one is set.
+
+    Without a value the default would apply, which may permit more than the user meant.
+    """
+    value = "refuse" if "refuse" in setting.choices else setting.default
+    if setting.variable in settings.environment:
+        return f"export {setting.variable}={value}"
+    scopes = _scopes_of(settings, setting.name)
+    if not scopes or scopes[-1] not in _SCOPES:
+        return _unset(settings, setting.name)
+    replace = "--replace-all " if scopes.count(scopes[-1]) > 1 else ""
+    return f"git config {_SCOPES[scopes[-1]]} {replace}coderepo.{setting.name} {value}"
 
 
 def _unset(settings: Settings, name: str) -> str:
     """Return the line that removes the value of a setting, from where the last one is."""
     if variable_of(name) in settings.environment:
         return f"unset {variable_of(name)}"
-    entries = [each for each in settings.entries if (each.section, each.name) == ("coderepo", name.lower())]
-    option = _SCOPES.get(entries[-1].scope) if entries else None
-    file = f"git config {option}" if option is not None else "git config --file .coderepo"
+    scope = next(reversed(_scopes_of(settings, name)), None)
+    if scope == "command":
+        return f"leave out the option -c coderepo.{name}"
+    file = f"git config {_SCOPES[scope]}" if scope in _SCOPES else "git config --file .coderepo"
     return f"{file} --unset-all coderepo.{name}"
+
+
+def _scopes_of(settings: Settings, name: str) -> list[str]:
+    key = ("coderepo", None, name.lower())
+    return [each.scope for each in settings.entries if (each.section, each.subsection, each.name) == key]
 
 
 def checkout(known: Known) -> Iterator[CheckResult]:

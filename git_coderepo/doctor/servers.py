@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -119,7 +119,9 @@ def remote(known: Known) -> Iterator[CheckResult]:
         if known.answers.is_offline:
             yield note(f"{part.name}not asked (--offline)")
             continue
-        yield _reached(part, known.answers.access.get(part.path), known.answers.git.get(part.path))
+        by_git = known.answers.git.get(part.path)
+        refused = by_git if isinstance(by_git, CodeRepoError) else None
+        yield _reached(part, known.answers.access.get(part.path), refused)
 
 
 def _reached(
@@ -150,23 +152,102 @@ def refspec(known: Known) -> Iterator[CheckResult]:
         name = part.source.remote_name if part.source is not None else None
         if name is None or part.settings.value("remote", "url", name) is None:
             continue
-        directory = f"-C {shell_word(part.layout.toplevel)} " if part.path else ""
-        arguments = tracking_arguments(part.settings, name)
-        if not arguments:
-            setting, value = f"remote.{name}.fetch", f"+refs/heads/*:refs/remotes/{name}/*"
+        setting, value = f"remote.{name}.fetch", f"+refs/heads/*:refs/remotes/{name}/*"
+        if not tracking_arguments(part.settings, name):
             yield problem(
                 f"{part.name}'git fetch {name}' updates no remote-tracking branch, so the pushed commits are unknown",
-                f"git {directory}config --local --add {shell_word(setting)} {shell_word(value)}",
-                partial(part.git.run, "config", "--local", "--add", setting, value),
+                f"{_git(part)} config --local --replace-all {shell_word(setting)} {shell_word(value)}",
+                partial(part.git.run, "config", "--local", "--replace-all", setting, value),
             )
         elif push_differs(part.settings, name):
             yield note(f"{part.name}'{name}' is pushed to another URL, so its remote-tracking branches do not count")
-        elif not part.git.run("rev-parse", *arguments):
-            yield note(
-                f"{part.name}no remote-tracking branches of '{name}' yet", f"git {directory}fetch {shell_word(name)}"
-            )
         else:
-            yield ok(f"{part.name}{name}: {', '.join(part.settings.values('remote', 'fetch', name))}")
+            branches = known.answers.git.get(part.path)
+            finding = _misses_branches(part, name, branches) if isinstance(branches, frozenset) else None
+            yield finding or _tracked(part, name, branches if isinstance(branches, frozenset) else None)
+
+
+def _git(part: CheckedRepository) -> str:
+    """Return the first words of a git command to type for a repository."""
+    return f"git -C {shell_word(part.layout.toplevel)}" if part.path else "git"
+
+
+def _misses_branches(part: CheckedRepository, name: str, branches: frozenset[str]) -> CheckResult | None:
+    """Return the problem of refspecs that fetch no branch of the remote, or name one that it does not have."""
+    refspecs = part.settings.values("remote", "fetch", name)
+    sources = {each: _source(each) for each in refspecs if not each.startswith("^")}
+    excluded = _named((each[1:] for each in refspecs if each.startswith("^")), branches)
+    if _named(sources.values(), branches - excluded):
+        missing = {each: source for each, source in sources.items() if _is_missing(source, branches)}
+        return _without(part, name, missing) if missing else None
+    is_for_others = not all(map(_is_branch, sources.values()))
+    if not branches or (is_for_others and _tracking(part, name)):
+        return None
+    # Refspecs for other references stay, unless one of them excludes the branches.
+    how = "--add" if is_for_others and not excluded else "--replace-all"
+    git, remote_name = _git(part), shell_word(name)
+    setting, value = shell_word(f"remote.{name}.fetch"), shell_word(f"+refs/heads/*:refs/remotes/{name}/*")
+    return problem(
+        f"{part.name}'remote.{name}.fetch' names no branch that '{name}' has",
+        f"{git} config --local {how} {setting} {value} && {git} fetch {remote_name}",
+    )
+
+
+def _without(part: CheckedRepository, name: str, missing: Mapping[str, str]) -> CheckResult:
+    """Return the problem of refspecs whose branches, by the refspec, the remote does not have."""
+    git, setting = _git(part), shell_word(f"remote.{name}.fetch")
+    removed = [f"{git} config --local --fixed-value --unset-all {setting} {shell_word(each)}" for each in missing]
+    words = ", ".join(f"'{source}'" for source in missing.values())
+    return problem(
+        f"{part.name}'remote.{name}.fetch' names {words}, which '{name}' does not have, so 'git fetch' fails",
+        " && ".join([*removed, f"{git} fetch {shell_word(name)}"]),
+    )
+
+
+def _named(sources: Iterable[str], branches: Iterable[str]) -> set[str]:
+    """Return the branches that the left sides of refspecs name."""
+    patterns = list(sources)
+    return {branch for branch in branches if any(_names(source, branch) for source in patterns)}
+
+
+def _is_missing(source: str, branches: frozenset[str]) -> bool:
+    return _is_branch(source) and "*" not in source and not _named([source], branches)
+
+
+def _tracking(part: CheckedRepository, name: str) -> bytes:
+    """Return the ids of the references that the refspecs of a remote update."""
+    return part.git.run("rev-parse", *tracking_arguments(part.settings, name))
+
+
+def _source(refspec: str) -> str:
+    return refspec.removeprefix("+").partition(":")[0]
+
+
+def _is_branch(source: str) -> bool:
+    """Return whether the left side of a refspec names branches only."""
+    return source.startswith(("refs/heads/", "heads/")) or not (source.startswith("refs/") or source in ("HEAD", "@"))
+
+
+def _names(source: str, branch: str) -> bool:
+    """Return whether the left side of a refspec names a branch (`refs/heads/…`), as git reads it."""
+    before, star, after = source.partition("*")
+    if not star:
+        return branch in (source, f"refs/{source}", f"refs/heads/{source}")
+    return len(branch) >= len(before + after) and branch.startswith(before) and branch.endswith(after)
+
+
+def _tracked(part: CheckedRepository, name: str, branches: frozenset[str] | None) -> CheckResult:
+    """Return whether there are remote-tracking branches; `branches` are those of the remote, None if unknown."""
+    git = _git(part)
+    if _tracking(part, name):
+        return ok(f"{part.name}{name}: {', '.join(part.settings.values('remote', 'fetch', name))}")
+    if branches is not None and not branches:
+        push = None if part.layout.head is None else f"{git} push --set-upstream {shell_word(name)} HEAD"
+        return note(f"{part.name}'{name}' has no branches yet", push)
+    if part.git.run("for-each-ref", "--count=1", f"refs/remotes/{name}/"):
+        words = f"{part.name}'remote.{name}.fetch' selects none of the remote-tracking branches of '{name}'"
+        return note(words, "git coderepo doctor" if branches is None else f"{git} fetch {shell_word(name)}")
+    return note(f"{part.name}no remote-tracking branches of '{name}' yet", f"{git} fetch {shell_word(name)}")
 
 
 # --- clock, proxy and certificates ---

@@ -465,6 +465,13 @@ def check_access(repository: BaseCodeRepository, git: Git | None = None) -> None
     ask(repository, git or Git(), "ls-remote", "--quiet", "--", "{url}", "HEAD")
 
 
+def read_branches(repository: BaseCodeRepository, git: Git) -> frozenset[str]:
+    """Return the branches of the repository, as `refs/heads/…`. Raises the errors of `explain`."""
+    listing = ask(repository, git, "ls-remote", "--quiet", "--", "{url}", "refs/heads/*")
+    names = (os.fsdecode(row.partition(b"\t")[2]) for row in listing.split(b"\n"))
+    return frozenset(name for name in names if name.startswith("refs/heads/"))
+
+
 def check_own_access(repository: BaseCodeRepository, own: UsersRemote) -> None:
     """Check that the user's own git reaches the repository. Raises the errors of `explain`."""
     route = own_route(own, None, repository.protocols)
