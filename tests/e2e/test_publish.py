@@ -119,7 +119,9 @@ def test_any_clone_lists_and_fetches_a_published_run_by_its_id(hosted: World) ->
 def test_a_published_run_is_fetched_by_a_url_without_a_clone_or_a_manifest(hosted: World) -> None:
     tree = edit(hosted.checkout)
     here(hosted, "run", "--name", "first try", "--", "true")
-    here(hosted, "publish")
+    printed = here(hosted, "publish").text.rpartition("anywhere: git coderepo ")[2].split()
+    hosted.runner.run(*printed)
+    assert hosted.runner.tree("DIR") == tree
     id = last(hosted)["id"]
     for number, word in enumerate((id, id[:13], "first try")):
         hosted.runner.run("fetch", f"{hosted.url}@run:{word}", f"code {number}")

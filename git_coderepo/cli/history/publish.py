@@ -14,6 +14,7 @@ from git_coderepo.cli.history.show import RUN_HELP
 from git_coderepo.cli.json_output import print_json
 from git_coderepo.cli.options import CodeRepository, Json, Quiet
 from git_coderepo.errors import CodeRepoError, NegativeAnswer, UsageError
+from git_coderepo.git.process import shell_word
 from git_coderepo.manifest.writer import path_value
 from git_coderepo.trace import silent
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from git_coderepo.git.process import Git
     from git_coderepo.git.repository import Layout
+    from git_coderepo.registration.resolve import CodeSource
     from git_coderepo.runs.find import NamedRun
     from git_coderepo.settings import Settings
 
@@ -124,11 +126,16 @@ def published(word: str, git: Git, code_repository: str | None) -> PublishAnswer
     commit = publish_recorded(manifest, source, ours)
     _note(found, layout, published=True)
     name = source.registration.name
-    sentence = (
-        f"published {id}: commit {commit}, {reference} on '{name}'; to get its code in any clone: "
-        f"git coderepo fetch {output.short_id(id)} DIR"
-    )
+    sentence = f"published {id}: commit {commit}, {reference} on '{name}'; to get its code {_how_to_fetch(id, source)}"
     return PublishAnswer(id, "published", name, sentence, str(commit), reference)
+
+
+def _how_to_fetch(id: str, source: CodeSource) -> str:
+    """Return the command that fetches a published run: on any machine if a URL leads to the repository."""
+    remote = source.remote
+    if remote is None or remote.path is None or remote.transport not in ("https", "ssh"):
+        return f"in any clone: git coderepo fetch {output.short_id(id)} DIR"
+    return f"anywhere: git coderepo fetch {shell_word(f'{remote.url()}@run:{output.short_id(id)}')} DIR"
 
 
 def stored(word: str, git: Git, *, notify: Callable[[str], None]) -> PublishAnswer:
