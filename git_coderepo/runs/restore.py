@@ -280,22 +280,24 @@ def _within(code: Code, commit_tree: ObjectId, store: Git) -> ObjectId:
 
 @contextmanager
 def _switched(here: Here, place: Place, target: _Target) -> Iterator[Git]:
-    """Switch the checkout to a new branch at the commit; switch back if the block fails."""
+    """Switch the checkout to the commit, and create the branch after the block; switch back if it fails.
+
+    The branch is created last: if the program is killed before, no branch has a part of the run.
+    """
     git = here.git.at(here.layout.toplevel).with_settings(*_SETTINGS)
     before = branch_of_head(git)
     back = [before] if before is not None else ["--detach", str(here.layout.head)]
-    branch = str(place.branch)
     is_switched = False
 
     def undo() -> None:
         _remove(here.layout.toplevel, target.added)
         git.run("switch", "--quiet", "--discard-changes", *back)
-        _delete_branch(git, branch, target.commit)
 
     try:
-        git.run("switch", "--quiet", "--no-track", "--no-overwrite-ignore", "--create", branch, target.commit.hex)
+        git.run("switch", "--quiet", "--detach", "--no-overwrite-ignore", target.commit.hex)
         is_switched = True
         yield _with_store(git, here)
+        _create_branch(git, place, target)
     except GitFailed:
         if is_switched:
             undo()
@@ -307,29 +309,36 @@ def _switched(here: Here, place: Place, target: _Target) -> Iterator[Git]:
 
 @contextmanager
 def _added_worktree(here: Here, place: Place, target: _Target) -> Iterator[Git]:
-    """Add a linked worktree at the commit; remove it if the block fails."""
+    """Add a linked worktree at the commit, and create the branch after the block; remove the worktree if it fails."""
     directory = str(place.directory)
     was_there = os.path.isdir(directory)
     git = here.git.with_settings(*_SETTINGS)
-    how = ["--detach"] if place.branch is None else ["--no-track", "-b", place.branch]
     is_added = False
     try:
-        git.run("worktree", "add", "--quiet", *how, directory, target.commit.hex)
+        git.run("worktree", "add", "--quiet", "--detach", directory, target.commit.hex)
         is_added = True
         yield _with_store(git.foreign(directory), here)
+        _create_branch(git.foreign(directory), place, target)
     except BaseException:
         if is_added:  # otherwise git has removed what it had written
             git.start("worktree", "remove", "--force", directory).finish()
-        if place.branch is not None:
-            _delete_branch(git, place.branch, target.commit)
         if was_there:
             os.makedirs(directory, exist_ok=True)
         raise
 
 
-def _delete_branch(git: Git, name: str, commit: ObjectId) -> None:
-    """Delete a new branch, unless it is at another commit: then someone else has created it meanwhile."""
-    git.start("update-ref", "-d", f"refs/heads/{name}", commit.hex).finish()
+def _create_branch(git: Git, place: Place, target: _Target) -> None:
+    """Create the branch, if there is to be one, and put HEAD on it. Raises GitFailed if it exists meanwhile."""
+    if place.branch is None:
+        return
+    git.run("branch", "--quiet", "--no-track", place.branch, target.commit.hex)
+    reference = f"refs/heads/{place.branch}"
+    try:
+        # No second "checkout: moving from" in the reflog: `git switch -` goes back to the user's branch.
+        git.run("symbolic-ref", "-m", "coderepo: restored", "HEAD", reference)
+    except BaseException:
+        git.start("update-ref", "-d", reference, target.commit.hex).finish()
+        raise
 
 
 def _with_store(git: Git, here: Here) -> Git:

@@ -174,6 +174,28 @@ def test_nothing_is_removed_through_a_link(place: World) -> None:
     assert place.user.path("shared/x").read_text(encoding="ascii") == "not in Git\n"
 
 
+def test_the_branch_is_created_last(place: World) -> None:
+    """A restore that is killed leaves no branch with a part of the run, and one that fails deletes no other branch."""
+    checkout = place.checkout
+    checkout.write("train.py", "lr = 0.2\n")
+    here(place, "run", "--name", "edited", "--", "true")
+    checkout.git("reset", "--hard", "--quiet")
+    (checkout.git_dir() / "info").mkdir(exist_ok=True)
+    (checkout.git_dir() / "info" / "attributes").write_text("train.py filter=slow\n", encoding="ascii")
+    checkout.git("config", "filter.slow.smudge", "git branch mine; cat")
+    before = files(checkout)
+    for options in ((), ("--worktree", "../other")):
+        failed = here(place, "restore", "edited", "--branch", "mine", *options, check=False)
+        assert failed.status == 128 and "mine" in failed.errors and files(checkout) == before
+        assert checkout.line("rev-parse", "mine") == checkout.head() and not os.path.exists(place.user.path("other"))
+        checkout.git("branch", "--quiet", "-D", "mine")
+    checkout.git("config", "--remove-section", "filter.slow")
+    here(place, "restore", "edited")
+    checkout.git("stash", "--quiet")
+    checkout.git("switch", "--quiet", "-")
+    assert checkout.git("symbolic-ref", "HEAD") == before["head"]
+
+
 @pytest.mark.slow
 @cures("restore into a new directory: --worktree DIR")
 def test_a_result_that_differs_is_undone(place: World) -> None:
