@@ -110,10 +110,11 @@ def restore(found: FoundRun, here: Here, place: Place, *, notify: Callable[[str]
     if place.directory is None:
         _refuse_overwriting(here, target)
         with _switched(here, place, target) as git:
-            _write(git, target)
+            _write(git, target, "-m", target.commit_tree.hex)
     else:
         with _added_worktree(here, place, target) as git:
-            _write(git, target)
+            # Here git may find edits at once, where a new .gitattributes asks for other line ends than the commit has.
+            _write(git, target, "--reset")
     return Restored(place, commit, manifest.code.snapshot_tree, tuple(each.path for each in target.edits))
 
 
@@ -348,8 +349,11 @@ def _with_store(git: Git, here: Here) -> Git:
     return git.with_environment(GIT_ALTERNATE_OBJECT_DIRECTORIES=":".join(places))
 
 
-def _write(git: Git, target: _Target) -> None:
-    """Write the edits into a clean work tree at the commit, and check the result. The user's index is not changed."""
+def _write(git: Git, target: _Target, *how: str) -> None:
+    """Write the edits into a clean work tree at the commit, and check the result. The user's index is not changed.
+
+    `how` are the words of git-read-tree before the tree: only with `--reset` it replaces edits.
+    """
     index, objects = (
         git.line("rev-parse", "--path-format=absolute", "--git-path", name) for name in ("index", "objects")
     )
@@ -357,7 +361,7 @@ def _write(git: Git, target: _Target) -> None:
         copy = os.path.join(scratch, "index")
         shutil.copyfile(index, copy)
         edited = git.with_environment(GIT_INDEX_FILE=copy)
-        edited.run("read-tree", "-m", "-u", target.commit_tree.hex, target.tree.hex)
+        edited.run("read-tree", "-u", *how, target.tree.hex)
         # From an index without times, `git add` hashes every file; the objects are for our scratch directory.
         os.mkdir(os.path.join(scratch, "objects"))
         places = [os.fsdecode(quoted_path(os.fsencode(objects))), git.environment[_ALTERNATES]]

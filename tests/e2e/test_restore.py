@@ -196,6 +196,21 @@ def test_the_branch_is_created_last(place: World) -> None:
     assert checkout.git("symbolic-ref", "HEAD") == before["head"]
 
 
+def test_a_worktree_whose_line_ends_are_edits_at_once(place: World) -> None:
+    """The commit has other line ends than its own .gitattributes asks for."""
+    checkout = place.checkout
+    checkout.write("notes.txt", b"a\r\nb\r\n")
+    checkout.commit("before there were attributes")
+    checkout.write(".gitattributes", "*.txt text\n")
+    checkout.git("add", ".gitattributes")
+    checkout.git("commit", "--quiet", "-m", "attributes")
+    checkout.git("push", "--quiet", "origin", "HEAD")
+    checkout.write("train.py", "lr = 0.2\n")
+    here(place, "run", "--name", "lines", "--", "true")
+    assert "verified" in here(place, "restore", "lines", "--worktree", "../lines").text
+    assert b"lr = 0.2" in place.user.path("lines/train.py").read_bytes()
+
+
 @pytest.mark.slow
 @cures("restore into a new directory: --worktree DIR")
 def test_a_result_that_differs_is_undone(place: World) -> None:
