@@ -163,11 +163,6 @@ def short_id(id: str) -> str:
     return id[: len("019ab1c2-7f00-7abc")]
 
 
-def count(number: int, word: str) -> str:
-    """Return a number with its unit: `1 file`, `2 files`."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
 def any_surrogate(value: object) -> bool:
     """Return whether any string in the value cannot be encoded as UTF-8."""
     import json

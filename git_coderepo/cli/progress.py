@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from git_coderepo.cli import output
+from git_coderepo.plural import count
 from git_coderepo.snapshots.size_limits import shown_size
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def progress_shown(quiet: bool) -> Iterator[Progress | None]:
 
     def state() -> tuple[str, int]:
         files, received = counts()
-        return output.count(files, "file"), received
+        return count(files, "file"), received
 
     with _Line(state, None):
         yield watch
@@ -59,8 +60,8 @@ def stages_shown(quiet: bool = False) -> Stage:
     def stage(name: str, total: int | None, done: Callable[[], int] | None = None) -> AbstractContextManager[object]:
         if not is_shown:
             return nullcontext()
-        count = done if done is not None else _Children().written
-        return _Line(lambda: (name, count() if total is None else min(count(), total)), total)
+        written = done if done is not None else _Children().written
+        return _Line(lambda: (name, written() if total is None else min(written(), total)), total)
 
     return stage
 

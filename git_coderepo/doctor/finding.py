@@ -41,11 +41,6 @@ def problem(detail: str, line: str, apply: Callable[[], object] | None = None) -
     return CheckResult(PROBLEM, detail, Fix(line, apply))
 
 
-def count(number: int, word: str) -> str:
-    """Return a number with its unit: `1 file`, `2 files`."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
 def from_error(error: CodeRepoError, *, otherwise: str) -> CheckResult:
     """Return the problem that an error describes; its fix is its `command_of`."""
     return problem(error.message, command_of(error, otherwise=otherwise))

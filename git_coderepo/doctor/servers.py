@@ -10,13 +10,14 @@ from functools import partial
 
 from git_coderepo.credentials.keyring import LIST
 from git_coderepo.doctor.answers import Known, PlatformAnswer
-from git_coderepo.doctor.finding import CheckResult, count, from_error, note, ok, problem
+from git_coderepo.doctor.finding import CheckResult, from_error, note, ok, problem
 from git_coderepo.doctor.place import CheckedRepository
 from git_coderepo.errors import CodeRepoError, CredentialError, NoAnswer
 from git_coderepo.git.process import shell_word
 from git_coderepo.git.pushed_commits import tracking_arguments
 from git_coderepo.git.url.remote import Origin, push_differs
 from git_coderepo.platforms.hosted import TokenFacts
+from git_coderepo.plural import count
 from git_coderepo.transport.http_failures import proxy_shown
 from git_coderepo.transport.proxy import CA_VARIABLES, NetworkSettings
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from git_coderepo.doctor.answers import Known
-from git_coderepo.doctor.finding import CheckResult, count, from_error, note, ok, problem
+from git_coderepo.doctor.finding import CheckResult, from_error, note, ok, problem
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.fetching.cache.location import CandidatePlace, candidate_places, old_parts
 from git_coderepo.fetching.cache.tree_cache import Cache
@@ -17,6 +17,7 @@ from git_coderepo.filesystem.paths import quoted
 from git_coderepo.filesystem.private import is_exchangeable, is_writable_by_others
 from git_coderepo.filesystem.scratch import temporary_place
 from git_coderepo.git.process import shell_word
+from git_coderepo.plural import count
 from git_coderepo.settings import Settings, variable_of
 from git_coderepo.snapshots.size_limits import shown_size
 from git_coderepo.trace import silent

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from functools import partial
 
 from git_coderepo.doctor.answers import Known
-from git_coderepo.doctor.finding import CheckResult, count, note, ok, problem
+from git_coderepo.doctor.finding import CheckResult, note, ok, problem
 from git_coderepo.doctor.place import CheckedRepository, Link
 from git_coderepo.filesystem.paths import quoted
 from git_coderepo.git.partial_clone import is_partial
 from git_coderepo.git.process import git_word, ignore_command, path_word, shell_word
+from git_coderepo.plural import count
 from git_coderepo.settings import Settings
 from git_coderepo.snapshots.secret_scan import secret_by_name
 from git_coderepo.snapshots.tree.likely_mistakes import unusual_directories

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import World, remove, world
+from tests.e2e.support import World, lines, remove, world
 from tests.hints import cures
 from tests.hints.support import stopped, tail, typed
 from tests.support.program import Program, Result
@@ -203,6 +205,20 @@ def test_a_repository_in_the_place_of_a_file(
     else:
         typed(add, here, program.env)
     place.user.run("snapshot", cwd=repo.path)
+
+
+@cures("to record an output: git coderepo run {flag} -- COMMAND")
+@pytest.mark.parametrize("name", ["my\nmodel's", "-o"])
+def test_an_output_that_no_run_recorded(place: World, repo: Repo, name: str) -> None:
+    repo.write(name, "weights\n")
+    asked = place.user.run("log", f"--produced={name}", cwd=repo.path)
+    digest = hashlib.sha256(b"weights\n").hexdigest()
+    assert f"no run recorded exactly these contents (sha256 {digest})" in asked.errors
+    assert "no matching run" in place.user.run("log", f"--produced={name}", "--dirty", cwd=repo.path).errors
+    (hint,) = lines(asked, "hint")
+    command = shlex.join(["sh", "-c", 'echo weights >"$1"', "sh", f"./{name}"])
+    typed_here(place, repo, tail(hint).replace("COMMAND", command))
+    assert len(place.user.run("log", f"--produced={name}", "--json", cwd=repo.path).json()) == 1
 
 
 @cures("name a file that git does not track")

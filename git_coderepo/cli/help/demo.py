@@ -16,6 +16,7 @@ from git_coderepo.cli.app import Verb, app
 from git_coderepo.errors import CodeRepoError
 from git_coderepo.filesystem.scratch import scratch_directory
 from git_coderepo.own_command import own_command
+from git_coderepo.plural import count
 
 if TYPE_CHECKING:
     from git_coderepo.fetching.planned_tree import PlannedTree
@@ -154,8 +155,8 @@ def _demo_here(scratch: str) -> None:
         output.line(f"travels   only the manifest, {shown_size(len(record.data))}: HEAD has all of the code")
     else:
         files, deleted = sum(each.files for each in overlays), sum(len(each.deleted) for each in overlays)
-        changed = output.count(files, "file")
-        gone = f" and {output.count(deleted, 'deletion')}" if deleted else ""
+        changed = count(files, "file")
+        gone = f" and {count(deleted, 'deletion')}" if deleted else ""
         size = shown_size(record.size)
         output.line(f"travels   {changed}{gone} that HEAD lacks: {size} with the manifest")
 
@@ -163,7 +164,7 @@ def _demo_here(scratch: str) -> None:
     directory = os.path.join(scratch, "code")
     receipt = fetch(planned, directory, FetchOptions())
     took = receipt.finished - receipt.started
-    output.line(f"fetched   {output.count(receipt.files, 'file')} by {receipt.method}, in {took:.2f} s")
+    output.line(f"fetched   {count(receipt.files, 'file')} by {receipt.method}, in {took:.2f} s")
     output.line(f"verified  tree {receipt.tree}, identical to the snapshot")
     flipped = _flip_one_byte(directory)
     if flipped is not None:

@@ -19,6 +19,7 @@ from git_coderepo.doctor.examine import Checked, Repair, examine, repair
 from git_coderepo.doctor.finding import NOTE, OK, PROBLEM
 from git_coderepo.errors import CodeRepoError, UsageError
 from git_coderepo.git.process import Git
+from git_coderepo.plural import count
 from git_coderepo.settings import Settings
 from git_coderepo.trace import redact
 
@@ -77,7 +78,7 @@ def show(findings: Sequence[Checked], palette: Palette) -> None:
             _print(f"{'':7}  {'':<{width}}  {palette.paint('dim', word)}", finding.fix.line)
     numbers = {state: sum(each.finding.state == state for each in findings) for state in (PROBLEM, NOTE)}
     output.line()
-    output.line(", ".join(output.count(number, state) for state, number in numbers.items()))
+    output.line(", ".join(count(number, state) for state, number in numbers.items()))
 
 
 def show_repairs(repairs: Sequence[Repair], palette: Palette) -> None:

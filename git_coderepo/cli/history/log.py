@@ -23,8 +23,9 @@ from git_coderepo.cli.table import VERBS
 from git_coderepo.errors import CodeRepoError, UsageError
 from git_coderepo.filesystem.digest import sha256_of
 from git_coderepo.git.dates import past_moment
-from git_coderepo.git.process import Git
+from git_coderepo.git.process import Git, shell_word
 from git_coderepo.manifest.writer import path_value
+from git_coderepo.plural import count
 from git_coderepo.registration.resolve import source_here
 from git_coderepo.runs.find import runs_here
 from git_coderepo.runs.history import RecordedRun, abbreviated, committed_as, ids_since, load_run, select
@@ -137,7 +138,7 @@ def log(
     first = next(pages, None)
     if first is None:
         if number != 0:
-            _say_empty(wanted, remote=remote)
+            _say_empty(wanted, remote=remote, file=produced)
         return
     with paged(git, on=not no_pager):
         palette = Palette.of(Settings.read(git))
@@ -169,9 +170,14 @@ def _pages(found: Iterable[Any]) -> Iterator[list[Any]]:
         yield page
 
 
-def _say_empty(wanted: Filter, *, remote: bool) -> None:
-    """Say that there is nothing to list, and what to do next."""
-    if wanted != Filter():
+def _say_empty(wanted: Filter, *, remote: bool, file: str | None) -> None:
+    """Say that there is nothing to list, and what to do next; `file` is the one that a run had to produce."""
+    if file is not None:
+        others = "" if wanted == Filter(produced=wanted.produced) else " matching"
+        output.say(f"no{others} run recorded exactly these contents (sha256 {wanted.produced})")
+        flag = f"--output={shell_word(file)}" if file.startswith("-") else f"--output {shell_word(file)}"
+        output.hint(f"to record an output: git coderepo run {flag} -- COMMAND")
+    elif wanted != Filter():
         output.say("no run matches")
     elif remote:
         output.say("no published runs yet")
@@ -186,16 +192,16 @@ def found_runs(runs: Runs, wanted: Filter, limit: int | None) -> Iterator[Record
     ids: Iterable[str] = (
         select(runs, wanted, notify=output.say) if wanted.needs_index else ids_since(runs, wanted.since)
     )
-    count = 0
+    shown = 0
     for id in ids:
-        if count == limit:
+        if shown == limit:
             return
         try:
             yield load_run(runs, id)
         except CodeRepoError as error:
             output.warn(error.message)
             continue
-        count += 1
+        shown += 1
 
 
 def published_runs(git: Git, code_repository: str | None, wanted: Filter, limit: int | None) -> Iterator[RecordedRun]:
@@ -207,16 +213,16 @@ def published_runs(git: Git, code_repository: str | None, wanted: Filter, limit:
     if wanted.since is not None:
         first = int(wanted.since * 1000)
         listed = [each for each in listed if int(each.id[:8] + each.id[9:13], 16) >= first]
-    count = 0
+    shown = 0
     size = min(_PAGE, limit or 1) if limit is not None and not wanted.needs_index else _PAGE
     for start in range(0, len(listed), size):
-        if count == limit:
+        if shown == limit:
             return
         for found in read_published(platform, listed[start : start + size], git.environment):
             if isinstance(found, CodeRepoError):
                 output.warn(found.message)
-            elif fits(found.manifest, wanted) and count != limit:
-                count += 1
+            elif fits(found.manifest, wanted) and shown != limit:
+                shown += 1
                 yield RecordedRun(found.manifest, None, None, published=True)
 
 
@@ -322,7 +328,7 @@ def show_groups(groups: list[list[RecordedRun]], *, palette: Palette) -> None:
         lines.append(
             " ".join((
                 palette.paint("yellow", last.manifest.code.snapshot_tree.hex[:12]),
-                f"{output.count(len(each), 'run'):>8}, last",
+                f"{count(len(each), 'run'):>8}, last",
                 local_time(last.manifest.run.created_on),
                 palette.paint(_COLOURS.get(last.state, "red"), f"{last.state:<8}"),
                 _code(last),

@@ -16,6 +16,7 @@ from git_coderepo.git.dates import required_age
 from git_coderepo.git.process import Git
 from git_coderepo.git.store import Store
 from git_coderepo.manifest.writer import path_value
+from git_coderepo.plural import count
 from git_coderepo.runs.find import runs_here
 from git_coderepo.runs.prune import PruneRequest, prune
 from git_coderepo.snapshots.size_limits import shown_size
@@ -70,7 +71,7 @@ def show(pruned: Pruned, *, dry_run: bool) -> None:
         for id in pruned.runs:
             output.line(f"run {id}")
     parts = [
-        output.count(number, word)
+        count(number, word)
         for number, word in ((len(pruned.runs), "run"), (pruned.overlays, "overlay"), (pruned.objects, "object"))
         if number
     ]
@@ -78,4 +79,4 @@ def show(pruned: Pruned, *, dry_run: bool) -> None:
     verb = "would remove" if dry_run else "removed"
     output.line(f"{verb} {', '.join(parts)}{size}" if parts else "nothing to remove")
     for reason, number in pruned.kept:
-        output.line(f"{'would keep' if dry_run else 'kept'} {output.count(number, 'run')}: {reason}")
+        output.line(f"{'would keep' if dry_run else 'kept'} {count(number, 'run')}: {reason}")

@@ -15,6 +15,7 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Verb, app
 from git_coderepo.errors import CodeRepoError, UsageError
 from git_coderepo.git.process import Git
+from git_coderepo.plural import count
 from git_coderepo.report.collect import collect
 from git_coderepo.report.directory import COMPARISON, write_report
 from git_coderepo.report.files import files_of
@@ -100,7 +101,7 @@ def show(report: RunReport, directory: str = DIRECTORY, *, is_opened: bool = Fal
     index = write_report(directory, files_of(report))
     output.line(index)
     if report.left_out:
-        output.say(f"{output.count(report.left_out, 'older run')} not shown: use --max-count to show more")
+        output.say(f"{count(report.left_out, 'older run')} not shown: use --max-count to show more")
     page = index if report.comparison is None else os.path.join(directory, COMPARISON)
     if is_opened and not webbrowser.open(Path(page).absolute().as_uri()):
         output.warn(f"no browser found: open '{page}' yourself")

@@ -18,6 +18,7 @@ from git_coderepo.git.process import Git, shell_word
 from git_coderepo.git.repository import read_layout, start_layout
 from git_coderepo.git.store import Store
 from git_coderepo.manifest.writer import path_value
+from git_coderepo.plural import count
 from git_coderepo.runs.find import find_run
 from git_coderepo.runs.restore import Place, Restored, default_branch, restore
 from git_coderepo.trace import silent
@@ -79,7 +80,7 @@ def show(id: str, done: Restored) -> None:
     place = done.place
     branch = "detached HEAD" if place.branch is None else f"branch '{place.branch}'"
     where = branch if place.directory is None else f"'{place.directory}', {branch}"
-    edits = f"with {output.count(len(done.edits), 'edited file')}" if done.edits else "without edits"
+    edits = f"with {count(len(done.edits), 'edited file')}" if done.edits else "without edits"
     output.line(f"{where}: run {id} at {done.commit.hex[:12]}, {edits}; tree {done.tree}, verified")
     if done.edits:
         output.hint("git status" if place.directory is None else f"git -C {shell_word(place.directory)} status")

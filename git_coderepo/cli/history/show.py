@@ -14,6 +14,7 @@ from git_coderepo.cli.json_output import print_encoded
 from git_coderepo.cli.options import Json
 from git_coderepo.git.process import Git
 from git_coderepo.git.url.remote import RemoteURL
+from git_coderepo.plural import count
 from git_coderepo.runs.find import find_run, recorded_run
 from git_coderepo.runs.history import committed_as
 from git_coderepo.snapshots.size_limits import shown_size
@@ -147,14 +148,14 @@ def result_rows(state: str, result: Result | None) -> list[tuple[str, str]]:
 
 
 def _travels(overlay: Overlay) -> str:
-    gone = f", {output.count(len(overlay.deleted), 'deletion')}" if overlay.deleted else ""
+    gone = f", {count(len(overlay.deleted), 'deletion')}" if overlay.deleted else ""
     inside = "in the manifest" if overlay.data is not None else f"{overlay.sha256}.tar.gz"
-    return f"{output.count(overlay.files, 'file')}{gone}, {shown_size(overlay.size)}, {inside}"
+    return f"{count(overlay.files, 'file')}{gone}, {shown_size(overlay.size)}, {inside}"
 
 
 def _lfs_travels(lfs: Lfs) -> str:
     inside = "in the manifest" if lfs.data is not None else f"{lfs.sha256}.tar.gz"
-    return f"{output.count(len(lfs.objects), 'Git LFS object')}, {shown_size(lfs.size)}, {inside}"
+    return f"{count(len(lfs.objects), 'Git LFS object')}, {shown_size(lfs.size)}, {inside}"
 
 
 def _submodule_rows(code: Code, prefix: bytes = b"") -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from git_coderepo.cli.options import Check, CodeRepository, Json, Subdirectories
 from git_coderepo.cli.progress import stages_shown
 from git_coderepo.errors import UsageError
 from git_coderepo.git.process import Git
+from git_coderepo.plural import count
 from git_coderepo.registration.mistyped import mistyped
 from git_coderepo.settings import Settings
 from git_coderepo.snapshots.python.imported import interpreter_of
@@ -172,7 +173,7 @@ def _base(report: Report, facts: Facts, *, verbose: bool) -> list[tuple[str, str
     remote = source.remote_name if source is not None else None
     branch = _tracking_branch(facts.checkout, remote, base.commit) if remote is not None else None
     name = f"{branch} ({base.commit.hex[:7]})" if branch is not None else base.commit.hex[:12]
-    parts = [f"{name}, {output.count(base.unpushed, 'unpushed commit')}" if base.unpushed else name]
+    parts = [f"{name}, {count(base.unpushed, 'unpushed commit')}" if base.unpushed else name]
     if verbose:
         parts.append(f"commit {base.commit}, known by {base.known_by}")
         if facts.archive == "altered":
@@ -195,17 +196,17 @@ def _travels(report: Report, facts: Facts) -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     overlay, lfs, base = facts.travelling.overlay, facts.travelling.lfs, facts.served.base
     if overlay is not None:
-        gone = f", {output.count(len(overlay.deleted), 'deletion')}" if overlay.deleted else ""
-        unpushed = [output.count(base.unpushed, "unpushed commit")] if base is not None and base.unpushed else []
+        gone = f", {count(len(overlay.deleted), 'deletion')}" if overlay.deleted else ""
+        unpushed = [count(base.unpushed, "unpushed commit")] if base is not None and base.unpushed else []
         reasons = [*unpushed, *_edits(facts.checkout.status)] if base is not None else ["no base"]
         why = f" ({', '.join(reasons)})" if reasons else ""
-        rows.append(("travels", f"{output.count(overlay.files, 'file')}{gone}, {shown_size(len(overlay.data))}{why}"))
+        rows.append(("travels", f"{count(overlay.files, 'file')}{gone}, {shown_size(len(overlay.data))}{why}"))
     elif facts.travelling.oversize is not None:
         rows.append(("travels", "nothing: the code is too large for an overlay and will be published"))
     elif facts.tree is not None and report.problem is None:
         rows.append(("travels", "nothing"))
     if lfs is not None:
-        rows.append(("", f"{output.count(len(lfs.pointers), 'Git LFS object')}, {shown_size(len(lfs.data))}"))
+        rows.append(("", f"{count(len(lfs.pointers), 'Git LFS object')}, {shown_size(len(lfs.data))}"))
     return rows
 
 
@@ -215,7 +216,7 @@ def show_rehearsal(rehearsal: Rehearsal) -> None:
         output.table([("as a runner", f"no, status {rehearsal.status}")])
     else:
         seconds, method = rehearsal.receipt["seconds"], rehearsal.receipt["method"]
-        files = output.count(rehearsal.receipt["files"], "file")
+        files = count(rehearsal.receipt["files"], "file")
         output.table(
             [("as a runner", f"yes: {files} by {method} in {seconds:.2f} s, tree {rehearsal.receipt['tree']}")]
         )

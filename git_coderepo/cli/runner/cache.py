@@ -11,6 +11,7 @@ from git_coderepo.cli import output
 from git_coderepo.cli.app import Group, Verb, app, usage
 from git_coderepo.cli.json_output import print_json
 from git_coderepo.cli.options import Json
+from git_coderepo.plural import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,10 +153,10 @@ def show(found: list[Kept], old: Sequence[OldPart] = ()) -> None:
             output.line(f"{line}  used {used}")
             continue
         days = max(0, int((time.time() - tree.used) // 86400))
-        output.line(f"{line}  {_NOTES[tree.kind]} since {used} ({output.count(days, 'day')}): {tree.directory}/tree")
+        output.line(f"{line}  {_NOTES[tree.kind]} since {used} ({count(days, 'day')}): {tree.directory}/tree")
     for part in old:
         output.line(f"cache of an older release, {shown_size(part.size)}: {part.directory} (cache prune removes it)")
-    output.line(f"{output.count(len(found), 'tree')}, {shown_size(sum(tree.size for tree in found))}")
+    output.line(f"{count(len(found), 'tree')}, {shown_size(sum(tree.size for tree in found))}")
 
 
 def show_pruned(pruned: Evicted, *, dry_run: bool) -> None:
@@ -171,4 +172,4 @@ def show_pruned(pruned: Evicted, *, dry_run: bool) -> None:
         for tree in pruned.gone:
             output.line(f"tree {tree.key}")
     size = shown_size(sum(tree.size for tree in pruned.gone))
-    output.line(f"{'would remove' if dry_run else 'removed'} {output.count(len(pruned.gone), 'tree')}, {size}")
+    output.line(f"{'would remove' if dry_run else 'removed'} {count(len(pruned.gone), 'tree')}, {size}")

@@ -27,6 +27,7 @@ from git_coderepo.fetching.fetch import FetchOptions
 from git_coderepo.fetching.fetch import fetch as fetch_tree
 from git_coderepo.fetching.receipt import Receipt
 from git_coderepo.fetching.sources.order import AUTO, METHODS
+from git_coderepo.plural import count
 from git_coderepo.runs.plan_fetch import FetchRequest
 from git_coderepo.snapshots.size_limits import shown_size
 
@@ -118,14 +119,14 @@ def show(receipt: Receipt, directory: str, *, submodules: bool = True) -> None:
     travelled = "" if receipt.overlay_files is None else f", {receipt.overlay_files} from the overlay"
     came = f", {shown_size(receipt.received)} received" if receipt.received else ""
     if receipt.lfs is not None and receipt.lfs.state == "pointers":
-        output.warn(f"{output.count(receipt.lfs.files, 'Git LFS file')} left as pointers")
+        output.warn(f"{count(receipt.lfs.files, 'Git LFS file')} left as pointers")
     output.line(f"{directory}: tree {receipt.tree}, verified")
     for inner in receipt.submodules:
         name = os.fsdecode(inner.path)
         if inner.tree is not None:
-            files = output.count(inner.files, "file")
+            files = count(inner.files, "file")
             output.line(f"{os.path.join(directory, name)}: tree {inner.tree}, verified; {files} by {inner.method}")
     seconds = receipt.finished - receipt.started
     if receipt.lfs is not None and receipt.lfs.state == "fetched":
         travelled += f", {receipt.lfs.files} from Git LFS"
-    output.line(f"{output.count(receipt.files, 'file')}{travelled}, by {receipt.method}{came}, {seconds:.2f} s")
+    output.line(f"{count(receipt.files, 'file')}{travelled}, by {receipt.method}{came}, {seconds:.2f} s")

@@ -19,6 +19,7 @@ from git_coderepo.errors import NegativeAnswer
 from git_coderepo.fetching.plan import FetchPlan
 from git_coderepo.fetching.verify import Verification, matching, verify_directory
 from git_coderepo.filesystem.digest import sha256_of
+from git_coderepo.plural import count
 from git_coderepo.runs.plan_fetch import FetchRequest
 from git_coderepo.runs.result import Result
 
@@ -110,9 +111,7 @@ def show(found: Verification, directory: str, allowed: Callable[[bytes], bool]) 
     unexpected = found.unexpected(allowed)
     accepted = len(found.added) - len(unexpected)
     if found.holds(allowed):
-        output.line(
-            f"{directory}: tree {found.expected}, unchanged, with {output.count(accepted, 'accepted added file')}"
-        )
+        output.line(f"{directory}: tree {found.expected}, unchanged, with {count(accepted, 'accepted added file')}")
         return
     for word, paths in (("changed", found.changed), ("missing", found.missing), ("added", unexpected)):
         for path in paths[:_SHOWN]:
