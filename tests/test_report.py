@@ -233,6 +233,12 @@ def test_only_an_older_report_is_replaced(checkout: Repo, program: Program) -> N
         assert refused.status == 128 and "Traceback" not in refused.errors
         assert directory == "link" or "hint: name another directory: git coderepo report -o DIR" in refused.errors
     assert mine.read_text(encoding="utf-8") == "mine"
+    script = mine.with_name("report.js")
+    script.unlink()
+    script.mkdir()
+    mine.rename(script / "notes.txt")
+    refused = program.run("report", "-o", "out/a report", cwd=checkout.path, check=False)
+    assert "'report.js' is not part of it" in refused.errors and os.listdir(script) == ["notes.txt"]
     program.run("report", "-o", "another", cwd=checkout.path)
 
 

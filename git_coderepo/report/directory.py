@@ -22,7 +22,7 @@ RUNS = "runs"
 INDEX = "index.html"
 COMPARISON = "compare.html"
 _NAMES = frozenset((INDEX, COMPARISON, "report.css", "report.js", ".gitignore", RUNS))
-_RUN = re.compile(r"[0-9a-f-]{36}\.html")
+_PAGE = re.compile(rf"{RUNS}/[0-9a-f-]{{36}}\.html")
 # File managers write it into every directory that they show.
 _OF_FILE_MANAGERS = ".DS_Store"
 _IGNORE = b"# A report of git coderepo is not code.\n*\n"
@@ -133,8 +133,10 @@ def _check(directory: str, path: str) -> None:
     if not _is_report(path):
         raise TargetUnusable(f"{shown} is not empty, and not a report", hints=[_HINT])
     runs = os.path.join(path, RUNS)
-    inside = [f"{RUNS}/{each}" for each in _names_in(runs) if not _RUN.fullmatch(each) and each != _OF_FILE_MANAGERS]
-    foreign = sorted(names - _NAMES) + sorted(inside)
+    inside = [f"{RUNS}/{each}" for each in _names_in(runs) if each != _OF_FILE_MANAGERS]
+    foreign = sorted(names - _NAMES) + sorted(each for each in inside if not _PAGE.fullmatch(each))
+    # A directory in the place of a file may have files of the user.
+    foreign += sorted(each for each in (names - {RUNS}) | set(inside) if os.path.isdir(os.path.join(path, each)))
     if foreign:
         raise TargetUnusable(
             f"cannot replace the report {shown}: {_shown(foreign[0])} is not part of it", hints=[_HINT]
