@@ -112,7 +112,7 @@ def test_bash_completes_the_options_of_a_verb(bash: Complete) -> None:
 
 
 def test_bash_completes_registered_names(bash: Complete) -> None:
-    assert bash("git coderepo describe ") == ["origin", "our mirror"]
+    assert bash("git coderepo describe ") == ["origin", "our\\ mirror"]
     assert bash("git coderepo remove or") == ["origin"]
 
 
@@ -130,10 +130,14 @@ def test_bash_completes_runs_by_id_and_by_name(bash: Complete, checkout: Repo) -
     second = add_run(checkout, name="b\xe9ta").id[:18]
     add_run(checkout)
     words = bash("git coderepo show ")
-    assert words[1:3] == [second, first] and words[3:] == ["b\xe9ta", "lr 0.1"]
+    assert words[1:3] == [second, first] and words[3:] == ["b\xe9ta", "lr\\ 0.1"]
     assert bash(f"git coderepo restore {first}") == [first]
     for verb in ("diff", "fetch", "exec", "verify", "publish"):
-        assert bash(f"git coderepo {verb} lr") == ["lr 0.1"], verb
+        assert bash(f"git coderepo {verb} lr") == ["lr\\ 0.1"], verb
+    name = 'it\'s $(rm x); `rm y` [z] \\ ~ # "{1,2}" a^b!'
+    add_run(checkout, name=name)
+    (word,) = bash("git coderepo show it")
+    assert run(["bash", "-c", f"printf '%s\\n' {word}"], checkout.path, dict(os.environ)) == [name]
 
 
 def test_no_run_is_offered_where_there_is_none(program: Program, checkout: Repo) -> None:

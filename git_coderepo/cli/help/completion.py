@@ -23,6 +23,8 @@ _NAMES = r"git config --name-only --get-regexp '^coderepo\..*\.type$' 2>/dev/nul
 _NAMES_ONLY = r"sed -n '/:\/\//d; s/^coderepo\.\(.*\)\.type$/\1/p'"
 # Lists the ids and names of runs; see `run_words`.
 _RUNS = "git-coderepo completion --runs 2>/dev/null"
+# zsh and fish quote what they insert, bash does not.
+_QUOTED = r"""sed 's/[][ !"#$&'\''()*;<>?\^`{|}~]/\\&/g'"""
 _TAKE_NAMES = ("describe", "update", "remove", "login", "logout")
 
 
@@ -109,8 +111,8 @@ def _bash(verbs: list[introspection.Verb]) -> str:
         lines.append(f"\t{first},-*) __gitcomp '{' '.join(_flags(group))}' ;;")
         if words := _words(group, firsts):
             lines.append(f"\t{first},*) __gitcomp '{' '.join(words)}' ;;")
-    lines.append(f'\t{"|".join(f"{name},*" for name in _TAKE_NAMES)}) __gitcomp_nl "$({_NAMES} | {_NAMES_ONLY})" ;;')
-    lines.append(f'\t{"|".join(f"{name},*" for name in _take_runs(verbs))}) __gitcomp_nl "$({_RUNS})" ;;')
+    for taking, listing in ((_TAKE_NAMES, f"{_NAMES} | {_NAMES_ONLY}"), (_take_runs(verbs), _RUNS)):
+        lines.append(f'\t{"|".join(f"{name},*" for name in taking)}) __gitcomp_nl "$({listing} | {_QUOTED})" ;;')
     return "\n".join([*lines, "\tesac", "}", ""])
 
 
