@@ -124,7 +124,7 @@ def test_a_type_that_no_remote_is_of(desk: Desk) -> None:
     remote(desk, "origin", "https://git.corp/acme/widgets.git")
     words = ("hub", "--type=github", "--host=code.corp")
     hints = desk.refused("register", "--no-verify", *words, says="no remote of this checkout matches the options")
-    assert hint(hints, "give ") == "give --owner and --repository"
+    assert hint(hints, "add ") == "add --owner and --repository"
     register(desk, *words, "--owner=acme", "--repository=widgets")
     name = desk.types(hint(hints, "git remote")).text.split()[0]
     register(desk, "lab", "--type=gitlab", f"--remote={name}")
@@ -146,7 +146,7 @@ def test_a_type_that_the_remote_is_not_of(desk: Desk) -> None:
     says = "no remote of this checkout is on GitHub: 'origin' is on 'gitlab.com', which is GitLab"
     hints = desk.refused("register", "--no-verify", "--type=github", says=says)
     register(desk, hint(hints, "--type"))
-    register(desk, "hub", "--type=github", *(f"{flag}=x" for flag in hint(hints, "give")[5:].split(" and ")))
+    register(desk, "hub", "--type=github", *(f"{flag}=x" for flag in hint(hints, "add")[4:].split(" and ")))
 
 
 @cures(
@@ -154,12 +154,12 @@ def test_a_type_that_the_remote_is_not_of(desk: Desk) -> None:
     "--remote={shell_word(remote)} uses that remote anyway",
     "use --no-remote to register a repository that is not a remote of this checkout",
 )
-@pytest.mark.parametrize("follow", ["omit", "--remote", "--no-remote"])
+@pytest.mark.parametrize("follow", ["omit", "--remote", "use --no-remote"])
 def test_options_that_contradict_the_remote(desk: Desk, follow: str) -> None:
     remote(desk, "origin", GITHUB)
     words = ["hub", "--type=github", "--owner=acme", "--repository=other"]
     hints = desk.refused("register", "--no-verify", *words, says="the options name 'acme/other', but the remote")
-    typed = hint(hints, follow).split(" ")[0]
+    typed = hint(hints, follow).removeprefix("use ").split(" ")[0]
     register(desk, *(words[:1] if follow == "omit" else [*words, typed]))
     assert registered(desk) == ["hub"]
 
@@ -187,7 +187,7 @@ def test_a_remote_that_is_registered_under_another_name(desk: Desk) -> None:
     register(desk, "it's")
     words = "--no-verify --description='a try'"
     hints = desk.refused("register", "--no-verify", "--description=a try", says="is already registered as 'it's'")
-    desk.types(f"{hint(hints, 'give').partition(': ')[2]} {words}")
+    desk.types(f"{hint(hints, 'add').partition(': ')[2]} {words}")
     assert "a try" in desk.run("describe", "it's").text
     typed = hint(hints, "git coderepo register").partition(" creates")[0].replace("NAME", "another")
     desk.types(f"{typed} {words}")
