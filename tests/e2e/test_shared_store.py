@@ -310,10 +310,10 @@ def test_a_part_of_a_large_repository(shared: Shared) -> None:
 @pytest.mark.slow
 def test_status_says_whether_it_is_there(shared: Shared) -> None:
     cwd, user = shared.place.checkout.path, shared.place.user
-    assert f"store         {shared.url}\n" in user.run("status", cwd=cwd, env=shared.env).text
-    assert "does not have the code yet" in user.run("status", "--check", cwd=cwd, env=shared.env).text
+    assert f"store         {shared.url}\n" in user.run("status", "-v", cwd=cwd, env=shared.env).text
+    assert "does not have the code yet" in user.run("status", "-v", "--check", cwd=cwd, env=shared.env).text
     shared.launch()
-    assert f"{shared.url} has the code\n" in user.run("status", "--check", cwd=cwd, env=shared.env).text
+    assert f"{shared.url} has the code\n" in user.run("status", "-v", "--check", cwd=cwd, env=shared.env).text
     answer = user.run("status", "--check", "--json", cwd=cwd, env=shared.env).json()
     assert answer["store"] == {"url": shared.url, "has": True, "problem": None}
     rehearsed = user.run("status", "--as-runner", "--json", cwd=cwd, env=shared.env).json()["asRunner"]

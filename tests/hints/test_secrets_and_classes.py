@@ -186,7 +186,7 @@ def test_a_class_that_is_not_named_as_it_should_be(desk: Desk) -> None:
     flag = flag.split()[-2]
     (form,) = desk.refused("register", "x", flag, "no class", says="'no class' is not the name of a class")
     assert form.split()[-1].count(".") == 1
-    (near,) = desk.refused("register", "x", flag, "mine.Mein", says="'mine' has no class 'Mein'")
+    (near,) = desk.refused("register", "x", flag, "mine.Mien", says="'mine' has no class 'Mien'")
     desk.run("register", "x", flag, quoted(near))
 
 
