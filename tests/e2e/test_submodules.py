@@ -118,7 +118,7 @@ def test_a_dirty_submodule_makes_the_run_dirty_and_travels_in_its_own_overlay(pl
     assert code["overlay"] is None, "nothing of the superproject differs"
     inner = code["submodules"][0]["code"]
     assert (inner["dirty"], inner["overlay"]["files"], inner["overlay"]["deleted"]) == (True, 2, ["data/big one.bin"])
-    status = place.user.run("status", cwd=place.checkout.path).text
+    status = place.user.run("status", "-v", cwd=place.checkout.path).text
     assert "dirty: 1 unstaged" in status
     assert f"submodule     lib at {lib.head()[:12]}, dirty: 2 unstaged, 1 untracked; git" in status, status
 
