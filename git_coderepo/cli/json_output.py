@@ -28,7 +28,7 @@ _RUN = {
     "state": "ok, failed, running, recorded, …",
     "status": "the exit status, or null",
     "reproducible": "whether the code can be fetched again",
-    "finishedOn": "the time of its end, or null",
+    "finishedOn": "the end time, or null",
     "edited": "the files that were edited while it ran",
     "published": "whether it is published",
     "manifest": "the path of its manifest, or null",

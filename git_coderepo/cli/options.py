@@ -12,7 +12,7 @@ Json = Annotated[
     Fields | None,
     typer.Option(
         "--json", metavar="[=FIELDS]", parser=parse_fields, callback=check_fields,
-        help="Print JSON, or only these fields of it: A,B.",
+        help="Print JSON. With =A,B, print only the fields A and B.",
     ),
 ]  # fmt: skip
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")]

@@ -115,7 +115,7 @@ def split_revision(word: str, settings: Settings) -> tuple[str, str, str] | None
 
 def _path_named(path: str) -> str:
     if path.startswith("/") or ".." in path.split("/"):
-        raise UsageError(f"'{path}' is not a path from the root of the repository")
+        raise UsageError(f"invalid path '{path}': use a path relative to the root of the repository")
     return path.strip("/") if path not in (".", "./") else ""
 
 
@@ -194,7 +194,7 @@ def directory_named(text: str | None) -> bytes:
     """Return the raw path from the root that `--subdirectory` names, b"" for the root. Raises UsageError."""
     path = os.path.normpath(os.fsencode(text or "."))
     if path.startswith((b"/", b"../")) or path == b"..":
-        raise UsageError(f"'{text}' is not a path from the root of the repository")
+        raise UsageError(f"invalid path '{text}': use a path relative to the root of the repository")
     return b"" if path == b"." else path
 
 

@@ -210,8 +210,8 @@ def _warn_of_contents(checkout: LfsCheckout, plain: Sequence[Difference], notify
         inside = b"" if settings.outer is None else settings.path + b"/"
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         notify(
-            f"warning: '{os.fsdecode(inside + paths[0])}'{more} would be in Git LFS, and git-lfs is not set up here: "
-            "the snapshot has the contents, and they travel with the run"
+            f"warning: Git LFS is configured for '{os.fsdecode(inside + paths[0])}'{more}, but git-lfs is not set up "
+            "here: the whole contents are stored with the run"
         )
 
 

@@ -64,7 +64,7 @@ def run_page(each: ReportedRun, neighbours: Neighbours, shared: Shown, *, has_di
     body = joined([
         element("header", element("nav", *links, aria_label="Report"), element("h1", title), _subtitle(each)),
         main(
-            section("get", "Get it back", _commands(each)),
+            section("get", "Fetch the code", _commands(each)),
             section("run", "Run", facts(run_facts(each))),
             section("code", "Code", facts(code_facts(each))),
             section("diff", _origin(each.manifest.code), _differences(each, shared, has_diff=has_diff)),
@@ -236,7 +236,7 @@ def _differences(each: ReportedRun, shared: Shown, *, has_diff: bool) -> Html:
             each.changes, same=f"The code is that of the {'base' if each.manifest.code.base is not None else 'commit'}."
         )
     other = link(f"{each.same_code}.html#diff", code(shared.short[each.same_code]))
-    return element("p", "The same code as the run ", other, ", which shows the differences.")
+    return element("p", "The code is the same as in the run ", other, "; its page shows the differences.")
 
 
 def _result(result: Result | None) -> list[Html]:

@@ -142,7 +142,7 @@ def refuse_together(
         most = shown_size(settings.outermost.size(limit))
         heaviest = named[0][0]
         raise TooLarge(
-            f"{shown_size(total)} would travel with the run, more than the limit of {most}: "
+            f"{shown_size(total)} of changes would be stored with the run, more than the limit of {most}: "
             + ", ".join(f"'{os.fsdecode(path)}' {shown_size(size)} {word}" for path, size in named),
             hints=[
                 f"commit and push '{os.fsdecode(heaviest)}', or exclude it if it is untracked: "
@@ -174,7 +174,7 @@ def _refuse_large(
 ) -> None:
     most = shown_size(settings.size(limit))
     raise NotReproducible(
-        f"{shown_size(total)} would travel with the run, more than the limit of {most}: "
+        f"{shown_size(total)} of changes would be stored with the run, more than the limit of {most}: "
         + ", ".join(f"'{os.fsdecode(path)}' {shown_size(size)} {word}" for path, size, word in named)
         + (why and f"; {why}"),
         hints=[*remedies, f"or raise the limit: git config coderepo.{limit} {-(-total >> 20)}m"],

@@ -448,7 +448,7 @@ def test_what_is_too_large_to_travel_is_refused_with_its_folder(local: World) ->
     local.checkout.write("big files/new.bin", keep(local, bytes(3 << 20)))
     local.checkout.commit("never pushed")
     env = {"CODEREPO_OVERLAY_LIMIT": "1m"}
-    says = "3.0 MiB would travel with the run, more than the limit of 1.0 MiB: 'big files/' 3.0 MiB"
+    says = "3.0 MiB of changes would be stored with the run, more than the limit of 1.0 MiB: 'big files/' 3.0 MiB"
     refused(local.user, "snapshot", status=128, says=says, hint="git push", cwd=local.checkout.path, env=env)
 
 
@@ -458,7 +458,7 @@ def test_git_lfs_that_is_not_set_up_is_named(local: World) -> None:
     raw = b"not a pointer" * 100
     local.checkout.write("data/raw.bin", raw)
     local.checkout.write("data/weights.bin", raw)  # a pointer in HEAD
-    says = "warning: 'data/raw.bin' and 1 more would be in Git LFS, and git-lfs is not set up here"
+    says = "warning: Git LFS is configured for 'data/raw.bin' and 1 more, but git-lfs is not set up here"
     assert says in local.user.run("status", "--exit-code", cwd=local.checkout.path).errors
     for committed in (False, True):
         tree = local.checkout.tree()

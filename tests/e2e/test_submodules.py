@@ -335,7 +335,8 @@ def test_the_limit_is_for_all_together(place: World, lib: Repo) -> None:
     lib.write("two.bin", b"2" * 60_000)
     refused(
         place.user, "snapshot", cwd=place.checkout.path, status=128,
-        says="117.2 KiB would travel with the run, more than the limit of 100.0 KiB: 'cache/' 58.6 KiB changed, 'lib/'",
+        says="117.2 KiB of changes would be stored with the run, more than the limit of 100.0 KiB: 'cache/' 58.6 KiB "
+        "changed, 'lib/'",
         hint="git config coderepo.overlayLimit 1m",
     )  # fmt: skip
     place.checkout.git("config", "coderepo.overlayLimit", "1m")

@@ -191,7 +191,9 @@ def not_set_up(stage: Stage) -> Wanted:
     expected = repo.tree()
     unchanged = {path: contents for path, contents in PUSHED.items() if path != b"data/weights.bin"}
     said = place.user.run("status", cwd=repo.path).errors
-    assert "warning: 'data/weights.bin' and 1 more would be in Git LFS, and git-lfs is not set up here" in said, said
+    assert "warning: Git LFS is configured for 'data/weights.bin' and 1 more, but git-lfs is not set up here" in said, (
+        said
+    )
     wanted = recorded(place, repo, unchanged)
     judge = wanted.got
     assert judge is not None and wanted.tree == expected

@@ -38,13 +38,13 @@ def login(
         str | None, typer.Option("--token", metavar="@FILE|-|T", help="The token (default: prompt for it).")
     ] = None,
     user: Annotated[str | None, typer.Option("--user", metavar="USER", help="The user name for the token.")] = None,
-    no_verify: Annotated[bool, typer.Option("--no-verify", help="Do not try the token first.")] = False,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Save the token without checking it.")] = False,
     as_json: Json = None,
 ) -> None:
     """Save a token in the keyring.
 
-    The token is for one code repository, on which it is tried first. With --host it is for a whole host and is not
-    tried.
+    The token is for one code repository, and is checked there before it is saved. With --host it is for a whole host
+    and is saved without a check.
     """
     from git_coderepo.credentials import keyring
     from git_coderepo.credentials.named_secrets import credentials_file_hints

@@ -29,7 +29,7 @@ Remote = Annotated[
     str | None, typer.Option("--remote", metavar="REMOTE", help="The git remote of the code repository.")
 ]
 NoRemote = Annotated[
-    bool, typer.Option("--no-remote", help="Use no git remote; find the code by the other options only.")
+    bool, typer.Option("--no-remote", help="Do not use a git remote; locate the code from the other options.")
 ]
 Source = Annotated[
     str | None, typer.Option("--source", metavar="MODULE.CLASS", help="The class of a custom code repository.")
