@@ -79,7 +79,7 @@ def test_it_holds_no_compiled_file_and_no_word_of_this_machine(pyz: Path) -> Non
     with zipfile.ZipFile(pyz) as archive:
         assert archive.testzip() is None
         for entry in archive.infolist():
-            assert entry.filename.endswith((".py", ".json", ".pem", ".txt", ".md", ".1", ".js")) or re.search(
+            assert entry.filename.endswith((".py", ".json", ".css", ".js", ".pem", ".txt", ".md", ".1")) or re.search(
                 r"/(METADATA|LICENSE|NOTICE|licenses/.*|hooks/texts/.*|py[.]typed)$", entry.filename
             ), entry.filename
             data = archive.read(entry)
