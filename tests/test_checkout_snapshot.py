@@ -189,7 +189,7 @@ def test_above_the_limit_it_stops_before_anything_is_read(repo: Repo) -> None:
     repo.write("outputs/model.bin", "")
     with open(repo.file("outputs/model.bin"), "wb") as file:
         file.truncate(5 << 30)
-    with pytest.raises(NotReproducible, match=r"5\.0 GiB would travel.*'outputs/' 5\.0 GiB"):
+    with pytest.raises(NotReproducible, match=r"5\.0 GiB of changes would be stored.*'outputs/' 5\.0 GiB"):
         take_snapshot(Git(str(repo.path), environment=repo.env), Request(here=True))
 
 

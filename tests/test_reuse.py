@@ -614,7 +614,7 @@ def test_a_limit_that_was_lowered_counts_for_a_kept_overlay(dirty: Repo) -> None
     dirty.git("add", "-A")  # nothing in the work tree differs from the index any more: only the overlay is judged
     check(dirty)
     dirty.git("config", "coderepo.overlayLimit", str(len(data) - 1))
-    with pytest.raises(NotReproducible, match="would travel"):
+    with pytest.raises(NotReproducible, match="would be stored with the run"):
         snapshot(dirty)
 
 

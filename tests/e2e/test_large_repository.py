@@ -148,7 +148,7 @@ def test_any_directory_can_be_kept_after_the_whole_is_proved(hosted: World, tmp_
     file = ("fetch", "--subdirectory", "services/train/train.py", part, "code")
     refused(place.runner, *file, status=128, says="has no directory 'services/train/train.py'", hint="from the root")
     above = ("fetch", "--subdirectory", "../x", part, "code")
-    refused(place.runner, *above, status=129, says="'../x' is not a path from the root", hint=None)
+    refused(place.runner, *above, status=129, says="invalid path '../x': use a path relative to the root", hint=None)
     word = f"{place.url}@{checkout.head()}:libs"
     refused(
         place.runner, "fetch", "--subdirectory", "libs", word, "code", status=129, says="the directory is given twice"
