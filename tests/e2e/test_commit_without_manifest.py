@@ -93,7 +93,7 @@ def test_what_is_not_there_is_refused(hosted: World) -> None:
     refused(hosted.user, "fetch", no_commit, "../code", **here, status=128, says="", hint=None)
     for outside in ("/etc", "../..", "services/../.."):
         word = f"mine@{hosted.base}:{outside}"
-        refused(hosted.user, "fetch", word, "../code", **here, status=129, says="use a path relative to the root", hint=None)
+        refused(hosted.user, "fetch", word, "../code", **here, status=129, says="path relative to the root", hint=None)
     short = f"mine@{'1' * 12}"
     refused(hosted.user, "fetch", short, "../code", **here, status=128, says="1" * 12, hint="full id")
 
