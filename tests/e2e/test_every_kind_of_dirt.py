@@ -120,7 +120,7 @@ def test_every_kind_of_dirt_arrives_unchanged(tmp_path: Path, platform: str) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("platform", ["file", "git", "github", "gitlab"])
+@pytest.mark.parametrize("platform", ["git", "github"])
 def test_a_large_real_code_base(tmp_path: Path, platform: str) -> None:
     machine = Machine(tmp_path / "author", {})
     source = Repo.init(tmp_path / "source", machine.env)
