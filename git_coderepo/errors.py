@@ -106,7 +106,7 @@ class UnknownRun(CodeRepoError):
 
 
 class NoRecord(UnknownRun):
-    """RUN is not a file, and there is no repository here in whose record it could be."""
+    """RUN is not a file, and the current directory is not in a repository that could have recorded it."""
 
 
 class OutputUnusable(CodeRepoError):

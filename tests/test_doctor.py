@@ -369,11 +369,11 @@ ALL = "+refs/heads/*:refs/remotes/origin/*"
 BRANCHES_MISSED = {
     "a pattern without a branch": (
         ("+refs/heads/nosuch/*:refs/remotes/origin/*",),
-        "names no branch that 'origin' has",
+        "matches no branch of 'origin'",
     ),
-    "a renamed branch": (("+refs/heads/ma'ster:refs/remotes/origin/ma'ster",), "names no branch that 'origin' has"),
-    "a short name": (("master:refs/remotes/origin/master",), "names no branch that 'origin' has"),
-    "all are left out": ((ALL, "^refs/heads/*"), "names no branch that 'origin' has"),
+    "a renamed branch": (("+refs/heads/ma'ster:refs/remotes/origin/ma'ster",), "matches no branch of 'origin'"),
+    "a short name": (("master:refs/remotes/origin/master",), "matches no branch of 'origin'"),
+    "all are left out": ((ALL, "^refs/heads/*"), "matches no branch of 'origin'"),
     "one of several": ((ALL, "+refs/heads/gone:refs/remotes/origin/gone"), "names 'refs/heads/gone', which 'origin'"),
 }
 
@@ -396,7 +396,7 @@ def test_refspecs_for_other_references_stay(doctor: Doctor, checkout: Repo) -> N
     changes = "+refs/changes/*:refs/remotes/origin/changes/*"
     checkout.git("config", "remote.origin.fetch", changes)
     assert doctor.noted("refspec", "selects none of the remote-tracking branches", "--offline") == "git coderepo doctor"
-    doctor.cure(doctor.only_problem("refspec", "names no branch"), "refspec")
+    doctor.cure(doctor.only_problem("refspec", "matches no branch"), "refspec")
     assert checkout.line("config", "--get-all", "remote.origin.fetch") == f"{changes}\n{ALL}"
 
 

@@ -57,7 +57,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def _with_links(text: str, source: Path, target: Path) -> str:
-    """Return a page with links for its place on the site; a link to a file that is no page there becomes its name."""
+    """Return a page with links that work on the site; a link to a file outside the site becomes the file's name."""
 
     def adapted(match: re.Match[str]) -> str:
         words, link, anchor = match.groups()

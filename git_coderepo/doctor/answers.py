@@ -39,7 +39,7 @@ class PlatformAnswer(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """`access` and `git` are by `CheckedRepository.path`; a CodeRepoError is why there is no answer.
+    """The answers of servers, keyring and store; `access` and `git` map `CheckedRepository.path` to an answer or error.
 
     A value of `git` holds the branches of the remote, as `refs/heads/…`, and is None where there is no git URL. Without
     network (`is_offline`), `git` is empty and `store` is None. `keyring` is the number of its entries in use.

@@ -189,7 +189,7 @@ def _misses_branches(part: CheckedRepository, name: str, branches: frozenset[str
     git, remote_name = _git(part), shell_word(name)
     setting, value = shell_word(f"remote.{name}.fetch"), shell_word(f"+refs/heads/*:refs/remotes/{name}/*")
     return problem(
-        f"{part.name}'remote.{name}.fetch' names no branch that '{name}' has",
+        f"{part.name}'remote.{name}.fetch' matches no branch of '{name}'",
         f"{git} config --local {how} {setting} {value} && {git} fetch {remote_name}",
     )
 

@@ -138,7 +138,7 @@ class Receipt(NamedTuple):
         )
 
     def after_command(self, *, changed: bool) -> Receipt:
-        """Return the receipt with `after_command` set in its proof; unchanged if there is no proof."""
+        """Return the receipt with `after_command` set in its proof; unchanged without a proof."""
         if self.proof is None:
             return self
         return self._replace(proof=self.proof._replace(after_command="changed" if changed else "unchanged"))

@@ -43,7 +43,7 @@ class Process:
     """A started command: `finish()` waits for it, and sets `status`, `stdout` and `stderr`.
 
     `status` is None until then, and negative for a command that a signal ended. A command that takes longer than
-    `limit` seconds is ended, and whoever waits for it gets NoAnswer; None means no limit.
+    `limit` seconds is ended, and waiting for it raises NoAnswer; None means no limit.
     """
 
     __slots__ = ("_err", "_out", "_pid", "argv", "limit", "status", "stderr", "stdout")

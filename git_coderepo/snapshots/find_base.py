@@ -211,7 +211,7 @@ class MissingFact(Value):
 
 
 def missing_fact(checkout: Checkout, served: Served) -> MissingFact | None:
-    """Return why no base is known; None if a base is known or not needed, or if there is no code repository."""
+    """Return the reason why the base is unknown; None if it is known or not needed, or without a code repository."""
     source, settings = served.source, checkout.settings
     if source is None or checkout.head is None or served.base is not None:
         return None

@@ -74,7 +74,7 @@ def _seconds(created_on: str) -> int:
 
 
 def note(runs: Runs, id: str, *, published: bool, now: float) -> None:
-    """Note that a run was published, or is no longer published. Raises OSError."""
+    """Record locally whether a run is published. Raises OSError."""
     document = {
         "run": {"id": id},
         "ref": reference_of(id),
